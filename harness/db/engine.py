@@ -1,0 +1,159 @@
+"""Turn a database URL into a checked SQLAlchemy engine, and bring its tables up to date."""
+
+import logging
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Engine, create_engine, event, inspect, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
+
+from harness.errors import BadDatabase, DiskFull, NewerDatabase, OlderDatabase, StoreError
+
+log = logging.getLogger(__name__)
+
+HEAD = "0001"
+"""Newest migration; a test compares it with the files."""
+
+_FULL = ("disk is full", "no space left", "disk i/o error", "could not extend file", "readonly database")
+
+
+def parse_url(database: str) -> URL:
+    """Read a database URL or the path of an SQLite file.
+
+    Raises:
+        BadDatabase: neither SQLite nor PostgreSQL, or not a URL at all.
+    """
+    if "://" not in database:
+        return URL.create("sqlite", database=database)
+    try:
+        url = make_url(database)
+        url.get_dialect()
+    except (ArgumentError, NoSuchModuleError, ValueError) as error:
+        raise BadDatabase(_advice(database)) from error
+    if url.drivername in ("postgresql", "postgres"):
+        url = url.set(drivername="postgresql+psycopg")
+    if url.get_backend_name() not in ("sqlite", "postgresql"):
+        raise BadDatabase(_advice(database))
+    return url
+
+
+def _advice(database: str) -> str:
+    return f"cannot use the database {_hide(database)}: give sqlite:///FILE, a file's path, or postgresql://USER@HOST/NAME"
+
+
+def _hide(database: str) -> str:
+    try:
+        return make_url(database).render_as_string(hide_password=True)
+    except ArgumentError:
+        return repr(database)
+
+
+def open_database(database: str, *, create: bool) -> Engine:
+    """Open a database whose tables are up to date.
+
+    With `create`, a missing or empty database gets its tables; a stale one is never changed here.
+
+    Raises:
+        BadDatabase, NewerDatabase, OlderDatabase: see harness.errors.
+    """
+    url = parse_url(database)
+    _check_file(url, create)
+    engine = make_engine(url)
+    try:
+        version = current_version(engine)
+        if version is None and create:
+            upgrade(engine)
+            version = HEAD
+    except SQLAlchemyError as error:
+        engine.dispose()
+        raise _unreadable(url, error) from error
+    except StoreError:
+        engine.dispose()
+        raise
+    _check_version(url, version)
+    return engine
+
+
+def make_engine(url: URL) -> Engine:
+    """Return an engine with a write-ahead log on SQLite and checked connections elsewhere."""
+    if url.get_backend_name() == "sqlite":
+        engine = create_engine(url, connect_args={"timeout": 30})
+        event.listen(engine, "connect", _tune_sqlite)
+        return engine
+    return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+
+
+def _tune_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=30000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def current_version(engine: Engine) -> str | None:
+    """Return the newest migration that the database has, or None for an empty database."""
+    with engine.connect() as connection:
+        names = inspect(connection).get_table_names()
+        if "alembic_version" not in names:
+            if names:
+                raise BadDatabase("this database holds other tables; give Fathom a database of its own")
+            return None
+        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring the tables up to date; a second call changes nothing."""
+    from alembic import command  # slow to import, needed once a database
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+    log.info("database is at version %s", HEAD)
+
+
+def _check_file(url: URL, create: bool) -> None:
+    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
+        return
+    path = Path(str(url.database))
+    if not path.exists() and not create:
+        raise BadDatabase(f"there is no database {path} yet: `fathom run` makes one, or give --db")
+    if not path.parent.is_dir():
+        raise BadDatabase(f"the folder {path.parent} for the database does not exist: make it, or give another --db")
+
+
+def _check_version(url: URL, version: str | None) -> None:
+    shown = url.render_as_string(hide_password=True)
+    if version is None:
+        raise BadDatabase(f"the database {shown} is empty: `fathom run` or `fathom db upgrade` makes its tables")
+    if version > HEAD:
+        raise NewerDatabase(f"the database {shown} is of version {version}, this Fathom knows {HEAD}: update Fathom")
+    if version < HEAD:
+        raise OlderDatabase(f"the database {shown} is of version {version}: run `fathom db upgrade --db {shown}`")
+
+
+def _unreadable(url: URL, error: SQLAlchemyError) -> StoreError:
+    reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
+    if _is_full(error):
+        return DiskFull(f"cannot write the database: {reason}: free some space or give another --db")
+    return BadDatabase(f"cannot open the database {url.render_as_string(hide_password=True)}: {reason}")
+
+
+def _is_full(error: BaseException) -> bool:
+    return any(sign in str(error).lower() for sign in _FULL)
+
+
+@contextmanager
+def translate_errors() -> Iterator[None]:
+    """Turn the driver's errors inside the block into StoreErrors that say what to do."""
+    try:
+        yield
+    except OperationalError as error:
+        if _is_full(error):
+            raise DiskFull("the disk is full: free some space, then resume the run; nothing stored is lost") from error
+        raise StoreError(f"the database refused: {str(error.orig).splitlines()[0]}") from error
+    except DBAPIError as error:
+        raise StoreError(f"the database refused: {str(error.orig).splitlines()[0]}") from error

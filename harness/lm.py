@@ -1,0 +1,125 @@
+"""Turn lm-eval's requests into journaled completions: an lm-eval LM over any engine."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import groupby
+from typing import Any, Protocol
+
+from lm_eval.api.model import LM
+
+from harness.db.write import Sample
+from harness.engines.base import Completion, Engine, Request, Sampling
+from harness.lmeval import task_name
+from harness.suite import Suite
+from tasks import Verdict, find_family, instance_from_id
+
+log = logging.getLogger(__name__)
+
+
+class Journal(Protocol):
+    """Where completions are kept."""
+
+    def recall(self, key: str) -> Completion | None:
+        """Return the completion of an earlier attempt, if there is one."""
+
+    def record(self, samples: Sequence[Sample]) -> None:
+        """Commit samples; they survive whatever comes after."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request to the engine and the place where its sample belongs."""
+
+    request: Request
+    cell: int
+    index: int
+    repeat: int
+
+
+class JournalLM(LM):  # type: ignore[misc]  # lm-eval is untyped
+    """An lm-eval model that commits every completion as it arrives and never asks for it again."""
+
+    def __init__(self, engine: Callable[[], Engine], journal: Journal, suite: Suite, manifest_digest: str) -> None:
+        """Take a way to open the engine: it is opened only if something is missing from the journal."""
+        super().__init__()
+        self._open, self._journal, self._digest = engine, journal, manifest_digest
+        self._seed = suite.seed
+        self._positions = {task_name(cell.cell): at for at, cell in enumerate(suite.cells)}
+        self.n_recalled = 0
+        self.n_generated = 0
+
+    def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:  # Any: lm-eval's Instance
+        """Return the completion of each request, in order."""
+        seen: Counter[int] = Counter()
+        asked = []
+        for row in requests:
+            prompt, options = row.args
+            sampling = Sampling(
+                int(options["max_gen_toks"]), tuple(options.get("until") or ()), float(options.get("temperature") or 0.0)
+            )
+            asked.append(self._ask(row, prompt, sampling, (), seen[id(row)]))
+            seen[id(row)] += 1
+        done = self._complete(asked)
+        return [done[one.request.key].text for one in asked]
+
+    def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+        """Return (log-likelihood, greedy) of each request; the choices of one item go to the engine together."""
+        asked = []
+        for _, group in groupby(requests, key=lambda row: (row.task_name, row.doc_id)):
+            rows = list(group)
+            asked.append(self._ask(rows[0], rows[0].args[0], Sampling(1), tuple(row.args[1] for row in rows), 0))
+        done = self._complete(asked)
+        return [score for one in asked for score in _scores(one.request, done[one.request.key])]
+
+    def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
+        """Not needed by any task of ours."""
+        raise NotImplementedError("JournalLM does not score whole documents: no task of Fathom asks for it")
+
+    def _ask(self, row: Any, prompt: str, sampling: Sampling, choices: tuple[str, ...], repeat: int) -> _Asked:
+        item: str = row.doc["id"]
+        key = self._key(item, prompt, (sampling, choices), repeat)
+        request = Request(key, item, prompt, sampling, choices)
+        return _Asked(request, self._positions[row.task_name], int(item.rpartition("/")[2]), repeat)
+
+    def _key(self, item: str, prompt: str, how: object, repeat: int) -> str:
+        parts = "\0".join((self._digest, item, prompt, repr(how), str(repeat)))
+        return blake2b(parts.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+    def _complete(self, asked: list[_Asked]) -> dict[str, Completion]:
+        done: dict[str, Completion] = {}
+        missing: dict[str, _Asked] = {}
+        for one in asked:
+            key = one.request.key
+            known = self._journal.recall(key)
+            if known is None:
+                missing[key] = one
+            else:
+                done[key] = known
+        self.n_recalled += len(done)
+        if missing:
+            for batch in self._open().stream(one.request for one in missing.values()):
+                self._journal.record([_grade(missing[completion.key], completion) for completion in batch])
+                self.n_generated += len(batch)
+                done.update((completion.key, completion) for completion in batch)
+        return done
+
+
+def _grade(one: _Asked, completion: Completion) -> Sample:
+    """Judge a completion; one that could not be made is wrong and says why."""
+    if completion.finish_reason in ("too_long", "error"):
+        verdict = Verdict(False, None, "too_long" if completion.finish_reason == "too_long" else "engine_error")
+    else:
+        item = instance_from_id(one.request.item)
+        verdict = find_family(item.family).grade(item, completion.text)
+    return Sample(one.cell, one.index, one.repeat, one.request.key, completion, verdict)
+
+
+def _scores(request: Request, completion: Completion) -> Iterator[tuple[float, bool]]:
+    if completion.scores is None:  # too long, or failed: no choice stands out, and none is right
+        yield from ((float("-inf"), False) for _ in request.choices)
+        return
+    best = completion.greedy or (False,) * len(completion.scores)
+    yield from zip(completion.scores, best, strict=True)

@@ -1,0 +1,190 @@
+"""Turn cells into lm-eval tasks: configurations for its Python API, YAML files for its command line.
+
+Source: lm-eval's task guide (TaskConfig with `custom_dataset`). A field that names a column of the
+data set is taken as it stands, so no Jinja template is compiled.
+"""
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+
+from harness.suite import Suite, SuiteCell
+from tasks import Cell, Family, Instance, all_families, find_family, instance_from_id, make_instance, pose
+from tasks.base import Role, demonstrate, level_of
+
+N_SHOTS_AT_MOST = 16
+"""Demonstrations made for a cell; lm-eval's `num_fewshot` takes the first ones."""
+
+DEFAULT_N_ITEMS = 100
+"""Items a cell where the command line of lm-eval names no number."""
+
+
+def task_name(cell: Cell) -> str:
+    """Name a cell's lm-eval task."""
+    return f"fathom_{cell.family}_{cell.level}_{cell.channel}_{cell.style}"
+
+
+def stops(style: str, n_shots: int) -> tuple[str, ...]:
+    """Return the texts at which an answer ends.
+
+    A direct answer ends with its line. A chain of thought may have blank lines, so it is cut at one
+    only after demonstrations, which have none.
+    """
+    if style == "direct":
+        return ("\n",)
+    return ("\n\n",) if n_shots else ()
+
+
+def build_dataset(
+    family: str,
+    level: str,
+    channel: str,
+    style: str,
+    data_seed: int | str = 0,
+    n_items: int = DEFAULT_N_ITEMS,
+    **_: Any,  # lm-eval hands over the model's arguments too
+) -> dict[str, Dataset]:
+    """Make the items and demonstrations of a cell; the names of the arguments avoid lm-eval's own.
+
+    Columns: id, prompt, target (text, or the gold's place among the choices), choices.
+    """
+    kind = find_family(family)
+    made: dict[str, list[dict[str, Any]]] = {}
+    for split, role, count in _SPLITS:
+        numbers = range(int(n_items) if count is None else count)
+        items = (make_instance(kind, level, channel, data_seed, index, role=role) for index in numbers)
+        made[split] = [_row(kind, item, style) for item in items]
+    return {split: Dataset.from_list(rows) for split, rows in made.items()}
+
+
+_SPLITS: tuple[tuple[str, Role, int | None], ...] = (("test", "eval", None), ("shots", "shot", N_SHOTS_AT_MOST))
+
+
+def _row(family: Family, item: Instance, style: str) -> dict[str, Any]:  # a row of a datasets.Dataset
+    if style == "choice":
+        choices = [f" {choice}" for choice in item.choices]
+        target: str | int = item.choices.index(item.gold)
+    else:
+        choices, target = [], demonstrate(family, item, style)
+    return {"id": item.id, "prompt": pose(family, item, style), "target": target, "choices": choices}
+
+
+def process_results(doc: dict[str, Any], results: list[Any]) -> dict[str, float]:
+    """Grade what lm-eval collected for one item: a text, or (log-likelihood, greedy) for each choice."""
+    item = instance_from_id(doc["id"])
+    text = results[0]
+    if doc["choices"]:
+        scores = [result[0] for result in results]
+        if max(scores) == float("-inf"):  # nothing was scored, see JournalLM
+            return {"acc": 0.0}
+        text = doc["choices"][max(range(len(scores)), key=scores.__getitem__)]
+    return {"acc": float(find_family(item.family).grade(item, text).correct)}
+
+
+def cell_config(cell: Cell, n_shots: int = 0) -> dict[str, Any]:
+    """Return the plain fields of a cell's task; callables are added by whoever writes or loads it."""
+    family = find_family(cell.family)
+    config: dict[str, Any] = {
+        "task": task_name(cell),
+        "dataset_kwargs": {"family": cell.family, "level": cell.level, "channel": cell.channel, "style": cell.style},
+        "test_split": "test",
+        "fewshot_split": "shots",
+        "fewshot_config": {"sampler": "first_n"},
+        "doc_to_text": "prompt",
+        "doc_to_target": "target",
+        "target_delimiter": "",
+        "fewshot_delimiter": "\n\n",
+        "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
+        "metadata": {"version": family.version},
+    }
+    if n_shots:
+        config["num_fewshot"] = n_shots
+    if cell.style == "choice":
+        return {**config, "output_type": "multiple_choice", "doc_to_choice": "choices"}
+    budget = family.budget(level_of(family, cell.level), cell.style)
+    generation = {"until": list(stops(cell.style, n_shots)), "max_gen_toks": budget, "do_sample": False}
+    return {**config, "output_type": "generate_until", "generation_kwargs": {**generation, "temperature": 0.0}}
+
+
+def open_tasks(suite: Suite, n_shots: int = 0) -> dict[str, Any]:
+    """Return lm-eval's Task objects of a suite by name; their data sets are made here."""
+    from lm_eval.api.task import ConfigurableTask
+
+    return {task_name(cell.cell): ConfigurableTask(config=_live_config(cell, suite.seed, n_shots)) for cell in suite.cells}
+
+
+def _live_config(cell: SuiteCell, seed: str, n_shots: int) -> dict[str, Any]:
+    config = cell_config(cell.cell, n_shots)
+    config["dataset_kwargs"] |= {"data_seed": seed, "n_items": cell.n}
+    return {**config, "custom_dataset": build_dataset, "process_results": process_results}
+
+
+def all_cells() -> Iterator[Cell]:
+    """Yield every cell of every family: level x channel x style."""
+    for family in all_families().values():
+        for level in family.levels:
+            for channel in family.channels:
+                for style in family.styles:
+                    yield Cell(family.name, level, channel, style)
+
+
+def write_yaml(cache: Path) -> Path:
+    """Write one YAML file a task and a group, for `lm_eval --include_path`; return their folder.
+
+    The folder is named after its contents, so it is written once and never half-written.
+    """
+    files = dict(_yaml_files())
+    state = blake2b("".join(f"{name}\0{text}\0" for name, text in files.items()).encode(), digest_size=8)
+    folder = cache / f"lm-eval-{state.hexdigest()}"
+    if folder.is_dir():
+        return folder
+    cache.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(dir=cache, prefix=".partial-"))
+    for name, text in files.items():
+        (partial / f"{name}.yaml").write_text(text, encoding="utf-8")
+    try:
+        partial.rename(folder)
+    except OSError:  # another process was quicker
+        for file in partial.iterdir():
+            file.unlink()
+        partial.rmdir()
+    return folder
+
+
+def _yaml_files() -> Iterator[tuple[str, str]]:
+    import yaml
+
+    groups: dict[str, dict[str, None]] = {}
+    for cell in all_cells():
+        name = task_name(cell)
+        plain: str = yaml.safe_dump(cell_config(cell), sort_keys=False)
+        functions = "".join(
+            f"{field}: !function harness.lmeval.{function}\n"
+            for field, function in (("custom_dataset", "build_dataset"), ("process_results", "process_results"))
+        )
+        yield name, plain + functions
+        for group, member in _memberships(cell, name):
+            groups.setdefault(group, {})[member] = None
+    for group, members in groups.items():
+        yield group, yaml.safe_dump(_group(group, members), sort_keys=False)
+
+
+def _memberships(cell: Cell, task: str) -> Iterator[tuple[str, str]]:
+    """Yield (group, member): fathom > fathom_depo > fathom_depo_symbol_direct > its main ladder; the rest in _axes."""
+    family = f"fathom_{cell.family}"
+    if level_of(find_family(cell.family), cell.level).ladder != "main":
+        yield f"{family}_axes", task
+        return
+    ladder = f"{family}_{cell.channel}_{cell.style}"
+    yield ladder, task
+    yield family, ladder
+    yield "fathom", family
+
+
+def _group(name: str, members: Iterable[str]) -> dict[str, Any]:
+    mean = {"metric": "acc", "aggregation": "mean", "weight_by_size": False}
+    return {"group": name, "task": list(members), "aggregate_metric_list": [mean], "metadata": {"version": 1}}

@@ -1,0 +1,131 @@
+"""Turn a model's name into a checked folder and a digest of its files."""
+
+import json
+import re
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+from harness.errors import BrokenModel, UnknownModel
+
+REFERENCE = Path(__file__).parent / "reference"
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}")
+_WEIGHTS = ("*.safetensors",)
+_READ = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """A model by name; `path` is None where there are no files, as for the oracle."""
+
+    name: str
+    path: Path | None
+    digest: str
+
+    def folder(self) -> Path:
+        """Return the folder, or raise UnknownModel where there is none."""
+        if self.path is None:
+            raise UnknownModel(f"{self.name} has no files: only the oracle engine plays it")
+        return self.path
+
+
+def reference_models() -> tuple[str, ...]:
+    """Return the names of the models that come with Fathom."""
+    return tuple(f"reference/{path.name}" for path in sorted(REFERENCE.glob("*")) if (path / "config.json").exists())
+
+
+def find_model(name: str) -> ModelSource:
+    """Find a reference model, a local folder or a hub id, and check its files.
+
+    Raises:
+        UnknownModel: none of these.
+        BrokenModel: files missing, cut off, or not what they claim to be.
+    """
+    path = _locate(name)
+    check_folder(path)
+    return ModelSource(name, path, folder_digest(path))
+
+
+def _locate(name: str) -> Path:
+    if name.startswith("reference/"):
+        if name not in reference_models():
+            raise UnknownModel(f"no reference model {name!r}; known: {', '.join(reference_models())}")
+        return REFERENCE / name.removeprefix("reference/")
+    if Path(name).is_dir():
+        return Path(name)
+    if not _HUB_ID.fullmatch(name) or ".." in name or "--" in name:
+        raise UnknownModel(f"{name!r} is neither a folder, nor a hub id (org/name), nor one of {', '.join(reference_models())}")
+    return _download(name)
+
+
+def _download(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    from huggingface_hub.utils import disable_progress_bars
+
+    disable_progress_bars()
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(_READ)))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UnknownModel(
+            f"no folder {name!r}, and the hub gave no model of that name ({reason[:150]}): "
+            "check the name, the network, or HF_TOKEN for a gated model"
+        ) from error
+
+
+def check_folder(path: Path) -> None:
+    """Raise BrokenModel unless config, tokenizer and whole safetensors files are there."""
+    _read_config(path / "config.json")
+    if not any((path / name).exists() for name in ("tokenizer.json", "tokenizer.model", "tokenizer_config.json")):
+        raise BrokenModel(f"{path} has no tokenizer: tokenizer.json is missing")
+    weights = list(_weights(path))
+    if not weights:
+        raise BrokenModel(f"{path} has no *.safetensors file: convert the weights with save_pretrained")
+    for file in weights:
+        _check_safetensors(file)
+
+
+def _weights(path: Path) -> Iterator[Path]:
+    for pattern in _WEIGHTS:
+        yield from sorted(path.glob(pattern))
+
+
+def _read_config(file: Path) -> None:
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BrokenModel(f"{file.parent} is no model folder: config.json is missing") from error
+    except (UnicodeDecodeError, json.JSONDecodeError, OSError) as error:
+        raise BrokenModel(f"{file} cannot be read ({error}): fetch the model again") from error
+    if not isinstance(config, dict) or "model_type" not in config:
+        raise BrokenModel(f"{file} names no model_type: it is not a transformers config")
+
+
+def _check_safetensors(file: Path) -> None:
+    """Compare a file's size with what its header promises (safetensors format, 8-byte length + JSON)."""
+    size = file.stat().st_size
+    with file.open("rb") as stream:
+        head = stream.read(8)
+        n_header = struct.unpack("<Q", head)[0] if len(head) == 8 else size
+        try:
+            header = json.loads(stream.read(min(n_header, size)))
+            promised = max((row["data_offsets"][1] for name, row in header.items() if name != "__metadata__"), default=0)
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise BrokenModel(f"{file} is not a safetensors file, or is cut off: fetch the model again") from error
+    if size != 8 + n_header + promised:
+        raise BrokenModel(f"{file} has {size} bytes, its header promises {8 + n_header + promised}: fetch it again")
+
+
+def folder_digest(path: Path) -> str:
+    """Hash name and bytes of every file that decides what the model says; 32 hex digits."""
+    state = blake2b(digest_size=16)
+    files = sorted({file for pattern in _READ for file in path.glob(pattern)})
+    for file in files:
+        state.update(f"{file.name}\0{file.stat().st_size}\0".encode())
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 22):
+                state.update(block)
+    return state.hexdigest()

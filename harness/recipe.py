@@ -1,0 +1,94 @@
+"""Turn a TOML file into a checked training recipe."""
+
+import tomllib
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from harness.errors import BadRecipe
+from tasks import TaskError, find_family
+from tasks.base import check_style, level_of
+
+RECIPES = Path(__file__).parent / "recipes"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Shape(_Part):
+    """Sizes of the Llama that is trained."""
+
+    hidden: int = Field(ge=16)
+    layers: int = Field(ge=1)
+    heads: int = Field(ge=1)
+    context: int = Field(ge=32)
+    init_std: float = Field(gt=0)
+    """Standard deviation of the initial weights; about hidden ** -0.5 for narrow models."""
+
+
+class Lesson(_Part):
+    """Training text of one family, level, channel and style; drawn with this weight."""
+
+    family: str
+    level: str
+    channel: str
+    style: str
+    weight: int = Field(default=1, ge=1)
+
+
+class Exam(_Part):
+    """A cell on which the model is tested, on items that it never saw."""
+
+    family: str
+    level: str
+    channel: str
+    style: str
+
+
+class Recipe(_Part):
+    """Everything that decides a trained model."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")
+    seed: str
+    steps: int = Field(ge=1)
+    batch: int = Field(ge=1)
+    learning_rate: float = Field(gt=0)
+    warmup: int = Field(ge=0)
+    early_step: int | None = Field(default=None, ge=1)
+    """Also save the model of this step, as NAME-early."""
+    exam_every: int = Field(ge=1)
+    vocabulary: int = Field(ge=300)
+    shape: Shape
+    lessons: tuple[Lesson, ...] = Field(min_length=1)
+    exams: tuple[Exam, ...] = Field(min_length=1)
+
+
+def recipe_names() -> tuple[str, ...]:
+    """Return the recipes that come with Fathom."""
+    return tuple(path.stem for path in sorted(RECIPES.glob("*.toml")))
+
+
+def read_recipe(name: str) -> Recipe:
+    """Read a recipe by its name or its file's path.
+
+    Raises:
+        BadRecipe: no such recipe, not TOML, or a key or value that does not fit.
+    """
+    path = RECIPES / f"{name}.toml" if name in recipe_names() else Path(name)
+    try:
+        recipe = Recipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        for part in (*recipe.lessons, *recipe.exams):
+            level_of(find_family(part.family), part.level)
+            check_style(find_family(part.family), part.channel, part.style)
+    except OSError as error:
+        raise BadRecipe(f"no recipe {name!r}: give a TOML file or one of {', '.join(recipe_names())}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BadRecipe(f"{path}: {where}: {first['msg']} (see {RECIPES / 'pebble.toml'})") from error
+    except (tomllib.TOMLDecodeError, TaskError, UnicodeDecodeError) as error:
+        raise BadRecipe(f"{path}: {error}") from error
+    if recipe.shape.hidden % recipe.shape.heads or recipe.shape.hidden // recipe.shape.heads % 2:
+        raise BadRecipe(f"{path}: shape.hidden must be an even multiple of shape.heads")
+    return recipe

@@ -1,0 +1,75 @@
+"""Turn a model's text into one short answer, or None.
+
+The rules, the same for every family:
+1. If any line begins with "Answer:" (any case, Markdown emphasis allowed), the answer is what
+   follows it on that line, or the next line that is not blank. Several such lines must agree.
+2. Otherwise the text must be one line, and that line is the answer.
+3. One normalisation: white space, surrounding quotes, Markdown emphasis, code ticks, dollar
+   signs and `\\boxed{}` are peeled off, then one final full stop.
+Everything else is no answer. Nothing is searched for inside a sentence, so a text that lists
+every candidate is never right by luck.
+"""
+
+import re
+
+MAX_ANSWER = 200
+"""Characters; a longer answer is no answer."""
+
+_MARKED = re.compile(r"^[ \t>#*_-]{0,8}answer[*_]{0,3}[ \t]{0,4}:[*_]{0,3}(.*)$", re.IGNORECASE | re.MULTILINE)
+_NEXT_LINE = re.compile(r"[ \t\r\n]{1,16}([^\n]{1,400})")
+_INTEGER = re.compile(r"[-+]?[0-9]{1,30}")
+_WRAPPERS = (('"', '"'), ("'", "'"), ("**", "**"), ("*", "*"), ("_", "_"), ("`", "`"), ("$", "$"), ("\\boxed{", "}"))
+
+
+def normalise(text: str) -> str:
+    """Peel white space, wrappers and one final full stop off an answer."""
+    peeled = text.strip()
+    stops = 1
+    while True:
+        before = peeled
+        for left, right in _WRAPPERS:
+            if peeled.startswith(left) and peeled.endswith(right) and len(peeled) > len(left + right):
+                peeled = peeled[len(left) : -len(right)].strip()
+        if stops and peeled.endswith(".") and not peeled.endswith(".."):
+            stops, peeled = 0, peeled[:-1].rstrip()
+        if peeled == before:
+            return peeled
+
+
+def final_answer(text: str) -> str | None:
+    """Return the one answer that the text commits to, normalised; None if there is none."""
+    answers = {_marked_answer(text, found) for found in _MARKED.finditer(text)}
+    if answers:
+        return answers.pop() if len(answers) == 1 else None
+    if len(text) > 4 * MAX_ANSWER:
+        return None
+    return _short(text) if len(text.strip().splitlines()) == 1 else None
+
+
+def _marked_answer(text: str, found: re.Match[str]) -> str | None:
+    rest = found[1]
+    if not rest.strip():
+        following = _NEXT_LINE.match(text, found.end())
+        rest = following[1] if following else ""
+    return _short(rest)
+
+
+def _short(text: str) -> str | None:
+    if len(text) > 4 * MAX_ANSWER:
+        return None
+    answer = normalise(text)
+    return answer if 0 < len(answer) <= MAX_ANSWER else None
+
+
+def final_integer(text: str) -> int | None:
+    """Return the answer if it is a whole number in plain ASCII digits, else None."""
+    answer = final_answer(text)
+    return int(answer) if answer is not None and _INTEGER.fullmatch(answer) else None
+
+
+def final_list(text: str) -> list[str] | None:
+    """Return the answer as names separated by commas or blanks, else None."""
+    answer = final_answer(text)
+    if answer is None:
+        return None
+    return [name for name in re.split(r"[,\s]+", answer.strip("[]()")) if name]

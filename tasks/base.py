@@ -1,0 +1,189 @@
+"""Say what a family, a level, an instance and a verdict are; turn a seed into an instance."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from tasks.errors import UnknownLevel, UnknownStyle
+from tasks.stream import Stream, canonical_seed
+
+Role = Literal["eval", "shot", "train"]
+"""What a stream serves. Roles never share a stream, so training text and k-shot demonstrations
+are disjoint from evaluation items by construction."""
+
+CHANNELS = ("symbol", "story")
+STYLES = ("direct", "cot", "choice")
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One rung of difficulty.
+
+    `hardness` is the family's own measure; along one `ladder` it never falls.
+    `axes` holds what the level fixes, for charts and filters.
+    """
+
+    name: str
+    hardness: float
+    axes: Mapping[str, int | str]
+    ladder: str = "main"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What a family's generator returns: text, truth, and the structured facts behind both."""
+
+    question: str
+    gold: str
+    choices: tuple[str, ...]
+    facts: Mapping[str, Any]  # JSON values; their shape is the family's own
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One item: a function of (family, version, level, channel, seed, index) and nothing else."""
+
+    family: str
+    version: int
+    level: str
+    channel: str
+    seed: str
+    index: int
+    question: str
+    gold: str
+    choices: tuple[str, ...] = ()
+    facts: Mapping[str, Any] = field(default_factory=dict)  # JSON values, see Problem
+
+    @property
+    def id(self) -> str:
+        """Name the item: family@version/level/channel/seed/index."""
+        return f"{self.family}@{self.version}/{self.level}/{self.channel}/{self.seed}/{self.index}"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a model's text is worth; `label` says how a wrong answer is wrong ("correct" if right)."""
+
+    correct: bool
+    parsed: str | None
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A square of the results table: one family at one level, in one channel and style."""
+
+    family: str
+    level: str
+    channel: str
+    style: str
+
+
+class Family(Protocol):
+    """A kind of question. One module of `tasks/families` defines one, as `FAMILY`."""
+
+    @property
+    def name(self) -> str:
+        """Name as on the command line: lower-case, a noun."""
+
+    @property
+    def version(self) -> int:
+        """Raised whenever any item's bytes or any verdict changes."""
+
+    @property
+    def summary(self) -> str:
+        """Say in one sentence what is asked."""
+
+    @property
+    def reference(self) -> str:
+        """Paper and section that define the task."""
+
+    @property
+    def levels(self) -> Mapping[str, Level]:
+        """Levels by name, easiest first within each ladder."""
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Members of CHANNELS."""
+
+    @property
+    def styles(self) -> tuple[str, ...]:
+        """Members of STYLES."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Every label a wrong answer can get."""
+
+    def generate(self, level: Level, channel: str, stream: Stream) -> Problem:
+        """Draw one problem; only `stream` may decide anything."""
+
+    def instruction(self, channel: str, style: str) -> str:
+        """Say how to answer."""
+
+    def solution(self, instance: Instance) -> str:
+        """Write the steps that lead to the gold, without the answer line."""
+
+    def lesson(self, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
+        """Write training text: (prompt, completion) pairs that follow each other in one context."""
+
+    def grade(self, instance: Instance, text: str) -> Verdict:
+        """Judge a completion; never raises."""
+
+    def guess(self, instance: Instance, style: str, stream: Stream) -> str:
+        """Answer as the best guesser that does no reasoning; right with probability `chance`."""
+
+    def chance(self, level: Level, style: str) -> float:
+        """Accuracy of the best guesser that does no reasoning, 0..1."""
+
+    def budget(self, level: Level, style: str) -> int:
+        """Tokens an answer may take."""
+
+
+def level_of(family: Family, level: str) -> Level:
+    """Return the family's level of that name, or raise UnknownLevel."""
+    found = family.levels.get(level)
+    if found is None:
+        raise UnknownLevel(f"{family.name} has no level {level!r}; known: {', '.join(family.levels)}")
+    return found
+
+
+def check_style(family: Family, channel: str, style: str) -> None:
+    """Raise UnknownStyle unless the family can be asked in this channel and style."""
+    for kind, value, known in (("channel", channel, family.channels), ("style", style, family.styles)):
+        if value not in known:
+            raise UnknownStyle(f"{family.name} has no {kind} {value!r}; known: {', '.join(known)}")
+
+
+def make_instance(
+    family: Family, level: str, channel: str, seed: int | str, index: int, *, role: Role = "eval"
+) -> Instance:
+    """Make one item, the same bytes in every process and Python version.
+
+    Raises:
+        UnknownLevel, UnknownStyle, BadSeed: the names or the seed are wrong.
+    """
+    rung = level_of(family, level)
+    check_style(family, channel, family.styles[0])
+    text_seed = canonical_seed(seed)
+    stream = Stream(role, family.name, family.version, level, channel, text_seed, index)
+    made = family.generate(rung, channel, stream)
+    return Instance(
+        family.name, family.version, level, channel, text_seed, index,
+        made.question, made.gold, made.choices, made.facts,
+    )  # fmt: skip
+
+
+ANSWER_MARK = "Answer:"
+
+
+def pose(family: Family, instance: Instance, style: str) -> str:
+    """Write the prompt: question, how to answer, and for short answers the mark to go on from."""
+    asked = f"{instance.question} {family.instruction(instance.channel, style)}\n"
+    return asked if style == "cot" else asked + ANSWER_MARK
+
+
+def demonstrate(family: Family, instance: Instance, style: str) -> str:
+    """Write the gold completion that belongs to `pose`: what a perfect model would say."""
+    if style == "cot":
+        return f"{family.solution(instance)}\n{ANSWER_MARK} {instance.gold}"
+    return f" {instance.gold}"

@@ -1,0 +1,41 @@
+"""Say what is wrong with a request for a task.
+
+TaskError
+├── UnknownFamily   no such family
+├── UnknownLevel    the family has no such level
+├── UnknownStyle    the family has no such channel or style
+├── BadSeed         neither a whole number >= 0 nor a hex string
+└── BadItemId       not of the form family@version/level/channel/seed/index
+"""
+
+
+class TaskError(ValueError):
+    """Bad input to `tasks`; the message says what to do."""
+
+    status = 422
+
+
+class UnknownFamily(TaskError):
+    """No family of that name."""
+
+    status = 404
+
+
+class UnknownLevel(TaskError):
+    """The family has no level of that name."""
+
+    status = 404
+
+
+class UnknownStyle(TaskError):
+    """The family has no channel or style of that name."""
+
+    status = 404
+
+
+class BadSeed(TaskError):
+    """A seed that is not one."""
+
+
+class BadItemId(TaskError):
+    """A text that does not name an item."""

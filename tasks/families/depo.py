@@ -1,0 +1,173 @@
+"""Multi-hop reasoning depth: who comes k steps after x on a ring that is shown edge by edge?
+
+n names lie on ONE directed n-cycle; its n edges are shown, by default in uniformly random order.
+Asked: the k-fold successor of a start. Since 0 < k < n, it is unique and never the start.
+
+Reference: Allen-Zhu, Physics of Language Models 4.1 (arXiv 2512.17351), synthetic task Depo.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from tasks.answer import final_answer
+from tasks.base import Instance, Level, Problem, Verdict, demonstrate, pose
+from tasks.stream import Stream
+from tasks.words import codes, given_names
+
+SIZES = (4, 8, 16, 32, 64, 128)
+HOPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+VARIED_SIZE = 16
+"""Ring size at which the other axes (order of edges, length of names) are varied."""
+
+N_CHOICES = 8
+"""Candidates shown in the style `choice`; fewer on rings that have fewer names."""
+
+_NAME_LENGTHS = {"short": {"symbol": 2, "story": 2}, "long": {"symbol": 5, "story": 4}}
+_NAMES: Mapping[str, Callable[[Stream, int, int], list[str]]] = {"symbol": codes, "story": given_names}
+
+N_QUESTIONS = 10
+"""Questions asked of one ring in training text."""
+
+Edge = tuple[str, str]
+
+
+def _level(n: int, k: int, order: str = "shuffled", names: str = "short") -> Level:
+    ladder = order if order != "shuffled" else "main" if names == "short" else "long-names"
+    name = f"n{n}k{k}" + ("" if ladder == "main" else f"-{ladder}")
+    return Level(name, hardness=k + n / 1000, axes={"n": n, "k": k, "order": order, "names": names}, ladder=ladder)
+
+
+def _levels() -> dict[str, Level]:
+    table = [_level(n, k) for n in SIZES for k in HOPS if k < n]
+    for order, names in (("forward", "short"), ("backward", "short"), ("shuffled", "long")):
+        table += [_level(VARIED_SIZE, k, order, names) for k in HOPS if k < VARIED_SIZE]
+    return {level.name: level for level in table}
+
+
+def _show(edges: list[Edge], channel: str) -> str:
+    if channel == "symbol":
+        arrows = "; ".join([f"{a} -> {b}" for a, b in edges])
+        return f"Each arrow leads from one code to the next. Arrows: {arrows}."
+    handed = " ".join([f"{a} always hands it to {b}." for a, b in edges])
+    return f"A parcel goes round a circle of people. {handed}"
+
+
+def _ask(start: str, hops: int, channel: str) -> str:
+    if channel == "symbol":
+        return f"Which code is {hops} {'arrow' if hops == 1 else 'arrows'} after {start}?"
+    return f"Now {start} holds the parcel. Who holds it after {hops} {'hand-over' if hops == 1 else 'hand-overs'}?"
+
+
+def _walk(successor: Mapping[str, str], start: str, hops: int) -> list[str]:
+    path = [start]
+    for _ in range(hops):
+        path.append(successor[path[-1]])
+    return path
+
+
+@dataclass(frozen=True)
+class Depo:
+    """The family `depo`; see the module's docstring."""
+
+    name: str = "depo"
+    version: int = 1
+    summary: str = "Follow k arrows round a ring of n names whose arrows are shown in random order."
+    reference: str = "Physics of Language Models 4.1 (arXiv 2512.17351), task Depo"
+    channels: tuple[str, ...] = ("symbol", "story")
+    styles: tuple[str, ...] = ("direct", "cot", "choice")
+    labels: tuple[str, ...] = (
+        "start", "one_hop", "short_by_one", "long_by_one", "backwards", "other_node", "not_a_node", "no_answer",
+    )  # fmt: skip
+
+    @cached_property
+    def levels(self) -> dict[str, Level]:
+        """Main ladder n x k with k < n; at n = 16 also the other orders and long names."""
+        return _levels()
+
+    def generate(self, level: Level, channel: str, stream: Stream) -> Problem:
+        """Draw a ring. The start is its first name; names come in random order, so it is anyone."""
+        n, hops, order = int(level.axes["n"]), int(level.axes["k"]), level.axes["order"]
+        length = _NAME_LENGTHS[str(level.axes["names"])][channel]
+        ring = _NAMES[channel](stream, n, length)
+        edges = list(zip(ring, ring[1:] + ring[:1], strict=True))
+        if order == "shuffled":
+            edges = stream.shuffle(edges)
+        else:
+            cut = stream.below(n)
+            edges = edges[cut:] + edges[:cut]
+            if order == "backward":
+                edges.reverse()
+        others = ring[1:hops] + ring[hops + 1 :]
+        choices = stream.shuffle([ring[hops], *stream.sample(others, min(N_CHOICES, n - 1) - 1)])
+        facts = {"edges": edges, "start": ring[0], "hops": hops}
+        question = f"{_show(edges, channel)}\n{_ask(ring[0], hops, channel)}"
+        return Problem(question, ring[hops], tuple(choices), facts)
+
+    def instruction(self, channel: str, style: str) -> str:
+        """Ask for the name alone, or for steps and a last line with the name."""
+        noun = "code" if channel == "symbol" else "name"
+        if style == "cot":
+            return f"Go step by step, then end with a last line of the form: Answer: <{noun}>"
+        return f"Reply with the {noun} only."
+
+    def solution(self, instance: Instance) -> str:
+        """Write the walk: start -> next -> ... -> gold."""
+        facts = instance.facts
+        return " " + " -> ".join(_walk(dict(facts["edges"]), facts["start"], facts["hops"]))
+
+    def lesson(self, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
+        """Ask up to N_QUESTIONS distinct starts of one ring, each a number of hops drawn from 1..k.
+
+        The paper's multi-question form. Every pair reads like `pose` and `demonstrate`; only the
+        first shows the ring.
+        """
+        problem = self.generate(level, channel, stream)
+        successor = dict(problem.facts["edges"])
+        most = N_QUESTIONS if style == "direct" else N_QUESTIONS // 3
+        shown, _, _ = problem.question.partition("\n")
+        pairs = []
+        for start in stream.shuffle(successor)[:most]:
+            hops = 1 + stream.below(problem.facts["hops"])
+            path = _walk(successor, start, hops)
+            facts = {"edges": problem.facts["edges"], "start": start, "hops": hops}
+            question = f"{shown}\n{_ask(start, hops, channel)}"
+            one = Instance(self.name, self.version, level.name, channel, "", 0, question, path[-1], (), facts)
+            pairs.append((pose(self, one, style).removeprefix("" if not pairs else shown), demonstrate(self, one, style)))
+        return pairs
+
+    def grade(self, instance: Instance, text: str) -> Verdict:
+        """Compare the final answer with the gold; a wrong name is placed on the ring."""
+        answer = final_answer(text)
+        if answer is None:
+            return Verdict(False, None, "no_answer")
+        if answer == instance.gold:
+            return Verdict(True, answer, "correct")
+        return Verdict(False, answer, self._diagnose(instance, answer))
+
+    def _diagnose(self, instance: Instance, answer: str) -> str:
+        successor = dict(instance.facts["edges"])
+        if answer not in successor:
+            return "not_a_node"
+        n, hops = len(successor), instance.facts["hops"]
+        steps = _walk(successor, instance.facts["start"], n - 1).index(answer)
+        signs = (("start", 0), ("one_hop", 1), ("short_by_one", hops - 1), ("long_by_one", hops + 1), ("backwards", n - hops))
+        return next((label for label, at in signs if at == steps), "other_node")
+
+    def guess(self, instance: Instance, style: str, stream: Stream) -> str:
+        """Pick a candidate, or any name but the start."""
+        if style == "choice":
+            return stream.choice(instance.choices)
+        return stream.choice([a for a, _ in instance.facts["edges"] if a != instance.facts["start"]])
+
+    def chance(self, level: Level, style: str) -> float:
+        """Uniform over the names shown other than the start, or over the candidates."""
+        others = int(level.axes["n"]) - 1
+        return 1 / min(others, N_CHOICES) if style == "choice" else 1 / others
+
+    def budget(self, level: Level, style: str) -> int:
+        """Tokens: a name takes 1-6; a walk takes about 8 a hop, and a wordy one three times that."""
+        return 16 if style == "direct" else 256 + 32 * int(level.axes["k"]) if style == "cot" else 1
+
+
+FAMILY = Depo()

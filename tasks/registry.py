@@ -1,0 +1,47 @@
+"""Find the families: every module of `tasks/families` that defines `FAMILY`."""
+
+import re
+from functools import cache
+from importlib import import_module
+from pkgutil import iter_modules
+
+import tasks.families as package
+from tasks.base import Family, Instance, make_instance
+from tasks.errors import BadItemId, UnknownFamily
+
+_ID = re.compile(r"([a-z]+)@(\d{1,9})/([\w.-]+)/([a-z]+)/([0-9a-f]+)/(\d{1,18})")
+
+
+@cache
+def all_families() -> dict[str, Family]:
+    """Return all families by name, in alphabetical order."""
+    found: dict[str, Family] = {}
+    for module in sorted(iter_modules(package.__path__), key=lambda entry: entry.name):
+        family: Family = import_module(f"tasks.families.{module.name}").FAMILY
+        found[family.name] = family
+    return found
+
+
+def find_family(name: str) -> Family:
+    """Return the family of that name, or raise UnknownFamily."""
+    known = all_families()
+    if name not in known:
+        raise UnknownFamily(f"no family {name!r}; known: {', '.join(known)}")
+    return known[name]
+
+
+def instance_from_id(item: str) -> Instance:
+    """Make the item that an id names.
+
+    Raises:
+        BadItemId: malformed, or of a version that this code does not make.
+        UnknownFamily, UnknownLevel, UnknownStyle: one of its parts is not known.
+    """
+    parts = _ID.fullmatch(item)
+    if parts is None:
+        raise BadItemId(f"{item[:80]!r} is not an item id; one looks like depo@1/n8k2/symbol/7/0")
+    name, version, level, channel, seed, index = parts.groups()
+    family = find_family(name)
+    if family.version != int(version):
+        raise BadItemId(f"{item[:80]!r} is of version {version}; this Fathom makes {name}@{family.version}")
+    return make_instance(family, level, channel, seed, int(index))

@@ -1,0 +1,107 @@
+"""Turn a name into an endless, independent stream of random choices.
+
+A stream is BLAKE2b in counter mode under a key derived from its name, so any item can be made
+alone, in any order, in any process, and two names never share a stream (RFC 7693; the counter
+mode follows NIST SP 800-108). Python promises no stability for `random.shuffle` and its like
+across versions; every choice here is pinned down to the bit, and by golden digests.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from hashlib import blake2b
+from struct import unpack
+from typing import TypeVar
+
+from tasks.errors import BadSeed
+
+T = TypeVar("T")
+
+_WORD_BITS = 64
+_BLOCK_WORDS = 8
+_SEED = re.compile(r"(?:0x)?([0-9a-f]+)")
+
+
+def canonical_seed(seed: int | str) -> str:
+    """Return the text that names a seed: the decimal digits of an int, or lower-case hex.
+
+    The text is the seed: `7` and `"7"` are the same, `"07"` is another one.
+
+    Raises:
+        BadSeed: for a negative number or anything that is neither decimal nor hex digits.
+    """
+    text = str(seed).strip().lower()
+    found = None if isinstance(seed, bool) else _SEED.fullmatch(text)
+    if found is None:
+        shown = text if len(text) <= 40 else text[:40] + "..."
+        raise BadSeed(f"{shown!r} is not a seed: give a whole number >= 0 or hex digits, as in 7 or 9f3c")
+    return found[1]
+
+
+class Stream:
+    """Draw reproducible choices; two streams with different names are independent.
+
+    `name` is any sequence of texts and numbers. Parts are length-prefixed before hashing, so
+    ("ab", "c") and ("a", "bc") differ.
+    """
+
+    __slots__ = ("_counter", "_key", "_spare")
+
+    def __init__(self, *name: str | int) -> None:
+        parts = [str(part) for part in name]
+        text = "".join([f"{len(part)}:{part}" for part in parts])
+        self._key = blake2b(text.encode(), digest_size=32, person=b"fathom.stream").digest()
+        self._counter = 0
+        self._spare: list[int] = []
+
+    def words(self, count: int) -> list[int]:
+        """Return the next `count` uniform 64-bit integers."""
+        spare = self._spare
+        missing = count - len(spare)
+        if missing > 0:
+            first = self._counter
+            last = first + (missing + _BLOCK_WORDS - 1) // _BLOCK_WORDS
+            key = self._key
+            blocks = [blake2b(at.to_bytes(8, "little"), key=key).digest() for at in range(first, last)]
+            spare.extend(unpack(f"<{_BLOCK_WORDS * len(blocks)}Q", b"".join(blocks)))
+            self._counter = last
+        self._spare = spare[count:]
+        return spare[:count]
+
+    def below(self, bound: int) -> int:
+        """Return a whole number in 0..bound-1; off uniform by less than bound / 2**64."""
+        if bound < 1:
+            raise ValueError(f"below() needs a bound of 1 or more, not {bound}")
+        return self.words(1)[0] * bound >> _WORD_BITS
+
+    def choice(self, options: Sequence[T]) -> T:
+        """Return one of `options`, each equally likely."""
+        return options[self.below(len(options))]
+
+    def shuffle(self, items: Iterable[T]) -> list[T]:
+        """Return the items as a new list in uniformly random order.
+
+        Sorts by 64-bit keys: among n items two keys are equal (and keep their order) with
+        probability below n**2 / 2**65.
+        """
+        known = list(items)
+        keys = self.words(len(known))
+        return [known[at] for at in sorted(range(len(known)), key=keys.__getitem__)]
+
+    def distinct(self, count: int, bound: int) -> list[int]:
+        """Return `count` different whole numbers of 0..bound-1 in random order.
+
+        Draws with replacement and keeps first occurrences, so keep count well below bound.
+        """
+        if count > bound:
+            raise ValueError(f"cannot draw {count} different numbers below {bound}")
+        seen: dict[int, None] = {}
+        while len(seen) < count:
+            fresh = [word * bound >> _WORD_BITS for word in self.words(count - len(seen))]
+            seen.update(dict.fromkeys(fresh))
+        return list(seen)
+
+    def sample(self, options: Sequence[T], count: int) -> list[T]:
+        """Return `count` of `options` without replacement, in random order."""
+        if count * 2 > len(options):
+            return self.shuffle(options)[:count]
+        return [options[at] for at in self.distinct(count, len(options))]
