@@ -47,3 +47,25 @@ def visible(text: str) -> str:
 
 def _escape(char: str) -> str:
     return char.encode("unicode_escape").decode("ascii")
+
+
+def ratio(k: int, n: int) -> str:
+    """Write 12 of 1,234 as 12/1,234."""
+    return f"{count(k)}/{count(n)}"
+
+
+def log_likelihood(nats: float) -> str:
+    """Write a log-likelihood in nats as −4.25."""
+    return f"{nats:.2f}".replace("-", "−")
+
+
+def milliseconds(number: int) -> str:
+    """Write 1234 as 1.23 s, and what is below a second as 234 ms."""
+    return f"{number} ms" if number < 1000 else f"{number / 1000:.2f} s"
+
+
+def shorten(text: str, limit: int = 120) -> str:
+    """Write a text that is too long as its beginning and the number of characters left out."""
+    if len(text) <= limit:
+        return text
+    return f"{text[:limit]}… ({count(len(text) - limit)} more characters)"

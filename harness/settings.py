@@ -2,6 +2,7 @@
 
 import logging
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,8 +35,12 @@ def quiet_vllm() -> None:
         ("VLLM_LOGGING_LEVEL", "ERROR"),
         ("VLLM_NO_USAGE_STATS", "1"),
         ("TOKENIZERS_PARALLELISM", "false"),
+        ("TORCH_CPP_LOG_LEVEL", "ERROR"),
     ):
         os.environ.setdefault(name, value)
+    warnings.filterwarnings("ignore", category=FutureWarning, module="vllm")
+    for noisy in ("torch._library", "transformers.tokenization_utils_base"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
 
 
 def quiet_lm_eval() -> None:

@@ -15,7 +15,9 @@ import re
 MAX_ANSWER = 200
 """Characters; a longer answer is no answer."""
 
-_MARKED = re.compile(r"^[ \t>#*_-]{0,8}answer[*_]{0,3}[ \t]{0,4}:[*_]{0,3}(.*)$", re.IGNORECASE | re.MULTILINE)
+_MARKED = re.compile(
+    r"^[ \t>#-]{0,8}([*_]{0,3})answer[*_]{0,3}[ \t]{0,4}:[*_]{0,3}(.*)$", re.IGNORECASE | re.MULTILINE
+)
 _NEXT_LINE = re.compile(r"[ \t\r\n]{1,16}([^\n]{1,400})")
 _INTEGER = re.compile(r"[-+]?[0-9]{1,30}")
 _WRAPPERS = (('"', '"'), ("'", "'"), ("**", "**"), ("*", "*"), ("_", "_"), ("`", "`"), ("$", "$"), ("\\boxed{", "}"))
@@ -47,7 +49,9 @@ def final_answer(text: str) -> str | None:
 
 
 def _marked_answer(text: str, found: re.Match[str]) -> str | None:
-    rest = found[1]
+    emphasis, rest = found.groups()
+    if emphasis:  # **Answer: x** opens before the mark and closes after the answer
+        rest = rest.rstrip().removesuffix(emphasis)
     if not rest.strip():
         following = _NEXT_LINE.match(text, found.end())
         rest = following[1] if following else ""

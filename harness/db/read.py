@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, case, func, select
 from sqlalchemy.orm import Session
 
 from harness.db.engine import translate_errors
@@ -139,6 +139,16 @@ def list_runs(db: Engine, limit: int = 1000) -> tuple[RunSummary, ...]:
     with translate_errors(), Session(db) as session:
         rows = session.execute(_summaries().order_by(RunRow.created_at.desc(), RunRow.id).limit(limit))
         return tuple(_summary(row) for row in rows)
+
+
+def board_runs(db: Engine) -> tuple[RunSummary, ...]:
+    """Return one run a model, by model: the newest done one; where none is done, the newest running one."""
+    order = (case((RunRow.state == "done", 0), else_=1), RunRow.created_at.desc(), RunRow.id)
+    place = func.row_number().over(partition_by=RunRow.model_id, order_by=order).label("place")
+    ranked = select(RunRow.id, place).where(RunRow.state.in_(("done", "running"))).subquery()
+    chosen = _summaries().join(ranked, ranked.c.id == RunRow.id).where(ranked.c.place == 1).order_by(ModelRow.name)
+    with translate_errors(), Session(db) as session:
+        return tuple(_summary(row) for row in session.execute(chosen))
 
 
 def get_run(db: Engine, run: str) -> RunDetail:

@@ -1,13 +1,9 @@
 """Turn an engine's name into a loaded engine."""
 
-import logging
-
 from harness.engines.base import Engine
 from harness.engines.oracle import OracleEngine, oracle_kind
 from harness.errors import EngineFailed, FathomError, UnknownEngine
 from harness.model import ModelSource
-
-log = logging.getLogger(__name__)
 
 ENGINES = ("vllm", "hf", "oracle")
 _INSTALL = "run `make setup`, or install fathom[cpu] (no GPU) or fathom[gpu]"
@@ -41,7 +37,6 @@ def open_engine(name: str, model: ModelSource) -> Engine:
         raise UnknownEngine(f"the engine {name} cannot be imported ({error}): {_INSTALL}") from error
     except FathomError:
         raise
-    except Exception as error:  # engines raise whatever their libraries do; the log keeps it whole
-        log.exception("the engine %s did not start", name)
+    except Exception as error:  # engines raise whatever their libraries do; the run's log keeps it whole
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise EngineFailed(f"the engine {name} could not load {model.name}: {reason}") from error

@@ -19,6 +19,8 @@ from harness.settings import quiet_vllm
 
 quiet_vllm()  # vLLM reads these once, when it is imported
 
+import psutil  # noqa: E402
+from transformers import AutoConfig  # noqa: E402
 from vllm import EngineArgs, LLMEngine, SamplingParams, TokensPrompt  # noqa: E402
 from vllm.platforms import current_platform  # noqa: E402
 from vllm.sampling_params import RequestOutputKind  # noqa: E402
@@ -50,7 +52,9 @@ class VllmEngine:
             "enable_prefix_caching": True,
             "enforce_eager": on_cpu,  # compiling takes longer than a quick suite
             "disable_log_stats": True,
+            "use_tqdm_on_load": False,
             "max_num_seqs": 128 if on_cpu else 512,
+            **({"kv_cache_memory_bytes": _cpu_cache_bytes(path)} if on_cpu else {}),
             **(options or {}),
         }
         self._device = "cpu" if on_cpu else current_platform.get_device_name()
@@ -89,7 +93,7 @@ class VllmEngine:
                     yield done
         finally:
             if self._pending:  # the caller stopped early
-                self._engine.abort_request(list(self._pending), internal=True)
+                self._engine.abort_request(list(self._pending))
                 self._pending.clear()
 
     def close(self) -> None:
@@ -117,7 +121,7 @@ class VllmEngine:
             for part, (ids, params) in enumerate(self._parts(pending)):
                 added.append(self._enter(pending, part, ids, params))
         except ValueError as error:  # vLLM's word for a request that it will not take
-            self._engine.abort_request(added, internal=True)
+            self._engine.abort_request(added)
             for name in added:
                 del self._pending[name]
             return failed(request, error)
@@ -125,7 +129,8 @@ class VllmEngine:
 
     def _enter(self, pending: _Pending, part: int, ids: list[int], params: SamplingParams) -> str:
         self._numbered += 1
-        name = self._engine.add_request(str(self._numbered), TokensPrompt(prompt_token_ids=ids), params)
+        name = str(self._numbered)
+        self._engine.add_request(name, TokensPrompt(prompt_token_ids=ids), params)
         self._pending[name] = (pending, part)
         return name
 
@@ -188,3 +193,16 @@ class VllmEngine:
             return None
         ordered = [pending.parts[at] for at in range(len(pending.tails))]
         return best_choice(request, [row[0] for row in ordered], [row[1] for row in ordered], n_prompt, seconds)
+
+
+def _cpu_cache_bytes(path: Path) -> int:
+    """Return room for 32 full contexts in fp32, 256 MiB to a quarter of the free memory.
+
+    vLLM's own rule takes nearly all memory of the machine and fails where others use some.
+    """
+    config = AutoConfig.from_pretrained(path).get_text_config()
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    a_token = 2 * 4 * config.num_hidden_layers * heads * width
+    wanted = 32 * a_token * int(getattr(config, "max_position_embeddings", 4096))
+    return max(256 << 20, min(wanted, psutil.virtual_memory().available // 4))

@@ -99,7 +99,8 @@ class Depo:
             if order == "backward":
                 edges.reverse()
         others = ring[1:hops] + ring[hops + 1 :]
-        choices = stream.shuffle([ring[hops], *stream.sample(others, min(N_CHOICES, n - 1) - 1)])
+        choices = stream.sample(others, min(N_CHOICES, n - 1) - 1)
+        choices.insert(stream.below(len(choices) + 1), ring[hops])
         facts = {"edges": edges, "start": ring[0], "hops": hops}
         question = f"{_show(edges, channel)}\n{_ask(ring[0], hops, channel)}"
         return Problem(question, ring[hops], tuple(choices), facts)

@@ -1,0 +1,185 @@
+"""The `fathom` command: parsing only. Heavy packages are imported by the command that needs them."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from harness.errors import BadInput, FathomError
+from harness.settings import read_settings
+from tasks import TaskError
+
+app = typer.Typer(
+    help="Measure how deep a language model can think, with questions made afresh from a seed.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+db_app = typer.Typer(help="Look after the database.", no_args_is_help=True)
+app.add_typer(db_app, name="db")
+
+Db = Annotated[Optional[str], typer.Option("--db", help="Database URL or SQLite file; default FATHOM_DB or ./fathom.db.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def _database(url: str | None) -> str:
+    return url or read_settings().database
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
+def _dump(value: object) -> None:
+    print(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+@app.command("families")
+def show_families(as_json: AsJson = False) -> None:
+    """List the task families, their levels and chance levels."""
+    from harness.report import families_json, make_console, render_families
+
+    if as_json:
+        _dump(families_json())
+    else:
+        make_console().print(render_families())
+
+
+@app.command("sample")
+def print_samples(
+    family: Annotated[str, typer.Argument(help="A family, as in `fathom families`.")],
+    level: Annotated[str, typer.Option(help="A level of the family.")],
+    seed: Annotated[str, typer.Option(help="A whole number or a hex string of any length.")],
+    count: Annotated[int, typer.Option(min=1, help="How many items.")] = 1,
+    start: Annotated[int, typer.Option(min=0, help="Index of the first one.")] = 0,
+    channel: Annotated[str, typer.Option(help="symbol or story.")] = "symbol",
+    style: Annotated[str, typer.Option(help="direct, cot or choice.")] = "direct",
+) -> None:
+    """Print items as JSON lines: question, gold, and the facts behind them."""
+    from harness.items import sample_lines
+
+    for line in sample_lines(family, level, channel, style, seed, range(start, start + count)):
+        print(line)
+
+
+@app.command("grade")
+def grade_completions() -> None:
+    """Read {"id", "completion"} as JSON lines and print {"id", "correct", "parsed", "label"}."""
+    from harness.items import grade_lines
+
+    for line in grade_lines(sys.stdin):
+        print(line, flush=True)
+
+
+@app.command("run")
+def run_suite(
+    model: Annotated[Optional[str], typer.Option(help="reference/pebble, a folder, or a hub id.")] = None,
+    suite: Annotated[str, typer.Option(help="Suite of cells.")] = "quick",
+    engine: Annotated[str, typer.Option(help="vllm, hf or oracle.")] = "vllm",
+    seed: Annotated[Optional[str], typer.Option(help="Whole number or hex; fresh and random if not given.")] = None,
+    families: Annotated[Optional[str], typer.Option(help="Only these families, as in a,b.")] = None,
+    levels: Annotated[Optional[str], typer.Option(help="These levels instead of the suite's.")] = None,
+    channel: Annotated[Optional[str], typer.Option(help="These channels instead of the suite's.")] = None,
+    style: Annotated[Optional[str], typer.Option(help="These styles instead of the suite's.")] = None,
+    n: Annotated[Optional[int], typer.Option("--n", help="Items a cell.")] = None,
+    shots: Annotated[int, typer.Option(min=0, max=16, help="Demonstrations before each question.")] = 0,
+    db: Db = None,
+    resume: Annotated[Optional[str], typer.Option(help="Go on with this run; nothing else need be given.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Evaluate a model and store every sample. Exit code 0 done, 2 bad input, 3 the engine failed."""
+    from harness.commands import Wish, run
+
+    wish = Wish(
+        model, suite, engine, seed, _names(families), _names(levels), _names(channel), _names(style), n, shots, resume
+    )
+    raise typer.Exit(run(wish, _database(db), as_json))
+
+
+@app.command("runs")
+def list_all_runs(db: Db = None, as_json: AsJson = False) -> None:
+    """List the stored runs, newest first."""
+    from harness.db.engine import open_database
+    from harness.db.read import list_runs
+    from harness.report import make_console, render_runs, summary_json
+
+    found = list_runs(open_database(_database(db), create=False))
+    if as_json:
+        _dump([summary_json(one) for one in found])
+    else:
+        make_console().print(render_runs(found))
+
+
+@app.command("show")
+def show_run(run: Annotated[str, typer.Argument(help="A run's id or its beginning.")], db: Db = None, as_json: AsJson = False) -> None:
+    """Show a run: accuracy, interval, chance and kinds of mistake by level."""
+    from harness.db.engine import open_database
+    from harness.db.read import get_run
+    from harness.report import make_console, render_run, run_json
+
+    detail = get_run(open_database(_database(db), create=False), run)
+    if as_json:
+        _dump(run_json(detail))
+    else:
+        make_console().print(render_run(detail))
+
+
+@app.command("tasks")
+def list_tasks(
+    lm_eval_path: Annotated[bool, typer.Option("--lm-eval-path", help="Print a folder for `lm_eval --include_path`.")] = False,
+) -> None:
+    """List the lm-eval tasks, or print where lm-eval finds them."""
+    from harness.lmeval import all_cells, task_name, write_yaml
+
+    if lm_eval_path:
+        print(write_yaml(read_settings().cache))
+        return
+    for cell in all_cells():
+        print(task_name(cell))
+
+
+@app.command("serve")
+def serve_board(
+    db: Db = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
+    host: Annotated[str, typer.Option(help="Address of this machine; only loopback is allowed.")] = "127.0.0.1",
+) -> None:
+    """Show the board in a browser, for yourself."""
+    from harness.commands import serve
+
+    serve(_database(db), host, port)
+
+
+@app.command("pretrain")
+def train_recipe(
+    recipe: Annotated[str, typer.Argument(help="pebble, or a TOML file.")],
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints and models; a second call goes on from there.")] = Path("out"),
+) -> None:
+    """Train a small model from a recipe, and save it as a Hugging Face folder."""
+    from harness.commands import train
+
+    train(recipe, out)
+
+
+@db_app.command("upgrade")
+def upgrade_database(db: Db = None) -> None:
+    """Make the tables, or bring them up to date."""
+    from harness.commands import upgrade_database as upgrade
+
+    print(upgrade(_database(db)))
+
+
+def main() -> None:
+    """Run the command; print our own errors as one line and leave with their exit code."""
+    try:
+        app()
+    except (FathomError, TaskError) as error:
+        code = error.exit_code if isinstance(error, FathomError) else BadInput.exit_code
+        print(f"fathom: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(code)
+    except BrokenPipeError:  # `fathom sample ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

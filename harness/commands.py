@@ -1,0 +1,195 @@
+"""Do what the longer commands of `fathom` ask for."""
+
+import ipaddress
+import logging
+import secrets
+import socket
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from rich.console import Console
+from sqlalchemy import Engine as Database
+from sqlalchemy.exc import SQLAlchemyError
+
+from harness.db.engine import HEAD, current_version, make_engine, open_database, parse_url, upgrade
+from harness.db.read import RunDetail, get_run
+from harness.engines.open import check_engine
+from harness.engines.oracle import oracle_kind
+from harness.errors import BadDatabase, BadInput, EngineFailed, FathomError, NewerDatabase
+from harness.format import count
+from harness.model import ModelSource, find_model
+from harness.progress import RunProgress
+from harness.report import make_console, render_run, run_json
+from harness.run import Plan, evaluate
+from harness.suite import Selection, open_suite
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the user typed after `fathom run`."""
+
+    model: str | None
+    suite: str
+    engine: str
+    seed: str | None
+    families: tuple[str, ...]
+    levels: tuple[str, ...]
+    channels: tuple[str, ...]
+    styles: tuple[str, ...]
+    n: int | None
+    shots: int
+    resume: str | None
+
+
+def run(wish: Wish, database: str, as_json: bool) -> int:
+    """Evaluate, then print a table or JSON; return the exit code."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    talk = make_console(stderr=as_json)
+    check_engine(wish.engine)
+    if wish.resume is None:
+        plan = _plan(wish)
+        db = open_database(database, create=True)
+    else:
+        db = open_database(database, create=False)
+        detail = get_run(db, wish.resume)
+        plan = _resumed(detail)
+        if detail.summary.state == "done" and detail.summary.n_done == plan.suite.n_items and not _errors(detail):
+            talk.print(f"run {detail.summary.run} is done; nothing is missing")
+            _print(detail, as_json)
+            return 0
+    return _evaluate(plan, db, talk, as_json)
+
+
+def _errors(detail: RunDetail) -> int:
+    return sum(cell.n_errors for cell in detail.cells)
+
+
+def _plan(wish: Wish) -> Plan:
+    selection = Selection(wish.families, wish.levels, wish.channels, wish.styles, wish.n)
+    suite = open_suite(wish.suite, wish.seed if wish.seed is not None else secrets.token_hex(8), selection)
+    return Plan(_model(wish.model, wish.engine), wish.engine, suite, wish.shots)
+
+
+def _model(name: str | None, engine: str) -> ModelSource:
+    if engine == "oracle":
+        kind = oracle_kind(name or "oracle")
+        return ModelSource(f"oracle/{kind}", None, f"oracle/{kind}")
+    if not name:
+        raise BadInput("say which model: --model reference/pebble, a folder, or a hub id (org/name)")
+    return find_model(name)
+
+
+def _resumed(detail: RunDetail) -> Plan:
+    one = detail.summary
+    shots = int(detail.manifest["decisive"]["sampling"]["shots"])
+    return Plan(_model(one.model, one.engine), one.engine, detail.suite, shots, one.run)
+
+
+def _evaluate(plan: Plan, db: Database, talk: Console, as_json: bool) -> int:
+    suite = plan.suite
+    talk.print(
+        f"{plan.model.name} on {suite.name} {suite.version}, seed {suite.seed}: "
+        f"{count(suite.n_items)} items in {len(suite.cells)} cells, engine {plan.engine}",
+        soft_wrap=True,
+    )
+    try:
+        with RunProgress(talk, suite) as progress:
+            outcome = evaluate(plan, db, progress)
+    except KeyboardInterrupt:
+        talk.print(f"stopped; what was generated is stored. {_how_to_resume(db)}", soft_wrap=True)
+        return 130
+    except FathomError as error:
+        if isinstance(error, EngineFailed):
+            talk.print(f"the run is stored as failed, with its log (fathom show). {_how_to_resume(db)}", soft_wrap=True)
+        raise
+    detail = get_run(db, outcome.run)
+    talk.print(
+        f"run {outcome.run}: {count(outcome.n_generated)} generated, {count(outcome.n_recalled)} recalled from the journal"
+    )
+    _print(detail, as_json)
+    return 0
+
+
+def _how_to_resume(db: Database) -> str:
+    from harness.db.read import list_runs
+
+    newest = list_runs(db, limit=1)[0].run
+    where = db.url.database if db.dialect.name == "sqlite" else db.url.render_as_string(hide_password=True)
+    return f"Go on with: fathom run --resume {newest} --db {where}"
+
+
+def _print(detail: RunDetail, as_json: bool) -> None:
+    if as_json:
+        import json
+
+        print(json.dumps(run_json(detail), indent=1, ensure_ascii=False))  # noqa: T201  # a command's output
+    else:
+        make_console().print(render_run(detail))
+
+
+def upgrade_database(database: str) -> str:
+    """Bring a database up to date; return what was done.
+
+    Raises:
+        BadDatabase, NewerDatabase: it cannot be opened, or is ahead of this Fathom.
+    """
+    engine = make_engine(parse_url(database))
+    shown = engine.url.render_as_string(hide_password=True)
+    try:
+        before = current_version(engine)
+        if before is not None and before > HEAD:
+            raise NewerDatabase(f"the database {shown} is of version {before}, this Fathom knows {HEAD}: update Fathom")
+        upgrade(engine)
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
+        raise BadDatabase(f"cannot open the database {shown}: {reason}") from error
+    finally:
+        engine.dispose()
+    return f"{shown} is at version {HEAD}" + ("" if before == HEAD else f" (was {before or 'empty'})")
+
+
+def serve(database: str, host: str, port: int) -> None:
+    """Serve the board until stopped.
+
+    Raises:
+        BadInput: an address that is not loopback, or a port that is taken.
+        StoreError: the database cannot be read.
+    """
+    import uvicorn
+
+    if host != "localhost" and not _is_loopback(host):
+        raise BadInput(f"will not listen on {host}: without accounts the board is for this machine only (127.0.0.1)")
+    open_database(database, create=True).dispose()
+    server = import_module("server.app")  # the command starts the server; the library never imports it
+    try:
+        listener = socket.create_server((host, port))
+    except OSError as error:
+        raise BadInput(f"port {port} is taken ({error.strerror}): give another --port, or 0 for a free one") from error
+    make_console().print(f"the board is at http://{host}:{listener.getsockname()[1]} (stop with Ctrl-C)")
+    application = server.create_app(server.ServerSettings(database=database))
+    uvicorn.Server(uvicorn.Config(application, log_level="warning")).run(sockets=[listener])
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def train(recipe: str, out: Path) -> None:
+    """Train a recipe with a progress bar.
+
+    Raises:
+        BadRecipe, EngineFailed: see harness.pretrain.
+    """
+    from harness.recipe import read_recipe
+
+    known = read_recipe(recipe)
+    from harness.pretrain import pretrain  # torch and transformers: only once the recipe is sound
+    from harness.training import TrainingProgress
+
+    with TrainingProgress(make_console(), known) as progress:
+        saved = pretrain(known, out, progress)
+    make_console().print("saved " + ", ".join(str(path) for path in saved))

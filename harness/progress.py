@@ -1,0 +1,75 @@
+"""Turn a run's progress into a live display on a terminal, and into plain lines elsewhere."""
+
+import time
+from collections import Counter
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from harness.format import count, duration, plural
+from harness.run import Tick
+from harness.suite import Suite
+
+_LINE_EVERY = 5.0
+"""Seconds between plain lines."""
+
+
+class RunProgress:
+    """Show a run's phase, items, whole cells, tokens a second and time left; use as a context manager."""
+
+    def __init__(self, console: Console, suite: Suite) -> None:
+        """Draw nothing yet."""
+        self._console = console
+        self._planned = {at: cell.n for at, cell in enumerate(suite.cells)}
+        self._cells: Counter[int] = Counter()
+        self._tokens = 0
+        self._began = self._spoken = time.monotonic()
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._total = suite.n_items
+
+    def __enter__(self) -> "RunProgress":
+        """Start the live display on a terminal."""
+        if self._console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"),
+                TimeRemainingColumn(), console=self._console, transient=True,
+            )  # fmt: skip
+            self._bar.start()
+            self._task = self._bar.add_task("starting", total=self._total, note="")
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        """Take the display away."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def __call__(self, phase: str, tick: Tick | None) -> None:
+        """Take in progress; see harness.run.Report."""
+        now = time.monotonic()
+        if tick is None:
+            self._began, self._tokens = now, 0
+        else:
+            self._tokens += tick.tokens
+            self._cells.update(tick.cells)
+        note = self._note(now) if tick else ""
+        if self._bar is not None and self._task is not None:
+            done = tick.n_done if tick else None
+            self._bar.update(self._task, description=phase, completed=done, note=note)
+        elif tick is None or now - self._spoken > _LINE_EVERY or tick.n_done == tick.n_items:
+            self._spoken = now
+            items = f" {count(tick.n_done)} of {plural(tick.n_items, 'item')}, {note}" if tick else ""
+            left = f", {self._left(tick, now)} left" if tick and tick.n_done < tick.n_items else ""
+            self._console.print(f"{phase}{items}{left}", soft_wrap=True)
+
+    def _note(self, now: float) -> str:
+        whole = sum(self._cells[at] >= n for at, n in self._planned.items())
+        rate = self._tokens / max(now - self._began, 1e-9)
+        return f"{whole}/{len(self._planned)} cells, {count(round(rate))} tokens/s"
+
+    def _left(self, tick: Tick, now: float) -> str:
+        new = sum(self._cells.values())
+        return duration((now - self._began) / max(new, 1) * (tick.n_items - tick.n_done))

@@ -1,0 +1,211 @@
+"""Turn stored runs into tables and pictures for a terminal, and into JSON values."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from harness.db.read import CellCounts, RunDetail, RunSummary
+from harness.format import count, duration, instant, interval_text, percent, plural
+from tasks import Family, all_families, find_family
+from tasks.base import level_of
+
+_N_LABELS = 3
+_ROWS = 10
+_COLUMN = 9
+_MARKS = ("●", "○", "◆", "◇", "■", "□")
+_STATE_COLOURS = {"done": "green", "failed": "red", "interrupted": "yellow", "running": "cyan"}
+
+
+def chance_of(cell: CellCounts) -> float:
+    """Return the chance level of a cell, 0..1."""
+    family = find_family(cell.family)
+    return family.chance(level_of(family, cell.level), cell.style)
+
+
+def hardness_of(cell: CellCounts) -> float:
+    """Return the hardness of a cell's level."""
+    return level_of(find_family(cell.family), cell.level).hardness
+
+
+def group_cells(cells: Iterable[CellCounts]) -> Mapping[tuple[str, str, str], list[CellCounts]]:
+    """Group cells by (family, channel, style), in the order in which they come."""
+    groups: dict[tuple[str, str, str], list[CellCounts]] = {}
+    for cell in cells:
+        groups.setdefault((cell.family, cell.channel, cell.style), []).append(cell)
+    return groups
+
+
+def render_run(detail: RunDetail) -> RenderableType:
+    """Draw a run: headline, one table a group of cells, one picture a family and channel."""
+    one = detail.summary
+    head = Text.assemble(
+        (one.model, "bold"), f"  {one.suite} suite, seed {one.seed}, engine {one.engine}, run {one.run} ",
+        (one.state, _STATE_COLOURS.get(one.state, "")), f" after {duration(one.seconds)}",
+    )  # fmt: skip
+    parts: list[RenderableType] = [Text(), head]
+    if one.error:
+        parts.append(Text(one.error, style="red"))
+    parts += [_cells_table(key, cells) for key, cells in group_cells(detail.cells).items()]
+    return Group(*parts, *_pictures(detail.cells))
+
+
+def _cells_table(key: tuple[str, str, str], cells: Sequence[CellCounts]) -> Table:
+    table = Table(title=" · ".join(key), title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+    for name in ("level", "accuracy", "95% interval", "right", "chance", "how it is wrong"):
+        table.add_column(name, justify="left" if name in ("level", "how it is wrong") else "right", header_style="dim")
+    for cell in cells:
+        right = f"{cell.k}/{cell.n}" + (f" ({plural(cell.n_errors, 'error')})" if cell.n_errors else "")
+        accuracy = percent(cell.k / cell.n) if cell.n else "–"
+        table.add_row(
+            cell.level, accuracy, interval_text(cell.interval), right, percent(chance_of(cell)), wrong_labels(cell)
+        )
+    return table
+
+
+def wrong_labels(cell: CellCounts, most: int = _N_LABELS) -> str:
+    """Write the commonest kinds of mistake with their shares of all samples."""
+    wrong = sorted(((n, label) for label, n in cell.labels.items() if label != "correct"), key=lambda row: (-row[0], row[1]))
+    shown = [f"{label} {percent(n / cell.n, 0)}" for n, label in wrong[:most]]
+    rest = sum(n for n, _ in wrong[most:])
+    if rest:
+        shown.append(f"other {percent(rest / cell.n, 0)}")
+    return ", ".join(shown)
+
+
+def _pictures(cells: Sequence[CellCounts]) -> list[RenderableType]:
+    by_channel: dict[tuple[str, str], dict[str, list[CellCounts]]] = {}
+    for (family, channel, style), members in group_cells(cells).items():
+        by_channel.setdefault((family, channel), {})[style] = members
+    return [Text(draw_curves(f"{family} · {channel}", styles)) for (family, channel), styles in by_channel.items()]
+
+
+def draw_curves(title: str, styles: Mapping[str, Sequence[CellCounts]]) -> str:
+    """Draw accuracy against level: one column a level, easiest first, one mark a style, dots at chance."""
+    cells = {cell.level: cell for members in styles.values() for cell in members if cell.n}
+    levels = sorted(cells, key=lambda level: hardness_of(cells[level]))
+    if not levels:
+        return ""
+    grid = [[" "] * (_COLUMN * len(levels)) for _ in range(_ROWS + 1)]
+    for at, level in enumerate(levels):
+        dots = _row_of(chance_of(cells[level]))
+        for column in range(1, _COLUMN - 1):
+            grid[dots][at * _COLUMN + column] = "·"
+    for order, members in enumerate(styles.values()):
+        for cell in members:
+            if cell.n:
+                place = levels.index(cell.level) * _COLUMN + 2 + 2 * order
+                grid[_row_of(cell.k / cell.n)][place] = _MARKS[order]
+    axis = [f"{100 - 10 * row:>4}% ┤" if row % 5 == 0 else "      │" for row in range(_ROWS + 1)]
+    lines = [left + "".join(row).rstrip() for left, row in zip(axis, grid, strict=True)]
+    names = "".join(f"{level:<{_COLUMN}}" for level in levels)
+    legend = "   ".join(f"{_MARKS[order]} {style}" for order, style in enumerate(styles))
+    return "\n".join(["", f"{title}: accuracy against level    {legend}   · chance", *lines, f"        {names}".rstrip()])
+
+
+def _row_of(share: float) -> int:
+    return _ROWS - round(share * _ROWS)
+
+
+def render_runs(runs: Sequence[RunSummary]) -> RenderableType:
+    """Draw the list of runs."""
+    if not runs:
+        return Text("no runs yet: `fathom run --model reference/pebble --engine vllm` makes one")
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("run", "model", "suite", "engine", "state", "items", "right", "started"):
+        table.add_column(name, justify="right" if name in ("items", "right") else "left", header_style="dim")
+    for one in runs:
+        state = Text(one.state, style=_STATE_COLOURS.get(one.state, ""))
+        done = f"{count(one.n_done)}/{count(one.n_items)}"
+        table.add_row(one.run, one.model, one.suite, one.engine, state, done, count(one.k), instant(one.created_at))
+    return table
+
+
+def render_families() -> RenderableType:
+    """Draw all families with their levels and chance."""
+    return Group(*(_family_table(family) for family in all_families().values()))
+
+
+def _family_table(family: Family) -> RenderableType:
+    head = Text.assemble((f"{family.name}@{family.version}", "bold"), f"  {family.summary}")
+    about = Text(
+        f"channels {', '.join(family.channels)} · styles {', '.join(family.styles)} · {family.reference}", style="dim"
+    )
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("ladder", "level", "hardness", *(f"chance {style}" for style in family.styles)):
+        table.add_column(name, justify="left" if name in ("ladder", "level") else "right", header_style="dim")
+    for level in family.levels.values():
+        chances = (percent(family.chance(level, style)) for style in family.styles)
+        table.add_row(level.ladder, level.name, f"{level.hardness:g}", *chances)
+    return Group(head, about, table)
+
+
+def families_json() -> list[dict[str, Any]]:
+    """Return all families as JSON values; `chance` is that of the first style."""
+    return [
+        {
+            "family": family.name,
+            "version": family.version,
+            "summary": family.summary,
+            "channels": list(family.channels),
+            "styles": list(family.styles),
+            "labels": list(family.labels),
+            "reference": family.reference,
+            "levels": [
+                {
+                    "level": level.name,
+                    "ladder": level.ladder,
+                    "hardness": level.hardness,
+                    "axes": dict(level.axes),
+                    "chance": family.chance(level, family.styles[0]),
+                    "chance_by_style": {style: family.chance(level, style) for style in family.styles},
+                    "budget_by_style": {style: family.budget(level, style) for style in family.styles},
+                }
+                for level in family.levels.values()
+            ],
+        }
+        for family in all_families().values()
+    ]
+
+
+def summary_json(one: RunSummary) -> dict[str, Any]:
+    """Return a run's summary as JSON values."""
+    return {**asdict(one), "created_at": one.created_at.isoformat()}
+
+
+def run_json(detail: RunDetail) -> dict[str, Any]:
+    """Return a run as JSON values: summary, manifest, cells with intervals and chance."""
+    cells = [
+        {
+            "family": cell.family,
+            "version": cell.version,
+            "level": cell.level,
+            "channel": cell.channel,
+            "style": cell.style,
+            "n": cell.n,
+            "k": cell.k,
+            "low": cell.interval.low,
+            "high": cell.interval.high,
+            "chance": chance_of(cell),
+            "n_planned": cell.n_planned,
+            "n_errors": cell.n_errors,
+            "labels": dict(cell.labels),
+        }
+        for cell in detail.cells
+    ]
+    return {
+        **summary_json(detail.summary),
+        "manifest_digest": detail.manifest_digest,
+        "manifest": dict(detail.manifest),
+        "log": detail.log,
+        "cells": cells,
+    }
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """Return a console that keeps tables whole where no terminal says how wide it is."""
+    console = Console(stderr=stderr, highlight=False)
+    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=120)
