@@ -32,6 +32,7 @@ from harness.recipe import Exam, Recipe
 from harness.stats import wilson
 from tasks import find_family, make_instance, pose
 from tasks.base import level_of
+from tasks.stream import Stream
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ def pretrain(recipe: Recipe, out: Path, report: Report) -> list[Path]:
     """
     checkpoints = out / "checkpoints"
     _claim(checkpoints, recipe)
-    set_seed(int(blake_int(recipe.seed)))
+    set_seed(torch_seed(recipe.seed))
     tokenizer = build_tokenizer(recipe)
     fast = _fast(tokenizer, recipe)
     rows = LessonRows(recipe, tokenizer)
@@ -82,10 +83,8 @@ def pretrain(recipe: Recipe, out: Path, report: Report) -> list[Path]:
     return saver.saved
 
 
-def blake_int(seed: str) -> int:
+def torch_seed(seed: str) -> int:
     """Return 31 bits of a seed, as torch wants it."""
-    from tasks.stream import Stream
-
     return Stream("torch", seed).below(1 << 31)
 
 
@@ -142,7 +141,8 @@ def _arguments(recipe: Recipe, checkpoints: Path) -> TrainingArguments:
         logging_steps=10,
         save_steps=recipe.exam_every,
         save_total_limit=2,
-        seed=blake_int(recipe.seed),
+        include_num_input_tokens_seen="all",
+        seed=torch_seed(recipe.seed),
         use_cpu=not torch.cuda.is_available(),
         report_to="none",
         disable_tqdm=True,
@@ -164,7 +164,6 @@ class _Saver(TrainerCallback):  # type: ignore[misc]  # transformers is untyped
         self._recipe, self._out, self._tokenizer, self._report = recipe, out, tokenizer, report
         self._began = time.monotonic()
         self._spent = 0.0
-        self._tokens = 0
         self.saved: list[Path] = []
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # signature of transformers
@@ -189,7 +188,7 @@ class _Saver(TrainerCallback):  # type: ignore[misc]  # transformers is untyped
         """Hold exams; save the early model."""
         step = state.global_step
         if step == self._recipe.early_step:
-            self._save(model, f"{self._recipe.name}-early", step)
+            self._save(model, f"{self._recipe.name}-early", step, state.num_input_tokens_seen)
         if step % self._recipe.exam_every == 0 or step == self._recipe.steps:
             Path(args.output_dir, "seconds.json").write_text(json.dumps({"seconds": self._seconds()}))
             loss = next((row["loss"] for row in reversed(state.log_history) if "loss" in row), math.nan)
@@ -198,7 +197,7 @@ class _Saver(TrainerCallback):  # type: ignore[misc]  # transformers is untyped
 
     def on_train_end(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
         """Save the final model."""
-        self._save(model, self._recipe.name, state.global_step)
+        self._save(model, self._recipe.name, state.global_step, state.num_input_tokens_seen)
 
     def _seconds(self) -> float:
         return self._spent + time.monotonic() - self._began
@@ -209,14 +208,15 @@ class _Saver(TrainerCallback):  # type: ignore[misc]  # transformers is untyped
         model.train(was_training)
         return right
 
-    def _save(self, model: Any, name: str, step: int) -> None:
+    def _save(self, model: Any, name: str, step: int, tokens: int) -> None:
         folder = self._out / name
         partial = self._out / f".{name}.partial"
         shutil.rmtree(partial, ignore_errors=True)
         half = {key: value.to(torch.float16) for key, value in model.state_dict().items()}
         model.save_pretrained(partial, state_dict=half)  # 2 bytes a weight; config says: compute in float32
         self._tokenizer.save_pretrained(partial)
-        card = _card(self._recipe, name, step, self._seconds(), self._examine(model, _CARD_N), model.num_parameters())
+        facts = CardFacts(name, step, tokens, self._seconds(), model.num_parameters())
+        card = _card(self._recipe, facts, self._examine(model, _CARD_N))
         (partial / "README.md").write_text(card, encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         partial.rename(folder)
@@ -247,7 +247,18 @@ def examine(engine: HfEngine, exams: tuple[Exam, ...], n: int) -> dict[str, int]
     return right
 
 
-def _card(recipe: Recipe, name: str, step: int, seconds: float, right: dict[str, int], size: int) -> str:
+@dataclass(frozen=True, slots=True)
+class CardFacts:
+    """What a model card states; `tokens` counts padding, `seconds` is wall time."""
+
+    name: str
+    step: int
+    tokens: int
+    seconds: float
+    size: int
+
+
+def _card(recipe: Recipe, facts: CardFacts, right: dict[str, int]) -> str:
     rows = []
     for exam, k in right.items():
         interval = wilson(k, _CARD_N)
@@ -259,12 +270,13 @@ library_name: transformers
 tags: [fathom, synthetic]
 ---
 
-# {name}
+# {facts.name}
 
-A Llama of {size:,} parameters, trained by `fathom pretrain {recipe.name}` on synthetic text alone, for
+A Llama of {facts.size:,} parameters, trained by `fathom pretrain {recipe.name}` on synthetic text alone, for
 demonstrations and tests of Fathom. It knows nothing but what its lessons teach.
 
-- Recipe `{recipe.name}`, seed {recipe.seed}: {step:,} of {recipe.steps:,} steps of {recipe.batch} texts, {seconds / 60:.0f} minutes of wall time
+- Recipe `{recipe.name}`, seed {recipe.seed}: {facts.step:,} of {recipe.steps:,} steps of {recipe.batch} texts
+- {facts.tokens:,} tokens seen in {facts.seconds / 60:.0f} minutes of wall time
 - Lessons: {", ".join(f"{row.family}/{row.level}/{row.channel}/{row.style}" for row in recipe.lessons)}
 - Weights are stored as float16; compute in float32
 - Training streams are disjoint from all evaluation streams

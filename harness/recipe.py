@@ -84,9 +84,8 @@ def read_recipe(name: str) -> Recipe:
     except OSError as error:
         raise BadRecipe(f"no recipe {name!r}: give a TOML file or one of {', '.join(recipe_names())}") from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BadRecipe(f"{path}: {where}: {first['msg']} (see {RECIPES / 'pebble.toml'})") from error
+        said = "; ".join(f"{'.'.join(str(part) for part in row['loc'])}: {row['msg']}" for row in error.errors())
+        raise BadRecipe(f"{path}: {said} (a sound one: {RECIPES / 'pebble.toml'})") from error
     except (tomllib.TOMLDecodeError, TaskError, UnicodeDecodeError) as error:
         raise BadRecipe(f"{path}: {error}") from error
     if recipe.shape.hidden % recipe.shape.heads or recipe.shape.hidden // recipe.shape.heads % 2:

@@ -1,0 +1,94 @@
+"""Real parts for all tests: databases of both kinds, and the fathom command as users call it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FATHOM = Path(sys.executable).parent / "fathom"
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory):
+    """Start a PostgreSQL server for the session; return a function that makes an empty database."""
+    import pgserver
+    from sqlalchemy import create_engine, text
+
+    server = pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
+    admin = create_engine(server.get_uri().replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT")
+
+    def make() -> str:
+        name = f"fathom_{uuid4().hex[:8]}"
+        with admin.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name}"))
+        return admin.url.set(database=name).render_as_string(hide_password=False)
+
+    yield make
+    admin.dispose()
+    server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request, tmp_path):
+    """URL of a fresh, empty database, once for each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'runs.db'}"
+    return request.getfixturevalue("postgres")()
+
+
+@pytest.fixture
+def db(database):
+    """An open database with its tables, once for each kind."""
+    from harness.db.engine import open_database
+
+    engine = open_database(database, create=True)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def environment():
+    """Return the environment of a child process: offline, one thread, and what the test adds."""
+
+    def make(**extra):
+        return {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", **extra}
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def fathom(environment):
+    """Run the installed command to its end; return the finished process."""
+
+    def call(*words, stdin=None, cwd=ROOT, **extra):
+        return subprocess.run(
+            [str(FATHOM), *map(str, words)], input=stdin, capture_output=True, text=True, cwd=cwd, env=environment(**extra),
+            timeout=550,
+        )  # fmt: skip
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def start_fathom(environment):
+    """Start the installed command and leave it running; every process is ended with the session."""
+    started = []
+
+    def start(*words, cwd=ROOT, **extra):
+        process = subprocess.Popen(
+            [str(FATHOM), *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=cwd,
+            env=environment(**extra),
+        )  # fmt: skip
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        process.stdout.close()

@@ -1,0 +1,121 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, inspect, text
+
+from harness.db import engine as db_engine
+from harness.db.engine import HEAD, current_version, open_database, parse_url, upgrade
+from harness.db.models import Table
+from harness.errors import BadDatabase, NewerDatabase, OlderDatabase
+
+
+def migrate(db, revision):
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(db_engine.__file__).parent / "migrations"))
+    with db.begin() as connection:
+        config.attributes["connection"] = connection
+        (command.upgrade if revision == "head" else command.downgrade)(config, revision)
+
+
+def test_head_is_the_newest_migration():
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(db_engine.__file__).parent / "migrations"))
+    assert ScriptDirectory.from_config(config).get_current_head() == HEAD
+
+
+def test_migrations_make_exactly_the_models(db):
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    with db.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Table.metadata) == []
+
+
+def test_migrations_go_back_and_forth(db):
+    migrate(db, "base")
+    assert set(inspect(db).get_table_names()) <= {"alembic_version"}
+    migrate(db, "head")
+    assert {"models", "suites", "runs", "cells", "samples"} <= set(inspect(db).get_table_names())
+
+
+def test_a_second_upgrade_changes_nothing(db):
+    upgrade(db)
+    upgrade(db)
+    assert current_version(db) == HEAD
+
+
+def test_a_newer_database_is_refused(database):
+    db = open_database(database, create=True)
+    with db.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    db.dispose()
+    with pytest.raises(NewerDatabase, match="update Fathom"):
+        open_database(database, create=True)
+
+
+def test_an_older_database_is_not_changed_behind_the_users_back(database):
+    db = open_database(database, create=True)
+    with db.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
+    db.dispose()
+    with pytest.raises(OlderDatabase, match="fathom db upgrade"):
+        open_database(database, create=True)
+
+
+def test_somebody_elses_database_is_left_alone(database):
+    db = create_engine(parse_url(database))
+    with db.begin() as connection:
+        connection.execute(text("CREATE TABLE guests (name TEXT)"))
+    db.dispose()
+    with pytest.raises(BadDatabase, match="database of its own"):
+        open_database(database, create=True)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["mysql://u@h/x", "postgresql://nobody@127.0.0.1:1/x", "sqlite:////no/such/folder/x.db", "nonsense://", "http://[", "a://b c"],
+)
+def test_a_bad_url_is_one_line_of_advice(url):
+    with pytest.raises(BadDatabase) as caught:
+        open_database(url, create=True)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_password_is_never_shown():
+    with pytest.raises(BadDatabase) as caught:
+        open_database("postgresql://me:hunter2@127.0.0.1:1/x", create=False)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path):
+    file = tmp_path / "notes.txt"
+    file.write_text("dear diary, " * 500)
+    with pytest.raises(BadDatabase, match="cannot open"):
+        open_database(str(file), create=True)
+    assert file.read_text().startswith("dear diary")
+
+
+def test_reading_makes_no_file(tmp_path):
+    with pytest.raises(BadDatabase, match="fathom run"):
+        open_database(str(tmp_path / "none.db"), create=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_opening_a_database_needs_neither_alembic_nor_torch(tmp_path):
+    path = tmp_path / "a.db"
+    open_database(str(path), create=True).dispose()
+    script = (
+        "import sys; from harness.db.engine import open_database; from harness.db.read import list_runs\n"
+        f"list_runs(open_database({str(path)!r}, create=False))\n"
+        "print(*sorted({'alembic', 'torch', 'vllm', 'transformers', 'lm_eval', 'datasets', 'pandas'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

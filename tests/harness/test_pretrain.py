@@ -1,0 +1,142 @@
+import hashlib
+import json
+import signal
+import time
+
+import pytest
+
+from harness.corpus import LessonRows, build_tokenizer, lesson_pairs
+from harness.errors import BadRecipe
+from harness.recipe import read_recipe
+from tasks import find_family, make_instance, pose
+
+TINY = """
+name = "grain"
+seed = "1"
+steps = 12
+batch = 4
+learning_rate = 1e-3
+warmup = 2
+early_step = 4
+exam_every = 4
+vocabulary = 500
+
+[shape]
+hidden = 32
+layers = 1
+heads = 2
+context = 256
+init_std = 0.02
+
+[[lessons]]
+family = "depo"
+level = "n4k1"
+channel = "symbol"
+style = "direct"
+
+[[exams]]
+family = "depo"
+level = "n4k1"
+channel = "symbol"
+style = "direct"
+"""
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    path = tmp_path / "grain.toml"
+    path.write_text(TINY)
+    return path
+
+
+def weights(folder):
+    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+
+
+def test_training_makes_a_model_that_runs_and_a_card(tiny, fathom, tmp_path):
+    out = tmp_path / "out"
+    done = fathom("pretrain", tiny, "--out", out)
+    assert done.returncode == 0, done.stderr
+    assert "held out" in done.stdout
+    card = (out / "grain" / "README.md").read_text()
+    assert "12 of 12 steps" in card
+    assert "tokens seen" in card
+    run = fathom("run", "--model", out / "grain", "--engine", "hf", "--levels", "n4k1", "--n", 3, "--db", tmp_path / "a.db", "--json")
+    assert run.returncode == 0, run.stderr
+    assert json.loads(run.stdout)["n_done"] == 3
+    assert weights(out / "grain") != weights(out / "grain-early")
+
+
+def test_a_killed_training_goes_on_to_the_same_weights(tiny, fathom, start_fathom, tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert fathom("pretrain", tiny, "--out", whole).returncode == 0
+    process = start_fathom("pretrain", tiny, "--out", parts)
+    end = time.monotonic() + 300
+    while not (parts / "checkpoints" / "checkpoint-4" / "trainer_state.json").exists():
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (parts / "grain").exists()
+    done = fathom("pretrain", tiny, "--out", parts)
+    assert done.returncode == 0, done.stderr
+    assert weights(parts / "grain") == weights(whole / "grain")
+
+
+def test_checkpoints_of_another_recipe_are_not_continued(tiny, fathom, tmp_path):
+    assert fathom("pretrain", tiny, "--out", tmp_path / "out").returncode == 0
+    tiny.write_text(TINY.replace('seed = "1"', 'seed = "2"'))
+    done = fathom("pretrain", tiny, "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert "another recipe" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "advice"),
+    [
+        ("steps = 12", "stepz = 12", "stepz"),
+        ("steps = 12", "steps = 0", "steps"),
+        ("batch = 4", 'batch = "many"', "batch"),
+        ('level = "n4k1"', 'level = "n4k9"', "known: n4k1"),
+        ('family = "depo"', 'family = "dopo"', "known: depo"),
+        ('style = "direct"', 'style = "loud"', "known: direct"),
+        ("heads = 2", "heads = 3", "multiple"),
+        ("vocabulary = 500", "vocabulary = 3", "vocabulary"),
+        ("[shape]", "[shape", "grain.toml"),
+    ],
+)
+def test_a_recipe_that_cannot_be_followed_is_refused(tiny, before, after, advice):
+    tiny.write_text(TINY.replace(before, after))
+    with pytest.raises(BadRecipe, match=advice):
+        read_recipe(str(tiny))
+
+
+def test_the_recipe_of_pebble_is_sound_and_its_text_is_reproducible():
+    recipe = read_recipe("pebble")
+    assert lesson_pairs(recipe, 123) == lesson_pairs(recipe, 123)
+    assert lesson_pairs(recipe, 123) != lesson_pairs(recipe, 124)
+    rows = LessonRows(recipe, build_tokenizer(recipe))
+    assert rows[5] == rows[5]
+    assert max(len(rows[index]["input_ids"]) for index in range(50)) <= recipe.shape.context
+
+
+def test_training_text_shares_no_question_with_evaluation():
+    recipe = read_recipe("pebble")
+    family = find_family("depo")
+    trained = {prompt.partition(".\n")[0] for index in range(5_000) for prompt, _ in lesson_pairs(recipe, index)[:1]}
+    for level in ("n4k1", "n4k2", "n4k3", "n8k1", "n8k2", "n8k3", "n8k6"):
+        for seed in ("0", "1", "7", "2026", recipe.seed):
+            asked = {
+                pose(family, make_instance(family, level, "symbol", seed, index), "direct").partition(".\n")[0]
+                for index in range(300)
+            }
+            assert not asked & trained
+
+
+def test_every_text_can_be_tokenized_and_comes_back():
+    recipe = read_recipe("pebble")
+    tokenizer = build_tokenizer(recipe)
+    for text in ("Each arrow leads", "naïve 数学 \u202e\0 🙂", "QK -> RT;", "  \n\n\t x"):
+        assert tokenizer.decode(tokenizer.encode(text).ids) == text
+    assert build_tokenizer(recipe).to_str() == tokenizer.to_str()

@@ -1,0 +1,102 @@
+"""Real vLLM on the reference model: killed, resumed, compared with transformers."""
+
+import json
+import signal
+import time
+
+import pytest
+from sqlalchemy.exc import SQLAlchemyError
+
+from harness.db import read
+from harness.db.engine import open_database
+from harness.errors import StoreError
+
+N = 60
+
+
+def stored(database):
+    """Return the only run of a database that another process is writing, and how many samples it has."""
+    try:
+        db = open_database(str(database), create=False)
+        (run,) = read.list_runs(db)
+        return run.run, read.count_samples(db, run.run)
+    except (StoreError, SQLAlchemyError, ValueError):
+        return None, 0
+
+
+@pytest.fixture(scope="module")
+def resumed(fathom, start_fathom, tmp_path_factory):
+    """A quick run through vLLM that was killed with -9 and resumed: (kept, output of resume, database)."""
+    database = tmp_path_factory.mktemp("vllm") / "runs.db"
+    process = start_fathom("run", "--model", "reference/pebble", "--engine", "vllm", "--seed", "11", "--n", N, "--db", database)
+    end = time.monotonic() + 400
+    while stored(database)[1] < 50:
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    run, kept = stored(database)
+    done = fathom("run", "--resume", run, "--db", database, "--json")
+    assert done.returncode == 0, done.stderr[-3000:]
+    return kept, done, database
+
+
+def test_a_killed_vllm_run_ends_with_every_sample_once(resumed):
+    kept, done, database = resumed
+    result = json.loads(done.stdout)
+    total = result["n_items"]
+    print(f"{kept} of {total} samples survived kill -9; the rest was generated on resume")
+    assert 50 <= kept < total
+    assert f"{total - kept:,} generated, {kept:,} recalled" in done.stderr
+    assert result["state"] == "done"
+    assert result["n_generated"] == total == stored(database)[1]
+
+
+def test_the_manifest_names_engine_model_and_suite(resumed):
+    result = json.loads(resumed[1].stdout)
+    decisive = result["manifest"]["decisive"]
+    assert decisive["engine"]["name"] == "vllm"
+    assert decisive["engine"]["packages"]["torch"]
+    assert len(decisive["model"]["digest"]) == len(decisive["suite"]["digest"]) == 32
+    assert result["manifest"]["engine_facts"]["context"] == "512"
+
+
+def test_pebble_knows_one_hop_and_falls_with_depth(resumed):
+    cells = {(c["level"], c["style"]): c for c in json.loads(resumed[1].stdout)["cells"]}
+    one, three, six = (cells[level, "direct"] for level in ("n8k1", "n8k3", "n8k6"))
+    assert one["k"] / one["n"] > 0.9
+    assert one["low"] > three["high"]
+    assert six["k"] / six["n"] < 0.5
+
+
+def test_choices_are_scored_for_every_candidate(resumed):
+    db = open_database(str(resumed[2]), create=False)
+    detail = read.get_run(db, read.list_runs(db)[0].run)
+    cell = next(cell for cell in detail.cells if cell.style == "choice")
+    for sample in read.get_samples(db, detail, read.SampleFilter(cell=cell.id)).samples:
+        assert len(sample.scores) == 7
+        assert all(score < 0 for score in sample.scores)
+        assert sample.completion_tokens == 0
+
+
+def test_vllm_and_transformers_agree_on_every_score_and_text(resumed, fathom, tmp_path):
+    done = fathom("run", "--model", "reference/pebble", "--engine", "hf", "--seed", "11", "--n", N, "--db", tmp_path / "hf.db", "--json")
+    assert done.returncode == 0, done.stderr[-3000:]
+    held = []
+    for path in (resumed[2], tmp_path / "hf.db"):
+        db = open_database(str(path), create=False)
+        detail = read.get_run(db, read.list_runs(db)[0].run)
+        held.append(read.get_samples(db, detail, read.SampleFilter(), limit=100_000).samples)
+    differing = 0
+    for one, other in zip(*held, strict=True):
+        assert one.item == other.item
+        assert one.prompt_tokens == other.prompt_tokens
+        differing += one.completion != other.completion
+        if one.scores is not None:
+            assert one.scores == pytest.approx(other.scores, abs=1e-3)
+        if one.completion == other.completion and one.finish_reason == other.finish_reason:
+            assert one.completion_tokens == other.completion_tokens
+            assert one.correct == other.correct
+    print(f"{differing} of {len(held[0])} completions differ between vLLM and transformers")
+    assert differing <= len(held[0]) // 50

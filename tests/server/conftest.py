@@ -1,0 +1,161 @@
+"""Real runs of the oracle in a real database, behind a real server."""
+
+import threading
+import time
+from dataclasses import dataclass, field
+
+import httpx
+import pytest
+import uvicorn
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from harness.db import read, write
+from harness.db.engine import open_database
+from harness.engines.base import Completion
+from harness.errors import FathomError
+from harness.model import ModelSource
+from harness.run import Plan, evaluate
+from harness.suite import Selection, open_suite
+from server.app import ServerSettings, create_app
+from tasks import Verdict
+
+
+@pytest.fixture(scope="session")
+def serve():
+    """Serve an application from a thread; return its address. Every server ends with the session."""
+    running = []
+
+    def start(app):
+        server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical"))
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        running.append((server, thread))
+        while not server.started:
+            assert thread.is_alive(), "the server did not start"
+            time.sleep(0.01)
+        return f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+
+    yield start
+    for server, _ in running:
+        server.should_exit = True
+    for _, thread in running:
+        thread.join(timeout=20)
+
+
+@pytest.fixture(scope="session")
+def browse(serve):
+    """Serve a database; return a client of the board."""
+    clients = []
+
+    def start(database):
+        clients.append(httpx.Client(base_url=serve(create_app(ServerSettings(database))), timeout=60))
+        return clients[-1]
+
+    yield start
+    for client in clients:
+        client.close()
+
+
+@dataclass(frozen=True)
+class Played:
+    """A database in which the oracle played well, perfectly, and not at all."""
+
+    url: str
+    noisy: read.RunDetail
+    perfect: read.RunDetail
+    failed: read.RunDetail
+
+
+def play(db, model, seed=7):
+    suite = open_suite("quick", seed, Selection(n=10))
+    try:
+        return evaluate(Plan(ModelSource(model, None, model), "oracle", suite), db).run
+    except FathomError:
+        return read.list_runs(db, 1)[0].run
+
+
+@pytest.fixture(scope="session")
+def played(tmp_path_factory):
+    url = f"sqlite:///{tmp_path_factory.mktemp('board') / 'runs.db'}"
+    db = open_database(url, create=True)
+    runs = [play(db, f"oracle/{kind}") for kind in ("noisy", "perfect", "nobody")]
+    details = [read.get_run(db, run) for run in runs]
+    db.dispose()
+    return Played(url, *details)
+
+
+@pytest.fixture(scope="session")
+def board(browse, played):
+    """A client of the board of `played`."""
+    return browse(played.url)
+
+
+@pytest.fixture
+def fresh(tmp_path):
+    """An empty SQLite database and its URL."""
+    url = f"sqlite:///{tmp_path / 'fresh.db'}"
+    db = open_database(url, create=True)
+    yield db, url
+    db.dispose()
+
+
+@dataclass(frozen=True)
+class Story:
+    """A run to write: one cell, one completion an item."""
+
+    model: str = "org/model"
+    texts: tuple[str, ...] = (" AB",)
+    state: str | None = "done"
+    label: str = "not_a_node"
+    parsed: str | None = None
+    error: str | None = None
+    log: str | None = None
+    style: str = "direct"
+    manifest: dict = field(default_factory=lambda: {"decisive": {}, "context": {}})
+
+
+@pytest.fixture(scope="session")
+def write_run():
+    """Write a run as the harness does; a state of None leaves it running."""
+
+    def put(db, story=None):
+        story = story or Story()
+        suite = open_suite("quick", 7, Selection(levels=("n4k1",), styles=(story.style,), n=len(story.texts)))
+        new = write.NewRun(story.model, "vllm", suite, suite.digest(), story.manifest, "0" * 32)
+        run = write.start_run(db, new)
+        cells = [cell.id for cell in read.get_run(db, run).cells]
+        samples = [
+            write.Sample(
+                0, at, 0, f"{run}{at}", Completion(f"{run}{at}", text, "stop", 9, 3, 0.25),
+                Verdict(story.label == "correct", story.parsed, story.label),
+            )
+            for at, text in enumerate(story.texts)
+        ]  # fmt: skip
+        write.record_samples(db, run, cells, samples)
+        if story.state:
+            write.finish_run(db, run, write.Ending(story.state, 75.0, story.error, story.log))
+        return run
+
+    put.story = Story
+    return put
+
+
+@pytest.fixture
+def count_statements():
+    """Count the SQL statements that a call runs, in whatever thread."""
+
+    def count(call):
+        seen = []
+
+        def note(_connection, _cursor, statement, *_rest):
+            seen.append(statement)
+
+        event.listen(Engine, "before_cursor_execute", note)
+        try:
+            call()
+        finally:
+            event.remove(Engine, "before_cursor_execute", note)
+        return len(seen)
+
+    return count
