@@ -21,7 +21,9 @@ app = typer.Typer(
 db_app = typer.Typer(help="Look after the database.", no_args_is_help=True)
 app.add_typer(db_app, name="db")
 
-Db = Annotated[Optional[str], typer.Option("--db", help="Database URL or SQLite file; default FATHOM_DB or ./fathom.db.")]
+Db = Annotated[
+    Optional[str], typer.Option("--db", help="Database URL or SQLite file; default FATHOM_DB or ./fathom.db.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
@@ -114,7 +116,9 @@ def list_all_runs(db: Db = None, as_json: AsJson = False) -> None:
 
 
 @app.command("show")
-def show_run(run: Annotated[str, typer.Argument(help="A run's id or its beginning.")], db: Db = None, as_json: AsJson = False) -> None:
+def show_run(
+    run: Annotated[str, typer.Argument(help="A run's id or its beginning.")], db: Db = None, as_json: AsJson = False
+) -> None:
     """Show a run: accuracy, interval, chance and kinds of mistake by level."""
     from harness.db.engine import open_database
     from harness.db.read import get_run
@@ -129,7 +133,9 @@ def show_run(run: Annotated[str, typer.Argument(help="A run's id or its beginnin
 
 @app.command("tasks")
 def list_tasks(
-    lm_eval_path: Annotated[bool, typer.Option("--lm-eval-path", help="Print a folder for `lm_eval --include_path`.")] = False,
+    lm_eval_path: Annotated[
+        bool, typer.Option("--lm-eval-path", help="Print a folder for `lm_eval --include_path`.")
+    ] = False,
 ) -> None:
     """List the lm-eval tasks, or print where lm-eval finds them."""
     from harness.lmeval import all_cells, task_name, write_yaml
@@ -156,7 +162,9 @@ def serve_board(
 @app.command("pretrain")
 def train_recipe(
     recipe: Annotated[str, typer.Argument(help="pebble, or a TOML file.")],
-    out: Annotated[Path, typer.Option(help="Folder for checkpoints and models; a second call goes on from there.")] = Path("out"),
+    out: Annotated[
+        Path, typer.Option(help="Folder for checkpoints and models; a second call goes on from there.")
+    ] = Path("out"),
 ) -> None:
     """Train a small model from a recipe, and save it as a Hugging Face folder."""
     from harness.commands import train

@@ -55,8 +55,8 @@ def ratio(k: int, n: int) -> str:
 
 
 def log_likelihood(nats: float) -> str:
-    """Write a log-likelihood in nats as −4.25."""
-    return f"{nats:.2f}".replace("-", "−")
+    """Write a log-likelihood in nats with two digits and a real minus sign."""
+    return f"{nats:.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def milliseconds(number: int) -> str:

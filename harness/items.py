@@ -8,9 +8,7 @@ from tasks import TaskError, find_family, instance_from_id, make_instance, pose
 from tasks.base import check_style
 
 
-def sample_lines(
-    family: str, level: str, channel: str, style: str, seed: str, numbers: Iterable[int]
-) -> Iterator[str]:
+def sample_lines(family: str, level: str, channel: str, style: str, seed: str, numbers: Iterable[int]) -> Iterator[str]:
     """Make items as JSON lines; `question` is the whole prompt as a model sees it without shots.
 
     Raises:

@@ -58,7 +58,9 @@ class JournalLM(LM):  # type: ignore[misc]  # lm-eval is untyped
         for row in requests:
             prompt, options = row.args
             sampling = Sampling(
-                int(options["max_gen_toks"]), tuple(options.get("until") or ()), float(options.get("temperature") or 0.0)
+                int(options["max_gen_toks"]),
+                tuple(options.get("until") or ()),
+                float(options.get("temperature") or 0.0),
             )
             asked.append(self._ask(row, prompt, sampling, (), seen[id(row)]))
             seen[id(row)] += 1

@@ -39,7 +39,24 @@ def stops(style: str, n_shots: int) -> tuple[str, ...]:
     return ("\n\n",) if n_shots else ()
 
 
-def build_dataset(
+Row = dict[str, Any]  # a row of a data set: texts, numbers, lists of texts
+
+
+class Rows(list[Row]):
+    """Rows as a list with the one attribute of datasets.Dataset that lm-eval reads; twice as fast to read."""
+
+    @property
+    def features(self) -> Row:
+        """Return the columns by name."""
+        return self[0]
+
+
+def build_dataset(**kwargs: Any) -> dict[str, Dataset]:  # build_rows says which
+    """Make what `build_rows` makes as the data sets that lm-eval's task guide asks for."""
+    return {split: Dataset.from_list(rows) for split, rows in build_rows(**kwargs).items()}
+
+
+def build_rows(
     family: str,
     level: str,
     channel: str,
@@ -47,24 +64,21 @@ def build_dataset(
     data_seed: int | str = 0,
     n_items: int = DEFAULT_N_ITEMS,
     **_: Any,  # lm-eval hands over the model's arguments too
-) -> dict[str, Dataset]:
+) -> dict[str, Rows]:
     """Make the items and demonstrations of a cell; the names of the arguments avoid lm-eval's own.
 
     Columns: id, prompt, target (text, or the gold's place among the choices), choices.
     """
     kind = find_family(family)
-    made: dict[str, list[dict[str, Any]]] = {}
-    for split, role, count in _SPLITS:
-        numbers = range(int(n_items) if count is None else count)
-        items = (make_instance(kind, level, channel, data_seed, index, role=role) for index in numbers)
-        made[split] = [_row(kind, item, style) for item in items]
-    return {split: Dataset.from_list(rows) for split, rows in made.items()}
+    splits: tuple[tuple[str, Role, int], ...] = (("test", "eval", int(n_items)), ("shots", "shot", N_SHOTS_AT_MOST))
+    made = {}
+    for split, role, count in splits:
+        items = (make_instance(kind, level, channel, data_seed, index, role=role) for index in range(count))
+        made[split] = Rows(_row(kind, item, style) for item in items)
+    return made
 
 
-_SPLITS: tuple[tuple[str, Role, int | None], ...] = (("test", "eval", None), ("shots", "shot", N_SHOTS_AT_MOST))
-
-
-def _row(family: Family, item: Instance, style: str) -> dict[str, Any]:  # a row of a datasets.Dataset
+def _row(family: Family, item: Instance, style: str) -> Row:
     if style == "choice":
         choices = [f" {choice}" for choice in item.choices]
         target: str | int = item.choices.index(item.gold)
@@ -114,13 +128,15 @@ def open_tasks(suite: Suite, n_shots: int = 0) -> dict[str, Any]:
     """Return lm-eval's Task objects of a suite by name; their data sets are made here."""
     from lm_eval.api.task import ConfigurableTask
 
-    return {task_name(cell.cell): ConfigurableTask(config=_live_config(cell, suite.seed, n_shots)) for cell in suite.cells}
+    return {
+        task_name(cell.cell): ConfigurableTask(config=_live_config(cell, suite.seed, n_shots)) for cell in suite.cells
+    }
 
 
 def _live_config(cell: SuiteCell, seed: str, n_shots: int) -> dict[str, Any]:
     config = cell_config(cell.cell, n_shots)
     config["dataset_kwargs"] |= {"data_seed": seed, "n_items": cell.n}
-    return {**config, "custom_dataset": build_dataset, "process_results": process_results}
+    return {**config, "custom_dataset": build_rows, "process_results": process_results}
 
 
 def all_cells() -> Iterator[Cell]:

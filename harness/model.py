@@ -56,7 +56,9 @@ def _locate(name: str) -> Path:
     if Path(name).is_dir():
         return Path(name)
     if not _HUB_ID.fullmatch(name) or ".." in name or "--" in name:
-        raise UnknownModel(f"{name!r} is neither a folder, nor a hub id (org/name), nor one of {', '.join(reference_models())}")
+        raise UnknownModel(
+            f"{name!r} is neither a folder, nor a hub id (org/name), nor one of {', '.join(reference_models())}"
+        )
     return _download(name)
 
 
@@ -112,7 +114,9 @@ def _check_safetensors(file: Path) -> None:
         n_header = struct.unpack("<Q", head)[0] if len(head) == 8 else size
         try:
             header = json.loads(stream.read(min(n_header, size)))
-            promised = max((row["data_offsets"][1] for name, row in header.items() if name != "__metadata__"), default=0)
+            promised = max(
+                (row["data_offsets"][1] for name, row in header.items() if name != "__metadata__"), default=0
+            )
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise BrokenModel(f"{file} is not a safetensors file, or is cut off: fetch the model again") from error
     if size != 8 + n_header + promised:

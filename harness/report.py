@@ -68,7 +68,9 @@ def _cells_table(key: tuple[str, str, str], cells: Sequence[CellCounts]) -> Tabl
 
 def wrong_labels(cell: CellCounts, most: int = _N_LABELS) -> str:
     """Write the commonest kinds of mistake with their shares of all samples."""
-    wrong = sorted(((n, label) for label, n in cell.labels.items() if label != "correct"), key=lambda row: (-row[0], row[1]))
+    wrong = sorted(
+        ((n, label) for label, n in cell.labels.items() if label != "correct"), key=lambda row: (-row[0], row[1])
+    )
     shown = [f"{label} {percent(n / cell.n, 0)}" for n, label in wrong[:most]]
     rest = sum(n for n, _ in wrong[most:])
     if rest:
@@ -103,7 +105,9 @@ def draw_curves(title: str, styles: Mapping[str, Sequence[CellCounts]]) -> str:
     lines = [left + "".join(row).rstrip() for left, row in zip(axis, grid, strict=True)]
     names = "".join(f"{level:<{_COLUMN}}" for level in levels)
     legend = "   ".join(f"{_MARKS[order]} {style}" for order, style in enumerate(styles))
-    return "\n".join(["", f"{title}: accuracy against level    {legend}   · chance", *lines, f"        {names}".rstrip()])
+    return "\n".join(
+        ["", f"{title}: accuracy against level    {legend}   · chance", *lines, f"        {names}".rstrip()]
+    )
 
 
 def _row_of(share: float) -> int:

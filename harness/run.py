@@ -107,7 +107,12 @@ def evaluate(plan: Plan, db: Database, report: Report = _silent) -> Outcome:
     """
     manifest = make_manifest(plan.model, plan.engine, plan.suite, plan.n_shots)
     new = write.NewRun(
-        plan.model.name, plan.engine, plan.suite, manifest.decisive["suite"]["digest"], manifest.to_json(), manifest.digest()
+        plan.model.name,
+        plan.engine,
+        plan.suite,
+        manifest.decisive["suite"]["digest"],
+        manifest.to_json(),
+        manifest.digest(),
     )
     run = _start(db, plan, new)
     began = time.monotonic()

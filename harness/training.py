@@ -4,7 +4,15 @@ import time
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from harness.format import percent
 from harness.pretrain import Progress as Report
@@ -45,6 +53,11 @@ class TrainingProgress:
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=report.step, loss=f"{report.loss:.3f}")
         if report.accuracy:
-            marks = "  ".join(f"{name.split('/')[1]} {name.split('/')[3]} {percent(share, 0)}" for name, share in report.accuracy.items())
+            marks = "  ".join(
+                f"{name.split('/')[1]} {name.split('/')[3]} {percent(share, 0)}"
+                for name, share in report.accuracy.items()
+            )
             minutes = (time.monotonic() - self._began) / 60
-            self._console.print(f"step {report.step:>6,}  {minutes:5.1f} min  loss {report.loss:.3f}  held out: {marks}")
+            self._console.print(
+                f"step {report.step:>6,}  {minutes:5.1f} min  loss {report.loss:.3f}  held out: {marks}"
+            )

@@ -15,9 +15,7 @@ import re
 MAX_ANSWER = 200
 """Characters; a longer answer is no answer."""
 
-_MARKED = re.compile(
-    r"^[ \t>#-]{0,8}([*_]{0,3})answer[*_]{0,3}[ \t]{0,4}:[*_]{0,3}(.*)$", re.IGNORECASE | re.MULTILINE
-)
+_MARKED = re.compile(r"^[ \t>#-]{0,8}([*_]{0,3})answer[*_]{0,3}[ \t]{0,4}:[*_]{0,3}(.*)$", re.IGNORECASE | re.MULTILINE)
 _NEXT_LINE = re.compile(r"[ \t\r\n]{1,16}([^\n]{1,400})")
 _INTEGER = re.compile(r"[-+]?[0-9]{1,30}")
 _WRAPPERS = (('"', '"'), ("'", "'"), ("**", "**"), ("*", "*"), ("_", "_"), ("`", "`"), ("$", "$"), ("\\boxed{", "}"))

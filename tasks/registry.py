@@ -1,7 +1,7 @@
 """Find the families: every module of `tasks/families` that defines `FAMILY`."""
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from pkgutil import iter_modules
 
@@ -30,6 +30,7 @@ def find_family(name: str) -> Family:
     return known[name]
 
 
+@lru_cache(maxsize=2048)  # an engine and its grader ask for the same item, one soon after the other
 def instance_from_id(item: str) -> Instance:
     """Make the item that an id names.
 

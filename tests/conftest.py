@@ -19,7 +19,9 @@ def postgres(tmp_path_factory):
     from sqlalchemy import create_engine, text
 
     server = pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
-    admin = create_engine(server.get_uri().replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT")
+    admin = create_engine(
+        server.get_uri().replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT"
+    )
 
     def make() -> str:
         name = f"fathom_{uuid4().hex[:8]}"

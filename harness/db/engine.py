@@ -41,7 +41,9 @@ def parse_url(database: str) -> URL:
 
 
 def _advice(database: str) -> str:
-    return f"cannot use the database {_hide(database)}: give sqlite:///FILE, a file's path, or postgresql://USER@HOST/NAME"
+    return (
+        f"cannot use the database {_hide(database)}: give sqlite:///FILE, a file's path, or postgresql://USER@HOST/NAME"
+    )
 
 
 def _hide(database: str) -> str:

@@ -70,7 +70,9 @@ class HfEngine:
                 yield self._try(work, kind[start : start + self._batch])
 
     def _try(
-        self, work: Callable[[list[tuple[Request, list[int]]]], list[Completion]], batch: list[tuple[Request, list[int]]]
+        self,
+        work: Callable[[list[tuple[Request, list[int]]]], list[Completion]],
+        batch: list[tuple[Request, list[int]]],
     ) -> list[Completion]:
         try:
             return work(batch)

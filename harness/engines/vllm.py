@@ -47,17 +47,8 @@ class VllmEngine:
 
     def __init__(self, path: Path, options: Mapping[str, Any] | None = None) -> None:
         """Load the model; `options` go to vllm.EngineArgs as they are."""
-        on_cpu = current_platform.is_cpu()
-        settings: dict[str, Any] = {  # Any: EngineArgs takes every type there is
-            "enable_prefix_caching": True,
-            "enforce_eager": on_cpu,  # compiling takes longer than a quick suite
-            "disable_log_stats": True,
-            "use_tqdm_on_load": False,
-            "max_num_seqs": 128 if on_cpu else 512,
-            **({"kv_cache_memory_bytes": _cpu_cache_bytes(path)} if on_cpu else {}),
-            **(options or {}),
-        }
-        self._device = "cpu" if on_cpu else current_platform.get_device_name()
+        settings = engine_settings(path, options or {})
+        self._device = "cpu" if current_platform.is_cpu() else current_platform.get_device_name()
         self._engine = LLMEngine.from_engine_args(EngineArgs(model=str(path), **settings))
         self._tokenizer: Any = self._engine.get_tokenizer()
         self._pending: dict[str, tuple[_Pending, int]] = {}
@@ -193,6 +184,20 @@ class VllmEngine:
             return None
         ordered = [pending.parts[at] for at in range(len(pending.tails))]
         return best_choice(request, [row[0] for row in ordered], [row[1] for row in ordered], n_prompt, seconds)
+
+
+def engine_settings(path: Path, options: Mapping[str, Any]) -> dict[str, Any]:  # every type that EngineArgs takes
+    """Return our choices for vllm.EngineArgs, overruled by `options`."""
+    on_cpu = current_platform.is_cpu()
+    return {
+        "enable_prefix_caching": True,
+        "enforce_eager": on_cpu,  # compiling takes longer than a quick suite
+        "disable_log_stats": True,
+        "use_tqdm_on_load": False,
+        "max_num_seqs": 128 if on_cpu else 512,
+        **({"kv_cache_memory_bytes": _cpu_cache_bytes(path)} if on_cpu else {}),
+        **options,
+    }
 
 
 def _cpu_cache_bytes(path: Path) -> int:

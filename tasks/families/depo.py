@@ -134,7 +134,9 @@ class Depo:
             facts = {"edges": problem.facts["edges"], "start": start, "hops": hops}
             question = f"{shown}\n{_ask(start, hops, channel)}"
             one = Instance(self.name, self.version, level.name, channel, "", 0, question, path[-1], (), facts)
-            pairs.append((pose(self, one, style).removeprefix("" if not pairs else shown), demonstrate(self, one, style)))
+            pairs.append(
+                (pose(self, one, style).removeprefix("" if not pairs else shown), demonstrate(self, one, style))
+            )
         return pairs
 
     def grade(self, instance: Instance, text: str) -> Verdict:
@@ -152,7 +154,13 @@ class Depo:
             return "not_a_node"
         n, hops = len(successor), instance.facts["hops"]
         steps = _walk(successor, instance.facts["start"], n - 1).index(answer)
-        signs = (("start", 0), ("one_hop", 1), ("short_by_one", hops - 1), ("long_by_one", hops + 1), ("backwards", n - hops))
+        signs = (
+            ("start", 0),
+            ("one_hop", 1),
+            ("short_by_one", hops - 1),
+            ("long_by_one", hops + 1),
+            ("backwards", n - hops),
+        )
         return next((label for label, at in signs if at == steps), "other_node")
 
     def guess(self, instance: Instance, style: str, stream: Stream) -> str:

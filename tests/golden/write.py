@@ -28,7 +28,9 @@ def digest(family: Family, level: str, channel: str) -> str:
 
 def digests(family: Family) -> dict[str, object]:
     """Return the golden digests of a family."""
-    levels = {f"{level}/{channel}": digest(family, level, channel) for level in family.levels for channel in family.channels}
+    levels = {
+        f"{level}/{channel}": digest(family, level, channel) for level in family.levels for channel in family.channels
+    }
     return {"family": family.name, "version": family.version, "seed": SEED, "n": N, "levels": levels}
 
 

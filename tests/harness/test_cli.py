@@ -48,7 +48,22 @@ def test_families_are_listed_with_levels_and_chance(fathom):
 @pytest.mark.parametrize("style", ["direct", "cot", "choice"])
 @pytest.mark.parametrize("channel", ["symbol", "story"])
 def test_samples_carry_everything_and_grade_right(fathom, channel, style):
-    made = fathom("sample", "depo", "--level", "n8k2", "--channel", channel, "--style", style, "--seed", "5eed", "--count", 4, "--start", 2)
+    made = fathom(
+        "sample",
+        "depo",
+        "--level",
+        "n8k2",
+        "--channel",
+        channel,
+        "--style",
+        style,
+        "--seed",
+        "5eed",
+        "--count",
+        4,
+        "--start",
+        2,
+    )
     rows = lines(made.stdout)
     assert [row["id"] for row in rows] == [f"depo@1/n8k2/{channel}/5eed/{index}" for index in range(2, 6)]
     for row in rows:
@@ -65,7 +80,9 @@ def test_samples_carry_everything_and_grade_right(fathom, channel, style):
 
 def test_any_single_item_can_be_made_alone(fathom):
     many = fathom("sample", "depo", "--level", "n16k4", "--seed", 7, "--count", 30).stdout.splitlines()
-    alone = fathom("sample", "depo", "--level", "n16k4", "--seed", 7, "--start", 17, PYTHONHASHSEED="99").stdout.splitlines()
+    alone = fathom(
+        "sample", "depo", "--level", "n16k4", "--seed", 7, "--start", 17, PYTHONHASHSEED="99"
+    ).stdout.splitlines()
     assert alone == [many[17]]
 
 
@@ -105,15 +122,24 @@ def test_a_bad_line_is_named_by_its_number(fathom):
         done = fathom("grade", stdin=f"{good}\n{bad}\n")
         assert "line 2" in one_line_of_advice(done)
         assert lines(done.stdout)[0]["label"] == "no_answer"
-    assert "version 7" in one_line_of_advice(fathom("grade", stdin='{"id": "depo@7/n4k1/symbol/1/0", "completion": ""}'))
+    assert "version 7" in one_line_of_advice(
+        fathom("grade", stdin='{"id": "depo@7/n4k1/symbol/1/0", "completion": ""}')
+    )
 
 
 def test_a_run_is_stored_listed_and_shown(fathom, database):
-    done = fathom("run", "--model", "oracle/noisy", "--engine", "oracle", "--seed", 7, "--n", 4, "--db", database, "--json")
+    done = fathom(
+        "run", "--model", "oracle/noisy", "--engine", "oracle", "--seed", 7, "--n", 4, "--db", database, "--json"
+    )
     assert done.returncode == 0, done.stderr
     made = json.loads(done.stdout)
     (listed,) = json.loads(fathom("runs", "--db", database, "--json").stdout)
-    assert (listed["run"], listed["model"], listed["suite"], listed["state"]) == (made["run"], "oracle/noisy", "quick", "done")
+    assert (listed["run"], listed["model"], listed["suite"], listed["state"]) == (
+        made["run"],
+        "oracle/noisy",
+        "quick",
+        "done",
+    )
     shown = json.loads(fathom("show", made["run"], "--db", database, "--json").stdout)
     assert shown["manifest"]["decisive"]["suite"]["seed"] == "7"
     for cell in shown["cells"]:
@@ -135,7 +161,8 @@ def test_levels_and_styles_replace_the_suites_own(fathom, tmp_path):
 
 def test_a_run_without_a_seed_draws_a_fresh_one_and_says_it(fathom, tmp_path):
     seeds = {
-        json.loads(fathom("run", "--engine", "oracle", "--n", 1, "--db", tmp_path / "a.db", "--json").stdout)["seed"] for _ in range(2)
+        json.loads(fathom("run", "--engine", "oracle", "--n", 1, "--db", tmp_path / "a.db", "--json").stdout)["seed"]
+        for _ in range(2)
     }
     assert len(seeds) == 2
     assert all(len(seed) == 16 for seed in seeds)

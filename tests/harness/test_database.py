@@ -81,7 +81,14 @@ def test_somebody_elses_database_is_left_alone(database):
 
 @pytest.mark.parametrize(
     "url",
-    ["mysql://u@h/x", "postgresql://nobody@127.0.0.1:1/x", "sqlite:////no/such/folder/x.db", "nonsense://", "http://[", "a://b c"],
+    [
+        "mysql://u@h/x",
+        "postgresql://nobody@127.0.0.1:1/x",
+        "sqlite:////no/such/folder/x.db",
+        "nonsense://",
+        "http://[",
+        "a://b c",
+    ],
 )
 def test_a_bad_url_is_one_line_of_advice(url):
     with pytest.raises(BadDatabase) as caught:

@@ -48,7 +48,16 @@ def test_no_python_file_lies_beside_the_yaml(folder):
 
 @pytest.mark.parametrize("style", ["direct", "cot", "choice"])
 def test_a_data_set_holds_the_items_and_disjoint_demonstrations(style):
-    made = build_dataset("depo", "n8k2", "story", style, data_seed="5eed", n_items="6", pretrained="x", dtype="auto")
+    made = build_dataset(
+        family="depo",
+        level="n8k2",
+        channel="story",
+        style=style,
+        data_seed="5eed",
+        n_items="6",
+        pretrained="x",
+        dtype="auto",
+    )
     family = find_family("depo")
     for index, row in enumerate(made["test"]):
         item = make_instance(family, "n8k2", "story", "5eed", index)
@@ -71,13 +80,20 @@ def test_shots_stand_before_the_question_and_read_like_it():
 
 
 def test_an_item_that_was_not_scored_is_wrong_whichever_choice_is_gold():
-    for row in build_dataset("depo", "n4k1", "symbol", "choice", data_seed=1, n_items=12)["test"]:
+    for row in build_dataset(family="depo", level="n4k1", channel="symbol", style="choice", data_seed=1, n_items=12)[
+        "test"
+    ]:
         assert process_results(row, [(float("-inf"), False)] * len(row["choices"])) == {"acc": 0.0}
         scores = [(0.0 if at == row["target"] else -1.0, False) for at in range(len(row["choices"]))]
         assert process_results(row, scores) == {"acc": 1.0}
 
 
-CELLS = ["fathom_depo_n4k1_symbol_direct", "fathom_depo_n8k2_symbol_direct", "fathom_depo_n8k2_symbol_cot", "fathom_depo_n8k2_symbol_choice"]
+CELLS = [
+    "fathom_depo_n4k1_symbol_direct",
+    "fathom_depo_n8k2_symbol_direct",
+    "fathom_depo_n8k2_symbol_cot",
+    "fathom_depo_n8k2_symbol_choice",
+]
 SEED, N = "7", 20
 
 
@@ -98,7 +114,10 @@ def stock(fathom, environment, tmp_path_factory):
     for file in (out / "log").rglob("samples_*.jsonl"):
         for line in file.read_text().splitlines():
             row = json.loads(line)
-            verdicts[file.name.split("samples_")[1].rsplit("_2", 1)[0], row["doc"]["id"]] = (row["acc"], row["filtered_resps"])
+            verdicts[file.name.split("samples_")[1].rsplit("_2", 1)[0], row["doc"]["id"]] = (
+                row["acc"],
+                row["filtered_resps"],
+            )
     assert len(verdicts) == len(CELLS) * N
     return verdicts
 
@@ -114,11 +133,11 @@ def test_stock_lm_eval_and_fathom_run_give_the_same_verdict(stock, fathom, tmp_p
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-3000:]
         ours.update(samples_of(database))
-    same_text = {
-        key for key, (_, texts) in stock.items() if key[0].endswith("choice") or texts[0] == ours[key][1]
-    }
+    same_text = {key for key, (_, texts) in stock.items() if key[0].endswith("choice") or texts[0] == ours[key][1]}
     differing = [key for key in stock if stock[key][0] != float(ours[key][0])]
-    print(f"{engine}: {len(stock)} items, {len(stock) - len(same_text)} with another text, {len(differing)} with another verdict")
+    print(
+        f"{engine}: {len(stock)} items, {len(stock) - len(same_text)} with another text, {len(differing)} with another verdict"
+    )
     assert set(ours) == set(stock)
     assert not [key for key in differing if key in same_text]
     assert len(differing) <= len(stock) // 50  # arithmetic in another order may tip a near-tie
@@ -134,6 +153,9 @@ def samples_of(database):
     found = {}
     for sample in read.get_samples(db, detail, read.SampleFilter(), limit=10_000).samples:
         item = instance_from_id(sample.item)
-        found[f"fathom_depo_{item.level}_{item.channel}_{sample.style}", sample.item] = (sample.correct, sample.completion)
+        found[f"fathom_depo_{item.level}_{item.channel}_{sample.style}", sample.item] = (
+            sample.correct,
+            sample.completion,
+        )
     db.dispose()
     return found

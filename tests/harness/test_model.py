@@ -53,7 +53,9 @@ def test_a_broken_folder_is_one_line_on_the_command_line(copy, fathom, tmp_path)
 
 def test_a_model_that_an_engine_cannot_load_is_a_failed_run_with_its_log(copy, fathom, tmp_path):
     config = json.loads((copy / "config.json").read_text())
-    (copy / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 9, "architectures": ["NoSuchThing"], "model_type": "no_such"}))
+    (copy / "config.json").write_text(
+        json.dumps({**config, "num_hidden_layers": 9, "architectures": ["NoSuchThing"], "model_type": "no_such"})
+    )
     done = fathom("run", "--model", copy, "--engine", "hf", "--n", 1, "--db", tmp_path / "a.db")
     assert done.returncode == 3, done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
@@ -96,5 +98,10 @@ def test_reference_models_ship_in_the_wheel(tmp_path):
     root = REFERENCE.parents[1]
     built = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert "harness" in built["packages"]
-    ignored = subprocess.run(["git", "-C", str(root), "check-ignore", *map(str, REFERENCE.rglob("*"))], capture_output=True, text=True, check=False)
+    ignored = subprocess.run(
+        ["git", "-C", str(root), "check-ignore", *map(str, REFERENCE.rglob("*"))],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert ignored.stdout == ""

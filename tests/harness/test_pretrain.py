@@ -61,7 +61,20 @@ def test_training_makes_a_model_that_runs_and_a_card(tiny, fathom, tmp_path):
     card = (out / "grain" / "README.md").read_text()
     assert "12 of 12 steps" in card
     assert "tokens seen" in card
-    run = fathom("run", "--model", out / "grain", "--engine", "hf", "--levels", "n4k1", "--n", 3, "--db", tmp_path / "a.db", "--json")
+    run = fathom(
+        "run",
+        "--model",
+        out / "grain",
+        "--engine",
+        "hf",
+        "--levels",
+        "n4k1",
+        "--n",
+        3,
+        "--db",
+        tmp_path / "a.db",
+        "--json",
+    )
     assert run.returncode == 0, run.stderr
     assert json.loads(run.stdout)["n_done"] == 3
     assert weights(out / "grain") != weights(out / "grain-early")

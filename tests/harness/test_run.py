@@ -189,7 +189,9 @@ def test_text_that_no_database_can_hold_is_still_kept(db):
     run = evaluate(plan(levels=("n4k1",), n=1), db).run
     cells = [cell.id for cell in read.get_run(db, run).cells]
     hostile = "a\0b\ud800c\u202ed" + "x" * 1_000_000
-    sample = write.Sample(0, 99, 0, "k", Completion("k", hostile, "length", 1, 1, 0.0), Verdict(False, hostile[:9], "no_answer"))
+    sample = write.Sample(
+        0, 99, 0, "k", Completion("k", hostile, "length", 1, 1, 0.0), Verdict(False, hostile[:9], "no_answer")
+    )
     write.record_samples(db, run, cells, [sample])
     with Session(db) as session:
         kept = session.scalars(select(SampleRow.completion).where(SampleRow.index == 99)).one()

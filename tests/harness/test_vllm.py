@@ -28,7 +28,9 @@ def stored(database):
 def resumed(fathom, start_fathom, tmp_path_factory):
     """A quick run through vLLM that was killed with -9 and resumed: (kept, output of resume, database)."""
     database = tmp_path_factory.mktemp("vllm") / "runs.db"
-    process = start_fathom("run", "--model", "reference/pebble", "--engine", "vllm", "--seed", "11", "--n", N, "--db", database)
+    process = start_fathom(
+        "run", "--model", "reference/pebble", "--engine", "vllm", "--seed", "11", "--n", N, "--db", database
+    )
     end = time.monotonic() + 400
     while stored(database)[1] < 50:
         assert process.poll() is None, process.stdout.read()
@@ -81,7 +83,20 @@ def test_choices_are_scored_for_every_candidate(resumed):
 
 
 def test_vllm_and_transformers_agree_on_every_score_and_text(resumed, fathom, tmp_path):
-    done = fathom("run", "--model", "reference/pebble", "--engine", "hf", "--seed", "11", "--n", N, "--db", tmp_path / "hf.db", "--json")
+    done = fathom(
+        "run",
+        "--model",
+        "reference/pebble",
+        "--engine",
+        "hf",
+        "--seed",
+        "11",
+        "--n",
+        N,
+        "--db",
+        tmp_path / "hf.db",
+        "--json",
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     held = []
     for path in (resumed[2], tmp_path / "hf.db"):

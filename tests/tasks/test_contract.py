@@ -44,7 +44,16 @@ def test_what_is_no_answer_is_wrong_and_labelled(family, level, channel):
         noise = "".join(chr(33 + word % 90) for word in Stream("noise", item.id).words(10_000))
         prompt = pose(family, item, "cot")
         each_marked = "\n".join(f"Answer: {choice}" for choice in item.choices)
-        for text in ("", " \n\t ", listed, "\n".join(item.choices), each_marked, noise, prompt, pose(family, item, "direct")):
+        for text in (
+            "",
+            " \n\t ",
+            listed,
+            "\n".join(item.choices),
+            each_marked,
+            noise,
+            prompt,
+            pose(family, item, "direct"),
+        ):
             verdict = family.grade(item, text)
             assert not verdict.correct
             assert verdict.label in family.labels
@@ -124,7 +133,12 @@ def test_training_and_demonstrations_share_no_question_with_evaluation(family):
                 for prompt, _ in family.lesson(family.levels[level], channel, "direct", Stream("train", "7", index))
             }
             assert not asked & shots
-            assert not any(question in prompt for prompt in lessons for question in (prompt.partition(" Reply")[0],) if question in asked)
+            assert not any(
+                question in prompt
+                for prompt in lessons
+                for question in (prompt.partition(" Reply")[0],)
+                if question in asked
+            )
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)

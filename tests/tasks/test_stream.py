@@ -15,8 +15,6 @@ def test_the_first_words_are_pinned_to_the_bit():
     assert [f"{word:016x}" for word in Stream("pinned").words(3)] == PINNED
 
 
-
-
 def test_words_do_not_depend_on_how_they_are_drawn():
     together = Stream("a", 1).words(40)
     one = Stream("a", 1)
@@ -61,7 +59,9 @@ def test_bounds_that_make_no_sense_are_refused():
         Stream("x").distinct(3, 2)
 
 
-@pytest.mark.parametrize(("seed", "text"), [(7, "7"), ("7", "7"), ("0x7F", "7f"), (" BEEF ", "beef"), ("0" * 70, "0" * 70)])
+@pytest.mark.parametrize(
+    ("seed", "text"), [(7, "7"), ("7", "7"), ("0x7F", "7f"), (" BEEF ", "beef"), ("0" * 70, "0" * 70)]
+)
 def test_seeds_have_one_spelling(seed, text):
     assert canonical_seed(seed) == text
 
@@ -73,7 +73,9 @@ def test_what_is_no_seed_is_refused_with_advice(seed):
 
 
 def test_tasks_need_nothing_but_the_standard_library():
-    script = "import sys; before = set(sys.modules); import tasks, tasks.families.depo; print(*(set(sys.modules) - before))"
+    script = (
+        "import sys; before = set(sys.modules); import tasks, tasks.families.depo; print(*(set(sys.modules) - before))"
+    )
     done = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, check=True)
     loaded = {name.partition(".")[0] for name in done.stdout.split()}
     assert loaded - {"tasks"} <= set(sys.stdlib_module_names)

@@ -1,0 +1,57 @@
+"""Turn settings into a web application."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import FastAPI
+from sqlalchemy import Engine
+from starlette.staticfiles import StaticFiles
+
+from harness.db.engine import open_database
+from harness.settings import read_settings
+from server.pages import router
+from server.problems import add_problem_pages
+from server.render import Site, open_templates
+from server.security import SecureHeaders
+
+_STATIC = Path(__file__).parent / "static"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSettings:
+    """What decides how the board is served; `database` is a URL or the path of an SQLite file."""
+
+    database: str
+
+
+def create_app(settings: ServerSettings) -> FastAPI:
+    """Open the database and return the application; a missing or empty database gets its tables.
+
+    Raises:
+        StoreError: the database cannot be opened, or needs `fathom db upgrade`.
+    """
+    db = open_database(settings.database, create=True)
+    # FastAPI's documentation pages load scripts from a CDN; its redirects repeat whatever the Host header says
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, lifespan=_disposing(db))
+    app.state.site = Site(db, open_templates())
+    app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+    app.include_router(router)
+    app.add_middleware(SecureHeaders)
+    add_problem_pages(app)
+    return app
+
+
+def create_app_from_environment() -> FastAPI:
+    """Return the application for `uvicorn --factory`, with settings from the environment."""
+    return create_app(ServerSettings(read_settings().database))
+
+
+def _disposing(db: Engine) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        db.dispose()
+
+    return lifespan

@@ -1,0 +1,64 @@
+"""Turn errors into pages that say what to do."""
+
+import logging
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse
+from starlette.exceptions import HTTPException
+
+from harness.errors import FathomError
+from server.render import page, site_of
+from server.security import HEADERS
+from tasks import TaskError
+
+log = logging.getLogger(__name__)
+
+_ADVICE = {
+    404: "There is no such page here. The board lists every model, and every run has its page.",
+    405: "This address can only be read.",
+}
+
+
+def add_problem_pages(app: FastAPI) -> None:
+    """Give every error a page in the look of the others."""
+    app.add_exception_handler(FathomError, _typed)
+    app.add_exception_handler(TaskError, _typed)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _typed(request: Request, error: Exception) -> HTMLResponse:
+    status = error.status if isinstance(error, FathomError | TaskError) else 500
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("%s: %s", request.url.path, error)
+    return _problem(request, status, str(error))
+
+
+async def _invalid(request: Request, error: Exception) -> HTMLResponse:
+    found = error.errors() if isinstance(error, RequestValidationError) else ()
+    said = "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in found)
+    return _problem(request, 422, f"The address asks for something that cannot be: {said}.")
+
+
+async def _http(request: Request, error: Exception) -> HTMLResponse:
+    if not isinstance(error, HTTPException):
+        raise error
+    answer = _problem(request, error.status_code, _ADVICE.get(error.status_code, error.detail))
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _unexpected(request: Request, _error: Exception) -> HTMLResponse:
+    answer = _problem(
+        request, 500, "This is a fault of Fathom's, not yours; the server's log says more. Please report it."
+    )
+    answer.headers.update(HEADERS)  # this answer is made outside of all middleware
+    return answer
+
+
+def _problem(request: Request, status: int, message: str) -> HTMLResponse:
+    title = HTTPStatus(status).phrase
+    return page(site_of(request), "problem", status, code=status, title=title, message=message)

@@ -1,0 +1,92 @@
+"""Turn a stored run into what its page shows."""
+
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harness.db.read import RunDetail
+from harness.errors import FathomError
+from harness.format import shorten
+from harness.suite import Suite, open_suite
+from tasks import TaskError
+
+_PARTS = {
+    "decisive": "What decides the numbers",
+    "context": "What surrounds them",
+    "engine_facts": "What the engine says of itself",
+}
+_ELSEWHERE = ("cells",)
+"""Parts of a manifest that the page shows as tables already."""
+
+_FACT = 500
+"""Characters of a manifest's value that are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One line of a manifest."""
+
+    term: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A part of a manifest."""
+
+    title: str
+    facts: tuple[Fact, ...]
+
+
+def manifest_facts(manifest: Mapping[str, Any]) -> tuple[Facts, ...]:  # JSON of provenance.Manifest
+    """Flatten a manifest, whatever it holds, into terms and values."""
+    return tuple(
+        Facts(title, tuple(_facts((), manifest[part]))) for part, title in _PARTS.items() if manifest.get(part)
+    )
+
+
+def _facts(path: tuple[str, ...], value: object) -> Iterator[Fact]:
+    if not isinstance(value, Mapping):
+        yield Fact(" ".join(path).replace("_", " "), shorten(str(value), _FACT))
+        return
+    for key, inner in value.items():
+        if key not in _ELSEWHERE:
+            yield from _facts((*path, str(key)), inner)
+
+
+def n_shots(detail: RunDetail) -> int:
+    """Return how many demonstrations stood before each question."""
+    sampling = detail.manifest.get("decisive", {}).get("sampling", {})
+    return int(sampling.get("shots", 0))
+
+
+def reproduce_command(detail: RunDetail) -> str:
+    """Write the command that asks the same model the same questions."""
+    one = detail.summary
+    words = ["fathom", "run", "--model", one.model, "--suite", one.suite, "--engine", one.engine, "--seed", one.seed]
+    return shlex.join([*words, *_selection(detail.suite), *_shots(n_shots(detail))])
+
+
+def _shots(number: int) -> tuple[str, ...]:
+    return ("--shots", str(number)) if number else ()
+
+
+def _selection(asked: Suite) -> tuple[str, ...]:
+    """Write the options that lead from a suite's own cells to those that were asked."""
+    try:
+        own = open_suite(asked.name, asked.seed).cells
+    except (FathomError, TaskError):
+        return ()
+    words: list[str] = []
+    if {one.cell for one in own} != {one.cell for one in asked.cells}:
+        for option in ("families", "levels", "channel", "style"):
+            values = dict.fromkeys(getattr(one, _AXES[option]) for one in asked.cells)
+            words += [f"--{option}", ",".join(values)]
+    counts = {one.n for one in asked.cells}
+    if len(counts) == 1 and counts != {one.n for one in own}:
+        words += ["--n", str(asked.cells[0].n)]
+    return tuple(words)
+
+
+_AXES = {"families": "family", "levels": "level", "channel": "channel", "style": "style"}

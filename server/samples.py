@@ -1,0 +1,145 @@
+"""Turn stored samples and a query into what the page of samples shows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from harness.db.read import CellCounts, RunDetail, SampleFilter, SampleView
+from harness.errors import BadInput
+from tasks import Instance, TaskError, all_families, find_family, instance_from_id, pose
+from tasks.base import check_style
+
+PAGE = 50
+_SHOWN = 4000
+"""Characters of a completion that a list shows."""
+
+LONGEST_LABEL = 100
+"""Characters of a label that can be filtered by."""
+
+_HARNESS_LABELS = ("correct", "too_long", "engine_error")
+_ENDINGS = {
+    "stop": "ended by itself",
+    "length": "cut off: its token budget ran out",
+    "too_long": "not asked: the prompt does not fit the context",
+    "error": "the engine failed on it",
+}
+
+
+class NoSuchPage(BadInput):
+    """The address names a page, cell or label that the run does not have."""
+
+    status = 404
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a visitor asked for; None leaves an axis open."""
+
+    cell: int | None = None
+    label: str | None = None
+    correct: bool | None = None
+    page: int = 1
+
+    @property
+    def wanted(self) -> SampleFilter:
+        """The filter alone."""
+        return SampleFilter(self.cell, self.label, self.correct)
+
+    def link(self, page: int) -> str:
+        """Write the query of another page under the same filter."""
+        correct = None if self.correct is None else str(self.correct).lower()
+        values = {"cell": self.cell, "label": self.label, "correct": correct, "page": page if page > 1 else None}
+        return "?" + urlencode({key: value for key, value in values.items() if value is not None})
+
+
+@dataclass(frozen=True, slots=True)
+class Pager:
+    """Where a page stands among all; a link is None where there is no page."""
+
+    page: int
+    n_pages: int
+    first: int
+    last: int
+    total: int
+    previous: str | None
+    next: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """The beginning of a text and how many characters were cut."""
+
+    text: str
+    n_cut: int
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A choice that was shown to the model, and how likely it found it."""
+
+    text: str
+    score: float
+    chosen: bool
+    right: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A sample with its question; `question` and `gold` are None where the item cannot be made again."""
+
+    sample: SampleView
+    question: str | None
+    gold: str | None
+    completion: Excerpt
+    ending: str
+    candidates: tuple[Candidate, ...]
+
+
+def check_query(detail: RunDetail, query: Query) -> None:
+    """Raise NoSuchPage unless cell and label can occur in this run."""
+    if query.cell is not None and query.cell not in {cell.id for cell in detail.cells}:
+        raise NoSuchPage(f"run {detail.summary.run} has no cell {query.cell}: choose one on its page of samples")
+    known = labels_of(detail.cells)
+    if query.label is not None and query.label not in known:
+        raise NoSuchPage(f"run {detail.summary.run} has no label {query.label[:40]!r}; known: {', '.join(known)}")
+
+
+def labels_of(cells: Sequence[CellCounts]) -> tuple[str, ...]:
+    """Return every plain label that a sample of these cells can have: the families', stored ones, the harness's."""
+    families = all_families()
+    stored = [label for cell in cells for label in cell.labels if label.isprintable() and len(label) <= LONGEST_LABEL]
+    own = [label for cell in cells if cell.family in families for label in families[cell.family].labels]
+    return tuple(dict.fromkeys([_HARNESS_LABELS[0], *own, *stored, *_HARNESS_LABELS[1:]]))
+
+
+def pager(query: Query, total: int) -> Pager:
+    """Place a page among all, or raise NoSuchPage beyond the last."""
+    n_pages = max(1, -(-total // PAGE))
+    if query.page > n_pages:
+        raise NoSuchPage(f"there is no page {query.page}: the last one is {n_pages}")
+    first = (query.page - 1) * PAGE
+    previous = query.link(query.page - 1) if query.page > 1 else None
+    following = query.link(query.page + 1) if query.page < n_pages else None
+    return Pager(query.page, n_pages, min(first + 1, total), min(first + PAGE, total), total, previous, following)
+
+
+def show(sample: SampleView) -> Shown:
+    """Make a sample's question again and lay the sample out."""
+    text = sample.completion
+    completion = Excerpt(text[:_SHOWN], max(0, len(text) - _SHOWN))
+    ending = _ENDINGS.get(sample.finish_reason, sample.finish_reason)
+    try:
+        item = instance_from_id(sample.item)
+        family = find_family(item.family)
+        check_style(family, item.channel, sample.style)
+    except TaskError:
+        return Shown(sample, None, None, completion, ending, ())
+    return Shown(sample, pose(family, item, sample.style), item.gold, completion, ending, _candidates(item, sample))
+
+
+def _candidates(item: Instance, sample: SampleView) -> tuple[Candidate, ...]:
+    if sample.scores is None or len(sample.scores) != len(item.choices):
+        return ()
+    chosen = sample.completion.strip()
+    scored = zip(item.choices, sample.scores, strict=True)
+    return tuple(Candidate(text, score, text == chosen, text == item.gold) for text, score in scored)
