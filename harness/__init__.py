@@ -1,0 +1,1 @@
+"""Run models on tasks, and record every sample."""

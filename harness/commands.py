@@ -105,7 +105,8 @@ def _evaluate(plan: Plan, db: Database, talk: Console, as_json: bool) -> int:
         raise
     detail = get_run(db, outcome.run)
     talk.print(
-        f"run {outcome.run}: {count(outcome.n_generated)} generated, {count(outcome.n_recalled)} recalled from the journal"
+        f"run {outcome.run}: {count(outcome.n_generated)} generated, "
+        f"{count(outcome.n_recalled)} recalled from the journal"
     )
     _print(detail, as_json)
     return 0

@@ -65,7 +65,7 @@ class LessonRows:
     def __init__(self, recipe: Recipe, tokenizer: Tokenizer) -> None:
         """Row i is a function of the recipe's seed and i, so that training can stop and go on."""
         self._recipe, self._tokenizer = recipe, tokenizer
-        self._end = tokenizer.token_to_id(END)
+        self._end = int(tokenizer.token_to_id(END) or 0)
 
     def __len__(self) -> int:
         """Return steps x batch."""

@@ -74,7 +74,7 @@ def pretrain(recipe: Recipe, out: Path, report: Report) -> list[Path]:
     trainer = Trainer(
         model=LlamaForCausalLM(_config(recipe, tokenizer)),
         args=_arguments(recipe, checkpoints),
-        train_dataset=rows,  # type: ignore[arg-type]  # any sequence serves; the stub wants a Dataset
+        train_dataset=rows,
         data_collator=pad_rows,
         callbacks=[saver],
     )
@@ -157,7 +157,7 @@ def _default_printer() -> type[TrainerCallback]:
     return PrinterCallback
 
 
-class _Saver(TrainerCallback):  # type: ignore[misc]  # transformers is untyped
+class _Saver(TrainerCallback):
     """Report the loss, hold exams, and save the early and the final model."""
 
     def __init__(self, recipe: Recipe, out: Path, tokenizer: PreTrainedTokenizerFast, report: Report) -> None:

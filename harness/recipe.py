@@ -27,16 +27,6 @@ class Shape(_Part):
     """Standard deviation of the initial weights; about hidden ** -0.5 for narrow models."""
 
 
-class Lesson(_Part):
-    """Training text of one family, level, channel and style; drawn with this weight."""
-
-    family: str
-    level: str
-    channel: str
-    style: str
-    weight: int = Field(default=1, ge=1)
-
-
 class Exam(_Part):
     """A cell on which the model is tested, on items that it never saw."""
 
@@ -44,6 +34,12 @@ class Exam(_Part):
     level: str
     channel: str
     style: str
+
+
+class Lesson(Exam):
+    """Training text of a cell, drawn with this weight."""
+
+    weight: int = Field(default=1, ge=1)
 
 
 class Recipe(_Part):
@@ -78,7 +74,8 @@ def read_recipe(name: str) -> Recipe:
     path = RECIPES / f"{name}.toml" if name in recipe_names() else Path(name)
     try:
         recipe = Recipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-        for part in (*recipe.lessons, *recipe.exams):
+        cells: tuple[Exam, ...] = (*recipe.lessons, *recipe.exams)
+        for part in cells:
             level_of(find_family(part.family), part.level)
             check_style(find_family(part.family), part.channel, part.style)
     except OSError as error:

@@ -1,11 +1,11 @@
-"""Turn a model's text into one short answer, or None.
+r"""Turn a model's text into one short answer, or None.
 
 The rules, the same for every family:
 1. If any line begins with "Answer:" (any case, Markdown emphasis allowed), the answer is what
    follows it on that line, or the next line that is not blank. Several such lines must agree.
 2. Otherwise the text must be one line, and that line is the answer.
 3. One normalisation: white space, surrounding quotes, Markdown emphasis, code ticks, dollar
-   signs and `\\boxed{}` are peeled off, then one final full stop.
+   signs and `\boxed{}` are peeled off, then one final full stop.
 Everything else is no answer. Nothing is searched for inside a sentence, so a text that lists
 every candidate is never right by luck.
 """

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from harness.engines.base import Completion, Request, best_choice, failed, too_long
+from harness.engines.base import Completion, FinishReason, Request, best_choice, failed, too_long
 from harness.engines.tokens import continuation, cut_at_stop
 
 log = logging.getLogger(__name__)
@@ -110,7 +110,7 @@ class HfEngine:
         ended = next((at for at, token in enumerate(tokens) if token in ends), None)
         kept = tokens if ended is None else tokens[:ended]
         text, stopped = cut_at_stop(self._tokenizer.decode(kept, skip_special_tokens=True), request.sampling.stop)
-        reason = "stop" if stopped or ended is not None else "length"
+        reason: FinishReason = "stop" if stopped or ended is not None else "length"
         return Completion(request.key, text, reason, n_prompt, len(kept) + (ended is not None), seconds)
 
     @torch.inference_mode()

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from harness.engines.base import Completion, Request, best_choice, failed, too_long
+from harness.engines.base import Completion, FinishReason, Request, best_choice, failed, too_long
 from harness.engines.tokens import continuation
 from harness.errors import EngineFailed
 from harness.settings import quiet_vllm
@@ -169,7 +169,7 @@ class VllmEngine:
         n_prompt = len(pending.prompt)
         if not pending.tails:
             made = output.outputs[0]
-            reason = "stop" if made.finish_reason == "stop" else "length"
+            reason: FinishReason = "stop" if made.finish_reason == "stop" else "length"
             return Completion(request.key, made.text, reason, n_prompt, len(made.token_ids), seconds)
         if output.prompt_logprobs is None:
             first = output.outputs[0]
@@ -208,6 +208,6 @@ def _cpu_cache_bytes(path: Path) -> int:
     config = AutoConfig.from_pretrained(path).get_text_config()
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    a_token = 2 * 4 * config.num_hidden_layers * heads * width
+    a_token: int = 2 * 4 * config.num_hidden_layers * heads * width
     wanted = 32 * a_token * int(getattr(config, "max_position_embeddings", 4096))
-    return max(256 << 20, min(wanted, psutil.virtual_memory().available // 4))
+    return max(256 << 20, min(wanted, int(psutil.virtual_memory().available) // 4))

@@ -1,4 +1,4 @@
-"""Multi-hop reasoning depth: who comes k steps after x on a ring that is shown edge by edge?
+"""Ask who comes k steps after x on a ring that is shown edge by edge: multi-hop reasoning depth.
 
 n names lie on ONE directed n-cycle; its n edges are shown, by default in uniformly random order.
 Asked: the k-fold successor of a start. Since 0 < k < n, it is unique and never the start.
@@ -127,7 +127,7 @@ class Depo:
         successor = dict(problem.facts["edges"])
         most = N_QUESTIONS if style == "direct" else N_QUESTIONS // 3
         shown, _, _ = problem.question.partition("\n")
-        pairs = []
+        pairs: list[tuple[str, str]] = []
         for start in stream.shuffle(successor)[:most]:
             hops = 1 + stream.below(problem.facts["hops"])
             path = _walk(successor, start, hops)
@@ -167,7 +167,8 @@ class Depo:
         """Pick a candidate, or any name but the start."""
         if style == "choice":
             return stream.choice(instance.choices)
-        return stream.choice([a for a, _ in instance.facts["edges"] if a != instance.facts["start"]])
+        names: list[str] = [a for a, _ in instance.facts["edges"] if a != instance.facts["start"]]
+        return stream.choice(names)
 
     def chance(self, level: Level, style: str) -> float:
         """Uniform over the names shown other than the start, or over the candidates."""

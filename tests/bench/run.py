@@ -142,14 +142,14 @@ def _warm(engine) -> None:
 
 def _time_raw(n_items: int, seed: int) -> dict[str, float]:
     """Time LLM.generate on the same prompts, budgets and stops, with the same engine settings."""
+    from vllm import LLM, SamplingParams
+
     from harness.engines.vllm import engine_settings
     from harness.lmeval import stops
     from harness.model import find_model
     from harness.suite import instances
     from tasks import find_family, pose
     from tasks.base import level_of
-
-    from vllm import LLM, SamplingParams
 
     path = find_model("reference/pebble").folder()
     llm = LLM(model=str(path), **engine_settings(path, {}))

@@ -180,7 +180,7 @@ def wait_for_samples(database, process, at_least, seconds=300):
                 if at_least <= stored < one.n_items:
                     return one.run, stored
             db.dispose()
-        except Exception:  # noqa: BLE001, S110  # not there yet, or in the middle of being made
+        except Exception:  # not there yet, or in the middle of being made
             pass
         time.sleep(0.02)
     raise AssertionError("no samples in time")

@@ -229,7 +229,7 @@ def test_a_run_costs_a_fixed_number_of_statements_beside_its_samples(db):
     counts = []
     for n in (2, 20):
         seen = []
-        listener = lambda *words: seen.append(words[2])  # noqa: E731
+        listener = lambda *words, seen=seen: seen.append(words[2])  # noqa: E731
         event.listen(db, "before_cursor_execute", listener)
         evaluate(plan(n=n), db)
         event.remove(db, "before_cursor_execute", listener)

@@ -1,0 +1,52 @@
+EXTRA =
+SERVE = 1
+SEED  =
+PORT  = 8000
+DB    = fathom.db
+ARGS  =
+
+BIN = .venv/bin
+
+.PHONY: help setup demo test check fix bench golden serve clean
+
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+
+setup: ## Make .venv, with the packages for this machine. EXTRA=cpu or gpu decides otherwise.
+	@.ci/setup $(EXTRA)
+
+demo: setup ## Evaluate two small models on a fresh seed with vLLM, then serve the results. SERVE=0 SEED= PORT=8000
+	@set -e; export HF_HUB_OFFLINE=1; seed="$(SEED)"; \
+	test -n "$$seed" || seed=$$($(BIN)/python -c 'import secrets; print(secrets.token_hex(8))'); \
+	echo "seed $$seed"; \
+	for model in reference/pebble reference/pebble-early; do \
+	  $(BIN)/fathom run --model $$model --suite quick --engine vllm --seed $$seed --db demo.db; \
+	done; \
+	test "$(SERVE)" = 0 || $(BIN)/fathom serve --db demo.db --port $(PORT)
+
+test: setup check ## Check the code, then run all tests, offline. ARGS='tests/tasks -k depo' for some.
+	@.ci/needs
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/pytest $(ARGS)
+
+check: setup ## Lint, format check, types and import rules; changes nothing.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fix: setup ## Format the code and mend what the linter can mend.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup ## Time the generators and the harness beside their peers.
+	$(BIN)/python tests/bench/run.py
+
+golden: setup ## Write the pinned items and pages anew; then read the diff.
+	$(BIN)/python tests/golden/write.py
+
+serve: setup ## Serve the leaderboard. DB=fathom.db PORT=8000
+	$(BIN)/fathom serve --db $(DB) --port $(PORT)
+
+clean: ## Remove .venv, caches and demo.db; never fathom.db.
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache demo.db*
+	find harness server tasks tests -name __pycache__ -prune -exec rm -rf {} +
