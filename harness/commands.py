@@ -22,6 +22,7 @@ from harness.model import ModelSource, find_model
 from harness.progress import RunProgress
 from harness.report import make_console, render_run, run_json
 from harness.run import Plan, evaluate
+from harness.settings import quiet_transformers
 from harness.suite import Selection, open_suite
 
 
@@ -188,6 +189,7 @@ def train(recipe: str, out: Path) -> None:
     from harness.recipe import read_recipe
 
     known = read_recipe(recipe)
+    quiet_transformers()
     from harness.pretrain import pretrain  # torch and transformers: only once the recipe is sound
     from harness.training import TrainingProgress
 

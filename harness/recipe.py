@@ -24,7 +24,7 @@ class Shape(_Part):
     heads: int = Field(ge=1)
     context: int = Field(ge=32)
     init_std: float = Field(gt=0)
-    """Standard deviation of the initial weights; about hidden ** -0.5 for narrow models."""
+    """Standard deviation of the initial weights; small ones learn to look names up much sooner."""
 
 
 class Exam(_Part):
@@ -37,9 +37,19 @@ class Exam(_Part):
 
 
 class Lesson(Exam):
-    """Training text of a cell, drawn with this weight."""
+    """Training text of a cell, drawn with this weight once a share `since` of the steps is done."""
 
     weight: int = Field(default=1, ge=1)
+    since: float = Field(default=0.0, ge=0, lt=1)
+
+
+class FewNames(_Part):
+    """Draw names from the first `count` at first; from `since` to `until` (shares of the steps) widen to `most`."""
+
+    count: int = Field(default=400, ge=16)
+    most: int = Field(default=400, ge=16)
+    since: float = Field(default=0.0, ge=0, lt=1)
+    until: float = Field(default=0.0, ge=0, le=1)
 
 
 class Recipe(_Part):
@@ -55,8 +65,10 @@ class Recipe(_Part):
     """Also save the model of this step, as NAME-early."""
     exam_every: int = Field(ge=1)
     vocabulary: int = Field(ge=300)
+    few_names: FewNames = FewNames()
     shape: Shape
     lessons: tuple[Lesson, ...] = Field(min_length=1)
+    """The first one is there from the start."""
     exams: tuple[Exam, ...] = Field(min_length=1)
 
 

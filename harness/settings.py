@@ -43,6 +43,12 @@ def quiet_vllm() -> None:
         logging.getLogger(noisy).setLevel(logging.ERROR)
 
 
+def quiet_transformers() -> None:
+    """Turn off transformers' progress bars; call before importing it."""
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TQDM_DISABLE", "1")
+
+
 def quiet_lm_eval() -> None:
     """Turn off lm-eval's progress bars and its warning for each task; call before importing it."""
     os.environ.setdefault("TQDM_DISABLE", "1")

@@ -59,5 +59,5 @@ class TrainingProgress:
             )
             minutes = (time.monotonic() - self._began) / 60
             self._console.print(
-                f"step {report.step:>6,}  {minutes:5.1f} min  loss {report.loss:.3f}  held out: {marks}"
+                f"step {report.step:>6,}  {minutes:5.1f} min  loss {report.loss:.3f}  held out: {marks}", soft_wrap=True
             )

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from harness.corpus import LessonRows, build_tokenizer, lesson_pairs
+from harness.corpus import LessonRows, build_tokenizer, lesson_pairs, n_names
 from harness.errors import BadRecipe
 from harness.recipe import read_recipe
 from tasks import find_family, make_instance, pose
@@ -147,9 +147,18 @@ def test_training_text_shares_no_question_with_evaluation():
             assert not asked & trained
 
 
+def test_names_are_few_at_first_and_all_in_the_end():
+    recipe = read_recipe("pebble")
+    few, last = recipe.few_names, recipe.steps * recipe.batch - 1
+    assert n_names(recipe, 0) == few.count < few.most
+    assert n_names(recipe, last) > 1_000_000
+    widening = [n_names(recipe, at * last // 50) for at in range(50)]
+    assert widening == sorted(widening)
+
+
 def test_every_text_can_be_tokenized_and_comes_back():
     recipe = read_recipe("pebble")
     tokenizer = build_tokenizer(recipe)
-    for text in ("Each arrow leads", "naïve 数学 \u202e\0 🙂", "QK -> RT;", "  \n\n\t x"):
+    for text in ("Each arrow leads", "naïve 数学 \u202e\0 🙂", "QK, RT;", "  \n\n\t x"):
         assert tokenizer.decode(tokenizer.encode(text).ids) == text
     assert build_tokenizer(recipe).to_str() == tokenizer.to_str()
