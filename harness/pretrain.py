@@ -141,6 +141,7 @@ def _arguments(recipe: Recipe, checkpoints: Path) -> TrainingArguments:
         logging_steps=10,
         save_steps=recipe.exam_every,
         save_total_limit=2,
+        train_sampling_strategy="sequential",  # the recipe says what comes first
         include_num_input_tokens_seen="all",
         seed=torch_seed(recipe.seed),
         use_cpu=not torch.cuda.is_available(),
