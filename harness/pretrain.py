@@ -21,7 +21,6 @@ from transformers import (
     TrainingArguments,
     set_seed,
 )
-from transformers.trainer_utils import get_last_checkpoint
 
 from harness.corpus import END, LessonRows, build_tokenizer, pad_rows
 from harness.engines.base import Request, Sampling
@@ -79,8 +78,20 @@ def pretrain(recipe: Recipe, out: Path, report: Report) -> list[Path]:
         callbacks=[saver],
     )
     trainer.remove_callback(_default_printer())
-    trainer.train(resume_from_checkpoint=get_last_checkpoint(str(checkpoints)))
+    trainer.train(resume_from_checkpoint=_last_whole(checkpoints))
     return saver.saved
+
+
+def _last_whole(checkpoints: Path) -> str | None:
+    """Return the newest checkpoint that was written to its end: Trainer writes the state last."""
+    found = sorted(checkpoints.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    for folder in found:
+        try:
+            json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
+            return str(folder)
+        except (OSError, ValueError):
+            log.warning("%s is not whole; going on from the one before it", folder)
+    return None
 
 
 def torch_seed(seed: str) -> int:
