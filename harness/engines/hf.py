@@ -52,7 +52,7 @@ class HfEngine:
         """Complete wave by wave; within a wave, prompts of similar length share a batch."""
         while wave := list(islice(requests, self._batch * _WAVE)):
             ids: list[list[int]] = self._tokenizer([request.prompt for request in wave])["input_ids"]
-            order = sorted(range(len(wave)), key=lambda at: (bool(wave[at].choices), len(ids[at])))
+            order = sorted(range(len(wave)), key=lambda at: len(ids[at]))
             yield from self._stream_wave([(wave[at], ids[at]) for at in order])
 
     def close(self) -> None:
@@ -64,10 +64,14 @@ class HfEngine:
         refused = [too_long(request, len(ids)) for request, ids in wave if len(ids) >= self.context]
         if refused:
             yield refused
-        for is_choice, work in ((False, self._generate), (True, self._score)):
-            kind = [pair for pair in fitting if bool(pair[0].choices) is is_choice]
-            for start in range(0, len(kind), self._batch):
-                yield self._try(work, kind[start : start + self._batch])
+        alike: dict[tuple[bool, tuple[str, ...], float], list[tuple[Request, list[int]]]] = {}
+        for request, ids in fitting:  # one call of `generate` has one set of stops and one temperature
+            key = (bool(request.choices), request.sampling.stop, request.sampling.temperature)
+            alike.setdefault(key, []).append((request, ids))
+        for (is_choice, _, _), pairs in alike.items():
+            work = self._score if is_choice else self._generate
+            for start in range(0, len(pairs), self._batch):
+                yield self._try(work, pairs[start : start + self._batch])
 
     def _try(
         self,
@@ -89,8 +93,7 @@ class HfEngine:
         padded = self._tokenizer.pad({"input_ids": [ids for _, ids in batch]}, return_tensors="pt").to(self._device)
         width = padded["input_ids"].shape[1]
         budgets = [min(request.sampling.max_tokens, self.context - len(ids)) for request, ids in batch]
-        stops = sorted({stop for request, _ in batch for stop in request.sampling.stop})
-        temperature = batch[0][0].sampling.temperature
+        stops, temperature = list(batch[0][0].sampling.stop), batch[0][0].sampling.temperature
         made = self._model.generate(
             **padded,
             max_new_tokens=max(budgets),

@@ -135,6 +135,8 @@ def test_stock_lm_eval_and_fathom_run_give_the_same_verdict(stock, fathom, tmp_p
         ours.update(samples_of(database))
     same_text = {key for key, (_, texts) in stock.items() if key[0].endswith("choice") or texts[0] == ours[key][1]}
     differing = [key for key in stock if stock[key][0] != float(ours[key][0])]
+    for key in differing:
+        print(key, "stock", stock[key], "ours", ours[key])
     print(
         f"{engine}: {len(stock)} items, {len(stock) - len(same_text)} with another text, {len(differing)} with another verdict"
     )
