@@ -69,13 +69,13 @@ def open_database(database: str, *, create: bool) -> Engine:
         if version is None and create:
             upgrade(engine)
             version = HEAD
+        _check_version(url, version)
     except SQLAlchemyError as error:
         engine.dispose()
         raise _unreadable(url, error) from error
     except StoreError:
         engine.dispose()
         raise
-    _check_version(url, version)
     return engine
 
 
