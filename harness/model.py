@@ -53,13 +53,20 @@ def _locate(name: str) -> Path:
         if name not in reference_models():
             raise UnknownModel(f"no reference model {name!r}; known: {', '.join(reference_models())}")
         return REFERENCE / name.removeprefix("reference/")
-    if Path(name).is_dir():
+    if _is_folder(name):
         return Path(name)
     if not _HUB_ID.fullmatch(name) or ".." in name or "--" in name:
         raise UnknownModel(
             f"{name!r} is neither a folder, nor a hub id (org/name), nor one of {', '.join(reference_models())}"
         )
     return _download(name)
+
+
+def _is_folder(name: str) -> bool:
+    try:
+        return bool(name) and Path(name).is_dir()
+    except (OSError, ValueError):  # too long for a path, or with a NUL in it
+        return False
 
 
 def _download(name: str) -> Path:

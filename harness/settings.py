@@ -44,7 +44,8 @@ def quiet_vllm() -> None:
 
 
 def quiet_transformers() -> None:
-    """Turn off transformers' progress bars; call before importing it."""
+    """Turn off transformers' progress bars and advice; call before importing it."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TQDM_DISABLE", "1")
 

@@ -4,6 +4,7 @@ from harness.engines.base import Engine
 from harness.engines.oracle import OracleEngine, oracle_kind
 from harness.errors import EngineFailed, FathomError, UnknownEngine
 from harness.model import ModelSource
+from harness.settings import quiet_transformers
 
 ENGINES = ("vllm", "hf", "oracle")
 _INSTALL = "run `make setup`, or install fathom[cpu] (no GPU) or fathom[gpu]"
@@ -26,6 +27,7 @@ def open_engine(name: str, model: ModelSource) -> Engine:
     if name == "oracle":
         return OracleEngine(oracle_kind(model.name))
     try:
+        quiet_transformers()
         if name == "hf":
             from harness.engines.hf import load_hf
 
