@@ -75,7 +75,9 @@ def test_the_digest_follows_every_byte_that_matters(copy):
     assert folder_digest(copy) != before
 
 
-@pytest.mark.parametrize("name", ["", "a/../b", "a\0b", "org/na--me", "no such", "/no/where", "x" * 300, "org/name/more"])
+@pytest.mark.parametrize(
+    "name", ["", "a/../b", "a\0b", "org/na--me", "no such", "/no/where", "x" * 300, "org/name/more"]
+)
 def test_names_that_cannot_be_models_are_refused_without_the_network(name):
     with pytest.raises(UnknownModel):
         find_model(name)
