@@ -183,9 +183,9 @@ def main() -> None:
     print("generators and graders, one core, best of three passes")
     for what, rate, ratio in measure_generators():
         print(f"  {what:<46} {rate:>10,.0f} /s {ratio:>6.2f} x")
-    print("harness without a model: oracle engine, fixed cost included")
+    print("harness without a model: oracle engine, fixed cost included, best of three fresh processes")
     for n_items in (10_000, 30_000):
-        found = measure_harness(n_items)
+        found = max((measure_harness(n_items) for _ in range(3)), key=lambda one: one["rate"])
         print(
             f"  {n_items:>7,} samples {found['rate']:>8,.0f} a CPU-second, {found['seconds']:.1f} CPU-s, peak {found['peak']:,.0f} MB"
         )
