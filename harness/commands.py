@@ -13,7 +13,7 @@ from sqlalchemy import Engine as Database
 from sqlalchemy.exc import SQLAlchemyError
 
 from harness.db.engine import HEAD, current_version, make_engine, open_database, parse_url, upgrade
-from harness.db.read import RunDetail, get_run
+from harness.db.read import RunDetail, get_run, list_runs
 from harness.engines.open import check_engine
 from harness.engines.oracle import oracle_kind
 from harness.errors import BadDatabase, BadInput, EngineFailed, FathomError, NewerDatabase
@@ -98,11 +98,13 @@ def _evaluate(plan: Plan, db: Database, talk: Console, as_json: bool) -> int:
         with RunProgress(talk, suite) as progress:
             outcome = evaluate(plan, db, progress)
     except KeyboardInterrupt:
-        talk.print(f"stopped; what was generated is stored. {_how_to_resume(db)}", soft_wrap=True)
+        talk.print(f"stopped; what was generated is stored. {_how_to_resume(db, plan)}", soft_wrap=True)
         return 130
     except FathomError as error:
         if isinstance(error, EngineFailed):
-            talk.print(f"the run is stored as failed, with its log (fathom show). {_how_to_resume(db)}", soft_wrap=True)
+            talk.print(
+                f"the run is stored as failed, with its log (fathom show). {_how_to_resume(db, plan)}", soft_wrap=True
+            )
         raise
     detail = get_run(db, outcome.run)
     talk.print(
@@ -113,12 +115,14 @@ def _evaluate(plan: Plan, db: Database, talk: Console, as_json: bool) -> int:
     return 0
 
 
-def _how_to_resume(db: Database) -> str:
-    from harness.db.read import list_runs
-
-    newest = list_runs(db, limit=1)[0].run
+def _how_to_resume(db: Database, plan: Plan) -> str:
+    asked = (plan.model.name, plan.engine, plan.suite.seed)
+    runs = (one.run for one in list_runs(db) if (one.model, one.engine, one.seed) == asked)
+    run = plan.resume or next(runs, None)
+    if run is None:
+        return "Nothing was started yet."
     where = db.url.database if db.dialect.name == "sqlite" else db.url.render_as_string(hide_password=True)
-    return f"Go on with: fathom run --resume {newest} --db {where}"
+    return f"Go on with: fathom run --resume {run} --db {where}"
 
 
 def _print(detail: RunDetail, as_json: bool) -> None:

@@ -104,8 +104,9 @@ class VllmEngine:
             pending.tails = [
                 continuation(self._tokenizer, request.prompt, len(prompt), choice) for choice in request.choices
             ]
-        room = self.context - len(prompt) - max(map(len, pending.tails), default=1)
-        if room < 0:
+        longest = max(map(len, pending.tails), default=0)
+        taken = len(prompt) + (longest + 1 if longest > 1 else 1)  # vLLM always generates one token
+        if taken > self.context:
             return too_long(request, len(prompt))
         added: list[str] = []
         try:

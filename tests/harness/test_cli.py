@@ -225,3 +225,18 @@ def test_a_reader_that_leaves_early_is_no_error():
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert done.stderr == ""
     assert done.stdout.startswith('{"id": "depo@1/n4k1/symbol/1/0"')
+
+
+def test_a_resumed_run_that_is_stopped_names_itself_not_the_newest(fathom, start_fathom, tmp_path):
+    database = tmp_path / "two.db"
+    process = start_fathom("run", "--engine", "oracle", "--seed", 3, "--n", 2000, "--db", database)
+    run, _ = wait_for_samples(database, process, 500)
+    process.kill()
+    process.wait()
+    assert fathom("run", "--engine", "oracle", "--seed", 4, "--n", 1, "--db", database).returncode == 0
+    process = start_fathom("run", "--resume", run, "--db", database)
+    wait_for_samples(database, process, 20_000)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert f"--resume {run} " in " ".join(output.split())

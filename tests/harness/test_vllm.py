@@ -116,5 +116,5 @@ def test_vllm_and_transformers_agree_on_every_score_and_text(resumed, fathom, tm
     print(
         f"vLLM and transformers: {differing} of {len(held[0])} completions differ; scores by {farthest:.3f} nats at most"
     )
-    assert farthest < 0.5  # vLLM's attention on a CPU rounds more than PyTorch's; see the README's limits
+    assert farthest < 0.3  # vLLM's attention on a CPU rounds more than PyTorch's; see the README's limits
     assert differing <= len(held[0]) // 50
