@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 
 from harness.errors import BadInput
 from tasks import TaskError, find_family, instance_from_id, make_instance, pose
-from tasks.base import check_style
+from tasks.base import Cell, check_cell
 
 
 def sample_lines(family: str, level: str, channel: str, style: str, seed: str, numbers: Iterable[int]) -> Iterator[str]:
@@ -15,7 +16,7 @@ def sample_lines(family: str, level: str, channel: str, style: str, seed: str, n
         TaskError: a name or the seed is wrong.
     """
     kind = find_family(family)
-    check_style(kind, channel, style)
+    check_cell(Cell(family, level, channel, style), kind)
     for index in numbers:
         item = make_instance(kind, level, channel, seed, index)
         row = {
@@ -55,5 +56,4 @@ def grade_lines(lines: Iterable[str]) -> Iterator[str]:
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise BadInput(f'line {number} is not {{"id": "...", "completion": "..."}} in JSON') from error
         verdict = find_family(instance.family).grade(instance, text)
-        graded = {"id": item, "correct": verdict.correct, "parsed": verdict.parsed, "label": verdict.label}
-        yield json.dumps(graded, ensure_ascii=False)
+        yield json.dumps({"id": item, **asdict(verdict)}, ensure_ascii=False)

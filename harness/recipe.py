@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import BadRecipe
 from tasks import TaskError, find_family
-from tasks.base import check_style, level_of
+from tasks.base import Cell, check_cell
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -88,8 +88,7 @@ def read_recipe(name: str) -> Recipe:
         recipe = Recipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
         cells: tuple[Exam, ...] = (*recipe.lessons, *recipe.exams)
         for part in cells:
-            level_of(find_family(part.family), part.level)
-            check_style(find_family(part.family), part.channel, part.style)
+            check_cell(Cell(part.family, part.level, part.channel, part.style), find_family(part.family))
     except OSError as error:
         raise BadRecipe(f"no recipe {name!r}: give a TOML file or one of {', '.join(recipe_names())}") from error
     except ValidationError as error:

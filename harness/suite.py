@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.errors import EmptySuite, UnknownSuite
 from tasks import Cell, Family, Instance, find_family, make_instance, pose
-from tasks.base import check_style, level_of
+from tasks.base import check_cell
 from tasks.stream import canonical_seed
 
 
@@ -125,8 +125,7 @@ def _suite_cells(name: str) -> list[SuiteCell]:
 
 
 def _cell(family: Family, level: str, channel: str, style: str) -> SuiteCell:
-    level_of(family, level)
-    check_style(family, channel, style)
+    check_cell(Cell(family.name, level, channel, style), family)
     return SuiteCell(family.name, family.version, level, channel, style, _QUICK_N)
 
 

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from harness.db.read import CellCounts, RunDetail, SampleFilter, SampleView
 from harness.errors import BadInput
 from tasks import Instance, TaskError, all_families, find_family, instance_from_id, pose
-from tasks.base import check_style
+from tasks.base import Cell, check_cell
 
 PAGE = 50
 _SHOWN = 4000
@@ -131,7 +131,7 @@ def show(sample: SampleView) -> Shown:
     try:
         item = instance_from_id(sample.item)
         family = find_family(item.family)
-        check_style(family, item.channel, sample.style)
+        check_cell(Cell(item.family, item.level, item.channel, sample.style), family)
     except TaskError:
         return Shown(sample, None, None, completion, ending, ())
     return Shown(sample, pose(family, item, sample.style), item.gold, completion, ending, _candidates(item, sample))

@@ -6,17 +6,22 @@ The rules, the same for every family:
 2. Otherwise the text must be one line, and that line is the answer.
 3. One normalisation: white space, surrounding quotes, Markdown emphasis, code ticks, dollar
    signs and `\boxed{}` are peeled off, then one final full stop.
-Everything else is no answer. Nothing is searched for inside a sentence, so a text that lists
+Everything else is no answer, and so is a text of more than MAX_TEXT characters, which no budget
+allows. Nothing is searched for inside a sentence, so a text that lists
 every candidate is never right by luck.
 """
 
 import re
+from collections.abc import Sequence
+
+MAX_TEXT = 400_000
+"""Characters of a completion; above it nothing is parsed, so that grading takes no time."""
 
 MAX_ANSWER = 200
-"""Characters; a longer answer is no answer."""
+"""Characters; a longer answer is no answer, unless the family's answers are long lists."""
 
 _MARKED = re.compile(r"^[ \t>#-]{0,8}([*_]{0,3})answer[*_]{0,3}[ \t]{0,4}:[*_]{0,3}(.*)$", re.IGNORECASE | re.MULTILINE)
-_NEXT_LINE = re.compile(r"[ \t\r\n]{1,16}([^\n]{1,400})")
+_NEXT_LINE = re.compile(r"[ \t\r\n]{1,16}([^\n]+)")
 _INTEGER = re.compile(r"[-+]?[0-9]{1,30}")
 _WRAPPERS = (('"', '"'), ("'", "'"), ("**", "**"), ("*", "*"), ("_", "_"), ("`", "`"), ("$", "$"), ("\\boxed{", "}"))
 
@@ -36,31 +41,33 @@ def normalise(text: str) -> str:
             return peeled
 
 
-def final_answer(text: str) -> str | None:
-    """Return the one answer that the text commits to, normalised; None if there is none."""
-    answers = {_marked_answer(text, found) for found in _MARKED.finditer(text)}
+def final_answer(text: str, limit: int = MAX_ANSWER) -> str | None:
+    """Return the one answer of at most `limit` characters that the text commits to, or None."""
+    if len(text) > MAX_TEXT:
+        return None
+    answers = {_marked_answer(text, found, limit) for found in _MARKED.finditer(text)}
     if answers:
         return answers.pop() if len(answers) == 1 else None
-    if len(text) > 4 * MAX_ANSWER:
+    if len(text) > 4 * limit:
         return None
-    return _short(text) if len(text.strip().splitlines()) == 1 else None
+    return _short(text, limit) if len(text.strip().splitlines()) == 1 else None
 
 
-def _marked_answer(text: str, found: re.Match[str]) -> str | None:
+def _marked_answer(text: str, found: re.Match[str], limit: int) -> str | None:
     emphasis, rest = found.groups()
     if emphasis:  # **Answer: x** opens before the mark and closes after the answer
         rest = rest.rstrip().removesuffix(emphasis)
     if not rest.strip():
         following = _NEXT_LINE.match(text, found.end())
         rest = following[1] if following else ""
-    return _short(rest)
+    return _short(rest, limit)
 
 
-def _short(text: str) -> str | None:
-    if len(text) > 4 * MAX_ANSWER:
+def _short(text: str, limit: int) -> str | None:
+    if len(text) > 4 * limit:
         return None
     answer = normalise(text)
-    return answer if 0 < len(answer) <= MAX_ANSWER else None
+    return answer if 0 < len(answer) <= limit else None
 
 
 def final_integer(text: str) -> int | None:
@@ -69,9 +76,17 @@ def final_integer(text: str) -> int | None:
     return int(answer) if answer is not None and _INTEGER.fullmatch(answer) else None
 
 
-def final_list(text: str) -> list[str] | None:
-    """Return the answer as names separated by commas or blanks, else None."""
+def final_option(text: str, options: Sequence[str]) -> str | None:
+    """Return the option that is the answer, in ASCII letters of either case; else None."""
     answer = final_answer(text)
+    if answer is None or not answer.isascii():
+        return None
+    return next((option for option in options if option.lower() == answer.lower()), None)
+
+
+def final_list(text: str, limit: int = MAX_ANSWER) -> list[str] | None:
+    """Return the answer as names separated by commas or blanks, else None."""
+    answer = final_answer(text, limit)
     if answer is None:
         return None
     return [name for name in re.split(r"[,\s]+", answer.strip("[]()")) if name]

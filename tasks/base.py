@@ -1,7 +1,8 @@
 """Say what a family, a level, an instance and a verdict are; turn a seed into an instance."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Literal, Protocol
 
 from tasks.errors import UnknownLevel, UnknownStyle
@@ -12,7 +13,12 @@ Role = Literal["eval", "shot", "train"]
 are disjoint from evaluation items by construction."""
 
 CHANNELS = ("symbol", "story")
-STYLES = ("direct", "cot", "choice")
+STYLES = ("direct", "cot", "choice", "free")
+"""direct: the answer alone; cot: think first; choice: log-likelihoods of candidates; free: go on
+from the bare text at temperature 1, for models that were trained on the language."""
+
+N_CHOICES = 8
+"""Candidates shown in the style `choice`, where a level has so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +26,18 @@ class Level:
     """One rung of difficulty.
 
     `hardness` is the family's own measure; along one `ladder` it never falls.
-    `axes` holds what the level fixes, for charts and filters.
+    `axes` holds what the level fixes, for charts and filters. `channels` and `styles` narrow the
+    family's own; empty means all of them. `space` says roughly how many questions there are: where
+    it is small, two seeds cannot but share some.
     """
 
     name: str
     hardness: float
     axes: Mapping[str, int | str]
     ladder: str = "main"
+    channels: tuple[str, ...] = ()
+    styles: tuple[str, ...] = ()
+    space: float = inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +73,17 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a model's text is worth; `label` says how a wrong answer is wrong ("correct" if right)."""
+    """What a model's text is worth; `label` says how a wrong answer is wrong ("correct" if right).
+
+    `at` is the place of the first fault, counted from 1 (an item of a list, a step, a token), where
+    the label has one. `note` says the rest to a reader, such as "2 unneeded steps".
+    """
 
     correct: bool
     parsed: str | None
     label: str
+    at: int | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +114,10 @@ class Family(Protocol):
     @property
     def reference(self) -> str:
         """Paper and section that define the task."""
+
+    @property
+    def unit(self) -> str:
+        """What hardness counts, as a plural: hops, operations."""
 
     @property
     def levels(self) -> Mapping[str, Level]:
@@ -130,7 +151,10 @@ class Family(Protocol):
         """Judge a completion; never raises."""
 
     def guess(self, instance: Instance, style: str, stream: Stream) -> str:
-        """Answer as the best guesser that does no reasoning; right with probability `chance`."""
+        """Answer as the best guesser that does no reasoning; right with probability `chance`.
+
+        The best of: one constant answer, a uniform draw among candidates, the nearest shortcut.
+        """
 
     def chance(self, level: Level, style: str) -> float:
         """Accuracy of the best guesser that does no reasoning, 0..1."""
@@ -147,11 +171,31 @@ def level_of(family: Family, level: str) -> Level:
     return found
 
 
-def check_style(family: Family, channel: str, style: str) -> None:
-    """Raise UnknownStyle unless the family can be asked in this channel and style."""
-    for kind, value, known in (("channel", channel, family.channels), ("style", style, family.styles)):
-        if value not in known:
-            raise UnknownStyle(f"{family.name} has no {kind} {value!r}; known: {', '.join(known)}")
+def channels_of(family: Family, level: Level) -> tuple[str, ...]:
+    """Return the channels in which a level is posed."""
+    return level.channels or family.channels
+
+
+def styles_of(family: Family, level: Level) -> tuple[str, ...]:
+    """Return the styles in which a level is asked."""
+    return level.styles or family.styles
+
+
+def check_cell(cell: Cell, family: Family) -> None:
+    """Raise UnknownLevel or UnknownStyle unless the family has such a cell."""
+    level = level_of(family, cell.level)
+    check_channel(family, level, cell.channel)
+    _check(f"{family.name} {level.name} has no style", cell.style, styles_of(family, level))
+
+
+def check_channel(family: Family, level: Level, channel: str) -> None:
+    """Raise UnknownStyle unless the level can be posed in this channel."""
+    _check(f"{family.name} {level.name} has no channel", channel, channels_of(family, level))
+
+
+def _check(complaint: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise UnknownStyle(f"{complaint} {value!r}; known: {', '.join(known)}")
 
 
 def make_instance(
@@ -163,7 +207,7 @@ def make_instance(
         UnknownLevel, UnknownStyle, BadSeed: the names or the seed are wrong.
     """
     rung = level_of(family, level)
-    check_style(family, channel, family.styles[0])
+    check_channel(family, rung, channel)
     text_seed = canonical_seed(seed)
     stream = Stream(role, family.name, family.version, level, channel, text_seed, index)
     made = family.generate(rung, channel, stream)
@@ -178,6 +222,8 @@ ANSWER_MARK = "Answer:"
 
 def pose(family: Family, instance: Instance, style: str) -> str:
     """Write the prompt: question, how to answer, and for short answers the mark to go on from."""
+    if style == "free":
+        return instance.question
     asked = f"{instance.question} {family.instruction(instance.channel, style)}\n"
     return asked if style == "cot" else asked + ANSWER_MARK
 
@@ -187,3 +233,23 @@ def demonstrate(family: Family, instance: Instance, style: str) -> str:
     if style == "cot":
         return f"{family.solution(instance)}\n{ANSWER_MARK} {instance.gold}"
     return f" {instance.gold}"
+
+
+def ask_once(family: Family, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
+    """Write the plainest lesson: one problem, posed and solved."""
+    made = family.generate(level, channel, stream)
+    item = Instance(
+        family.name, family.version, level.name, channel, "", 0, made.question, made.gold, made.choices, made.facts
+    )
+    return [(pose(family, item, style), demonstrate(family, item, style))]
+
+
+def candidates(stream: Stream, gold: str, others: Sequence[str], count: int = N_CHOICES) -> tuple[str, ...]:
+    """Return up to `count` candidates: the gold at a random place among a sample of the others.
+
+    `others` are different from each other and from the gold. All are drawn uniformly: picking those
+    nearest to the gold would betray it as the one in the middle.
+    """
+    drawn = stream.sample(others, min(count, len(others) + 1) - 1)
+    drawn.insert(stream.below(len(drawn) + 1), gold)
+    return tuple(drawn)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from tasks.answer import final_answer
-from tasks.base import Instance, Level, Problem, Verdict, demonstrate, pose
+from tasks.base import N_CHOICES, Instance, Level, Problem, Verdict, candidates, demonstrate, pose
 from tasks.stream import Stream
 from tasks.words import codes, given_names
 
@@ -19,9 +19,6 @@ SIZES = (4, 8, 16, 32, 64, 128)
 HOPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 VARIED_SIZE = 16
 """Ring size at which the other axes (order of edges, length of names) are varied."""
-
-N_CHOICES = 8
-"""Candidates shown in the style `choice`; fewer on rings that have fewer names."""
 
 _NAME_LENGTHS = {"short": {"symbol": 2, "story": 2}, "long": {"symbol": 5, "story": 4}}
 _NAMES: Mapping[str, Callable[[Stream, int, int], list[str]]] = {"symbol": codes, "story": given_names}
@@ -74,6 +71,7 @@ class Depo:
     version: int = 1
     summary: str = "Follow k arrows round a ring of n names whose arrows are shown in random order."
     reference: str = "Physics of Language Models 4.1 (arXiv 2512.17351), task Depo"
+    unit: str = "hops"
     channels: tuple[str, ...] = ("symbol", "story")
     styles: tuple[str, ...] = ("direct", "cot", "choice")
     labels: tuple[str, ...] = (
@@ -99,11 +97,10 @@ class Depo:
             if order == "backward":
                 edges.reverse()
         others = ring[1:hops] + ring[hops + 1 :]
-        choices = stream.sample(others, min(N_CHOICES, n - 1) - 1)
-        choices.insert(stream.below(len(choices) + 1), ring[hops])
+        choices = candidates(stream, ring[hops], others)
         facts = {"edges": edges, "start": ring[0], "hops": hops}
         question = f"{_show(edges, channel)}\n{_ask(ring[0], hops, channel)}"
-        return Problem(question, ring[hops], tuple(choices), facts)
+        return Problem(question, ring[hops], choices, facts)
 
     def instruction(self, channel: str, style: str) -> str:
         """Ask for the name alone, or for steps and a last line with the name."""

@@ -5,99 +5,177 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from functools import cache
+from hashlib import sha256
 from math import sqrt
 
 import pytest
 
 from tasks import all_families, instance_from_id, make_instance, pose
-from tasks.base import demonstrate
+from tasks.base import channels_of, demonstrate, styles_of
 from tasks.stream import Stream
 
-N = 300
 FAMILIES = list(all_families().values())
-CELLS = [(f, level, channel) for f in FAMILIES for level in f.levels for channel in f.channels]
+CELLS = [(f, level, channel) for f in FAMILIES for level in f.levels for channel in channels_of(f, f.levels[level])]
 IDS = [f"{f.name}-{level}-{channel}" for f, level, channel in CELLS]
-# About a thousand comparisons are made, so each may stray by 4.5 standard errors (1 in 300,000).
+# Some thousand comparisons are made, so each may stray by 4.5 standard errors (1 in 300,000).
 STRAY = 4.5
+LONG = 8_000
+"""Characters; of levels whose questions are longer, fewer items are made."""
 
 every_cell = pytest.mark.parametrize(("family", "level", "channel"), CELLS, ids=IDS)
+every_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 
 
-def items(family, level, channel, seed=1, count=N, role="eval"):
+def items(family, level, channel, seed=1, count=300, role="eval"):
     return [make_instance(family, level, channel, seed, index, role=role) for index in range(count)]
+
+
+@cache
+def some(family, level, channel, seed=1):
+    """300 items, or 40 where they are long; kept for the rules that look at the same ones."""
+    long = len(make_instance(family, level, channel, seed, 0).question) > LONG
+    return items(family, level, channel, seed, 40 if long else 300)
+
+
+def styles(family, level):
+    return styles_of(family, family.levels[level])
+
+
+def chance(family, level, style):
+    return family.chance(family.levels[level], style)
+
+
+def at_most(hits, n, share):
+    """Say whether `hits` of `n` is no more than luck would give at a true share."""
+    share = max(share, 1 / n)
+    return hits / n <= share + STRAY * sqrt(share * (1 - share) / n)
 
 
 @every_cell
 def test_gold_is_right_bare_and_at_the_end_of_a_thought(family, level, channel):
-    for item in items(family, level, channel, count=20):
+    for item in some(family, level, channel)[:20]:
         assert family.grade(item, item.gold).correct
-        for style in family.styles:
+        for style in styles(family, level):
             assert family.grade(item, demonstrate(family, item, style)).correct
-        assert family.grade(item, f"I follow it step by step.\n\nSo it is clear.\n**Answer:** {item.gold}.\n").correct
+        if styles(family, level) != ("free",):
+            assert family.grade(
+                item, f"I follow it step by step.\n\nSo it is clear.\n**Answer:** {item.gold}.\n"
+            ).correct
 
 
 @every_cell
 def test_what_is_no_answer_is_wrong_and_labelled(family, level, channel):
-    made = items(family, level, channel, count=6)
+    made = some(family, level, channel)[:6]
     for item, other in zip(made, made[1:] + made[:1], strict=True):
-        listed = ", ".join(item.choices)
         noise = "".join(chr(33 + word % 90) for word in Stream("noise", item.id).words(10_000))
-        prompt = pose(family, item, "cot")
-        each_marked = "\n".join(f"Answer: {choice}" for choice in item.choices)
-        for text in (
-            "",
-            " \n\t ",
-            listed,
-            "\n".join(item.choices),
-            each_marked,
-            noise,
-            prompt,
-            pose(family, item, "direct"),
-        ):
+        each_marked = "\n".join(f"Answer: {choice}" for choice in item.choices or (item.gold, "no"))
+        each_listed = ["\n".join(item.choices), ", ".join(item.choices)] if item.choices else []
+        prompts = [pose(family, item, style) for style in styles(family, level)]
+        for text in ("", " \n\t ", *each_listed, each_marked, noise, *prompts):
             verdict = family.grade(item, text)
-            assert not verdict.correct
+            assert not verdict.correct, text[:200]
             assert verdict.label in family.labels
         if other.gold != item.gold:
             assert not family.grade(item, other.gold).correct
 
 
 @every_cell
-def test_candidates_hold_the_gold_once_at_balanced_places(family, level, channel):
-    made = items(family, level, channel)
+def test_hostile_text_is_wrong_and_raises_nothing(family, level, channel):
+    item = some(family, level, channel)[0]
+    for text in hostile(item.gold):
+        verdict = family.grade(item, text)
+        assert not verdict.correct, text[:80]
+        assert verdict.label in family.labels
+
+
+def hostile(gold):
+    yield from (
+        "(" * 100_000,
+        "Answer: " + "(" * 150 + ")" * 150,
+        "Answer: " + "9" * 1_000_000,
+        "9" * 150,
+        "\n" * 300_000,
+    )
+    yield from ("Answer:" * 1_000, "Answer:\n" * 1_000, "Answer: \ud800", "\0\0\0", "Answer: \u202e" + gold[::-1] + "!")
+    yield "\U0001d7d9\U0001d7da"  # digits that are not ASCII
+    yield "Answer: \N{FULLWIDTH DIGIT ONE}\N{FULLWIDTH DIGIT TWO}"
+    yield f"Answer: {gold}\n" * 30_000 + f"Answer: {gold} or not\n"
+    yield f"Answer: {gold} " * 60
+    yield ("x" * 10_000 + "\n") * 1_000 + f"Answer: {gold}"  # ten million characters
+
+
+@every_cell
+def test_one_candidate_is_right_at_balanced_places(family, level, channel):
+    if "choice" not in styles(family, level):
+        return
+    made = some(family, level, channel)
     places = Counter(item.choices.index(item.gold) for item in made)
     for item in made:
         assert len(set(item.choices)) == len(item.choices)
         assert item.choices.count(item.gold) == 1
-    chance = 1 / len(made[0].choices)
-    assert max(places.values()) / N <= chance + STRAY * sqrt(chance * (1 - chance) / N)
+    for item in made[:40]:
+        assert sum(family.grade(item, choice).correct for choice in item.choices) == 1
+    assert at_most(max(places.values()), len(made), 1 / len(made[0].choices))
+
+
+@every_cell
+def test_no_candidate_stands_out_by_place_or_length(family, level, channel):
+    if "choice" not in styles(family, level):
+        return
+    made = some(family, level, channel)
+    share = chance(family, level, "choice")
+    # What is asked about is no candidate, so its neighbours come first a little more often than others.
+    placed = min(2 * share, (1 + share) / 2)
+    bounds = {first_mentioned: placed, last_mentioned: placed, most_mentioned: placed, longest: share, shortest: share}
+    for pick, bound in bounds.items():
+        assert at_most(sum(pick(item) == item.gold for item in made), len(made), bound), pick.__name__
+
+
+def first_mentioned(item):
+    return min(item.choices, key=lambda choice: item.question.find(choice) % (1 << 40))
+
+
+def last_mentioned(item):
+    return max(item.choices, key=item.question.rfind)
+
+
+def most_mentioned(item):
+    return max(item.choices, key=item.question.count)
+
+
+def longest(item):
+    return max(item.choices, key=len)
+
+
+def shortest(item):
+    return min(item.choices, key=len)
 
 
 @every_cell
 def test_the_best_guesser_scores_the_stated_chance(family, level, channel):
-    made = items(family, level, channel)
-    for style in family.styles:
-        chance = family.chance(family.levels[level], style)
-        hits = sum(
-            family.grade(item, family.guess(item, style, Stream("guess", style, item.id))).correct for item in made
-        )
-        assert abs(hits / N - chance) <= STRAY * sqrt(chance * (1 - chance) / N)
+    made = some(family, level, channel)
+    for style in styles(family, level):
+        share = chance(family, level, style)
+        guesses = ((item, family.guess(item, style, Stream("guess", style, item.id))) for item in made)
+        hits = sum(family.grade(item, guess).correct for item, guess in guesses)
+        assert abs(hits / len(made) - share) <= STRAY * sqrt(share * (1 - share) / len(made)), style
 
 
 @every_cell
 def test_the_best_constant_answer_stays_at_chance(family, level, channel):
-    made = items(family, level, channel)
+    made = some(family, level, channel)
     _, most = Counter(item.gold for item in made).most_common(1)[0]
-    chance = family.chance(family.levels[level], "direct")
-    assert most / N <= chance + STRAY * sqrt(chance * (1 - chance) / N)
+    assert at_most(most, len(made), max(chance(family, level, style) for style in styles(family, level)))
 
 
 @every_cell
 def test_prompts_state_how_to_answer_and_budgets_are_positive(family, level, channel):
     item = make_instance(family, level, channel, 3, 0)
-    for style in family.styles:
+    for style in styles(family, level):
         assert pose(family, item, style).startswith(item.question)
         assert family.budget(family.levels[level], style) >= 1
-    assert pose(family, item, "direct").endswith("Answer:")
+        assert pose(family, item, style).endswith("Answer:") == (style in ("direct", "choice"))
 
 
 @every_cell
@@ -108,40 +186,52 @@ def test_an_id_brings_back_the_same_item(family, level, channel):
 
 @every_cell
 def test_seeds_never_share_items(family, level, channel):
-    first, second = (Counter(item.question for item in items(family, level, channel, seed)) for seed in (1, 2))
-    assert not first & second
+    if family.levels[level].space >= 1e9:
+        first, second = ({item.question for item in some(family, level, channel, seed)} for seed in (1, 2))
+        assert not first & second
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@every_family
 def test_ten_thousand_items_of_two_seeds_share_no_question(family):
-    level, channel = next(iter(family.levels)), family.channels[0]
+    level = next(level.name for level in family.levels.values() if level.space >= 1e11)
+    channel = channels_of(family, family.levels[level])[0]
     first, second = ({item.question for item in items(family, level, channel, seed, 10_000)} for seed in (1, 2))
     assert not first & second
     assert len(first) > 9_990
     assert len(second) > 9_990
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@every_family
 def test_training_and_demonstrations_share_no_question_with_evaluation(family):
-    for level in list(family.levels)[:4]:
-        for channel in family.channels:
-            asked = {item.question for item in items(family, level, channel, 7, 2_000)}
-            shots = {item.question for item in items(family, level, channel, 7, 2_000, "shot")}
+    wide = [level for level in family.levels.values() if level.space >= 1e11]
+    for level in wide[:4]:
+        for channel in channels_of(family, level):
+            style = styles_of(family, level)[0]
+            asked = {pose(family, item, style) for item in items(family, level.name, channel, 7, 1_000)}
+            shots = {pose(family, item, style) for item in items(family, level.name, channel, 7, 1_000, "shot")}
             lessons = {
                 prompt
-                for index in range(2_000)
-                for prompt, _ in family.lesson(family.levels[level], channel, "direct", Stream("train", "7", index))
+                for index in range(1_000)
+                for prompt, _ in family.lesson(level, channel, style, Stream("train", "7", index))
             }
             assert not asked & shots
-            assert not any(
-                question in prompt
-                for prompt in lessons
-                for question in (prompt.partition(" Reply")[0],)
-                if question in asked
-            )
+            assert not asked & lessons
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+@every_family
+def test_a_lesson_reads_like_an_item_and_ends_with_its_answer(family):
+    for level in family.levels.values():
+        for channel in channels_of(family, level):
+            for style in styles_of(family, level):
+                if style != "choice" and level.axes.get("length", 0) in (0, 1000):
+                    pairs = family.lesson(level, channel, style, Stream("train", "lesson", level.name))
+                    assert pairs
+                    for prompt, completion in pairs:
+                        assert prompt
+                        assert (style == "cot") == ("Answer:" in completion)
+
+
+@every_family
 def test_higher_levels_of_a_ladder_are_harder(family):
     for ladder in {level.ladder for level in family.levels.values()}:
         ranked = [level for level in family.levels.values() if level.ladder == ladder]
@@ -150,27 +240,33 @@ def test_higher_levels_of_a_ladder_are_harder(family):
             by_size.setdefault(level.axes.get("n"), []).append(level.hardness)
         for hardness in by_size.values():
             assert hardness == sorted(hardness)
+            assert min(hardness) > 0
+
+
+def digest_of_one_item_a_cell():
+    state = sha256()
+    for family in all_families().values():
+        for level in family.levels.values():
+            for channel in channels_of(family, level):
+                state.update(repr(make_instance(family, level.name, channel, 9, 4)).encode())
+    return state.hexdigest()
 
 
 @pytest.mark.parametrize("hash_seed", ["0", "4242"])
 def test_items_are_the_same_bytes_in_a_fresh_process(hash_seed):
     script = (
         "import hashlib, tasks\n"
+        "from tasks.base import channels_of\n"
         "state = hashlib.sha256()\n"
         "for f in tasks.all_families().values():\n"
-        "    for level in f.levels:\n"
-        "        for channel in f.channels:\n"
-        "            state.update(repr(tasks.make_instance(f, level, channel, 9, 4)).encode())\n"
+        "    for level in f.levels.values():\n"
+        "        for channel in channels_of(f, level):\n"
+        "            state.update(repr(tasks.make_instance(f, level.name, channel, 9, 4)).encode())\n"
         "print(state.hexdigest())\n"
     )
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=environment)
-    import hashlib
-
-    state = hashlib.sha256()
-    for family, level, channel in CELLS:
-        state.update(repr(make_instance(family, level, channel, 9, 4)).encode())
-    assert done.stdout.strip() == state.hexdigest()
+    assert done.stdout.strip() == digest_of_one_item_a_cell()
 
 
 def test_facts_are_json_and_survive_it():
