@@ -69,7 +69,7 @@ def print_samples(
 
 @app.command("grade")
 def grade_completions() -> None:
-    """Read {"id", "completion"} as JSON lines and print {"id", "correct", "parsed", "label"}."""
+    """Read {"id", "completion"} as JSON lines; print {"id", "correct", "parsed", "label", ...}."""
     from harness.items import grade_lines
 
     for line in grade_lines(sys.stdin):

@@ -3,9 +3,10 @@
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from typing import Any
 
 from harness.errors import BadInput
-from tasks import TaskError, find_family, instance_from_id, make_instance, pose
+from tasks import TaskError, Verdict, find_family, instance_from_id, make_instance, pose
 from tasks.base import Cell, check_cell
 
 
@@ -56,4 +57,9 @@ def grade_lines(lines: Iterable[str]) -> Iterator[str]:
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise BadInput(f'line {number} is not {{"id": "...", "completion": "..."}} in JSON') from error
         verdict = find_family(instance.family).grade(instance, text)
-        yield json.dumps({"id": item, **asdict(verdict)}, ensure_ascii=False)
+        yield json.dumps({"id": item, **verdict_json(verdict)}, ensure_ascii=False)
+
+
+def verdict_json(verdict: Verdict) -> dict[str, Any]:
+    """Return a verdict as JSON values; `at` and `note` only where they say something."""
+    return {name: value for name, value in asdict(verdict).items() if name not in ("at", "note") or value}

@@ -14,7 +14,7 @@ from datasets import Dataset
 
 from harness.suite import Suite, SuiteCell
 from tasks import Cell, Family, Instance, all_families, find_family, instance_from_id, make_instance, pose
-from tasks.base import Role, demonstrate, level_of
+from tasks.base import Role, channels_of, demonstrate, level_of, styles_of
 
 N_SHOTS_AT_MOST = 16
 """Demonstrations made for a cell; lm-eval's `num_fewshot` takes the first ones."""
@@ -31,10 +31,10 @@ def task_name(cell: Cell) -> str:
 def stops(style: str, n_shots: int) -> tuple[str, ...]:
     """Return the texts at which an answer ends.
 
-    A direct answer ends with its line. A chain of thought may have blank lines, so it is cut at one
+    A direct answer and a free text end with their line. A chain of thought may have blank lines, so it is cut at one
     only after demonstrations, which have none.
     """
-    if style == "direct":
+    if style in ("direct", "free"):
         return ("\n",)
     return ("\n\n",) if n_shots else ()
 
@@ -120,8 +120,13 @@ def cell_config(cell: Cell, n_shots: int = 0) -> dict[str, Any]:
     if cell.style == "choice":
         return {**config, "output_type": "multiple_choice", "doc_to_choice": "choices"}
     budget = family.budget(level_of(family, cell.level), cell.style)
-    generation = {"until": list(stops(cell.style, n_shots)), "max_gen_toks": budget, "do_sample": False}
-    return {**config, "output_type": "generate_until", "generation_kwargs": {**generation, "temperature": 0.0}}
+    free = cell.style == "free"
+    generation = {"until": list(stops(cell.style, n_shots)), "max_gen_toks": budget, "do_sample": free}
+    return {
+        **config,
+        "output_type": "generate_until",
+        "generation_kwargs": {**generation, "temperature": 1.0 if free else 0.0},
+    }
 
 
 def open_tasks(suite: Suite, n_shots: int = 0) -> dict[str, Any]:
@@ -142,10 +147,10 @@ def _live_config(cell: SuiteCell, seed: str, n_shots: int) -> dict[str, Any]:
 def all_cells() -> Iterator[Cell]:
     """Yield every cell of every family: level x channel x style."""
     for family in all_families().values():
-        for level in family.levels:
-            for channel in family.channels:
-                for style in family.styles:
-                    yield Cell(family.name, level, channel, style)
+        for level in family.levels.values():
+            for channel in channels_of(family, level):
+                for style in styles_of(family, level):
+                    yield Cell(family.name, level.name, channel, style)
 
 
 def write_yaml(cache: Path) -> Path:

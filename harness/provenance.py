@@ -46,7 +46,7 @@ def make_manifest(model: ModelSource, engine: str, suite: Suite, n_shots: int) -
         "engine": {"name": engine, "packages": versions(_ENGINE_PACKAGES.get(engine, ()))},
         "suite": {"name": suite.name, "version": suite.version, "seed": suite.seed, "digest": suite.digest()},
         "families": families,
-        "sampling": {"temperature": 0.0, "shots": n_shots, "chat_template": False},
+        "sampling": {"temperature": 0.0, "temperature_free": 1.0, "shots": n_shots, "chat_template": False},
         "lm_eval": version("lm-eval"),
     }
     context = {

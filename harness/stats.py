@@ -1,7 +1,14 @@
 """Turn counts into intervals: pure functions of numbers."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import inf, sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[Any]  # numbers of any width
 
 Z95 = 1.959963984540054
 """97.5% quantile of the standard normal distribution."""
@@ -28,3 +35,145 @@ def wilson(k: int, n: int, z: float = Z95) -> Interval:
     middle = (share + spread / 2) / (1 + spread)
     half = z * sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
     return Interval(max(0.0, middle - half) if k else 0.0, min(1.0, middle + half) if k < n else 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """A cell as a point of a curve: k of n right at a hardness (above 0), where guessing gives `chance`."""
+
+    hardness: float
+    k: int
+    n: int
+    chance: float
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value with its 95% interval."""
+
+    value: float
+    interval: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """The hardness at which accuracy falls half-way to chance, with its 95% interval.
+
+    `inf` means above the hardest level asked, `-inf` below the easiest one.
+    """
+
+    value: float
+    interval: Interval
+    bottom: float
+    top: float
+
+
+def corrected(k: int, n: int, chance: float) -> float:
+    """Return accuracy corrected for chance, (k/n - c) / (1 - c): 0 for a guesser, 1 for a perfect model."""
+    if not 0 <= chance < 1 or n < 1:
+        raise ValueError(f"chance {chance} with n = {n} leaves nothing to correct")
+    return (k / n - chance) / (1 - chance)
+
+
+def ladder_mean(rungs: Sequence[Rung]) -> Estimate:
+    """Return the mean of the corrected accuracies over the rungs.
+
+    The interval is normal, from the binomial variance of each rung with Agresti and Coull's two
+    added successes and failures, so that it does not vanish at 0% and 100%.
+    """
+    asked = _asked(rungs)
+    mean = sum(corrected(rung.k, rung.n, rung.chance) for rung in asked) / len(asked)
+    half = Z95 * sqrt(sum(_variance(rung) for rung in asked)) / len(asked)
+    return Estimate(mean, Interval(mean - half, mean + half))
+
+
+def _asked(rungs: Sequence[Rung]) -> list[Rung]:
+    found = [rung for rung in rungs if rung.n]
+    if not found:
+        raise ValueError("no rung was asked")
+    return found
+
+
+def _variance(rung: Rung) -> float:
+    share = (rung.k + 2) / (rung.n + 4)
+    return share * (1 - share) / (rung.n + 4) / (1 - rung.chance) ** 2
+
+
+def mean_of(estimates: Sequence[Estimate]) -> Estimate:
+    """Return the mean of independent estimates."""
+    mean = sum(one.value for one in estimates) / len(estimates)
+    half = sqrt(sum(((one.interval.high - one.interval.low) / 2) ** 2 for one in estimates)) / len(estimates)
+    return Estimate(mean, Interval(mean - half, mean + half))
+
+
+def gap(before: Sequence[Rung], after: Sequence[Rung]) -> Estimate:
+    """Return by how much the ladder's mean rises from one style to another on the same levels.
+
+    The styles are taken as independent; on shared items that widens the interval.
+    """
+    low, high = ladder_mean(before), ladder_mean(after)
+    half = sqrt(sum(((one.interval.high - one.interval.low) / 2) ** 2 for one in (low, high)))
+    rise = high.value - low.value
+    return Estimate(rise, Interval(rise - half, rise + half))
+
+
+def label_shares(labels: Mapping[str, int]) -> dict[str, float]:
+    """Return each kind of mistake as a share of all wrong answers, commonest first."""
+    wrong = {label: n for label, n in labels.items() if label != "correct" and n}
+    total = sum(wrong.values())
+    return {label: wrong[label] / total for label in sorted(wrong, key=lambda label: (-wrong[label], label))}
+
+
+N_BOOTSTRAP = 1000
+_SLOPES = np.geomspace(0.25, 512, 45)  # the steepest one falls from rung to rung, wherever between them
+_N_MIDDLES = 241
+_NEAR = 0.01
+"""Middles whose log-likelihood is this near to the best count as equally good."""
+
+
+def depth50(rungs: Sequence[Rung], seed: int = 0) -> Threshold | None:
+    """Return the hardness at which accuracy falls half-way between 1 and chance; None below two levels.
+
+    Fits p = c + (1 - c) / (1 + (h / depth)^s) with s > 0, a psychometric function that never rises
+    with the hardness h and has the chance level c as its floor (Wichmann and Hill, Perception &
+    Psychophysics 63, 2001), by maximum likelihood over a grid. Where data leave a range of depths
+    equally likely, as between a perfect rung and one at chance, the value is its middle on the
+    logarithmic scale. The interval holds the middle 95% of such ranges over N_BOOTSTRAP resamplings
+    of each rung's items.
+    """
+    asked = [rung for rung in rungs if rung.n]
+    places = np.log2([rung.hardness for rung in asked])
+    if len(set(places)) < 2:
+        return None
+    low, high = float(places.min()), float(places.max())
+    margin = (high - low) / 2
+    middles = np.linspace(low - margin, high + margin, _N_MIDDLES)
+    curves = _curves(places, np.array([rung.chance for rung in asked]), middles)
+    right, total = np.array([rung.k for rung in asked]), np.array([rung.n for rung in asked])
+    draws = np.random.default_rng(seed).binomial(total, right / total, size=(N_BOOTSTRAP, len(asked)))
+    first, last = _best_range(np.vstack([right, draws]), total, curves)
+    bounds = Interval(
+        _hardness(float(np.quantile(middles[first], 0.025)), low, high),
+        _hardness(float(np.quantile(middles[last], 0.975)), low, high),
+    )
+    value = _hardness(float(middles[first[0]] + middles[last[0]]) / 2, low, high)
+    return Threshold(value, bounds, 2**low, 2**high)
+
+
+def _curves(places: Floats, chances: Floats, middles: Floats) -> Floats:
+    """Return accuracies of shape (middles, slopes, rungs)."""
+    falls = 1 / (1 + 2 ** (_SLOPES[None, :, None] * (places[None, None, :] - middles[:, None, None])))
+    return np.asarray(chances + (1 - chances) * falls)
+
+
+def _best_range(right: Floats, total: Floats, curves: Floats) -> tuple[Floats, Floats]:
+    """Return, a row of `right`, the first and last middle that are as likely as the best."""
+    safe = np.clip(curves, 1e-9, 1 - 1e-9).reshape(-1, curves.shape[-1])
+    likelihood = right @ np.log(safe).T + (total - right) @ np.log1p(-safe).T
+    by_middle = likelihood.reshape(len(right), *curves.shape[:2]).max(axis=2)
+    good = by_middle >= by_middle.max(axis=1, keepdims=True) - _NEAR
+    return good.argmax(axis=1), good.shape[1] - 1 - good[:, ::-1].argmax(axis=1)
+
+
+def _hardness(place: float, low: float, high: float) -> float:
+    return inf if place > high else -inf if place < low else 2**place

@@ -1,13 +1,14 @@
 """Turn a suite's name, a seed and a selection into an ordered list of cells with a digest."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
 from harness.errors import EmptySuite, UnknownSuite
-from tasks import Cell, Family, Instance, find_family, make_instance, pose
-from tasks.base import check_cell
+from harness.suites import FULL_LONG, FULL_LONG_N, FULL_N, TABLES, VERSION, Block
+from tasks import Cell, Family, Instance, UnknownStyle, all_families, find_family, make_instance, pose
+from tasks.base import channels_of, check_cell, level_of, styles_of
 from tasks.stream import canonical_seed
 
 
@@ -78,19 +79,13 @@ class Selection:
         return bool(self.levels or self.channels or self.styles)
 
 
-_QUICK: Mapping[str, tuple[tuple[tuple[str, ...], str, str], ...]] = {
-    "depo": (
-        (("n4k1", "n4k2", "n4k3", "n8k1", "n8k2", "n8k3", "n8k4", "n8k6"), "symbol", "direct"),
-        (("n8k1", "n8k2", "n8k3", "n8k4", "n8k6"), "symbol", "cot"),
-        (("n8k1", "n8k2", "n8k3", "n8k4", "n8k6"), "symbol", "choice"),
-    ),
-}
-_QUICK_N = 50
+DEFAULT_N = 50
+"""Items of a cell that is not in the suite, where the user names no number."""
 
 
 def suite_names() -> tuple[str, ...]:
     """Return the names of all suites."""
-    return ("quick",)
+    return (*TABLES, "full")
 
 
 def open_suite(name: str, seed: int | str, selection: Selection | None = None) -> Suite:
@@ -98,6 +93,7 @@ def open_suite(name: str, seed: int | str, selection: Selection | None = None) -
 
     Families alone narrow the suite. Levels, channels or styles replace the suite's own: the
     suite's levels where none are named, `symbol` and `direct` where no channel or style is.
+    A level stands for all families that have one of that name.
 
     Raises:
         UnknownSuite, EmptySuite: no such suite; nothing left to ask.
@@ -108,36 +104,73 @@ def open_suite(name: str, seed: int | str, selection: Selection | None = None) -
     wanted = selection or Selection()
     if wanted.n is not None and wanted.n < 1:
         raise EmptySuite(f"n is {wanted.n}: ask for 1 item a cell or more")
-    families = wanted.families or tuple(_QUICK)
-    own = [cell for family in families for cell in _suite_cells(family)]
-    cells = _free_cells(own, families, wanted) if wanted.free else own
+    own = _suite_cells(name, wanted.families)
+    cells = _free_cells(own, wanted) if wanted.free else own
     if wanted.n is not None:
         cells = [replace(cell, n=wanted.n) for cell in cells]
     if not cells:
         raise EmptySuite("the selection holds no cell: name fewer filters, see `fathom families`")
-    return Suite(name, "2026.1", canonical_seed(seed), tuple(cells))
+    return Suite(name, VERSION, canonical_seed(seed), tuple(cells))
 
 
-def _suite_cells(name: str) -> list[SuiteCell]:
-    family = find_family(name)
-    rows = _QUICK.get(name, ())
-    return [_cell(family, level, channel, style) for levels, channel, style in rows for level in levels]
+def _suite_cells(name: str, families: tuple[str, ...]) -> list[SuiteCell]:
+    """Return the suite's cells of these families, or of all; in the order of the families if they are named."""
+    for family in families:
+        find_family(family)
+    blocks = TABLES[name] if name in TABLES else tuple(_full_blocks())
+    chosen = [block for family in families for block in blocks if block.family == family] if families else blocks
+    return [cell for block in chosen for cell in _block_cells(block)]
 
 
-def _cell(family: Family, level: str, channel: str, style: str) -> SuiteCell:
+def _block_cells(block: Block) -> Iterator[SuiteCell]:
+    family = find_family(block.family)
+    for style in block.styles.split():
+        for channel in block.channels.split():
+            for level in block.levels.split():
+                yield _cell(family, level, channel, style, block.n)
+
+
+def _full_blocks() -> Iterator[Block]:
+    for family in all_families().values():
+        for level in family.levels.values():
+            styles = " ".join(style for style in styles_of(family, level) if style != "free")
+            long = int(level.axes.get("length", 0)) >= FULL_LONG
+            channels = " ".join(channels_of(family, level))
+            yield Block(family.name, level.name, channels, styles, FULL_LONG_N if long else FULL_N)
+
+
+def _cell(family: Family, level: str, channel: str, style: str, n: int) -> SuiteCell:
     check_cell(Cell(family.name, level, channel, style), family)
-    return SuiteCell(family.name, family.version, level, channel, style, _QUICK_N)
+    return SuiteCell(family.name, family.version, level, channel, style, n)
 
 
-def _free_cells(own: list[SuiteCell], families: Iterable[str], wanted: Selection) -> list[SuiteCell]:
-    cells: list[SuiteCell] = []
-    for name in families:
-        family = find_family(name)
-        levels = wanted.levels or tuple(dict.fromkeys(cell.level for cell in own if cell.family == name))
-        cells += [
-            _cell(family, level, channel, style)
-            for style in wanted.styles or family.styles[:1]
-            for channel in wanted.channels or family.channels[:1]
-            for level in levels
-        ]
+def _free_cells(own: list[SuiteCell], wanted: Selection) -> list[SuiteCell]:
+    """Cross the named levels, channels and styles; a family takes part in those that it has.
+
+    Raises:
+        UnknownLevel, UnknownStyle: no family has a level of that name; none has such cells.
+    """
+    families = [find_family(name) for name in wanted.families] or list(all_families().values())
+    for level in wanted.levels:
+        if not any(level in family.levels for family in families):
+            level_of(families[0], level)  # raises, and names the known ones
+    cells = []
+    refused: UnknownStyle | None = None
+    for family, level, channel, style in _crossed(own, families, wanted):
+        try:
+            cells.append(_cell(family, level, channel, style, DEFAULT_N))
+        except UnknownStyle as error:
+            refused = error
+    if refused and not cells:
+        raise refused
     return cells
+
+
+def _crossed(own: list[SuiteCell], families: list[Family], wanted: Selection) -> Iterator[tuple[Family, str, str, str]]:
+    for family in families:
+        suited = dict.fromkeys(cell.level for cell in own if cell.family == family.name)
+        levels = [level for level in wanted.levels if level in family.levels] or ([] if wanted.levels else list(suited))
+        for style in wanted.styles or family.styles[:1]:
+            for channel in wanted.channels or family.channels[:1]:
+                for level in levels:
+                    yield family, level, channel, style

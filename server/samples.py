@@ -11,7 +11,7 @@ from tasks.base import Cell, check_cell
 
 PAGE = 50
 _SHOWN = 4000
-"""Characters of a completion that a list shows."""
+"""Characters of a question or a completion that a list shows."""
 
 LONGEST_LABEL = 100
 """Characters of a label that can be filtered by."""
@@ -67,10 +67,19 @@ class Pager:
 
 @dataclass(frozen=True, slots=True)
 class Excerpt:
-    """The beginning of a text and how many characters were cut."""
+    """A text with what a page shows of it: all, or its beginning and its end, and how much lies between."""
 
     text: str
     n_cut: int
+    end: str
+
+
+def excerpt(text: str, limit: int = _SHOWN) -> Excerpt:
+    """Cut the middle out of a long text; three quarters of what is left are its beginning."""
+    if len(text) <= limit:
+        return Excerpt(text, 0, "")
+    tail = limit // 4
+    return Excerpt(text[: limit - tail], len(text) - limit, text[-tail:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +97,7 @@ class Shown:
     """A sample with its question; `question` and `gold` are None where the item cannot be made again."""
 
     sample: SampleView
-    question: str | None
+    question: Excerpt | None
     gold: str | None
     completion: Excerpt
     ending: str
@@ -125,8 +134,7 @@ def pager(query: Query, total: int) -> Pager:
 
 def show(sample: SampleView) -> Shown:
     """Make a sample's question again and lay the sample out."""
-    text = sample.completion
-    completion = Excerpt(text[:_SHOWN], max(0, len(text) - _SHOWN))
+    completion = excerpt(sample.completion)
     ending = _ENDINGS.get(sample.finish_reason, sample.finish_reason)
     try:
         item = instance_from_id(sample.item)
@@ -134,7 +142,8 @@ def show(sample: SampleView) -> Shown:
         check_cell(Cell(item.family, item.level, item.channel, sample.style), family)
     except TaskError:
         return Shown(sample, None, None, completion, ending, ())
-    return Shown(sample, pose(family, item, sample.style), item.gold, completion, ending, _candidates(item, sample))
+    question = excerpt(pose(family, item, sample.style))
+    return Shown(sample, question, item.gold, completion, ending, _candidates(item, sample))
 
 
 def _candidates(item: Instance, sample: SampleView) -> tuple[Candidate, ...]:

@@ -124,6 +124,9 @@ class SampleRow(Table):
     """Log-likelihood of each candidate, in nats; only for the style `choice`."""
     parsed: Mapped[str | None] = mapped_column(Text)
     label: Mapped[str] = mapped_column(Text)
+    fault_at: Mapped[int | None]
+    """Place of the first fault, counted from 1, where the label has one."""
+    note: Mapped[str] = mapped_column(Text, default="", server_default="")
     correct: Mapped[bool]
     prompt_tokens: Mapped[int]
     completion_tokens: Mapped[int]

@@ -84,6 +84,8 @@ class SampleView:
     scores: tuple[float, ...] | None
     parsed: str | None
     label: str
+    fault_at: int | None
+    note: str
     correct: bool
     prompt_tokens: int
     completion_tokens: int
@@ -240,6 +242,6 @@ def _view(sample: SampleRow, cell: CellRow, seed: str) -> SampleView:
     item = f"{cell.family}@{cell.version}/{cell.level}/{cell.channel}/{seed}/{sample.index}"
     return SampleView(
         sample.id, item, cell.style, sample.index, sample.completion, sample.finish_reason,
-        None if sample.scores is None else tuple(sample.scores), sample.parsed, sample.label, sample.correct,
-        sample.prompt_tokens, sample.completion_tokens, sample.milliseconds, sample.error,
+        None if sample.scores is None else tuple(sample.scores), sample.parsed, sample.label, sample.fault_at,
+        sample.note, sample.correct, sample.prompt_tokens, sample.completion_tokens, sample.milliseconds, sample.error,
     )  # fmt: skip

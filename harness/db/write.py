@@ -122,6 +122,8 @@ def _row(cell: int, sample: Sample) -> dict[str, Any]:  # values of SampleRow's 
         "scores": None if done.scores is None else list(done.scores),
         "parsed": None if sample.verdict.parsed is None else storable(sample.verdict.parsed),
         "label": sample.verdict.label,
+        "fault_at": sample.verdict.at,
+        "note": storable(sample.verdict.note),
         "correct": sample.verdict.correct,
         "prompt_tokens": done.prompt_tokens,
         "completion_tokens": done.completion_tokens,

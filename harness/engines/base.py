@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Literal, Protocol
 
 FinishReason = Literal["stop", "length", "too_long", "error"]
@@ -76,6 +77,11 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free memory and devices."""
+
+
+def seed_of(request: Request) -> int:
+    """Return the seed of a request that is sampled, so that asking it again gives the same text."""
+    return int.from_bytes(blake2b(request.key.encode(), digest_size=4).digest(), "big")
 
 
 def too_long(request: Request, prompt_tokens: int) -> Completion:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from harness.engines.base import Completion, FinishReason, Request, best_choice, failed, too_long
+from harness.engines.base import Completion, FinishReason, Request, best_choice, failed, seed_of, too_long
 from harness.engines.tokens import continuation, cut_at_stop
 
 log = logging.getLogger(__name__)
@@ -94,6 +94,8 @@ class HfEngine:
         width = padded["input_ids"].shape[1]
         budgets = [min(request.sampling.max_tokens, self.context - len(ids)) for request, ids in batch]
         stops, temperature = list(batch[0][0].sampling.stop), batch[0][0].sampling.temperature
+        if temperature > 0:
+            torch.manual_seed(seed_of(batch[0][0]))
         made = self._model.generate(
             **padded,
             max_new_tokens=max(budgets),

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 from harness.engines.base import Completion, Request, best_choice, failed, too_long
 from harness.errors import EngineFailed, UnknownModel
 from tasks import Instance, TaskError, find_family, instance_from_id
-from tasks.base import level_of
+from tasks.base import level_of, styles_of
 from tasks.stream import Stream
 
 Kind = Literal["perfect", "chance", "noisy"]
@@ -66,7 +66,7 @@ class OracleEngine:
             item = instance_from_id(request.item)
         except TaskError as error:
             return failed(request, EngineFailed(f"the oracle answers Fathom's own items only: {error}"))
-        style = "choice" if request.choices else "direct"
+        style = "choice" if request.choices else _style_of(item)
         answer = item.gold if self._knows(item, style) else self._guess(item, style)
         if request.choices:
             scores = [0.0 if choice.strip() == answer else -9.0 for choice in request.choices]
@@ -82,3 +82,9 @@ class OracleEngine:
 
     def _guess(self, item: Instance, style: str) -> str:
         return find_family(item.family).guess(item, style, Stream("oracle", "guess", style, item.id))
+
+
+def _style_of(item: Instance) -> str:
+    """Return the style in which the item is answered at once."""
+    family = find_family(item.family)
+    return styles_of(family, level_of(family, item.level))[0]

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from harness.engines.base import Completion, FinishReason, Request, best_choice, failed, too_long
+from harness.engines.base import Completion, FinishReason, Request, best_choice, failed, seed_of, too_long
 from harness.engines.tokens import continuation
 from harness.errors import EngineFailed
 from harness.settings import quiet_vllm
@@ -133,10 +133,11 @@ class VllmEngine:
             sampling = request.sampling
             budget = min(sampling.max_tokens, self.context - len(pending.prompt))
             stop = list(sampling.stop)
-            yield (
-                pending.prompt,
-                SamplingParams(temperature=sampling.temperature, max_tokens=budget, stop=stop, output_kind=final),
+            seed = seed_of(request) if sampling.temperature > 0 else None
+            params = SamplingParams(
+                temperature=sampling.temperature, max_tokens=budget, stop=stop, seed=seed, output_kind=final
             )
+            yield pending.prompt, params
         elif all(len(tail) == 1 for tail in tails):  # one step reads them all, and the prefix cache helps
             ids = sorted({tail[0] for tail in tails})
             yield (

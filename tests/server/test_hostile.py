@@ -53,7 +53,7 @@ def test_a_printable_label_can_be_filtered_by_and_no_other(browse, fresh, write_
 def test_a_long_completion_is_cut_and_the_page_says_by_how_much(browse, fresh, write_run):
     db, url = fresh
     run = write_run(db, write_run.story(texts=("x" * 1_000_000,)))
-    assert "996,000 characters more were cut" in browse(url).get(f"/runs/{run}/samples").text
+    assert "996,000 characters in the middle are left out" in browse(url).get(f"/runs/{run}/samples").text
 
 
 def test_hidden_characters_are_shown_as_escapes(browse, fresh, write_run):
