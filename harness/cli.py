@@ -128,7 +128,7 @@ def show_run(
     if as_json:
         _dump(run_json(detail))
     else:
-        make_console().print(render_run(detail))
+        make_console().print(render_run(detail, whole=True))
 
 
 @app.command("tasks")
@@ -145,6 +145,23 @@ def list_tasks(
         return
     for cell in all_cells():
         print(task_name(cell))
+
+
+@app.command("gallery")
+def print_gallery(
+    out: Annotated[Path, typer.Option(help="File to write; - prints it.")] = Path("tasks/GALLERY.md"),
+) -> None:
+    """Write one item of each family, ladder and style, with gold, a wrong answer and its verdict."""
+    from harness.gallery import write_gallery
+
+    text = write_gallery()
+    if str(out) == "-":
+        print(text, end="")
+        return
+    if not out.parent.is_dir():
+        raise BadInput(f"there is no folder {out.parent}: run it in Fathom's own folder, or give --out FILE")
+    out.write_text(text, encoding="utf-8")
+    print(f"wrote {out}")
 
 
 @app.command("serve")

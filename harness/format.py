@@ -1,8 +1,9 @@
 """Turn numbers into text for people; the only place where numbers are formatted."""
 
 import datetime as dt
+from math import inf
 
-from harness.stats import Interval
+from harness.stats import Estimate, Interval, Threshold
 
 
 def percent(share: float, digits: int = 1) -> str:
@@ -69,3 +70,30 @@ def shorten(text: str, limit: int = 120) -> str:
     if len(text) <= limit:
         return text
     return f"{text[:limit]}… ({count(len(text) - limit)} more characters)"
+
+
+_BARS = "▁▂▃▄▅▆▇█"
+
+
+def score(estimate: Estimate) -> str:
+    """Write a score and half of its 95% interval as 0.41 ± 0.05, with a real minus sign."""
+    half = (estimate.interval.high - estimate.interval.low) / 2
+    return f"{estimate.value:.2f} ± {half:.2f}".replace("-", "\N{MINUS SIGN}")
+
+
+def depth(threshold: Threshold) -> str:
+    """Write a threshold as 3.5 (3.1 to 3.9), > 8 or < 1; a bound beyond the levels asked likewise."""
+    value = _hardness(threshold.value, threshold)
+    low, high = (_hardness(bound, threshold) for bound in (threshold.interval.low, threshold.interval.high))
+    return value if low == high == value else f"{value} ({low} to {high})"
+
+
+def _hardness(value: float, threshold: Threshold) -> str:
+    if value == inf:
+        return f"> {threshold.top:.3g}"
+    return f"< {threshold.bottom:.3g}" if value == -inf else f"{value:.2g}"
+
+
+def bar(share: float) -> str:
+    """Draw a share of 0..1 as one block character; anything below an eighth is the lowest."""
+    return _BARS[min(len(_BARS) - 1, max(0, int(share * len(_BARS))))]

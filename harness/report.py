@@ -1,7 +1,8 @@
 """Turn stored runs into tables and pictures for a terminal, and into JSON values."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from math import isfinite
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -9,38 +10,50 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.db.read import CellCounts, RunDetail, RunSummary
-from harness.format import count, duration, instant, interval_text, percent, plural
-from tasks import Family, all_families, find_family
+from harness.format import bar, count, depth, duration, instant, interval_text, percent, plural, score
+from harness.scores import LadderScore, StyleScore, family_scores, ladder_scores, overall
+from harness.stats import Estimate, Threshold, corrected
+from tasks import Family, Level, all_families, find_family
 from tasks.base import level_of
 
 _N_LABELS = 3
 _ROWS = 10
 _COLUMN = 9
+_FEW = 2
+"""Ladders of which a run prints every cell without being asked."""
+
+_LEGEND = (
+    "score: mean over a ladder's levels of (accuracy - chance) / (1 - chance), one bar a level, ± half of its 95% "
+    "interval\ndepth50: the hardness at which accuracy falls half-way to chance, with its 95% interval"
+)
 _MARKS = ("●", "○", "◆", "◇", "■", "□")
 _STATE_COLOURS = {"done": "green", "failed": "red", "interrupted": "yellow", "running": "cyan"}
 
 
+GroupKey = tuple[str, str, str, str]
+"""Family, ladder, channel, style."""
+
+
+def level_of_cell(cell: CellCounts) -> Level:
+    """Return the level of a cell."""
+    return level_of(find_family(cell.family), cell.level)
+
+
 def chance_of(cell: CellCounts) -> float:
     """Return the chance level of a cell, 0..1."""
-    family = find_family(cell.family)
-    return family.chance(level_of(family, cell.level), cell.style)
+    return find_family(cell.family).chance(level_of_cell(cell), cell.style)
 
 
-def hardness_of(cell: CellCounts) -> float:
-    """Return the hardness of a cell's level."""
-    return level_of(find_family(cell.family), cell.level).hardness
-
-
-def group_cells(cells: Iterable[CellCounts]) -> Mapping[tuple[str, str, str], list[CellCounts]]:
-    """Group cells by (family, channel, style), in the order in which they come."""
-    groups: dict[tuple[str, str, str], list[CellCounts]] = {}
+def group_cells(cells: Iterable[CellCounts]) -> Mapping[GroupKey, list[CellCounts]]:
+    """Group cells by (family, ladder, channel, style), in the order in which they come."""
+    groups: dict[GroupKey, list[CellCounts]] = {}
     for cell in cells:
-        groups.setdefault((cell.family, cell.channel, cell.style), []).append(cell)
+        groups.setdefault((cell.family, level_of_cell(cell).ladder, cell.channel, cell.style), []).append(cell)
     return groups
 
 
-def render_run(detail: RunDetail) -> RenderableType:
-    """Draw a run: headline, one table a group of cells, one picture a family and channel."""
+def render_run(detail: RunDetail, *, whole: bool = False) -> RenderableType:
+    """Draw a run: headline, scores, and where it is `whole` or of one family, each cell and curves."""
     one = detail.summary
     head = Text.assemble(
         (one.model, "bold"), f"  {one.suite} suite, seed {one.seed}, engine {one.engine}, run {one.run} ",
@@ -49,11 +62,49 @@ def render_run(detail: RunDetail) -> RenderableType:
     parts: list[RenderableType] = [Text(), head]
     if one.error:
         parts.append(Text(one.error, style="red"))
-    parts += [_cells_table(key, cells) for key, cells in group_cells(detail.cells).items()]
-    return Group(*parts, *_pictures(detail.cells))
+    groups = group_cells(detail.cells)
+    whole = whole or len({key[:3] for key in groups}) <= _FEW
+    if whole:
+        parts += [_cells_table(key, cells) for key, cells in groups.items()]
+        parts += _pictures(groups)
+    parts += [Text(), *_scores(detail.cells)]
+    if not whole:
+        parts.append(Text(f"`fathom show {one.run}` prints every cell and draws the curves", style="dim"))
+    return Group(*parts)
 
 
-def _cells_table(key: tuple[str, str, str], cells: Sequence[CellCounts]) -> Table:
+def _scores(cells: Sequence[CellCounts]) -> Iterator[RenderableType]:
+    ladders = ladder_scores(cells)
+    if not ladders:
+        return
+    styles = list(dict.fromkeys(style for ladder in ladders for style in ladder.styles))
+    yield _scores_table(ladders)
+    means = overall(family_scores(ladders))
+    said = "   ".join(f"{style} {score(means[style])}" for style in styles)
+    yield Text.assemble(("mean of families  ", "bold"), said)
+    yield Text(_LEGEND, style="dim")
+
+
+def _scores_table(ladders: Sequence[LadderScore]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("family", "ladder", "channel", "style", "levels", "score", "depth50", "thinking adds"):
+        table.add_column(name, header_style="dim", no_wrap=True)
+    for ladder in ladders:
+        named = [ladder.key.family, ladder.key.ladder, ladder.key.channel]
+        for one in ladder.styles.values():
+            limit = f"{depth(one.depth)} {ladder.unit}" if one.depth else ""
+            adds = score(ladder.gap) if ladder.gap and one.style == "cot" else ""
+            table.add_row(*named, one.style, _curve(one), score(one.mean), limit, adds)
+            named = ["", "", ""]
+    return table
+
+
+def _curve(one: StyleScore) -> str:
+    """Draw a ladder as one bar a level."""
+    return "".join(bar(corrected(rung.k, rung.n, rung.chance)) for rung in one.rungs.values())
+
+
+def _cells_table(key: GroupKey, cells: Sequence[CellCounts]) -> Table:
     table = Table(title=" · ".join(key), title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
     for name in ("level", "accuracy", "95% interval", "right", "chance", "how it is wrong"):
         table.add_column(name, justify="left" if name in ("level", "how it is wrong") else "right", header_style="dim")
@@ -78,32 +129,33 @@ def wrong_labels(cell: CellCounts, most: int = _N_LABELS) -> str:
     return ", ".join(shown)
 
 
-def _pictures(cells: Sequence[CellCounts]) -> list[RenderableType]:
-    by_channel: dict[tuple[str, str], dict[str, list[CellCounts]]] = {}
-    for (family, channel, style), members in group_cells(cells).items():
-        by_channel.setdefault((family, channel), {})[style] = members
-    return [Text(draw_curves(f"{family} · {channel}", styles)) for (family, channel), styles in by_channel.items()]
+def _pictures(groups: Mapping[GroupKey, list[CellCounts]]) -> list[RenderableType]:
+    ladders: dict[str, dict[str, list[CellCounts]]] = {}
+    for (*ladder, style), members in groups.items():
+        ladders.setdefault(" · ".join(ladder), {})[style] = members
+    return [Text(draw_curves(name, styles)) for name, styles in ladders.items()]
 
 
 def draw_curves(title: str, styles: Mapping[str, Sequence[CellCounts]]) -> str:
     """Draw accuracy against level: one column a level, easiest first, one mark a style, dots at chance."""
     cells = {cell.level: cell for members in styles.values() for cell in members if cell.n}
-    levels = sorted(cells, key=lambda level: hardness_of(cells[level]))
+    levels = sorted(cells, key=lambda level: level_of_cell(cells[level]).hardness)
     if not levels:
         return ""
-    grid = [[" "] * (_COLUMN * len(levels)) for _ in range(_ROWS + 1)]
+    column = max(_COLUMN, 2 + max(map(len, levels)))
+    grid = [[" "] * (column * len(levels)) for _ in range(_ROWS + 1)]
     for at, level in enumerate(levels):
         dots = _row_of(chance_of(cells[level]))
-        for column in range(1, _COLUMN - 1):
-            grid[dots][at * _COLUMN + column] = "·"
+        for place in range(1, _COLUMN - 1):
+            grid[dots][at * column + place] = "·"
     for order, members in enumerate(styles.values()):
         for cell in members:
             if cell.n:
-                place = levels.index(cell.level) * _COLUMN + 2 + 2 * order
+                place = levels.index(cell.level) * column + 2 + 2 * order
                 grid[_row_of(cell.k / cell.n)][place] = _MARKS[order]
     axis = [f"{100 - 10 * row:>4}% ┤" if row % 5 == 0 else "      │" for row in range(_ROWS + 1)]
     lines = [left + "".join(row).rstrip() for left, row in zip(axis, grid, strict=True)]
-    names = "".join(f"{level:<{_COLUMN}}" for level in levels)
+    names = "".join(f"{level:<{column}}" for level in levels)
     legend = "   ".join(f"{_MARKS[order]} {style}" for order, style in enumerate(styles))
     return "\n".join(
         ["", f"{title}: accuracy against level    {legend}   · chance", *lines, f"        {names}".rstrip()]
@@ -206,7 +258,41 @@ def run_json(detail: RunDetail) -> dict[str, Any]:
         "manifest": dict(detail.manifest),
         "log": detail.log,
         "cells": cells,
+        "scores": scores_json(detail.cells),
     }
+
+
+def scores_json(cells: Sequence[CellCounts]) -> dict[str, Any]:
+    """Return ladders, families and overall means as JSON values; depths beyond the levels asked are null."""
+    ladders = ladder_scores(cells)
+    families = family_scores(ladders)
+    return {
+        "ladders": [
+            {
+                **asdict(ladder.key),
+                "style": style,
+                "levels": list(one.rungs),
+                **_estimate_json(one.mean),
+                "depth50": None if (limit := one.depth) is None else _threshold_json(limit, ladder.unit),
+            }
+            for ladder in ladders
+            for style, one in ladder.styles.items()
+        ],
+        "gaps": [{**asdict(ladder.key), **_estimate_json(ladder.gap)} for ladder in ladders if ladder.gap],
+        "families": [{"family": one.family, "style": one.style, **_estimate_json(one.mean)} for one in families],
+        "overall": {style: _estimate_json(mean) for style, mean in overall(families).items()},
+    }
+
+
+def _estimate_json(one: Estimate) -> dict[str, float]:
+    return {"score": one.value, "low": one.interval.low, "high": one.interval.high}
+
+
+def _threshold_json(one: Threshold, unit: str) -> dict[str, Any]:
+    """Write a threshold; `text` says also where it lies beyond the levels asked, which JSON has no number for."""
+    numbers = {"value": one.value, "low": one.interval.low, "high": one.interval.high}
+    finite = {name: number if isfinite(number) else None for name, number in numbers.items()}
+    return {**finite, "unit": unit, "text": depth(one)}
 
 
 def make_console(*, stderr: bool = False) -> Console:

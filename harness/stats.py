@@ -125,8 +125,11 @@ def label_shares(labels: Mapping[str, int]) -> dict[str, float]:
 
 
 N_BOOTSTRAP = 1000
-_SLOPES = np.geomspace(0.25, 512, 45)  # the steepest one falls from rung to rung, wherever between them
-_N_MIDDLES = 241
+_SLOPES = np.geomspace(0.25, 512, 25)  # the steepest one falls from rung to rung, wherever between them
+_FINE_SLOPES = np.geomspace(0.25, 512, 97)
+_N_MIDDLES, _N_FINE_MIDDLES = 161, 481
+"""The fit itself is made over the fine grid, its thousand resamplings over the coarse one."""
+
 _NEAR = 0.01
 """Middles whose log-likelihood is this near to the best count as equally good."""
 
@@ -148,21 +151,23 @@ def depth50(rungs: Sequence[Rung], seed: int = 0) -> Threshold | None:
     low, high = float(places.min()), float(places.max())
     margin = (high - low) / 2
     middles = np.linspace(low - margin, high + margin, _N_MIDDLES)
-    curves = _curves(places, np.array([rung.chance for rung in asked]), middles)
+    fine = np.linspace(low - margin, high + margin, _N_FINE_MIDDLES)
+    chances = np.array([rung.chance for rung in asked])
     right, total = np.array([rung.k for rung in asked]), np.array([rung.n for rung in asked])
     draws = np.random.default_rng(seed).binomial(total, right / total, size=(N_BOOTSTRAP, len(asked)))
-    first, last = _best_range(np.vstack([right, draws]), total, curves)
+    first, last = _best_range(draws, total, _curves(places, chances, middles, _SLOPES))
     bounds = Interval(
         _hardness(float(np.quantile(middles[first], 0.025)), low, high),
         _hardness(float(np.quantile(middles[last], 0.975)), low, high),
     )
-    value = _hardness(float(middles[first[0]] + middles[last[0]]) / 2, low, high)
-    return Threshold(value, bounds, 2**low, 2**high)
+    (left,), (end,) = _best_range(right[None, :], total, _curves(places, chances, fine, _FINE_SLOPES))
+    return Threshold(_hardness(float(fine[left] + fine[end]) / 2, low, high), bounds, 2**low, 2**high)
 
 
-def _curves(places: Floats, chances: Floats, middles: Floats) -> Floats:
+def _curves(places: Floats, chances: Floats, middles: Floats, slopes: Floats) -> Floats:
     """Return accuracies of shape (middles, slopes, rungs)."""
-    falls = 1 / (1 + 2 ** (_SLOPES[None, :, None] * (places[None, None, :] - middles[:, None, None])))
+    steps = slopes[None, :, None] * (places[None, None, :] - middles[:, None, None])
+    falls = 1 / (1 + 2 ** steps.clip(-60, 60))
     return np.asarray(chances + (1 - chances) * falls)
 
 

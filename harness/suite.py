@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.errors import EmptySuite, UnknownSuite
 from harness.suites import FULL_LONG, FULL_LONG_N, FULL_N, TABLES, VERSION, Block
-from tasks import Cell, Family, Instance, UnknownStyle, all_families, find_family, make_instance, pose
+from tasks import Cell, Family, Instance, UnknownLevel, UnknownStyle, all_families, find_family, make_instance, pose
 from tasks.base import channels_of, check_cell, level_of, styles_of
 from tasks.stream import canonical_seed
 
@@ -153,7 +153,9 @@ def _free_cells(own: list[SuiteCell], wanted: Selection) -> list[SuiteCell]:
     families = [find_family(name) for name in wanted.families] or list(all_families().values())
     for level in wanted.levels:
         if not any(level in family.levels for family in families):
-            level_of(families[0], level)  # raises, and names the known ones
+            if len(families) == 1:
+                level_of(families[0], level)  # raises, and names the known ones
+            raise UnknownLevel(f"no family has a level {level!r}: `fathom families` lists them")
     cells = []
     refused: UnknownStyle | None = None
     for family, level, channel, style in _crossed(own, families, wanted):

@@ -46,6 +46,31 @@ def test_migrations_go_back_and_forth(db):
     assert {"models", "suites", "runs", "cells", "samples"} <= set(inspect(db).get_table_names())
 
 
+def test_samples_of_the_first_version_survive_both_ways(db):
+    columns = {
+        "models": "(id, name) VALUES (1, 'm')",
+        "suites": "(id, digest, name, version, seed, cells) VALUES (1, 'd', 'quick', '1', '7', '[]')",
+        "runs": """(id, model_id, suite_id, state, engine, manifest, manifest_digest, n_items, n_generated, attempts,
+            seconds, created_at) VALUES ('r', 1, 1, 'done', 'vllm', '{}', 'x', 1, 1, 1, 1, '2026-11-23')""",
+        "cells": """(id, run_id, position, family, version, level, channel, style, n_planned, n, k, n_errors, labels)
+            VALUES (1, 'r', 0, 'depo', 1, 'n4k1', 'symbol', 'direct', 1, 1, 0, 0, '{}')""",
+        "samples": """(id, cell_id, "index", repeat, key, finish_reason, completion, label, correct, prompt_tokens,
+            completion_tokens, milliseconds) VALUES (1, 1, 0, 0, 'k', 'stop', 'AB', 'start', false, 9, 1, 2)""",
+    }
+    migrate(db, "0001")
+    with db.begin() as connection:
+        for table, values in columns.items():
+            connection.execute(text(f"INSERT INTO {table} {values}"))
+    migrate(db, "head")
+    with db.begin() as connection:
+        row = connection.execute(text("SELECT completion, label, fault_at, note FROM samples")).one()
+        connection.execute(text("UPDATE samples SET fault_at = 3, note = 'two of five'"))
+    assert tuple(row) == ("AB", "start", None, "")
+    migrate(db, "0001")
+    with db.begin() as connection:
+        assert connection.execute(text("SELECT completion FROM samples")).scalar() == "AB"
+
+
 def test_a_second_upgrade_changes_nothing(db):
     upgrade(db)
     upgrade(db)

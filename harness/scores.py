@@ -1,0 +1,112 @@
+"""Turn a run's cells into scores: ladder by ladder, family by family, and over all."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from harness.db.read import CellCounts
+from harness.stats import Estimate, Rung, Threshold, depth50, gap, ladder_mean, mean_of
+from tasks import Family, Level, all_families
+
+
+@dataclass(frozen=True, slots=True)
+class LadderKey:
+    """What may be averaged: one family's levels of one ladder, in one channel."""
+
+    family: str
+    ladder: str
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class StyleScore:
+    """A ladder asked in one style."""
+
+    style: str
+    rungs: Mapping[str, Rung]
+    """By level, in the family's order of levels."""
+
+    @property
+    def mean(self) -> Estimate:
+        """Mean of the accuracies corrected for chance."""
+        return ladder_mean(list(self.rungs.values()))
+
+    @property
+    def depth(self) -> Threshold | None:
+        """Hardness at which accuracy falls half-way to chance; None where fewer than two levels were asked."""
+        return depth50(list(self.rungs.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class LadderScore:
+    """A ladder's scores by style; `gap` is what thinking adds: cot minus direct on the levels asked in both."""
+
+    key: LadderKey
+    unit: str
+    styles: Mapping[str, StyleScore]
+    gap: Estimate | None
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyScore:
+    """Mean of a family's ladders and channels in one style."""
+
+    family: str
+    style: str
+    mean: Estimate
+
+
+def known_level(cell: CellCounts) -> tuple[Family, Level] | None:
+    """Return a cell's family and level, or None where this code no longer makes its items."""
+    family = all_families().get(cell.family)
+    if family is None or family.version != cell.version or cell.level not in family.levels:
+        return None
+    return family, family.levels[cell.level]
+
+
+def rung_of(cell: CellCounts) -> Rung | None:
+    """Return a cell as a point of a curve; None where nothing was graded or chance is not known."""
+    known = known_level(cell)
+    if known is None or not cell.n:
+        return None
+    family, level = known
+    return Rung(level.hardness, cell.k, cell.n, family.chance(level, cell.style))
+
+
+def ladder_scores(cells: Iterable[CellCounts]) -> tuple[LadderScore, ...]:
+    """Score each ladder in each channel, in the order in which the cells come."""
+    found: dict[LadderKey, dict[str, dict[str, Rung]]] = {}
+    for cell in cells:
+        known, rung = known_level(cell), rung_of(cell)
+        if known is not None and rung is not None:
+            key = LadderKey(cell.family, known[1].ladder, cell.channel)
+            found.setdefault(key, {}).setdefault(cell.style, {})[cell.level] = rung
+    return tuple(_ladder(key, styles) for key, styles in found.items())
+
+
+def _ladder(key: LadderKey, styles: Mapping[str, Mapping[str, Rung]]) -> LadderScore:
+    order = list(all_families()[key.family].levels)
+    scored = {
+        style: StyleScore(style, {level: rungs[level] for level in order if level in rungs})
+        for style, rungs in styles.items()
+    }
+    direct, cot = styles.get("direct", {}), styles.get("cot", {})
+    shared = [level for level in direct if level in cot]
+    both = gap([direct[level] for level in shared], [cot[level] for level in shared]) if shared else None
+    return LadderScore(key, all_families()[key.family].unit, scored, both)
+
+
+def family_scores(ladders: Iterable[LadderScore]) -> tuple[FamilyScore, ...]:
+    """Average each family's ladders and channels, style by style."""
+    found: dict[tuple[str, str], list[Estimate]] = {}
+    for ladder in ladders:
+        for style, score in ladder.styles.items():
+            found.setdefault((ladder.key.family, style), []).append(score.mean)
+    return tuple(FamilyScore(family, style, mean_of(means)) for (family, style), means in found.items())
+
+
+def overall(families: Iterable[FamilyScore]) -> dict[str, Estimate]:
+    """Average the families, style by style; meaningful only where runs asked the same suite."""
+    found: dict[str, list[Estimate]] = {}
+    for one in families:
+        found.setdefault(one.style, []).append(one.mean)
+    return {style: mean_of(means) for style, means in found.items()}
