@@ -156,9 +156,10 @@ def depth50(rungs: Sequence[Rung], seed: int = 0) -> Threshold | None:
     right, total = np.array([rung.k for rung in asked]), np.array([rung.n for rung in asked])
     draws = np.random.default_rng(seed).binomial(total, right / total, size=(N_BOOTSTRAP, len(asked)))
     first, last = _best_range(draws, total, _curves(places, chances, middles, _SLOPES))
+    step = middles[1] - middles[0]  # the grid's own error is added to the interval
     bounds = Interval(
-        _hardness(float(np.quantile(middles[first], 0.025)), low, high),
-        _hardness(float(np.quantile(middles[last], 0.975)), low, high),
+        _hardness(float(np.quantile(middles[first], 0.025) - step), low, high),
+        _hardness(float(np.quantile(middles[last], 0.975) + step), low, high),
     )
     (left,), (end,) = _best_range(right[None, :], total, _curves(places, chances, fine, _FINE_SLOPES))
     return Threshold(_hardness(float(fine[left] + fine[end]) / 2, low, high), bounds, 2**low, 2**high)
