@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field
 from harness.db import read
 from harness.errors import UnknownRun
 from server.board import make_board
+from server.overview import make_overviews
 from server.render import Site, SiteOf, page
 from server.runs import manifest_facts, n_shots, reproduce_command
 from server.samples import LONGEST_LABEL, PAGE, check_query, labels_of, pager, show
@@ -39,8 +40,14 @@ Page = Annotated[int, Query(alias="page", ge=1, le=1_000_000)]
 def show_board(site: SiteOf) -> HTMLResponse:
     """Show all models by family and level, and the newest runs."""
     chosen = read.board_runs(site.db)
-    sections = make_board(chosen, read.cells_of_runs(site.db, [one.run for one in chosen]))
-    return page(site, "board", sections=sections, recent=read.list_runs(site.db, _RECENT))
+    cells = read.cells_of_runs(site.db, [one.run for one in chosen])
+    return page(
+        site,
+        "board",
+        overviews=make_overviews(chosen, cells),
+        sections=make_board(chosen, cells),
+        recent=read.list_runs(site.db, _RECENT),
+    )
 
 
 @router.api_route("/runs/{run}", methods=_READ)

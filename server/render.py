@@ -40,6 +40,7 @@ def open_templates() -> Environment:
         name=name,
         nats=text.log_likelihood,
         percent=text.percent,
+        score=text.score,
         visible=text.visible,
     )
     environment.globals.update(plural=text.plural, ratio=text.ratio)

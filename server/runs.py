@@ -8,7 +8,7 @@ from typing import Any
 from harness.db.read import RunDetail
 from harness.errors import FathomError
 from harness.format import shorten
-from harness.suite import Suite, open_suite
+from harness.suite import Selection, Suite, open_suite
 from tasks import TaskError
 
 _PARTS = {
@@ -73,20 +73,29 @@ def _shots(number: int) -> tuple[str, ...]:
 
 
 def _selection(asked: Suite) -> tuple[str, ...]:
-    """Write the options that lead from a suite's own cells to those that were asked."""
-    try:
-        own = open_suite(asked.name, asked.seed).cells
-    except (FathomError, TaskError):
-        return ()
-    words: list[str] = []
-    if {one.cell for one in own} != {one.cell for one in asked.cells}:
-        for option in ("families", "levels", "channel", "style"):
-            values = dict.fromkeys(getattr(one, _AXES[option]) for one in asked.cells)
-            words += [f"--{option}", ",".join(values)]
+    """Write the options that lead from a suite's own cells to those that were asked, as few as will do."""
+    for wanted in _selections(asked):
+        try:
+            found = open_suite(asked.name, asked.seed, wanted)
+        except (FathomError, TaskError):
+            return ()
+        if found.cells == asked.cells:
+            break
+    named = {
+        "families": wanted.families, "levels": wanted.levels, "channel": wanted.channels, "style": wanted.styles,
+        "n": () if wanted.n is None else (str(wanted.n),),
+    }  # fmt: skip
+    return tuple(word for option, values in named.items() if values for word in (f"--{option}", ",".join(values)))
+
+
+def _selections(asked: Suite) -> Iterator[Selection]:
+    families, levels, channels, styles = (
+        tuple(dict.fromkeys(getattr(one, axis) for one in asked.cells))
+        for axis in ("family", "level", "channel", "style")
+    )
     counts = {one.n for one in asked.cells}
-    if len(counts) == 1 and counts != {one.n for one in own}:
-        words += ["--n", str(asked.cells[0].n)]
-    return tuple(words)
-
-
-_AXES = {"families": "family", "levels": "level", "channel": "channel", "style": "style"}
+    for n in (None, *counts) if len(counts) == 1 else (None,):
+        yield Selection(n=n)
+        yield Selection(families, n=n)
+        yield Selection((), levels, channels, styles, n)
+        yield Selection(families, levels, channels, styles, n)

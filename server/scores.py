@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 from harness.db.read import CellCounts
@@ -25,11 +26,13 @@ class Group:
     version: int
     channel: str
     style: str
+    ladder: str = "main"
 
     @property
-    def order(self) -> tuple[str, int, int, int]:
-        """Sort by family, newest version first, then in the order of CHANNELS and STYLES."""
-        return self.family, -self.version, _place(self.channel, CHANNELS), _place(self.style, STYLES)
+    def order(self) -> tuple[str, int, int, int, int]:
+        """Sort by family, newest version first, then by ladder, channel and style in their own order."""
+        places = _place(self.ladder, _ladders(self.family)), _place(self.channel, CHANNELS), _place(self.style, STYLES)
+        return self.family, -self.version, *places
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,16 @@ def score_of(counts: CellCounts) -> Score:
 
 def group_of(counts: CellCounts) -> Group:
     """Say to which table a cell belongs."""
-    return Group(counts.family, counts.version, counts.channel, counts.style)
+    family = all_families().get(counts.family)
+    level = None if family is None else family.levels.get(counts.level)
+    ladder = "main" if level is None else level.ladder
+    return Group(counts.family, counts.version, counts.channel, counts.style, ladder)
+
+
+@cache
+def _ladders(family: str) -> tuple[str, ...]:
+    known = all_families().get(family)
+    return tuple(dict.fromkeys(level.ladder for level in known.levels.values())) if known else ()
 
 
 def known_family(group: Group) -> Family | None:
