@@ -12,7 +12,8 @@ from typing import Any
 
 from datasets import Dataset
 
-from harness.suite import Suite, SuiteCell
+from harness.suite import Suite, SuiteCell, open_suite
+from harness.suites import TABLES
 from tasks import Cell, Family, Instance, all_families, find_family, instance_from_id, make_instance, pose
 from tasks.base import Role, channels_of, demonstrate, level_of, styles_of
 
@@ -190,12 +191,14 @@ def _yaml_files() -> Iterator[tuple[str, str]]:
         yield name, plain + functions
         for group, member in _memberships(cell, name):
             groups.setdefault(group, {})[member] = None
+    for group, member in _suite_memberships():
+        groups.setdefault(group, {})[member] = None
     for group, members in groups.items():
         yield group, yaml.safe_dump(_group(group, members), sort_keys=False)
 
 
 def _memberships(cell: Cell, task: str) -> Iterator[tuple[str, str]]:
-    """Yield (group, member): fathom > fathom_depo > fathom_depo_symbol_direct > its main ladder; the rest in _axes."""
+    """Yield (group, member): fathom_depo > fathom_depo_symbol_direct > its main ladder; the rest in _axes."""
     family = f"fathom_{cell.family}"
     if level_of(find_family(cell.family), cell.level).ladder != "main":
         yield f"{family}_axes", task
@@ -203,7 +206,17 @@ def _memberships(cell: Cell, task: str) -> Iterator[tuple[str, str]]:
     ladder = f"{family}_{cell.channel}_{cell.style}"
     yield ladder, task
     yield family, ladder
-    yield "fathom", family
+
+
+def _suite_memberships() -> Iterator[tuple[str, str]]:
+    """Yield (group, member): fathom_quick > fathom_quick_depo > the suite's cells; `fathom` is the suite standard."""
+    for suite in TABLES:
+        for cell in open_suite(suite, 0).cells:
+            family = f"fathom_{suite}_{cell.family}"
+            yield family, task_name(cell.cell)
+            yield f"fathom_{suite}", family
+            if suite == "standard":
+                yield "fathom", family
 
 
 def _group(name: str, members: Iterable[str]) -> dict[str, Any]:

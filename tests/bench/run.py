@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 HERE = Path(__file__).resolve()
@@ -29,37 +29,110 @@ def best_rate(work: Callable[[int], object], count: int, passes: int = 3) -> flo
     return max(rates)
 
 
-def measure_generators() -> list[tuple[str, float, float]]:
-    """Return (what, items a CPU-second, times the peer) for generation and grading."""
-    from reasoning_gym.graphs.shortest_path import ShortestPathConfig, ShortestPathDataset
+PEERS = {
+    "depo": ("shortest_path", ("n8k2 symbol", "n16k4 symbol", "n16k4 story", "n32k4 symbol", "n128k8 symbol")),
+    "brevo": ("course_schedule", ("n8 symbol", "n8 story", "n48 symbol")),
+    "mano": ("chain_sum", ("p23l4 symbol", "p23l4 story", "p23l16 symbol")),
+    "bios": ("family_relationships", ("extract-k1 story", "extract-k1 symbol", "extract-k100 story")),
+    "igsm": ("gsm_symbolic", ("op10 symbol", "op10 story", "op40 story")),
+}
+"""Each family beside the data set of reasoning-gym that a user would take instead; (level, channel) measured."""
 
+ALONE = {
+    "lano": ("recognise-d3 symbol", "complete-d4 symbol", "generate-f-50 symbol"),
+    "repair": ("find-op8 story",),
+    "years": ("y4k2 story", "y8k2-4k story", "y8k2-32k story"),
+}
+
+
+def measure_generators() -> Iterator[tuple[str, float, float | None]]:
+    """Yield (what, items or verdicts a CPU-second, times the peer's)."""
+    import reasoning_gym
+
+    for name, (peer_name, cells) in PEERS.items():
+        peer = reasoning_gym.create_dataset(peer_name, seed=1, size=10_000_000)
+        made = best_rate(lambda index, peer=peer: peer[index], 2_000)
+        yield f"reasoning-gym {peer_name}, items", made, 1.0
+        yield from _family_rates(name, cells, made)
+        entries = [peer[index] for index in range(1_000)]
+        judge = lambda index, of=(peer, entries): of[0].score_answer(of[1][index]["answer"], of[1][index])  # noqa: E731
+        yield f"reasoning-gym {peer_name}, graded", best_rate(judge, 1_000), None
+    for name, cells in ALONE.items():
+        yield from _family_rates(name, cells, None)
+
+
+def _family_rates(name: str, cells: tuple[str, ...], peer: float | None) -> Iterator[tuple[str, float, float | None]]:
     from tasks import find_family, make_instance
 
-    peer = ShortestPathDataset(ShortestPathConfig(seed=1, size=10_000_000))
-    made_by_peer = best_rate(lambda index: peer[index], 5_000)
-    entries = [peer[index] for index in range(2_000)]
-    graded_by_peer = best_rate(lambda index: peer.score_answer(entries[index]["answer"], entries[index]), 2_000)
-    rows = [("reasoning-gym shortest_path, items", made_by_peer, 1.0)]
-    family = find_family("depo")
-    for level in ("n8k2", "n16k4", "n32k4", "n128k8"):
-        rate = best_rate(lambda index, level=level: make_instance(family, level, "symbol", 1, index), 5_000)
-        rows.append((f"depo {level} symbol, items", rate, rate / made_by_peer))
-    story = best_rate(lambda index: make_instance(family, "n16k4", "story", 1, index), 5_000)
-    rows.append(("depo n16k4 story, items", story, story / made_by_peer))
-    rows.append(("reasoning-gym shortest_path, graded", graded_by_peer, 1.0))
-    items = [make_instance(family, "n16k4", "symbol", 1, index) for index in range(2_000)]
-    right = best_rate(lambda index: family.grade(items[index], items[index].gold), 2_000)
-    wrong = best_rate(lambda index: family.grade(items[index], items[index].choices[0]), 2_000)
-    rows += [("depo n16k4 gold, graded", right, right / graded_by_peer)]
-    rows += [("depo n16k4 candidates, graded and diagnosed", wrong, wrong / graded_by_peer)]
-    return rows
+    family = find_family(name)
+    for cell in cells:
+        level, channel = cell.split()
+        long = len(make_instance(family, level, channel, 1, 0).question) > 8_000
+        count = 100 if long else 2_000
+        rate = best_rate(lambda index, of=(level, channel): make_instance(family, *of, 1, index), count)
+        yield f"{name} {cell}, items", rate, rate / peer if peer else None
+        items = [make_instance(family, level, channel, 1, index) for index in range(count)]
+        right = best_rate(lambda index, items=items: family.grade(items[index], items[index].gold), count)
+        yield f"{name} {cell}, gold graded", right, None
+
+
+def measure_language() -> Iterator[tuple[str, float]]:
+    """Yield speeds of the language's own tools: sentences a second, milliseconds a string recognised."""
+    from tasks.families import lano
+    from tasks.stream import Stream
+
+    for shape in ("f", "k"):
+        grammar = lano.language(shape)
+        sentences = [grammar.sample(Stream("bench", index)) for index in range(200)]
+        rate = best_rate(lambda index, grammar=grammar: grammar.sample(Stream("bench", index)), 1_000)
+        yield f"lano {shape}-like, sentences a CPU-second", rate
+        read = best_rate(lambda index, of=(grammar, sentences): of[0].accepts(of[1][index]), 200)
+        yield f"lano {shape}-like, ms to recognise a sentence", 1000 / read
+
+
+def measure_suites() -> Iterator[tuple[str, float]]:
+    """Yield CPU-seconds to make every prompt of a suite."""
+    from harness.suite import instances, open_suite
+    from tasks import find_family, pose
+
+    for name in ("quick", "standard"):
+        began = time.process_time()
+        suite = open_suite(name, 3)
+        n_items = sum(
+            1
+            for cell in suite.cells
+            for item in instances(cell, "3")
+            if pose(find_family(cell.family), item, cell.style)
+        )
+        yield f"suite {name}, {n_items:,} items, CPU-seconds", time.process_time() - began
+
+
+def measure_hostile() -> tuple[float, str]:
+    """Return the longest that any family took to grade a hostile text, in ms, and which one."""
+    from tasks import all_families, make_instance
+    from tasks.base import channels_of
+
+    texts = [
+        "", "x" * 10_000_000, "\n" * 10_000_000, "Answer:" * 1_000, "Answer: 1\n" * 40_000, "9" * 1_000_000,
+        "Answer: " + "(" * 399_000, "[" * 399_000, ("1, " * 133_000), ("a = b = 1\n" * 39_000), "\u202e" * 399_000,
+    ]  # fmt: skip
+    worst = (0.0, "")
+    for family in all_families().values():
+        for level in family.levels.values():
+            item = make_instance(family, level.name, channels_of(family, level)[0], 1, 0)
+            for text in [*texts, item.question * (399_000 // len(item.question) + 1)]:
+                began = time.process_time()
+                family.grade(item, text)
+                worst = max(worst, (1000 * (time.process_time() - began), f"{family.name} {level.name} {text[:12]!r}"))
+    return worst
 
 
 def measure_harness(n_items: int) -> dict[str, float]:
     """Run the oracle over `n_items` in a fresh process; return samples a CPU-second and peak memory in MB."""
     with tempfile.TemporaryDirectory() as folder:
         words = [
-            str(FATHOM), "run", "--engine", "oracle", "--model", "oracle/noisy", "--levels", "n8k1,n8k2,n8k3,n8k4,n8k6",
+            str(FATHOM), "run", "--engine", "oracle", "--model", "oracle/noisy", "--families", "depo",
+            "--levels", "n8k1,n8k2,n8k3,n8k4,n8k6",
             "--n", str(n_items // 5), "--db", f"{folder}/a.db",
         ]  # fmt: skip
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -180,9 +253,13 @@ def main() -> None:
     if asked.worker:
         worker(asked.worker, asked.n, asked.seed)
         return
-    print("generators and graders, one core, best of three passes")
+    print("generators and graders, one core, best of three passes; x: beside the peer's items")
     for what, rate, ratio in measure_generators():
-        print(f"  {what:<46} {rate:>10,.0f} /s {ratio:>6.2f} x")
+        print(f"  {what:<46} {rate:>10,.0f} /s" + (f" {ratio:>6.2f} x" if ratio else ""))
+    for what, number in (*measure_language(), *measure_suites()):
+        print(f"  {what:<52} {number:>8,.2f}")
+    slowest, which = measure_hostile()
+    print(f"  {'slowest grading of a hostile text, ms':<52} {slowest:>8,.2f}  {which}")
     print("harness without a model: oracle engine, fixed cost included, best of three fresh processes")
     for n_items in (10_000, 30_000):
         found = max((measure_harness(n_items) for _ in range(3)), key=lambda one: one["rate"])

@@ -62,7 +62,8 @@ def elide(text: str) -> str:
     """Leave out the middle of a long text."""
     if len(text) <= LONG // 2:
         return text
-    return f"{text[: LONG // 4]} [... {len(text) - LONG // 2} characters ...] {text[-LONG // 4 :]}"
+    kept = LONG // 20
+    return f"{text[:kept]} [... {len(text) - 2 * kept} characters ...] {text[-kept:]}"
 
 
 def main() -> None:

@@ -31,7 +31,15 @@ def test_a_group_holds_the_main_ladder_of_its_family(folder):
     members = yaml.safe_load((folder / "fathom_depo.yaml").read_text())["task"]
     tasks = [name for member in members for name in yaml.safe_load((folder / f"{member}.yaml").read_text())["task"]]
     assert len(tasks) == len(set(tasks)) == 44 * 2 * 3
-    assert yaml.safe_load((folder / "fathom.yaml").read_text())["task"] == [f"fathom_{name}" for name in all_families()]
+
+
+def test_fathom_is_the_standard_suite_and_each_suite_has_a_group(folder):
+    read = lambda name: yaml.safe_load((folder / f"{name}.yaml").read_text())["task"]  # noqa: E731
+    assert read("fathom") == read("fathom_standard")
+    for suite in ("quick", "standard"):
+        tasks = {name for family in read(f"fathom_{suite}") for name in read(family)}
+        assert tasks == {task_name(cell.cell) for cell in open_suite(suite, 1).cells}
+        assert {name.rsplit("_", 1)[1] for name in read(f"fathom_{suite}")} == set(all_families())
 
 
 def test_the_files_are_written_once_and_whole(tmp_path):

@@ -33,9 +33,9 @@ def items(family, level, channel, seed=1, count=300, role="eval"):
 
 @cache
 def some(family, level, channel, seed=1):
-    """300 items, or 40 where they are long; kept for the rules that look at the same ones."""
-    long = len(make_instance(family, level, channel, seed, 0).question) > LONG
-    return items(family, level, channel, seed, 40 if long else 300)
+    """300 items, fewer where they are long; kept for the rules that look at the same ones."""
+    length = len(make_instance(family, level, channel, seed, 0).question)
+    return items(family, level, channel, seed, 300 if length < LONG else 60 if length < 5 * LONG else 12)
 
 
 def styles(family, level):
@@ -176,6 +176,14 @@ def test_prompts_state_how_to_answer_and_budgets_are_positive(family, level, cha
         assert pose(family, item, style).startswith(item.question)
         assert family.budget(family.levels[level], style) >= 1
         assert pose(family, item, style).endswith("Answer:") == (style in ("direct", "choice"))
+
+
+@every_cell
+def test_neither_prompts_nor_answers_hold_a_blank_line(family, level, channel):
+    item = some(family, level, channel)[0]
+    for style in styles(family, level):
+        assert "\n\n" not in pose(family, item, style) + demonstrate(family, item, style)
+        assert "\n" not in item.gold
 
 
 @every_cell

@@ -1,0 +1,215 @@
+"""Ask in which year someone was born, k statements away, in a text of up to 32,000 tokens.
+
+N different years of 1950..2009; of N * k people, the first group "was born in the year Y", each
+later group "was born in the same year as" a person of the group before, by a bijection. Asked: the
+year of a random member of the last group, which takes k look-ups; k = 1 is a direct one. The
+statements lie at random places among filler sentences.
+
+Reference: Allen-Zhu, Physics of Language Models 4.1 (arXiv 2512.17351), multi-hop birth years.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+from tasks.answer import final_answer
+from tasks.base import N_CHOICES, Instance, Level, Problem, Verdict, ask_once, candidates
+from tasks.filler import filler
+from tasks.stream import Stream
+from tasks.words import codes, given_names
+
+SIZES = (2, 4, 8, 16, 32)
+HOPS = (1, 2, 3, 4, 5, 6)
+LENGTHS = {"1k": 1_000, "4k": 4_000, "16k": 16_000, "32k": 32_000}
+LONG_SIZE, LONG_HOPS = 8, (1, 2, 3, 4, 6)
+"""Number of years, and hops, at which the length of the text is varied."""
+
+PLACED_HOPS = (1, 2, 4)
+"""Hops at which, in texts of 16,000 tokens, the place of the statements is varied."""
+
+_FIFTHS = {"early": 0, "middle": 2, "late": 4}
+_YEARS = tuple(str(year) for year in range(1950, 2010))
+_NAMES: Mapping[str, Callable[[Stream, int], list[str]]] = {"symbol": codes, "story": given_names}
+
+# Tokens of one statement, and of the rest of the prompt: about the mean of the tokenizers named in tasks/filler.py.
+_FACT_TOKENS = {"symbol": 5, "story": 13}
+_FRAME_TOKENS = 65
+
+_PARAGRAPH = 12
+"""Sentences to a paragraph."""
+
+Fact = tuple[str, str]
+"""A person, and the year, or the person of the same year."""
+
+
+def _level(n: int, k: int, length: str = "", position: str = "anywhere") -> Level:
+    ladder = position if position != "anywhere" else length or "main"
+    name = "-".join([f"y{n}k{k}", *([length] if length else []), *([position] if position != "anywhere" else [])])
+    axes: dict[str, int | str] = {"n": n, "k": k, "length": LENGTHS.get(length, 0), "position": position}
+    if n * k == 2:
+        return Level(name, k + n / 1000, axes, ladder, space=1e9)
+    return Level(name, k + n / 1000, axes, ladder)
+
+
+def _levels() -> dict[str, Level]:
+    table = [_level(n, k) for n in SIZES for k in HOPS]
+    table += [_level(LONG_SIZE, k, length) for length in LENGTHS for k in LONG_HOPS]
+    table += [_level(LONG_SIZE, k, "16k", position) for position in _FIFTHS for k in PLACED_HOPS]
+    return {level.name: level for level in table}
+
+
+def _state(fact: Fact, channel: str) -> str:
+    person, known = fact
+    if channel == "symbol":
+        return f"{person} = {known}"
+    if known.isdecimal():
+        return f"{person} was born in the year {known}."
+    return f"{person} was born in the same year as {known}."
+
+
+def _introduce(channel: str, length: int) -> str:
+    if channel == "symbol" and length:
+        return (
+            "Some codes have a year. Each line with the sign = gives the year of a code, "
+            "or says that it is the same as the year of another code. All other lines mean nothing."
+        )
+    if channel == "symbol":
+        return "Each line gives the year of a code, or says that it is the same as the year of another code."
+    if length:
+        return "Some sentences of this text say when people were born. The other sentences do not matter."
+    return "This text says when some people were born."
+
+
+def _ask(person: str, channel: str) -> str:
+    return f"What is the year of {person}?" if channel == "symbol" else f"In which year was {person} born?"
+
+
+def _mix(stream: Stream, stated: list[str], others: list[str], position: str) -> list[str]:
+    """Put the statements, in their order, at random places among the others."""
+    slots = len(stated) + len(others)
+    first, room = (0, slots) if position == "anywhere" else (_FIFTHS[position] * slots // 5, slots // 5)
+    mixed: list[str] = []
+    used = 0
+    for number, place in enumerate(sorted(stream.distinct(len(stated), room))):
+        until = first + place - number  # so many of the others stand before
+        mixed += others[used:until]
+        mixed.append(stated[number])
+        used = until
+    return mixed + others[used:]
+
+
+def _lay_out(pieces: list[str], channel: str) -> str:
+    if channel == "symbol":
+        return "\n".join(pieces)
+    return "\n".join([" ".join(pieces[at : at + _PARAGRAPH]) for at in range(0, len(pieces), _PARAGRAPH)])
+
+
+def _chain(facts: list[Fact], asked: str) -> list[str]:
+    """Return the people passed on the way, the asked one first, and the year at the end."""
+    known = dict(facts)
+    chain = [asked]
+    while chain[-1] in known:
+        chain.append(known[chain[-1]])
+    return chain
+
+
+@dataclass(frozen=True)
+class Years:
+    """The family `years`; see the module's docstring."""
+
+    name: str = "years"
+    version: int = 1
+    summary: str = "Find a person's year of birth over k statements that lie scattered in a long text."
+    reference: str = "Physics of Language Models 4.1 (arXiv 2512.17351), multi-hop birth years"
+    unit: str = "hops"
+    channels: tuple[str, ...] = ("symbol", "story")
+    styles: tuple[str, ...] = ("direct", "cot", "choice")
+    labels: tuple[str, ...] = (
+        "nearest_year", "last_year", "first_year", "other_year", "not_a_year", "a_person", "no_answer",
+    )  # fmt: skip
+
+    @cached_property
+    def levels(self) -> dict[str, Level]:
+        """Main ladder N x k without filler; at N = 8 also lengths, and places in 16k tokens."""
+        return _levels()
+
+    def generate(self, level: Level, channel: str, stream: Stream) -> Problem:
+        """Draw the people group by group. Each points n back; all names and years come in random order."""
+        n, hops, length = int(level.axes["n"]), int(level.axes["k"]), int(level.axes["length"])
+        people = _NAMES[channel](stream, n * hops)
+        years = [_YEARS[at] for at in stream.distinct(n, len(_YEARS))]
+        facts = stream.shuffle(zip(people, years + people, strict=False))
+        asked = people[-n]
+        choices = candidates(stream, years[0], years[1:])
+        pieces = [_state(fact, channel) for fact in facts]
+        if length:
+            room = length - len(facts) * _FACT_TOKENS[channel] - _FRAME_TOKENS
+            pieces = _mix(stream, pieces, filler(stream, channel, room), str(level.axes["position"]))
+        text = _lay_out(pieces, channel)
+        question = f"{_introduce(channel, length)}\n{text}\n{_ask(asked, channel)}"
+        return Problem(question, years[0], choices, {"facts": facts, "asked": asked, "hops": hops})
+
+    def instruction(self, channel: str, style: str) -> str:
+        """Ask for the year alone, or for steps and a last line with the year."""
+        if style == "cot":
+            return "Go step by step, then end with a last line of the form: Answer: <year>"
+        return "Reply with the year only, in four digits."
+
+    def solution(self, instance: Instance) -> str:
+        """Repeat the statements that lead from the asked person to the year."""
+        chain = _chain(instance.facts["facts"], instance.facts["asked"])
+        steps = [_state(fact, instance.channel) for fact in pairwise(chain)]
+        return " " + (", ".join(steps) + "." if instance.channel == "symbol" else " ".join(steps))
+
+    def lesson(self, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
+        """Pose and solve one problem."""
+        return ask_once(self, level, channel, style, stream)
+
+    def grade(self, instance: Instance, text: str) -> Verdict:
+        """Compare the final answer with the gold; a wrong year is placed in the text."""
+        answer = final_answer(text)
+        if answer is None:
+            return Verdict(False, None, "no_answer")
+        if answer == instance.gold:
+            return Verdict(True, answer, "correct")
+        return self._diagnose(instance, answer)
+
+    def _diagnose(self, instance: Instance, answer: str) -> Verdict:
+        facts, asked = instance.facts["facts"], instance.facts["asked"]
+        places = {known: at for at, (_, known) in enumerate(facts) if known.isdecimal()}
+        if answer not in places:
+            if all(answer != person for person, _ in facts):
+                return Verdict(False, answer, "not_a_year")
+            chain = _chain(facts, asked)
+            # someone on the way: the fault is the look-up that was not made
+            return Verdict(False, answer, "a_person", at=chain.index(answer) + 1 if answer in chain else None)
+        origin = next(at for at, (person, _) in enumerate(facts) if person == asked)
+        wrong = {year: abs(at - origin) for year, at in places.items() if year != instance.gold}
+        if wrong[answer] == min(wrong.values()):
+            return Verdict(False, answer, "nearest_year")
+        years = list(places)
+        ends = {years[-1]: "last_year", years[0]: "first_year"}
+        return Verdict(False, answer, ends.get(answer, "other_year"))
+
+    def guess(self, instance: Instance, style: str, stream: Stream) -> str:
+        """Pick a candidate, or any year of the text."""
+        if style == "choice":
+            return stream.choice(instance.choices)
+        return stream.choice([str(known) for _, known in instance.facts["facts"] if known.isdecimal()])
+
+    def chance(self, level: Level, style: str) -> float:
+        """Uniform over the years of the text, or over the candidates.
+
+        All orders of the statements are equally likely, so the first, the last and (beyond one
+        hop) the nearest year are right no more often; a constant year is in 1 of 60.
+        """
+        n = int(level.axes["n"])
+        return 1 / min(n, N_CHOICES) if style == "choice" else 1 / n
+
+    def budget(self, level: Level, style: str) -> int:
+        """Tokens: a year takes 1-5; a statement about 15, and a wordy one four times that."""
+        return 16 if style == "direct" else 256 + 64 * int(level.axes["k"]) if style == "cot" else 1
+
+
+FAMILY = Years()
