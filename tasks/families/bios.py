@@ -1,0 +1,252 @@
+"""Ask about invented people whose biographies are shown: knowledge, extracted and manipulated in the context.
+
+k people are told one a line, each with six attributes (see tasks/people.py), as biographies in prose or as records.
+Asked, by mode: one attribute (extract), a part of the date of birth (partial), two attributes in either order (dual),
+a property of one (classify), who of two was born first or last (compare), the months between two births (subtract),
+who has an attribute (inverse), how many have it (count). Everything asked is in the prompt: what this measures is not
+what closed-book questions measure after training on such texts, and the two are never mixed in one score.
+
+Reference: Allen-Zhu and Li, Physics of Language Models 3.1 and 3.2 (arXiv 2309.14316, 2309.14402).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from tasks.answer import final_answer
+from tasks.base import N_CHOICES, Instance, Level, Problem, Verdict, ask_once, candidates
+from tasks.biography import show
+from tasks.inquiries import COUNTS, LEAST_APART, MODES, N_RESIDUES, N_SHOWN_MONTHS, inquire, n_groups, pair
+from tasks.people import ATTRIBUTES, N_YEARS, Person, fits, full_names, moment, months_apart, person_of, shown
+from tasks.readings import misjudged, misread, misread_pair
+from tasks.stream import Stream
+from tasks.words import codes
+
+SIZES = (1, 5, 20, 100)
+_SEVERAL = ("compare", "subtract", "inverse", "count")
+"""Modes that need more than one person."""
+
+Row = Mapping[str, Any]
+Facts = Mapping[str, Any]
+
+
+def _levels() -> dict[str, Level]:
+    table = [
+        Level(f"{mode}-k{k}", k, {"mode": mode, "k": k}, ladder="main" if mode == "extract" else mode)
+        for mode in MODES
+        for k in SIZES
+        if k > 1 or mode not in _SEVERAL
+    ]
+    return {level.name: level for level in table}
+
+
+_MONTHS_APART = [12 * N_YEARS - apart for apart in range(LEAST_APART, 12 * N_YEARS) if apart % 12]
+"""Pairs of months by how far they are apart, for each distance that `subtract` asks; the first is the likeliest."""
+
+
+def _direct(mode: str, k: int) -> float:
+    alone, n = k == 1, len(ATTRIBUTES)
+    return {
+        "extract": 1 / n if alone else 1 / k,
+        "partial": 1 / 2 if alone else (1 / k + 1 / min(k, N_SHOWN_MONTHS)) / 2,
+        "dual": 1 / (n * (n - 1)) if alone else 1 / k,
+        "classify": (1 / 2 + 1 / 2 + 1 / (N_RESIDUES if alone else N_RESIDUES - 1)) / 3,
+        "compare": 1 / 2,
+        "subtract": _MONTHS_APART[0] / sum(_MONTHS_APART),
+        "inverse": 1 / n_groups(k),
+        "count": 1 / _n_counts(k),
+    }[mode]
+
+
+def _n_candidates(mode: str, k: int) -> int:
+    alone, most = k == 1, min(k, N_CHOICES)
+    return {
+        "extract": len(ATTRIBUTES) if alone else most,
+        "partial": 2 if alone else most,
+        "dual": N_CHOICES if alone else most,
+        "classify": 2,
+        "compare": 2,
+        "subtract": N_CHOICES,
+        "inverse": min(n_groups(k), N_CHOICES),
+        "count": _n_counts(k),
+    }[mode]
+
+
+def _n_counts(k: int) -> int:
+    return len(COUNTS[k][0]) if k in COUNTS else 1
+
+
+_TELLS = {
+    "date": "{} was born on {}",
+    "city": "{} was born in {}",
+    "university": "{} studied at {}",
+    "major": "{} studied {}",
+    "employer": "{} worked for {}",
+    "work_city": "{} worked in {}",
+}
+
+
+def _tell(who: Person, attribute: str) -> str:
+    return _TELLS[attribute].format(who.name, shown(who, attribute))
+
+
+def _find(people: Sequence[Row], name: str) -> Person:
+    return person_of(next(row for row in people if row["name"] == name))
+
+
+def _steps_of_pair(facts: Facts, one: Person, two: Person) -> str:
+    if facts["operation"] == "compare":
+        life = facts["scale"] == "life"
+        first, second = (shown(who, "date") if life else f"{who.day} {shown(who, 'month')}" for who in (one, two))
+        relation = "before" if moment(one, facts["scale"]) < moment(two, facts["scale"]) else "after"
+        aside = "" if life else "Without the years, "
+        return f"{_tell(one, 'date')}. {_tell(two, 'date')}. {aside}{first} comes {relation} {second}."
+    early, late = sorted((one, two), key=lambda who: moment(who, "life"))
+    years, months = late.year - early.year, late.month - early.month
+    return (
+        f"{_tell(early, 'date')}, in month {early.month} of {early.year}. "
+        f"{_tell(late, 'date')}, in month {late.month} of {late.year}. "
+        f"{late.year} - {early.year} = {years} and {late.month} - {early.month} = {months}. "
+        f"12 * {years} {'+' if months > 0 else '-'} {abs(months)} = {months_apart(one, two)}."
+    )
+
+
+def _steps_of_one(facts: Facts, who: Person) -> str:
+    """Write what the text says of the one person asked about, and what follows."""
+    operation = facts["operation"]
+    if operation in ("extract", "dual"):
+        return f"The text says that {' and that '.join([_tell(who, asked) for asked in facts['attributes']])}."
+    if operation == "listed":
+        found = "is" if who.major in facts["list"] else "is not"
+        return f"The text says that {_tell(who, 'major')}. That {found} on the list."
+    born = f"The text says that {_tell(who, 'date')}."
+    if operation == "partial":
+        part = facts["attributes"][0]
+        return f"{born} So the {part} is {shown(who, part)}."
+    numbered = f"{born} {shown(who, 'month')} is month {who.month}"
+    if operation == "even":
+        return f"{numbered}, and {who.month} is {'odd' if who.month % 2 else 'even'}."
+    return f"{numbered}, and {who.month} = 6 * {who.month // N_RESIDUES} + {who.month % N_RESIDUES}."
+
+
+@dataclass(frozen=True)
+class Bios:
+    """The family `bios`; see the module's docstring."""
+
+    name: str = "bios"
+    version: int = 1
+    summary: str = "Answer a question about k invented people whose biographies are in the prompt."
+    reference: str = "Physics of Language Models 3.1 and 3.2 (arXiv 2309.14316, 2309.14402), bioS, asked in the context"
+    unit: str = "biographies"
+    channels: tuple[str, ...] = ("symbol", "story")
+    styles: tuple[str, ...] = ("direct", "cot", "choice")
+    labels: tuple[str, ...] = (
+        "other_person", "other_attribute", "swapped", "near_value", "wrong", "not_in_domain", "no_answer",
+    )  # fmt: skip
+
+    @cached_property
+    def levels(self) -> dict[str, Level]:
+        """Eight modes, each with k = 1 (where one person is enough), 5, 20 and 100 biographies."""
+        return _levels()
+
+    def generate(self, level: Level, channel: str, stream: Stream) -> Problem:
+        """Draw names, people with a question, and the wording of their texts."""
+        mode, k = str(level.axes["mode"]), int(level.axes["k"])
+        symbol = channel == "symbol"
+        names = codes(stream, k) if symbol else full_names(stream, k)
+        made = inquire(stream, mode, names, "code" if symbol else "full name")
+        choices = candidates(stream, made.gold, made.wrong)
+        facts = {"people": [who._asdict() for who in made.people], **made.facts}
+        return Problem(f"{show(made.people, channel, stream)}\n{made.question}", made.gold, choices, facts)
+
+    def instruction(self, channel: str, style: str) -> str:
+        """Ask for the answer alone, or for steps and a last line with it; questions say its form."""
+        if style == "cot":
+            return "Go step by step, then end with a last line of the form: Answer: <answer>"
+        return "Reply with the answer only."
+
+    def solution(self, instance: Instance) -> str:
+        """Quote what the texts say of those asked about, then conclude."""
+        facts = instance.facts
+        people, operation = facts["people"], facts["operation"]
+        if operation in ("compare", "subtract"):
+            one, two = (_find(people, name) for name in facts["asked"])
+            return _steps_of_pair(facts, one, two)
+        if operation == "count":
+            found = [row["name"] for row in people if fits(person_of(row), facts["wanted"])]
+            return f"Born in {facts['wanted']['city']}: {', '.join(found)}. Counted, that is {len(found)}."
+        if operation == "inverse":
+            who = _find(people, instance.gold)
+            told = " and that ".join([_tell(who, wanted) for wanted in facts["wanted"]])
+            return f"The text says that {told}."
+        return _steps_of_one(facts, _find(people, facts["asked"][0]))
+
+    def lesson(self, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
+        """Write one problem, posed and solved."""
+        return ask_once(self, level, channel, style, stream)
+
+    def grade(self, instance: Instance, text: str) -> Verdict:
+        """Compare the final answer with the gold, in ASCII letters of either case; any person who fits is right."""
+        given = final_answer(text)
+        if given is None:
+            return Verdict(False, None, "no_answer")
+        facts, gold, answer = instance.facts, instance.gold.lower(), given.lower()
+        operation = facts["operation"]
+        if not given.isascii():
+            return Verdict(False, given, "not_in_domain")
+        if operation == "dual":
+            answer = "; ".join([part.strip() for part in answer.split(";")])
+        if answer == gold or (
+            operation == "inverse"
+            and any(row["name"].lower() == answer and fits(person_of(row), facts["wanted"]) for row in facts["people"])
+        ):
+            return Verdict(True, given, "correct")
+        if operation == "dual":
+            label, at = misread_pair(facts, gold, answer)
+            return Verdict(False, given, label, at)
+        if operation in ("extract", "partial"):
+            return Verdict(False, given, misread(facts, facts["attributes"][0], answer))
+        return Verdict(False, given, misjudged(facts, gold, answer))
+
+    def guess(self, instance: Instance, style: str, stream: Stream) -> str:
+        """Pick a candidate, or answer like anybody; of one person, anything that the question might ask."""
+        if style == "choice":
+            return stream.choice(instance.choices)
+        facts = instance.facts
+        people, operation = facts["people"], facts["operation"]
+        who = person_of(stream.choice(people))
+        if operation == "compare":
+            return str(stream.choice(facts["asked"]))
+        if operation == "inverse":
+            return who.name
+        if operation in ("even", "listed"):
+            return stream.choice(("yes", "no"))
+        if operation == "remainder":
+            return str(who.month % N_RESIDUES if len(people) > 1 else stream.below(N_RESIDUES))
+        if operation == "count":
+            return str(sum(row["city"] == who.city for row in people))
+        if operation == "subtract":
+            return str(LEAST_APART)
+        asked = facts["attributes"]
+        if len(people) == 1:
+            asked = stream.shuffle(("year", "month") if operation == "partial" else ATTRIBUTES)
+        return pair(who, asked) if operation == "dual" else shown(who, asked[0])
+
+    def chance(self, level: Level, style: str) -> float:
+        """Accuracy of a guesser that knows what is asked, but not of whom: any person's value, or any candidate.
+
+        Of one person that would always be right; there the guesser does not know what is asked, and picks any of
+        the values shown (extract: 1/6, partial: 1/2, dual: 1/30). Inverse: any person, of groups that are alike; count:
+        the number born in any city shown. Yes and no, remainders and counts are balanced, so no constant and no
+        majority gains; classify is the mean of its three questions; subtract has the likeliest number of months.
+        """
+        mode, k = str(level.axes["mode"]), int(level.axes["k"])
+        return 1 / _n_candidates(mode, k) if style == "choice" else _direct(mode, k)
+
+    def budget(self, level: Level, style: str) -> int:
+        """Tokens: two values take at most 30; a walk through all people takes about 8 a person."""
+        return 40 if style == "direct" else 256 + 8 * int(level.axes["k"]) if style == "cot" else 1
+
+
+FAMILY = Bios()

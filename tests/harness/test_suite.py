@@ -1,0 +1,94 @@
+"""What each suite asks is pinned: a changed digest needs a new VERSION in harness/suites.py."""
+
+import json
+from hashlib import blake2b
+
+import pytest
+
+from harness.errors import EmptySuite, UnknownSuite
+from harness.suite import Selection, open_suite, suite_names
+from harness.suites import TABLES, VERSION
+from tasks import UnknownLevel, UnknownStyle, all_families
+
+CELLS = {}
+DIGESTS = {}
+
+
+def digest_of_cells(suite):
+    return blake2b(json.dumps(suite.to_json()).encode(), digest_size=8).hexdigest()
+
+
+def test_the_version_is_pinned_with_the_digests():
+    assert VERSION == "2026.1"
+
+
+@pytest.mark.parametrize("name", suite_names())
+def test_the_cells_of_a_suite_do_not_change_without_a_new_version(name):
+    assert digest_of_cells(open_suite(name, 2026)) == CELLS[name]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_prompts_and_golds_of_a_suite_do_not_change_without_a_new_version(name):
+    assert open_suite(name, 2026).digest() == DIGESTS[name]
+
+
+@pytest.mark.parametrize("name", suite_names())
+def test_every_suite_asks_every_family(name):
+    assert {cell.family for cell in open_suite(name, 1).cells} == set(all_families())
+
+
+def test_suites_have_their_sizes():
+    sizes = {name: open_suite(name, 1).n_items for name in suite_names()}
+    assert 800 <= sizes["quick"] <= 2_000
+    assert 10_000 <= sizes["standard"] <= 14_000
+    assert sizes["full"] >= 100_000
+
+
+def test_no_cell_comes_twice():
+    for name in suite_names():
+        cells = [cell.cell for cell in open_suite(name, 1).cells]
+        assert len(cells) == len(set(cells))
+
+
+def test_full_asks_every_level_channel_and_style_but_free():
+    cells = {cell.cell for cell in open_suite("full", 1).cells}
+    levels = {(cell.family, cell.level) for cell in cells}
+    known = {
+        (f.name, level.name)
+        for f in all_families().values()
+        for level in f.levels.values()
+        if level.styles != ("free",)
+    }
+    assert levels == known
+    assert "free" not in {cell.style for cell in cells}
+
+
+def test_families_alone_narrow_a_suite():
+    whole = open_suite("quick", 1)
+    for family in all_families():
+        assert open_suite("quick", 1, Selection((family,))).cells == tuple(c for c in whole.cells if c.family == family)
+
+
+def test_a_level_stands_for_the_families_that_have_it():
+    cells = open_suite("quick", 1, Selection(levels=("n8k2", "n8k3"), styles=("cot", "direct"))).cells
+    assert [(cell.family, cell.level, cell.style) for cell in cells] == [
+        ("depo", "n8k2", "cot"), ("depo", "n8k3", "cot"), ("depo", "n8k2", "direct"), ("depo", "n8k3", "direct"),
+    ]  # fmt: skip
+
+
+def test_a_style_that_only_some_levels_have_is_asked_of_those():
+    cells = open_suite("full", 1, Selection(("lano",), styles=("free",), levels=("generate-f-0", "recognise-d2"))).cells
+    assert [(cell.level, cell.style) for cell in cells] == [("generate-f-0", "free")]
+
+
+def test_names_that_no_family_has_are_refused():
+    with pytest.raises(UnknownLevel, match="no family has a level 'zzz'"):
+        open_suite("quick", 1, Selection(levels=("zzz",)))
+    with pytest.raises(UnknownLevel, match="depo has no level 'zzz'; known: n4k1"):
+        open_suite("quick", 1, Selection(("depo",), levels=("zzz",)))
+    with pytest.raises(UnknownStyle, match="known: direct, cot, choice"):
+        open_suite("quick", 1, Selection(("depo",), styles=("song",)))
+    with pytest.raises(UnknownSuite, match="known: quick, standard, full"):
+        open_suite("huge", 1)
+    with pytest.raises(EmptySuite):
+        open_suite("quick", 1, Selection(n=0))
