@@ -1,0 +1,252 @@
+"""Ask for the value of an arithmetic expression modulo p: operations composed mentally.
+
+An expression has exactly l operations out of + - *: a part with none is a number of 0..p-1; any
+other has a uniform operation, and 0..l-1 of the l-1 others, uniformly, on its left. Numbers are
+drawn from the value downwards: the value of the whole is uniform, and so is, for each operation,
+the pair of values among the pairs that give its result. So no answer is likelier than another;
+uniform numbers would give 0 too often.
+
+Reference: Allen-Zhu, Physics of Language Models 4.1 (arXiv 2512.17351), synthetic task Mano.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import comb, inf
+from operator import add, mul, sub
+
+from tasks.answer import final_integer
+from tasks.base import N_CHOICES, Instance, Level, Problem, Verdict, ask_once
+from tasks.stream import Stream
+
+MODULI = (23, 5, 7, 10)
+LENGTHS = (1, 2, 3, 4, 6, 8, 10, 13, 16)
+
+_SIGNS = "+-*"
+_APPLY: Mapping[str, Callable[[int, int], int]] = {"+": add, "-": sub, "*": mul}
+_DIGITS = tuple(map(str, range(max(MODULI))))
+_NUMERALS = (
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
+    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty", "twenty-one",
+    "twenty-two",
+)  # fmt: skip
+_NOUNS = {"+": "the sum of", "-": "the difference of", "*": "the product of"}
+
+_RULES = {
+    "infix": "Each operation inside another one is in brackets.",
+    "prefix": "Each operator stands before its two operands: - 7 2 means 7 - 2, and * + 1 2 3 means (1 + 2) * 3.",
+    "words": "Each sum, difference or product is that of the two things named next, "
+    "either of which may itself be a sum, difference or product. "
+    "The difference of two things is the first minus the second.",
+}
+_OPENINGS = {
+    (p, notation): f"All arithmetic is modulo {p}: only the remainder on division by {p} counts, "
+    f"a whole number from 0 to {p - 1} (so -1 counts as {p - 1}). {rule}\nWhat is "
+    for p in MODULI
+    for notation, rule in _RULES.items()
+}
+
+_FACTORS = {
+    p: [[(a, b) for a in range(p) for b in range(p) if a * b % p == product] for product in range(p)] for p in MODULI
+}
+"""Pairs whose product is 0, 1, ... modulo p; sums and differences have one pair for each first part."""
+
+
+# Chance that the number that `_nearest` finds equals the value, for each of LENGTHS: measured on
+# 200,000 items each. Copying the first, last, largest or most frequent number, or 0, scores no more.
+_COPIED = {
+    23: (0.0777, 0.0511, 0.049, 0.0472, 0.047, 0.0465, 0.0456, 0.046, 0.0441),
+    5: (0.3386, 0.2373, 0.2257, 0.2216, 0.2184, 0.2146, 0.2152, 0.2124, 0.2103),
+    7: (0.2472, 0.168, 0.1598, 0.159, 0.1548, 0.1529, 0.1512, 0.1517, 0.1509),
+    10: (0.2231, 0.1534, 0.14, 0.1361, 0.1272, 0.1229, 0.1201, 0.1185, 0.1155),
+}
+
+
+def _level(p: int, length: int, ladder: str) -> Level:
+    notation = "prefix" if ladder == "prefix" else "infix"
+    name = f"p{p}l{length}" + ("-prefix" if ladder == "prefix" else "")
+    axes: dict[str, int | str] = {"p": p, "l": length, "notation": notation}
+    n_expressions = comb(2 * length, length) // (length + 1) * len(_SIGNS) ** length * p ** (length + 1)
+    space = n_expressions if n_expressions < 1e13 else inf
+    return Level(name, length, axes, ladder, ("symbol",) if ladder == "prefix" else (), space=space)
+
+
+def _grow(size: int, value: int, words: list[int], tokens: list[str], p: int) -> None:
+    """Add to the tokens the prefix form of a random part of `size` operations and of this value."""
+    if not size:
+        tokens.append(_DIGITS[value])
+        return
+    word, kind = divmod(words.pop(), 3)
+    word, left = divmod(word, size)
+    tokens.append(_SIGNS[kind])
+    if kind == 2:
+        pairs = _FACTORS[p][value]
+        a, b = pairs[word % len(pairs)]
+    else:
+        a = word % p
+        b = (a - value if kind else value - a) % p
+    _grow(left, a, words, tokens, p)
+    _grow(size - 1 - left, b, words, tokens, p)
+
+
+def _infix(tokens: Sequence[str]) -> str:
+    stack: list[str] = []
+    for token in reversed(tokens):
+        stack.append(f"({stack.pop()} {token} {stack.pop()})" if token in _APPLY else token)
+    return stack[0][1:-1]
+
+
+def _words(tokens: Sequence[str]) -> str:
+    stack: list[str] = []
+    for token in reversed(tokens):
+        noun = _NOUNS.get(token)
+        stack.append(f"{noun} {stack.pop()} and {stack.pop()}" if noun else _NUMERALS[int(token)])
+    return stack[0]
+
+
+_SHOW: Mapping[str, Callable[[Sequence[str]], str]] = {"infix": _infix, "words": _words, "prefix": " ".join}
+
+
+def _candidates(gold: int, p: int, word: int) -> tuple[str, ...]:
+    """Return the gold and others of 0..p-1 in random order; the word is spent digit by digit."""
+    pool = list(_DIGITS[:p])
+    answer = pool.pop(gold)
+    count = min(p, N_CHOICES)
+    drawn = []
+    for size in range(p - 1, p - count, -1):
+        word, at = divmod(word, size)
+        drawn.append(pool.pop(at))
+    drawn.insert(word % count, answer)
+    return tuple(drawn)
+
+
+def _steps(tokens: Iterator[str], p: int, lines: list[str]) -> int:
+    """Evaluate a prefix form, left before right, and write a line for each operation."""
+    token = next(tokens)
+    if token not in _APPLY:
+        return int(token)
+    a = _steps(tokens, p, lines)
+    b = _steps(tokens, p, lines)
+    raw = _APPLY[token](a, b)
+    lines.append(f"{a} {token} {b} = {raw}" + (f" = {raw % p} mod {p}" if raw != raw % p else ""))
+    return raw % p
+
+
+def _diagnose(tokens: Sequence[str], p: int, answer: int) -> str:
+    """Compare a wrong answer of 0..p-1 with what the likely mistakes give."""
+    values = [0] * len(tokens)
+    sides: dict[int, tuple[int, int]] = {}  # places of the two sides of each operation
+    stack: list[int] = []
+    for place in range(len(tokens) - 1, -1, -1):
+        token = tokens[place]
+        if token in _APPLY:
+            sides[place] = a, b = stack.pop(), stack.pop()
+            values[place] = _APPLY[token](values[a], values[b]) % p
+        else:
+            values[place] = int(token)
+        stack.append(place)
+    slopes = [1] * len(tokens)  # of the whole, as a function of each part: it is linear in each
+    for place in sorted(sides):
+        a, b = sides[place]
+        slope, sign = slopes[place], tokens[place]
+        slopes[a] = slope * values[b] % p if sign == "*" else slope
+        slopes[b] = slope * values[a] % p if sign == "*" else -slope if sign == "-" else slope
+        for other in _APPLY.values():
+            if (values[0] + slope * (other(values[a], values[b]) - values[place]) - answer) % p == 0:
+                return "wrong_op"
+    return "sub_expression" if answer in [values[place] for place in sides] else "other"
+
+
+def _nearest(tokens: Sequence[str]) -> str:
+    """Return the number under the fewest sums and differences, then the fewest operations; then the largest."""
+    stack: list[tuple[int, int, int]] = []
+    for token in reversed(tokens):
+        if token in _APPLY:
+            n_sums, n_operations, number = min(stack.pop(), stack.pop())
+            stack.append((n_sums + (_APPLY[token] is not mul), n_operations + 1, number))
+        else:
+            stack.append((0, 0, -int(token)))
+    return _DIGITS[-stack[0][2]]
+
+
+@dataclass(frozen=True)
+class Mano:
+    """The family `mano`; see the module's docstring."""
+
+    name: str = "mano"
+    version: int = 1
+    summary: str = "Work out an expression of l operations (+ - *) modulo p, in infix, prefix or words."
+    reference: str = "Physics of Language Models 4.1 (arXiv 2512.17351), task Mano"
+    unit: str = "operations"
+    channels: tuple[str, ...] = ("symbol", "story")
+    styles: tuple[str, ...] = ("direct", "cot", "choice")
+    labels: tuple[str, ...] = ("off_by_modulus", "wrong_op", "sub_expression", "other", "no_answer")
+
+    @cached_property
+    def levels(self) -> dict[str, Level]:
+        """Main ladder p = 23 in infix; prefix notation and smaller moduli are ladders of their own."""
+        table = [_level(p, length, "main" if p == MODULI[0] else f"p{p}") for p in MODULI for length in LENGTHS]
+        table[len(LENGTHS) : len(LENGTHS)] = [_level(MODULI[0], length, "prefix") for length in LENGTHS]
+        return {level.name: level for level in table}
+
+    def generate(self, level: Level, channel: str, stream: Stream) -> Problem:
+        """Draw the value, then what gives it, down to the numbers."""
+        p, length = int(level.axes["p"]), int(level.axes["l"])
+        words = stream.words(length + 2)
+        gold = words.pop() % p
+        choices = _candidates(gold, p, words.pop())
+        tokens: list[str] = []
+        _grow(length, gold, words, tokens, p)
+        notation = "words" if channel == "story" else str(level.axes["notation"])
+        question = f"{_OPENINGS[p, notation]}{_SHOW[notation](tokens)}{',' if channel == 'story' else ''} modulo {p}?"
+        return Problem(question, _DIGITS[gold], choices, {"prefix": tokens, "modulus": p})
+
+    def instruction(self, channel: str, style: str) -> str:
+        """Ask for the number alone, or for steps and a last line with the number."""
+        if style == "cot":
+            return "Go step by step, then end with a last line of the form: Answer: <number in digits>"
+        return "Reply with the number only, in digits."
+
+    def solution(self, instance: Instance) -> str:
+        """Write one line for each operation."""
+        lines: list[str] = []
+        _steps(iter(instance.facts["prefix"]), instance.facts["modulus"], lines)
+        return "\n".join(lines)
+
+    def lesson(self, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
+        """Pose and solve one problem."""
+        return ask_once(self, level, channel, style, stream)
+
+    def grade(self, instance: Instance, text: str) -> Verdict:
+        """Compare the final whole number with the gold: outside 0..p-1 even a congruent one is wrong."""
+        answer = final_integer(text)
+        if answer is None:
+            return Verdict(False, None, "no_answer")
+        gold, p = int(instance.gold), instance.facts["modulus"]
+        if answer == gold:
+            return Verdict(True, instance.gold, "correct")
+        if (answer - gold) % p == 0:
+            return Verdict(False, str(answer), "off_by_modulus")
+        label = _diagnose(instance.facts["prefix"], p, answer) if 0 <= answer < p else "other"
+        return Verdict(False, str(answer), label)
+
+    def guess(self, instance: Instance, style: str, stream: Stream) -> str:
+        """Copy the nearest number; if it is no candidate, pick any."""
+        copied = _nearest(instance.facts["prefix"])
+        return stream.choice(instance.choices) if style == "choice" and copied not in instance.choices else copied
+
+    def chance(self, level: Level, style: str) -> float:
+        """Copying the nearest number pays more than 1/p: what a product with 0 or 1 gives is its own factor."""
+        p = int(level.axes["p"])
+        copied = _COPIED[p][LENGTHS.index(int(level.axes["l"]))]
+        if style != "choice":
+            return copied
+        count = min(p, N_CHOICES)
+        return copied + (1 - copied) * (p - count) / (p - 1) / count
+
+    def budget(self, level: Level, style: str) -> int:
+        """Tokens: a number takes 1-2; a step takes about 15, and a wordy one three times that."""
+        return 8 if style == "direct" else 256 + 48 * int(level.axes["l"]) if style == "cot" else 1
+
+
+FAMILY = Mano()
