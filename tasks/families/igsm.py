@@ -1,0 +1,159 @@
+"""Ask for one of many counts that depend on each other: grade-school arithmetic of an exact length.
+
+A web of parameters is told in random order, with parameters that the query does not need. op, the
+hardness, is the number of operations of the shortest step-by-step solution, recomputable from the
+text: the query and each parameter that it rests on cost max(1, t - 1), t the numbers in its formula
+(see `tasks.graph`). In the channel `story`, totals over a group are never stated: they follow, as
+sums and sums of products, from what contains what. All arithmetic is modulo 23, and answers are
+uniform on 0..22 given everything but one number of the text.
+
+Ladders: `main` half as many unneeded parameters as needed ones; `bare` none; `crowded` as many;
+`question-first`; `reask` asks for a parameter in the middle of a problem that was made for a longer
+query: op counts what is asked, and all the rest is unneeded.
+
+Reference: Allen-Zhu, Physics of Language Models 2.1 (arXiv 2407.20311), iGSM.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from tasks.answer import final_integer
+from tasks.base import N_CHOICES, Instance, Level, Problem, Verdict, ask_once, candidates
+from tasks.graph import MODULUS, needed_for, solve, spell
+from tasks.puzzle import Plan, draw, roller
+from tasks.stream import Stream
+from tasks.telling import tell
+from tasks.written import Reading, read_solution
+
+OPS = (2, 4, 6, 8, 10, 12, 15, 18, 21, 25, 30, 40)
+SIDE_OPS = (4, 10, 18, 30)
+"""Where the other axes are varied."""
+
+REASKED = {4: 8, 10: 15, 18: 25, 30: 40}
+"""op that is asked -> op of the query that the problem was made for."""
+
+_NUMBERS = tuple(str(number) for number in range(MODULUS))
+
+
+def _level(op: int, ladder: str = "main", unneeded: int = 50) -> Level:
+    axes: dict[str, int | str] = {
+        "op": op, "unneeded": unneeded, "order": "question-first" if ladder == "question-first" else "question-last",
+        "original": REASKED[op] if ladder == "reask" else op,
+    }  # fmt: skip
+    return Level(f"op{op}" + ("" if ladder == "main" else f"-{ladder}"), hardness=op, axes=axes, ladder=ladder)
+
+
+def _levels() -> dict[str, Level]:
+    table = [_level(op) for op in OPS]
+    for ladder, unneeded in (("bare", 0), ("crowded", 100), ("question-first", 50), ("reask", 50)):
+        table += [_level(op, ladder, unneeded) for op in SIDE_OPS]
+    return {level.name: level for level in table}
+
+
+@dataclass(frozen=True)
+class Igsm:
+    """The family `igsm`; see the module's docstring."""
+
+    name: str = "igsm"
+    version: int = 1
+    summary: str = "Find one of many counts that depend on each other, modulo 23, in exactly op operations."
+    reference: str = "Physics of Language Models 2.1 (arXiv 2407.20311), iGSM"
+    unit: str = "operations"
+    channels: tuple[str, ...] = ("symbol", "story")
+    styles: tuple[str, ...] = ("direct", "cot", "choice")
+    labels: tuple[str, ...] = (
+        "arithmetic", "not_ready", "unknown_parameter", "unneeded_only", "wrong_modulus", "other", "no_answer",
+    )  # fmt: skip
+
+    @cached_property
+    def levels(self) -> dict[str, Level]:
+        """Main ladder over op with 50 % unneeded parameters; four more at some ops."""
+        return _levels()
+
+    def generate(self, level: Level, channel: str, stream: Stream) -> Problem:
+        """Draw a puzzle of exactly this op and tell it."""
+        op, original = int(level.axes["op"]), int(level.axes["original"])
+        roll = roller(stream)
+        puzzle = draw(Plan(op, int(level.axes["unneeded"]), original=original if original > op else 0), roll)
+        told = tell(puzzle, channel, stream, roll)
+        gold = _NUMBERS[puzzle.values[puzzle.query]]
+        facts = told.facts | {"op": op}
+        if original > op:
+            facts["original"] = {"query": told.names[puzzle.original], "op": original}
+        others = [number for number in _NUMBERS if number != gold]
+        question = told.problem(ask_first=level.axes["order"] == "question-first")
+        return Problem(question, gold, candidates(stream, gold, others), facts)
+
+    def instruction(self, channel: str, style: str) -> str:
+        """Ask for the number alone, or for steps of a fixed form and a last line with the number."""
+        if style != "cot":
+            return "Reply with the number only, from 0 to 22."
+        form = "<code> = <calculation> = <number>, as in: AB = 20 + 5 = 2"
+        if channel == "story":
+            form = "<what> in <where> = <calculation> = <number>, as in: nails in each hall = 2 * 3 = 6"
+        return (
+            f"Work it out one parameter a line, each line of the form: {form}. "
+            "Then end with a last line of the form: Answer: <number from 0 to 22>"
+        )
+
+    def solution(self, instance: Instance) -> str:
+        """Write one line for each needed parameter, inputs first."""
+        return "\n".join(_steps(instance.facts))
+
+    def lesson(self, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
+        """One problem, posed and solved."""
+        return ask_once(self, level, channel, style, stream)
+
+    def grade(self, instance: Instance, text: str) -> Verdict:
+        """Compare the final number with the gold; written steps say where a wrong answer went wrong.
+
+        A number that is right only modulo 23 is wrong. A right number is right whatever the steps:
+        then `note` and `at` alone tell of a bad step.
+        """
+        answer = final_integer(text)
+        if answer is None:
+            return Verdict(False, None, "no_answer")
+        reading = read_solution(instance.facts, text) if "=" in text else _NO_STEPS
+        gold = int(instance.gold)
+        if answer == gold:
+            return Verdict(True, str(answer), "correct", reading.at, reading.note)
+        if (answer - gold) % MODULUS == 0:
+            return Verdict(False, str(answer), "wrong_modulus", reading.at, reading.note)
+        return Verdict(False, str(answer), _diagnose(reading), reading.at, reading.note)
+
+    def guess(self, instance: Instance, style: str, stream: Stream) -> str:
+        """Pick a candidate, or any number."""
+        return stream.choice(instance.choices if style == "choice" else _NUMBERS)
+
+    def chance(self, level: Level, style: str) -> float:
+        """Uniform: over the candidates, or over 0..22."""
+        return 1 / N_CHOICES if style == "choice" else 1 / MODULUS
+
+    def budget(self, level: Level, style: str) -> int:
+        """Tokens: a step of a story takes 20-30, a wordy one three times that, and some steps are unneeded."""
+        return 16 if style == "direct" else 256 + 80 * int(level.axes["original"]) if style == "cot" else 1
+
+
+_NO_STEPS = Reading(0, 0, False)
+
+
+def _diagnose(reading: Reading) -> str:
+    if reading.fault:
+        return reading.fault
+    return "unneeded_only" if reading.n_steps and not reading.reaches_query else "other"
+
+
+def _steps(facts: Mapping[str, Any]) -> list[str]:
+    parameters = facts["parameters"]
+    values = solve(parameters, facts["query"])
+    lines = []
+    for name in needed_for(parameters, facts["query"]):
+        calculation = spell(parameters[name], values)
+        lines.append(f"{name} = {values[name]}" if calculation == str(values[name]) else
+                     f"{name} = {calculation} = {values[name]}")  # fmt: skip
+    return lines
+
+
+FAMILY = Igsm()

@@ -1,0 +1,188 @@
+"""Ask which step of a written solution is the first wrong one, or what its number should be.
+
+A solution of exactly op steps, one operation each, with one wrong step or none. What comes after
+the wrong step goes on from what it says, so that no other step is wrong by the definition that the
+question gives. The place of the fault and "none" are op + 1 equally likely answers: with "none" at
+one half, saying always "none" would be right half the time, and a right place would stand out little.
+
+Ladders: `main` (find) in a problem of `igsm` without unneeded parameters; `mano` in the evaluation
+of an expression line by line; `mend` as `main`, with the right number, where a wrong order is no
+fault. The faults are those of `tasks.flaws`.
+
+Reference: Allen-Zhu, Physics of Language Models 2.2 (arXiv 2408.16293).
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import inf
+from typing import Any
+
+from tasks.answer import final_answer
+from tasks.base import N_CHOICES, Instance, Level, Problem, Verdict, ask_once, candidates
+from tasks.flaws import NONE, Flawed, check_lines, check_steps, flaw_expression, flaw_solution
+from tasks.puzzle import Plan, draw, roller
+from tasks.stream import Stream
+from tasks.telling import REMAINDERS, tell
+
+TASKS = ("find", "mano", "mend")
+OPS = (2, 4, 8, 12, 18, 25)
+
+_FAULTS = ("value", "operator", "input")
+_SPACE = {("find", 2): 1e10, ("mend", 2): 1e10, ("mano", 2): 2e7, ("mano", 4): 1e12}
+"""Distinct questions where they are few: places of the numbers, names, faults."""
+
+_FOUND = re.compile(r"(?:step |line )?([0-9]{1,4})", re.IGNORECASE)
+_MENDED = re.compile(r"(?:step )?([0-9]{1,4})\s{0,3}[:=]\s{0,3}(-?[0-9]{1,9})", re.IGNORECASE)
+
+_WRONG_STEP = (
+    "A step is wrong if it uses a parameter that no earlier step computes, or if its calculation or its number is not "
+    "what the problem demands. Take the numbers of earlier steps as they are written: a step is not wrong because an "
+    "earlier one is."
+)
+_WRONG_LINE = (
+    "In each line, one bracket with two numbers (in the last line, all that is left) should be replaced by its value, "
+    "and everything else should stay. A line is wrong if it does not follow in this way from the line before it as "
+    "written: it is not wrong because an earlier one is."
+)
+
+
+def _level(task: str, op: int) -> Level:
+    channels = ("symbol",) if task == "mano" else ()
+    ladder = "main" if task == "find" else task
+    axes: dict[str, int | str] = {"op": op, "task": task}
+    space = _SPACE.get((task, op), inf)
+    return Level(f"{task}-op{op}", hardness=op, axes=axes, ladder=ladder, channels=channels, space=space)
+
+
+@dataclass(frozen=True)
+class Repair:
+    """The family `repair`; see the module's docstring."""
+
+    name: str = "repair"
+    version: int = 1
+    summary: str = "Find the first wrong step of a written solution, or say that there is none; or mend it."
+    reference: str = "Physics of Language Models 2.2 (arXiv 2408.16293)"
+    unit: str = "steps"
+    channels: tuple[str, ...] = ("symbol", "story")
+    styles: tuple[str, ...] = ("direct", "cot", "choice")
+    labels: tuple[str, ...] = (
+        "missed", "false_alarm", "too_early", "too_late", "wrong_value", "not_a_step", "no_answer",
+    )  # fmt: skip
+
+    @cached_property
+    def levels(self) -> dict[str, Level]:
+        """Three tasks over the number of steps."""
+        return {level.name: level for level in (_level(task, op) for task in TASKS for op in OPS)}
+
+    def generate(self, level: Level, channel: str, stream: Stream) -> Problem:
+        """Draw a problem and its solution, break one step or none, and ask."""
+        size, task = int(level.axes["op"]), str(level.axes["task"])
+        roll = roller(stream)
+        if task == "mano":
+            flawed = flaw_expression(size, roll)
+            question = _show_lines(flawed)
+        else:
+            puzzle = draw(Plan(size, widest=2), roll)
+            told = tell(puzzle, channel, stream, roll)
+            kinds = _FAULTS if task == "mend" else (*_FAULTS, "order")
+            order = [told.names[at] for at in puzzle.order]
+            flawed = flaw_solution(told.facts["parameters"], order, kinds, roll)
+            flawed.facts["parameters"] = told.facts["parameters"]
+            question = _show_steps(told.problem(), flawed, task)
+        answers = [NONE, *[str(at) for at in range(1, size + 1)]]
+        if task == "mend":
+            answers[1:] = [f"{at}: {fix}" for at, fix in enumerate(flawed.fixes, 1)]
+        gold = answers.pop(flawed.bad)
+        facts = flawed.facts | {"task": task, "first_bad": flawed.bad or None, "right": flawed.right}
+        return Problem(question, gold, candidates(stream, gold, answers), facts)
+
+    def instruction(self, channel: str, style: str) -> str:
+        """Leave the form of the answer to the question, which knows whether a number is asked."""
+        if style == "cot":
+            return "Check the steps one by one, then end with a last line of the form: Answer: <reply>"
+        return "Give the reply only."
+
+    def solution(self, instance: Instance) -> str:
+        """Check one step after another, down to the wrong one."""
+        facts = instance.facts
+        return "\n".join(check_lines(facts) if facts["task"] == "mano" else check_steps(facts))
+
+    def lesson(self, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
+        """One problem, posed and solved."""
+        return ask_once(self, level, channel, style, stream)
+
+    def grade(self, instance: Instance, text: str) -> Verdict:
+        """Compare the place, and where it is asked the number; a wrong place is early or late."""
+        answer = final_answer(text)
+        if answer is None:
+            return Verdict(False, None, "no_answer")
+        facts = instance.facts
+        if answer.lower() == NONE:
+            right = facts["first_bad"] is None
+            return Verdict(right, NONE, "correct" if right else "missed")
+        found = (_MENDED if facts["task"] == "mend" else _FOUND).fullmatch(answer)
+        if found is None:
+            return Verdict(False, None, "no_answer")
+        parsed = ": ".join(str(int(part)) for part in found.groups())
+        if parsed == instance.gold:
+            return Verdict(True, parsed, "correct")
+        return Verdict(False, parsed, *_diagnose(facts, int(found[1])))
+
+    def guess(self, instance: Instance, style: str, stream: Stream) -> str:
+        """Pick a candidate; else any place or none, but none where a number is asked too."""
+        if style == "choice":
+            return stream.choice(instance.choices)
+        n_steps = len(instance.facts["steps"])
+        place = stream.below(n_steps + 1)
+        return NONE if place == 0 or instance.facts["task"] == "mend" else str(place)
+
+    def chance(self, level: Level, style: str) -> float:
+        """Uniform over the steps and none, or over the candidates; all are equally often right."""
+        answers = int(level.axes["op"]) + 1
+        return 1 / min(answers, N_CHOICES) if style == "choice" else 1 / answers
+
+    def budget(self, level: Level, style: str) -> int:
+        """Tokens: to check a step of a story takes about 30, in many words three times that."""
+        return 16 if style == "direct" else 256 + 90 * int(level.axes["op"]) if style == "cot" else 1
+
+
+def _ask(task: str) -> str:
+    noun = "line" if task == "mano" else "step"
+    if task == "mend":
+        return (
+            "Which is the first wrong step, and what should its number be? "
+            f'Reply in the form <step>: <number>, or reply "{NONE}" if no step is wrong.'
+        )
+    return f'Which is the first wrong {noun}? Reply with its number alone, or reply "{NONE}" if no {noun} is wrong.'
+
+
+def _show_steps(problem: str, flawed: Flawed, task: str) -> str:
+    return f"{problem}\nA written solution:\n{_numbered(flawed)}\n{_WRONG_STEP}\n{_ask(task)}"
+
+
+def _show_lines(flawed: Flawed) -> str:
+    expression = flawed.facts["expression"]
+    return (
+        f"All arithmetic is modulo 23: {REMAINDERS}\nThis expression was worked out line by line: {expression}\n"
+        f"{_numbered(flawed)}\n{_WRONG_LINE}\n{_ask('mano')}"
+    )
+
+
+def _numbered(flawed: Flawed) -> str:
+    return "\n".join([f"{at}. {step}" for at, step in enumerate(flawed.steps, 1)])
+
+
+def _diagnose(facts: Mapping[str, Any], said: int) -> tuple[str, None, str]:
+    bad, n_steps = facts["first_bad"], len(facts["steps"])
+    if not 1 <= said <= n_steps:
+        return "not_a_step", None, f"there are {n_steps} steps"
+    if bad is None:
+        return "false_alarm", None, ""
+    if said == bad:
+        return "wrong_value", None, f"should be {facts['right']}"
+    return "too_early" if said < bad else "too_late", None, f"{abs(said - bad)} off"
+
+
+FAMILY = Repair()

@@ -1,0 +1,167 @@
+"""Turn formulas over numbered or named parameters into values, texts and counts of operations, modulo 23.
+
+Two shapes of one thing. While a problem is drawn, its parameters are numbers and a formula is flat
+(`Formula`), which is quick. In an item's facts, parameters have names and a formula is a JSON tree:
+a whole number, a name, or {"op": "+", "args": [tree, ...]} with op one of + - *; the parameter
+itself is always such an object, and a plain number c is {"op": "constant", "args": [c]}.
+
+What a parameter costs: max(1, t - 1) operations, t the numbers and names in its formula, each as
+often as it occurs (Physics of Language Models 2.1): its binary operations, or 1 where there are
+none. op of a query = the sum over the query and all that it depends on.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+MODULUS = 23
+
+Tree = Any  # int | str | {"op": str, "args": [Tree, ...]}: JSON, and mypy knows no recursive TypedDict here
+Parameters = Mapping[str, Mapping[str, Any]]  # name -> {"op", "args"}
+
+
+class Formula(NamedTuple):
+    """`inputs` joined by `inner`, then joined with a constant by `outer` where that is not empty.
+
+    inner: "+", "-", "*", or "." for a sum of products of neighbours. outer: "+" and "*" put the
+    constant first, "-" subtracts it. Without inputs the formula is the constant alone.
+    """
+
+    inner: str
+    inputs: tuple[int, ...]
+    outer: str
+
+    @property
+    def cost(self) -> int:
+        """Operations that the formula takes."""
+        return max(1, len(self.inputs) - (not self.outer))
+
+
+CONSTANT = Formula("", (), "")
+
+
+def evaluate(
+    formulas: Sequence[Formula], constants: Sequence[int], order: Sequence[int], values: list[int]
+) -> list[int]:
+    """Fill in the values of the parameters in `order`, inputs first; return `values`."""
+    for at in order:
+        inner, inputs, outer = formulas[at]
+        if not inputs:
+            values[at] = constants[at]
+            continue
+        value = values[inputs[0]]
+        if inner == "+":
+            for source in inputs[1:]:
+                value += values[source]
+        elif inner == "-":
+            value -= values[inputs[1]]
+        elif inner == "*":
+            value *= values[inputs[1]]
+        else:
+            value = 0
+            for left, right in zip(inputs[::2], inputs[1::2], strict=True):
+                value += values[left] * values[right]
+        if outer:
+            constant = constants[at]
+            value = value + constant if outer == "+" else value - constant if outer == "-" else value * constant
+        values[at] = value % MODULUS
+    return values
+
+
+def spell(node: Tree, texts: Mapping[str, object] | None = None) -> str:
+    """Write a tree as a calculation, with names or with what `texts` puts in their place."""
+    if isinstance(node, str):
+        return str(texts[node]) if texts else node
+    if not isinstance(node, Mapping):
+        return str(node)
+    op, args = node["op"], node["args"]
+    shown = [spell(arg, texts) for arg in args]
+    if op == "*":
+        shown = [f"({text})" if isinstance(arg, Mapping) and arg["op"] != "*" else text
+                 for arg, text in zip(args, shown, strict=True)]  # fmt: skip
+    return f" {op} ".join(shown)
+
+
+def tree(formula: Formula, constant: int, names: Sequence[str]) -> dict[str, Any]:
+    """Return the JSON tree of a formula."""
+    inner, inputs, outer = formula
+    if not inputs:
+        return {"op": "constant", "args": [constant]}
+    args: list[Tree] = [names[source] for source in inputs]
+    if inner == ".":
+        args = [{"op": "*", "args": [left, right]} for left, right in zip(args[::2], args[1::2], strict=True)]
+        inner = "+"
+    if not outer:
+        return args[0] if len(args) == 1 and len(inputs) == 2 else {"op": inner, "args": args}
+    joined: Tree = args[0] if len(args) == 1 else {"op": inner, "args": args}
+    return {"op": outer, "args": [joined, constant] if outer == "-" else [constant, joined]}
+
+
+def names_in(node: Tree) -> list[str]:
+    """Return the parameters that a tree mentions, from left to right."""
+    if isinstance(node, str):
+        return [node]
+    return [name for arg in node["args"] for name in names_in(arg)] if isinstance(node, Mapping) else []
+
+
+def numbers_in(node: Tree) -> list[int]:
+    """Return the numbers that a tree mentions, from left to right."""
+    if isinstance(node, Mapping):
+        return [number for arg in node["args"] for number in numbers_in(arg)]
+    return [] if isinstance(node, str) else [node]
+
+
+def leaves(node: Tree) -> int:
+    """Count the numbers and names in a tree."""
+    return sum(leaves(arg) for arg in node["args"]) if isinstance(node, Mapping) else 1
+
+
+def cost(node: Tree) -> int:
+    """Return the operations that a parameter with this tree costs."""
+    return max(1, leaves(node) - 1)
+
+
+def needed_for(parameters: Parameters, *queries: str) -> list[str]:
+    """Return the queries and all that they depend on, inputs first.
+
+    Raises:
+        KeyError: a parameter is not defined, or depends on itself.
+    """
+    done: dict[str, None] = {}
+    waiting: dict[str, None] = {}
+    stack = list(queries[::-1])
+    while stack:
+        name = stack[-1]
+        missing = [] if name in done else [source for source in names_in(parameters[name]) if source not in done]
+        if not missing:
+            done[stack.pop()] = None
+            continue
+        if name in waiting:
+            raise KeyError(f"{name} depends on itself")
+        waiting[name] = None
+        stack += missing
+    return list(done)
+
+
+def operations(parameters: Parameters, query: str) -> int:
+    """Return op of the query: what it and all that it depends on cost."""
+    return sum(cost(parameters[name]) for name in needed_for(parameters, query))
+
+
+def value_of(node: Tree, values: Mapping[str, int]) -> int:
+    """Return the value of a tree, 0..22."""
+    if isinstance(node, str):
+        return values[node]
+    if not isinstance(node, Mapping):
+        return int(node) % MODULUS
+    first, *rest = [value_of(arg, values) for arg in node["args"]]
+    for value in rest:
+        first = first + value if node["op"] == "+" else first - value if node["op"] == "-" else first * value
+    return first % MODULUS
+
+
+def solve(parameters: Parameters, *queries: str) -> dict[str, int]:
+    """Return the values of the queries and of all that they depend on, inputs first."""
+    values: dict[str, int] = {}
+    for name in needed_for(parameters, *queries):
+        values[name] = value_of(parameters[name], values)
+    return values
