@@ -76,7 +76,7 @@ def test_what_is_no_answer_is_wrong_and_labelled(family, level, channel):
             verdict = family.grade(item, text)
             assert not verdict.correct, text[:200]
             assert verdict.label in family.labels
-        if other.gold != item.gold and other.question != item.question:
+        if other.gold != item.gold and styles(family, level) != ("free",):  # of one language, one may fit another
             assert not family.grade(item, other.gold).correct
 
 

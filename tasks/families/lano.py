@@ -1,0 +1,350 @@
+"""Ask about a language that a hierarchical grammar defines: recognise, choose, complete, or go on.
+
+Grammars are drawn from the item's seed, so no model has seen them, except for the ladders `generate-*`:
+they ask a model that was trained on one fixed language for more of its sentences.
+
+Reference: Allen-Zhu, Physics of Language Models 1 (arXiv 2305.13673), section 2: synthetic CFGs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
+
+from tasks import grammar_text as say
+from tasks.answer import MAX_TEXT, final_list, final_option
+from tasks.base import Instance, Level, Problem, Verdict, ask_once, candidates
+from tasks.chart import Chart, recognises, sound_height
+from tasks.grammar import Grammar, Shape, draw_grammar
+from tasks.grammar_text import OPTIONS, spell
+from tasks.nearmiss import Pair, Tokens, draw_pair, one_right
+from tasks.shortcuts import any_completes, blind_tails, copied_tails
+from tasks.stream import Stream
+from tasks.words import given_names
+
+SHAPES = {
+    2: Shape(2, fewest_rules=3),
+    3: Shape(3),
+    4: Shape(4, most_rules=3),
+    5: Shape(5, most_rules=3, percent_long=33, greatest_mean=70),
+}
+"""Grammars of the items, by depth. The flattest have more rules, or they would have few sentences; the deep
+ones fewer, or most strings would be sentences; and at depth 5 rules are shorter, to stay below LONGEST."""
+
+N_SAMPLES = {2: 30, 3: 60, 4: 80}
+
+LANGUAGES = {
+    "b": Shape(6, 2, 2),
+    "f": Shape(6, 3, 4, least_mean=240, greatest_mean=260),
+    "k": Shape(7, 3, 4, least_mean=500, greatest_mean=540),
+}
+"""Languages to train a model on, after those of the paper."""
+
+DRAWINGS = {"b": 5, "f": 26, "k": 28}
+"""Which drawing each language is: of 32 (b: 8), the one in which edited sentences, and sentences joined of two
+halves, stay sentences least often. Many drawings let a third of them pass; these 1 in 16 edits or fewer."""
+
+GIVEN = 50
+"""Tokens of a sentence given to a trained model, if any."""
+
+LONGEST = 80
+"""Tokens of a sentence in a prompt."""
+
+LEAST_REST = 4
+"""Tokens of a completion that is shown or gold, so that none is just one rule, stated in the question."""
+
+_CAPITALS = "EFGHJKLMNPQRSTUVWXYZ"  # none of OPTIONS
+_LETTERS = "abcdefghjkmnpqrstuvwxyz"  # none that looks like a digit
+_WORDS = tuple(onset + vowel + coda for onset in "bdfgklmnprtvz" for vowel in "aeiou" for coda in "vb")
+_MARK = "Sentence:"
+_MAX_ANSWER = 2_000  # characters of a completion: room for 243 words and more
+_MAX_DRAWS = 50
+
+GUESSED = {
+    "complete-d2": 0.2143, "complete-d3": 0.1076, "complete-d4": 0.0479, "complete-d5": 0.0439,
+    "samples-d2": 0.1470, "samples-d3": 0.0957, "samples-d4": 0.0371,
+}  # fmt: skip
+"""Measured over 20,000 items a level: how often the tail of another sentence, cut after as many tokens as
+the prefix has, completes it (fresh sentences, or samples where there are some). Of ten guessers this is the
+best at every level: random letters, one lowest rule or two, the prefix again, a symbol or the root's rules
+expanded, and for samples what follows there after the end of the prefix."""
+
+
+@cache
+def language(shape: str) -> Grammar:
+    """Return the one language of that shape, b, f or k; its terminals are a, b and c."""
+    of = LANGUAGES[shape]
+    symbols = ["S", *[f"{name}{depth}" for depth in range(1, of.depth) for name in "XYZ"]]
+    return draw_grammar(of, symbols, "abc", Stream("language", "lano", shape, DRAWINGS[shape]))
+
+
+def _levels() -> dict[str, Level]:
+    asked = ("direct", "cot", "choice")
+    table = [
+        Level(f"{mode}-d{depth}", depth, {"mode": mode, "depth": depth}, ladder, styles=asked)
+        for mode, ladder in (("recognise", "main"), ("choose", "choose"), ("complete", "complete"))
+        for depth in SHAPES
+    ]
+    for depth, n_samples in N_SAMPLES.items():
+        axes: dict[str, int | str] = {"mode": "samples", "depth": depth, "samples": n_samples}
+        table.append(Level(f"samples-d{depth}", depth, axes, "samples", styles=asked[:2]))
+    table += [_generate_level(shape, given) for shape in LANGUAGES for given in (0, GIVEN)]
+    return {level.name: level for level in table}
+
+
+def _generate_level(shape: str, given: int) -> Level:
+    depth = LANGUAGES[shape].depth
+    axes: dict[str, int | str] = {"mode": "generate", "depth": depth, "shape": shape, "given": given}
+    # 50 tokens of b-like sentences hold about 36 bits, of the others more than 50.
+    space = 1 if not given else 1e10 if shape == "b" else 1e15
+    name, ladder = f"generate-{shape}-{given}", f"generate-{shape}"
+    return Level(name, depth, axes, ladder, channels=("symbol",), styles=("free",), space=space)
+
+
+def _draw(shape: Shape, channel: str, stream: Stream) -> Grammar:
+    """Draw a grammar and how its symbols are spelt."""
+    if channel == "symbol":
+        symbols, terminals = stream.sample(_CAPITALS, shape.n_symbols), stream.sample(_LETTERS, 3)
+    else:
+        symbols = [name.lower() for name in given_names(stream, shape.n_symbols)]
+        terminals = stream.sample(_WORDS, 3)
+    return draw_grammar(shape, symbols, terminals, stream)
+
+
+@dataclass(frozen=True)
+class Lano:
+    """The family `lano`; see the module's docstring."""
+
+    name: str = "lano"
+    version: int = 1
+    summary: str = "Recognise, choose or complete sentences of a language that a hierarchical grammar defines."
+    reference: str = "Physics of Language Models 1 (arXiv 2305.13673), synthetic CFGs"
+    unit: str = "levels"
+    channels: tuple[str, ...] = ("symbol", "story")
+    styles: tuple[str, ...] = ("direct", "cot", "choice", "free")
+    labels: tuple[str, ...] = (
+        "said_yes", "said_no", "other_string", "outside", "too_short", "whole_sentence", "not_terminals", "no_answer",
+    )  # fmt: skip
+
+    @cached_property
+    def levels(self) -> dict[str, Level]:
+        """Four ways to ask about a new language of depth 2..5, and three languages to be trained on."""
+        return _levels()
+
+    def generate(self, level: Level, channel: str, stream: Stream) -> Problem:
+        """Draw a language, unless the level has its own, and what is asked about it."""
+        mode, depth = str(level.axes["mode"]), int(level.axes["depth"])
+        if mode == "generate":
+            return _go_on(str(level.axes["shape"]), int(level.axes["given"]), stream)
+        while True:
+            grammar = _draw(SHAPES[depth], channel, stream)
+            made = _MAKERS[mode](grammar, channel, stream)
+            if made is not None:
+                return made
+
+    def instruction(self, channel: str, style: str) -> str:
+        """Ask for the answer alone, or for steps and a last line with it; the question says its form."""
+        if style == "cot":
+            return "Go step by step, then end with a last line of the form: Answer: <answer>"
+        return "Reply with the answer only."
+
+    def solution(self, instance: Instance) -> str:
+        """Write a derivation, level by level; for a string outside, where and why it fails."""
+        facts = instance.facts
+        grammar, mode = _grammar(facts), facts["mode"]
+        if mode == "recognise":
+            return f" {say.judge(grammar, facts['string'].split())}"
+        if mode == "choose":
+            judged = [say.judge(grammar, string.split()) for string in facts["strings"]]
+            return " " + "\n".join([f"{option}: {said}" for option, said in zip(OPTIONS, judged, strict=True)])
+        tree = Chart(grammar, f"{facts['prefix']} {instance.gold}".split()).tree()
+        rules = f" The sentences fit these rules:\n{say.arrows(grammar)}\nBy them," if mode == "samples" else ""
+        one = f"{rules} one" if rules else " One"
+        made = say.derive(tree) if tree else instance.gold
+        return f"{one} sentence that begins so is made level by level: {made}\nThe rest of it is {instance.gold}"
+
+    def lesson(self, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
+        """Ask once; for a language to be trained on, write a whole sentence after the mark."""
+        if level.axes["mode"] == "generate":
+            return [(_MARK, f" {spell(language(str(level.axes['shape'])).sentence(stream))}")]
+        return ask_once(self, level, channel, style, stream)
+
+    def grade(self, instance: Instance, text: str) -> Verdict:
+        """Compare with the gold, or parse prefix and completion; `at` counts within the completion."""
+        mode = instance.facts["mode"]
+        if mode == "generate":
+            line = "" if len(text) > MAX_TEXT else text.partition("\n")[0]
+            return _grade_rest(instance, line.split())
+        if mode in ("complete", "samples"):
+            return _grade_rest(instance, final_list(text, _MAX_ANSWER) or [])
+        answer = final_option(text, OPTIONS if mode == "choose" else ("yes", "no"))
+        if answer is None:
+            return Verdict(False, None, "no_answer")
+        if answer == instance.gold:
+            return Verdict(True, answer, "correct")
+        return Verdict(False, answer, "other_string" if mode == "choose" else f"said_{answer}")
+
+    def guess(self, instance: Instance, style: str, stream: Stream) -> str:
+        """Pick a candidate, or write a completion as GUESSED says."""
+        if instance.choices and (style == "choice" or instance.facts["mode"] != "complete"):
+            return stream.choice(instance.choices)
+        return _guess_rest(instance, stream)
+
+    def chance(self, level: Level, style: str) -> float:
+        """Uniform over the candidates; for completions, as measured; nothing for whole languages."""
+        mode = level.axes["mode"]
+        if mode == "recognise":
+            return 1 / 2
+        if mode == "choose" or (mode == "complete" and style == "choice"):
+            return 1 / len(OPTIONS)
+        return GUESSED.get(level.name, 0.0)
+
+    def budget(self, level: Level, style: str) -> int:
+        """Tokens: a word and its blank take about 2, a derivation 10 times as many as its string."""
+        if style == "choice":
+            return 1
+        mode = level.axes["mode"]
+        if mode == "generate":
+            # A token and its blank take 2 at most, and hardly a sentence is half as long again as the mean.
+            return 64 + int(3 * language(str(level.axes["shape"])).mean_length)
+        longest: int = min(LONGEST, 3 ** int(level.axes["depth"]))
+        if style == "cot":
+            return 512 + 32 * longest * (len(OPTIONS) if mode == "choose" else 1)
+        return 16 if mode in ("recognise", "choose") else 16 + 3 * longest
+
+
+def _grammar(facts: Mapping[str, Any]) -> Grammar:
+    return language(facts["shape"]) if "shape" in facts else Grammar.from_json(facts["grammar"])
+
+
+def _make_recognise(grammar: Grammar, channel: str, stream: Stream) -> Problem | None:
+    pair = _pair(grammar, stream)
+    if pair is None:
+        return None
+    gold, other = stream.shuffle(("yes", "no"))
+    string = spell(pair.sentence if gold == "yes" else pair.miss)
+    facts = {"mode": "recognise", "grammar": grammar.to_json(), "string": string}
+    question = f"{say.show_rules(grammar, channel)}\n{say.ask_whether(string)}"
+    return Problem(question, gold, candidates(stream, gold, [other]), facts)
+
+
+def _make_choose(grammar: Grammar, channel: str, stream: Stream) -> Problem | None:
+    """Show a sentence among misses; all strings are of one law of lengths, each from a pair of its own."""
+    shown = one_right([_pair(grammar, stream) for _ in OPTIONS], stream)
+    if shown is None:
+        return None
+    facts = {"mode": "choose", "grammar": grammar.to_json(), "strings": shown.strings}
+    question = f"{say.show_rules(grammar, channel)}\n{say.ask_which(shown.strings)}"
+    return Problem(question, OPTIONS[shown.right], OPTIONS, facts)
+
+
+def _make_complete(grammar: Grammar, channel: str, stream: Stream) -> Problem | None:
+    """Show a prefix; the candidates are a completion among misses, as in `_make_choose`."""
+    if grammar.longest < 2 + LEAST_REST:
+        return None
+    sentence, given = _cut(grammar, stream)
+    prefix = sentence[:given]
+    if any_completes(grammar, prefix, blind_tails(grammar, given, stream)):
+        return None
+    chart = Chart(grammar, prefix)
+
+    def rest() -> Tokens | None:
+        for _ in range(_MAX_DRAWS):
+            drawn = chart.completion(stream)
+            if LEAST_REST <= len(drawn) <= LONGEST - len(prefix):
+                return drawn
+        return None
+
+    if len({spell(rest() or ()) for _ in range(3 * len(OPTIONS))}) < len(OPTIONS):
+        return None  # too few completions for one_right, most likely; this is found sooner
+    pairs = [draw_pair(rest, lambda drawn: sound_height(grammar, prefix + drawn), grammar, stream) for _ in OPTIONS]
+    shown = one_right(pairs, stream)
+    if shown is None:
+        return None
+    facts = {"mode": "complete", "grammar": grammar.to_json(), "prefix": spell(prefix), "accepts": "verifier"}
+    question = f"{say.show_rules(grammar, channel)}\n{say.ask_rest(spell(prefix), channel)}"
+    return Problem(question, shown.strings[shown.right], tuple(shown.strings), facts)
+
+
+def _make_samples(grammar: Grammar, channel: str, stream: Stream) -> Problem | None:
+    """Show different sentences, none of which begins with the prefix; None if the language has too few."""
+    if grammar.longest < 2 + LEAST_REST:
+        return None
+    sentence, given = _cut(grammar, stream)
+    n_samples = N_SAMPLES[grammar.depth]
+    samples: dict[str, None] = {}
+    for _ in range(10 * n_samples):
+        drawn = grammar.sentence(stream, 0, LONGEST)
+        if drawn[:given] != sentence[:given]:
+            samples[spell(drawn)] = None
+        if len(samples) == n_samples:
+            break
+    if len(samples) < n_samples:
+        return None
+    prefix, shown = spell(sentence[:given]), list(samples)
+    if any_completes(grammar, sentence[:given], copied_tails(shown, sentence[:given])):
+        return None
+    facts = {
+        "mode": "samples", "grammar": grammar.to_json(), "samples": shown, "prefix": prefix, "accepts": "verifier",
+    }  # fmt: skip
+    question = f"{say.show_samples(shown, grammar.depth, channel)}\n{say.ask_rest(prefix, channel)}"
+    return Problem(question, spell(sentence[given:]), (), facts)
+
+
+_MAKERS = {
+    "recognise": _make_recognise, "choose": _make_choose, "complete": _make_complete, "samples": _make_samples,
+}  # fmt: skip
+
+
+def _go_on(shape: str, given: int, stream: Stream) -> Problem:
+    grammar = language(shape)
+    sentence = grammar.sentence(stream, given + 1)
+    prefix = spell(sentence[:given])
+    facts = {
+        "mode": "generate", "shape": shape, "grammar": grammar.to_json(), "prefix": prefix, "accepts": "verifier",
+    }  # fmt: skip
+    return Problem(f"{_MARK} {prefix}".rstrip(), spell(sentence[given:]), (), facts)
+
+
+def _cut(grammar: Grammar, stream: Stream) -> tuple[Tokens, int]:
+    sentence = grammar.sentence(stream, 2 + LEAST_REST, LONGEST)
+    n = len(sentence)
+    least, most = max(2, n // 4), min(n - LEAST_REST, n * 2 // 3)
+    return sentence, least + stream.below(most - least + 1)
+
+
+def _pair(grammar: Grammar, stream: Stream) -> Pair | None:
+    def sentence() -> Tokens:
+        return grammar.sentence(stream, 0, LONGEST)
+
+    return draw_pair(sentence, lambda tokens: sound_height(grammar, tokens), grammar, stream)
+
+
+def _grade_rest(instance: Instance, tokens: list[str]) -> Verdict:
+    grammar, prefix = _grammar(instance.facts), instance.facts["prefix"].split()
+    tokens = tokens[: grammar.longest - len(prefix) + 1]  # a longer one is outside, wherever it is cut
+    if not tokens:
+        return Verdict(False, None, "no_answer")
+    said = spell(tokens)
+    foreign = next((at for at, token in enumerate(tokens, 1) if token not in grammar.terminals), None)
+    if foreign is not None:
+        return Verdict(False, said, "not_terminals", foreign)
+    chart = Chart(grammar, [*prefix, *tokens])
+    if chart.accepts:
+        return Verdict(True, said, "correct")
+    if prefix and recognises(grammar, tokens):
+        return Verdict(False, said, "whole_sentence")
+    fits = chart.viable - len(prefix)
+    return Verdict(False, said, "too_short") if fits == len(tokens) else Verdict(False, said, "outside", fits + 1)
+
+
+def _guess_rest(instance: Instance, stream: Stream) -> str:
+    """Write the tail of a sample or of a fresh sentence; of a language that is not shown, random letters."""
+    if instance.facts["mode"] == "generate":
+        return spell([stream.choice("abc") for _ in range(250)])
+    samples, given = instance.facts.get("samples"), len(instance.facts["prefix"].split())
+    sentence = stream.choice(samples).split() if samples else _grammar(instance.facts).sentence(stream)
+    return spell(sentence[given:] or sentence[-1:])
+
+
+FAMILY = Lano()
