@@ -12,9 +12,9 @@ from typing import Any
 
 from datasets import Dataset
 
-from harness.suite import Suite, SuiteCell, open_suite
+from harness.suite import Suite, SuiteCell, make_items, open_suite
 from harness.suites import TABLES
-from tasks import Cell, Family, Instance, all_families, find_family, instance_from_id, make_instance, pose
+from tasks import Cell, Family, Instance, all_families, find_family, instance_from_id, pose
 from tasks.base import Role, channels_of, demonstrate, level_of, styles_of
 
 N_SHOTS_AT_MOST = 16
@@ -74,7 +74,7 @@ def build_rows(
     splits: tuple[tuple[str, Role, int], ...] = (("test", "eval", int(n_items)), ("shots", "shot", N_SHOTS_AT_MOST))
     made = {}
     for split, role, count in splits:
-        items = (make_instance(kind, level, channel, data_seed, index, role=role) for index in range(count))
+        items = make_items(Cell(family, level, channel, style), data_seed, count, role)
         made[split] = Rows(_row(kind, item, style) for item in items)
     return made
 

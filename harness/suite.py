@@ -1,14 +1,15 @@
 """Turn a suite's name, a seed and a selection into an ordered list of cells with a digest."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
 from harness.errors import EmptySuite, UnknownSuite
 from harness.suites import FULL_LONG, FULL_LONG_N, FULL_N, TABLES, VERSION, Block
 from tasks import Cell, Family, Instance, UnknownLevel, UnknownStyle, all_families, find_family, make_instance, pose
-from tasks.base import channels_of, check_cell, level_of, styles_of
+from tasks.base import Role, channels_of, check_cell, level_of, styles_of
 from tasks.stream import canonical_seed
 
 
@@ -57,10 +58,28 @@ class Suite:
         return [asdict(cell) for cell in self.cells]
 
 
-def instances(cell: SuiteCell, seed: str) -> Iterator[Instance]:
+def instances(cell: SuiteCell, seed: str) -> Iterable[Instance]:
     """Make the items of a cell, in order."""
-    family = find_family(cell.family)
-    return (make_instance(family, cell.level, cell.channel, seed, index) for index in range(cell.n))
+    return make_items(cell.cell, seed, cell.n)
+
+
+def make_items(cell: Cell, seed: int | str, n: int, role: Role = "eval") -> Iterable[Instance]:
+    """Make the first n items of a cell; styles share items, so small cells are kept for the next style."""
+    key = (cell.family, cell.level, cell.channel, seed, n, role)
+    return _kept(*key) if n <= _KEPT else _made(*key)
+
+
+_KEPT = 500  # items a cell
+
+
+@lru_cache(maxsize=4)
+def _kept(*key: Any) -> tuple[Instance, ...]:
+    return tuple(_made(*key))
+
+
+def _made(family: str, level: str, channel: str, seed: int | str, n: int, role: Role) -> Iterator[Instance]:
+    kind = find_family(family)
+    return (make_instance(kind, level, channel, seed, index, role=role) for index in range(n))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +143,9 @@ def _suite_cells(name: str, families: tuple[str, ...]) -> list[SuiteCell]:
 
 def _block_cells(block: Block) -> Iterator[SuiteCell]:
     family = find_family(block.family)
-    for style in block.styles.split():
-        for channel in block.channels.split():
-            for level in block.levels.split():
+    for channel in block.channels.split():
+        for level in block.levels.split():
+            for style in block.styles.split():  # innermost: they ask the same questions
                 yield _cell(family, level, channel, style, block.n)
 
 

@@ -10,8 +10,8 @@ from harness.suite import Selection, open_suite, suite_names
 from harness.suites import TABLES, VERSION
 from tasks import UnknownLevel, UnknownStyle, all_families
 
-CELLS = {}
-DIGESTS = {}
+CELLS = {"quick": "cfcd4f397a0a4a00", "standard": "b35c2ca3c0d8fce0", "full": "094c424202404555"}
+DIGESTS = {"quick": "04d129ea7629210946ab9a574dab4a4d", "standard": "9018f20d5d3f55e7eb551cc99c6de2c2"}
 
 
 def digest_of_cells(suite):
