@@ -90,8 +90,12 @@ def depth(threshold: Threshold) -> str:
 
 def _hardness(value: float, threshold: Threshold) -> str:
     if value == inf:
-        return f"> {threshold.top:.3g}"
-    return f"< {threshold.bottom:.3g}" if value == -inf else f"{value:.2g}"
+        return f"> {_short(threshold.top)}"
+    return f"< {_short(threshold.bottom)}" if value == -inf else _short(value)
+
+
+def _short(number: float) -> str:
+    return f"{number:.0f}" if number >= 100 else f"{number:.2g}"
 
 
 def bar(share: float) -> str:

@@ -12,6 +12,9 @@ SEED = "2026"
 _SHOWN = 1800
 """Characters of a question that are shown; the middle of a longer one is left out."""
 
+_ENDS = 8
+"""Lines that are shown of each end of a text of many short ones."""
+
 _WIDTH = 110
 
 _HEAD = """# Gallery
@@ -88,6 +91,10 @@ def _code(text: str) -> str:
 
 
 def _elide(text: str) -> str:
+    lines = text.splitlines()
+    if len(lines) > 3 * _ENDS and max(map(len, lines[:-_ENDS])) < _SHOWN // 4:
+        n_left_out = len(lines) - 2 * _ENDS
+        return "\n".join([*lines[:_ENDS], f"[... {n_left_out:,} lines ...]", *lines[-_ENDS:]])
     if len(text) <= _SHOWN:
         return text
     half = _SHOWN // 2

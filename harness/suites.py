@@ -23,7 +23,7 @@ class Block:
     n: int
 
 
-_N = 20
+_N = 30
 QUICK = (
     Block("depo", "n4k1 n4k2 n4k3 n8k1 n8k2 n8k3 n8k4 n8k6", "symbol", "direct", _N),
     Block("depo", "n8k1 n8k2 n8k3 n8k4 n8k6", "symbol", "cot choice", _N),
@@ -51,7 +51,7 @@ STANDARD = (
     Block("mano", "p23l1 p23l2 p23l4", "symbol", "choice", _M),
     Block("mano", "p23l2-prefix p23l4-prefix p23l8-prefix", "symbol", "direct cot", _M),
     Block("lano", "recognise-d2 recognise-d3 recognise-d4 recognise-d5", "symbol story", "direct cot", _M),
-    Block("lano", "complete-d2 complete-d3 complete-d4 complete-d5", "symbol story", "direct cot", _M),
+    Block("lano", "complete-d2 complete-d3 complete-d4", "symbol story", "direct cot", _M),
     Block("lano", "choose-d2 choose-d3 choose-d4 choose-d5", "symbol", "direct choice", _M),
     Block("bios", "extract-k1 extract-k5 extract-k20 extract-k100", "story", "direct choice", _M),
     Block("bios", "dual-k1 dual-k5 dual-k20 dual-k100", "story", "direct", _M),
