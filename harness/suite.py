@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
+from difflib import get_close_matches
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
@@ -174,7 +175,9 @@ def _free_cells(own: list[SuiteCell], wanted: Selection) -> list[SuiteCell]:
         if not any(level in family.levels for family in families):
             if len(families) == 1:
                 level_of(families[0], level)  # raises, and names the known ones
-            raise UnknownLevel(f"no family has a level {level!r}: `fathom families` lists them")
+            near = get_close_matches(level, sorted({name for family in families for name in family.levels}))
+            hint = f"; near it: {', '.join(near)}" if near else ""
+            raise UnknownLevel(f"no family has a level {level!r}{hint}: `fathom families` lists all")
     cells = []
     refused: UnknownStyle | None = None
     for family, level, channel, style in _crossed(own, families, wanted):

@@ -13,6 +13,7 @@ arithmetic          the number, or any calculation in digits, is not congruent t
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from tasks.graph import MODULUS, names_in, needed_for, solve
@@ -21,7 +22,7 @@ from tasks.telling import implied
 MAX_READ = 60_000
 """Characters of a text in which steps are looked for: several times the widest budget."""
 
-MAX_STEPS = 400
+MAX_STEPS = 200
 _MAX_LINE = 400
 
 _LEAD = re.compile(
@@ -133,8 +134,8 @@ def name_key(text: str) -> str | None:
 
 def read_solution(facts: Mapping[str, Any], text: str) -> Reading:
     """Judge the steps of a text against an item's facts, up to the first bad one."""
-    steps = [step for line in text[:MAX_READ].splitlines() if "=" in line and (step := read_line(line))]
-    steps = steps[:MAX_STEPS]
+    lines = (line for line in text[:MAX_READ].splitlines() if "=" in line)
+    steps = list(islice((step for line in lines if (step := read_line(line))), MAX_STEPS))
     if not steps:
         return Reading(0, 0, False)
     totals = implied(facts)

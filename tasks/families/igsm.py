@@ -128,7 +128,11 @@ class Igsm:
         return stream.choice(instance.choices if style == "choice" else _NUMBERS)
 
     def chance(self, level: Level, style: str) -> float:
-        """Uniform: over the candidates, or over 0..22."""
+        """Uniform: over the candidates, or over 0..22; to copy a number shown is no better.
+
+        At op 2 one who reads the number that the query starts from, and never says it, is right in
+        68 / 69 / 22 = 4.48 % of the items instead of 4.35 %; from op 4 on that gains nothing.
+        """
         return 1 / N_CHOICES if style == "choice" else 1 / MODULUS
 
     def budget(self, level: Level, style: str) -> int:

@@ -89,12 +89,12 @@ def test_any_single_item_can_be_made_alone(fathom):
 @pytest.mark.parametrize(
     ("words", "advice"),
     [
-        (("sample", "dopo", "--level", "n4k1", "--seed", "1"), "known: depo"),
+        (("sample", "dopo", "--level", "n4k1", "--seed", "1"), "known: bios, brevo, depo"),
         (("sample", "depo", "--level", "n4k4", "--seed", "1"), "known: n4k1"),
         (("sample", "depo", "--level", "n4k1", "--seed", "one"), "hex digits"),
         (("sample", "depo", "--level", "n4k1", "--seed", "1", "--channel", "song"), "known: symbol, story"),
-        (("run", "--engine", "oracle", "--families", "dopo"), "known: depo"),
-        (("run", "--engine", "oracle", "--levels", "n4k4"), "known: n4k1"),
+        (("run", "--engine", "oracle", "--families", "dopo"), "known: bios, brevo, depo"),
+        (("run", "--engine", "oracle", "--levels", "n4k4"), "near it: n"),
         (("run", "--engine", "oracle", "--seed", "-3"), "hex digits"),
         (("run", "--engine", "oracle", "--suite", "slow"), "known: quick"),
         (("run", "--engine", "oracle", "--n", "0"), "1 item"),
@@ -188,7 +188,9 @@ def wait_for_samples(database, process, at_least, seconds=300):
 
 def test_a_killed_run_resumes_with_each_sample_once(fathom, start_fathom, tmp_path):
     database = tmp_path / "killed.db"
-    process = start_fathom("run", "--engine", "oracle", "--seed", 3, "--n", 2000, "--db", database)
+    process = start_fathom(
+        "run", "--engine", "oracle", "--families", "depo", "--seed", 3, "--n", 2000, "--db", database
+    )
     run, _ = wait_for_samples(database, process, 500)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -207,7 +209,9 @@ def test_a_killed_run_resumes_with_each_sample_once(fathom, start_fathom, tmp_pa
 
 def test_ctrl_c_stops_cleanly_and_says_how_to_resume(fathom, start_fathom, tmp_path):
     database = tmp_path / "stopped.db"
-    process = start_fathom("run", "--engine", "oracle", "--seed", 3, "--n", 2000, "--db", database)
+    process = start_fathom(
+        "run", "--engine", "oracle", "--families", "depo", "--seed", 3, "--n", 2000, "--db", database
+    )
     run, _ = wait_for_samples(database, process, 500)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from functools import cache
+from functools import lru_cache
 from hashlib import sha256
 from math import sqrt
 
@@ -23,7 +23,8 @@ STRAY = 4.5
 LONG = 8_000
 """Characters; of levels whose questions are longer, fewer items are made."""
 
-every_cell = pytest.mark.parametrize(("family", "level", "channel"), CELLS, ids=IDS)
+# The scope makes pytest run all rules of a cell one after the other, so that few items need be kept.
+every_cell = pytest.mark.parametrize(("family", "level", "channel"), CELLS, ids=IDS, scope="module")
 every_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 
 
@@ -31,7 +32,7 @@ def items(family, level, channel, seed=1, count=300, role="eval"):
     return [make_instance(family, level, channel, seed, index, role=role) for index in range(count)]
 
 
-@cache
+@lru_cache(maxsize=8)
 def some(family, level, channel, seed=1):
     """300 items, fewer where they are long; kept for the rules that look at the same ones."""
     length = len(make_instance(family, level, channel, seed, 0).question)
