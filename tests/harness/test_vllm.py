@@ -29,7 +29,19 @@ def resumed(fathom, start_fathom, tmp_path_factory):
     """A quick run through vLLM that was killed with -9 and resumed: (kept, output of resume, database)."""
     database = tmp_path_factory.mktemp("vllm") / "runs.db"
     process = start_fathom(
-        "run", "--model", "reference/pebble", "--engine", "vllm", "--seed", "11", "--n", N, "--db", database
+        "run",
+        "--model",
+        "reference/pebble",
+        "--engine",
+        "vllm",
+        "--families",
+        "depo",
+        "--seed",
+        "11",
+        "--n",
+        N,
+        "--db",
+        database,
     )
     end = time.monotonic() + 400
     while stored(database)[1] < 50:
@@ -89,6 +101,8 @@ def test_vllm_and_transformers_agree_on_every_score_and_text(resumed, fathom, tm
         "reference/pebble",
         "--engine",
         "hf",
+        "--families",
+        "depo",
         "--seed",
         "11",
         "--n",
