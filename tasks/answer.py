@@ -13,9 +13,13 @@ every candidate is never right by luck.
 
 import re
 from collections.abc import Sequence
+from itertools import islice
 
 MAX_TEXT = 400_000
 """Characters of a completion; above it nothing is parsed, so that grading takes no time."""
+
+MAX_MARKS = 1000
+"""Lines that begin with "Answer:"; with more of them there is no answer."""
 
 MAX_ANSWER = 200
 """Characters; a longer answer is no answer, unless the family's answers are long lists."""
@@ -45,9 +49,10 @@ def final_answer(text: str, limit: int = MAX_ANSWER) -> str | None:
     """Return the one answer of at most `limit` characters that the text commits to, or None."""
     if len(text) > MAX_TEXT:
         return None
-    answers = {_marked_answer(text, found, limit) for found in _MARKED.finditer(text)}
-    if answers:
-        return answers.pop() if len(answers) == 1 else None
+    marks = list(islice(_MARKED.finditer(text), MAX_MARKS + 1))
+    if marks:
+        answers = {_marked_answer(text, found, limit) for found in marks}
+        return answers.pop() if len(answers) == 1 and len(marks) <= MAX_MARKS else None
     if len(text) > 4 * limit:
         return None
     return _short(text, limit) if len(text.strip().splitlines()) == 1 else None

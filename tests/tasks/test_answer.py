@@ -58,3 +58,11 @@ def test_a_hostile_text_is_parsed_without_raising_or_hanging(name):
     began = time.process_time()
     final_answer(HOSTILE[name])
     assert time.process_time() - began < 20  # a quadratic parser would take hours
+
+
+def test_answers_without_end_are_no_answer():
+    from tasks.answer import MAX_MARKS, MAX_TEXT
+
+    assert final_answer("Answer: 4\n" * MAX_MARKS) == "4"
+    assert final_answer("Answer: 4\n" * (MAX_MARKS + 1)) is None
+    assert final_answer("x" * MAX_TEXT + "\nAnswer: 4") is None
