@@ -14,7 +14,7 @@ from harness.format import bar, count, depth, duration, instant, interval_text, 
 from harness.scores import LadderScore, StyleScore, family_scores, ladder_scores, overall
 from harness.stats import Estimate, Threshold, corrected
 from tasks import Family, Level, all_families, find_family
-from tasks.base import level_of
+from tasks.base import level_of, styles_of
 
 _N_LABELS = 3
 _ROWS = 10
@@ -194,7 +194,8 @@ def _family_table(family: Family) -> RenderableType:
     for name in ("ladder", "level", "hardness", *(f"chance {style}" for style in family.styles)):
         table.add_column(name, justify="left" if name in ("ladder", "level") else "right", header_style="dim")
     for level in family.levels.values():
-        chances = (percent(family.chance(level, style)) for style in family.styles)
+        asked = styles_of(family, level)
+        chances = (percent(family.chance(level, style)) if style in asked else "" for style in family.styles)
         table.add_row(level.ladder, level.name, f"{level.hardness:g}", *chances)
     return Group(head, about, table)
 
@@ -216,9 +217,9 @@ def families_json() -> list[dict[str, Any]]:
                     "ladder": level.ladder,
                     "hardness": level.hardness,
                     "axes": dict(level.axes),
-                    "chance": family.chance(level, family.styles[0]),
-                    "chance_by_style": {style: family.chance(level, style) for style in family.styles},
-                    "budget_by_style": {style: family.budget(level, style) for style in family.styles},
+                    "chance": family.chance(level, styles_of(family, level)[0]),
+                    "chance_by_style": {style: family.chance(level, style) for style in styles_of(family, level)},
+                    "budget_by_style": {style: family.budget(level, style) for style in styles_of(family, level)},
                 }
                 for level in family.levels.values()
             ],
