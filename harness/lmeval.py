@@ -64,6 +64,7 @@ def build_rows(
     style: str,
     data_seed: int | str = 0,
     n_items: int = DEFAULT_N_ITEMS,
+    n_shot_items: int = N_SHOTS_AT_MOST,
     **_: Any,  # lm-eval hands over the model's arguments too
 ) -> dict[str, Rows]:
     """Make the items and demonstrations of a cell; the names of the arguments avoid lm-eval's own.
@@ -71,7 +72,7 @@ def build_rows(
     Columns: id, prompt, target (text, or the gold's place among the choices), choices.
     """
     kind = find_family(family)
-    splits: tuple[tuple[str, Role, int], ...] = (("test", "eval", int(n_items)), ("shots", "shot", N_SHOTS_AT_MOST))
+    splits: tuple[tuple[str, Role, int], ...] = (("test", "eval", int(n_items)), ("shots", "shot", int(n_shot_items)))
     made = {}
     for split, role, count in splits:
         items = make_items(Cell(family, level, channel, style), data_seed, count, role)
@@ -121,13 +122,14 @@ def cell_config(cell: Cell, n_shots: int = 0) -> dict[str, Any]:
     if cell.style == "choice":
         return {**config, "output_type": "multiple_choice", "doc_to_choice": "choices"}
     budget = family.budget(level_of(family, cell.level), cell.style)
-    free = cell.style == "free"
-    generation = {"until": list(stops(cell.style, n_shots)), "max_gen_toks": budget, "do_sample": free}
-    return {
-        **config,
-        "output_type": "generate_until",
-        "generation_kwargs": {**generation, "temperature": 1.0 if free else 0.0},
-    }
+    generation = {"until": list(stops(cell.style, n_shots)), "max_gen_toks": budget}
+    return {**config, "output_type": "generate_until", "generation_kwargs": {**generation, **_sampling(cell.style)}}
+
+
+def _sampling(style: str) -> dict[str, Any]:
+    if style == "free":  # from the whole of the model's law, which transformers would cut at its 50 likeliest tokens
+        return {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
+    return {"do_sample": False, "temperature": 0.0}
 
 
 def open_tasks(suite: Suite, n_shots: int = 0) -> dict[str, Any]:
@@ -141,7 +143,8 @@ def open_tasks(suite: Suite, n_shots: int = 0) -> dict[str, Any]:
 
 def _live_config(cell: SuiteCell, seed: str, n_shots: int) -> dict[str, Any]:
     config = cell_config(cell.cell, n_shots)
-    config["dataset_kwargs"] |= {"data_seed": seed, "n_items": cell.n}
+    n_shot_items = max(1, n_shots)  # lm-eval looks for one even where it needs none
+    config["dataset_kwargs"] |= {"data_seed": seed, "n_items": cell.n, "n_shot_items": n_shot_items}
     return {**config, "custom_dataset": build_rows, "process_results": process_results}
 
 

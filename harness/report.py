@@ -12,7 +12,7 @@ from rich.text import Text
 from harness.db.read import CellCounts, RunDetail, RunSummary
 from harness.format import bar, count, depth, duration, instant, interval_text, percent, plural, score
 from harness.scores import LadderScore, StyleScore, family_scores, ladder_scores, overall
-from harness.stats import Estimate, Threshold, corrected
+from harness.stats import Estimate, Threshold, corrected, label_shares
 from tasks import Family, Level, all_families, find_family
 from tasks.base import level_of, styles_of
 
@@ -92,7 +92,7 @@ def _scores_table(ladders: Sequence[LadderScore]) -> Table:
     for ladder in ladders:
         named = [ladder.key.family, ladder.key.ladder, ladder.key.channel]
         for one in ladder.styles.values():
-            limit = f"{depth(one.depth)} {ladder.unit}" if one.depth else ""
+            limit = f"{depth(found)} {ladder.unit}" if (found := one.depth) else ""
             adds = score(ladder.gap) if ladder.gap and one.style == "cot" else ""
             table.add_row(*named, one.style, _curve(one), score(one.mean), limit, adds)
             named = ["", "", ""]
@@ -250,6 +250,7 @@ def run_json(detail: RunDetail) -> dict[str, Any]:
             "n_planned": cell.n_planned,
             "n_errors": cell.n_errors,
             "labels": dict(cell.labels),
+            "label_shares": label_shares(cell.labels),
         }
         for cell in detail.cells
     ]

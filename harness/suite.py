@@ -70,10 +70,10 @@ def make_items(cell: Cell, seed: int | str, n: int, role: Role = "eval") -> Iter
     return _kept(*key) if n <= _KEPT else _made(*key)
 
 
-_KEPT = 500  # items a cell
+_KEPT = 100  # items a cell; of the longest ones, 13 MB
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)  # a cell's items and its demonstrations
 def _kept(*key: Any) -> tuple[Instance, ...]:
     return tuple(_made(*key))
 
@@ -112,7 +112,8 @@ def open_suite(name: str, seed: int | str, selection: Selection | None = None) -
     """Return a suite's cells under a seed, narrowed or widened by a selection.
 
     Families alone narrow the suite. Levels, channels or styles replace the suite's own: the
-    suite's levels where none are named, `symbol` and `direct` where no channel or style is.
+    suite's levels where none are named, a level's first channel and style (mostly `symbol` and
+    `direct`) where none is.
     A level stands for all families that have one of that name.
 
     Raises:
@@ -194,7 +195,8 @@ def _crossed(own: list[SuiteCell], families: list[Family], wanted: Selection) ->
     for family in families:
         suited = dict.fromkeys(cell.level for cell in own if cell.family == family.name)
         levels = [level for level in wanted.levels if level in family.levels] or ([] if wanted.levels else list(suited))
-        for style in wanted.styles or family.styles[:1]:
-            for channel in wanted.channels or family.channels[:1]:
-                for level in levels:
-                    yield family, level, channel, style
+        for style in wanted.styles or (None,):
+            for channel in wanted.channels or (None,):
+                for rung in (family.levels[level] for level in levels):
+                    first_channel, first_style = channels_of(family, rung)[0], styles_of(family, rung)[0]
+                    yield family, rung.name, channel or first_channel, style or first_style

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from harness.db.read import CellCounts, RunSummary
 from harness.scores import FamilyScore, family_scores, ladder_scores, overall
 from harness.stats import Estimate
+from tasks import Cell
 
 STYLES = ("direct", "cot")
 """Styles that the overview shows: in the head, and on paper."""
@@ -20,31 +22,39 @@ class Line:
     families: tuple[Mapping[str, Estimate | None], ...]
 
     @property
-    def best(self) -> float:
-        """Mean over families in the style in which the model is better, for sorting."""
-        return max((one.value for one in self.overall.values() if one), default=-1.0)
+    def order(self) -> tuple[bool, float, str]:
+        """Finished runs first, then the highest mean in the style in which the model is better, then by name."""
+        best = max((one.value for one in self.overall.values() if one), default=-inf)
+        return self.run.state != "done", -best, self.run.model
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """All models that ran the same suite; scores of other suites are not comparable."""
+    """All models that were asked the same cells; a suite that was narrowed is not comparable to the whole one."""
 
     suite: str
+    n_cells: int
     families: tuple[str, ...]
     lines: tuple[Line, ...]
 
 
 def make_overviews(runs: Sequence[RunSummary], cells: Mapping[str, Sequence[CellCounts]]) -> tuple[Overview, ...]:
-    """Score runs, a table a suite; the best model first."""
-    scored = {run.run: family_scores(ladder_scores(cells[run.run])) for run in runs}
-    suites = dict.fromkeys(run.suite for run in runs if scored[run.run])
-    return tuple(_overview(suite, [run for run in runs if run.suite == suite], scored) for suite in suites)
+    """Score runs, a table for each set of cells, the largest set first; the best model first."""
+    asked: dict[tuple[str, frozenset[Cell]], list[RunSummary]] = {}
+    for run in runs:
+        key = run.suite, frozenset(Cell(one.family, one.level, one.channel, one.style) for one in cells[run.run])
+        asked.setdefault(key, []).append(run)
+    tables = [_overview(suite, len(these), members, cells) for (suite, these), members in asked.items()]
+    return tuple(sorted((table for table in tables if table.lines), key=lambda table: -table.n_cells))
 
 
-def _overview(suite: str, runs: Sequence[RunSummary], scored: Mapping[str, tuple[FamilyScore, ...]]) -> Overview:
-    families = tuple(sorted({one.family for run in runs for one in scored[run.run]}))
-    lines = [_line(run, scored[run.run], families) for run in runs if scored[run.run]]
-    return Overview(suite, families, tuple(sorted(lines, key=lambda line: (-line.best, line.run.model))))
+def _overview(
+    suite: str, n_cells: int, runs: Sequence[RunSummary], cells: Mapping[str, Sequence[CellCounts]]
+) -> Overview:
+    scored = [(run, family_scores(ladder_scores(cells[run.run]))) for run in runs]
+    families = tuple(sorted({one.family for _, scores in scored for one in scores}))
+    lines = [_line(run, scores, families) for run, scores in scored if scores]
+    return Overview(suite, n_cells, families, tuple(sorted(lines, key=lambda line: line.order)))
 
 
 def _line(run: RunSummary, scores: tuple[FamilyScore, ...], families: tuple[str, ...]) -> Line:

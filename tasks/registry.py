@@ -30,7 +30,7 @@ def find_family(name: str) -> Family:
     return known[name]
 
 
-@lru_cache(maxsize=2048)  # an engine and its grader ask for the same item, one soon after the other
+@lru_cache(maxsize=512)  # an engine and its grader ask for the same item, one soon after the other
 def instance_from_id(item: str) -> Instance:
     """Make the item that an id names.
 

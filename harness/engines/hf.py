@@ -100,7 +100,7 @@ class HfEngine:
             **padded,
             max_new_tokens=max(budgets),
             do_sample=temperature > 0,
-            **({"temperature": temperature} if temperature > 0 else {}),
+            **({"temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature > 0 else {}),
             **({"stop_strings": stops, "tokenizer": self._tokenizer} if stops else {}),
             pad_token_id=self._tokenizer.pad_token_id,
         )

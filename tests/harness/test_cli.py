@@ -186,6 +186,20 @@ def wait_for_samples(database, process, at_least, seconds=300):
     raise AssertionError("no samples in time")
 
 
+def test_free_text_is_sampled_and_the_same_again(fathom, tmp_path):
+    texts = []
+    for name in ("a", "b"):
+        words = ("--levels", "generate-b-0", "--seed", 3, "--n", 6, "--db", tmp_path / name)
+        assert fathom("run", "--model", "reference/pebble", "--engine", "hf", *words).returncode == 0
+        db = open_database(str(tmp_path / name), create=False)
+        detail = read.get_run(db, read.list_runs(db)[0].run)
+        samples = read.get_samples(db, detail, read.SampleFilter()).samples
+        assert {one.style for one in samples} == {"free"}
+        texts.append([one.completion for one in samples])
+    assert texts[0] == texts[1]
+    assert len(set(texts[0])) == 6  # of six equal prompts: greedy ones would be alike
+
+
 def test_a_killed_run_resumes_with_each_sample_once(fathom, start_fathom, tmp_path):
     database = tmp_path / "killed.db"
     process = start_fathom(

@@ -81,6 +81,13 @@ def test_a_style_that_only_some_levels_have_is_asked_of_those():
     assert [(cell.level, cell.style) for cell in cells] == [("generate-f-0", "free")]
 
 
+def test_without_a_style_a_level_is_asked_in_its_first_one():
+    cells = open_suite("quick", 1, Selection(levels=("generate-f-0", "recognise-d2"))).cells
+    assert [(cell.level, cell.channel, cell.style) for cell in cells] == [
+        ("generate-f-0", "symbol", "free"), ("recognise-d2", "symbol", "direct"),
+    ]  # fmt: skip
+
+
 def test_names_that_no_family_has_are_refused():
     with pytest.raises(UnknownLevel, match="no family has a level 'zzz'"):
         open_suite("quick", 1, Selection(levels=("zzz",)))

@@ -8,6 +8,7 @@ from harness.db import read
 from harness.db.read import CellCounts
 from harness.suite import Selection, open_suite
 from server.board import make_board
+from server.overview import make_overviews
 from server.runs import reproduce_command
 from server.samples import Query
 from server.scores import Group, level_order, score_of
@@ -59,6 +60,27 @@ def test_rows_stand_by_mean_accuracy_and_a_missing_level_counts_nothing(db, writ
     }
     (section,) = make_board(read.board_runs(db), cells)
     assert [row.run.model for row in section.tables[0].rows] == ["best", "half", "one"]
+
+
+def test_a_narrowed_run_is_never_compared_with_a_whole_one(db, write_run):
+    runs = {name: write_run(db, write_run.story(model=name)) for name in ("whole", "other", "narrow")}
+    cells = {
+        runs["whole"]: (cell(k=5), cell("n8k1", k=6)),
+        runs["other"]: (cell("n8k1", k=9), cell(k=9)),
+        runs["narrow"]: (cell(k=10),),
+    }
+    whole, narrow = make_overviews(read.board_runs(db), cells)
+    assert [line.run.model for line in whole.lines] == ["other", "whole"]
+    assert [line.run.model for line in narrow.lines] == ["narrow"]
+    assert (whole.n_cells, narrow.n_cells) == (2, 1)
+
+
+def test_a_running_model_stands_below_the_finished_ones(db, write_run):
+    runs = {
+        name: write_run(db, write_run.story(model=name, state=state)) for name, state in (("a", "done"), ("b", None))
+    }
+    (table,) = make_overviews(read.board_runs(db), {runs["a"]: (cell(k=1),), runs["b"]: (cell(k=10),)})
+    assert [line.run.model for line in table.lines] == ["a", "b"]
 
 
 def test_a_model_is_shown_by_its_newest_finished_run(db, write_run):

@@ -33,7 +33,7 @@ def wrong_steps(item):
         if not set(inputs) <= set(said):
             wrong[at] = None
         else:
-            right = eval(formula, {}, {"v": said}) % 23
+            right = igsm_text.arithmetic(formula, said) % 23
             if right != value:
                 wrong[at] = right
         said[name] = value
@@ -45,9 +45,9 @@ def wrong_lines(item):
     wrong = {}
     for at, line in enumerate(written(item), 1):
         follow = {
-            before[: found.start()] + str(eval(found[0]) % 23) + before[found.end() :]
+            before[: found.start()] + str(igsm_text.arithmetic(found[0]) % 23) + before[found.end() :]
             for found in re.finditer(r"\(\d+ [-+*] \d+\)", before)
-        } or {str(eval(before) % 23)}
+        } or {str(igsm_text.arithmetic(before) % 23)}
         if line not in follow:
             wrong[at] = None
         before = line

@@ -1,3 +1,6 @@
+import importlib.util
+from pathlib import Path
+
 import pytest
 
 from tasks import make_instance
@@ -5,6 +8,10 @@ from tasks.families.igsm import FAMILY
 from tasks.stream import Stream
 from tasks.telling import implied
 from tasks.written import calculate, name_key, read_line, read_solution
+
+SPEC = importlib.util.spec_from_file_location("igsm_text", Path(__file__).with_name("test_igsm.py"))
+igsm_text = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(igsm_text)
 
 SYMBOL = {
     "parameters": {
@@ -45,7 +52,7 @@ def test_a_random_calculation_has_its_value():
 
     for _ in range(500):
         text = draw(4)
-        assert calculate(text) == eval(text) % 23, text
+        assert calculate(text) == igsm_text.arithmetic(text) % 23, text
 
 
 @pytest.mark.parametrize(
