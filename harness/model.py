@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
+from math import prod
 from pathlib import Path
 
 from harness.errors import BrokenModel, UnknownModel
@@ -29,6 +30,28 @@ class ModelSource:
         if self.path is None:
             raise UnknownModel(f"{self.name} has no files: only the oracle engine plays it")
         return self.path
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What the files say of a model; `kind` is chat where they bring a chat template, else base."""
+
+    n_parameters: int
+    kind: str
+
+
+def model_facts(path: Path) -> ModelFacts:
+    """Count the numbers in the weights' headers, and look for a chat template."""
+    n = 0
+    for file in _weights(path):
+        with file.open("rb") as stream:
+            header = json.loads(stream.read(struct.unpack("<Q", stream.read(8))[0]))
+        n += sum(prod(row["shape"]) for name, row in header.items() if name != "__metadata__")
+    config = path / "tokenizer_config.json"
+    templated = (path / "chat_template.jinja").exists() or (
+        config.exists() and "chat_template" in json.loads(config.read_text(encoding="utf-8"))
+    )
+    return ModelFacts(n, "chat" if templated else "base")
 
 
 def reference_models() -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from math import isfinite
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -11,8 +10,8 @@ from rich.text import Text
 
 from harness.db.read import CellCounts, RunDetail, RunSummary
 from harness.format import bar, count, depth, duration, instant, interval_text, percent, plural, score
-from harness.scores import LadderScore, StyleScore, family_scores, ladder_scores, overall
-from harness.stats import Estimate, Threshold, corrected, label_shares
+from harness.scores import LadderScore, StyleScore, family_scores, ladder_scores, overall, scores_json
+from harness.stats import corrected, label_shares
 from tasks import Family, Level, all_families, find_family
 from tasks.base import level_of, styles_of
 
@@ -262,39 +261,6 @@ def run_json(detail: RunDetail) -> dict[str, Any]:
         "cells": cells,
         "scores": scores_json(detail.cells),
     }
-
-
-def scores_json(cells: Sequence[CellCounts]) -> dict[str, Any]:
-    """Return ladders, families and overall means as JSON values; depths beyond the levels asked are null."""
-    ladders = ladder_scores(cells)
-    families = family_scores(ladders)
-    return {
-        "ladders": [
-            {
-                **asdict(ladder.key),
-                "style": style,
-                "levels": list(one.rungs),
-                **_estimate_json(one.mean),
-                "depth50": None if (limit := one.depth) is None else _threshold_json(limit, ladder.unit),
-            }
-            for ladder in ladders
-            for style, one in ladder.styles.items()
-        ],
-        "gaps": [{**asdict(ladder.key), **_estimate_json(ladder.gap)} for ladder in ladders if ladder.gap],
-        "families": [{"family": one.family, "style": one.style, **_estimate_json(one.mean)} for one in families],
-        "overall": {style: _estimate_json(mean) for style, mean in overall(families).items()},
-    }
-
-
-def _estimate_json(one: Estimate) -> dict[str, float]:
-    return {"score": one.value, "low": one.interval.low, "high": one.interval.high}
-
-
-def _threshold_json(one: Threshold, unit: str) -> dict[str, Any]:
-    """Write a threshold; `text` says also where it lies beyond the levels asked, which JSON has no number for."""
-    numbers = {"value": one.value, "low": one.interval.low, "high": one.interval.high}
-    finite = {name: number if isfinite(number) else None for name, number in numbers.items()}
-    return {**finite, "unit": unit, "text": depth(one)}
 
 
 def make_console(*, stderr: bool = False) -> Console:

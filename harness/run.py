@@ -11,10 +11,11 @@ from typing import Any
 from sqlalchemy import Engine as Database
 
 from harness.db import read, write
+from harness.db.landing import land_runs
 from harness.engines.base import Completion, Engine
 from harness.engines.open import open_engine
 from harness.errors import EngineFailed, FathomError, RunChanged, StoreError
-from harness.model import ModelSource
+from harness.model import ModelSource, model_facts
 from harness.provenance import make_manifest
 from harness.settings import quiet_lm_eval
 from harness.suite import Suite
@@ -106,6 +107,7 @@ def evaluate(plan: Plan, db: Database, report: Report = _silent) -> Outcome:
         EngineFailed, StoreError, KeyboardInterrupt: after the state was stored.
     """
     manifest = make_manifest(plan.model, plan.engine, plan.suite, plan.n_shots)
+    facts = None if plan.model.path is None else model_facts(plan.model.path)
     new = write.NewRun(
         plan.model.name,
         plan.engine,
@@ -113,6 +115,8 @@ def evaluate(plan: Plan, db: Database, report: Report = _silent) -> Outcome:
         manifest.decisive["suite"]["digest"],
         manifest.to_json(),
         manifest.digest(),
+        facts.n_parameters if facts else None,
+        facts.kind if facts else None,
     )
     run = _start(db, plan, new)
     began = time.monotonic()
@@ -174,6 +178,7 @@ def _evaluate(plan: Plan, db: Database, run: str, digest: str, report: Report, b
             one.close()
     seconds = time.monotonic() - began
     write.finish_run(db, run, write.Ending("done", seconds))
+    land_runs(db)
     _check_against(results, read.get_run(db, run))
     log.info("run %s: done in %.1f s, %d generated, %d recalled", run, seconds, lm.n_generated, lm.n_recalled)
     return Outcome(run, lm.n_recalled, lm.n_generated, seconds)

@@ -1,9 +1,12 @@
 """Turn a run's cells into scores: ladder by ladder, family by family, and over all."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import isfinite
+from typing import Any
 
 from harness.db.read import CellCounts
+from harness.format import depth
 from harness.stats import Estimate, Rung, Threshold, depth50, gap, ladder_mean, mean_of
 from tasks import Family, Level, all_families
 
@@ -110,3 +113,36 @@ def overall(families: Iterable[FamilyScore]) -> dict[str, Estimate]:
     for one in families:
         found.setdefault(one.style, []).append(one.mean)
     return {style: mean_of(means) for style, means in found.items()}
+
+
+def scores_json(cells: Sequence[CellCounts]) -> dict[str, Any]:
+    """Return ladders, families and overall means as JSON values; depths beyond the levels asked are null."""
+    ladders = ladder_scores(cells)
+    families = family_scores(ladders)
+    return {
+        "ladders": [
+            {
+                **asdict(ladder.key),
+                "style": style,
+                "levels": list(one.rungs),
+                **_estimate_json(one.mean),
+                "depth50": None if (limit := one.depth) is None else _threshold_json(limit, ladder.unit),
+            }
+            for ladder in ladders
+            for style, one in ladder.styles.items()
+        ],
+        "gaps": [{**asdict(ladder.key), **_estimate_json(ladder.gap)} for ladder in ladders if ladder.gap],
+        "families": [{"family": one.family, "style": one.style, **_estimate_json(one.mean)} for one in families],
+        "overall": {style: _estimate_json(mean) for style, mean in overall(families).items()},
+    }
+
+
+def _estimate_json(one: Estimate) -> dict[str, float]:
+    return {"score": one.value, "low": one.interval.low, "high": one.interval.high}
+
+
+def _threshold_json(one: Threshold, unit: str) -> dict[str, Any]:
+    """Write a threshold; `text` says also where it lies beyond the levels asked, which JSON has no number for."""
+    numbers = {"value": one.value, "low": one.interval.low, "high": one.interval.high}
+    finite = {name: number if isfinite(number) else None for name, number in numbers.items()}
+    return {**finite, "unit": unit, "text": depth(one)}

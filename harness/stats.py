@@ -154,7 +154,7 @@ def depth50(rungs: Sequence[Rung], seed: int = 0) -> Threshold | None:
     fine = np.linspace(low - margin, high + margin, _N_FINE_MIDDLES)
     chances = np.array([rung.chance for rung in asked])
     right, total = np.array([rung.k for rung in asked]), np.array([rung.n for rung in asked])
-    draws = np.random.default_rng(seed).binomial(total, right / total, size=(N_BOOTSTRAP, len(asked)))
+    draws = np.random.default_rng(seed).binomial(total, right / total, size=(N_BOOTSTRAP, len(asked))).astype(float)
     first, last = _best_range(draws, total, _curves(places, chances, middles, _SLOPES))
     step = middles[1] - middles[0]  # the grid's own error is added to the interval
     bounds = Interval(
@@ -174,9 +174,12 @@ def _curves(places: Floats, chances: Floats, middles: Floats, slopes: Floats) ->
 
 def _best_range(right: Floats, total: Floats, curves: Floats) -> tuple[Floats, Floats]:
     """Return, a row of `right`, the first and last middle that are as likely as the best."""
-    safe = np.clip(curves, 1e-9, 1 - 1e-9).reshape(-1, curves.shape[-1])
-    likelihood = right @ np.log(safe).T + (total - right) @ np.log1p(-safe).T
-    by_middle = likelihood.reshape(len(right), *curves.shape[:2]).max(axis=2)
+    safe = np.clip(curves, 1e-9, 1 - 1e-9)
+    failing = np.log1p(-safe)
+    gain, base = np.log(safe) - failing, failing @ total  # right * log p + (total - right) * log (1 - p)
+    by_middle = np.full((len(right), len(curves)), -inf)
+    for slope in range(curves.shape[1]):
+        np.maximum(by_middle, right @ gain[:, slope].T + base[:, slope], out=by_middle)
     good = by_middle >= by_middle.max(axis=1, keepdims=True) - _NEAR
     return good.argmax(axis=1), good.shape[1] - 1 - good[:, ::-1].argmax(axis=1)
 

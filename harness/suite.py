@@ -1,5 +1,6 @@
 """Turn a suite's name, a seed and a selection into an ordered list of cells with a digest."""
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
@@ -53,6 +54,11 @@ class Suite:
             for item in instances(cell, self.seed):
                 state.update(f"{item.id}\0{pose(family, item, cell.style)}\0{item.gold}\0".encode())
         return state.hexdigest()
+
+    def pool(self) -> str:
+        """Hash what is asked but for the seed: runs of one pool may be ranked together; 12 hex digits."""
+        text = json.dumps([self.name, self.version, self.to_json()], sort_keys=True, separators=(",", ":"))
+        return blake2b(text.encode(), digest_size=6).hexdigest()
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return the cells as JSON values."""

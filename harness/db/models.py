@@ -1,12 +1,25 @@
 """Say what is stored: one class a table.
 
-Counts and texts only. Accuracies, intervals and chance levels are computed when shown.
+Counts and texts only, from `models` to `samples`. What `marks`, `results`, `family_scores`, `standings` and
+`pools` hold is worked out of them when a run lands, so that pages need not; `harness.db.landing` can make it again.
 """
 
 import datetime as dt
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, ForeignKey, Index, Integer, MetaData, Text, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -58,6 +71,8 @@ class SuiteRow(Table):
     version: Mapped[str] = mapped_column(Text)
     seed: Mapped[str] = mapped_column(Text)
     cells: Mapped[list[dict[str, Any]]] = mapped_column(JSON)  # JSON of Suite.cells
+    pool: Mapped[str] = mapped_column(Text, index=True, server_default="")
+    """Digest of name, version and cells, without the seed: runs of one pool were asked alike."""
 
 
 class RunRow(Table):
@@ -77,6 +92,14 @@ class RunRow(Table):
     attempts: Mapped[int] = mapped_column(default=1)
     seconds: Mapped[int] = mapped_column(default=0)
     """Whole seconds of wall time with a loaded engine, over all attempts."""
+    n_done: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Samples counted into the cells, those that the engine failed on included."""
+    k: Mapped[int] = mapped_column(default=0, server_default="0")
+    n_parameters: Mapped[int | None] = mapped_column(BigInteger)
+    dtype: Mapped[str | None] = mapped_column(Text)
+    """Number format in which the engine ran the model."""
+    kind: Mapped[str | None] = mapped_column(Text)
+    """chat where the model brings a chat template, base where it does not."""
     error: Mapped[str | None] = mapped_column(Text)
     log: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[dt.datetime] = mapped_column(UtcTime, index=True)
@@ -132,3 +155,70 @@ class SampleRow(Table):
     completion_tokens: Mapped[int]
     milliseconds: Mapped[int]
     error: Mapped[str | None] = mapped_column(Text)
+
+
+class MarkRow(Table):
+    """Which items of a landed run are right, packed eight to a byte, in the order of cells and indices."""
+
+    __tablename__ = "marks"
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    right: Mapped[bytes] = mapped_column(LargeBinary)
+    graded: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class ResultRow(Table):
+    """Ladder scores and depths of a landed run, as JSON of harness.scores.scores_json."""
+
+    __tablename__ = "results"
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    scores: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class FamilyScoreRow(Table):
+    """Score of a landed run in one family and style; `half` is half of its 95% interval."""
+
+    __tablename__ = "family_scores"
+    __table_args__ = (Index("ix_family_scores_style_family", "style", "family", "value"),)
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    style: Mapped[str] = mapped_column(Text, primary_key=True)
+    family: Mapped[str] = mapped_column(Text, primary_key=True)
+    value: Mapped[float] = mapped_column(Float)
+    half: Mapped[float] = mapped_column(Float)
+
+
+class StandingRow(Table):
+    """Where a model's newest finished run stands in its pool, in one style."""
+
+    __tablename__ = "standings"
+    __table_args__ = (Index("ix_standings_pool_style_rank", "pool", "style", "rank"),)
+    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    style: Mapped[str] = mapped_column(Text, primary_key=True)
+    pool: Mapped[str] = mapped_column(Text)
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id"), index=True)
+    value: Mapped[float] = mapped_column(Float)
+    half: Mapped[float] = mapped_column(Float)
+    n_missing: Mapped[int]
+    """Items of the suite that were not graded, over all styles."""
+    rank: Mapped[int]
+    rank_low: Mapped[int]
+    rank_high: Mapped[int]
+    tie: Mapped[int]
+    """Number of the tie group, counted from 1."""
+
+
+class PoolRow(Table):
+    """Runs that were asked the same cells, and how far they are ranked."""
+
+    __tablename__ = "pools"
+    id: Mapped[str] = mapped_column(Text, primary_key=True)
+    name: Mapped[str] = mapped_column(Text)
+    version: Mapped[str] = mapped_column(Text)
+    n_cells: Mapped[int]
+    n_items: Mapped[int]
+    n_models: Mapped[int] = mapped_column(default=0)
+    asked: Mapped[dict[str, list[str]]] = mapped_column(JSON)
+    """Families by style."""
+    landed: Mapped[int] = mapped_column(default=0)
+    """Goes up by one with each run that lands."""
+    ranked: Mapped[int] = mapped_column(default=0)
+    """What `landed` was when the standings were made; behind it, they are stale."""

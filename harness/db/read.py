@@ -1,11 +1,12 @@
 """Read runs: frozen rows, never ORM objects; each function runs a fixed number of statements."""
 
 import datetime as dt
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, case, func, select
+from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from harness.db.engine import translate_errors
@@ -15,6 +16,8 @@ from harness.errors import UnknownRun
 from harness.stats import Interval, wilson
 from harness.suite import Suite, SuiteCell
 
+_HEX = re.compile(r"[0-9a-f]{1,32}")
+
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
@@ -22,6 +25,7 @@ class RunSummary:
 
     run: str
     model: str
+    model_id: int
     suite: str
     seed: str
     engine: str
@@ -65,6 +69,7 @@ class RunDetail:
     summary: RunSummary
     suite: Suite
     suite_digest: str
+    pool: str
     manifest: Mapping[str, Any]  # JSON of provenance.Manifest
     manifest_digest: str
     log: str | None
@@ -110,47 +115,37 @@ class SampleFilter:
     correct: bool | None = None
 
 
+_SUMMARY = (
+    RunRow.id, ModelRow.name, ModelRow.id, SuiteRow.name, SuiteRow.seed, RunRow.engine, RunRow.state, RunRow.n_items,
+    RunRow.n_done, RunRow.k, RunRow.n_generated, RunRow.attempts, RunRow.seconds, RunRow.created_at, RunRow.error,
+)  # fmt: skip
+"""Columns of a RunSummary, in its order; a list of runs loads no manifest."""
+
+
 def _summaries() -> Any:  # a Select of a long tuple; spelling its type adds nothing
-    done = (
-        select(
-            CellRow.run_id,
-            func.sum(CellRow.n + CellRow.n_errors).label("n_done"),
-            func.sum(CellRow.k).label("k"),
-        )
-        .group_by(CellRow.run_id)
-        .subquery()
-    )
     return (
-        select(RunRow, ModelRow.name, SuiteRow.name, SuiteRow.seed, done.c.n_done, done.c.k)
-        .join(ModelRow, ModelRow.id == RunRow.model_id)
-        .join(SuiteRow, SuiteRow.id == RunRow.suite_id)
-        .join(done, done.c.run_id == RunRow.id)
+        select(*_SUMMARY).join(ModelRow, ModelRow.id == RunRow.model_id).join(SuiteRow, SuiteRow.id == RunRow.suite_id)
     )
 
 
-def _summary(row: Sequence[Any]) -> RunSummary:  # a row of _summaries()
-    run, model, suite, seed, n_done, k = row
-    return RunSummary(
-        run.id, model, suite, seed, run.engine, run.state, run.n_items, int(n_done), int(k), run.n_generated,
-        run.attempts, run.seconds, run.created_at, run.error,
-    )  # fmt: skip
-
-
-def list_runs(db: Engine, limit: int = 1000) -> tuple[RunSummary, ...]:
+def list_runs(db: Engine, limit: int = 1000, offset: int = 0) -> tuple[RunSummary, ...]:
     """Return the newest runs, newest first."""
+    newest = _summaries().order_by(RunRow.created_at.desc(), RunRow.id).limit(limit).offset(offset)
     with translate_errors(), Session(db) as session:
-        rows = session.execute(_summaries().order_by(RunRow.created_at.desc(), RunRow.id).limit(limit))
-        return tuple(_summary(row) for row in rows)
+        return tuple(RunSummary(*row) for row in session.execute(newest))
 
 
-def board_runs(db: Engine) -> tuple[RunSummary, ...]:
-    """Return one run a model, by model: the newest done one; where none is done, the newest running one."""
-    order = (case((RunRow.state == "done", 0), else_=1), RunRow.created_at.desc(), RunRow.id)
-    place = func.row_number().over(partition_by=RunRow.model_id, order_by=order).label("place")
-    ranked = select(RunRow.id, place).where(RunRow.state.in_(("done", "running"))).subquery()
-    chosen = _summaries().join(ranked, ranked.c.id == RunRow.id).where(ranked.c.place == 1).order_by(ModelRow.name)
+def count_runs(db: Engine) -> int:
+    """Return the number of runs."""
     with translate_errors(), Session(db) as session:
-        return tuple(_summary(row) for row in session.execute(chosen))
+        return session.scalars(select(func.count()).select_from(RunRow)).one()
+
+
+def runs_of_model(db: Engine, model: int, limit: int = 200) -> tuple[RunSummary, ...]:
+    """Return a model's newest runs, newest first."""
+    newest = _summaries().where(RunRow.model_id == model).order_by(RunRow.created_at.desc(), RunRow.id).limit(limit)
+    with translate_errors(), Session(db) as session:
+        return tuple(RunSummary(*row) for row in session.execute(newest))
 
 
 def get_run(db: Engine, run: str) -> RunDetail:
@@ -159,23 +154,27 @@ def get_run(db: Engine, run: str) -> RunDetail:
     Raises:
         UnknownRun: no run begins so, or several do.
     """
+    start = run.lower()
     with translate_errors(), Session(db) as session:
-        pattern = run.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-        rows = session.execute(_summaries().where(RunRow.id.like(pattern, escape="\\")).limit(2)).all()
-        if len(rows) != 1 or not run:
+        # ids are hex digits, so that all that begin with these lie before them and a "g"
+        near = _summaries().where(RunRow.id >= start, RunRow.id < start + "g").limit(2)
+        rows = session.execute(near).all() if _HEX.fullmatch(start) else []
+        if len(rows) != 1:
             what = "no run" if not rows else "more than one run"
             raise UnknownRun(f"{what} begins with {run[:40]!r}: `fathom runs` lists them")
-        row: RunRow = rows[0][0]
+        summary = RunSummary(*rows[0])
+        row = session.get_one(RunRow, summary.run)
         stored = session.get_one(SuiteRow, row.suite_id)
         cells = session.scalars(select(CellRow).where(CellRow.run_id == row.id).order_by(CellRow.position))
         suite = Suite(stored.name, stored.version, stored.seed, tuple(SuiteCell(**cell) for cell in stored.cells))
         return RunDetail(
-            _summary(rows[0]), suite, stored.digest, row.manifest, row.manifest_digest, row.log,
-            tuple(_counts(cell) for cell in cells),
+            summary, suite, stored.digest, stored.pool, row.manifest, row.manifest_digest, row.log,
+            tuple(counts_of(cell) for cell in cells),
         )  # fmt: skip
 
 
-def _counts(cell: CellRow) -> CellCounts:
+def counts_of(cell: CellRow) -> CellCounts:
+    """Freeze a row of cells."""
     return CellCounts(
         cell.id, cell.family, cell.version, cell.level, cell.channel, cell.style, cell.n_planned, cell.n, cell.k,
         cell.n_errors, dict(cell.labels),
@@ -188,7 +187,7 @@ def cells_of_runs(db: Engine, runs: Sequence[str]) -> Mapping[str, tuple[CellCou
     with translate_errors(), Session(db) as session:
         statement = select(CellRow).where(CellRow.run_id.in_(runs)).order_by(CellRow.run_id, CellRow.position)
         for cell in session.scalars(statement):
-            found[cell.run_id].append(_counts(cell))
+            found[cell.run_id].append(counts_of(cell))
     return {run: tuple(cells) for run, cells in found.items()}
 
 

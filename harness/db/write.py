@@ -7,11 +7,11 @@ from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import Engine, case, delete, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from harness.db.dialect import insert_if_new
 from harness.db.engine import translate_errors
-from harness.db.models import CellRow, ModelRow, RunRow, SampleRow, SuiteRow
+from harness.db.models import CellRow, MarkRow, ModelRow, RunRow, SampleRow, SuiteRow
 from harness.engines.base import Completion
 from harness.suite import Suite
 from tasks import Verdict
@@ -34,6 +34,9 @@ class NewRun:
     suite_digest: str
     manifest: dict[str, Any]  # JSON of provenance.Manifest
     manifest_digest: str
+    n_parameters: int | None = None
+    kind: str | None = None
+    """chat or base; None where there are no files to tell from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,8 @@ def start_run(db: Engine, new: NewRun, now: Clock = utc_now) -> str:
             manifest=new.manifest,
             manifest_digest=new.manifest_digest,
             n_items=new.suite.n_items,
+            n_parameters=new.n_parameters,
+            kind=new.kind,
             created_at=now(),
         )
         session.add(run)
@@ -76,13 +81,15 @@ def start_run(db: Engine, new: NewRun, now: Clock = utc_now) -> str:
 
 def _suite_id(session: Session, new: NewRun) -> int:
     suite = new.suite
-    rest = {"name": suite.name, "version": suite.version, "seed": suite.seed, "cells": suite.to_json()}
+    rest = {
+        "name": suite.name, "version": suite.version, "seed": suite.seed, "cells": suite.to_json(),
+        "pool": suite.pool(),
+    }  # fmt: skip
     return _id_of(session, SuiteRow, {"digest": new.suite_digest}, rest)
 
 
 def _id_of(session: Session, table: type[ModelRow] | type[SuiteRow], key: dict[str, str], rest: dict[str, Any]) -> int:
-    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
-    session.execute(dialect.insert(table).values(**key, **rest).on_conflict_do_nothing())
+    session.execute(insert_if_new(session.get_bind(), table).values(**key, **rest))
     (column, value), *_ = key.items()
     return session.scalars(select(table.id).where(getattr(table, column) == value)).one()
 
@@ -91,6 +98,7 @@ def resume_run(db: Engine, run: str) -> None:
     """Mark a run as running again and forget the samples on which the engine failed."""
     with translate_errors(), Session(db) as session, session.begin():
         session.execute(delete(SampleRow).where(SampleRow.cell_id.in_(_cells(run)), SampleRow.finish_reason == "error"))
+        session.execute(delete(MarkRow).where(MarkRow.run_id == run))  # it lands anew when it is done
         session.execute(
             update(RunRow)
             .where(RunRow.id == run)
@@ -102,10 +110,8 @@ def resume_run(db: Engine, run: str) -> None:
 def record_samples(db: Engine, run: str, cell_ids: Sequence[int], samples: Sequence[Sample]) -> int:
     """Store samples that are not there yet; return how many were new. `cell_ids` is by position."""
     rows = [_row(cell_ids[sample.cell], sample) for sample in samples]
-    dialect = postgresql if db.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(SampleRow).on_conflict_do_nothing()
     with translate_errors(), db.begin() as connection:
-        connection.execute(statement, rows)
+        connection.execute(insert_if_new(db, SampleRow), rows)
         connection.execute(update(RunRow).where(RunRow.id == run).values(n_generated=RunRow.n_generated + len(rows)))
     return len(rows)
 
@@ -175,6 +181,7 @@ def note_engine(db: Engine, run: str, facts: dict[str, str]) -> None:
     with translate_errors(), Session(db) as session, session.begin():
         row = session.get_one(RunRow, run)
         row.manifest = {**row.manifest, "engine_facts": facts}
+        row.dtype = facts.get("dtype")
 
 
 def _cells(run: str) -> Any:  # a scalar subquery; SQLAlchemy's own type names no column
@@ -205,3 +212,5 @@ def _recount(session: Session, run: str) -> None:
         if n:
             row["labels"][label] = n
     session.execute(update(CellRow), list(counts.values()))
+    n_done, k = (sum(row["n"] + row["n_errors"] for row in counts.values()), sum(row["k"] for row in counts.values()))
+    session.execute(update(RunRow).where(RunRow.id == run).values(n_done=n_done, k=k))
