@@ -11,6 +11,7 @@ from starlette.staticfiles import StaticFiles
 
 from harness.db.engine import open_database
 from harness.settings import read_settings
+from server.families import router as families
 from server.pages import router
 from server.problems import add_problem_pages
 from server.render import Site, open_templates
@@ -38,6 +39,7 @@ def create_app(settings: ServerSettings) -> FastAPI:
     app.state.site = Site(db, open_templates())
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     app.include_router(router)
+    app.include_router(families)
     app.add_middleware(SecureHeaders)
     add_problem_pages(app)
     return app

@@ -1,4 +1,4 @@
-"""Turn requests into pages: the board, a run, its samples."""
+"""Turn requests into pages: the board, a run, its samples, and how all of it is made."""
 
 import re
 from typing import Annotated, Literal
@@ -86,6 +86,12 @@ def show_samples(
         samples=[show(sample) for sample in found.samples],
         n_shots=n_shots(detail),
     )
+
+
+@router.api_route("/about", methods=_READ)
+def show_about(site: SiteOf) -> HTMLResponse:
+    """Say how scores are made, what ranks mean, and what is stored."""
+    return page(site, "about")
 
 
 @router.api_route("/healthz", methods=_READ)

@@ -25,7 +25,11 @@ class SecureHeaders:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
+                headers = MutableHeaders(scope=message)
+                kept = headers.get("Cache-Control")
+                headers.update(HEADERS)
+                if kept:  # a page may ask to be kept for less time, never for less safety
+                    headers["Cache-Control"] = kept
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
