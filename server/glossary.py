@@ -12,7 +12,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 OTHER = "Other"
 
 PART_LEADS: Mapping[str, str] = {
-    "Reasoning": "How many steps a model can take: along arrows, up a tree of needs, through sums and proofs.",
+    "Reasoning": "How many steps a model can take: along arrows, through needs, sums and written solutions.",
     "Language": "How many levels of hidden structure a model can follow in a language that it has never met.",
     "Knowledge": "How well a model finds and uses facts that stand in front of it.",
     OTHER: "Families that belong to none of the parts above.",
