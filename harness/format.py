@@ -72,6 +72,11 @@ def shorten(text: str, limit: int = 120) -> str:
     return f"{text[:limit]}… ({count(len(text) - limit)} more characters)"
 
 
+def hardness(number: float) -> str:
+    """Write a level's hardness as 4 or 2.008, exactly as the family states it."""
+    return f"{number:.9g}"
+
+
 _BARS = "▁▂▃▄▅▆▇█"
 
 

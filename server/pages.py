@@ -118,6 +118,12 @@ def show_sample(site: SiteOf, run: RunPath, sample: SampleId) -> HTMLResponse:
     return page(site, "sample", run=detail.summary, one=found, n_shots=n_shots(detail))
 
 
+@router.api_route("/about", methods=READ)
+def show_about(site: SiteOf) -> HTMLResponse:
+    """Say how scores are made, what ranks mean, and what is stored."""
+    return page(site, "about")
+
+
 def find_run(site: Site, run: str) -> read.RunDetail:
     """Return a run by what stands in an address; what cannot be an id never reaches the database.
 

@@ -59,7 +59,8 @@ class Site:
     @property
     def pages(self):
         runs = [f"/runs/{run}{rest}" for run in (self.noisy, self.failed) for rest in ("", "/samples")]
-        return ["/", *runs]
+        families = ["/families", "/families/depo?seed=7&answer=AB", "/families/years?level=y8k2-32k&seed=7", "/about"]
+        return ["/", *runs, *families]
 
 
 @pytest.fixture(scope="session")
