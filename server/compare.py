@@ -118,7 +118,18 @@ def open_comparison(db: Engine, names: Sequence[str], style: str | None) -> Comp
     )  # fmt: skip
 
 
+def open_pairs(db: Engine, names: Sequence[str]) -> tuple[CellPair, ...]:
+    """Return the cells that two models share, in all styles.
+
+    Raises:
+        UnknownModel, NoSuchView: there is none such, or not two of them.
+    """
+    return _pairs(db, _sides(db, names))
+
+
 def _sides(db: Engine, names: Sequence[str]) -> tuple[Side, Side]:
+    if len(names) != 2:
+        raise NoSuchView(f"a comparison takes two models, {len(names)} were named: give m=ONE&m=ANOTHER")
     models = db_board.find_models(db, names)
     places = db_board.places_of(db, [model.id for model in models])
     pools = db_board.list_pools(db)

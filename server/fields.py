@@ -1,6 +1,7 @@
 """Say what the parts of an address may be: types for FastAPI's routes."""
 
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import Path, Query
@@ -26,6 +27,8 @@ Plain = AfterValidator(_plain)
 HEX = re.compile(r"[0-9a-f]{1,32}")
 RunPath = Annotated[str, Path(max_length=64)]
 RunId = Annotated[list[Annotated[str, Field(pattern=f"^{HEX.pattern}$")]], Query(min_length=1, max_length=2)]
+Models = Annotated[Sequence[Annotated[str, Field(max_length=400)]], Query(max_length=20)]
+SampleFormat = Annotated[Literal["jsonl", "csv"], Path()]
 StyleName = Annotated[Annotated[str, Field(max_length=64), Plain] | None, Open, Query()]
 Only = Annotated[Literal["first", "second", "neither"] | None, Open, Query()]
 Name = Annotated[str, Plain, Query(max_length=64)]

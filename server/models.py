@@ -43,6 +43,8 @@ class FamilySection:
     """One family of a run."""
 
     family: str
+    scores: Mapping[str, Estimate]
+    """By style."""
     lines: tuple[LadderLine, ...]
     pictures: tuple[LadderPictures, ...]
 
@@ -99,6 +101,9 @@ def _pools(pools: Sequence[Pool], places: Sequence[Place]) -> tuple[PoolPlaces, 
 def _sections(detail: RunDetail, scores: Mapping[str, Any]) -> tuple[FamilySection, ...]:
     gaps = {(one["family"], one["ladder"], one["channel"]): one for one in scores.get("gaps", ())}
     lines: dict[str, list[LadderLine]] = {}
+    means: dict[str, dict[str, Estimate]] = {}
+    for one in scores.get("families", ()):
+        means.setdefault(one["family"], {})[one["style"]] = _estimate(one)
     for one in scores.get("ladders", ()):
         gap = gaps.get((one["family"], one["ladder"], one["channel"])) if one["style"] == "cot" else None
         lines.setdefault(one["family"], []).append(_line(one, gap))
@@ -106,7 +111,9 @@ def _sections(detail: RunDetail, scores: Mapping[str, Any]) -> tuple[FamilySecti
     for cell in detail.cells:
         cells.setdefault(cell.family, []).append(cell)
     return tuple(
-        FamilySection(family, tuple(lines.get(family, ())), ladder_pictures([detail.summary.run], members))
+        FamilySection(
+            family, means.get(family, {}), tuple(lines.get(family, ())), ladder_pictures([detail.summary.run], members)
+        )
         for family, members in cells.items()
     )
 

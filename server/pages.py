@@ -1,21 +1,19 @@
 """Turn requests into pages: the board, models, comparisons, runs and their samples."""
 
-from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
 from harness.db import read
-from harness.errors import UnknownRun
 from server.board import open_board
 from server.compare import ONLY, open_comparison, open_items
-from server.fields import HEX, CellId, Correct, Label, Only, PageNumber, RunPath, SampleId, StyleName
+from server.fields import CellId, Correct, Label, Models, Only, PageNumber, RunPath, SampleId, StyleName
 from server.models import open_model
 from server.pager import make_pager
 from server.query import BoardQuery
-from server.render import READ, Site, SiteOf, page
-from server.runs import manifest_facts, n_shots, reproduce_command
+from server.render import READ, SiteOf, page
+from server.runs import find_run, manifest_facts, n_shots, reproduce_command
 from server.samples import PAGE, check_query, labels_of, show
 from server.samples import Query as SampleQuery
 from server.scores import grouped
@@ -29,7 +27,6 @@ _STYLE_WORDS = {
     "choice": "likeliest candidate",
     "free": "bare text, sampled",
 }
-Models = Annotated[Sequence[Annotated[str, Query(max_length=400)]], Query(max_length=20)]
 
 
 @router.api_route("/", methods=READ)
@@ -74,7 +71,7 @@ def show_runs(site: SiteOf, page_number: PageNumber = 1) -> HTMLResponse:
 @router.api_route("/runs/{run}", methods=READ)
 def show_run(site: SiteOf, run: RunPath) -> HTMLResponse:
     """Show one run: counts, cells, manifest, and how to do it again."""
-    detail = find_run(site, run)
+    detail = find_run(site.db, run)
     return page(
         site,
         "run",
@@ -93,7 +90,7 @@ def show_samples(
     page_number: PageNumber = 1,
 ) -> HTMLResponse:  # fmt: skip
     """Show samples of a run, fifty a page."""
-    detail = find_run(site, run)
+    detail = find_run(site.db, run)
     query = SampleQuery(cell, label, None if correct is None else correct == "true", page_number)
     check_query(detail, query)
     found = read.get_samples(site.db, detail, query.wanted, (query.page - 1) * PAGE, PAGE)
@@ -113,7 +110,7 @@ def show_samples(
 @router.api_route("/runs/{run}/samples/{sample}", methods=READ)
 def show_sample(site: SiteOf, run: RunPath, sample: SampleId) -> HTMLResponse:
     """Show one sample whole."""
-    detail = find_run(site, run)
+    detail = find_run(site.db, run)
     found = show(read.get_sample(site.db, detail, sample), whole=True)
     return page(site, "sample", run=detail.summary, one=found, n_shots=n_shots(detail))
 
@@ -122,14 +119,3 @@ def show_sample(site: SiteOf, run: RunPath, sample: SampleId) -> HTMLResponse:
 def show_about(site: SiteOf) -> HTMLResponse:
     """Say how scores are made, what ranks mean, and what is stored."""
     return page(site, "about")
-
-
-def find_run(site: Site, run: str) -> read.RunDetail:
-    """Return a run by what stands in an address; what cannot be an id never reaches the database.
-
-    Raises:
-        UnknownRun: there is no such run.
-    """
-    if not HEX.fullmatch(run):
-        raise UnknownRun(f"no run {run[:40]!r}: the page of runs lists them")
-    return read.get_run(site.db, run)

@@ -113,23 +113,45 @@ def labels_of(cells: Sequence[CellCounts]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([_HARNESS_LABELS[0], *own, *stored, *_HARNESS_LABELS[1:]]))
 
 
-def show(sample: SampleView, *, whole: bool = False) -> Shown:
-    """Make a sample's question again and lay the sample out, `whole` or cut to what a list shows."""
-    limit = _WHOLE if whole else _SHOWN
-    completion = excerpt(sample.completion, limit)
-    ending = _ENDINGS.get(sample.finish_reason, sample.finish_reason)
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A sample's question, made again."""
+
+    item: Instance
+    text: str
+
+    @property
+    def gold(self) -> str:
+        """The right answer."""
+        return self.item.gold
+
+
+def make_question(sample: SampleView) -> Question | None:
+    """Make a sample's question again; None where this code no longer makes such items."""
     try:
         item = instance_from_id(sample.item)
         family = find_family(item.family)
         check_cell(Cell(item.family, item.level, item.channel, sample.style), family)
     except TaskError:
+        return None
+    return Question(item, pose(family, item, sample.style))
+
+
+def show(sample: SampleView, *, whole: bool = False) -> Shown:
+    """Lay a sample out with its question, `whole` or cut to what a list shows."""
+    limit = _WHOLE if whole else _SHOWN
+    completion = excerpt(sample.completion, limit)
+    ending = _ENDINGS.get(sample.finish_reason, sample.finish_reason)
+    made = make_question(sample)
+    if made is None:
         return Shown(sample, None, None, completion, ending, (), "")
-    question = excerpt(pose(family, item, sample.style), limit)
+    item = made.item
     command = (
         f"fathom sample {item.family} --level {item.level} --channel {item.channel} --style {sample.style}"
         f" --seed {item.seed} --start {item.index}"
     )
-    return Shown(sample, question, item.gold, completion, ending, _candidates(item, sample), command)
+    candidates = _candidates(item, sample)
+    return Shown(sample, excerpt(made.text, limit), item.gold, completion, ending, candidates, command)
 
 
 def _candidates(item: Instance, sample: SampleView) -> tuple[Candidate, ...]:

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -251,6 +251,19 @@ def get_samples(db: Engine, detail: RunDetail, wanted: SampleFilter, offset: int
         ordered = joined.order_by(CellRow.position, SampleRow.index, SampleRow.repeat)
         rows = session.execute(ordered.offset(offset).limit(limit))
         return SamplePage(tuple(_view(sample, cell, detail.suite.seed) for sample, cell in rows), total)
+
+
+def stream_samples(db: Engine, detail: RunDetail, wanted: SampleFilter) -> Iterator[SampleView]:
+    """Yield a run's samples in the order of cells and indices, a cell at a time, in constant memory."""
+    for cell in detail.cells:
+        if wanted.cell is not None and cell.id != wanted.cell:
+            continue
+        one = SampleFilter(cell.id, wanted.label, wanted.correct)
+        yield from get_samples(db, detail, one, limit=cell.n_planned * _REPEATS).samples
+
+
+_REPEATS = 64
+"""Repeats of an item that a download reads at most."""
 
 
 def samples_at(
