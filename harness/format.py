@@ -72,6 +72,11 @@ def shorten(text: str, limit: int = 120) -> str:
     return f"{text[:limit]}… ({count(len(text) - limit)} more characters)"
 
 
+def hardness(number: float) -> str:
+    """Write a level's hardness as 4 or 2.008, exactly as the family states it."""
+    return f"{number:.9g}"
+
+
 _BARS = "▁▂▃▄▅▆▇█"
 
 
@@ -101,3 +106,21 @@ def _short(number: float) -> str:
 def bar(share: float) -> str:
     """Draw a share of 0..1 as one block character; anything below an eighth is the lowest."""
     return _BARS[min(len(_BARS) - 1, max(0, int(share * len(_BARS))))]
+
+
+def size(n_parameters: int) -> str:
+    """Write 7241748480 as 7.24B, 956288 as 956K."""
+    for unit, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K")):
+        if n_parameters >= unit:
+            return f"{n_parameters / unit:.3g}{letter}"
+    return str(n_parameters)
+
+
+def p_value(p: float) -> str:
+    """Write a p value as 0.03, and what is below a thousandth as < 0.001."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def ranks(low: int, high: int) -> str:
+    """Write an interval of ranks as 2–5."""
+    return count(low) if low == high else f"{count(low)}–{count(high)}"

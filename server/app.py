@@ -11,7 +11,8 @@ from starlette.staticfiles import StaticFiles
 
 from harness.db.engine import open_database
 from harness.settings import read_settings
-from server.pages import router
+from server import downloads, families, pages, pictures
+from server.caching import ETags
 from server.problems import add_problem_pages
 from server.render import Site, open_templates
 from server.security import SecureHeaders
@@ -37,7 +38,9 @@ def create_app(settings: ServerSettings) -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, lifespan=_disposing(db))
     app.state.site = Site(db, open_templates())
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
-    app.include_router(router)
+    for router in (downloads.router, pages.router, families.router, pictures.router):
+        app.include_router(router)
+    app.add_middleware(ETags)
     app.add_middleware(SecureHeaders)
     add_problem_pages(app)
     return app

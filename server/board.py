@@ -1,16 +1,32 @@
-"""Turn runs and their cells into the tables of the board."""
+"""Turn a query into the board: who stands where, by family, or in one family by level."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
-from harness.db.read import CellCounts, RunSummary
+from sqlalchemy import Engine
+
+from harness.db import board as db_board
+from harness.db.board import Facets, Pool, Standing
+from harness.db.read import CellCounts
+from harness.stats import Estimate
+from server.pager import Pager, make_pager
+from server.query import PAGE, BoardQuery, NoSuchView, choose_pool, wanted_of
 from server.scores import Group, Score, group_of, level_order, score_of
 from tasks import all_families
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
+    """A column that can be sorted by: its link turns the order round where it is sorted by already."""
+
+    name: str
+    link: str
+    sorted: str
+    """ascending, descending or none, as aria-sort says it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LevelColumn:
     """A level and its chance; `chance` is None where this code no longer makes the items."""
 
     level: str
@@ -19,59 +35,109 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A model's run: one score a column, None where the run did not ask."""
+    """A model: its standing, and what stands in the columns; None where it was not asked."""
 
-    run: RunSummary
-    scores: tuple[Score | None, ...]
-
-    @property
-    def mean(self) -> float:
-        """Mean accuracy over all columns; one that was not asked counts as 0."""
-        return sum((score.accuracy or 0.0) for score in self.scores if score) / len(self.scores)
+    standing: Standing
+    families: tuple[Estimate | None, ...] = ()
+    levels: tuple[Score | None, ...] = ()
+    starts_group: bool = False
+    """Whether a tie group begins here, where the board is sorted by rank."""
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """Models by levels, for one family, version, channel and style."""
+class Levels:
+    """One family level by level."""
 
     group: Group
-    columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
+    channels: tuple[str, ...]
+    columns: tuple[LevelColumn, ...]
+    summary: str
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
-    """All tables of one family."""
+class Board:
+    """Everything on the page."""
 
-    family: str
-    summary: str
-    reference: str
-    tables: tuple[Table, ...]
-
-
-Scores = dict[str, dict[str, Score]]
-"""Scores by run and level."""
-
-
-def make_board(runs: Sequence[RunSummary], cells: Mapping[str, Sequence[CellCounts]]) -> tuple[Section, ...]:
-    """Lay out one run a model as one table a group of cells, tables of a family together."""
-    found: dict[Group, Scores] = {}
-    for run in runs:
-        for counts in cells[run.run]:
-            found.setdefault(group_of(counts), {}).setdefault(run.run, {})[counts.level] = score_of(counts)
-    by_id = {run.run: run for run in runs}
-    tables = [_table(group, found[group], by_id) for group in sorted(found, key=lambda group: group.order)]
-    return tuple(_section(family, tuple(members)) for family, members in groupby(tables, lambda one: one.group.family))
+    pools: tuple[Pool, ...]
+    pool: Pool
+    style: str
+    families: tuple[str, ...]
+    columns: Mapping[str, Column]
+    shown: tuple[str, ...]
+    """Families with a column."""
+    facets: Facets
+    levels: Levels | None
+    rows: tuple[Row, ...]
+    pager: Pager
 
 
-def _table(group: Group, scores: Scores, runs: Mapping[str, RunSummary]) -> Table:
-    chances = {level: score.chance for members in scores.values() for level, score in members.items()}
-    levels = level_order(group, chances)
-    rows = [Row(runs[run], tuple(members.get(level) for level in levels)) for run, members in scores.items()]
-    rows.sort(key=lambda row: (-row.mean, row.run.model))
-    return Table(group, tuple(Column(level, chances[level]) for level in levels), tuple(rows))
+def open_board(db: Engine, query: BoardQuery) -> Board | None:
+    """Read a page of the board; None where no model has finished a run yet.
+
+    Raises:
+        NoSuchView, NoSuchPage: the query names what is not there.
+    """
+    pools = db_board.list_pools(db)
+    if not pools:
+        return None
+    pool = choose_pool(query, pools)
+    wanted = wanted_of(query, pool)
+    families = tuple(pool.asked[wanted.style])
+    found = db_board.list_standings(db, wanted, (query.page - 1) * PAGE, PAGE)
+    pager = make_pager(query.page, found.total, PAGE, lambda page: query.link(page=page))
+    shown = tuple(family for family in families if not query.columns or family in query.columns)
+    levels, rows = _by_level(db, query, wanted.style, found.standings) if query.family else (None, ())
+    return Board(
+        pools, pool, wanted.style, families, _columns(query, families), shown,
+        db_board.list_facets(db, pool.id, wanted.style), levels,
+        rows or _by_family(query, shown, found.standings), pager,
+    )  # fmt: skip
 
 
-def _section(name: str, tables: tuple[Table, ...]) -> Section:
-    family = all_families().get(name)
-    return Section(name, family.summary if family else "", family.reference if family else "", tables)
+def _columns(query: BoardQuery, families: Sequence[str]) -> Mapping[str, Column]:
+    return {name: _column(query, name) for name in ("rank", "model", "size", "date", *families)}
+
+
+def _column(query: BoardQuery, name: str) -> Column:
+    if query.sort != name:
+        return Column(name, query.link(sort=name if name != "rank" else None, order=None), "none")
+    turned = "asc" if query.direction == "desc" else "desc"
+    return Column(name, query.link(sort=name, order=turned), f"{query.direction}ending")
+
+
+def _by_family(query: BoardQuery, shown: Sequence[str], standings: Sequence[Standing]) -> tuple[Row, ...]:
+    return tuple(
+        Row(one, families=tuple(one.families.get(family) for family in shown), starts_group=start)
+        for one, start in zip(standings, _group_starts(query, standings), strict=True)
+    )
+
+
+def _group_starts(query: BoardQuery, standings: Sequence[Standing]) -> list[bool]:
+    if query.sort != "rank":
+        return [False] * len(standings)
+    return [at > 0 and one.tie != standings[at - 1].tie for at, one in enumerate(standings)]
+
+
+def _by_level(
+    db: Engine, query: BoardQuery, style: str, standings: Sequence[Standing]
+) -> tuple[Levels | None, tuple[Row, ...]]:
+    family = all_families().get(str(query.family))
+    channels = family.channels if family else ("symbol", "story")
+    channel = query.channel or channels[0]
+    if channel not in channels:
+        raise NoSuchView(f"{query.family} has no channel {channel!r}; known: {', '.join(channels)}")
+    cells = db_board.cells_of_family(db, [one.run for one in standings], str(query.family), channel, style)
+    scored = {run: {one.level: score_of(one) for one in counts} for run, counts in cells.items()}
+    first = next((counts[0] for counts in cells.values() if counts), None)
+    group = Group(str(query.family), 0, channel, style) if first is None else group_of(first)
+    columns = _level_columns(group, cells)
+    rows = tuple(
+        Row(one, levels=tuple(scored[one.run].get(column.level) for column in columns), starts_group=start)
+        for one, start in zip(standings, _group_starts(query, standings), strict=True)
+    )
+    return Levels(group, channels, columns, family.summary if family else ""), rows
+
+
+def _level_columns(group: Group, cells: Mapping[str, Sequence[CellCounts]]) -> tuple[LevelColumn, ...]:
+    chances = {one.level: score_of(one).chance for counts in cells.values() for one in counts}
+    return tuple(LevelColumn(level, chances[level]) for level in level_order(group, chances))

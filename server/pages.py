@@ -1,59 +1,77 @@
-"""Turn requests into pages: the board, a run, its samples."""
+"""Turn requests into pages: the board, models, comparisons, runs and their samples."""
 
-import re
-from typing import Annotated, Literal
+from typing import Annotated
 
 from fastapi import APIRouter, Query
-from fastapi.responses import HTMLResponse, PlainTextResponse
-from pydantic import BeforeValidator, Field
+from fastapi.responses import HTMLResponse
 
 from harness.db import read
-from harness.errors import UnknownRun
-from server.board import make_board
-from server.overview import make_overviews
-from server.render import Site, SiteOf, page
-from server.runs import manifest_facts, n_shots, reproduce_command
-from server.samples import LONGEST_LABEL, PAGE, check_query, labels_of, pager, show
+from server.board import open_board
+from server.compare import ONLY, open_comparison, open_items
+from server.fields import CellId, Correct, Label, Models, Only, PageNumber, RunPath, SampleId, StyleName
+from server.models import open_model
+from server.pager import make_pager
+from server.query import BoardQuery
+from server.render import READ, SiteOf, page
+from server.runs import find_run, manifest_facts, n_shots, reproduce_command
+from server.samples import PAGE, check_query, labels_of, show
 from server.samples import Query as SampleQuery
 from server.scores import grouped
 
-router = APIRouter()
+router = APIRouter(include_in_schema=False)
 
-_READ = ["GET", "HEAD"]
-_RECENT = 20
-_RUN = re.compile(r"[0-9a-f]{1,32}")
-_LARGEST = 2**31 - 1
-
-
-def _blank_is_none(value: str | None) -> str | None:
-    return value or None
-
-
-_OPEN = BeforeValidator(_blank_is_none)  # a form sends the fields that were left open as empty texts
-Cell = Annotated[Annotated[int, Field(ge=0, le=_LARGEST)] | None, _OPEN, Query()]
-Label = Annotated[Annotated[str, Field(max_length=LONGEST_LABEL)] | None, _OPEN, Query()]
-Correct = Annotated[Literal["true", "false"] | None, _OPEN, Query()]
-Page = Annotated[int, Query(alias="page", ge=1, le=1_000_000)]
+_RUNS = 50
+_STYLE_WORDS = {
+    "direct": "answered at once",
+    "cot": "after writing steps",
+    "choice": "likeliest candidate",
+    "free": "bare text, sampled",
+}
 
 
-@router.api_route("/", methods=_READ)
-def show_board(site: SiteOf) -> HTMLResponse:
-    """Show all models by family and level, and the newest runs."""
-    chosen = read.board_runs(site.db)
-    cells = read.cells_of_runs(site.db, [one.run for one in chosen])
-    return page(
-        site,
-        "board",
-        overviews=make_overviews(chosen, cells),
-        sections=make_board(chosen, cells),
-        recent=read.list_runs(site.db, _RECENT),
-    )
+@router.api_route("/", methods=READ)
+def show_board(site: SiteOf, query: Annotated[BoardQuery, Query()]) -> HTMLResponse:
+    """Show who stands where, in one suite and style."""
+    board = open_board(site.db, query)
+    n_runs = read.count_runs(site.db) if board is None else 0
+    return page(site, "board", board=board, query=query, style_words=_STYLE_WORDS, n_runs=n_runs)
 
 
-@router.api_route("/runs/{run}", methods=_READ)
-def show_run(site: SiteOf, run: str) -> HTMLResponse:
+@router.api_route("/models/{name:path}", methods=READ)
+def show_model(site: SiteOf, name: str, run: str | None = None) -> HTMLResponse:
+    """Show where a model stands and how it falls with difficulty."""
+    return page(site, "model", page=open_model(site.db, name, run))
+
+
+@router.api_route("/compare", methods=READ)
+def show_comparison(site: SiteOf, m: Models = (), style: StyleName = None) -> HTMLResponse:
+    """Show what one model can do and another cannot; with fewer than two, ask for them."""
+    if len(m) != 2:
+        return page(site, "choose", chosen=m, total=len(m))
+    return page(site, "compare", page=open_comparison(site.db, m, style))
+
+
+@router.api_route("/compare/items", methods=READ)
+def show_differences(
+    site: SiteOf, m: Models, cell: Annotated[str, Query(max_length=200)], only: Only = None, page_number: PageNumber = 1
+) -> HTMLResponse:
+    """Show the items of a cell that one of two models alone got right, or neither."""
+    return page(site, "items", page=open_items(site.db, m, cell, only, page_number), words=ONLY)
+
+
+@router.api_route("/runs", methods=READ)
+def show_runs(site: SiteOf, page_number: PageNumber = 1) -> HTMLResponse:
+    """Show all runs, newest first."""
+    total = read.count_runs(site.db)
+    pager = make_pager(page_number, total, _RUNS, lambda to: f"?page={to}")
+    runs = read.list_runs(site.db, _RUNS, (page_number - 1) * _RUNS)
+    return page(site, "runs", runs=runs, pager=pager, n_runs=total)
+
+
+@router.api_route("/runs/{run}", methods=READ)
+def show_run(site: SiteOf, run: RunPath) -> HTMLResponse:
     """Show one run: counts, cells, manifest, and how to do it again."""
-    detail = _find(site, run)
+    detail = find_run(site.db, run)
     return page(
         site,
         "run",
@@ -66,12 +84,13 @@ def show_run(site: SiteOf, run: str) -> HTMLResponse:
     )
 
 
-@router.api_route("/runs/{run}/samples", methods=_READ)
+@router.api_route("/runs/{run}/samples", methods=READ)
 def show_samples(
-    site: SiteOf, run: str, cell: Cell = None, label: Label = None, correct: Correct = None, page_number: Page = 1
-) -> HTMLResponse:
+    site: SiteOf, run: RunPath, cell: CellId = None, label: Label = None, correct: Correct = None,
+    page_number: PageNumber = 1,
+) -> HTMLResponse:  # fmt: skip
     """Show samples of a run, fifty a page."""
-    detail = _find(site, run)
+    detail = find_run(site.db, run)
     query = SampleQuery(cell, label, None if correct is None else correct == "true", page_number)
     check_query(detail, query)
     found = read.get_samples(site.db, detail, query.wanted, (query.page - 1) * PAGE, PAGE)
@@ -82,19 +101,21 @@ def show_samples(
         query=query,
         cells=detail.cells,
         labels=labels_of(detail.cells),
-        pager=pager(query, found.total),
+        pager=make_pager(query.page, found.total, PAGE, query.link),
         samples=[show(sample) for sample in found.samples],
         n_shots=n_shots(detail),
     )
 
 
-@router.api_route("/healthz", methods=_READ)
-def show_health() -> PlainTextResponse:
-    """Say that the server answers."""
-    return PlainTextResponse("ok")
+@router.api_route("/runs/{run}/samples/{sample}", methods=READ)
+def show_sample(site: SiteOf, run: RunPath, sample: SampleId) -> HTMLResponse:
+    """Show one sample whole."""
+    detail = find_run(site.db, run)
+    found = show(read.get_sample(site.db, detail, sample), whole=True)
+    return page(site, "sample", run=detail.summary, one=found, n_shots=n_shots(detail))
 
 
-def _find(site: Site, run: str) -> read.RunDetail:
-    if not _RUN.fullmatch(run):  # what cannot be an id never reaches the database
-        raise UnknownRun(f"no run {run[:40]!r}: the board lists them")
-    return read.get_run(site.db, run)
+@router.api_route("/about", methods=READ)
+def show_about(site: SiteOf) -> HTMLResponse:
+    """Say how scores are made, what ranks mean, and what is stored."""
+    return page(site, "about")

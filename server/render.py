@@ -10,6 +10,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqlalchemy import Engine
 
 from harness import format as text
+from harness.stats import Estimate
+from server.links import model_key, model_path
+
+READ = ["GET", "HEAD"]
+"""Methods of every page that can only be read."""
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -33,6 +38,12 @@ def open_templates() -> Environment:
     )
     environment.filters.update(
         clock=text.instant,
+        half=half,
+        points=points,
+        shade=shade,
+        size=text.size,
+        p=text.p_value,
+        signed=signed,
         count=text.count,
         duration=text.duration,
         interval=text.interval_text,
@@ -43,8 +54,28 @@ def open_templates() -> Environment:
         score=text.score,
         visible=text.visible,
     )
-    environment.globals.update(plural=text.plural, ratio=text.ratio)
+    environment.globals.update(plural=text.plural, ratio=text.ratio, ranks=text.ranks, path=model_path, key=model_key)
     return environment
+
+
+def points(value: float) -> str:
+    """Write a score of 0..1 in points, as 71.3, with a real minus sign."""
+    return f"{100 * value:.1f}".replace("-", "\N{MINUS SIGN}")
+
+
+def half(score: Estimate) -> str:
+    """Write half of a score's 95% interval in points."""
+    return f"{50 * (score.interval.high - score.interval.low):.1f}"
+
+
+def signed(difference: Estimate) -> str:
+    """Write a difference of scores in points, as +12.3 ±4.5."""
+    return f"{100 * difference.value:+.1f} ±{half(difference)}".replace("-", "\N{MINUS SIGN}")
+
+
+def shade(value: float) -> int:
+    """Return the step of the colour scale for a score of 0..1, 0..10."""
+    return round(10 * min(1.0, max(0.0, value)))
 
 
 def name(foreign: str, limit: int = 120) -> str:

@@ -5,10 +5,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.db.read import RunDetail
-from harness.errors import FathomError
+from sqlalchemy import Engine
+
+from harness.db.read import RunDetail, get_run
+from harness.errors import FathomError, UnknownRun
 from harness.format import shorten
 from harness.suite import Selection, Suite, open_suite
+from server.fields import HEX
 from tasks import TaskError
 
 _PARTS = {
@@ -37,6 +40,17 @@ class Facts:
 
     title: str
     facts: tuple[Fact, ...]
+
+
+def find_run(db: Engine, run: str) -> RunDetail:
+    """Return a run by what stands in an address; what cannot be an id never reaches the database.
+
+    Raises:
+        UnknownRun: there is no such run.
+    """
+    if not HEX.fullmatch(run):
+        raise UnknownRun(f"no run {run[:40]!r}: the page of runs lists them")
+    return get_run(db, run)
 
 
 def manifest_facts(manifest: Mapping[str, Any]) -> tuple[Facts, ...]:  # JSON of provenance.Manifest

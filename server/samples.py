@@ -13,6 +13,9 @@ PAGE = 50
 _SHOWN = 4000
 """Characters of a question or a completion that a list shows."""
 
+_WHOLE = 1_000_000
+"""Characters of a question or a completion that a page of its own shows."""
+
 LONGEST_LABEL = 100
 """Characters of a label that can be filtered by."""
 
@@ -25,8 +28,8 @@ _ENDINGS = {
 }
 
 
-class NoSuchPage(BadInput):
-    """The address names a page, cell or label that the run does not have."""
+class NoSuchSample(BadInput):
+    """The address names a sample, cell or label that the run does not have."""
 
     status = 404
 
@@ -50,19 +53,6 @@ class Query:
         correct = None if self.correct is None else str(self.correct).lower()
         values = {"cell": self.cell, "label": self.label, "correct": correct, "page": page if page > 1 else None}
         return "?" + urlencode({key: value for key, value in values.items() if value is not None})
-
-
-@dataclass(frozen=True, slots=True)
-class Pager:
-    """Where a page stands among all; a link is None where there is no page."""
-
-    page: int
-    n_pages: int
-    first: int
-    last: int
-    total: int
-    previous: str | None
-    next: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +92,17 @@ class Shown:
     completion: Excerpt
     ending: str
     candidates: tuple[Candidate, ...]
+    command: str
+    """Prints the question again."""
 
 
 def check_query(detail: RunDetail, query: Query) -> None:
-    """Raise NoSuchPage unless cell and label can occur in this run."""
+    """Raise NoSuchSample unless cell and label can occur in this run."""
     if query.cell is not None and query.cell not in {cell.id for cell in detail.cells}:
-        raise NoSuchPage(f"run {detail.summary.run} has no cell {query.cell}: choose one on its page of samples")
+        raise NoSuchSample(f"run {detail.summary.run} has no cell {query.cell}: choose one on its page of samples")
     known = labels_of(detail.cells)
     if query.label is not None and query.label not in known:
-        raise NoSuchPage(f"run {detail.summary.run} has no label {query.label[:40]!r}; known: {', '.join(known)}")
+        raise NoSuchSample(f"run {detail.summary.run} has no label {query.label[:40]!r}; known: {', '.join(known)}")
 
 
 def labels_of(cells: Sequence[CellCounts]) -> tuple[str, ...]:
@@ -121,29 +113,45 @@ def labels_of(cells: Sequence[CellCounts]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([_HARNESS_LABELS[0], *own, *stored, *_HARNESS_LABELS[1:]]))
 
 
-def pager(query: Query, total: int) -> Pager:
-    """Place a page among all, or raise NoSuchPage beyond the last."""
-    n_pages = max(1, -(-total // PAGE))
-    if query.page > n_pages:
-        raise NoSuchPage(f"there is no page {query.page}: the last one is {n_pages}")
-    first = (query.page - 1) * PAGE
-    previous = query.link(query.page - 1) if query.page > 1 else None
-    following = query.link(query.page + 1) if query.page < n_pages else None
-    return Pager(query.page, n_pages, min(first + 1, total), min(first + PAGE, total), total, previous, following)
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A sample's question, made again."""
+
+    item: Instance
+    text: str
+
+    @property
+    def gold(self) -> str:
+        """The right answer."""
+        return self.item.gold
 
 
-def show(sample: SampleView) -> Shown:
-    """Make a sample's question again and lay the sample out."""
-    completion = excerpt(sample.completion)
-    ending = _ENDINGS.get(sample.finish_reason, sample.finish_reason)
+def make_question(sample: SampleView) -> Question | None:
+    """Make a sample's question again; None where this code no longer makes such items."""
     try:
         item = instance_from_id(sample.item)
         family = find_family(item.family)
         check_cell(Cell(item.family, item.level, item.channel, sample.style), family)
     except TaskError:
-        return Shown(sample, None, None, completion, ending, ())
-    question = excerpt(pose(family, item, sample.style))
-    return Shown(sample, question, item.gold, completion, ending, _candidates(item, sample))
+        return None
+    return Question(item, pose(family, item, sample.style))
+
+
+def show(sample: SampleView, *, whole: bool = False) -> Shown:
+    """Lay a sample out with its question, `whole` or cut to what a list shows."""
+    limit = _WHOLE if whole else _SHOWN
+    completion = excerpt(sample.completion, limit)
+    ending = _ENDINGS.get(sample.finish_reason, sample.finish_reason)
+    made = make_question(sample)
+    if made is None:
+        return Shown(sample, None, None, completion, ending, (), "")
+    item = made.item
+    command = (
+        f"fathom sample {item.family} --level {item.level} --channel {item.channel} --style {sample.style}"
+        f" --seed {item.seed} --start {item.index}"
+    )
+    candidates = _candidates(item, sample)
+    return Shown(sample, excerpt(made.text, limit), item.gold, completion, ending, candidates, command)
 
 
 def _candidates(item: Instance, sample: SampleView) -> tuple[Candidate, ...]:

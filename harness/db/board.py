@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 from sqlalchemy import Engine, and_, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
@@ -21,6 +22,8 @@ from harness.db.models import (
 )
 from harness.db.read import CellCounts, counts_of
 from harness.errors import UnknownModel
+from harness.paired import Marks
+from harness.ranking import Array
 from harness.stats import Estimate, Interval
 
 Order = Literal["asc", "desc"]
@@ -198,7 +201,7 @@ def _run_counts(session: Session, pool: str, models: Sequence[int]) -> Mapping[i
         .where(RunRow.model_id.in_(models), SuiteRow.pool == pool, RunRow.state == "done")
         .group_by(RunRow.model_id)
     )
-    return dict(session.execute(counted).tuples())
+    return dict(session.execute(counted).tuples().all())
 
 
 def _standing(row: Any, families: Mapping[str, Mapping[str, Estimate]], counts: Mapping[int, int]) -> Standing:
@@ -283,19 +286,19 @@ def get_result(db: Engine, run: str) -> Mapping[str, Any] | None:  # JSON of har
         return session.scalars(select(ResultRow.scores).where(ResultRow.run_id == run)).first()
 
 
-@dataclass(frozen=True, slots=True)
-class StoredMarks:
-    """Packed booleans of a landed run; see models.MarkRow."""
-
-    right: bytes
-    graded: bytes
-
-
-def marks_of(db: Engine, runs: Sequence[str]) -> Mapping[str, StoredMarks]:
-    """Return the marks of runs that have landed."""
+def marks_of(db: Engine, n_items: Mapping[str, int]) -> Mapping[str, Marks]:
+    """Return the marks of those runs that have landed; `n_items` is by run."""
     with translate_errors(), Session(db) as session:
-        rows = session.scalars(select(MarkRow).where(MarkRow.run_id.in_(runs)))
-        return {row.run_id: StoredMarks(row.right, row.graded) for row in rows}
+        rows = session.scalars(select(MarkRow).where(MarkRow.run_id.in_(n_items)))
+        return {
+            row.run_id: Marks(unpack(row.right, n_items[row.run_id]), unpack(row.graded, n_items[row.run_id]))
+            for row in rows
+        }
+
+
+def unpack(marks: bytes, n_items: int) -> Array:
+    """Return stored marks as booleans, one an item."""
+    return np.unpackbits(np.frombuffer(marks, dtype=np.uint8), count=n_items).astype(bool)
 
 
 def cells_of_family(

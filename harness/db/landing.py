@@ -9,6 +9,7 @@ import numpy as np
 from sqlalchemy import Engine, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
+from harness.db.board import unpack
 from harness.db.dialect import insert_if_new
 from harness.db.engine import translate_errors
 from harness.db.models import (
@@ -24,6 +25,7 @@ from harness.db.models import (
     Table,
 )
 from harness.db.read import CellCounts, counts_of
+from harness.paired import Marks
 from harness.ranking import Array, Contender, Place, rank_all
 from harness.scores import family_scores, ladder_scores, scores_json
 from harness.stats import Estimate, Interval, mean_of
@@ -59,14 +61,6 @@ def _land(db: Engine, run: str) -> None:
         rows = session.scalars(select(CellRow).where(CellRow.run_id == run).order_by(CellRow.position))
         cells = [counts_of(row) for row in rows]
         land_run(session, run, cells, _marks(session, cells))
-
-
-@dataclass(frozen=True, slots=True)
-class Marks:
-    """Booleans, one an item, in the order of cells and indices."""
-
-    right: Array
-    graded: Array
 
 
 def _marks(session: Session, cells: Sequence[CellCounts]) -> Marks:
@@ -252,11 +246,6 @@ def _entries(session: Session, pool: str, n_items: int) -> list[_Entry]:
 def _entry(run: str, model: int, seed: str, right: bytes, graded: bytes, *, n_items: int) -> _Entry:
     done = unpack(graded, n_items)
     return _Entry(run, model, seed, int(n_items - done.sum()), unpack(right, n_items), done)
-
-
-def unpack(marks: bytes, n_items: int) -> Array:
-    """Return stored marks as booleans, one an item."""
-    return np.unpackbits(np.frombuffer(marks, dtype=np.uint8), count=n_items).astype(bool)
 
 
 def _overall_scores(session: Session, pool: str) -> Mapping[str, Mapping[str, Estimate]]:

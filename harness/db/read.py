@@ -2,7 +2,7 @@
 
 import datetime as dt
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -181,11 +181,27 @@ def counts_of(cell: CellRow) -> CellCounts:
     )  # fmt: skip
 
 
-def cells_of_runs(db: Engine, runs: Sequence[str]) -> Mapping[str, tuple[CellCounts, ...]]:
-    """Return the cells of several runs in one statement, by run."""
+def summaries_of(db: Engine, runs: Sequence[str]) -> tuple[RunSummary, ...]:
+    """Return runs by their whole ids, in the order asked.
+
+    Raises:
+        UnknownRun: one of them is not there.
+    """
+    with translate_errors(), Session(db) as session:
+        found = {row[0]: RunSummary(*row) for row in session.execute(_summaries().where(RunRow.id.in_(runs)))}
+    for run in runs:
+        if run not in found:
+            raise UnknownRun(f"no run {run[:40]!r}: `fathom runs` lists them")
+    return tuple(found[run] for run in runs)
+
+
+def cells_of_runs(db: Engine, runs: Sequence[str], family: str | None = None) -> Mapping[str, tuple[CellCounts, ...]]:
+    """Return the cells of several runs, all or one family's, in one statement, by run."""
     found: dict[str, list[CellCounts]] = {run: [] for run in runs}
     with translate_errors(), Session(db) as session:
         statement = select(CellRow).where(CellRow.run_id.in_(runs)).order_by(CellRow.run_id, CellRow.position)
+        if family is not None:
+            statement = statement.where(CellRow.family == family)
         for cell in session.scalars(statement):
             found[cell.run_id].append(counts_of(cell))
     return {run: tuple(cells) for run, cells in found.items()}
@@ -235,6 +251,50 @@ def get_samples(db: Engine, detail: RunDetail, wanted: SampleFilter, offset: int
         ordered = joined.order_by(CellRow.position, SampleRow.index, SampleRow.repeat)
         rows = session.execute(ordered.offset(offset).limit(limit))
         return SamplePage(tuple(_view(sample, cell, detail.suite.seed) for sample, cell in rows), total)
+
+
+def stream_samples(db: Engine, detail: RunDetail, wanted: SampleFilter) -> Iterator[SampleView]:
+    """Yield a run's samples in the order of cells and indices, a cell at a time, in constant memory."""
+    for cell in detail.cells:
+        if wanted.cell is not None and cell.id != wanted.cell:
+            continue
+        one = SampleFilter(cell.id, wanted.label, wanted.correct)
+        yield from get_samples(db, detail, one, limit=cell.n_planned * _REPEATS).samples
+
+
+_REPEATS = 64
+"""Repeats of an item that a download reads at most."""
+
+
+def samples_at(
+    db: Engine, cells: Sequence[int], indices: Sequence[int], seed: str
+) -> Mapping[tuple[int, int], SampleView]:
+    """Return the stored samples of some cells at some indices, by (cell, index); first repeats only."""
+    wanted = (
+        select(SampleRow, CellRow)
+        .join(CellRow, CellRow.id == SampleRow.cell_id)
+        .where(SampleRow.cell_id.in_(cells), SampleRow.index.in_(indices), SampleRow.repeat == 0)
+    )
+    with translate_errors(), Session(db) as session:
+        return {(cell.id, sample.index): _view(sample, cell, seed) for sample, cell in session.execute(wanted)}
+
+
+def get_sample(db: Engine, detail: RunDetail, sample: int) -> SampleView:
+    """Return one sample of a run.
+
+    Raises:
+        UnknownRun: the run has no such sample.
+    """
+    wanted = (
+        select(SampleRow, CellRow)
+        .join(CellRow, CellRow.id == SampleRow.cell_id)
+        .where(SampleRow.id == sample, CellRow.run_id == detail.summary.run)
+    )
+    with translate_errors(), Session(db) as session:
+        row = session.execute(wanted).first()
+        if row is None:
+            raise UnknownRun(f"run {detail.summary.run} has no sample {sample}: its page of samples lists them")
+        return _view(row[0], row[1], detail.suite.seed)
 
 
 def _view(sample: SampleRow, cell: CellRow, seed: str) -> SampleView:

@@ -1,7 +1,6 @@
 """The board as `fathom serve` shows it, and a browser to look at it."""
 
 import re
-import shutil
 from dataclasses import dataclass
 
 import pytest
@@ -13,25 +12,6 @@ from harness.suite import Selection, open_suite
 from tasks import Verdict
 
 LONG = "W" * 300 + "<script>document.title = 'owned'</script>"
-ARGUMENTS = (
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-)  # fmt: skip
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    """A headless browser."""
-    from playwright.sync_api import sync_playwright
-
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = next((path for path in map(shutil.which, names) if path), None)
-    if found is None:
-        pytest.fail(f"no browser: install one of {', '.join(names)} (Debian: apt-get install chromium)")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=list(ARGUMENTS))
-        yield browser
-        browser.close()
 
 
 def _write_hostile(db):
@@ -59,7 +39,8 @@ class Site:
     @property
     def pages(self):
         runs = [f"/runs/{run}{rest}" for run in (self.noisy, self.failed) for rest in ("", "/samples")]
-        return ["/", *runs]
+        families = ["/families", "/families/depo?seed=7&answer=AB", "/families/years?level=y8k2-32k&seed=7", "/about"]
+        return ["/", *runs, *families]
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,265 @@
+"""Turn two models into what one can do and the other cannot."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+import numpy as np
+from sqlalchemy import Engine
+
+from harness.db import board as db_board
+from harness.db import read
+from harness.db.board import Model, Place, Pool
+from harness.db.read import RunDetail
+from harness.format import depth
+from harness.paired import CellPair, Comparison, compare, mcnemar, pair_cells
+from harness.scores import ladder_scores
+from server.links import model_key
+from server.pager import Pager, make_pager
+from server.pictures import Drawn, compared_pictures
+from server.query import NoSuchView
+from server.samples import Shown, show
+from server.scores import Score, score_of
+
+ITEMS = 10
+"""Items on a page of differences."""
+
+ONLY = {"first": "only the first is right", "second": "only the second is right", "neither": "both are wrong"}
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the two: its model, and the run that stands for it."""
+
+    model: Model
+    key: str
+    detail: RunDetail
+
+
+@dataclass(frozen=True, slots=True)
+class CellLine:
+    """A cell of both; `p` is that of McNemar's test, None where no item is shared."""
+
+    pair: CellPair
+    first: Score
+    second: Score
+    p: float | None
+    link: str
+
+
+@dataclass(frozen=True, slots=True)
+class LadderLine:
+    """How deep each gets on a ladder, in words; empty where it was asked on one level."""
+
+    ladder: str
+    channel: str
+    unit: str
+    first: str
+    second: str
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyPart:
+    """One family of both, in one style."""
+
+    comparison: Comparison
+    depths: tuple[LadderLine, ...]
+    cells: tuple[CellLine, ...]
+    pictures: tuple[Drawn, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Both:
+    """An item with what each made of it; None where the completion is not stored."""
+
+    item: Shown
+    answers: tuple[Shown | None, Shown | None]
+
+
+@dataclass(frozen=True, slots=True)
+class ComparePage:
+    """Everything on the page."""
+
+    sides: tuple[Side, Side]
+    paired: bool
+    styles: tuple[str, ...]
+    style: str
+    overall: Comparison | None
+    families: tuple[FamilyPart, ...]
+    example: Both | None
+    example_line: CellLine | None
+    link: str
+    """Query of this page without a style."""
+
+
+def open_comparison(db: Engine, names: Sequence[str], style: str | None) -> ComparePage:
+    """Compare two models on the largest suite that both have finished, on shared items where there are any.
+
+    Raises:
+        UnknownModel, NoSuchView: there is none such; they have no cell in common.
+    """
+    sides = _sides(db, names)
+    pairs = _pairs(db, sides)
+    styles = tuple(dict.fromkeys(pair.first.style for pair in pairs))
+    chosen = style or styles[0]
+    if chosen not in styles:
+        raise NoSuchView(f"these two have no style {chosen!r} in common; known: {', '.join(styles)}")
+    mine = [pair for pair in pairs if pair.first.style == chosen]
+    found = compare(mine)
+    lines = [_line(sides, pair) for pair in mine]
+    best = max(lines, key=_telling, default=None)
+    example = None
+    if best is not None and _telling(best):
+        example = next(iter(_both(db, sides, best.pair, _indices(best.pair, _leader(best.pair))[:1])), None)
+    return ComparePage(
+        sides, any(pair.n for pair in mine), styles, chosen, next((one for one in found if not one.name), None),
+        tuple(_part(sides, one, lines) for one in found if one.name), example, best if example else None,
+        _link(sides),
+    )  # fmt: skip
+
+
+def open_pairs(db: Engine, names: Sequence[str]) -> tuple[CellPair, ...]:
+    """Return the cells that two models share, in all styles.
+
+    Raises:
+        UnknownModel, NoSuchView: there is none such, or not two of them.
+    """
+    return _pairs(db, _sides(db, names))
+
+
+def _sides(db: Engine, names: Sequence[str]) -> tuple[Side, Side]:
+    if len(names) != 2:
+        raise NoSuchView(f"a comparison takes two models, {len(names)} were named: give m=ONE&m=ANOTHER")
+    models = db_board.find_models(db, names)
+    places = db_board.places_of(db, [model.id for model in models])
+    pools = db_board.list_pools(db)
+    runs = _shared_runs(pools, [places[model.id] for model in models])
+    details = {run: read.get_run(db, run) for run in dict.fromkeys(runs)}
+    first, second = (Side(model, model_key(model), details[run]) for model, run in zip(models, runs, strict=True))
+    return first, second
+
+
+def _shared_runs(pools: Sequence[Pool], places: Sequence[Sequence[Place]]) -> list[str]:
+    by_pool = [{place.pool: place.run for place in mine} for mine in places]
+    for pool in sorted(pools, key=lambda one: -one.n_items):
+        if all(pool.id in mine for mine in by_pool):
+            return [mine[pool.id] for mine in by_pool]
+    largest = {pool.id: pool.n_items for pool in pools}
+    if not all(by_pool):
+        raise NoSuchView("one of these models has not finished a run yet: its page shows how far it is")
+    return [max(mine.items(), key=lambda item: largest.get(item[0], 0))[1] for mine in by_pool]
+
+
+def _pairs(db: Engine, sides: tuple[Side, Side]) -> tuple[CellPair, ...]:
+    first, second = (side.detail for side in sides)
+    marks = db_board.marks_of(db, {one.summary.run: one.suite.n_items for one in (first, second)})
+    pairs = pair_cells(first, second, marks)
+    if not pairs:
+        raise NoSuchView("these two were never asked the same cells: run both on one suite")
+    return pairs
+
+
+def _line(sides: tuple[Side, Side], pair: CellPair) -> CellLine:
+    p = mcnemar(pair.only_first, pair.only_second) if pair.n else None
+    return CellLine(pair, score_of(pair.first), score_of(pair.second), p, f"/compare/items?{_cell_query(sides, pair)}")
+
+
+def _cell_query(sides: tuple[Side, Side], pair: CellPair) -> str:
+    return urlencode([*_keys(sides), ("cell", cell_name(pair))])
+
+
+def _keys(sides: tuple[Side, Side]) -> list[tuple[str, str]]:
+    return [("m", side.key) for side in sides]
+
+
+def _link(sides: tuple[Side, Side]) -> str:
+    return "?" + urlencode(_keys(sides))
+
+
+def cell_name(pair: CellPair) -> str:
+    """Name a cell as family/level/channel/style."""
+    cell = pair.first
+    return f"{cell.family}/{cell.level}/{cell.channel}/{cell.style}"
+
+
+def _telling(line: CellLine) -> int:
+    return abs(line.pair.only_first - line.pair.only_second)
+
+
+def _leader(pair: CellPair) -> str:
+    return "first" if pair.only_first > pair.only_second else "second"
+
+
+def _indices(pair: CellPair, only: str) -> list[int]:
+    first, second = pair.first_right, pair.second_right
+    chosen = {"first": first & ~second, "second": second & ~first, "neither": ~first & ~second}[only]
+    return [int(index) for index in np.asarray(pair.indices)[chosen]]
+
+
+def _part(sides: tuple[Side, Side], one: Comparison, lines: Sequence[CellLine]) -> FamilyPart:
+    mine = tuple(line for line in lines if line.pair.first.family == one.name)
+    cells = [[line.pair.first for line in mine], [line.pair.second for line in mine]]
+    names = [side.model.name for side in sides]
+    pictures = compared_pictures([side.detail.summary.run for side in sides], names, cells, one.style)
+    return FamilyPart(one, _depths(mine), mine, tuple(pictures.values()))
+
+
+def _depths(lines: Sequence[CellLine]) -> tuple[LadderLine, ...]:
+    first = {one.key: one for one in ladder_scores([line.pair.first for line in lines])}
+    second = {one.key: one for one in ladder_scores([line.pair.second for line in lines])}
+    found = []
+    for key, one in first.items():
+        style = next(iter(one.styles))
+        other = second[key].styles.get(style) if key in second else None
+        limits = one.styles[style].depth, other.depth if other else None
+        if any(limits):
+            words = ("" if limit is None else depth(limit) for limit in limits)
+            found.append(LadderLine(key.ladder, key.channel, one.unit, *words))
+    return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class ItemsPage:
+    """Items of one cell on which two models differ, or both fail."""
+
+    sides: tuple[Side, Side]
+    cell: str
+    line: CellLine
+    only: str
+    counts: Mapping[str, int]
+    items: tuple[Both, ...]
+    pager: Pager
+    link: str
+
+
+def open_items(db: Engine, names: Sequence[str], cell: str, only: str | None, page: int) -> ItemsPage:
+    """Read the items of a cell that one model alone got right, or neither.
+
+    Raises:
+        UnknownModel, NoSuchView, NoSuchPage: there is none such.
+    """
+    sides = _sides(db, names)
+    pair = next((one for one in _pairs(db, sides) if cell_name(one) == cell), None)
+    if pair is None or not pair.n:
+        raise NoSuchView("these two share no items in that cell: their comparison lists those in which they do")
+    chosen = only or _leader(pair)
+    counts = {name: len(_indices(pair, name)) for name in ONLY}
+    link = f"?{_cell_query(sides, pair)}"
+    pager = make_pager(page, counts[chosen], ITEMS, lambda to: f"{link}&only={chosen}&page={to}")
+    indices = _indices(pair, chosen)[(page - 1) * ITEMS : page * ITEMS]
+    items = tuple(_both(db, sides, pair, indices))
+    return ItemsPage(sides, cell, _line(sides, pair), chosen, counts, items, pager, link)
+
+
+def _both(db: Engine, sides: tuple[Side, Side], pair: CellPair, indices: Sequence[int]) -> list[Both]:
+    found = []
+    if not indices:
+        return []
+    stored = read.samples_at(db, [pair.first.id, pair.second.id], indices, sides[0].detail.suite.seed)
+    for index in indices:
+        first, second = (
+            show(sample) if (sample := stored.get((cell.id, index))) else None for cell in (pair.first, pair.second)
+        )
+        if (item := first or second) is not None:
+            found.append(Both(item, (first, second)))
+    return found

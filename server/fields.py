@@ -1,0 +1,40 @@
+"""Say what the parts of an address may be: types for FastAPI's routes."""
+
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from fastapi import Path, Query
+from pydantic import AfterValidator, BeforeValidator, Field
+
+LARGEST = 2**31 - 1
+"""Largest number that a column of ids holds."""
+
+
+def _blank_is_none(value: Any) -> Any:
+    return None if value == "" else value
+
+
+def _plain(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("control characters have no place in an address")
+    return value
+
+
+Open = BeforeValidator(_blank_is_none)  # a form sends the fields that were left open as empty texts
+Plain = AfterValidator(_plain)
+
+HEX = re.compile(r"[0-9a-f]{1,32}")
+RunPath = Annotated[str, Path(max_length=64)]
+RunId = Annotated[list[Annotated[str, Field(pattern=f"^{HEX.pattern}$")]], Query(min_length=1, max_length=2)]
+Models = Annotated[Sequence[Annotated[str, Field(max_length=400)]], Query(max_length=20)]
+SampleFormat = Annotated[Literal["jsonl", "csv"], Path()]
+StyleName = Annotated[Annotated[str, Field(max_length=64), Plain] | None, Open, Query()]
+Only = Annotated[Literal["first", "second", "neither"] | None, Open, Query()]
+Name = Annotated[str, Plain, Query(max_length=64)]
+ThemeName = Annotated[Literal["light", "dark"], Query()]
+CellId = Annotated[Annotated[int, Field(ge=0, le=LARGEST)] | None, Open, Query()]
+Label = Annotated[Annotated[str, Field(max_length=100)] | None, Open, Query()]
+Correct = Annotated[Literal["true", "false"] | None, Open, Query()]
+PageNumber = Annotated[int, Query(alias="page", ge=1, le=1_000_000)]
+SampleId = Annotated[int, Path(ge=0, le=2**62)]

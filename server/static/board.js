@@ -1,0 +1,56 @@
+// Enhancement only: everything here also works, by a load of the page, without it.
+(() => {
+  "use strict";
+  const table = document.querySelector(".standings table");
+  const search = document.querySelector("#q");
+  if (!table) return;
+  const rows = [...table.tBodies[0].rows];
+  const whole = !document.querySelector(".pager");
+
+  // type to narrow the rows that are here; Enter still asks the server for all pages
+  search?.addEventListener("input", () => {
+    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    for (const row of rows) {
+      const name = row.querySelector("th").dataset.name.toLowerCase();
+      row.hidden = !words.every((word) => name.includes(word));
+    }
+  });
+
+  // two boxes at most, so that the button always compares what is ticked
+  const boxes = [...table.querySelectorAll("input[name=m]")];
+  const ticked = [];
+  table.addEventListener("change", (event) => {
+    if (event.target.name !== "m") return;
+    const at = ticked.indexOf(event.target);
+    if (at >= 0) ticked.splice(at, 1);
+    if (event.target.checked) ticked.push(event.target);
+    if (ticked.length > 2) ticked.shift().checked = false;
+  });
+  ticked.push(...boxes.filter((box) => box.checked));
+
+  // sort what is here without a load, where all of it is here
+  if (!whole) return;
+  const number = (cell) => parseFloat(cell.dataset.value ?? cell.textContent.replace("−", "-"));
+  const key = (cell) => cell.dataset.name?.toLowerCase() ?? (Number.isNaN(number(cell)) ? -Infinity : number(cell));
+  table.tHead.addEventListener("click", (event) => {
+    const link = event.target.closest("th a");
+    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    const head = link.closest("th");
+    const at = head.cellIndex;
+    const first = at < 2 ? "ascending" : "descending";
+    const turned = { ascending: "descending", descending: "ascending" }[head.ariaSort] ?? first;
+    const sign = turned === "ascending" ? 1 : -1;
+    for (const other of table.tHead.rows[0].cells) {
+      if (other.hasAttribute("aria-sort")) other.ariaSort = "none";
+      other.querySelector("a [aria-hidden]")?.remove();
+    }
+    head.ariaSort = turned;
+    link.insertAdjacentHTML("beforeend", `<span aria-hidden="true"> ${sign > 0 ? "↑" : "↓"}</span>`);
+    const values = new Map(rows.map((row) => [row, key(row.cells[at])]));
+    rows.sort((a, b) => (values.get(a) > values.get(b) ? sign : values.get(a) < values.get(b) ? -sign : 0));
+    for (const row of rows) row.classList.remove("group");
+    table.tBodies[0].append(...rows);
+    history.replaceState(null, "", link.href);
+  });
+})();
