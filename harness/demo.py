@@ -13,13 +13,14 @@ import numpy as np
 from sqlalchemy import Engine
 
 from harness.db.engine import translate_errors
-from harness.db.landing import Marks, rank_pool, work_out
+from harness.db.landing import rank_pool, work_out
 from harness.db.read import CellCounts, count_runs
 from harness.demo_answers import make_bank
 from harness.demo_models import Exam, Sheet, make_exam, sit
 from harness.demo_rows import Paper, Sown, open_sower
 from harness.errors import BadInput
 from harness.format import count, plural
+from harness.paired import Marks
 from harness.ranking import Array
 from harness.suite import Selection, Suite, SuiteCell, open_suite
 

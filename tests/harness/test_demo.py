@@ -6,9 +6,8 @@ from scipy.stats import spearmanr
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from harness.db.board import Wanted, list_pools, list_standings, marks_of
+from harness.db.board import Wanted, list_pools, list_standings, marks_of, unpack
 from harness.db.engine import open_database
-from harness.db.landing import unpack
 from harness.db.models import CellRow, MarkRow, ModelRow, RunRow, SampleRow, StandingRow
 from harness.db.read import SampleFilter, get_run, get_samples, list_runs
 from harness.demo import DemoPlan, sow
@@ -170,7 +169,7 @@ def test_thinking_helps_chat_models_more(field):
 
 def test_some_runs_did_not_end_and_some_models_have_several(field):
     with Session(field) as session:
-        states = dict(session.execute(select(RunRow.state, func.count()).group_by(RunRow.state)).tuples().all())
+        states = dict(session.execute(select(RunRow.state, func.count()).group_by(RunRow.state)).all())
         n_marks = session.scalars(select(func.count()).select_from(MarkRow)).one()
     assert states.keys() > {"done"}
     assert n_marks == states["done"] > 80
