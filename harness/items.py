@@ -16,25 +16,29 @@ def sample_lines(family: str, level: str, channel: str, style: str, seed: str, n
     Raises:
         TaskError: a name or the seed is wrong.
     """
+    for index in numbers:
+        yield json.dumps(sample_row(family, level, channel, style, seed, index), ensure_ascii=False)
+
+
+def sample_row(family: str, level: str, channel: str, style: str, seed: str, index: int) -> dict[str, Any]:
+    """Make one item as JSON values; see `sample_lines`."""
     kind = find_family(family)
     check_cell(Cell(family, level, channel, style), kind)
-    for index in numbers:
-        item = make_instance(kind, level, channel, seed, index)
-        row = {
-            "id": item.id,
-            "family": item.family,
-            "version": item.version,
-            "level": item.level,
-            "channel": item.channel,
-            "style": style,
-            "seed": item.seed,
-            "index": item.index,
-            "question": pose(kind, item, style),
-            "gold": item.gold,
-            "choices": list(item.choices) if style == "choice" else None,
-            "facts": dict(item.facts),
-        }
-        yield json.dumps(row, ensure_ascii=False)
+    item = make_instance(kind, level, channel, seed, index)
+    return {
+        "id": item.id,
+        "family": item.family,
+        "version": item.version,
+        "level": item.level,
+        "channel": item.channel,
+        "style": style,
+        "seed": item.seed,
+        "index": item.index,
+        "question": pose(kind, item, style),
+        "gold": item.gold,
+        "choices": list(item.choices) if style == "choice" else None,
+        "facts": dict(item.facts),
+    }
 
 
 def grade_lines(lines: Iterable[str]) -> Iterator[str]:

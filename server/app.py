@@ -11,12 +11,16 @@ from starlette.staticfiles import StaticFiles
 
 from harness.db.engine import open_database
 from harness.settings import read_settings
-from server import downloads, families, pages, pictures
+from server import api, downloads, families, feeds, metrics, pages, pictures
 from server.caching import ETags
+from server.metrics import Measure, Metrics
 from server.problems import add_problem_pages
 from server.render import Site, open_templates
 from server.security import SecureHeaders
 
+_ROUTERS = (
+    downloads.router, pages.router, families.router, pictures.router, feeds.router, metrics.router, api.docs, api.router
+)  # fmt: skip
 _STATIC = Path(__file__).parent / "static"
 
 
@@ -35,12 +39,23 @@ def create_app(settings: ServerSettings) -> FastAPI:
     """
     db = open_database(settings.database, create=True)
     # FastAPI's documentation pages load scripts from a CDN; its redirects repeat whatever the Host header says
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, lifespan=_disposing(db))
+    app = FastAPI(
+        title="Fathom",
+        version=api.VERSION,
+        description="Everything that the board shows.",
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=_disposing(db),
+    )
     app.state.site = Site(db, open_templates())
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
-    for router in (downloads.router, pages.router, families.router, pictures.router):
+    for router in _ROUTERS:
         app.include_router(router)
     app.add_middleware(ETags)
+    app.state.metrics = Metrics(db)
+    app.add_middleware(Measure, metrics=app.state.metrics)
     app.add_middleware(SecureHeaders)
     add_problem_pages(app)
     return app

@@ -98,8 +98,8 @@ def open_comparison(db: Engine, names: Sequence[str], style: str | None) -> Comp
     Raises:
         UnknownModel, NoSuchView: there is none such; they have no cell in common.
     """
-    sides = _sides(db, names)
-    pairs = _pairs(db, sides)
+    sides = open_sides(db, names)
+    pairs = open_pairs(db, sides)
     styles = tuple(dict.fromkeys(pair.first.style for pair in pairs))
     chosen = style or styles[0]
     if chosen not in styles:
@@ -118,16 +118,12 @@ def open_comparison(db: Engine, names: Sequence[str], style: str | None) -> Comp
     )  # fmt: skip
 
 
-def open_pairs(db: Engine, names: Sequence[str]) -> tuple[CellPair, ...]:
-    """Return the cells that two models share, in all styles.
+def open_sides(db: Engine, names: Sequence[str]) -> tuple[Side, Side]:
+    """Return two models with the runs that can be compared best.
 
     Raises:
         UnknownModel, NoSuchView: there is none such, or not two of them.
     """
-    return _pairs(db, _sides(db, names))
-
-
-def _sides(db: Engine, names: Sequence[str]) -> tuple[Side, Side]:
     if len(names) != 2:
         raise NoSuchView(f"a comparison takes two models, {len(names)} were named: give m=ONE&m=ANOTHER")
     models = db_board.find_models(db, names)
@@ -150,7 +146,12 @@ def _shared_runs(pools: Sequence[Pool], places: Sequence[Sequence[Place]]) -> li
     return [max(mine.items(), key=lambda item: largest.get(item[0], 0))[1] for mine in by_pool]
 
 
-def _pairs(db: Engine, sides: tuple[Side, Side]) -> tuple[CellPair, ...]:
+def open_pairs(db: Engine, sides: tuple[Side, Side]) -> tuple[CellPair, ...]:
+    """Return the cells that two runs share, in all styles.
+
+    Raises:
+        NoSuchView: they share none.
+    """
     first, second = (side.detail for side in sides)
     marks = db_board.marks_of(db, {one.summary.run: one.suite.n_items for one in (first, second)})
     pairs = pair_cells(first, second, marks)
@@ -238,8 +239,8 @@ def open_items(db: Engine, names: Sequence[str], cell: str, only: str | None, pa
     Raises:
         UnknownModel, NoSuchView, NoSuchPage: there is none such.
     """
-    sides = _sides(db, names)
-    pair = next((one for one in _pairs(db, sides) if cell_name(one) == cell), None)
+    sides = open_sides(db, names)
+    pair = next((one for one in open_pairs(db, sides) if cell_name(one) == cell), None)
     if pair is None or not pair.n:
         raise NoSuchView("these two share no items in that cell: their comparison lists those in which they do")
     chosen = only or _leader(pair)

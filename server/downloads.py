@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Response
 
 from harness.db import board as db_board
 from harness.db import read
-from server.compare import open_pairs
+from server.compare import open_pairs, open_sides
 from server.export import Format, download, stream
 from server.fields import CellId, Correct, Label, Models, RunPath, SampleFormat
 from server.query import BoardQuery, choose_pool, wanted_of
@@ -35,7 +35,7 @@ def download_board(site: SiteOf, kind: Format, query: Annotated[BoardQuery, Quer
 @router.api_route("/compare.{kind}", methods=READ)
 def download_comparison(site: SiteOf, kind: Format, m: Models) -> Response:
     """Send the cells that two models share as one file."""
-    return download(cell_rows(open_pairs(site.db, m)), CELL_COLUMNS, kind, "fathom-comparison")
+    return download(cell_rows(open_pairs(site.db, open_sides(site.db, m))), CELL_COLUMNS, kind, "fathom-comparison")
 
 
 @router.api_route("/runs/{run}/samples.{kind}", methods=READ)

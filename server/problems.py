@@ -5,10 +5,11 @@ from http import HTTPStatus
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from harness.errors import FathomError
+from harness.format import shorten, visible
 from server.render import page, site_of
 from server.security import HEADERS
 from tasks import TaskError
@@ -30,20 +31,20 @@ def add_problem_pages(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _unexpected)
 
 
-async def _typed(request: Request, error: Exception) -> HTMLResponse:
+async def _typed(request: Request, error: Exception) -> Response:
     status = error.status if isinstance(error, FathomError | TaskError) else 500
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("%s: %s", request.url.path, error)
     return _problem(request, status, str(error))
 
 
-async def _invalid(request: Request, error: Exception) -> HTMLResponse:
+async def _invalid(request: Request, error: Exception) -> Response:
     found = error.errors() if isinstance(error, RequestValidationError) else ()
     said = "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in found)
     return _problem(request, 422, f"The address asks for something that cannot be: {said}.")
 
 
-async def _http(request: Request, error: Exception) -> HTMLResponse:
+async def _http(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     answer = _problem(request, error.status_code, _ADVICE.get(error.status_code, error.detail))
@@ -51,7 +52,7 @@ async def _http(request: Request, error: Exception) -> HTMLResponse:
     return answer
 
 
-async def _unexpected(request: Request, _error: Exception) -> HTMLResponse:
+async def _unexpected(request: Request, _error: Exception) -> Response:
     answer = _problem(
         request, 500, "This is a fault of Fathom's, not yours; the server's log says more. Please report it."
     )
@@ -59,6 +60,9 @@ async def _unexpected(request: Request, _error: Exception) -> HTMLResponse:
     return answer
 
 
-def _problem(request: Request, status: int, message: str) -> HTMLResponse:
+def _problem(request: Request, status: int, message: str) -> Response:
     title = HTTPStatus(status).phrase
+    if request.url.path.startswith("/api/"):
+        body = {"title": title, "status": status, "detail": visible(shorten(message, 600))}
+        return JSONResponse(body, status, media_type="application/problem+json")
     return page(site_of(request), "problem", status, code=status, title=title, message=message)

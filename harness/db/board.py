@@ -232,6 +232,17 @@ def list_facets(db: Engine, pool: str, style: str) -> Facets:
     return Facets(*(tuple(sorted({value for value in column if value})) for column in columns))
 
 
+def list_models(db: Engine, search: str, limit: int, offset: int) -> tuple[tuple[Model, ...], int]:
+    """Return models whose names contain all words, by name, and how many there are."""
+    found = select(ModelRow.id, ModelRow.name)
+    for word in search.split():
+        found = found.where(ModelRow.name.icontains(word, autoescape=True))
+    with translate_errors(), Session(db) as session:
+        total = session.scalars(select(func.count()).select_from(found.subquery())).one()
+        rows = session.execute(found.order_by(ModelRow.name).limit(limit).offset(offset))
+        return tuple(Model(*row) for row in rows), total
+
+
 def find_models(db: Engine, names: Sequence[str]) -> tuple[Model, ...]:
     """Return models by name, or by ~ and their number, in the order asked.
 

@@ -141,6 +141,12 @@ def count_runs(db: Engine) -> int:
         return session.scalars(select(func.count()).select_from(RunRow)).one()
 
 
+def count_by_state(db: Engine) -> dict[str, int]:
+    """Return the number of runs by state."""
+    with translate_errors(), Session(db) as session:
+        return dict(session.execute(select(RunRow.state, func.count()).group_by(RunRow.state)).tuples().all())
+
+
 def runs_of_model(db: Engine, model: int, limit: int = 200) -> tuple[RunSummary, ...]:
     """Return a model's newest runs, newest first."""
     newest = _summaries().where(RunRow.model_id == model).order_by(RunRow.created_at.desc(), RunRow.id).limit(limit)

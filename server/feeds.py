@@ -1,0 +1,82 @@
+"""Turn what is stored into what other programs watch: a feed, badges, health, metrics."""
+
+import datetime as dt
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import PlainTextResponse
+
+from harness.db import board as db_board
+from harness.db import read
+from harness.db.read import RunSummary
+from harness.format import count, ranks, ratio, shorten, visible
+from server.fields import Open
+from server.render import READ, SiteOf, half, points
+
+router = APIRouter(include_in_schema=False)
+
+_NEWEST = 50
+_NEVER = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_ATOM = "http://www.w3.org/2005/Atom"
+_SVG_POLICY = "default-src 'none'"
+
+
+@router.api_route("/feed.atom", methods=READ)
+def show_feed(site: SiteOf, model: Annotated[Annotated[str | None, Open], Query(max_length=400)] = None) -> Response:
+    """Tell of the newest runs, of all models or of one."""
+    if model is None:
+        runs, title = read.list_runs(site.db, _NEWEST), "Fathom: newest results"
+    else:
+        (found,) = db_board.find_models(site.db, [model])
+        runs, title = read.runs_of_model(site.db, found.id, _NEWEST), f"Fathom: {_line(found.name)}"
+    return Response(_feed(title, runs), media_type="application/atom+xml")
+
+
+def _feed(title: str, runs: Sequence[RunSummary]) -> bytes:
+    feed = ET.Element("feed", {"xmlns": _ATOM})
+    _add(feed, "title", title)
+    _add(feed, "id", f"urn:fathom:feed:{title}")
+    _add(feed, "updated", max((one.created_at for one in runs), default=_NEVER).isoformat())
+    for one in runs:
+        entry = ET.SubElement(feed, "entry")
+        _add(entry, "title", f"{_line(one.model)}: {one.state}")
+        _add(entry, "id", f"urn:fathom:run:{one.run}")
+        ET.SubElement(entry, "link", {"rel": "alternate", "href": f"/runs/{one.run}"})
+        _add(entry, "updated", one.created_at.isoformat())
+        author = ET.SubElement(entry, "author")
+        _add(author, "name", "Fathom")
+        right = f"{ratio(one.k, one.n_done)} right" if one.n_done else "nothing counted yet"
+        _add(entry, "summary", f"{_line(one.suite)} suite, engine {_line(one.engine)}: {right}.")
+    return ET.tostring(feed, encoding="utf-8", xml_declaration=True)
+
+
+def _add(parent: ET.Element, name: str, text: str) -> None:
+    ET.SubElement(parent, name).text = text
+
+
+def _line(foreign: str) -> str:
+    return visible(shorten(foreign, 120))
+
+
+@router.api_route("/badge/{name:path}.svg", methods=READ)
+def show_badge(site: SiteOf, name: str) -> Response:
+    """Draw a model's score and rank, in the style and suite where it stands among most."""
+    (model,) = db_board.find_models(site.db, [name])
+    places = {place.pool: place for place in reversed(db_board.places_of(site.db, [model.id])[model.id])}
+    pool = next((one for one in db_board.list_pools(site.db) if one.id in places), None)
+    said = "no result yet"
+    if pool is not None:
+        place = places[pool.id]
+        rank = f"rank {ranks(place.rank_low, place.rank_high)} of {count(pool.n_models)}"
+        said = f"{points(place.score.value)} ±{half(place.score)}, {rank} ({place.style})"
+    body = site.templates.get_template("badge.svg").render(said=said, width=len(said) * 6.4 + 14)
+    return Response(body, media_type="image/svg+xml", headers={"Content-Security-Policy": _SVG_POLICY})
+
+
+@router.api_route("/healthz", methods=READ)
+def show_health(site: SiteOf) -> PlainTextResponse:
+    """Say that the server answers, and that its database does."""
+    read.count_runs(site.db)
+    return PlainTextResponse("ok")
