@@ -6,7 +6,7 @@ from scipy.stats import spearmanr
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from harness.db.board import Wanted, list_pools, list_standings, marks_of, unpack
+from harness.db.board import Wanted, list_pools, list_standings, marks_of
 from harness.db.engine import open_database
 from harness.db.models import CellRow, MarkRow, ModelRow, RunRow, SampleRow, StandingRow
 from harness.db.read import SampleFilter, get_run, get_samples, list_runs
@@ -97,11 +97,11 @@ def test_marks_say_what_samples_say(db, sown):
     for run in stored(db):
         detail, samples = everything(db, run)
         if detail.summary.state != "done":
-            assert not marks_of(db, [run])
+            assert not marks_of(db, {run: len(samples)})
             continue
-        marks = marks_of(db, [run])[run]
-        assert unpack(marks.right, len(samples)).tolist() == [one.correct for one in samples]
-        assert unpack(marks.graded, len(samples)).tolist() == [one.finish_reason != "error" for one in samples]
+        marks = marks_of(db, {run: len(samples)})[run]
+        assert marks.right.tolist() == [one.correct for one in samples]
+        assert marks.graded.tolist() == [one.finish_reason != "error" for one in samples]
 
 
 def test_a_real_run_goes_on_from_those_that_were_invented(db, sown):
@@ -169,7 +169,8 @@ def test_thinking_helps_chat_models_more(field):
 
 def test_some_runs_did_not_end_and_some_models_have_several(field):
     with Session(field) as session:
-        states = dict(session.execute(select(RunRow.state, func.count()).group_by(RunRow.state)).all())
+        counted = session.execute(select(RunRow.state, func.count()).group_by(RunRow.state))
+        states = dict(counted.all())
         n_marks = session.scalars(select(func.count()).select_from(MarkRow)).one()
     assert states.keys() > {"done"}
     assert n_marks == states["done"] > 80
