@@ -176,6 +176,22 @@ def serve_board(
     serve(_database(db), host, port)
 
 
+@app.command("seed-demo")
+def seed_demo(
+    models: Annotated[int, typer.Option(help="How many models to invent.")] = 5000,
+    suite: Annotated[str, typer.Option(help="Suite of cells.")] = "quick",
+    n: Annotated[int, typer.Option("--n", help="Items a cell.")] = 30,
+    seed: Annotated[str, typer.Option(help="Whole number or hex; the same seed invents the same.")] = "2026",
+    samples: Annotated[int, typer.Option(help="Completions to store, rounded up to whole runs.")] = 1_000_000,
+    db: Db = None,
+) -> None:
+    """Fill an empty database with invented models, to look at the board or to measure it."""
+    from harness.commands import seed_demo as seed_it
+    from harness.demo import DemoPlan
+
+    seed_it(DemoPlan(models, suite, n, seed, samples), _database(db))
+
+
 @app.command("pretrain")
 def train_recipe(
     recipe: Annotated[str, typer.Argument(help="pebble, or a TOML file.")],

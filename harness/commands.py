@@ -4,6 +4,7 @@ import ipaddress
 import logging
 import secrets
 import socket
+import time
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -15,10 +16,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from harness.db.engine import HEAD, current_version, make_engine, open_database, parse_url, upgrade
 from harness.db.landing import land_runs
 from harness.db.read import RunDetail, get_run, list_runs
+from harness.demo import DemoPlan, sow
+from harness.demo_rows import Sown
 from harness.engines.open import check_engine
 from harness.engines.oracle import oracle_kind
 from harness.errors import BadDatabase, BadInput, EngineFailed, FathomError, NewerDatabase
-from harness.format import count
+from harness.format import count, duration, plural
 from harness.model import ModelSource, find_model
 from harness.progress import RunProgress
 from harness.report import make_console, render_run, run_json
@@ -155,6 +158,24 @@ def upgrade_database(database: str) -> str:
     finally:
         engine.dispose()
     return f"{shown} is at version {HEAD}" + ("" if before == HEAD else f" (was {before or 'empty'})")
+
+
+def seed_demo(plan: DemoPlan, database: str) -> None:
+    """Fill an empty database with invented models, and say how many there are.
+
+    Raises:
+        BadInput: the database holds runs already, or a number makes no sense.
+    """
+    talk, began = make_console(), time.monotonic()
+    db = open_database(database, create=True)
+    with talk.status("") as line:
+        sown = sow(db, plan, lambda phase, now: line.update(f"{phase}: {_sown_text(now)}"))
+    db.dispose()
+    talk.print(f"invented {_sown_text(sown)} in {duration(time.monotonic() - began)}", soft_wrap=True)
+
+
+def _sown_text(sown: Sown) -> str:
+    return f"{plural(sown.models, 'model')}, {plural(sown.runs, 'run')}, {plural(sown.samples, 'sample')}"
 
 
 def serve(database: str, host: str, port: int) -> None:

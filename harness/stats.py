@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import inf, sqrt
+from functools import lru_cache
+from math import inf, prod, sqrt
 from typing import Any
 
 import numpy as np
@@ -145,41 +146,67 @@ def depth50(rungs: Sequence[Rung], seed: int = 0) -> Threshold | None:
     of each rung's items.
     """
     asked = [rung for rung in rungs if rung.n]
-    places = np.log2([rung.hardness for rung in asked])
+    places = tuple(float(place) for place in np.log2([rung.hardness for rung in asked]))
     if len(set(places)) < 2:
         return None
-    low, high = float(places.min()), float(places.max())
-    margin = (high - low) / 2
-    middles = np.linspace(low - margin, high + margin, _N_MIDDLES)
-    fine = np.linspace(low - margin, high + margin, _N_FINE_MIDDLES)
-    chances = np.array([rung.chance for rung in asked])
+    low, high = min(places), max(places)
+    chances = tuple(rung.chance for rung in asked)
     right, total = np.array([rung.k for rung in asked]), np.array([rung.n for rung in asked])
-    draws = np.random.default_rng(seed).binomial(total, right / total, size=(N_BOOTSTRAP, len(asked))).astype(float)
-    first, last = _best_range(draws, total, _curves(places, chances, middles, _SLOPES))
-    step = middles[1] - middles[0]  # the grid's own error is added to the interval
+    draws = np.random.default_rng(seed).binomial(total, right / total, size=(N_BOOTSTRAP, len(asked)))
+    coarse, fine = _grid(places, chances, fine=False), _grid(places, chances, fine=True)
+    first, last = _best_range_of_many(draws, total, coarse)
+    step = coarse.middles[1] - coarse.middles[0]  # the grid's own error is added to the interval
     bounds = Interval(
-        _hardness(float(np.quantile(middles[first], 0.025) - step), low, high),
-        _hardness(float(np.quantile(middles[last], 0.975) + step), low, high),
+        _hardness(float(np.quantile(coarse.middles[first], 0.025) - step), low, high),
+        _hardness(float(np.quantile(coarse.middles[last], 0.975) + step), low, high),
     )
-    (left,), (end,) = _best_range(right[None, :], total, _curves(places, chances, fine, _FINE_SLOPES))
-    return Threshold(_hardness(float(fine[left] + fine[end]) / 2, low, high), bounds, 2**low, 2**high)
+    (left,), (end,) = _best_range(right[None, :].astype(float), total, fine)
+    value = float(fine.middles[left] + fine.middles[end]) / 2
+    return Threshold(_hardness(value, low, high), bounds, 2**low, 2**high)
 
 
-def _curves(places: Floats, chances: Floats, middles: Floats, slopes: Floats) -> Floats:
-    """Return accuracies of shape (middles, slopes, rungs)."""
-    steps = slopes[None, :, None] * (places[None, None, :] - middles[:, None, None])
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    """Log-likelihoods of every curve tried; `gain` and `failing` are of shape (slopes, rungs, middles)."""
+
+    middles: Floats
+    gain: Floats
+    """Log of the odds of a right answer."""
+    failing: Floats
+    """Log of the probability of a wrong one."""
+
+
+@lru_cache(maxsize=64)  # the ladders of a suite, some 100 MB at most: runs of one suite land one after the other
+def _grid(places: tuple[float, ...], chances: tuple[float, ...], *, fine: bool) -> _Grid:
+    low, high = min(places), max(places)
+    margin = (high - low) / 2
+    middles = np.linspace(low - margin, high + margin, _N_FINE_MIDDLES if fine else _N_MIDDLES)
+    slopes = _FINE_SLOPES if fine else _SLOPES
+    steps = slopes[:, None, None] * (np.array(places)[None, :, None] - middles[None, None, :])
     falls = 1 / (1 + 2 ** steps.clip(-60, 60))
-    return np.asarray(chances + (1 - chances) * falls)
-
-
-def _best_range(right: Floats, total: Floats, curves: Floats) -> tuple[Floats, Floats]:
-    """Return, a row of `right`, the first and last middle that are as likely as the best."""
-    safe = np.clip(curves, 1e-9, 1 - 1e-9)
+    floor = np.array(chances)[None, :, None]
+    safe = np.clip(floor + (1 - floor) * falls, 1e-9, 1 - 1e-9)
     failing = np.log1p(-safe)
-    gain, base = np.log(safe) - failing, failing @ total  # right * log p + (total - right) * log (1 - p)
-    by_middle = np.full((len(right), len(curves)), -inf)
-    for slope in range(curves.shape[1]):
-        np.maximum(by_middle, right @ gain[:, slope].T + base[:, slope], out=by_middle)
+    return _Grid(middles, np.log(safe) - failing, failing)
+
+
+def _best_range_of_many(right: Floats, total: Floats, grid: _Grid) -> tuple[Floats, Floats]:
+    """Do as _best_range, once for equal rows: of a thousand draws near 0% or 100% most are."""
+    sizes = [int(n) + 1 for n in total]
+    if prod(sizes) >= 1 << 62:
+        return _best_range(right.astype(float), total, grid)
+    numbers = np.ravel_multi_index(tuple(right.T), sizes)
+    _, places, rows = np.unique(numbers, return_index=True, return_inverse=True)
+    first, last = _best_range(right[places].astype(float), total, grid)
+    return first[rows], last[rows]
+
+
+def _best_range(right: Floats, total: Floats, grid: _Grid) -> tuple[Floats, Floats]:
+    """Return, a row of `right`, the first and last middle that are as likely as the best."""
+    base = np.einsum("srm,r->sm", grid.failing, total)  # right * log p + (total - right) * log (1 - p)
+    by_middle = np.full((len(right), len(grid.middles)), -inf)
+    for gain, rest in zip(grid.gain, base, strict=True):
+        np.maximum(by_middle, right @ gain + rest, out=by_middle)
     good = by_middle >= by_middle.max(axis=1, keepdims=True) - _NEAR
     return good.argmax(axis=1), good.shape[1] - 1 - good[:, ::-1].argmax(axis=1)
 

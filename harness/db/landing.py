@@ -22,6 +22,7 @@ from harness.db.models import (
     SampleRow,
     StandingRow,
     SuiteRow,
+    Table,
 )
 from harness.db.read import CellCounts, counts_of
 from harness.paired import Marks
@@ -57,6 +58,10 @@ def _next_run(db: Engine) -> str | None:
 
 def _land(db: Engine, run: str) -> None:
     with Session(db) as session, session.begin():
+        # the write comes first: it holds back another process that would land the same run
+        session.execute(update(RunRow).where(RunRow.id == run).values(state=RunRow.state))
+        if session.scalars(select(MarkRow.run_id).where(MarkRow.run_id == run)).first() is not None:
+            return
         rows = session.scalars(select(CellRow).where(CellRow.run_id == run).order_by(CellRow.position))
         cells = [counts_of(row) for row in rows]
         land_run(session, run, cells, _marks(session, cells))
@@ -86,20 +91,44 @@ def _chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
     return (values[at : at + _AT_A_TIME] for at in range(0, len(values), _AT_A_TIME))
 
 
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """What is stored of a run that has landed, as values of columns."""
+
+    run: str
+    mark: Mapping[str, Any]
+    result: Mapping[str, Any]
+    families: Sequence[Mapping[str, Any]]
+
+
+def work_out(run: str, cells: Sequence[CellCounts], marks: Marks) -> Landed:
+    """Score a run; asks no database."""
+    families = [
+        {"run_id": run, "style": one.style, "family": one.family, **_value_of(one.mean)}
+        for one in family_scores(ladder_scores(cells))
+    ]
+    mark = {"run_id": run, "right": _pack(marks.right), "graded": _pack(marks.graded)}
+    return Landed(run, mark, {"run_id": run, "scores": scores_json(cells)}, families)
+
+
 def land_run(session: Session, run: str, cells: Sequence[CellCounts], marks: Marks) -> None:
     """Store marks and scores of a run, and make its pool stale. Landing again writes the same."""
     for table in (MarkRow, ResultRow, FamilyScoreRow):
         session.execute(delete(table).where(table.run_id == run))
-    ladders = ladder_scores(cells)
-    session.add(MarkRow(run_id=run, right=_pack(marks.right), graded=_pack(marks.graded)))
-    session.add(ResultRow(run_id=run, scores=scores_json(cells)))
-    rows = [
-        {"run_id": run, "style": one.style, "family": one.family, **_value_of(one.mean)}
-        for one in family_scores(ladders)
-    ]
-    if rows:
-        session.execute(insert(FamilyScoreRow), rows)
-    _disturb_pool(session, run)
+    store_landed(session, [work_out(run, cells, marks)])
+
+
+def store_landed(session: Session, landed: Sequence[Landed]) -> None:
+    """Store what was worked out of runs of which nothing of it is stored yet, and make their pools stale."""
+    columns: tuple[tuple[type[Table], list[Mapping[str, Any]]], ...] = (
+        (MarkRow, [one.mark for one in landed]),
+        (ResultRow, [one.result for one in landed]),
+        (FamilyScoreRow, [row for one in landed for row in one.families]),
+    )
+    for table, rows in columns:
+        if rows:
+            session.execute(insert(table), rows)
+    _disturb_pools(session, [one.run for one in landed])
 
 
 def _pack(marks: Array) -> bytes:
@@ -110,8 +139,13 @@ def _value_of(one: Estimate) -> dict[str, float]:
     return {"value": one.value, "half": (one.interval.high - one.interval.low) / 2}
 
 
-def _disturb_pool(session: Session, run: str) -> None:
-    suite = session.scalars(select(SuiteRow).join(RunRow, RunRow.suite_id == SuiteRow.id).where(RunRow.id == run)).one()
+def _disturb_pools(session: Session, runs: Sequence[str]) -> None:
+    counted = select(RunRow.suite_id, func.count()).where(RunRow.id.in_(runs)).group_by(RunRow.suite_id)
+    for suite, n_runs in session.execute(counted).all():
+        _disturb_pool(session, session.get_one(SuiteRow, suite), n_runs)
+
+
+def _disturb_pool(session: Session, suite: SuiteRow, n_runs: int) -> None:
     asked: dict[str, list[str]] = {}
     for cell in suite.cells:
         families = asked.setdefault(cell["style"], [])
@@ -122,7 +156,7 @@ def _disturb_pool(session: Session, run: str) -> None:
         "n_items": sum(cell["n"] for cell in suite.cells), "n_models": 0, "landed": 0, "ranked": 0,
     }  # fmt: skip
     session.execute(insert_if_new(session.get_bind(), PoolRow).values(**fresh))
-    session.execute(update(PoolRow).where(PoolRow.id == suite.pool).values(landed=PoolRow.landed + 1))
+    session.execute(update(PoolRow).where(PoolRow.id == suite.pool).values(landed=PoolRow.landed + n_runs))
 
 
 def _stale_pools(db: Engine) -> list[str]:

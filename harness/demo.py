@@ -1,0 +1,137 @@
+"""Fill an empty database with invented models and their runs, to look at and to measure the board with."""
+
+import signal
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from os import cpu_count
+
+import numpy as np
+from sqlalchemy import Engine
+
+from harness.db.engine import translate_errors
+from harness.db.landing import rank_pool, work_out
+from harness.db.read import CellCounts, count_runs
+from harness.demo_answers import make_bank
+from harness.demo_models import Exam, Sheet, make_exam, sit
+from harness.demo_rows import Paper, Sown, open_sower
+from harness.errors import BadInput
+from harness.format import count, plural
+from harness.paired import Marks
+from harness.ranking import Array
+from harness.suite import Selection, Suite, SuiteCell, open_suite
+
+_BLOCK = 100
+"""Models written in one transaction."""
+
+_MOST_MODELS = 20_000
+"""Ranking compares every two models, and holds a byte for each such pair."""
+
+
+@dataclass(frozen=True, slots=True)
+class DemoPlan:
+    """What to invent: `n` items a cell; completions of whole runs until there are `samples` of them."""
+
+    models: int
+    suite: str
+    n: int
+    seed: str
+    samples: int
+
+
+Report = Callable[[str, Sown], None]
+"""Called with what is going on, and how much has been written."""
+
+
+def sow(db: Engine, plan: DemoPlan, report: Report, block: int = _BLOCK) -> Sown:
+    """Write invented models, runs and samples, `block` models at a time, and rank them.
+
+    The same plan writes the same, whatever the block.
+
+    Raises:
+        BadInput: the database holds runs already, or a number makes no sense.
+        UnknownSuite, EmptySuite, BadSeed: see open_suite.
+    """
+    _check(db, plan)
+    suite = open_suite(plan.suite, plan.seed, Selection(n=plan.n))
+    report("making the items", Sown())
+    bank = make_bank(suite)
+    sower = open_sower(db, suite, bank)
+    sown = Sown()
+    blocks = [range(start, min(start + block, plan.models + 1)) for start in range(1, plan.models + 1, block)]
+    for papers in _in_order(partial(_papers, make_exam(suite, bank), suite), blocks):
+        sown = sower.write(papers, sown, plan.samples)
+        report("writing", sown)
+    report("ranking", sown)
+    with translate_errors():
+        rank_pool(db, suite.pool())
+    return sown
+
+
+def _check(db: Engine, plan: DemoPlan) -> None:
+    if not 1 <= plan.models <= _MOST_MODELS:
+        raise BadInput(f"cannot invent {plural(plan.models, 'model')}: give 1 to {count(_MOST_MODELS)}")
+    if plan.samples < 0:
+        raise BadInput(f"cannot store {plural(plan.samples, 'sample')}: give 0 or more")
+    n_runs = count_runs(db)
+    if n_runs:
+        raise BadInput(
+            f"this database holds {plural(n_runs, 'run')} already, and invented ones do not belong among them: "
+            "name a new one with --db another.db"
+        )
+
+
+def _papers(exam: Exam, suite: Suite, numbers: range) -> list[Paper]:
+    return [_paper(exam, suite, sheet) for number in numbers for sheet in sit(exam, number)]
+
+
+def _paper(exam: Exam, suite: Suite, sheet: Sheet) -> Paper:
+    cells = _count(exam, suite, sheet.answers)
+    if sheet.state != "done":
+        return Paper(sheet, cells, None)
+    marks = Marks(sheet.answers == exam.first, sheet.answers != len(exam.labels) - 1)
+    return Paper(sheet, cells, work_out(sheet.run, cells, marks))
+
+
+def _count(exam: Exam, suite: Suite, answers: Array) -> tuple[CellCounts, ...]:
+    """Count answers by cell and label, as the database does when a run ends."""
+    n_labels = len(exam.label_names)
+    places = exam.cell[: len(answers)] * n_labels + exam.labels[answers]
+    table = np.bincount(places, minlength=len(suite.cells) * n_labels).reshape(-1, n_labels).tolist()
+    return tuple(_counts(cell, exam.label_names, row) for cell, row in zip(suite.cells, table, strict=True))
+
+
+def _counts(cell: SuiteCell, names: Sequence[str], row: Sequence[int]) -> CellCounts:
+    labels = {name: n for name, n in zip(names, row, strict=True) if n}
+    n_errors = labels.pop("engine_error", 0)
+    return CellCounts(
+        0, cell.family, cell.version, cell.level, cell.channel, cell.style, cell.n, sum(labels.values()),
+        labels.get("correct", 0), n_errors, labels,
+    )  # fmt: skip
+
+
+def _in_order(work: Callable[[range], list[Paper]], blocks: Sequence[range]) -> Iterator[list[Paper]]:
+    """Do the work on all cores, a few blocks ahead of the reader."""
+    if len(blocks) == 1:
+        yield work(blocks[0])
+        return
+    n_workers = min(cpu_count() or 1, len(blocks))
+    waiting: deque[Future[list[Paper]]] = deque()
+    with ProcessPoolExecutor(n_workers, get_context("spawn"), _leave_interrupts) as pool:
+        try:
+            for numbers in blocks:
+                waiting.append(pool.submit(work, numbers))
+                if len(waiting) > n_workers + 1:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _leave_interrupts() -> None:
+    """Leave Ctrl-C to the process that started the work."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
