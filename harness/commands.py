@@ -14,6 +14,7 @@ from sqlalchemy import Engine as Database
 from sqlalchemy.exc import SQLAlchemyError
 
 from harness.db.engine import HEAD, current_version, make_engine, open_database, parse_url, upgrade
+from harness.db.landing import land_runs
 from harness.db.read import RunDetail, get_run, list_runs
 from harness.demo import DemoPlan, sow
 from harness.demo_rows import Sown
@@ -150,6 +151,7 @@ def upgrade_database(database: str) -> str:
         if before is not None and before > HEAD:
             raise NewerDatabase(f"the database {shown} is of version {before}, this Fathom knows {HEAD}: update Fathom")
         upgrade(engine)
+        land_runs(engine)
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
         raise BadDatabase(f"cannot open the database {shown}: {reason}") from error
@@ -187,7 +189,9 @@ def serve(database: str, host: str, port: int) -> None:
 
     if host != "localhost" and not _is_loopback(host):
         raise BadInput(f"will not listen on {host}: without accounts the board is for this machine only (127.0.0.1)")
-    open_database(database, create=True).dispose()
+    db = open_database(database, create=True)
+    land_runs(db)  # what a killed process left undone
+    db.dispose()
     server = import_module("server.app")  # the command starts the server; the library never imports it
     try:
         listener = socket.create_server((host, port))

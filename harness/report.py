@@ -232,8 +232,11 @@ def summary_json(one: RunSummary) -> dict[str, Any]:
     return {**asdict(one), "created_at": one.created_at.isoformat()}
 
 
-def run_json(detail: RunDetail) -> dict[str, Any]:
-    """Return a run as JSON values: summary, manifest, cells with intervals and chance."""
+def run_json(detail: RunDetail, scores: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return a run as JSON values: summary, manifest, cells with intervals and chance, scores.
+
+    `scores` are those of harness.scores.scores_json; they are worked out where they are not given.
+    """
     cells = [
         {
             "family": cell.family,
@@ -259,7 +262,7 @@ def run_json(detail: RunDetail) -> dict[str, Any]:
         "manifest": dict(detail.manifest),
         "log": detail.log,
         "cells": cells,
-        "scores": scores_json(detail.cells),
+        "scores": scores_json(detail.cells) if scores is None else dict(scores),
     }
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlencode
 
 import numpy as np
@@ -11,9 +12,7 @@ from harness.db import board as db_board
 from harness.db import read
 from harness.db.board import Model, Place, Pool
 from harness.db.read import RunDetail
-from harness.format import depth
 from harness.paired import CellPair, Comparison, compare, mcnemar, pair_cells
-from harness.scores import ladder_scores
 from server.links import model_key
 from server.pager import Pager, make_pager
 from server.pictures import Drawn, compared_pictures
@@ -49,13 +48,16 @@ class CellLine:
 
 @dataclass(frozen=True, slots=True)
 class LadderLine:
-    """How deep each gets on a ladder, in words; empty where it was asked on one level."""
+    """How deep each gets on a ladder, in words."""
 
     ladder: str
     channel: str
-    unit: str
     first: str
     second: str
+
+
+Depths = Mapping[tuple[str, str], tuple[LadderLine, ...]]
+"""Lines by family and style."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +109,14 @@ def open_comparison(db: Engine, names: Sequence[str], style: str | None) -> Comp
     mine = [pair for pair in pairs if pair.first.style == chosen]
     found = compare(mine)
     lines = [_line(sides, pair) for pair in mine]
+    depths = _depths(db, sides)
     best = max(lines, key=_telling, default=None)
     example = None
     if best is not None and _telling(best):
         example = next(iter(_both(db, sides, best.pair, _indices(best.pair, _leader(best.pair))[:1])), None)
     return ComparePage(
         sides, any(pair.n for pair in mine), styles, chosen, next((one for one in found if not one.name), None),
-        tuple(_part(sides, one, lines) for one in found if one.name), example, best if example else None,
+        tuple(_part(sides, one, lines, depths) for one in found if one.name), example, best if example else None,
         _link(sides),
     )  # fmt: skip
 
@@ -197,26 +200,32 @@ def _indices(pair: CellPair, only: str) -> list[int]:
     return [int(index) for index in np.asarray(pair.indices)[chosen]]
 
 
-def _part(sides: tuple[Side, Side], one: Comparison, lines: Sequence[CellLine]) -> FamilyPart:
+def _part(sides: tuple[Side, Side], one: Comparison, lines: Sequence[CellLine], depths: Depths) -> FamilyPart:
     mine = tuple(line for line in lines if line.pair.first.family == one.name)
     cells = [[line.pair.first for line in mine], [line.pair.second for line in mine]]
     names = [side.model.name for side in sides]
     pictures = compared_pictures([side.detail.summary.run for side in sides], names, cells, one.style)
-    return FamilyPart(one, _depths(mine), mine, tuple(pictures.values()))
+    return FamilyPart(one, depths.get((one.name, one.style), ()), mine, tuple(pictures.values()))
 
 
-def _depths(lines: Sequence[CellLine]) -> tuple[LadderLine, ...]:
-    first = {one.key: one for one in ladder_scores([line.pair.first for line in lines])}
-    second = {one.key: one for one in ladder_scores([line.pair.second for line in lines])}
-    found = []
-    for key, one in first.items():
-        style = next(iter(one.styles))
-        other = second[key].styles.get(style) if key in second else None
-        limits = one.styles[style].depth, other.depth if other else None
-        if any(limits):
-            words = ("" if limit is None else depth(limit) for limit in limits)
-            found.append(LadderLine(key.ladder, key.channel, one.unit, *words))
-    return tuple(found)
+def _depths(db: Engine, sides: tuple[Side, Side]) -> Depths:
+    first, second = (_stored_depths(db_board.get_result(db, side.detail.summary.run)) for side in sides)
+    found: dict[tuple[str, str], tuple[LadderLine, ...]] = {}
+    for key in first:
+        if key in second:
+            family, ladder, channel, style = key
+            line = LadderLine(ladder, channel, first[key], second[key])
+            found[family, style] = (*found.get((family, style), ()), line)
+    return found
+
+
+def _stored_depths(result: Mapping[str, Any] | None) -> dict[tuple[str, str, str, str], str]:
+    """Return depths in words by family, ladder, channel and style; `result` is JSON of scores_json."""
+    return {
+        (one["family"], one["ladder"], one["channel"], one["style"]): f"{limit['text']} {limit['unit']}"
+        for one in (result or {}).get("ladders", ())
+        if (limit := one["depth50"])
+    }
 
 
 @dataclass(frozen=True, slots=True)

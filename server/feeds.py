@@ -34,7 +34,7 @@ def show_feed(site: SiteOf, model: Annotated[Annotated[str | None, Open], Query(
     return Response(_feed(title, runs), media_type="application/atom+xml")
 
 
-def _feed(title: str, runs: Sequence[RunSummary]) -> bytes:
+def _feed(title: str, runs: Sequence[RunSummary]) -> str:
     feed = ET.Element("feed", {"xmlns": _ATOM})
     _add(feed, "title", title)
     _add(feed, "id", f"urn:fathom:feed:{title}")
@@ -49,7 +49,7 @@ def _feed(title: str, runs: Sequence[RunSummary]) -> bytes:
         _add(author, "name", "Fathom")
         right = f"{ratio(one.k, one.n_done)} right" if one.n_done else "nothing counted yet"
         _add(entry, "summary", f"{_line(one.suite)} suite, engine {_line(one.engine)}: {right}.")
-    return ET.tostring(feed, encoding="utf-8", xml_declaration=True)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + str(ET.tostring(feed, encoding="unicode"))
 
 
 def _add(parent: ET.Element, name: str, text: str) -> None:

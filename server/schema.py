@@ -1,6 +1,7 @@
 """Say what the JSON API answers: one model a thing, documented for OpenAPI."""
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -257,9 +258,9 @@ def run_out(one: RunSummary) -> RunOut:
     return RunOut(**{name: getattr(one, name) for name in RunOut.model_fields})
 
 
-def run_whole(detail: RunDetail) -> RunWhole:
-    """Write a run whole."""
-    return RunWhole(**run_json(detail))
+def run_whole(detail: RunDetail, scores: Mapping[str, Any] | None) -> RunWhole:
+    """Write a run whole; its stored scores where it has landed."""
+    return RunWhole(**run_json(detail, scores))
 
 
 def sample_out(one: SampleView) -> SampleOut:

@@ -201,7 +201,7 @@ def _run_counts(session: Session, pool: str, models: Sequence[int]) -> Mapping[i
         .where(RunRow.model_id.in_(models), SuiteRow.pool == pool, RunRow.state == "done")
         .group_by(RunRow.model_id)
     )
-    return dict(session.execute(counted).all())
+    return {row[0]: row[1] for row in session.execute(counted)}
 
 
 def _standing(row: Any, families: Mapping[str, Mapping[str, Estimate]], counts: Mapping[int, int]) -> Standing:

@@ -144,7 +144,8 @@ def count_runs(db: Engine) -> int:
 def count_by_state(db: Engine) -> dict[str, int]:
     """Return the number of runs by state."""
     with translate_errors(), Session(db) as session:
-        return dict(session.execute(select(RunRow.state, func.count()).group_by(RunRow.state)).tuples().all())
+        rows = session.execute(select(RunRow.state, func.count()).group_by(RunRow.state))
+        return {row[0]: row[1] for row in rows}
 
 
 def runs_of_model(db: Engine, model: int, limit: int = 200) -> tuple[RunSummary, ...]:

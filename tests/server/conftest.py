@@ -12,6 +12,7 @@ from sqlalchemy.engine import Engine
 
 from harness.db import read, write
 from harness.db.engine import open_database
+from harness.db.landing import land_runs
 from harness.engines.base import Completion
 from harness.errors import FathomError
 from harness.model import ModelSource
@@ -135,6 +136,7 @@ def write_run():
         write.record_samples(db, run, cells, samples)
         if story.state:
             write.finish_run(db, run, write.Ending(story.state, 75.0, story.error, story.log))
+            land_runs(db)
         return run
 
     put.story = Story

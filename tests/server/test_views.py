@@ -4,11 +4,9 @@ import shlex
 
 import pytest
 
-from harness.db import read
+from harness.db import board, read
 from harness.db.read import CellCounts
 from harness.suite import Selection, open_suite
-from server.board import make_board
-from server.overview import make_overviews
 from server.runs import reproduce_command
 from server.samples import Query
 from server.scores import Group, level_order, score_of
@@ -43,63 +41,43 @@ def test_levels_keep_the_familys_order_and_lost_ones_come_last():
     assert level_order(group, ["n16k1", "lost", "n4k2", "n8k6", "n4k1"]) == ("n4k1", "n4k2", "n8k6", "n16k1", "lost")
 
 
-def test_versions_of_a_family_never_share_a_table(db, write_run):
-    runs = [write_run(db, write_run.story(model=name)) for name in ("a", "b")]
-    stored = read.cells_of_runs(db, runs)
-    cells = {runs[0]: stored[runs[0]], runs[1]: (cell(version=99),)}
-    (section,) = make_board(read.board_runs(db), cells)
-    assert [table.group.version for table in section.tables] == [99, 1]
-
-
-def test_rows_stand_by_mean_accuracy_and_a_missing_level_counts_nothing(db, write_run):
-    runs = {name: write_run(db, write_run.story(model=name)) for name in ("half", "best", "one")}
-    cells = {
-        runs["half"]: (cell(k=5), cell("n8k1", k=6)),
-        runs["best"]: (cell(k=9), cell("n8k1", k=9)),
-        runs["one"]: (cell(k=10),),
-    }
-    (section,) = make_board(read.board_runs(db), cells)
-    assert [row.run.model for row in section.tables[0].rows] == ["best", "half", "one"]
-
-
-def test_a_narrowed_run_is_never_compared_with_a_whole_one(db, write_run):
-    runs = {name: write_run(db, write_run.story(model=name)) for name in ("whole", "other", "narrow")}
-    cells = {
-        runs["whole"]: (cell(k=5), cell("n8k1", k=6)),
-        runs["other"]: (cell("n8k1", k=9), cell(k=9)),
-        runs["narrow"]: (cell(k=10),),
-    }
-    whole, narrow = make_overviews(read.board_runs(db), cells)
-    assert [line.run.model for line in whole.lines] == ["other", "whole"]
-    assert [line.run.model for line in narrow.lines] == ["narrow"]
-    assert (whole.n_cells, narrow.n_cells) == (2, 1)
-
-
-def test_a_running_model_stands_below_the_finished_ones(db, write_run):
-    runs = {
-        name: write_run(db, write_run.story(model=name, state=state)) for name, state in (("a", "done"), ("b", None))
-    }
-    (table,) = make_overviews(read.board_runs(db), {runs["a"]: (cell(k=1),), runs["b"]: (cell(k=10),)})
-    assert [line.run.model for line in table.lines] == ["a", "b"]
+def standings(db, **wanted):
+    (pool,) = board.list_pools(db)
+    return board.list_standings(db, board.Wanted(pool.id, "direct", **wanted)).standings
 
 
 def test_a_model_is_shown_by_its_newest_finished_run(db, write_run):
     write_run(db)
     newest = write_run(db)
-    write_run(db, write_run.story(state="failed"))
-    write_run(db, write_run.story(state="interrupted"))
-    write_run(db, write_run.story(state=None))
-    assert [one.run for one in read.board_runs(db)] == [newest]
+    for state in ("failed", "interrupted", None):
+        write_run(db, write_run.story(state=state))
+    (one,) = standings(db)
+    assert (one.run, one.n_runs) == (newest, 2)
 
 
-def test_a_running_run_stands_in_until_one_is_finished(db, write_run):
-    running = write_run(db, write_run.story(state=None))
-    assert [(one.run, one.state) for one in read.board_runs(db)] == [(running, "running")]
+def test_a_model_without_a_finished_run_is_not_ranked(db, write_run):
+    for state in ("failed", "interrupted", None):
+        write_run(db, write_run.story(state=state))
+    assert board.list_pools(db) == ()
 
 
-def test_a_failed_run_alone_is_not_on_the_board(db, write_run):
-    write_run(db, write_run.story(state="failed"))
-    assert read.board_runs(db) == ()
+def test_a_narrowed_run_is_never_compared_with_a_whole_one(db, write_run):
+    write_run(db, write_run.story(model="whole", texts=(" AB",) * 4))
+    write_run(db, write_run.story(model="narrow"))
+    pools = board.list_pools(db)
+    assert [(pool.n_models, pool.n_items) for pool in pools] == [(1, 4), (1, 1)]
+
+
+def test_words_of_a_search_are_found_whatever_the_case_and_wildcards_are_letters(db, write_run):
+    for name in ("Org/Heron-7b", "org/tern_7b", "org/tern-7b", "org/100%"):
+        write_run(db, write_run.story(model=name))
+    found = {
+        text: {one.model.name for one in standings(db, search=text)} for text in ("HERON", "7B org", "n_7", "%", "\\")
+    }
+    assert found == {
+        "HERON": {"Org/Heron-7b"}, "7B org": {"Org/Heron-7b", "org/tern_7b", "org/tern-7b"},
+        "n_7": {"org/tern_7b"}, "%": {"org/100%"}, "\\": set(),
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
