@@ -1,13 +1,14 @@
 """Fill an empty database with invented models and their runs, to look at and to measure the board with."""
 
+import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
-from os import cpu_count
 
 import numpy as np
 from sqlalchemy import Engine
@@ -118,9 +119,9 @@ def _in_order(work: Callable[[range], list[Paper]], blocks: Sequence[range]) -> 
     if len(blocks) == 1:
         yield work(blocks[0])
         return
-    n_workers = min(cpu_count() or 1, len(blocks))
+    n_workers = min(os.cpu_count() or 1, len(blocks))
     waiting: deque[Future[list[Paper]]] = deque()
-    with ProcessPoolExecutor(n_workers, get_context("spawn"), _leave_interrupts) as pool:
+    with _one_thread_each(), ProcessPoolExecutor(n_workers, get_context("spawn"), _leave_interrupts) as pool:
         try:
             for numbers in blocks:
                 waiting.append(pool.submit(work, numbers))
@@ -130,6 +131,22 @@ def _in_order(work: Callable[[range], list[Paper]], blocks: Sequence[range]) -> 
                 yield waiting.popleft().result()
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Keep the workers' linear algebra, which reads this when it is loaded, from taking all cores each."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _leave_interrupts() -> None:

@@ -92,7 +92,6 @@ def page_kinds(stock: Stock, n: int = 500) -> dict[str, list[str]]:
             "complete": pick.choice(["", "", "true"]),
             "sort": pick.choice(["rank", "model", "size", "date", *stock.families]),
             "order": pick.choice(["asc", "desc"]),
-            "page": pick.choice(["", "", str(1 + pick.below(min(last, 3)))]),
         }
         return "/?" + urlencode({name: value for name, value in asked.items() if value})
 
