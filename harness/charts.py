@@ -1,12 +1,11 @@
 """Turn pictures into SVG, with Altair for the specification and vl-convert for the drawing."""
 
-import threading
 import xml.etree.ElementTree as ET
-from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
+from harness.cache import Cache
 from harness.layout import FONT, HEIGHT, N_KINDS, NEUTRAL, SLANT, SMALL, WIDTH, Frame, Sheet, lay_out
 from harness.pictures import Picture, digest, one_line
 
@@ -60,40 +59,11 @@ def draw(picture: Picture, theme: Theme) -> str:
 
     The last MOST_CACHED pictures are kept. Safe to call from several threads; they draw one after another.
     """
-    return _drawn.get(picture, theme)
+    name = digest(picture)
+    return _drawn.get((name, theme), lambda: _render(picture, theme, name))
 
 
-class _Cache:
-    """The pictures drawn last, by content and theme."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, Theme], str] = OrderedDict()
-        self._at_kept, self._at_work = threading.Lock(), threading.Lock()  # who finds one does not wait for a drawing
-
-    def get(self, picture: Picture, theme: Theme) -> str:
-        key = (digest(picture), theme)
-        found = self._find(key)
-        if found is not None:
-            return found
-        with self._at_work:
-            found = self._find(key)  # another thread may just have drawn it
-            return self._keep(key, _render(picture, theme, key[0])) if found is None else found
-
-    def _find(self, key: tuple[str, Theme]) -> str | None:
-        with self._at_kept:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-            return self._kept.get(key)
-
-    def _keep(self, key: tuple[str, Theme], svg: str) -> str:
-        with self._at_kept:
-            self._kept[key] = svg
-            if len(self._kept) > MOST_CACHED:
-                self._kept.popitem(last=False)
-        return svg
-
-
-_drawn = _Cache()
+_drawn: Cache[tuple[str, Theme], str] = Cache(MOST_CACHED)
 
 
 def _render(picture: Picture, theme: Theme, name: str) -> str:

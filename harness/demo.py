@@ -14,8 +14,9 @@ import numpy as np
 from sqlalchemy import Engine
 
 from harness.db.engine import translate_errors
-from harness.db.landing import rank_pool, work_out
+from harness.db.landing import work_out
 from harness.db.read import CellCounts, count_runs
+from harness.db.standings import rank_pool
 from harness.demo_answers import make_bank
 from harness.demo_models import Exam, Sheet, make_exam, sit
 from harness.demo_rows import Paper, Sown, open_sower

@@ -43,6 +43,8 @@ def plural(number: int, noun: str) -> str:
 
 def visible(text: str) -> str:
     """Show control and bidirectional characters as escapes, so that text cannot disguise itself."""
+    if text.isprintable():
+        return text
     return "".join(char if char in "\n\t" or char.isprintable() else _escape(char) for char in text)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import Engine
 
 from harness.db import board as db_board
-from harness.db.board import Facets, Pool, Standing
+from harness.db.board import Pool, Standing
 from harness.db.read import CellCounts
 from harness.stats import Estimate
 from server.pager import Pager, make_pager
@@ -65,7 +65,6 @@ class Board:
     columns: Mapping[str, Column]
     shown: tuple[str, ...]
     """Families with a column."""
-    facets: Facets
     levels: Levels | None
     rows: tuple[Row, ...]
     pager: Pager
@@ -89,7 +88,7 @@ def open_board(db: Engine, query: BoardQuery) -> Board | None:
     levels, rows = _by_level(db, query, wanted.style, found.standings) if query.family else (None, ())
     return Board(
         pools, pool, wanted.style, families, _columns(query, families), shown,
-        db_board.list_facets(db, pool.id, wanted.style), levels,
+        levels,
         rows or _by_family(query, shown, found.standings), pager,
     )  # fmt: skip
 

@@ -6,13 +6,14 @@ from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
 from harness.db import read
+from harness.db.board import get_revision
 from server.board import open_board
 from server.compare import ONLY, open_comparison, open_items
 from server.fields import CellId, Correct, Label, Models, Only, PageNumber, RunPath, SampleId, StyleName
 from server.models import open_model
 from server.pager import make_pager
 from server.query import BoardQuery
-from server.render import READ, SiteOf, page
+from server.render import READ, Site, SiteOf, fill, page
 from server.runs import find_run, manifest_facts, n_shots, reproduce_command
 from server.samples import PAGE, check_query, labels_of, show
 from server.samples import Query as SampleQuery
@@ -32,9 +33,16 @@ _STYLE_WORDS = {
 @router.api_route("/", methods=READ)
 def show_board(site: SiteOf, query: Annotated[BoardQuery, Query()]) -> HTMLResponse:
     """Show who stands where, in one suite and style."""
+    key = (query.model_dump_json(), *get_revision(site.db))
+    if key[1:] == (0, 0):  # nothing has landed; running runs change the page as well
+        return HTMLResponse(_board(site, query))
+    return HTMLResponse(site.boards.get(key, lambda: _board(site, query)))
+
+
+def _board(site: Site, query: BoardQuery) -> str:
     board = open_board(site.db, query)
     n_runs = read.count_runs(site.db) if board is None else 0
-    return page(site, "board", board=board, query=query, style_words=_STYLE_WORDS, n_runs=n_runs)
+    return fill(site, "board", board=board, query=query, style_words=_STYLE_WORDS, n_runs=n_runs)
 
 
 @router.api_route("/models/{name:path}", methods=READ)

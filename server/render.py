@@ -1,6 +1,6 @@
 """Turn a template and values into a page."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -10,11 +10,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqlalchemy import Engine
 
 from harness import format as text
+from harness.cache import Cache
 from harness.stats import Estimate
 from server.links import model_key, model_path
 
 READ = ["GET", "HEAD"]
 """Methods of every page that can only be read."""
+
+_BOARDS = 128
+"""Pages of the board that are kept; a page has about 120 kB."""
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -25,6 +29,8 @@ class Site:
 
     db: Engine
     templates: Environment
+    boards: Cache[tuple[object, ...], str] = field(default_factory=lambda: Cache(_BOARDS))
+    """Pages of the board by query and revision of the standings."""
 
 
 def open_templates() -> Environment:
@@ -93,5 +99,10 @@ SiteOf = Annotated[Site, Depends(site_of)]
 
 
 def page(site: Site, template: str, status: int = 200, **values: object) -> HTMLResponse:
+    """Answer with a template of `templates/`, filled."""
+    return HTMLResponse(fill(site, template, **values), status)
+
+
+def fill(site: Site, template: str, **values: object) -> str:
     """Fill a template of `templates/`."""
-    return HTMLResponse(site.templates.get_template(f"{template}.html").render(values), status)
+    return site.templates.get_template(f"{template}.html").render(values)

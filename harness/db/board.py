@@ -1,24 +1,21 @@
 """Read standings and models: frozen rows; each function runs a fixed number of statements."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from sqlalchemy import Engine, and_, func, or_, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import Engine, func, or_, select
+from sqlalchemy.orm import Session
 
 from harness.db.engine import translate_errors
 from harness.db.models import (
     CellRow,
-    FamilyScoreRow,
     MarkRow,
     ModelRow,
     PoolRow,
     ResultRow,
-    RunRow,
     StandingRow,
-    SuiteRow,
 )
 from harness.db.read import CellCounts, counts_of
 from harness.errors import UnknownModel
@@ -27,6 +24,15 @@ from harness.ranking import Array
 from harness.stats import Estimate, Interval
 
 Order = Literal["asc", "desc"]
+
+
+@dataclass(frozen=True, slots=True)
+class Facets:
+    """Values that runs of a pool have, to filter by."""
+
+    kinds: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = ()
+    engines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,7 @@ class Pool:
     n_models: int
     asked: Mapping[str, Sequence[str]]
     """Families by style."""
+    facets: Facets
     stale: bool
 
     @property
@@ -98,7 +105,6 @@ class Wanted:
     complete: bool = False
     sort: str = "rank"
     order: Order = "asc"
-    models: Sequence[int] = field(default=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,118 +124,71 @@ def list_pools(db: Engine) -> tuple[Pool, ...]:
 
 
 def _pool(row: PoolRow) -> Pool:
+    facets = Facets(**{name: tuple(values) for name, values in row.facets.items()})
     return Pool(
-        row.id, row.name, row.version, row.n_cells, row.n_items, row.n_models, row.asked, row.landed != row.ranked
-    )
+        row.id, row.name, row.version, row.n_cells, row.n_items, row.n_models, row.asked, facets,
+        row.landed != row.ranked,
+    )  # fmt: skip
+
+
+def get_revision(db: Engine) -> tuple[int, int]:
+    """Return two numbers of which one changes whenever what pools and standings say changes."""
+    sums = select(func.coalesce(func.sum(PoolRow.landed), 0), func.coalesce(func.sum(PoolRow.ranked), 0))
+    with translate_errors(), Session(db) as session:
+        landed, ranked = session.execute(sums).one()
+        return int(landed), int(ranked)
 
 
 def list_standings(db: Engine, wanted: Wanted, offset: int = 0, limit: int | None = None) -> StandingPage:
     """Return standings with their scores by family."""
-    found = _filtered(wanted)
+    conditions = _filtered(wanted)
+    found = select(StandingRow).where(*conditions).order_by(*_order(wanted)).offset(offset).limit(limit)
     with translate_errors(), Session(db) as session:
-        total = session.scalars(select(func.count()).select_from(found.subquery())).one()
-        rows = session.execute(found.order_by(*_order(wanted)).offset(offset).limit(limit)).all()
-        runs = [row[0].run_id for row in rows]
-        families = _families(session, wanted.style, runs)
-        counts = _run_counts(session, wanted.pool, [row[0].model_id for row in rows])
-        return StandingPage(tuple(_standing(row, families, counts) for row in rows), total)
+        total = session.scalars(select(func.count()).select_from(StandingRow).where(*conditions)).one()
+        return StandingPage(tuple(_standing(row) for row in session.scalars(found)), total)
 
 
-_Family = aliased(FamilyScoreRow)
-
-
-def _filtered(wanted: Wanted) -> Any:  # a Select of a long tuple; spelling its type adds nothing
-    found: Any = (
-        select(
-            StandingRow, ModelRow.name, RunRow.engine, RunRow.dtype, RunRow.kind, RunRow.n_parameters,
-            RunRow.created_at, SuiteRow.seed,
-        )
-        .join(RunRow, RunRow.id == StandingRow.run_id)
-        .join(ModelRow, ModelRow.id == StandingRow.model_id)
-        .join(SuiteRow, SuiteRow.id == RunRow.suite_id)
-        .where(StandingRow.pool == wanted.pool, StandingRow.style == wanted.style)
-    )  # fmt: skip
-    if wanted.sort not in _PLAIN:
-        same = and_(_Family.run_id == StandingRow.run_id, _Family.style == wanted.style, _Family.family == wanted.sort)
-        found = found.outerjoin(_Family, same)
-    for word in wanted.search.split():
-        found = found.where(ModelRow.name.icontains(word, autoescape=True))
-    for column, value in ((RunRow.kind, wanted.kind), (RunRow.dtype, wanted.dtype), (RunRow.engine, wanted.engine)):
-        if value:
-            found = found.where(column == value)
+def _filtered(wanted: Wanted) -> list[Any]:  # conditions; SQLAlchemy's own types name no column
+    conditions = [StandingRow.pool == wanted.pool, StandingRow.style == wanted.style]
+    conditions += [StandingRow.name.icontains(word, autoescape=True) for word in wanted.search.split()]
+    same = ((StandingRow.kind, wanted.kind), (StandingRow.dtype, wanted.dtype), (StandingRow.engine, wanted.engine))
+    conditions += [column == value for column, value in same if value]
     if wanted.min_size is not None:
-        found = found.where(RunRow.n_parameters >= wanted.min_size)
+        conditions.append(StandingRow.n_parameters >= wanted.min_size)
     if wanted.max_size is not None:
-        found = found.where(RunRow.n_parameters <= wanted.max_size)
+        conditions.append(StandingRow.n_parameters <= wanted.max_size)
     if wanted.complete:
-        found = found.where(StandingRow.n_missing == 0)
-    return found.where(StandingRow.model_id.in_(wanted.models)) if wanted.models else found
+        conditions.append(StandingRow.n_missing == 0)
+    return conditions
 
 
 _PLAIN: Mapping[str, Any] = {
     "rank": StandingRow.rank,
-    "model": ModelRow.name,
-    "size": RunRow.n_parameters,
-    "date": RunRow.created_at,
+    "model": StandingRow.name,
+    "size": StandingRow.n_parameters,
+    "date": StandingRow.created_at,
 }
 """Columns to sort by that are no family."""
 
 
 def _order(wanted: Wanted) -> tuple[Any, ...]:
-    column = _PLAIN.get(wanted.sort, _Family.value)
+    family = StandingRow.families[wanted.sort]["value"].as_float()
+    column = _PLAIN.get(wanted.sort, family)
     towards = column.desc() if wanted.order == "desc" else column.asc()
-    return towards.nulls_last(), StandingRow.rank, ModelRow.name, StandingRow.run_id
-
-
-def _families(session: Session, style: str, runs: Sequence[str]) -> Mapping[str, Mapping[str, Estimate]]:
-    found: dict[str, dict[str, Estimate]] = {run: {} for run in runs}
-    chosen = (FamilyScoreRow.run_id, FamilyScoreRow.family, FamilyScoreRow.value, FamilyScoreRow.half)
-    wanted = select(*chosen).where(FamilyScoreRow.style == style, FamilyScoreRow.run_id.in_(runs))
-    for run, family, value, half in session.execute(wanted):
-        found[run][family] = _estimate(value, half)
-    return found
+    return towards.nulls_last(), StandingRow.rank, StandingRow.name, StandingRow.run_id
 
 
 def _estimate(value: float, half: float) -> Estimate:
     return Estimate(value, Interval(value - half, value + half))
 
 
-def _run_counts(session: Session, pool: str, models: Sequence[int]) -> Mapping[int, int]:
-    counted = (
-        select(RunRow.model_id, func.count())
-        .join(SuiteRow, SuiteRow.id == RunRow.suite_id)
-        .where(RunRow.model_id.in_(models), SuiteRow.pool == pool, RunRow.state == "done")
-        .group_by(RunRow.model_id)
-    )
-    return {row[0]: row[1] for row in session.execute(counted)}
-
-
-def _standing(row: Any, families: Mapping[str, Mapping[str, Estimate]], counts: Mapping[int, int]) -> Standing:
-    one, name, engine, dtype, kind, n_parameters, created_at, seed = row
+def _standing(one: StandingRow) -> Standing:
+    families = {family: _estimate(score["value"], score["half"]) for family, score in one.families.items()}
     return Standing(
-        Model(one.model_id, name), one.run_id, engine, seed, dtype, kind, n_parameters, created_at.date().isoformat(),
-        _estimate(one.value, one.half), one.rank, one.rank_low, one.rank_high, one.tie, one.n_missing,
-        families[one.run_id], counts.get(one.model_id, 1),
+        Model(one.model_id, one.name), one.run_id, one.engine, one.seed, one.dtype, one.kind, one.n_parameters,
+        one.created_at.date().isoformat(), _estimate(one.value, one.half), one.rank, one.rank_low, one.rank_high,
+        one.tie, one.n_missing, families, one.n_runs,
     )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Facets:
-    """Values that standings of a pool have, to filter by."""
-
-    kinds: tuple[str, ...]
-    dtypes: tuple[str, ...]
-    engines: tuple[str, ...]
-
-
-def list_facets(db: Engine, pool: str, style: str) -> Facets:
-    """Return what can be filtered by, in one statement."""
-    chosen = (RunRow.kind, RunRow.dtype, RunRow.engine)
-    here = (StandingRow.pool == pool, StandingRow.style == style)
-    found = select(*chosen).join(StandingRow, StandingRow.run_id == RunRow.id).where(*here).distinct()
-    with translate_errors(), Session(db) as session:
-        columns = list(zip(*session.execute(found).all(), strict=True)) or [(), (), ()]
-    return Facets(*(tuple(sorted({value for value in column if value})) for column in columns))
 
 
 def list_models(db: Engine, search: str, limit: int, offset: int) -> tuple[tuple[Model, ...], int]:

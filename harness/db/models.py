@@ -1,7 +1,7 @@
 """Say what is stored: one class a table.
 
-Counts and texts only, from `models` to `samples`. What `marks`, `results`, `family_scores`, `standings` and
-`pools` hold is worked out of them when a run lands, so that pages need not; `harness.db.landing` can make it again.
+Counts and texts only, from `models` to `samples`. What `marks`, `results`, `standings` and `pools`
+hold is worked out of them when a run lands, so that pages need not; `harness.db.landing` can make it again.
 """
 
 import datetime as dt
@@ -174,20 +174,11 @@ class ResultRow(Table):
     scores: Mapped[dict[str, Any]] = mapped_column(JSON)
 
 
-class FamilyScoreRow(Table):
-    """Score of a landed run in one family and style; `half` is half of its 95% interval."""
-
-    __tablename__ = "family_scores"
-    __table_args__ = (Index("ix_family_scores_style_family", "style", "family", "value"),)
-    run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
-    style: Mapped[str] = mapped_column(Text, primary_key=True)
-    family: Mapped[str] = mapped_column(Text, primary_key=True)
-    value: Mapped[float] = mapped_column(Float)
-    half: Mapped[float] = mapped_column(Float)
-
-
 class StandingRow(Table):
-    """Where a model's newest finished run stands in its pool, in one style."""
+    """Where a model's newest finished run stands in its pool, in one style; with all that the board shows of both.
+
+    Copied from models, runs and suites, so that the board filters and sorts one table.
+    """
 
     __tablename__ = "standings"
     __table_args__ = (Index("ix_standings_pool_style_rank", "pool", "style", "rank"),)
@@ -195,10 +186,22 @@ class StandingRow(Table):
     style: Mapped[str] = mapped_column(Text, primary_key=True)
     pool: Mapped[str] = mapped_column(Text)
     model_id: Mapped[int] = mapped_column(ForeignKey("models.id"), index=True)
-    value: Mapped[float] = mapped_column(Float)
-    half: Mapped[float] = mapped_column(Float)
+    name: Mapped[str] = mapped_column(Text)
+    engine: Mapped[str] = mapped_column(Text)
+    seed: Mapped[str] = mapped_column(Text)
+    dtype: Mapped[str | None] = mapped_column(Text)
+    kind: Mapped[str | None] = mapped_column(Text)
+    n_parameters: Mapped[int | None] = mapped_column(BigInteger)
+    created_at: Mapped[dt.datetime] = mapped_column(UtcTime)
+    n_runs: Mapped[int]
+    """Finished runs of the model in the pool, this one included."""
     n_missing: Mapped[int]
     """Items of the suite that were not graded, over all styles."""
+    value: Mapped[float] = mapped_column(Float)
+    half: Mapped[float] = mapped_column(Float)
+    """Half of the 95% interval of the value."""
+    families: Mapped[dict[str, dict[str, float]]] = mapped_column(JSON)
+    """Value and half by family."""
     rank: Mapped[int]
     rank_low: Mapped[int]
     rank_high: Mapped[int]
@@ -218,6 +221,8 @@ class PoolRow(Table):
     n_models: Mapped[int] = mapped_column(default=0)
     asked: Mapped[dict[str, list[str]]] = mapped_column(JSON)
     """Families by style."""
+    facets: Mapped[dict[str, list[str]]] = mapped_column(JSON)
+    """Kinds, dtypes and engines of the runs that stand in it."""
     landed: Mapped[int] = mapped_column(default=0)
     """Goes up by one with each run that lands."""
     ranked: Mapped[int] = mapped_column(default=0)

@@ -9,13 +9,13 @@ from sqlalchemy.orm import Session
 from harness.db import board, read, write
 from harness.db.engine import open_database
 from harness.db.landing import land_runs
-from harness.db.models import FamilyScoreRow, MarkRow, PoolRow, ResultRow, StandingRow
+from harness.db.models import MarkRow, PoolRow, ResultRow, StandingRow
 from harness.model import ModelSource
 from harness.run import Plan, evaluate
 from harness.scores import scores_json
 from harness.suite import Selection, open_suite
 
-DERIVED = (MarkRow, ResultRow, FamilyScoreRow, StandingRow, PoolRow)
+DERIVED = (MarkRow, ResultRow, StandingRow, PoolRow)
 
 
 def play(db, kind="noisy", seed=7, levels=("n4k1", "n8k2"), n=12):
@@ -163,7 +163,7 @@ def test_deleting_a_run_deletes_what_was_worked_out_of_it(db):
     with db.begin() as connection:
         connection.execute(text("DELETE FROM runs WHERE id = :run"), {"run": run})
     with Session(db) as session:
-        for table in (MarkRow, ResultRow, FamilyScoreRow, StandingRow):
+        for table in (MarkRow, ResultRow, StandingRow):
             assert session.scalars(select(func.count()).select_from(table)).one() == 0
 
 

@@ -49,25 +49,17 @@ def _make_tables() -> None:
         *_keys("results", "run_id"),
     )
     op.create_table(
-        "family_scores",
-        sa.Column("run_id", sa.Text(), nullable=False),
-        sa.Column("style", sa.Text(), nullable=False),
-        sa.Column("family", sa.Text(), nullable=False),
-        sa.Column("value", sa.Float(), nullable=False),
-        sa.Column("half", sa.Float(), nullable=False),
-        *_keys("family_scores", "run_id", "style", "family"),
-    )
-    op.create_index("ix_family_scores_style_family", "family_scores", ["style", "family", "value"])
-    whole = ("n_missing", "rank", "rank_low", "rank_high", "tie")
-    op.create_table(
         "standings",
-        sa.Column("run_id", sa.Text(), nullable=False),
-        sa.Column("style", sa.Text(), nullable=False),
-        sa.Column("pool", sa.Text(), nullable=False),
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("run_id", "style", "pool")),
         sa.Column("model_id", sa.Integer(), nullable=False),
-        sa.Column("value", sa.Float(), nullable=False),
-        sa.Column("half", sa.Float(), nullable=False),
-        *(sa.Column(name, sa.Integer(), nullable=False) for name in whole),
+        *(sa.Column(name, sa.Text(), nullable=False) for name in ("name", "engine", "seed")),
+        *(sa.Column(name, sa.Text()) for name in ("dtype", "kind")),
+        sa.Column("n_parameters", sa.BigInteger()),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        *(sa.Column(name, sa.Integer(), nullable=False) for name in ("n_runs", "n_missing")),
+        *(sa.Column(name, sa.Float(), nullable=False) for name in ("value", "half")),
+        sa.Column("families", sa.JSON(), nullable=False),
+        *(sa.Column(name, sa.Integer(), nullable=False) for name in ("rank", "rank_low", "rank_high", "tie")),
         sa.ForeignKeyConstraint(["model_id"], ["models.id"], name="fk_standings_model_id"),
         *_keys("standings", "run_id", "style"),
     )
@@ -77,7 +69,7 @@ def _make_tables() -> None:
         "pools",
         *(sa.Column(name, sa.Text(), nullable=False) for name in ("id", "name", "version")),
         *(sa.Column(name, sa.Integer(), nullable=False) for name in ("n_cells", "n_items", "n_models")),
-        sa.Column("asked", sa.JSON(), nullable=False),
+        *(sa.Column(name, sa.JSON(), nullable=False) for name in ("asked", "facets")),
         *(sa.Column(name, sa.Integer(), nullable=False) for name in ("landed", "ranked")),
         sa.PrimaryKeyConstraint("id", name="pk_pools"),
     )
@@ -92,7 +84,7 @@ def _keys(table: str, *primary: str) -> tuple[sa.Constraint, sa.Constraint]:
 
 def downgrade() -> None:
     """Drop them; nothing is lost that could not be made again."""
-    for table in ("pools", "standings", "family_scores", "results", "marks"):
+    for table in ("pools", "standings", "results", "marks"):
         op.drop_table(table)
     op.drop_index("ix_suites_pool", "suites")
     # not in a batch: on SQLite that drops the whole table for a moment, and with it all rows that point to it
