@@ -43,9 +43,10 @@ from server.schema import (
 from server.tables import cell_rows
 
 VERSION = "1"
+_PROBLEM = {"application/problem+json": {"schema": Problem.model_json_schema()}}
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
-    404: {"model": Problem, "description": "There is none such."},
-    422: {"model": Problem, "description": "The request asks for something that cannot be."},
+    404: {"description": "There is none such.", "content": _PROBLEM},
+    422: {"description": "The request asks for something that cannot be.", "content": _PROBLEM},
 }
 
 router = APIRouter(prefix="/api/v1", responses=_PROBLEMS)

@@ -62,13 +62,13 @@ def _line(foreign: str) -> str:
 
 @router.api_route("/badge/{name:path}.svg", methods=READ)
 def show_badge(site: SiteOf, name: str) -> Response:
-    """Draw a model's score and rank, in the style and suite where it stands among most."""
+    """Draw a model's score and rank, in the suite and style that the board shows first."""
     (model,) = db_board.find_models(site.db, [name])
-    places = {place.pool: place for place in reversed(db_board.places_of(site.db, [model.id])[model.id])}
-    pool = next((one for one in db_board.list_pools(site.db) if one.id in places), None)
+    places = {(place.pool, place.style): place for place in db_board.places_of(site.db, [model.id])[model.id]}
+    found = ((pool, style) for pool in db_board.list_pools(site.db) for style in pool.styles)
     said = "no result yet"
-    if pool is not None:
-        place = places[pool.id]
+    if (first := next((one for one in found if (one[0].id, one[1]) in places), None)) is not None:
+        pool, place = first[0], places[first[0].id, first[1]]
         rank = f"rank {ranks(place.rank_low, place.rank_high)} of {count(pool.n_models)}"
         said = f"{points(place.score.value)} ±{half(place.score)}, {rank} ({place.style})"
     body = site.templates.get_template("badge.svg").render(said=said, width=len(said) * 6.4 + 14)
