@@ -12,7 +12,7 @@ from harness.items import sample_row as item_row
 from harness.paired import compare
 from harness.report import families_json
 from server.compare import open_pairs, open_sides
-from server.fields import LARGEST, CellId, Correct, Label, Models, Name, RunPath, SampleId
+from server.fields import LARGEST, CellId, Correct, Label, ModelPath, Models, Name, Plain, RunPath, SampleId
 from server.pager import make_pager
 from server.query import PAGE, BoardQuery, NoSuchView, choose_pool, wanted_of
 from server.render import READ, SiteOf, page
@@ -43,15 +43,16 @@ from server.schema import (
 from server.tables import cell_rows
 
 VERSION = "1"
+_PROBLEM = {"application/problem+json": {"schema": Problem.model_json_schema()}}
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
-    404: {"model": Problem, "description": "There is none such."},
-    422: {"model": Problem, "description": "The request asks for something that cannot be."},
+    404: {"description": "There is none such.", "content": _PROBLEM},
+    422: {"description": "The request asks for something that cannot be.", "content": _PROBLEM},
 }
 
 router = APIRouter(prefix="/api/v1", responses=_PROBLEMS)
 docs = APIRouter(include_in_schema=False)
 
-Words = Annotated[str, Query(max_length=100, description="Words that the name contains.")]
+Words = Annotated[str, Plain, Query(max_length=100, description="Words that the name contains.")]
 Limit = Annotated[int, Query(ge=1, le=200, description="Things an answer holds at most.")]
 Offset = Annotated[int, Query(ge=0, le=LARGEST, description="Things to pass over.")]
 
@@ -102,7 +103,7 @@ def list_models(
 
 
 @router.get("/models/{name:path}")
-def read_model(site: SiteOf, name: str) -> ModelWhole:
+def read_model(site: SiteOf, name: ModelPath) -> ModelWhole:
     """Return a model with its standings and newest runs; ~ and a number stand for a name."""
     (model,) = db_board.find_models(site.db, [name])
     places = db_board.places_of(site.db, [model.id])[model.id]

@@ -14,7 +14,7 @@ from server.render import SiteOf, page
 from tasks import Family, Level, all_families, find_family
 from tasks.base import channels_of, styles_of
 
-router = APIRouter()
+router = APIRouter(include_in_schema=False)
 
 _READ = ["GET", "HEAD"]
 _LONGEST_NAME = 40

@@ -3,16 +3,15 @@
 import datetime as dt
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
-from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Response
 from fastapi.responses import PlainTextResponse
 
 from harness.db import board as db_board
 from harness.db import read
 from harness.db.read import RunSummary
 from harness.format import count, ranks, ratio, shorten, visible
-from server.fields import Open
+from server.fields import ModelName, ModelPath
 from server.render import READ, SiteOf, half, points
 
 router = APIRouter(include_in_schema=False)
@@ -24,7 +23,7 @@ _SVG_POLICY = "default-src 'none'"
 
 
 @router.api_route("/feed.atom", methods=READ)
-def show_feed(site: SiteOf, model: Annotated[Annotated[str | None, Open], Query(max_length=400)] = None) -> Response:
+def show_feed(site: SiteOf, model: ModelName = None) -> Response:
     """Tell of the newest runs, of all models or of one."""
     if model is None:
         runs, title = read.list_runs(site.db, _NEWEST), "Fathom: newest results"
@@ -61,14 +60,14 @@ def _line(foreign: str) -> str:
 
 
 @router.api_route("/badge/{name:path}.svg", methods=READ)
-def show_badge(site: SiteOf, name: str) -> Response:
-    """Draw a model's score and rank, in the style and suite where it stands among most."""
+def show_badge(site: SiteOf, name: ModelPath) -> Response:
+    """Draw a model's score and rank, in the suite and style that the board shows first."""
     (model,) = db_board.find_models(site.db, [name])
-    places = {place.pool: place for place in reversed(db_board.places_of(site.db, [model.id])[model.id])}
-    pool = next((one for one in db_board.list_pools(site.db) if one.id in places), None)
+    places = {(place.pool, place.style): place for place in db_board.places_of(site.db, [model.id])[model.id]}
+    found = ((pool, style) for pool in db_board.list_pools(site.db) for style in pool.styles)
     said = "no result yet"
-    if pool is not None:
-        place = places[pool.id]
+    if (first := next((one for one in found if (one[0].id, one[1]) in places), None)) is not None:
+        pool, place = first[0], places[first[0].id, first[1]]
         rank = f"rank {ranks(place.rank_low, place.rank_high)} of {count(pool.n_models)}"
         said = f"{points(place.score.value)} ±{half(place.score)}, {rank} ({place.style})"
     body = site.templates.get_template("badge.svg").render(said=said, width=len(said) * 6.4 + 14)

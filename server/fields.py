@@ -27,7 +27,9 @@ Plain = AfterValidator(_plain)
 HEX = re.compile(r"[0-9a-f]{1,32}")
 RunPath = Annotated[str, Path(max_length=64)]
 RunId = Annotated[list[Annotated[str, Field(pattern=f"^{HEX.pattern}$")]], Query(min_length=1, max_length=2)]
-Models = Annotated[Sequence[Annotated[str, Field(max_length=400)]], Query(max_length=20)]
+ModelPath = Annotated[str, Plain, Path(max_length=400)]
+ModelName = Annotated[Annotated[str, Field(max_length=400), Plain] | None, Open, Query()]
+Models = Annotated[Sequence[Annotated[str, Field(max_length=400), Plain]], Query(max_length=20)]
 SampleFormat = Annotated[Literal["jsonl", "csv"], Path()]
 StyleName = Annotated[Annotated[str, Field(max_length=64), Plain] | None, Open, Query()]
 Only = Annotated[Literal["first", "second", "neither"] | None, Open, Query()]

@@ -9,7 +9,7 @@ from harness.db import read
 from harness.db.board import get_revision
 from server.board import open_board
 from server.compare import ONLY, open_comparison, open_items
-from server.fields import CellId, Correct, Label, Models, Only, PageNumber, RunPath, SampleId, StyleName
+from server.fields import CellId, Correct, Label, ModelPath, Models, Only, PageNumber, RunPath, SampleId, StyleName
 from server.models import open_model
 from server.pager import make_pager
 from server.query import BoardQuery
@@ -46,7 +46,7 @@ def _board(site: Site, query: BoardQuery) -> str:
 
 
 @router.api_route("/models/{name:path}", methods=READ)
-def show_model(site: SiteOf, name: str, run: str | None = None) -> HTMLResponse:
+def show_model(site: SiteOf, name: ModelPath, run: str | None = None) -> HTMLResponse:
     """Show where a model stands and how it falls with difficulty."""
     return page(site, "model", page=open_model(site.db, name, run))
 

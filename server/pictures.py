@@ -17,7 +17,7 @@ from server.query import NoSuchView
 from server.render import READ, SiteOf
 from server.scores import group_of
 
-router = APIRouter(prefix="/pictures")
+router = APIRouter(prefix="/pictures", include_in_schema=False)
 
 _SVG_POLICY = "default-src 'none'; style-src 'unsafe-inline'"  # an SVG's own colours; it runs no script
 

@@ -56,7 +56,7 @@ class BoardQuery(BaseModel):
     def link(self, **changes: object) -> str:
         """Write the query with changes, on its first page unless a page is named; what is open is left out."""
         values = {**self.model_dump(exclude_defaults=True, exclude={"page"}), **changes}
-        kept = {key: value for key, value in values.items() if value not in (None, "", [], False)}
+        kept = {key: value for key, value in values.items() if value not in (None, "", []) and value is not False}
         return "?" + urlencode({k: "true" if v is True else v for k, v in kept.items()}, doseq=True)
 
 

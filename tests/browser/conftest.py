@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from harness.db import read, write
+from harness.db import board, read, write
 from harness.db.engine import open_database
+from harness.db.landing import land_runs
 from harness.engines.base import Completion
 from harness.suite import Selection, open_suite
 from tasks import Verdict
@@ -14,17 +15,22 @@ from tasks import Verdict
 LONG = "W" * 300 + "<script>document.title = 'owned'</script>"
 
 
-def _write_hostile(db):
-    suite = open_suite("quick", 7, Selection(levels=("n4k1",), n=2))
-    run = write.start_run(db, write.NewRun(LONG, "vllm", suite, suite.digest(), {"decisive": {LONG: LONG}}, "0" * 32))
+def _write_hostile(db, state):
+    """Write a run of one long name that got everything wrong, so that it stands beside the oracles."""
+    suite = open_suite("quick", 7, Selection(n=10))
+    run = write.start_run(
+        db, write.NewRun(LONG, "vllm", suite, suite.digest(), {"decisive": {LONG: LONG}}, "0" * 32, 7_000_000_000)
+    )
     samples = [
         write.Sample(
-            0, at, 0, str(at), Completion(str(at), LONG * 9, "stop", 1, 1, 0.1), Verdict(False, LONG, "no_answer")
+            at, index, 0, f"{run}{at}/{index}", Completion(f"{run}{at}/{index}", LONG * 9, "stop", 1, 1, 0.1),
+            Verdict(False, LONG, "no_answer"),
         )
-        for at in range(2)
-    ]
-    write.record_samples(db, run, [read.get_run(db, run).cells[0].id], samples)
-    write.finish_run(db, run, write.Ending("failed", 1.0, LONG, LONG * 9))
+        for at in range(len(suite.cells)) for index in range(10)
+    ]  # fmt: skip
+    write.record_samples(db, run, [cell.id for cell in read.get_run(db, run).cells], samples)
+    error = None if state == "done" else LONG
+    write.finish_run(db, run, write.Ending(state, 1.0, error, error and error * 9))
     return run
 
 
@@ -34,28 +40,63 @@ class Site:
 
     address: str
     noisy: str
+    perfect: str
     failed: str
+    sample: int
+    """A wrong answer of the noisy run."""
+    hostile: int
+    """Number of the model of a long name."""
 
     @property
     def pages(self):
-        runs = [f"/runs/{run}{rest}" for run in (self.noisy, self.failed) for rest in ("", "/samples")]
-        families = ["/families", "/families/depo?seed=7&answer=AB", "/families/years?level=y8k2-32k&seed=7", "/about"]
-        return ["/", *runs, *families]
+        """Every kind of page, by what it shows."""
+        pair = "m=oracle/noisy&m=oracle/perfect"
+        return {
+            "board": "/",
+            "board narrowed": "/?style=cot&q=oracle&sort=depo&columns=depo&columns=years&max=9",
+            "board by level": "/?family=depo",
+            "board without a row": "/?q=nothing",
+            "model": "/models/oracle/noisy",
+            "model of a long name": f"/models/~{self.hostile}",
+            "choose": "/compare?m=oracle/noisy",
+            "compare": f"/compare?{pair}",
+            "compare with a long name": f"/compare?m=oracle/noisy&m=~{self.hostile}&style=choice",
+            "items": f"/compare/items?{pair}&cell=depo/n8k6/symbol/direct",
+            "runs": "/runs",
+            "run": f"/runs/{self.noisy}",
+            "failed run": f"/runs/{self.failed}",
+            "samples": f"/runs/{self.noisy}/samples?correct=false",
+            "samples of a long name": f"/runs/{self.failed}/samples",
+            "sample": f"/runs/{self.noisy}/samples/{self.sample}",
+            "families": "/families",
+            "family": "/families/years?level=y8k2-32k&seed=7",
+            "answered": "/families/depo?level=n8k2&seed=7&answer=AB",
+            "about": "/about",
+            "api": "/api",
+            "problem": "/models/nobody",
+        }
 
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory, fathom, start_fathom):
-    """Play a run, add a hostile one that failed, and serve both."""
+    """Let two oracles play one seed, add hostile runs that ended and failed, and serve all."""
     url = f"sqlite:///{tmp_path_factory.mktemp('browser') / 'runs.db'}"
-    played = fathom(
-        "run", "--model", "oracle/noisy", "--engine", "oracle", "--suite", "quick", "--seed", 7, "--n", 10, "--db", url
-    )
-    assert played.returncode == 0, played.stderr
+    for kind in ("noisy", "perfect"):
+        played = fathom(
+            "run", "--model", f"oracle/{kind}", "--engine", "oracle", "--suite", "quick", "--seed", 7, "--n", 10,
+            "--db", url,
+        )  # fmt: skip
+        assert played.returncode == 0, played.stderr
     db = open_database(url, create=False)
-    noisy = read.list_runs(db)[0].run
-    failed = _write_hostile(db)
+    perfect, noisy = (read.get_run(db, one.run) for one in read.list_runs(db))
+    wrong = read.get_samples(db, noisy, read.SampleFilter(correct=False)).samples[0]
+    _write_hostile(db, "done")
+    failed = _write_hostile(db, "failed")
+    land_runs(db)
+    (hostile,) = board.list_models(db, "WWW", 1, 0)[0]
     db.dispose()
-    return Site(_address(start_fathom("serve", "--db", url, "--port", 0)), noisy, failed)
+    address = _address(start_fathom("serve", "--db", url, "--port", 0))
+    return Site(address, noisy.summary.run, perfect.summary.run, failed, wrong.id, hostile.id)
 
 
 @pytest.fixture(scope="session")

@@ -66,6 +66,20 @@ class Played:
     noisy: read.RunDetail
     perfect: read.RunDetail
     failed: read.RunDetail
+    sample: int
+    """A wrong answer of the noisy run."""
+
+    @property
+    def pages(self):
+        """An address of each kind of page for people."""
+        pair = "m=oracle/noisy&m=oracle/perfect"
+        noisy, failed = (f"/runs/{one.summary.run}" for one in (self.noisy, self.failed))
+        return (
+            "/", "/?family=depo", "/?style=cot&q=oracle&sort=depo&columns=depo", "/?q=nothing", "/models/oracle/noisy",
+            "/models/oracle/nobody", "/compare", "/compare?m=oracle/noisy", f"/compare?{pair}", f"/compare?{pair}&style=cot",
+            f"/compare/items?{pair}&cell=depo/n8k6/symbol/direct", "/runs", noisy, failed, f"{noisy}/samples",
+            f"{noisy}/samples/{self.sample}", "/families", "/families/depo?seed=7&answer=AB", "/about", "/api",
+        )  # fmt: skip
 
 
 def play(db, model, seed=7):
@@ -82,8 +96,9 @@ def played(tmp_path_factory):
     db = open_database(url, create=True)
     runs = [play(db, f"oracle/{kind}") for kind in ("noisy", "perfect", "nobody")]
     details = [read.get_run(db, run) for run in runs]
+    wrong = read.get_samples(db, details[0], read.SampleFilter(correct=False), limit=1).samples
     db.dispose()
-    return Played(url, *details)
+    return Played(url, *details, wrong[0].id)
 
 
 @pytest.fixture(scope="session")
@@ -103,7 +118,7 @@ def fresh(tmp_path):
 
 @dataclass(frozen=True)
 class Story:
-    """A run to write: one cell, one completion an item."""
+    """A run to write: one completion an item, the same ones in each cell."""
 
     model: str = "org/model"
     texts: tuple[str, ...] = (" AB",)
@@ -113,6 +128,16 @@ class Story:
     error: str | None = None
     log: str | None = None
     style: str = "direct"
+    levels: tuple[str, ...] = ("n4k1",)
+    engine: str = "vllm"
+    dtype: str | None = None
+    kind: str | None = None
+    n_parameters: int | None = None
+    seed: int = 7
+    n_right: int = 0
+    """Completions that count as right, the first ones of each cell."""
+    n_planned: int | None = None
+    """Items of a cell; all have a completion unless said otherwise."""
     manifest: dict = field(default_factory=lambda: {"decisive": {}, "context": {}})
 
 
@@ -122,16 +147,21 @@ def write_run():
 
     def put(db, story=None):
         story = story or Story()
-        suite = open_suite("quick", 7, Selection(levels=("n4k1",), styles=(story.style,), n=len(story.texts)))
-        new = write.NewRun(story.model, "vllm", suite, suite.digest(), story.manifest, "0" * 32)
+        n = story.n_planned or len(story.texts)
+        suite = open_suite("quick", story.seed, Selection(levels=story.levels, styles=(story.style,), n=n))
+        new = write.NewRun(
+            story.model, story.engine, suite, suite.digest(), story.manifest, "0" * 32, story.n_parameters, story.kind
+        )
         run = write.start_run(db, new)
+        if story.dtype is not None:
+            write.note_engine(db, run, {"dtype": story.dtype})
         cells = [cell.id for cell in read.get_run(db, run).cells]
         samples = [
             write.Sample(
-                0, at, 0, f"{run}{at}", Completion(f"{run}{at}", text, "stop", 9, 3, 0.25),
-                Verdict(story.label == "correct", story.parsed, story.label),
+                cell, at, 0, f"{run}{cell}/{at}", Completion(f"{run}{cell}/{at}", text, "stop", 9, 3, 0.25),
+                Verdict(True, story.parsed, "correct") if at < story.n_right else Verdict(False, story.parsed, story.label),
             )
-            for at, text in enumerate(story.texts)
+            for cell in range(len(cells)) for at, text in enumerate(story.texts)
         ]  # fmt: skip
         write.record_samples(db, run, cells, samples)
         if story.state:

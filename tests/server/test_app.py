@@ -1,7 +1,11 @@
 """What the application promises whatever the page."""
 
+import html
+import re
 import subprocess
 import sys
+from itertools import pairwise
+from urllib.parse import urljoin
 
 import httpx
 import pytest
@@ -11,7 +15,7 @@ from harness.errors import OlderDatabase
 from server.app import ServerSettings, create_app
 
 HEADERS = {
-    "content-security-policy": "default-src 'none'; style-src 'self'; img-src 'self' data:; "
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
@@ -30,11 +34,60 @@ def test_every_response_carries_the_security_headers(board, address):
     assert_secure(board.get(address))
 
 
-def test_no_page_needs_a_script_or_an_inline_style(board, played):
-    for address in ("/", f"/runs/{played.noisy.summary.run}", f"/runs/{played.noisy.summary.run}/samples", "/none"):
+def test_no_page_holds_an_inline_script_or_style_or_fetches_from_elsewhere(board, played):
+    for address in (*played.pages, "/none"):
         page = board.get(address).text
-        for forbidden in ("<script", "<style", "style=", "javascript:", " onclick", "http://", "https://"):
-            assert forbidden not in page
+        scripts = re.findall(r"<script.*?</script>", page, re.DOTALL)
+        assert scripts == (['<script src="/static/board.js" defer></script>'] if address[:2] in ("/", "/?") else [])
+        for forbidden in ("<style", " style=", "javascript:", " onclick", "http://", "https://"):
+            assert forbidden not in page, address
+
+
+def test_every_page_answers_and_sets_no_cookie(board, played):
+    for address in played.pages:
+        page = board.get(address)
+        assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8"), address
+        assert "set-cookie" not in page.headers
+        assert_secure(page)
+
+
+def test_headings_never_skip_a_level(board, played):
+    for address in (*played.pages, "/none"):
+        levels = [int(level) for level in re.findall(r"<h([1-6])", board.get(address).text)]
+        assert levels[0] == 1
+        assert all(after - before <= 1 for before, after in pairwise(levels)), address
+
+
+def test_every_table_has_a_caption_and_its_scroll_box_takes_the_keyboard(board, played):
+    for address in played.pages:
+        page = board.get(address).text
+        assert page.count("<table") == len(re.findall("<caption[ >]", page))
+        boxes = re.findall(r'<div class="scroll[^>]*>', page)
+        assert all('role="region" tabindex="0" aria-label="' in box for box in boxes)
+        assert all("scope=" in cell for cell in re.findall(r"<th[ >][^>]*", page))
+
+
+def test_every_link_of_every_page_leads_somewhere(board, played):
+    found = {}
+    for address in played.pages:
+        for link in re.findall(r'(?:href|src|srcset)="([^"]+)"', board.get(address).text):
+            found.setdefault(urljoin(address, html.unescape(link)).partition("#")[0], address)
+    lost = [(link, page) for link, page in found.items() if board.head(link).status_code != 200]
+    assert len(found) > 300
+    assert lost == []
+
+
+def test_every_link_to_a_place_finds_it_once(board, played):
+    found = {urljoin(at, html.unescape(to)) for at in played.pages for to in _places(board.get(at).text)}
+    for link in found:
+        address, _, place = link.partition("#")
+        assert board.get(address).text.count(f' id="{place}"') == 1, link
+
+
+def _places(page):
+    names = re.findall(r' id="([^"]+)"', page)
+    assert len(names) == len(set(names))
+    return re.findall(r'href="([^"]*#[^"]+)"', page)
 
 
 def test_health_is_ok(board):
@@ -60,8 +113,7 @@ def test_a_broken_database_is_a_page_that_says_so(browse, fresh):
     db, url = fresh
     client = browse(url)
     with db.begin() as connection:
-        connection.execute(text("DROP TABLE samples"))
-        connection.execute(text("DROP TABLE cells"))
+        connection.execute(text("DROP TABLE pools"))
     page = client.get("/")
     assert page.status_code == 500
     assert "the database refused" in page.text
@@ -79,7 +131,8 @@ def test_an_old_database_is_refused_before_serving(fresh):
 def test_the_server_imports_no_heavy_package():
     code = (
         "import sys, server.app\n"
-        "heavy = ('torch', 'vllm', 'lm_eval', 'datasets', 'pandas', 'transformers', 'alembic')\n"
+        "heavy = ('torch', 'vllm', 'lm_eval', 'datasets', 'pandas', 'pyarrow', 'altair', 'vl_convert',"
+        " 'transformers', 'alembic')\n"
         "print([name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

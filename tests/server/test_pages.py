@@ -3,7 +3,6 @@
 import html
 import re
 import shlex
-from itertools import pairwise
 
 import pytest
 
@@ -13,54 +12,6 @@ from harness.db.engine import open_database
 
 def text_of(page):
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", page.text)).split())
-
-
-def addresses(played):
-    run = f"/runs/{played.noisy.summary.run}"
-    return [
-        "/",
-        run,
-        f"{run}/samples",
-        f"/runs/{played.failed.summary.run}",
-        "/runs/none",
-        "/static/fathom.css",
-        "/healthz",
-    ]
-
-
-def test_the_board_shows_each_model_and_level_with_count_interval_and_chance(board, played):
-    shown = text_of(board.get("/"))
-    for wanted in ("oracle/perfect", "oracle/noisy", "n4k1", "n8k6", "chance 33.3%", "chance 14.3%", "100.0%", "10/10"):
-        assert wanted in shown
-    assert "72.2\N{EN DASH}100.0%" in shown  # Wilson's interval of 10 of 10
-
-
-def test_each_channel_and_style_has_a_table_of_its_own(board):
-    page = board.get("/").text
-    for style in ("direct", "cot", "choice"):
-        caption = f"Accuracy on depo (version 1), symbol channel, style {style}, ladder main."
-        assert page.count(caption) == 1
-
-
-def test_the_board_leads_to_the_run_of_each_model(board, played):
-    page = board.get("/").text
-    for detail in (played.noisy, played.perfect):
-        assert f'href="/runs/{detail.summary.run}"' in page
-
-
-def test_a_failed_run_is_listed_with_its_reason_and_is_not_ranked(board, played):
-    page = board.get("/").text
-    assert "the oracle engine has no model" in html.unescape(page)
-    assert page.count(f"/runs/{played.failed.summary.run}") == 1
-
-
-def test_squares_at_chance_are_marked_with_a_sign_and_words(browse, fresh, write_run):
-    db, url = fresh
-    write_run(db, write_run.story(texts=(" x",) * 2))
-    write_run(db, write_run.story(model="org/worse", texts=(" x",) * 50))
-    shown = text_of(browse(url).get("/"))
-    assert "≈ , not told apart from chance" in shown
-    assert "↓ , below chance" in shown
 
 
 def test_an_empty_board_says_which_command_makes_a_run(browse, fresh):
@@ -156,7 +107,9 @@ def test_the_oldest_items_are_shown_without_a_question(browse, fresh, write_run)
     client = browse(url)
     assert "cannot be made again" in client.get(f"/runs/{run}/samples").text
     assert client.get(f"/runs/{run}").status_code == 200
-    assert "chance not known" in text_of(client.get("/"))
+    assert "n4k1 chance not known" in text_of(client.get("/?family=depo"))
+    for address in ("/", "/models/org/model", "/compare?m=org/model&m=org/model"):
+        assert client.get(address).status_code == 200
 
 
 def test_a_running_run_tells_what_is_stored_before_it_is_counted(browse, fresh, write_run):
@@ -167,7 +120,7 @@ def test_a_running_run_tells_what_is_stored_before_it_is_counted(browse, fresh, 
     assert "when the run ends" in shown
 
 
-@pytest.mark.parametrize("run", ["ffffffffffff", "zzz", "%25", "%00", "%2e%2e%2f", "'", "a" * 3000])
+@pytest.mark.parametrize("run", ["ffffffffffff", "zzz", "%25", "%00", "%2e%2e%2f", "'", "a" * 64])
 def test_an_unknown_run_is_404_with_a_page(board, run):
     for address in (f"/runs/{run}", f"/runs/{run}/samples"):
         page = board.get(address)
@@ -202,32 +155,3 @@ def test_what_is_not_there_is_404_in_the_same_look(board, address):
 def test_the_board_can_only_be_read(board):
     assert board.post("/").status_code == 405
     assert board.head("/").status_code == 200
-
-
-def test_headings_never_skip_a_level(board, played):
-    for address in addresses(played)[:5]:
-        levels = [int(level) for level in re.findall(r"<h([1-6])", board.get(address).text)]
-        assert levels[0] == 1
-        assert all(after - before <= 1 for before, after in pairwise(levels))
-
-
-def test_every_table_has_a_caption_and_its_scroll_box_takes_the_keyboard(board, played):
-    for address in addresses(played)[:3]:
-        page = board.get(address).text
-        assert page.count("<table") == page.count("<caption>")
-        assert page.count('class="scroll"') == page.count('class="scroll" role="region" tabindex="0" aria-label=')
-        assert all("scope=" in cell for cell in re.findall(r"<th[ >][^>]*", page))
-
-
-@pytest.mark.parametrize("page", ["/", "/runs/{run}", "/runs/{run}/samples"])
-def test_a_page_runs_the_same_number_of_statements_for_2_and_for_30_runs(
-    browse, fresh, write_run, count_statements, page
-):
-    db, url = fresh
-    client = browse(url)
-    run, _ = (write_run(db, write_run.story(model=f"org/model{at}")) for at in range(2))
-    few = count_statements(lambda: client.get(page.format(run=run)).raise_for_status())
-    for at in range(28):
-        write_run(db, write_run.story(model=f"org/other{at}", texts=(" AB",) * 5))
-    many = count_statements(lambda: client.get(page.format(run=run)).raise_for_status())
-    assert few == many <= 6

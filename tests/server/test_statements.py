@@ -1,0 +1,44 @@
+"""However many models there are, a page asks the database as often."""
+
+import pytest
+
+from harness.db import read
+from harness.db.engine import open_database
+
+PAIR = "m=org/model0&m=org/model1"
+BOUNDS = {
+    "/": 6, "/?family=depo": 7, "/?q=model&sort=depo&complete=true": 6, "/models/org/model0": 9, f"/compare?{PAIR}": 15,
+    f"/compare/items?{PAIR}&cell=depo/n4k1/symbol/direct": 13, "/runs": 2, "/runs/{run}": 5, "/runs/{run}/samples": 6,
+    "/runs/{run}/samples/{sample}": 5, "/runs/{run}/samples.csv": 6, "/feed.atom": 1, "/feed.atom?model=org/model0": 2,
+    "/badge/org/model0.svg": 3, "/board.csv": 5, f"/compare.json?{PAIR}": 12, "/healthz": 1, "/metrics": 1,
+    "/pictures/mistakes.svg?run={run}&family=depo&ladder=main&channel=symbol&style=direct": 2,
+    "/pictures/curves.svg?run={run}&family=depo&ladder=main&channel=symbol": 2, "/api/v1/board": 5, "/api/v1/suites": 1,
+    "/api/v1/models": 2, "/api/v1/models/org/model0": 3, "/api/v1/runs": 2, "/api/v1/runs/{run}": 5,
+    "/api/v1/runs/{run}/samples": 6, f"/api/v1/compare?{PAIR}": 12, "/families": 0, "/about": 0, "/api": 0,
+}  # fmt: skip
+"""Statements that a page may run at most."""
+
+
+@pytest.fixture(scope="module")
+def small_and_large(browse, write_run, tmp_path_factory):
+    """Boards of 2 and of 30 models, each with the addresses of its first run."""
+    boards = []
+    for n in (2, 30):
+        url = f"sqlite:///{tmp_path_factory.mktemp('boards') / 'runs.db'}"
+        db = open_database(url, create=True)
+        runs = [
+            write_run(db, write_run.story(model=f"org/model{at}", texts=(" AB",) * 6, n_right=at % 6)) for at in range(n)
+        ]
+        sample = read.get_samples(db, read.get_run(db, runs[0]), read.SampleFilter()).samples[0].id
+        db.dispose()
+        boards.append((browse(url), {"run": runs[0], "sample": sample}))
+    return boards
+
+
+@pytest.mark.parametrize("page", BOUNDS)
+def test_a_page_runs_as_many_statements_for_30_models_as_for_2(small_and_large, count_statements, page):
+    few, many = (
+        count_statements(lambda client=client, names=names: client.get(page.format(**names)).raise_for_status())
+        for client, names in small_and_large
+    )
+    assert few == many <= BOUNDS[page]
