@@ -45,7 +45,11 @@ def visible(text: str) -> str:
     """Show control and bidirectional characters as escapes, so that text cannot disguise itself."""
     if text.isprintable():
         return text
-    return "".join(char if char in "\n\t" or char.isprintable() else _escape(char) for char in text)
+    return "\n".join(line if line.isprintable() else _visible_line(line) for line in text.split("\n"))
+
+
+def _visible_line(line: str) -> str:
+    return "".join(char if char == "\t" or char.isprintable() else _escape(char) for char in line)
 
 
 def _escape(char: str) -> str:

@@ -65,16 +65,14 @@ class ModelPage:
     command: str
 
 
-def open_model(db: Engine, name: str, run: str | None = None) -> ModelPage:
+def open_model(db: Engine, model: Model, runs: tuple[RunSummary, ...], run: str | None = None) -> ModelPage:
     """Read a model, shown by the run named, or by its newest finished one of the largest suite.
 
     Raises:
-        UnknownModel, UnknownRun, NoSuchView: there is none such; the run is another model's.
+        UnknownRun, NoSuchView: there is none such; the run is another model's.
     """
-    (model,) = db_board.find_models(db, [name])
     places = db_board.places_of(db, [model.id])[model.id]
     pools = _pools(db_board.list_pools(db), places)
-    runs = read.runs_of_model(db, model.id)
     chosen = run or next((one.run for one in pools), None) or next((one.run for one in runs), None)
     detail = None if chosen is None else read.get_run(db, chosen)
     if detail is not None and detail.summary.model_id != model.id:

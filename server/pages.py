@@ -6,15 +6,15 @@ from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
 from harness.db import read
-from harness.db.board import get_revision
+from harness.db.board import find_models, get_revision
 from server.board import open_board
 from server.compare import ONLY, open_comparison, open_items
 from server.fields import CellId, Correct, Label, ModelPath, Models, Only, PageNumber, RunPath, SampleId, StyleName
 from server.models import open_model
 from server.pager import make_pager
 from server.query import BoardQuery
-from server.render import READ, Site, SiteOf, fill, page
-from server.runs import find_run, manifest_facts, n_shots, reproduce_command
+from server.render import READ, Site, SiteOf, fill, kept, kept_of_run, page
+from server.runs import find_run, find_summary, manifest_facts, n_shots, reproduce_command
 from server.samples import PAGE, check_query, labels_of, show
 from server.samples import Query as SampleQuery
 from server.scores import grouped
@@ -33,10 +33,10 @@ _STYLE_WORDS = {
 @router.api_route("/", methods=READ)
 def show_board(site: SiteOf, query: Annotated[BoardQuery, Query()]) -> HTMLResponse:
     """Show who stands where, in one suite and style."""
-    key = (query.model_dump_json(), *get_revision(site.db))
-    if key[1:] == (0, 0):  # nothing has landed; running runs change the page as well
+    revision = get_revision(site.db)
+    if revision == (0, 0):  # nothing has landed; running runs change the page as well
         return HTMLResponse(_board(site, query))
-    return HTMLResponse(site.boards.get(key, lambda: _board(site, query)))
+    return kept(site, ("board", query.model_dump_json(), *revision), lambda: _board(site, query))
 
 
 def _board(site: Site, query: BoardQuery) -> str:
@@ -48,7 +48,10 @@ def _board(site: Site, query: BoardQuery) -> str:
 @router.api_route("/models/{name:path}", methods=READ)
 def show_model(site: SiteOf, name: ModelPath, run: str | None = None) -> HTMLResponse:
     """Show where a model stands and how it falls with difficulty."""
-    return page(site, "model", page=open_model(site.db, name, run))
+    (model,) = find_models(site.db, [name])
+    runs = read.runs_of_model(site.db, model.id)
+    key = ("model", run, *runs, *get_revision(site.db))
+    return kept(site, key, lambda: fill(site, "model", page=open_model(site.db, model, runs, run)))
 
 
 @router.api_route("/compare", methods=READ)
@@ -56,7 +59,8 @@ def show_comparison(site: SiteOf, m: Models = (), style: StyleName = None) -> HT
     """Show what one model can do and another cannot; with fewer than two, ask for them."""
     if len(m) != 2:
         return page(site, "choose", chosen=m, total=len(m))
-    return page(site, "compare", page=open_comparison(site.db, m, style))
+    key = ("compare", *m, style, *get_revision(site.db))
+    return kept(site, key, lambda: fill(site, "compare", page=open_comparison(site.db, m, style)))
 
 
 @router.api_route("/compare/items", methods=READ)
@@ -79,8 +83,12 @@ def show_runs(site: SiteOf, page_number: PageNumber = 1) -> HTMLResponse:
 @router.api_route("/runs/{run}", methods=READ)
 def show_run(site: SiteOf, run: RunPath) -> HTMLResponse:
     """Show one run: counts, cells, manifest, and how to do it again."""
-    detail = find_run(site.db, run)
-    return page(
+    summary = find_summary(site.db, run)
+    return kept_of_run(site, summary, ("run",), lambda: _run(site, read.get_run(site.db, summary.run)))
+
+
+def _run(site: Site, detail: read.RunDetail) -> str:
+    return fill(
         site,
         "run",
         run=detail.summary,
@@ -98,11 +106,16 @@ def show_samples(
     page_number: PageNumber = 1,
 ) -> HTMLResponse:  # fmt: skip
     """Show samples of a run, fifty a page."""
-    detail = find_run(site.db, run)
+    summary = find_summary(site.db, run)
     query = SampleQuery(cell, label, None if correct is None else correct == "true", page_number)
+    return kept_of_run(site, summary, ("samples", query), lambda: _samples(site, summary.run, query))
+
+
+def _samples(site: Site, run: str, query: SampleQuery) -> str:
+    detail = read.get_run(site.db, run)
     check_query(detail, query)
     found = read.get_samples(site.db, detail, query.wanted, (query.page - 1) * PAGE, PAGE)
-    return page(
+    return fill(
         site,
         "samples",
         run=detail.summary,

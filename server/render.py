@@ -1,5 +1,6 @@
 """Turn a template and values into a page."""
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -11,14 +12,15 @@ from sqlalchemy import Engine
 
 from harness import format as text
 from harness.cache import Cache
+from harness.db.read import RunSummary
 from harness.stats import Estimate
 from server.links import model_key, model_path
 
 READ = ["GET", "HEAD"]
 """Methods of every page that can only be read."""
 
-_BOARDS = 128
-"""Pages of the board that are kept; a page has about 120 kB."""
+_PAGES = 256
+"""Pages that are kept; most have about 100 kB."""
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -29,8 +31,8 @@ class Site:
 
     db: Engine
     templates: Environment
-    boards: Cache[tuple[object, ...], str] = field(default_factory=lambda: Cache(_BOARDS))
-    """Pages of the board by query and revision of the standings."""
+    pages: Cache[tuple[Hashable, ...], bytes] = field(default_factory=lambda: Cache(_PAGES))
+    """Pages by all that decides what is on them."""
 
 
 def open_templates() -> Environment:
@@ -101,6 +103,18 @@ SiteOf = Annotated[Site, Depends(site_of)]
 def page(site: Site, template: str, status: int = 200, **values: object) -> HTMLResponse:
     """Answer with a template of `templates/`, filled."""
     return HTMLResponse(fill(site, template, **values), status)
+
+
+def kept(site: Site, key: tuple[Hashable, ...], make: Callable[[], str]) -> HTMLResponse:
+    """Answer with a page that is made anew only where its key is new."""
+    return HTMLResponse(site.pages.get(key, lambda: make().encode()))
+
+
+def kept_of_run(site: Site, run: RunSummary, key: tuple[Hashable, ...], make: Callable[[], str]) -> HTMLResponse:
+    """Answer with a page about a run that is made anew only where the run has changed; a running one changes."""
+    if run.state == "running":
+        return HTMLResponse(make())
+    return kept(site, (run, *key), make)
 
 
 def fill(site: Site, template: str, **values: object) -> str:

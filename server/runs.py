@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from harness.db.read import RunDetail, get_run
+from harness.db.read import RunDetail, RunSummary, get_run, get_summary
 from harness.errors import FathomError, UnknownRun
 from harness.format import shorten
 from harness.suite import Selection, Suite, open_suite
@@ -48,9 +48,18 @@ def find_run(db: Engine, run: str) -> RunDetail:
     Raises:
         UnknownRun: there is no such run.
     """
+    return get_run(db, _checked(run))
+
+
+def find_summary(db: Engine, run: str) -> RunSummary:
+    """Return a run in short, as find_run does."""
+    return get_summary(db, _checked(run))
+
+
+def _checked(run: str) -> str:
     if not HEX.fullmatch(run):
         raise UnknownRun(f"no run {run[:40]!r}: the page of runs lists them")
-    return get_run(db, run)
+    return run
 
 
 def manifest_facts(manifest: Mapping[str, Any]) -> tuple[Facts, ...]:  # JSON of provenance.Manifest

@@ -155,21 +155,35 @@ def runs_of_model(db: Engine, model: int, limit: int = 200) -> tuple[RunSummary,
         return tuple(RunSummary(*row) for row in session.execute(newest))
 
 
-def get_run(db: Engine, run: str) -> RunDetail:
-    """Return a run by its id or a beginning of it that is unique.
+def get_summary(db: Engine, run: str) -> RunSummary:
+    """Return a run in short, by its id or a beginning of it that is unique.
 
     Raises:
         UnknownRun: no run begins so, or several do.
     """
-    start = run.lower()
     with translate_errors(), Session(db) as session:
-        # ids are hex digits, so that all that begin with these lie before them and a "g"
-        near = _summaries().where(RunRow.id >= start, RunRow.id < start + "g").limit(2)
-        rows = session.execute(near).all() if _HEX.fullmatch(start) else []
-        if len(rows) != 1:
-            what = "no run" if not rows else "more than one run"
-            raise UnknownRun(f"{what} begins with {run[:40]!r}: `fathom runs` lists them")
-        summary = RunSummary(*rows[0])
+        return _find(session, run)
+
+
+def _find(session: Session, run: str) -> RunSummary:
+    start = run.lower()
+    # ids are hex digits, so that all that begin with these lie before them and a "g"
+    near = _summaries().where(RunRow.id >= start, RunRow.id < start + "g").limit(2)
+    rows = session.execute(near).all() if _HEX.fullmatch(start) else []
+    if len(rows) != 1:
+        what = "no run" if not rows else "more than one run"
+        raise UnknownRun(f"{what} begins with {run[:40]!r}: `fathom runs` lists them")
+    return RunSummary(*rows[0])
+
+
+def get_run(db: Engine, run: str) -> RunDetail:
+    """Return a run whole, by its id or a beginning of it that is unique.
+
+    Raises:
+        UnknownRun: no run begins so, or several do.
+    """
+    with translate_errors(), Session(db) as session:
+        summary = _find(session, run)
         row = session.get_one(RunRow, summary.run)
         stored = session.get_one(SuiteRow, row.suite_id)
         cells = session.scalars(select(CellRow).where(CellRow.run_id == row.id).order_by(CellRow.position))
