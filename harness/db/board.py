@@ -17,7 +17,7 @@ from harness.db.models import (
     ResultRow,
     StandingRow,
 )
-from harness.db.read import CellCounts, counts_of
+from harness.db.read import CELL, CellCounts
 from harness.errors import UnknownModel
 from harness.paired import Marks
 from harness.ranking import Array
@@ -277,8 +277,8 @@ def cells_of_family(
     """Return one family's cells of several runs, by run."""
     found: dict[str, list[CellCounts]] = {run: [] for run in runs}
     same = (CellRow.family == family, CellRow.channel == channel, CellRow.style == style)
-    wanted = select(CellRow).where(CellRow.run_id.in_(runs), *same).order_by(CellRow.position)
+    wanted = select(CellRow.run_id, *CELL).where(CellRow.run_id.in_(runs), *same).order_by(CellRow.position)
     with translate_errors(), Session(db) as session:
-        for cell in session.scalars(wanted):
-            found[cell.run_id].append(counts_of(cell))
+        for run, *cell in session.execute(wanted):
+            found[run].append(CellCounts(*cell))
     return {run: tuple(cells) for run, cells in found.items()}

@@ -21,7 +21,7 @@ from harness.db.models import (
     SuiteRow,
     Table,
 )
-from harness.db.read import CellCounts, counts_of
+from harness.db.read import CELL, CellCounts
 from harness.db.standings import rank_pool
 from harness.paired import Marks
 from harness.ranking import Array
@@ -59,8 +59,8 @@ def _land(db: Engine, run: str) -> None:
         session.execute(update(RunRow).where(RunRow.id == run).values(state=RunRow.state))
         if session.scalars(select(MarkRow.run_id).where(MarkRow.run_id == run)).first() is not None:
             return
-        rows = session.scalars(select(CellRow).where(CellRow.run_id == run).order_by(CellRow.position))
-        cells = [counts_of(row) for row in rows]
+        rows = session.execute(select(*CELL).where(CellRow.run_id == run).order_by(CellRow.position))
+        cells = [CellCounts(*row) for row in rows]
         land_run(session, run, cells, _marks(session, cells))
 
 

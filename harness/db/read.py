@@ -115,6 +115,20 @@ class SampleFilter:
     correct: bool | None = None
 
 
+CELL = (
+    CellRow.id, CellRow.family, CellRow.version, CellRow.level, CellRow.channel, CellRow.style, CellRow.n_planned,
+    CellRow.n, CellRow.k, CellRow.n_errors, CellRow.labels,
+)  # fmt: skip
+"""Columns of CellCounts, in its order."""
+
+_SAMPLE = (
+    SampleRow.id, SampleRow.index, SampleRow.completion, SampleRow.finish_reason, SampleRow.scores, SampleRow.parsed,
+    SampleRow.label, SampleRow.fault_at, SampleRow.note, SampleRow.correct, SampleRow.prompt_tokens,
+    SampleRow.completion_tokens, SampleRow.milliseconds, SampleRow.error,
+    CellRow.id, CellRow.family, CellRow.version, CellRow.level, CellRow.channel, CellRow.style,
+)  # fmt: skip
+"""Columns of which _view makes a SampleView."""
+
 _SUMMARY = (
     RunRow.id, ModelRow.name, ModelRow.id, SuiteRow.name, SuiteRow.seed, RunRow.engine, RunRow.state, RunRow.n_items,
     RunRow.n_done, RunRow.k, RunRow.n_generated, RunRow.attempts, RunRow.seconds, RunRow.created_at, RunRow.error,
@@ -186,20 +200,12 @@ def get_run(db: Engine, run: str) -> RunDetail:
         summary = _find(session, run)
         row = session.get_one(RunRow, summary.run)
         stored = session.get_one(SuiteRow, row.suite_id)
-        cells = session.scalars(select(CellRow).where(CellRow.run_id == row.id).order_by(CellRow.position))
+        cells = session.execute(select(*CELL).where(CellRow.run_id == row.id).order_by(CellRow.position))
         suite = Suite(stored.name, stored.version, stored.seed, tuple(SuiteCell(**cell) for cell in stored.cells))
         return RunDetail(
             summary, suite, stored.digest, stored.pool, row.manifest, row.manifest_digest, row.log,
-            tuple(counts_of(cell) for cell in cells),
+            tuple(CellCounts(*cell) for cell in cells),
         )  # fmt: skip
-
-
-def counts_of(cell: CellRow) -> CellCounts:
-    """Freeze a row of cells."""
-    return CellCounts(
-        cell.id, cell.family, cell.version, cell.level, cell.channel, cell.style, cell.n_planned, cell.n, cell.k,
-        cell.n_errors, dict(cell.labels),
-    )  # fmt: skip
 
 
 def summaries_of(db: Engine, runs: Sequence[str]) -> tuple[RunSummary, ...]:
@@ -220,11 +226,11 @@ def cells_of_runs(db: Engine, runs: Sequence[str], family: str | None = None) ->
     """Return the cells of several runs, all or one family's, in one statement, by run."""
     found: dict[str, list[CellCounts]] = {run: [] for run in runs}
     with translate_errors(), Session(db) as session:
-        statement = select(CellRow).where(CellRow.run_id.in_(runs)).order_by(CellRow.run_id, CellRow.position)
+        statement = select(CellRow.run_id, *CELL).where(CellRow.run_id.in_(runs))
         if family is not None:
             statement = statement.where(CellRow.family == family)
-        for cell in session.scalars(statement):
-            found[cell.run_id].append(counts_of(cell))
+        for run, *cell in session.execute(statement.order_by(CellRow.run_id, CellRow.position)):
+            found[run].append(CellCounts(*cell))
     return {run: tuple(cells) for run, cells in found.items()}
 
 
@@ -266,12 +272,13 @@ def get_samples(db: Engine, detail: RunDetail, wanted: SampleFilter, offset: int
         conditions.append(SampleRow.label == wanted.label)
     if wanted.correct is not None:
         conditions.append(SampleRow.correct == wanted.correct)
-    joined = select(SampleRow, CellRow).join(CellRow, CellRow.id == SampleRow.cell_id).where(*conditions)
+    counted = select(func.count()).select_from(SampleRow).join(CellRow).where(*conditions)
+    wanted_rows = select(*_SAMPLE).join(CellRow, CellRow.id == SampleRow.cell_id).where(*conditions)
+    ordered = wanted_rows.order_by(CellRow.position, SampleRow.index, SampleRow.repeat)
     with translate_errors(), Session(db) as session:
-        total = session.scalars(select(func.count()).select_from(joined.subquery())).one()
-        ordered = joined.order_by(CellRow.position, SampleRow.index, SampleRow.repeat)
+        total = session.scalars(counted).one()
         rows = session.execute(ordered.offset(offset).limit(limit))
-        return SamplePage(tuple(_view(sample, cell, detail.suite.seed) for sample, cell in rows), total)
+        return SamplePage(tuple(_view(row, detail.suite.seed) for row in rows), total)
 
 
 def stream_samples(db: Engine, detail: RunDetail, wanted: SampleFilter) -> Iterator[SampleView]:
@@ -291,13 +298,10 @@ def samples_at(
     db: Engine, cells: Sequence[int], indices: Sequence[int], seed: str
 ) -> Mapping[tuple[int, int], SampleView]:
     """Return the stored samples of some cells at some indices, by (cell, index); first repeats only."""
-    wanted = (
-        select(SampleRow, CellRow)
-        .join(CellRow, CellRow.id == SampleRow.cell_id)
-        .where(SampleRow.cell_id.in_(cells), SampleRow.index.in_(indices), SampleRow.repeat == 0)
-    )
+    same = (SampleRow.cell_id.in_(cells), SampleRow.index.in_(indices), SampleRow.repeat == 0)
+    wanted = select(*_SAMPLE).join(CellRow, CellRow.id == SampleRow.cell_id).where(*same)
     with translate_errors(), Session(db) as session:
-        return {(cell.id, sample.index): _view(sample, cell, seed) for sample, cell in session.execute(wanted)}
+        return {(row[14], row[1]): _view(row, seed) for row in session.execute(wanted)}
 
 
 def get_sample(db: Engine, detail: RunDetail, sample: int) -> SampleView:
@@ -306,22 +310,18 @@ def get_sample(db: Engine, detail: RunDetail, sample: int) -> SampleView:
     Raises:
         UnknownRun: the run has no such sample.
     """
-    wanted = (
-        select(SampleRow, CellRow)
-        .join(CellRow, CellRow.id == SampleRow.cell_id)
-        .where(SampleRow.id == sample, CellRow.run_id == detail.summary.run)
-    )
+    same = (SampleRow.id == sample, CellRow.run_id == detail.summary.run)
+    wanted = select(*_SAMPLE).join(CellRow, CellRow.id == SampleRow.cell_id).where(*same)
     with translate_errors(), Session(db) as session:
         row = session.execute(wanted).first()
         if row is None:
             raise UnknownRun(f"run {detail.summary.run} has no sample {sample}: its page of samples lists them")
-        return _view(row[0], row[1], detail.suite.seed)
+        return _view(row, detail.suite.seed)
 
 
-def _view(sample: SampleRow, cell: CellRow, seed: str) -> SampleView:
-    item = f"{cell.family}@{cell.version}/{cell.level}/{cell.channel}/{seed}/{sample.index}"
-    return SampleView(
-        sample.id, item, cell.style, sample.index, sample.completion, sample.finish_reason,
-        None if sample.scores is None else tuple(sample.scores), sample.parsed, sample.label, sample.fault_at,
-        sample.note, sample.correct, sample.prompt_tokens, sample.completion_tokens, sample.milliseconds, sample.error,
-    )  # fmt: skip
+def _view(row: Sequence[Any], seed: str) -> SampleView:  # a row of _SAMPLE
+    number, index, completion, reason, scores, *rest = row[:14]
+    _, family, version, level, channel, style = row[14:]
+    item = f"{family}@{version}/{level}/{channel}/{seed}/{index}"
+    likelihoods = None if scores is None else tuple(scores)
+    return SampleView(number, item, style, index, completion, reason, likelihoods, *rest)
