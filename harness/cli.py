@@ -169,11 +169,12 @@ def serve_board(
     db: Db = None,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
     host: Annotated[str, typer.Option(help="Address of this machine; only loopback is allowed.")] = "127.0.0.1",
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that answer visitors.")] = 1,
 ) -> None:
     """Show the board in a browser, for yourself."""
     from harness.commands import serve
 
-    serve(_database(db), host, port)
+    serve(_database(db), host, port, workers)
 
 
 @app.command("seed-demo")

@@ -26,7 +26,7 @@ from harness.model import ModelSource, find_model
 from harness.progress import RunProgress
 from harness.report import make_console, render_run, run_json
 from harness.run import Plan, evaluate
-from harness.settings import quiet_transformers
+from harness.settings import hand_down, quiet_transformers
 from harness.suite import Selection, open_suite
 
 
@@ -178,14 +178,15 @@ def _sown_text(sown: Sown) -> str:
     return f"{plural(sown.models, 'model')}, {plural(sown.runs, 'run')}, {plural(sown.samples, 'sample')}"
 
 
-def serve(database: str, host: str, port: int) -> None:
-    """Serve the board until stopped.
+def serve(database: str, host: str, port: int, workers: int) -> None:
+    """Serve the board from one or more processes until stopped.
 
     Raises:
         BadInput: an address that is not loopback, or a port that is taken.
         StoreError: the database cannot be read.
     """
     import uvicorn
+    from uvicorn.supervisors import Multiprocess
 
     if host != "localhost" and not _is_loopback(host):
         raise BadInput(f"will not listen on {host}: without accounts the board is for this machine only (127.0.0.1)")
@@ -198,6 +199,12 @@ def serve(database: str, host: str, port: int) -> None:
     except OSError as error:
         raise BadInput(f"port {port} is taken ({error.strerror}): give another --port, or 0 for a free one") from error
     make_console().print(f"the board is at http://{host}:{listener.getsockname()[1]} (stop with Ctrl-C)")
+    if workers > 1:
+        hand_down(database)
+        factory = "server.app:create_app_from_environment"
+        config = uvicorn.Config(factory, factory=True, workers=workers, log_level="warning")
+        Multiprocess(config, [listener]).run()
+        return
     application = server.create_app(server.ServerSettings(database=database))
     uvicorn.Server(uvicorn.Config(application, log_level="warning")).run(sockets=[listener])
 

@@ -24,6 +24,11 @@ def read_settings() -> Settings:
     return Settings(os.environ.get("FATHOM_DB") or DEFAULT_DATABASE, Path(cache) / "fathom")
 
 
+def hand_down(database: str) -> None:
+    """Name the database to the processes that this one starts."""
+    os.environ["FATHOM_DB"] = database
+
+
 def quiet_vllm() -> None:
     """Choose vLLM's in-process engine on all cores and keep its log short, unless the user chose.
 

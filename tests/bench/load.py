@@ -168,9 +168,9 @@ def percentile(sorted_values: Sequence[float], share: float) -> float:
     return sorted_values[min(int(share * len(sorted_values)), len(sorted_values) - 1)]
 
 
-def start_board(database: str) -> tuple[subprocess.Popen, str]:
+def start_board(database: str, workers: int) -> tuple[subprocess.Popen, str]:
     """Serve a database on a free port, in a process of its own."""
-    words = [str(FATHOM), "serve", "--db", database, "--port", "0"]
+    words = [str(FATHOM), "serve", "--workers", str(workers), "--db", database, "--port", "0"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
     for line in process.stdout:
         if found := re.search(r"http://[\w.:]+", line):
@@ -197,11 +197,12 @@ def main() -> None:
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("--db", required=True, help="the board's database: what is asked for is read from it")
     words.add_argument("--url", help="a board that is served already, as http://127.0.0.1:8000")
+    words.add_argument("--workers", type=int, default=1, help="processes that serve")
     words.add_argument("--visitors", type=int, default=20)
     words.add_argument("--seconds", type=float, default=20, help="for each kind of page")
     asked = words.parse_args()
     stock = take_stock(asked.db)
-    process, url = (None, asked.url) if asked.url else start_board(asked.db)
+    process, url = (None, asked.url) if asked.url else start_board(asked.db, asked.workers)
     print(f"{stock.n_models:,} models, {stock.n_samples:,} samples, {asked.visitors} visitors, {url}")
     print(
         f"  {'page':<26} {'requests':>8} {'a second':>9} {'p50 ms':>8} {'p95 ms':>8} {'p99 ms':>8} {'max ms':>8} {'KiB':>8} {'errors':>7}"
