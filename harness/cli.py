@@ -177,6 +177,18 @@ def serve_board(
     serve(_database(db), host, port, workers)
 
 
+@app.command("export-static")
+def export_static(
+    out: Annotated[Path, typer.Argument(help="New or empty folder.")],
+    db: Db = None,
+    sample_pages: Annotated[int, typer.Option(min=0, max=1000, help="Pages of fifty samples a run.")] = 1,
+) -> None:
+    """Write the whole board as files that any web host serves."""
+    from harness.commands import copy_board
+
+    copy_board(_database(db), out, sample_pages)
+
+
 @app.command("seed-demo")
 def seed_demo(
     models: Annotated[int, typer.Option(help="How many models to invent.")] = 5000,

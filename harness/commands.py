@@ -209,6 +209,26 @@ def serve(database: str, host: str, port: int, workers: int) -> None:
     uvicorn.Server(uvicorn.Config(application, log_level="warning")).run(sockets=[listener])
 
 
+def copy_board(database: str, out: Path, sample_pages: int) -> None:
+    """Write the board as files, with a line of progress.
+
+    Raises:
+        BadInput, StoreError: see server.static_copy.
+    """
+    open_database(database, create=False).dispose()
+    maker = import_module("server.static_copy")  # as for serve
+    console = make_console()
+    with console.status("copying the board") as line:
+
+        def tell(n_files: int, n_known: int) -> None:
+            line.update(f"copying the board: {count(n_files)} of {count(n_known)} files")
+
+        copied = maker.copy_board(database, out, sample_pages, tell)
+    console.print(f"wrote {plural(copied.n_files, 'file')}, {copied.n_bytes / 1e6:.1f} MB: open {out / 'index.html'}")
+    for address in copied.missing:
+        console.print(f"  nothing stood at {address}")
+
+
 def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -21,7 +21,7 @@ from server.security import SecureHeaders
 _ROUTERS = (
     downloads.router, pages.router, families.router, pictures.router, feeds.router, metrics.router, api.docs, api.router
 )  # fmt: skip
-_STATIC = Path(__file__).parent / "static"
+STATIC = Path(__file__).parent / "static"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,8 @@ class ServerSettings:
     """What decides how the board is served; `database` is a URL or the path of an SQLite file."""
 
     database: str
+    live: bool = True
+    """False for a copy in files, which can answer no form."""
 
 
 def create_app(settings: ServerSettings) -> FastAPI:
@@ -49,8 +51,8 @@ def create_app(settings: ServerSettings) -> FastAPI:
         redirect_slashes=False,
         lifespan=_disposing(db),
     )
-    app.state.site = Site(db, open_templates())
-    app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+    app.state.site = Site(db, open_templates(live=settings.live))
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
     for router in _ROUTERS:
         app.include_router(router)
     app.add_middleware(ETags)

@@ -35,8 +35,11 @@ class Site:
     """Pages by all that decides what is on them."""
 
 
-def open_templates() -> Environment:
-    """Return the environment of all templates; a name that is not given is an error, not a blank."""
+def open_templates(*, live: bool = True) -> Environment:
+    """Return the environment of all templates; a name that is not given is an error, not a blank.
+
+    Where the site is not `live` but a copy in files, pages have no forms.
+    """
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -62,7 +65,9 @@ def open_templates() -> Environment:
         score=text.score,
         visible=text.visible,
     )
-    environment.globals.update(plural=text.plural, ratio=text.ratio, ranks=text.ranks, path=model_path, key=model_key)
+    environment.globals.update(
+        plural=text.plural, ratio=text.ratio, ranks=text.ranks, live=live, path=model_path, key=model_key
+    )
     return environment
 
 
