@@ -54,7 +54,8 @@ def test_one_item_where_they_differ_stands_on_the_page(board, pairs):
     assert [article[0].count(sign) for sign in ("✗ wrong", "✓ right")] == [1, 1]
     assert "Question" in article[0]
     best = max(
-        (pair for pair in pairs if pair.first.style == "direct"), key=lambda pair: abs(pair.only_first - pair.only_second)
+        (pair for pair in pairs if pair.first.style == "direct"),
+        key=lambda pair: abs(pair.only_first - pair.only_second),
     )
     assert f"From {best.first.family} {best.first.level} , where they differ most" in text_of(page)
 
@@ -130,7 +131,7 @@ def test_fewer_or_more_than_two_models_are_asked_for(board, query, said):
     assert page.status_code == 200
     assert said in text_of(page)
     given = re.findall(r'name="m" required maxlength="400" value="([^"]*)"', page.text)
-    assert given == (re.findall(r"m=([^&]+)", query) + ["", ""])[:2]
+    assert given == ([*re.findall(r"m=([^&]+)", query), "", ""])[:2]
 
 
 @pytest.mark.parametrize(

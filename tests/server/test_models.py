@@ -111,7 +111,9 @@ def test_a_model_that_never_finished_is_shown_by_its_failed_run(board, played):
     assert "the oracle engine has no model" in html.unescape(page.text)
 
 
-@pytest.mark.parametrize("name", ["org/b\u202eb", "a b", "org/50%", "../../etc", "~", "x?y=1", "#", "org/ä", "-rf", "a/b/c/d/e"])
+@pytest.mark.parametrize(
+    "name", ["org/b\u202eb", "a b", "org/50%", "../../etc", "~", "x?y=1", "#", "org/ä", "-rf", "a/b/c/d/e"]
+)
 def test_a_model_of_any_name_has_a_page_to_which_the_board_leads(browse, fresh, write_run, name):
     db, url = fresh
     write_run(db, write_run.story(model=name))

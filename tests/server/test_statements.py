@@ -27,7 +27,8 @@ def small_and_large(browse, write_run, tmp_path_factory):
         url = f"sqlite:///{tmp_path_factory.mktemp('boards') / 'runs.db'}"
         db = open_database(url, create=True)
         runs = [
-            write_run(db, write_run.story(model=f"org/model{at}", texts=(" AB",) * 6, n_right=at % 6)) for at in range(n)
+            write_run(db, write_run.story(model=f"org/model{at}", texts=(" AB",) * 6, n_right=at % 6))
+            for at in range(n)
         ]
         sample = read.get_samples(db, read.get_run(db, runs[0]), read.SampleFilter()).samples[0].id
         db.dispose()
