@@ -211,7 +211,8 @@ def test_the_page_about_the_api_names_each_address_with_its_parameters(board):
     assert all(path.startswith("/api/v1/") for path in paths)
     for path, call in paths.items():
         assert f"GET {path} {call['get']['description']}" in shown
-        assert all(f"{one['name']} " in shown for one in call["get"].get("parameters", []))
+        for one in call["get"].get("parameters", []):
+            assert f"{one['name']} {'needed ' if one['required'] else ''}{one['description']}" in shown
 
 
 def test_a_board_without_a_model_is_a_problem_and_lists_are_empty(browse, fresh):
