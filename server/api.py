@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
 from harness.db import board as db_board
@@ -12,7 +12,7 @@ from harness.items import sample_row as item_row
 from harness.paired import compare
 from harness.report import families_json
 from server.compare import open_pairs, open_sides
-from server.fields import LARGEST, CellId, Correct, Label, ModelPath, Models, Name, Plain, RunPath, SampleId
+from server.fields import LARGEST, CellId, Correct, Label, ModelPath, Models, Plain, RunPath, SampleId
 from server.pager import make_pager
 from server.query import PAGE, BoardQuery, NoSuchView, choose_pool, wanted_of
 from server.render import READ, SiteOf, page
@@ -53,6 +53,11 @@ router = APIRouter(prefix="/api/v1", responses=_PROBLEMS)
 docs = APIRouter(include_in_schema=False)
 
 Words = Annotated[str, Plain, Query(max_length=100, description="Words that the name contains.")]
+FamilyName = Annotated[str, Path(description="Name of a task family.")]
+LevelName = Annotated[str, Plain, Query(max_length=64, description="A level of the family.")]
+SeedText = Annotated[str, Plain, Query(max_length=64, description="Hex digits; each seed makes other items.")]
+Channel = Annotated[str, Plain, Query(max_length=64, description="symbol or story.")]
+Style = Annotated[str, Plain, Query(max_length=64, description="direct, cot, choice or free.")]
 Limit = Annotated[int, Query(ge=1, le=200, description="Things an answer holds at most.")]
 Offset = Annotated[int, Query(ge=0, le=LARGEST, description="Things to pass over.")]
 
@@ -96,7 +101,7 @@ def list_models(
     limit: Limit = 100,
     offset: Offset = 0,
 ) -> ModelList:
-    """Return models whose names contain all words of `q`, by name."""
+    """Return models whose names contain all words of q, by name."""
     models, total = db_board.list_models(site.db, q, limit, offset)
     _turn(response, "/api/v1/models", {"q": q} if q else {}, (limit, offset, total))
     return ModelList(total=total, models=[ModelOut(id=one.id, name=one.name) for one in models])
@@ -170,8 +175,8 @@ def list_families() -> list[dict[str, Any]]:
 
 @router.get("/items/{family}")
 def make_item(
-    family: str, level: Name, seed: Name, channel: Name = "symbol", style: Name = "direct",
-    index: Annotated[int, Query(ge=0, lt=10**18)] = 0,
+    family: FamilyName, level: LevelName, seed: SeedText, channel: Channel = "symbol", style: Style = "direct",
+    index: Annotated[int, Query(ge=0, lt=10**18, description="Place of the item among those of its seed.")] = 0,
 ) -> ItemOut:  # fmt: skip
     """Make one item from a seed: the question as a model sees it, and its gold."""
     return ItemOut(**item_row(family, level, channel, style, seed, index))

@@ -26,17 +26,18 @@ _SVG_POLICY = "default-src 'none'"
 def show_feed(site: SiteOf, model: ModelName = None) -> Response:
     """Tell of the newest runs, of all models or of one."""
     if model is None:
-        runs, title = read.list_runs(site.db, _NEWEST), "Fathom: newest results"
+        runs, of, title = read.list_runs(site.db, _NEWEST), "all", "Fathom: newest results"
     else:
         (found,) = db_board.find_models(site.db, [model])
-        runs, title = read.runs_of_model(site.db, found.id, _NEWEST), f"Fathom: {_line(found.name)}"
-    return Response(_feed(title, runs), media_type="application/atom+xml")
+        runs, of = read.runs_of_model(site.db, found.id, _NEWEST), f"model:{found.id}"
+        title = f"Fathom: {_line(found.name)}"
+    return Response(_feed(title, of, runs), media_type="application/atom+xml")
 
 
-def _feed(title: str, runs: Sequence[RunSummary]) -> str:
+def _feed(title: str, of: str, runs: Sequence[RunSummary]) -> str:
     feed = ET.Element("feed", {"xmlns": _ATOM})
     _add(feed, "title", title)
-    _add(feed, "id", f"urn:fathom:feed:{title}")
+    _add(feed, "id", f"urn:fathom:feed:{of}")  # an IRI: no foreign text
     _add(feed, "updated", max((one.created_at for one in runs), default=_NEVER).isoformat())
     for one in runs:
         entry = ET.SubElement(feed, "entry")

@@ -13,7 +13,7 @@ PAGE = 50
 _SHOWN = 4000
 """Characters of a question or a completion that a list shows."""
 
-_WHOLE = 1_000_000
+_WHOLE = 200_000
 """Characters of a question or a completion that a page of its own shows."""
 
 LONGEST_LABEL = 100

@@ -1,6 +1,7 @@
 """Say what the JSON API answers: one model a thing, documented for OpenAPI."""
 
 import datetime as dt
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -260,7 +261,11 @@ def run_out(one: RunSummary) -> RunOut:
 
 def run_whole(detail: RunDetail, scores: Mapping[str, Any] | None) -> RunWhole:
     """Write a run whole; its stored scores where it has landed."""
-    return RunWhole(**run_json(detail, scores))
+    return RunWhole(**{**run_json(detail, scores), "manifest": _encodable(detail.manifest)})
+
+
+def _encodable(manifest: Mapping[str, Any]) -> Any:  # the same JSON; lone surrogates, which UTF-8 lacks, become ?
+    return json.loads(json.dumps(manifest, ensure_ascii=False).encode("utf-8", "replace"))
 
 
 def sample_out(one: SampleView) -> SampleOut:

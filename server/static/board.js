@@ -31,7 +31,11 @@
   // sort what is here without a load, where all of it is here
   if (!whole) return;
   const number = (cell) => parseFloat(cell.dataset.value ?? cell.textContent.replace("−", "-"));
-  const key = (cell) => cell.dataset.name?.toLowerCase() ?? (Number.isNaN(number(cell)) ? -Infinity : number(cell));
+  const key = (cell) => cell.dataset.name ?? number(cell);
+  const order = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
+  const unknown = (value) => Number.isNaN(value);
+  const ranks = new Map(rows.map((row) => [row, number(row.cells[0])]));
+  const tie = (row) => row.cells[0].querySelector(".unseen").textContent;
   table.tHead.addEventListener("click", (event) => {
     const link = event.target.closest("th a");
     if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
@@ -48,9 +52,15 @@
     head.ariaSort = turned;
     link.insertAdjacentHTML("beforeend", `<span aria-hidden="true"> ${sign > 0 ? "↑" : "↓"}</span>`);
     const values = new Map(rows.map((row) => [row, key(row.cells[at])]));
-    rows.sort((a, b) => (values.get(a) > values.get(b) ? sign : values.get(a) < values.get(b) ? -sign : 0));
-    for (const row of rows) row.classList.remove("group");
+    rows.sort((one, other) => {
+      const [a, b] = [values.get(one), values.get(other)];
+      return unknown(a) - unknown(b) || sign * order(a, b) || ranks.get(one) - ranks.get(other); // as the server does
+    });
+    rows.forEach((row, place) => row.classList.toggle("group", at === 0 && place > 0 && tie(row) !== tie(rows[place - 1])));
     table.tBodies[0].append(...rows);
-    history.replaceState(null, "", link.href);
+    const address = new URL(link.href);
+    address.searchParams.set("order", sign > 0 ? "asc" : "desc");
+    history.replaceState(null, "", address);
+    for (const file of document.querySelectorAll(".take a[href*='/board.']")) file.search = address.search;
   });
 })();

@@ -53,7 +53,7 @@ class Site:
         pair = "m=oracle/noisy&m=oracle/perfect"
         return {
             "board": "/",
-            "board narrowed": "/?style=cot&q=oracle&sort=depo&columns=depo&columns=years&max=9",
+            "board narrowed": "/?style=cot&q=oracle&sort=depo&columns=depo&columns=mano",
             "board by level": "/?family=depo",
             "board without a row": "/?q=nothing",
             "model": "/models/oracle/noisy",
@@ -97,6 +97,24 @@ def site(tmp_path_factory, fathom, start_fathom):
     db.dispose()
     address = _address(start_fathom("serve", "--db", url, "--port", 0))
     return Site(address, noisy.summary.run, perfect.summary.run, failed, wrong.id, hostile.id)
+
+
+@pytest.fixture(scope="session")
+def long_site(tmp_path_factory, start_fathom):
+    """Address of a board of 101 models, which fill more than a page."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('long') / 'runs.db'}"
+    db = open_database(url, create=True)
+    suite = open_suite("quick", 7, Selection(levels=("n4k1",), styles=("direct",), n=1))
+    for at in range(101):
+        run = write.start_run(db, write.NewRun(f"org/model{at:03}", "vllm", suite, suite.digest(), {}, "0" * 32))
+        sample = write.Sample(
+            0, 0, 0, run, Completion(run, " AB", "stop", 1, 1, 0.1), Verdict(False, "AB", "not_a_node")
+        )
+        write.record_samples(db, run, [read.get_run(db, run).cells[0].id], [sample])
+        write.finish_run(db, run, write.Ending("done", 1.0))
+    land_runs(db)
+    db.dispose()
+    return _address(start_fathom("serve", "--db", url, "--port", 0))
 
 
 @pytest.fixture(scope="session")
