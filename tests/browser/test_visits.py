@@ -33,6 +33,12 @@ def box_of(page, model):
     return page.locator(f"input[name=m][value='{model}']")
 
 
+def follow(page, link):
+    """Click, and wait for the page that comes."""
+    with page.expect_navigation():
+        page.click(link)
+
+
 def test_a_visitor_narrows_the_board_by_a_name(visitor, site):
     visitor.goto(site.address)
     visitor.fill("#q", "PERF")
@@ -47,8 +53,9 @@ def test_a_visitor_narrows_the_board_by_size_and_shows_all_again(visitor, site):
     visitor.click("text=More filters and columns")
     visitor.fill("#min", "900")
     visitor.click("button:text-is('Show')")
+    visitor.wait_for_url("**min=900**")
     assert visitor.locator("text=No model fits these filters").count() == 1
-    visitor.click("text=Show all models")
+    follow(visitor, "text=Show all models")
     assert len(visitor.locator(NAMES).all()) == 3
 
 
@@ -56,6 +63,7 @@ def test_a_visitor_sees_one_family_level_by_level(visitor, site):
     visitor.goto(site.address)
     visitor.select_option("#family", "depo")
     visitor.click("button:text-is('Show')")
+    visitor.wait_for_url("**family=depo**")
     heads = visitor.locator(".board thead th").all_inner_texts()
     assert [head.split()[0] for head in heads[3:]] == ["n4k1", "n4k2", "n4k3", "n8k1", "n8k2", "n8k3", "n8k4", "n8k6"]
 
@@ -75,9 +83,9 @@ def test_a_visitor_sorts_by_a_head_and_turns_it_round(visitor, site):
 def test_a_visitor_turns_the_pages_of_a_long_board(visitor, long_site):
     visitor.goto(f"{long_site}/?sort=model&order=desc")
     assert len(names_on(visitor)) == 100
-    visitor.click("text=Next →")
+    follow(visitor, "text=Next →")
     assert names_on(visitor) == ["org/model000"]
-    visitor.click("text=← Previous")
+    follow(visitor, "text=← Previous")
     assert names_on(visitor)[0] == "org/model100"
     visitor.click("thead >> text=Model")
     visitor.wait_for_url(re.compile("order=asc"))
@@ -88,21 +96,21 @@ def test_a_visitor_compares_two_models_and_reads_the_items_where_they_differ(vis
     visitor.goto(site.address)
     for model in ("oracle/noisy", "oracle/perfect"):
         box_of(visitor, model).check()
-    visitor.click("text=Compare the two ticked")
+    follow(visitor, "text=Compare the two ticked")
     assert {"oracle/noisy", "oracle/perfect"} <= set(visitor.locator("h1 bdi").all_inner_texts())
-    visitor.click("text=See all such items")
+    follow(visitor, "text=See all such items")
     verdicts = visitor.locator(".both .verdict").all_inner_texts()
     assert len(verdicts) > 2
     assert {verdict.split()[1] for verdict in verdicts} == {"right", "wrong"}
-    visitor.locator(".both .verdict a").first.click()
+    follow(visitor, ".both .verdict a >> nth=0")
     assert visitor.locator("h1").inner_text().startswith("One sample of oracle/")
     assert visitor.locator("text=Make the question again").is_visible()
 
 
 def test_a_visitor_gets_from_the_board_to_the_wrong_answers(visitor, site):
     visitor.goto(site.address)
-    visitor.click("a[href='/models/oracle/noisy']")
-    visitor.click("text=Read the samples")
+    follow(visitor, "a[href='/models/oracle/noisy']")
+    follow(visitor, "text=Read the samples")
     visitor.select_option("#correct", "false")
     visitor.click("button")
     visitor.wait_for_url("**correct=false**")
@@ -114,7 +122,7 @@ def test_a_visitor_gets_from_the_board_to_the_wrong_answers(visitor, site):
 def test_a_visitor_answers_a_question_and_is_told_what_it_is_worth(visitor, site):
     visitor.goto(f"{site.address}/families/depo?level=n8k2&seed=7")
     visitor.fill("#answer", "nonsense")
-    visitor.click("text=Grade my answer")
+    follow(visitor, "text=Grade my answer")
     assert visitor.locator(".ruling").inner_text().startswith("✗ Wrong not_a_node")
     assert visitor.title().startswith("Wrong: depo")
 
@@ -190,7 +198,8 @@ def test_a_stranger_learns_who_goes_deeper_sees_an_item_and_takes_it_along_in_fo
     page.goto(site.address)
     click(box_of(page, "oracle/perfect"))
     click(box_of(page, "oracle/noisy"))
-    click(page.locator("text=Compare the two ticked"))
+    with page.expect_navigation():
+        click(page.locator("text=Compare the two ticked"))
     assert page.locator("h1").inner_text() == "oracle/perfect and oracle/noisy"
     depths = page.locator("#depo .depths tbody tr").first
     assert depths.is_visible()

@@ -7,8 +7,8 @@ from harness.db.engine import open_database
 
 PAIR = "m=org/model0&m=org/model1"
 BOUNDS = {
-    "/": 6, "/?family=depo": 7, "/?q=model&sort=depo&complete=true": 6, "/models/org/model0": 9, f"/compare?{PAIR}": 15,
-    f"/compare/items?{PAIR}&cell=depo/n4k1/symbol/direct": 13, "/runs": 2, "/runs/{run}": 5, "/runs/{run}/samples": 6,
+    "/": 6, "/?family=depo": 7, "/?q=model&sort=depo&complete=true": 6, "/models/org/model0": 10, f"/compare?{PAIR}": 16,
+    f"/compare/items?{PAIR}&cell=depo/n4k1/symbol/direct": 13, "/runs": 2, "/runs/{run}": 6, "/runs/{run}/samples": 7,
     "/runs/{run}/samples/{sample}": 5, "/runs/{run}/samples.csv": 6, "/feed.atom": 1, "/feed.atom?model=org/model0": 2,
     "/badge/org/model0.svg": 3, "/board.csv": 5, f"/compare.json?{PAIR}": 12, "/healthz": 1, "/metrics": 1,
     "/pictures/mistakes.svg?run={run}&family=depo&ladder=main&channel=symbol&style=direct": 2,
