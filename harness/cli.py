@@ -181,7 +181,7 @@ def serve_board(
 def export_static(
     out: Annotated[Path, typer.Argument(help="New or empty folder.")],
     db: Db = None,
-    sample_pages: Annotated[int, typer.Option(min=0, max=1000, help="Pages of fifty samples a run.")] = 1,
+    sample_pages: Annotated[int, typer.Option(min=0, max=1000, help="Pages of twenty samples a run.")] = 1,
 ) -> None:
     """Write the whole board as files that any web host serves."""
     from harness.commands import copy_board

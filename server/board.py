@@ -13,6 +13,7 @@ from server.pager import Pager, make_pager
 from server.query import PAGE, BoardQuery, NoSuchView, choose_pool, wanted_of
 from server.scores import Group, Score, group_of, level_order, score_of
 from tasks import all_families
+from tasks.base import CHANNELS
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,20 +121,23 @@ def _group_starts(query: BoardQuery, standings: Sequence[Standing]) -> list[bool
 def _by_level(
     db: Engine, query: BoardQuery, style: str, standings: Sequence[Standing]
 ) -> tuple[Levels | None, tuple[Row, ...]]:
-    family = all_families().get(str(query.family))
-    channels = family.channels if family else ("symbol", "story")
+    name = str(query.family)
+    found = db_board.cells_of_family(db, [one.run for one in standings], name, style)
+    asked = {cell.channel for cells in found.values() for cell in cells}
+    channels = tuple(channel for channel in CHANNELS if channel in asked) or CHANNELS
     channel = query.channel or channels[0]
     if channel not in channels:
-        raise NoSuchView(f"{query.family} has no channel {channel!r}; known: {', '.join(channels)}")
-    cells = db_board.cells_of_family(db, [one.run for one in standings], str(query.family), channel, style)
-    scored = {run: {one.level: score_of(one) for one in counts} for run, counts in cells.items()}
+        raise NoSuchView(f"{name} was not asked in a channel {channel!r}; known: {', '.join(channels)}")
+    cells = {run: [cell for cell in counts if cell.channel == channel] for run, counts in found.items()}
     first = next((counts[0] for counts in cells.values() if counts), None)
-    group = Group(str(query.family), 0, channel, style) if first is None else group_of(first)
+    group = Group(name, 0, channel, style) if first is None else group_of(first)
     columns = _level_columns(group, cells)
+    scored = {run: {one.level: score_of(one) for one in counts} for run, counts in cells.items()}
     rows = tuple(
         Row(one, levels=tuple(scored[one.run].get(column.level) for column in columns), starts_group=start)
         for one, start in zip(standings, _group_starts(query, standings), strict=True)
     )
+    family = all_families().get(name)
     return Levels(group, channels, columns, family.summary if family else ""), rows
 
 

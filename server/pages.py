@@ -105,7 +105,7 @@ def show_samples(
     site: SiteOf, run: RunPath, cell: CellId = None, label: Label = None, correct: Correct = None,
     page_number: PageNumber = 1,
 ) -> HTMLResponse:  # fmt: skip
-    """Show samples of a run, fifty a page."""
+    """Show samples of a run, twenty a page."""
     summary = find_summary(site.db, run)
     query = SampleQuery(cell, label, None if correct is None else correct == "true", page_number)
     return kept_of_run(site, summary, ("samples", query), lambda: _samples(site, summary.run, query))

@@ -9,7 +9,9 @@ from harness.errors import BadInput
 from tasks import Instance, TaskError, all_families, find_family, instance_from_id, pose
 from tasks.base import Cell, check_cell
 
-PAGE = 50
+PAGE = 20
+"""Samples on a page."""
+
 _SHOWN = 4000
 """Characters of a question or a completion that a list shows."""
 

@@ -64,7 +64,7 @@ def _silent(_done: int, _known: int) -> None:
 def copy_board(database: str, out: Path, sample_pages: int = 1, report: Report | None = None) -> Copied:
     """Write every page of a board into an empty or new folder; links become relative.
 
-    Of each run's samples, the first `sample_pages` pages of fifty are copied, and all of them as CSV and JSON lines.
+    Of each run's samples, the first `sample_pages` pages are copied, and all of them as CSV and JSON lines.
 
     Raises:
         BadInput: the folder holds other files.

@@ -142,10 +142,10 @@ def get_revision(db: Engine) -> tuple[int, int]:
 def list_standings(db: Engine, wanted: Wanted, offset: int = 0, limit: int | None = None) -> StandingPage:
     """Return standings with their scores by family."""
     conditions = _filtered(wanted)
-    found = select(StandingRow).where(*conditions).order_by(*_order(wanted)).offset(offset).limit(limit)
+    found = select(*_STANDING).where(*conditions).order_by(*_order(wanted)).offset(offset).limit(limit)
     with translate_errors(), Session(db) as session:
         total = session.scalars(select(func.count()).select_from(StandingRow).where(*conditions)).one()
-        return StandingPage(tuple(_standing(row) for row in session.scalars(found)), total)
+        return StandingPage(tuple(_standing(row) for row in session.execute(found)), total)
 
 
 def _filtered(wanted: Wanted) -> list[Any]:  # conditions; SQLAlchemy's own types name no column
@@ -164,7 +164,7 @@ def _filtered(wanted: Wanted) -> list[Any]:  # conditions; SQLAlchemy's own type
 
 _PLAIN: Mapping[str, Any] = {
     "rank": StandingRow.rank,
-    "model": StandingRow.name,
+    "model": func.lower(StandingRow.name),
     "size": StandingRow.n_parameters,
     "date": StandingRow.created_at,
 }
@@ -182,12 +182,22 @@ def _estimate(value: float, half: float) -> Estimate:
     return Estimate(value, Interval(value - half, value + half))
 
 
-def _standing(one: StandingRow) -> Standing:
-    families = {family: _estimate(score["value"], score["half"]) for family, score in one.families.items()}
+_STANDING = (
+    StandingRow.model_id, StandingRow.name, StandingRow.run_id, StandingRow.engine, StandingRow.seed,
+    StandingRow.dtype, StandingRow.kind, StandingRow.n_parameters, StandingRow.created_at, StandingRow.value,
+    StandingRow.half, StandingRow.rank, StandingRow.rank_low, StandingRow.rank_high, StandingRow.tie,
+    StandingRow.n_missing, StandingRow.families, StandingRow.n_runs,
+)  # fmt: skip
+"""Columns of which _standing makes a Standing."""
+
+
+def _standing(row: Sequence[Any]) -> Standing:  # a row of _STANDING
+    model, name, run, engine, seed, dtype, kind, n_parameters, created_at, value, half, *rest = row
+    rank, low, high, tie, n_missing, scores, n_runs = rest
+    families = {family: _estimate(score["value"], score["half"]) for family, score in scores.items()}
     return Standing(
-        Model(one.model_id, one.name), one.run_id, one.engine, one.seed, one.dtype, one.kind, one.n_parameters,
-        one.created_at.date().isoformat(), _estimate(one.value, one.half), one.rank, one.rank_low, one.rank_high,
-        one.tie, one.n_missing, families, one.n_runs,
+        Model(model, name), run, engine, seed, dtype, kind, n_parameters, created_at.date().isoformat(),
+        _estimate(value, half), rank, low, high, tie, n_missing, families, n_runs,
     )  # fmt: skip
 
 
@@ -271,12 +281,10 @@ def unpack(marks: bytes, n_items: int) -> Array:
     return np.unpackbits(np.frombuffer(marks, dtype=np.uint8), count=n_items).astype(bool)
 
 
-def cells_of_family(
-    db: Engine, runs: Sequence[str], family: str, channel: str, style: str
-) -> Mapping[str, tuple[CellCounts, ...]]:
-    """Return one family's cells of several runs, by run."""
+def cells_of_family(db: Engine, runs: Sequence[str], family: str, style: str) -> Mapping[str, tuple[CellCounts, ...]]:
+    """Return one family's cells of several runs in one style, by run."""
     found: dict[str, list[CellCounts]] = {run: [] for run in runs}
-    same = (CellRow.family == family, CellRow.channel == channel, CellRow.style == style)
+    same = (CellRow.family == family, CellRow.style == style)
     wanted = select(CellRow.run_id, *CELL).where(CellRow.run_id.in_(runs), *same).order_by(CellRow.position)
     with translate_errors(), Session(db) as session:
         for run, *cell in session.execute(wanted):

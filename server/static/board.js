@@ -31,7 +31,7 @@
   // sort what is here without a load, where all of it is here
   if (!whole) return;
   const number = (cell) => parseFloat(cell.dataset.value ?? cell.textContent.replace("−", "-"));
-  const key = (cell) => cell.dataset.name ?? number(cell);
+  const key = (cell) => cell.dataset.name?.toLowerCase() ?? number(cell);
   const order = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
   const unknown = (value) => Number.isNaN(value);
   const ranks = new Map(rows.map((row) => [row, number(row.cells[0])]));

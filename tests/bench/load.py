@@ -25,7 +25,7 @@ from tasks.stream import Stream
 
 FATHOM = Path(sys.executable).parent / "fathom"
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-PER_PAGE = 50
+PER_PAGE = 20
 
 
 @dataclass

@@ -61,7 +61,7 @@ def test_samples_show_question_completion_answer_and_gold(board, played):
         "Answer read",
         "Gold",
         "✓ right",
-        f"1\N{EN DASH}50 of {played.perfect.suite.n_items}",
+        f"1\N{EN DASH}20 of {played.perfect.suite.n_items}",
     ):
         assert wanted in shown
 
