@@ -41,12 +41,14 @@ class ModelFacts:
 
 
 def model_facts(path: Path) -> ModelFacts:
-    """Count the numbers in the weights' headers, and look for a chat template."""
+    """Count the numbers of the weights, those of a tied output layer once, and look for a chat template."""
+    tied = json.loads((path / "config.json").read_text(encoding="utf-8")).get("tie_word_embeddings") is True
+    apart = {"__metadata__", "lm_head.weight"} if tied else {"__metadata__"}
     n = 0
     for file in _weights(path):
         with file.open("rb") as stream:
             header = json.loads(stream.read(struct.unpack("<Q", stream.read(8))[0]))
-        n += sum(prod(row["shape"]) for name, row in header.items() if name != "__metadata__")
+        n += sum(prod(row["shape"]) for name, row in header.items() if name not in apart)
     config = path / "tokenizer_config.json"
     templated = (path / "chat_template.jinja").exists() or (
         config.exists() and "chat_template" in json.loads(config.read_text(encoding="utf-8"))

@@ -85,8 +85,11 @@ def n_shots(detail: RunDetail) -> int:
 
 
 def reproduce_command(detail: RunDetail) -> str:
-    """Write the command that asks the same model the same questions."""
+    """Write the command that asks the same model the same questions; nothing for an invented run."""
     one = detail.summary
+    context = detail.manifest.get("context")
+    if isinstance(context, Mapping) and context.get("synthetic"):
+        return ""
     words = ["fathom", "run", "--model", one.model, "--suite", one.suite, "--engine", one.engine, "--seed", one.seed]
     return shlex.join([*words, *_selection(detail.suite), *_shots(n_shots(detail))])
 
