@@ -3,6 +3,7 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from concurrent.futures import Future
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
@@ -10,31 +11,44 @@ Value = TypeVar("Value")
 
 
 class Cache(Generic[Key, Value]):
-    """The `size` values used last. Values are made one after another, each once, however many threads ask."""
+    """The `size` values used last; each is made once, however many threads ask for it at a time."""
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._kept: OrderedDict[Key, Value] = OrderedDict()
-        self._at_kept, self._at_work = threading.Lock(), threading.Lock()  # who finds a value waits for no maker
+        self._coming: dict[Key, Future[Value]] = {}
+        self._lock = threading.Lock()  # never held while a value is made
 
     def get(self, key: Key, make: Callable[[], Value]) -> Value:
-        """Return the value of a key, made by `make` where it is not kept; what `make` raises passes through."""
-        found = self._find(key)
-        if found is not None:
-            return found
-        with self._at_work:
-            found = self._find(key)  # another thread may just have made it
-            return self._keep(key, make()) if found is None else found
+        """Return the value of a key, made by `make` where it is not kept.
 
-    def _find(self, key: Key) -> Value | None:
-        with self._at_kept:
+        What `make` raises is raised to all who wait for it, and is not kept.
+        """
+        with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
-            return self._kept.get(key)
+                return self._kept[key]
+            coming = self._coming.get(key)
+            mine: Future[Value] = Future()
+            if coming is None:
+                self._coming[key] = mine
+        return self._make(key, make, mine) if coming is None else coming.result()
 
-    def _keep(self, key: Key, value: Value) -> Value:
-        with self._at_kept:
+    def _make(self, key: Key, make: Callable[[], Value], mine: "Future[Value]") -> Value:
+        try:
+            value = make()
+        except BaseException as error:
+            self._forget(key)
+            mine.set_exception(error)
+            raise
+        with self._lock:
             self._kept[key] = value
             if len(self._kept) > self._size:
                 self._kept.popitem(last=False)
+        self._forget(key)
+        mine.set_result(value)
         return value
+
+    def _forget(self, key: Key) -> None:
+        with self._lock:
+            del self._coming[key]

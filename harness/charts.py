@@ -1,5 +1,6 @@
 """Turn pictures into SVG, with Altair for the specification and vl-convert for the drawing."""
 
+import threading
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from functools import cache
@@ -63,14 +64,16 @@ def draw(picture: Picture, theme: Theme) -> str:
     return _drawn.get((name, theme), lambda: _render(picture, theme, name))
 
 
+_at_work = threading.Lock()  # the template of a theme is filled in place
 _drawn: Cache[tuple[str, Theme], str] = Cache(MOST_CACHED)
 
 
 def _render(picture: Picture, theme: Theme, name: str) -> str:
     import vl_convert
 
-    spec = _filled(_template(theme), lay_out(picture))
-    return _finish(vl_convert.vegalite_to_svg(spec), picture, f"{name[:16]}-{theme}")
+    with _at_work:
+        drawn = vl_convert.vegalite_to_svg(_filled(_template(theme), lay_out(picture)))
+    return _finish(drawn, picture, f"{name[:16]}-{theme}")
 
 
 def _filled(template: Spec, sheet: Sheet) -> Spec:

@@ -5,6 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from anyio import to_thread
 from fastapi import FastAPI
 from sqlalchemy import Engine
 from starlette.staticfiles import StaticFiles
@@ -21,6 +22,9 @@ from server.security import SecureHeaders
 _ROUTERS = (
     downloads.router, pages.router, families.router, pictures.router, feeds.router, metrics.router, api.docs, api.router
 )  # fmt: skip
+_THREADS = 5
+"""Requests worked on at a time: as many as connections are kept open. Python runs one thread at a time anyway."""
+
 STATIC = Path(__file__).parent / "static"
 
 
@@ -71,6 +75,7 @@ def create_app_from_environment() -> FastAPI:
 def _disposing(db: Engine) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        to_thread.current_default_thread_limiter().total_tokens = _THREADS
         yield
         db.dispose()
 

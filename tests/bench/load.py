@@ -48,6 +48,8 @@ class Stock:
     families: Sequence[str]
     runs: Sequence[str]
     sampled: Sequence[tuple[str, int]]
+    singles: Sequence[tuple[str, int]]
+    """Samples by run and number."""
 
 
 def take_stock(database: str, few: int = 200) -> Stock:
@@ -66,6 +68,8 @@ def take_stock(database: str, few: int = 200) -> Stock:
         runs = list(session.scalars(select(RunRow.id).where(RunRow.state == "done").order_by(RunRow.id).limit(few)))
         first = select(CellRow.run_id).join(SampleRow).where(CellRow.position == 0).distinct().limit(few)
         sampled = session.execute(select(RunRow.id, RunRow.n_done).where(RunRow.id.in_(first))).all()
+        numbered = select(CellRow.run_id, SampleRow.id).join(SampleRow).where(CellRow.run_id.in_(first))
+        singles = session.execute(numbered.where(SampleRow.index == 0)).all()
     db.dispose()
     return Stock(
         n_models,
@@ -74,6 +78,7 @@ def take_stock(database: str, few: int = 200) -> Stock:
         pool.asked[style],
         runs,
         sampled,
+        singles,
     )
 
 
@@ -108,6 +113,9 @@ def page_kinds(stock: Stock, n: int = 500) -> dict[str, list[str]]:
             "/compare?" + urlencode({"m": pick.sample(stock.models, 2)}, doseq=True) for _ in range(n)
         ],
         "/runs/ID": [f"/runs/{run}" for run in stock.runs],
+        "/runs/ID/samples/ID": [f"/runs/{run}/samples/{number}" for run, number in pick.sample(stock.singles, n)]
+        if len(stock.singles) >= n
+        else [],
         "/runs/ID/samples?page=N": [samples() for _ in range(n)] if stock.sampled else [],
     }
     return {kind: paths for kind, paths in kinds.items() if paths}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import charts, layout
+from harness import layout
 from harness.charts import PALETTES, draw
 from harness.db.read import CellCounts
 from harness.format import interval_text, percent, ratio
@@ -364,18 +364,6 @@ def test_what_was_drawn_is_kept_and_threads_share_it():
     assert all(svg is drawn[0] for svg in (*drawn, draw(again, "dark")))
     assert len(drawn) == 8
     assert draw(picture, "light") != drawn[0]
-
-
-def test_the_picture_unused_for_longest_is_forgotten_first(monkeypatch):
-    monkeypatch.setattr(charts, "MOST_CACHED", 2)
-    cache = charts._Cache()
-    one, two, three = (curves(line(name, 1)) for name in ("one", "two", "three"))
-    first, second = cache.get(one, "light"), cache.get(two, "light")
-    assert cache.get(one, "light") is first
-    cache.get(three, "light")
-    assert cache.get(one, "light") is first
-    assert cache.get(two, "light") is not second
-    assert cache.get(two, "light") == second
 
 
 def cell(level="n16k2-forward", k=5, n=10, style="direct", family="depo", **labels):
