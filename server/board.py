@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import floor, inf
 
 from sqlalchemy import Engine
 
@@ -11,7 +12,7 @@ from harness.db.read import CellCounts
 from harness.stats import Estimate
 from server.pager import Pager, make_pager
 from server.query import PAGE, BoardQuery, NoSuchView, choose_pool, wanted_of
-from server.scores import Group, Score, group_of, level_order, score_of
+from server.scores import Group, Score, group_of, hardness_of, level_order, score_of
 from tasks import all_families
 from tasks.base import CHANNELS
 
@@ -86,7 +87,7 @@ def open_board(db: Engine, query: BoardQuery) -> Board | None:
     found = db_board.list_standings(db, wanted, (query.page - 1) * PAGE, PAGE)
     pager = make_pager(query.page, found.total, PAGE, lambda page: query.link(page=page))
     shown = tuple(family for family in families if not query.columns or family in query.columns)
-    levels, rows = _by_level(db, query, wanted.style, found.standings) if query.family else (None, ())
+    levels, rows = by_level(db, query, wanted.style, found.standings) if query.family else (None, ())
     return Board(
         pools, pool, wanted.style, families, _columns(query, families), shown,
         levels,
@@ -118,9 +119,14 @@ def _group_starts(query: BoardQuery, standings: Sequence[Standing]) -> list[bool
     return [at > 0 and one.tie != standings[at - 1].tie for at, one in enumerate(standings)]
 
 
-def _by_level(
+def by_level(
     db: Engine, query: BoardQuery, style: str, standings: Sequence[Standing]
-) -> tuple[Levels | None, tuple[Row, ...]]:
+) -> tuple[Levels, tuple[Row, ...]]:
+    """Lay out the family that a query names level by level.
+
+    Raises:
+        NoSuchView: it was not asked in the channel named.
+    """
     name = str(query.family)
     found = db_board.cells_of_family(db, [one.run for one in standings], name, style)
     asked = {cell.channel for cells in found.values() for cell in cells}
@@ -131,7 +137,7 @@ def _by_level(
     cells = {run: [cell for cell in counts if cell.channel == channel] for run, counts in found.items()}
     first = next((counts[0] for counts in cells.values() if counts), None)
     group = Group(name, 0, channel, style) if first is None else group_of(first)
-    columns = _level_columns(group, cells)
+    columns = _level_columns(group, cells, query)
     scored = {run: {one.level: score_of(one) for one in counts} for run, counts in cells.items()}
     rows = tuple(
         Row(one, levels=tuple(scored[one.run].get(column.level) for column in columns), starts_group=start)
@@ -141,6 +147,12 @@ def _by_level(
     return Levels(group, channels, columns, family.summary if family else ""), rows
 
 
-def _level_columns(group: Group, cells: Mapping[str, Sequence[CellCounts]]) -> tuple[LevelColumn, ...]:
+def _level_columns(
+    group: Group, cells: Mapping[str, Sequence[CellCounts]], query: BoardQuery
+) -> tuple[LevelColumn, ...]:
     chances = {one.level: score_of(one).chance for counts in cells.values() for one in counts}
-    return tuple(LevelColumn(level, chances[level]) for level in level_order(group, chances))
+    hardness = hardness_of(group)
+    low, high = query.easiest or 0.0, inf if query.hardest is None else floor(query.hardest) + 1
+    # families write a second axis into the fraction: three hops among eight names are 3.008
+    shown = [level for level in chances if low <= hardness.get(level, low) < high]
+    return tuple(LevelColumn(level, chances[level]) for level in level_order(group, shown))

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Response
 
 from harness.db import board as db_board
 from harness.db import read
+from server.board import by_level
 from server.compare import open_pairs, open_sides
 from server.export import Format, download, stream
 from server.fields import CellId, Correct, Label, Models, RunPath, SampleFormat
@@ -14,7 +15,16 @@ from server.render import READ, SiteOf
 from server.runs import find_run
 from server.samples import Query as SampleQuery
 from server.samples import check_query
-from server.tables import CELL_COLUMNS, SAMPLE_COLUMNS, cell_rows, sample_rows, standing_columns, standing_row
+from server.tables import (
+    CELL_COLUMNS,
+    SAMPLE_COLUMNS,
+    cell_rows,
+    level_columns,
+    level_row,
+    sample_rows,
+    standing_columns,
+    standing_row,
+)
 
 router = APIRouter(include_in_schema=False)
 
@@ -28,8 +38,15 @@ def download_board(site: SiteOf, kind: Format, query: Annotated[BoardQuery, Quer
     pool = choose_pool(query, pools)
     wanted = wanted_of(query, pool)
     families = [family for family in pool.asked[wanted.style] if not query.columns or family in query.columns]
-    rows = [standing_row(one, families) for one in db_board.list_standings(site.db, wanted).standings]
-    return download(rows, standing_columns(families), kind, f"fathom-{pool.id}-{wanted.style}")
+    name = f"fathom-{pool.id}-{wanted.style}"
+    standings = db_board.list_standings(site.db, wanted).standings
+    if query.family is None:
+        rows = [standing_row(one, families) for one in standings]
+        return download(rows, standing_columns(families), kind, name)
+    found, lines = by_level(site.db, query, wanted.style, standings)
+    levels = [column.level for column in found.columns]
+    counts = [level_row(line, levels) for line in lines]
+    return download(counts, level_columns(levels), kind, f"{name}-{found.group.family}-{found.group.channel}")
 
 
 @router.api_route("/compare.{kind}", methods=READ)

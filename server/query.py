@@ -36,6 +36,8 @@ class BoardQuery(BaseModel):
     style: Word = Field(None, description="direct, cot, choice or free; open: the pool's first one.")
     family: Word = Field(None, description="Show this family level by level instead of all families.")
     channel: Word = Field(None, description="symbol or story, where a family is shown level by level.")
+    easiest: Size = Field(None, description="Least hardness of the levels shown.")
+    hardest: Size = Field(None, description="Greatest hardness of the levels shown, its fraction left out.")
     q: Annotated[str, Field(max_length=100), Plain] = Field("", description="Words that the model's name contains.")
     kind: Word = Field(None, description="base or chat.")
     dtype: Word = Field(None, description="Number format that the engine ran, such as bfloat16.")

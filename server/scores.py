@@ -142,5 +142,11 @@ def level_order(group: Group, levels: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(dict.fromkeys(levels), key=lambda level: (_place(level, known), level)))
 
 
+def hardness_of(group: Group) -> Mapping[str, float]:
+    """Return the hardness of each level that the family has."""
+    family = known_family(group)
+    return {name: level.hardness for name, level in family.levels.items()} if family else {}
+
+
 def _place(value: str, order: tuple[str, ...]) -> int:
     return order.index(value) if value in order else len(order)

@@ -27,7 +27,7 @@ _LONGEST = 100
 
 _ROUTES: tuple[tuple[str, frozenset[str]], ...] = (
     (r"/", frozenset({"pool", "style", "family", "channel", "page"})),
-    (r"/board\.(csv|json|parquet)", frozenset({"pool", "style"})),
+    (r"/board\.(csv|json|parquet)", frozenset({"pool", "style", "family", "channel"})),
     (r"/models/.+", frozenset({"run"})),
     (r"/runs", frozenset({"page"})),
     (r"/runs/[0-9a-f]+", frozenset()),

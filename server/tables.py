@@ -7,6 +7,7 @@ from harness.db.board import Standing
 from harness.db.read import RunDetail, SampleView
 from harness.paired import CellPair, mcnemar
 from harness.scores import rung_of
+from server.board import Row
 from server.samples import make_question
 
 Rows = list[dict[str, Any]]  # texts, numbers, None
@@ -43,6 +44,19 @@ def standing_row(one: Standing, families: Sequence[str]) -> dict[str, Any]:  # t
         row[family] = None if score is None else score.value
         row[f"{family}_half"] = None if score is None else (score.interval.high - score.interval.low) / 2
     return row
+
+
+def level_columns(levels: Sequence[str]) -> tuple[str, ...]:
+    """Name the columns of a table of one family level by level."""
+    return (*standing_columns(()), *(f"{level}_{count}" for level in levels for count in ("k", "n")))
+
+
+def level_row(row: Row, levels: Sequence[str]) -> dict[str, Any]:  # texts, numbers, None
+    """Write a model's counts level by level; None where it was not asked."""
+    found = standing_row(row.standing, ())
+    for level, score in zip(levels, row.levels, strict=True):
+        found[f"{level}_k"], found[f"{level}_n"] = (score.counts.k, score.counts.n) if score else (None, None)
+    return found
 
 
 def cell_rows(pairs: Iterable[CellPair]) -> Rows:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 
 import pyarrow.parquet as pq
 import pytest
@@ -68,6 +69,21 @@ def test_a_file_has_a_name_and_a_type(board, played, address, name, kind):
     assert answer.headers["content-disposition"] == f'attachment; filename="{name.format(**words)}"'
     assert answer.headers["content-type"] == kind
     assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_family_level_by_level_is_a_file_of_its_counts(board):
+    asked = "family=depo&style=direct&easiest=2&hardest=3"
+    page = board.get(f"/?{asked}").text
+    shown = re.findall(r'<th scope="col">(n\w+)<small>', page)
+    rows = board.get(f"/board.json?{asked}").json()
+    assert shown == ["n4k2", "n4k3", "n8k2", "n8k3"]
+    assert [name.removesuffix("_k") for name in rows[0] if name.endswith("_k")] == shown
+    for row in rows:
+        run = board.get(f"/api/v1/runs/{row['run']}").json()
+        cells = {one["level"]: one for one in run["cells"] if (one["family"], one["style"]) == ("depo", "direct")}
+        assert [(row[f"{level}_k"], row[f"{level}_n"]) for level in shown] == [
+            (cells[level]["k"], cells[level]["n"]) for level in shown
+        ]
 
 
 def test_all_pages_of_the_board_come_in_one_file(browse, fresh, write_run):
