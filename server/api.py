@@ -11,6 +11,7 @@ from harness.db import read
 from harness.items import sample_row as item_row
 from harness.paired import compare
 from harness.report import families_json
+from server.board import Levels, Row, by_level
 from server.compare import open_pairs, open_sides
 from server.fields import LARGEST, CellId, Correct, Label, ModelPath, Models, Plain, RunPath, SampleId
 from server.pager import make_pager
@@ -22,6 +23,7 @@ from server.samples import check_query
 from server.schema import (
     BoardOut,
     CompareOut,
+    Counts,
     ItemOut,
     ModelList,
     ModelOut,
@@ -87,10 +89,20 @@ def read_board(site: SiteOf, response: Response, query: Annotated[BoardQuery, Qu
     found = db_board.list_standings(site.db, wanted, (query.page - 1) * PAGE, PAGE)
     pager = make_pager(query.page, found.total, PAGE, lambda to: query.link(page=to))
     _link(response, "/api/v1/board", {"next": pager.next, "prev": pager.previous})
+    if query.family is None:
+        standings = [standing_out(one) for one in found.standings]
+    else:
+        levels, rows = by_level(site.db, query, wanted.style, found.standings)
+        standings = [standing_out(row.standing, _counts(levels, row)) for row in rows]
     return BoardOut(
         pool=pool.id, style=wanted.style, total=found.total, page=query.page, n_pages=pager.n_pages,
-        standings=[standing_out(one) for one in found.standings],
+        standings=standings,
     )  # fmt: skip
+
+
+def _counts(levels: Levels, row: Row) -> dict[str, Counts]:
+    scored = zip(levels.columns, row.levels, strict=True)
+    return {column.level: Counts(k=one.counts.k, n=one.counts.n) for column, one in scored if one is not None}
 
 
 @router.get("/models")

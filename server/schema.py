@@ -49,6 +49,13 @@ class SuiteOut(Frozen):
     asked: dict[str, list[str]] = Field(description="Families by style.")
 
 
+class Counts(Frozen):
+    """How many of n graded answers are right."""
+
+    k: int
+    n: int
+
+
 class StandingOut(Frozen):
     """A model's newest finished run in a suite and style."""
 
@@ -68,6 +75,7 @@ class StandingOut(Frozen):
     n_runs: int
     overall: Score
     families: dict[str, Score]
+    levels: dict[str, Counts] | None = Field(None, description="By level, where a family was asked for.")
 
 
 class BoardOut(Frozen):
@@ -236,13 +244,14 @@ def suite_out(pool: Pool) -> SuiteOut:
     )  # fmt: skip
 
 
-def standing_out(one: Standing) -> StandingOut:
-    """Write a standing."""
+def standing_out(one: Standing, levels: Mapping[str, Counts] | None = None) -> StandingOut:
+    """Write a standing, with counts by level where they are given."""
     return StandingOut(
         model=one.model.name, run=one.run, rank=one.rank, rank_low=one.rank_low, rank_high=one.rank_high, tie=one.tie,
         kind=one.kind, n_parameters=one.n_parameters, dtype=one.dtype, engine=one.engine, seed=one.seed,
         date=one.date, n_missing=one.n_missing, n_runs=one.n_runs, overall=score_out(one.score),
         families={family: score_out(score) for family, score in one.families.items()},
+        levels=None if levels is None else dict(levels),
     )  # fmt: skip
 
 

@@ -78,7 +78,9 @@ def test_a_family_level_by_level_is_a_file_of_its_counts(board):
     rows = board.get(f"/board.json?{asked}").json()
     assert shown == ["n4k2", "n4k3", "n8k2", "n8k3"]
     assert [name.removesuffix("_k") for name in rows[0] if name.endswith("_k")] == shown
+    standings = {one["run"]: one["levels"] for one in board.get(f"/api/v1/board?{asked}").json()["standings"]}
     for row in rows:
+        assert standings[row["run"]] == {level: {"k": row[f"{level}_k"], "n": row[f"{level}_n"]} for level in shown}
         run = board.get(f"/api/v1/runs/{row['run']}").json()
         cells = {one["level"]: one for one in run["cells"] if (one["family"], one["style"]) == ("depo", "direct")}
         assert [(row[f"{level}_k"], row[f"{level}_n"]) for level in shown] == [
