@@ -6,6 +6,7 @@ import os
 import re
 from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
@@ -74,7 +75,8 @@ def copy_board(database: str, out: Path, sample_pages: int = 1, report: Report |
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadInput(f"{out} is not an empty folder: give a new one, so that no file of yours is overwritten")
     app = create_app(ServerSettings(database, live=False))
-    return asyncio.run(_copy(app, _Site(out, sample_pages), report or _silent))
+    with ThreadPoolExecutor(1) as apart:  # the caller's thread may run an event loop of its own, as in a notebook
+        return apart.submit(lambda: asyncio.run(_copy(app, _Site(out, sample_pages), report or _silent))).result()
 
 
 @dataclass(slots=True)

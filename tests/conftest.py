@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -80,6 +81,11 @@ def fathom(environment):
     return call
 
 
+def _hear_interrupts():
+    """Undo what a shell does to its background jobs, which the tests may be: they ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture(scope="session")
 def start_fathom(environment):
     """Start the installed command and leave it running; every process is ended with the session."""
@@ -88,7 +94,7 @@ def start_fathom(environment):
     def start(*words, cwd=ROOT, **extra):
         process = subprocess.Popen(
             [str(FATHOM), *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=cwd,
-            env=environment(**extra),
+            env=environment(**extra), preexec_fn=_hear_interrupts,
         )  # fmt: skip
         started.append(process)
         return process
