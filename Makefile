@@ -25,9 +25,9 @@ demo: setup ## Evaluate two small models on a fresh seed with vLLM, then serve t
 	done; \
 	test "$(SERVE)" = 0 || $(BIN)/fathom serve --db demo.db --port $(PORT)
 
-test: setup check ## Check the code, then run all tests, offline. ARGS='tests/tasks -k depo' for some, JOBS=1 one by one.
+test: setup check ## Check the code, then run all tests, offline. ARGS='tests/tasks -k depo' for some, JOBS=1 on a GPU.
 	@.ci/needs
-	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(JOBS) --dist loadgroup $(ARGS)
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(JOBS) --dist loadfile $(ARGS)
 
 check: setup ## Lint, format check, types and import rules; changes nothing.
 	$(BIN)/ruff check .

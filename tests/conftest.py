@@ -18,17 +18,6 @@ ARGUMENTS = (
 )  # fmt: skip
 
 
-ENGINES = ("test_gpu.py", "test_lmeval.py", "test_readme.py", "test_vllm.py")
-"""Files whose tests start vLLM, which takes most of a GPU: never two of them at once."""
-
-
-def pytest_collection_modifyitems(items):
-    """Keep the tests of a file in one process where `pytest -n` spreads them over several."""
-    for item in items:
-        name = item.path.name
-        item.add_marker(pytest.mark.xdist_group("engines" if name in ENGINES else str(item.path.relative_to(ROOT))))
-
-
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory):
     """Start a PostgreSQL server for the session; return a function that makes an empty database."""
