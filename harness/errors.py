@@ -8,17 +8,24 @@ FathomError                what the command line prints without a traceback
 │   ├── EmptySuite         a selection that leaves nothing to ask
 │   ├── UnknownEngine      no engine of that name, or its package is not installed
 │   ├── BadRecipe          a training recipe that cannot be followed
-│   └── StoreError         the database
-│       ├── BadDatabase    a URL that cannot be opened
-│       ├── NewerDatabase  written by a newer Fathom
-│       ├── OlderDatabase  needs `fathom db upgrade`
-│       ├── UnknownRun     no run of that name
-│       ├── RunChanged     what is to be resumed is no longer what was started
-│       └── DiskFull       nowhere to write; the run can be resumed
+│   ├── StoreError         the database
+│   │   ├── BadDatabase    a URL that cannot be opened
+│   │   ├── NewerDatabase  written by a newer Fathom
+│   │   ├── OlderDatabase  needs `fathom db upgrade`
+│   │   ├── UnknownRun     no run of that name
+│   │   ├── RunChanged     what is to be resumed is no longer what was started
+│   │   └── DiskFull       nowhere to write; the run can be resumed
+│   ├── BadSubmission      a form with findings, each with its field and the fix
+│   └── UnknownSubmission  no submission, job, season or token of that name
+├── NotSignedIn, NotAllowed, Conflict (LeaseLost), TooLarge, TooMany, Busy
+│                          HTTP 401, 403, 409, 413, 429, 503
 └── EngineFailed           exit 3: the engine broke; the run is stored as failed, with its log
 
 Errors about families, levels, seeds and item ids are `tasks.TaskError`; they count as BadInput.
 """
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 
 class FathomError(Exception):
@@ -98,3 +105,67 @@ class EngineFailed(FathomError):
     """The engine broke beyond one request."""
 
     exit_code = 3
+
+
+class NotSignedIn(FathomError):
+    """Nobody has signed in, or the token is not known."""
+
+    status = 401
+
+
+class NotAllowed(FathomError):
+    """Whoever asks may not do this."""
+
+    status = 403
+
+
+class Conflict(FathomError):
+    """It is there already, or no longer in the state that this needs."""
+
+    status = 409
+
+
+class LeaseLost(Conflict):
+    """Another worker has the job now, or nobody: stop working on it."""
+
+
+class TooLarge(FathomError):
+    """More bytes than are taken."""
+
+    status = 413
+
+
+class TooMany(FathomError):
+    """An address or a user has used up a limit."""
+
+    status = 429
+
+
+class Busy(FathomError):
+    """Too much is going on; try again in a moment."""
+
+    status = 503
+
+
+class UnknownSubmission(BadInput):
+    """No submission, job, season or token of that name."""
+
+    status = 404
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong with a form: its field, what is wrong, and the fix."""
+
+    field: str
+    problem: str
+    fix: str
+    code: str
+
+
+class BadSubmission(BadInput):
+    """A form with findings, all of them at once."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        super().__init__("; ".join(f"{one.field}: {one.problem} {one.fix}".strip() for one in findings))
+        self.findings = tuple(findings)

@@ -4,7 +4,6 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from hashlib import blake2b
 from itertools import groupby
 from typing import Any, Protocol
 
@@ -12,9 +11,11 @@ from lm_eval.api.model import LM
 
 from harness.db.write import Sample
 from harness.engines.base import Completion, Engine, Request, Sampling
+from harness.grade import judge
 from harness.lmeval import task_name
+from harness.prompts import sample_key
 from harness.suite import Suite
-from tasks import Verdict, find_family, instance_from_id
+from tasks import instance_from_id
 
 log = logging.getLogger(__name__)
 
@@ -82,13 +83,9 @@ class JournalLM(LM):  # type: ignore[misc]  # lm-eval is untyped
 
     def _ask(self, row: Any, prompt: str, sampling: Sampling, choices: tuple[str, ...], repeat: int) -> _Asked:
         item: str = row.doc["id"]
-        key = self._key(item, prompt, (sampling, choices), repeat)
+        key = sample_key(self._digest, item, prompt, (sampling, choices), repeat)
         request = Request(key, item, prompt, sampling, choices)
         return _Asked(request, self._positions[row.task_name], int(item.rpartition("/")[2]), repeat)
-
-    def _key(self, item: str, prompt: str, how: object, repeat: int) -> str:
-        parts = "\0".join((self._digest, item, prompt, repr(how), str(repeat)))
-        return blake2b(parts.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
     def _complete(self, asked: list[_Asked]) -> dict[str, Completion]:
         done: dict[str, Completion] = {}
@@ -103,19 +100,14 @@ class JournalLM(LM):  # type: ignore[misc]  # lm-eval is untyped
         self.n_recalled += len(done)
         if missing:
             for batch in self._open().stream(one.request for one in missing.values()):
-                self._journal.record([_grade(missing[completion.key], completion) for completion in batch])
+                self._journal.record([_sample(missing[completion.key], completion) for completion in batch])
                 self.n_generated += len(batch)
                 done.update((completion.key, completion) for completion in batch)
         return done
 
 
-def _grade(one: _Asked, completion: Completion) -> Sample:
-    """Judge a completion; one that could not be made is wrong and says why."""
-    if completion.finish_reason in ("too_long", "error"):
-        verdict = Verdict(False, None, "too_long" if completion.finish_reason == "too_long" else "engine_error")
-    else:
-        item = instance_from_id(one.request.item)
-        verdict = find_family(item.family).grade(item, completion.text)
+def _sample(one: _Asked, completion: Completion) -> Sample:
+    verdict = judge(instance_from_id(one.request.item), completion)
     return Sample(one.cell, one.index, one.repeat, one.request.key, completion, verdict)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from datasets import Dataset
 
+from harness.prompts import choices_of, stops, temperature
 from harness.suite import Suite, SuiteCell, make_items, open_suite
 from harness.suites import TABLES
 from tasks import Cell, Family, Instance, all_families, find_family, instance_from_id, pose
@@ -27,17 +28,6 @@ DEFAULT_N_ITEMS = 100
 def task_name(cell: Cell) -> str:
     """Name a cell's lm-eval task."""
     return f"fathom_{cell.family}_{cell.level}_{cell.channel}_{cell.style}"
-
-
-def stops(style: str, n_shots: int) -> tuple[str, ...]:
-    """Return the texts at which an answer ends.
-
-    A direct answer and a free text end with their line. A chain of thought may have blank lines, so it is cut at one
-    only after demonstrations, which have none.
-    """
-    if style in ("direct", "free"):
-        return ("\n",)
-    return ("\n\n",) if n_shots else ()
 
 
 Row = dict[str, Any]  # a row of a data set: texts, numbers, lists of texts
@@ -82,7 +72,7 @@ def build_rows(
 
 def _row(family: Family, item: Instance, style: str) -> Row:
     if style == "choice":
-        choices = [f" {choice}" for choice in item.choices]
+        choices = list(choices_of(item, style))
         target: str | int = item.choices.index(item.gold)
     else:
         choices, target = [], demonstrate(family, item, style)
@@ -128,8 +118,8 @@ def cell_config(cell: Cell, n_shots: int = 0) -> dict[str, Any]:
 
 def _sampling(style: str) -> dict[str, Any]:
     if style == "free":  # from the whole of the model's law, which transformers would cut at its 50 likeliest tokens
-        return {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
-    return {"do_sample": False, "temperature": 0.0}
+        return {"do_sample": True, "temperature": temperature(style), "top_k": 0, "top_p": 1.0}
+    return {"do_sample": False, "temperature": temperature(style)}
 
 
 def open_tasks(suite: Suite, n_shots: int = 0) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from harness.corpus import END, LessonRows, build_tokenizer, pad_rows
 from harness.engines.base import Request, Sampling
 from harness.engines.hf import HfEngine
 from harness.errors import BadRecipe, EngineFailed
-from harness.lmeval import stops
+from harness.prompts import stops
 from harness.recipe import Exam, Recipe
 from harness.stats import wilson
 from tasks import find_family, make_instance, pose

@@ -3,10 +3,45 @@
 import logging
 import os
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from harness.errors import BadInput
+
 DEFAULT_DATABASE = "sqlite:///fathom.db"
+
+
+@dataclass(frozen=True, slots=True)
+class OidcSettings:
+    """The provider that people sign in with."""
+
+    issuer: str
+    client_id: str
+    client_secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSettings:
+    """What a server that others may reach needs; without `oidc` it serves this machine's user only."""
+
+    url: str = ""
+    """Address under which visitors see the server, as in https://fathom.example; empty: loopback."""
+    secret_key: str = field(default="", repr=False)
+    """Encrypts seasons' secrets and signs forms; at least 32 characters."""
+    oidc: OidcSettings | None = None
+    admins: tuple[str, ...] = ()
+    """Subjects or user names of the provider that are admins from their first sign-in on."""
+    hub: str = "https://huggingface.co"
+    """Base address of the hub that models are submitted from."""
+    proxies: tuple[str, ...] = ()
+    """Addresses whose X-Forwarded-For is believed."""
+    max_bytes: int = 200 << 30
+    """Size of a model's weights that is taken at most."""
+    daily_submissions: int = 10
+    """Submissions a user may make within 24 hours; failures of ours are given back."""
+
+
+_DEFAULTS = ServiceSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +51,58 @@ class Settings:
     database: str
     cache: Path
     """Folder for files that can be made again."""
+    service: ServiceSettings = _DEFAULTS
 
 
 def read_settings() -> Settings:
-    """Read FATHOM_DB (a database URL or a file's path) and XDG_CACHE_HOME."""
+    """Read FATHOM_DB (a database URL or a file's path), XDG_CACHE_HOME, and what `read_service` reads."""
     cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Settings(os.environ.get("FATHOM_DB") or DEFAULT_DATABASE, Path(cache) / "fathom")
+    return Settings(os.environ.get("FATHOM_DB") or DEFAULT_DATABASE, Path(cache) / "fathom", read_service())
+
+
+def read_service() -> ServiceSettings:
+    """Read FATHOM_URL, FATHOM_SECRET_KEY, FATHOM_OIDC_{ISSUER,CLIENT_ID,CLIENT_SECRET} and their like.
+
+    A variable NAME_FILE stands for the content of that file, as container secrets are handed over.
+
+    Raises:
+        BadInput: a variable that cannot be what it says.
+    """
+    client = _read("FATHOM_OIDC_CLIENT_ID")
+    issuer = _read("FATHOM_OIDC_ISSUER") or "https://huggingface.co"
+    return ServiceSettings(
+        url=_read("FATHOM_URL").rstrip("/"),
+        secret_key=_read("FATHOM_SECRET_KEY"),
+        oidc=OidcSettings(issuer, client, _read("FATHOM_OIDC_CLIENT_SECRET")) if client else None,
+        admins=_words("FATHOM_ADMINS"),
+        hub=(_read("FATHOM_HUB") or _DEFAULTS.hub).rstrip("/"),
+        proxies=_words("FATHOM_PROXIES"),
+        max_bytes=_whole("FATHOM_MAX_MODEL_GB", _DEFAULTS.max_bytes >> 30) << 30,
+        daily_submissions=_whole("FATHOM_DAILY_SUBMISSIONS", _DEFAULTS.daily_submissions),
+    )
+
+
+def _read(name: str) -> str:
+    file = os.environ.get(f"{name}_FILE")
+    if file:
+        try:
+            return Path(file).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise BadInput(f"{name}_FILE names {file}, which cannot be read: {error}") from error
+    return os.environ.get(name, "").strip()
+
+
+def _words(name: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in _read(name).split(",") if word.strip())
+
+
+def _whole(name: str, default: int) -> int:
+    text = _read(name)
+    if not text:
+        return default
+    if not text.isascii() or not text.isdigit():
+        raise BadInput(f"{name} is {text!r}: give a whole number")
+    return int(text)
 
 
 def hand_down(database: str) -> None:

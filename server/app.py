@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from anyio import to_thread
@@ -11,9 +11,11 @@ from sqlalchemy import Engine
 from starlette.staticfiles import StaticFiles
 
 from harness.db.engine import open_database
-from harness.settings import read_settings
+from harness.db.landing import land_runs
+from harness.settings import ServiceSettings, read_settings
 from server import api, downloads, families, feeds, metrics, pages, pictures
 from server.caching import ETags
+from server.housekeeping import Chore, Housekeeper
 from server.metrics import Measure, Metrics
 from server.problems import add_problem_pages
 from server.render import Site, open_templates
@@ -25,6 +27,9 @@ _ROUTERS = (
 _THREADS = 5
 """Requests worked on at a time: as many as connections are kept open. Python runs one thread at a time anyway."""
 
+_CHORES = (Chore("land finished runs", land_runs),)
+"""What the housekeeper does, in this order; see server.housekeeping."""
+
 STATIC = Path(__file__).parent / "static"
 
 
@@ -35,6 +40,8 @@ class ServerSettings:
     database: str
     live: bool = True
     """False for a copy in files, which can answer no form."""
+    service: ServiceSettings = field(default_factory=ServiceSettings)
+    """What accounts, submissions and seasons need."""
 
 
 def create_app(settings: ServerSettings) -> FastAPI:
@@ -53,9 +60,11 @@ def create_app(settings: ServerSettings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=_disposing(db),
+        lifespan=_living(db, settings.live),
     )
     app.state.site = Site(db, open_templates(live=settings.live))
+    app.state.service = settings.service
+    app.state.housekeeper = Housekeeper(db, _CHORES)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     for router in _ROUTERS:
         app.include_router(router)
@@ -69,14 +78,18 @@ def create_app(settings: ServerSettings) -> FastAPI:
 
 def create_app_from_environment() -> FastAPI:
     """Return the application for `uvicorn --factory`, with settings from the environment."""
-    return create_app(ServerSettings(read_settings().database))
+    found = read_settings()
+    return create_app(ServerSettings(found.database, service=found.service))
 
 
-def _disposing(db: Engine) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _living(db: Engine, live: bool) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         to_thread.current_default_thread_limiter().total_tokens = _THREADS
+        if live:
+            app.state.housekeeper.start()
         yield
+        app.state.housekeeper.close()
         db.dispose()
 
     return lifespan

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     DateTime,
     Float,
     ForeignKey,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     MetaData,
     Text,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -73,6 +75,10 @@ class SuiteRow(Table):
     cells: Mapped[list[dict[str, Any]]] = mapped_column(JSON)  # JSON of Suite.cells
     pool: Mapped[str] = mapped_column(Text, index=True, server_default="")
     """Digest of name, version and cells, without the seed: runs of one pool were asked alike."""
+    season: Mapped[str] = mapped_column(Text, server_default="", default="")
+    """Season whose seed this is, or empty."""
+    sealed: Mapped[bool] = mapped_column(Boolean, server_default=false(), default=False)
+    """Whether the seed is secret as yet: then `seed` holds a name for it, and no item may be shown."""
 
 
 class RunRow(Table):
@@ -100,6 +106,12 @@ class RunRow(Table):
     """Number format in which the engine ran the model."""
     kind: Mapped[str | None] = mapped_column(Text)
     """chat where the model brings a chat template, base where it does not."""
+    tier: Mapped[int] = mapped_column(server_default="3", default=3)
+    """1: completions sent by a user; 2: those, and a worker got the same on random items; 3: run by our own workers."""
+    layer: Mapped[str] = mapped_column(Text, server_default="main", default="main")
+    """main: may be ranked; fresh: a submission's own seed; upload: not whole yet, and shown nowhere."""
+    hidden_at: Mapped[dt.datetime | None] = mapped_column(UtcTime)
+    """When it was taken off the board; its page remains, as a tombstone."""
     error: Mapped[str | None] = mapped_column(Text)
     log: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[dt.datetime] = mapped_column(UtcTime, index=True)
@@ -177,6 +189,7 @@ class ResultRow(Table):
 class StandingRow(Table):
     """Where a model's newest finished run stands in its pool, in one style; with all that the board shows of both.
 
+    A run of tier 2 or 3 may stand in two pools: that of its own kind, and that which ranks uploads as well.
     Copied from models, runs and suites, so that the board filters and sorts one table.
     """
 
@@ -184,13 +197,15 @@ class StandingRow(Table):
     __table_args__ = (Index("ix_standings_pool_style_rank", "pool", "style", "rank"),)
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
     style: Mapped[str] = mapped_column(Text, primary_key=True)
-    pool: Mapped[str] = mapped_column(Text)
+    pool: Mapped[str] = mapped_column(Text, primary_key=True)
     model_id: Mapped[int] = mapped_column(ForeignKey("models.id"), index=True)
     name: Mapped[str] = mapped_column(Text)
     engine: Mapped[str] = mapped_column(Text)
     seed: Mapped[str] = mapped_column(Text)
     dtype: Mapped[str | None] = mapped_column(Text)
     kind: Mapped[str | None] = mapped_column(Text)
+    tier: Mapped[int] = mapped_column(server_default="3")
+    season: Mapped[str] = mapped_column(Text, server_default="")
     n_parameters: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[dt.datetime] = mapped_column(UtcTime)
     n_runs: Mapped[int]
@@ -214,6 +229,9 @@ class PoolRow(Table):
 
     __tablename__ = "pools"
     id: Mapped[str] = mapped_column(Text, primary_key=True)
+    """suites.pool; with "-all" behind it where runs of tier 1 are ranked as well."""
+    tier: Mapped[int] = mapped_column(server_default="2", default=2)
+    """Least tier that is ranked."""
     name: Mapped[str] = mapped_column(Text)
     version: Mapped[str] = mapped_column(Text)
     n_cells: Mapped[int]

@@ -38,6 +38,16 @@ class RunSummary:
     seconds: int
     created_at: dt.datetime
     error: str | None
+    tier: int
+    """1: sent by a user; 2: sent, and replayed by a worker; 3: run by the operators or their workers."""
+    layer: str
+    """main, or fresh: on a submission's own seed."""
+    season: str
+    """Season whose seed it is, or empty."""
+    sealed: bool
+    """Whether the seed is secret as yet: no question, completion or gold may be shown."""
+    hidden_at: dt.datetime | None
+    """When it was taken off the board."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,14 +142,14 @@ _SAMPLE = (
 _SUMMARY = (
     RunRow.id, ModelRow.name, ModelRow.id, SuiteRow.name, SuiteRow.seed, RunRow.engine, RunRow.state, RunRow.n_items,
     RunRow.n_done, RunRow.k, RunRow.n_generated, RunRow.attempts, RunRow.seconds, RunRow.created_at, RunRow.error,
+    RunRow.tier, RunRow.layer, SuiteRow.season, SuiteRow.sealed, RunRow.hidden_at,
 )  # fmt: skip
 """Columns of a RunSummary, in its order; a list of runs loads no manifest."""
 
 
 def _summaries() -> Any:  # a Select of a long tuple; spelling its type adds nothing
-    return (
-        select(*_SUMMARY).join(ModelRow, ModelRow.id == RunRow.model_id).join(SuiteRow, SuiteRow.id == RunRow.suite_id)
-    )
+    whole = select(*_SUMMARY).where(RunRow.layer != "upload")  # an upload that is not whole yet is shown nowhere
+    return whole.join(ModelRow, ModelRow.id == RunRow.model_id).join(SuiteRow, SuiteRow.id == RunRow.suite_id)
 
 
 def list_runs(db: Engine, limit: int = 1000, offset: int = 0) -> tuple[RunSummary, ...]:
@@ -152,7 +162,7 @@ def list_runs(db: Engine, limit: int = 1000, offset: int = 0) -> tuple[RunSummar
 def count_runs(db: Engine) -> int:
     """Return the number of runs."""
     with translate_errors(), Session(db) as session:
-        return session.scalars(select(func.count()).select_from(RunRow)).one()
+        return session.scalars(select(func.count()).select_from(RunRow).where(RunRow.layer != "upload")).one()
 
 
 def count_by_state(db: Engine) -> dict[str, int]:

@@ -219,8 +219,8 @@ def _time_raw(n_items: int, seed: int) -> dict[str, float]:
     from vllm import LLM, SamplingParams
 
     from harness.engines.vllm import engine_settings
-    from harness.lmeval import stops
     from harness.model import find_model
+    from harness.prompts import stops
     from harness.suite import instances
     from tasks import find_family, pose
     from tasks.base import level_of

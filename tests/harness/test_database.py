@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import create_engine, inspect, text
 
 from harness.db import engine as db_engine
+from harness.db import service  # noqa: F401  # its tables belong to Table.metadata
 from harness.db.engine import HEAD, current_version, open_database, parse_url, upgrade
 from harness.db.models import Table
 from harness.errors import BadDatabase, NewerDatabase, OlderDatabase

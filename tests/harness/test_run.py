@@ -157,7 +157,8 @@ def test_a_full_disk_stops_the_run_and_loses_nothing(tmp_path):
     from harness.db.engine import open_database
 
     db = open_database(str(tmp_path / "small.db"), create=True)
-    limit = {"pages": 64}
+    with db.connect() as connection:
+        limit = {"pages": connection.exec_driver_sql("PRAGMA page_count").scalar_one() + 30}
 
     @event.listens_for(db, "checkout")
     def hold(connection, _record, _proxy):

@@ -1,0 +1,67 @@
+"""Turn items into requests as lm-eval makes them without demonstrations; for those who have no lm-eval."""
+
+from collections.abc import Iterable, Iterator
+from hashlib import blake2b
+
+from harness.engines.base import Request, Sampling
+from harness.suite import SuiteCell, make_items
+from tasks import Instance, find_family, make_instance, pose
+from tasks.base import level_of
+
+
+def stops(style: str, n_shots: int) -> tuple[str, ...]:
+    """Return the texts at which an answer ends.
+
+    A direct answer and a free text end with their line. A chain of thought may have blank lines, so it is cut at one
+    only after demonstrations, which have none.
+    """
+    if style in ("direct", "free"):
+        return ("\n",)
+    return ("\n\n",) if n_shots else ()
+
+
+def temperature(style: str) -> float:
+    """Return at what temperature a style is sampled: 1 for `free`, else 0, which is greedy."""
+    return 1.0 if style == "free" else 0.0
+
+
+def sampling_of(cell: SuiteCell) -> Sampling:
+    """Return how a cell's items are answered; candidates are scored, so they generate one token at most."""
+    if cell.style == "choice":
+        return Sampling(1)
+    family = find_family(cell.family)
+    budget = family.budget(level_of(family, cell.level), cell.style)
+    return Sampling(budget, stops(cell.style, 0), temperature(cell.style))
+
+
+def choices_of(item: Instance, style: str) -> tuple[str, ...]:
+    """Return the candidates as they follow the prompt; none but in the style `choice`."""
+    return tuple(f" {choice}" for choice in item.choices) if style == "choice" else ()
+
+
+def request_of(cell: SuiteCell, item: Instance, digest: str, repeat: int = 0) -> Request:
+    """Write an item's request; `digest` is that of the run's manifest."""
+    prompt = pose(find_family(item.family), item, cell.style)
+    sampling, choices = sampling_of(cell), choices_of(item, cell.style)
+    return Request(sample_key(digest, item.id, prompt, (sampling, choices), repeat), item.id, prompt, sampling, choices)
+
+
+def requests_of(cell: SuiteCell, seed: str, digest: str, indices: Iterable[int] | None = None) -> Iterator[Request]:
+    """Write the requests of a cell, all of them or those of some indices, in order."""
+    if indices is None:
+        items: Iterable[Instance] = make_items(cell.cell, seed, cell.n)
+    else:
+        family = find_family(cell.family)
+        items = (make_instance(family, cell.level, cell.channel, seed, index) for index in indices)
+    return (request_of(cell, item, digest) for item in items)
+
+
+def sample_key(digest: str, item: str, prompt: str, how: object, repeat: int) -> str:
+    """Digest what makes a completion reusable: manifest, item, prompt, sampling with choices, and repeat; 32 hex."""
+    parts = "\0".join((digest, item, prompt, repr(how), str(repeat)))
+    return blake2b(parts.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def prompt_digest(prompt: str) -> str:
+    """Digest a prompt, to compare two without sending them; 16 hex digits."""
+    return blake2b(prompt.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
