@@ -11,7 +11,6 @@ from harness.prompts import requests_of
 from harness.suite import Selection, open_suite
 from tasks import find_family, instance_from_id
 
-
 HEARD = []
 
 
