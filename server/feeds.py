@@ -70,7 +70,7 @@ def show_badge(site: SiteOf, name: ModelPath) -> Response:
     if (first := next((one for one in found if (one[0].id, one[1]) in places), None)) is not None:
         pool, place = first[0], places[first[0].id, first[1]]
         rank = f"rank {ranks(place.rank_low, place.rank_high)} of {count(pool.n_models)}"
-        said = f"{points(place.score.value)} ±{half(place.score)}, {rank} ({place.style})"
+        said = f"{points(place.score.value)} ±{half(place.score)}, {rank} ({place.style}, T{place.tier})"
     body = site.templates.get_template("badge.svg").render(said=said, width=len(said) * 6.4 + 14)
     return Response(body, media_type="image/svg+xml", headers={"Content-Security-Policy": _SVG_POLICY})
 

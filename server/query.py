@@ -42,6 +42,8 @@ class BoardQuery(BaseModel):
     kind: Word = Field(None, description="base or chat.")
     dtype: Word = Field(None, description="Number format that the engine ran, such as bfloat16.")
     engine: Word = Field(None, description="Engine that ran the model.")
+    tier: Annotated[Literal["1", "2", "3"] | None, Open] = Field(None, description="Tier of the run: 1, 2 or 3.")
+    season: Word = Field(None, description="Season whose items were asked.")
     min: Size = Field(None, description="Least size, in billions of parameters.")
     max: Size = Field(None, description="Greatest size, in billions of parameters.")
     complete: bool = Field(False, description="Only models all of whose items were graded.")
@@ -89,8 +91,9 @@ def wanted_of(query: BoardQuery, pool: Pool) -> Wanted:
         _check("family", family, families)
     _check("order", query.sort, ("rank", "model", "size", "date", *families))
     return Wanted(
-        pool.id, style, query.q, query.kind, query.dtype, query.engine, _parameters(query.min),
-        _parameters(query.max), query.complete, query.sort, query.direction,
+        pool.id, style, query.q, query.kind, query.dtype, query.engine,
+        int(query.tier) if query.tier else None, query.season,
+        _parameters(query.min), _parameters(query.max), query.complete, query.sort, query.direction,
     )  # fmt: skip
 
 

@@ -16,6 +16,13 @@ from harness.db.read import RunSummary
 from harness.stats import Estimate
 from server.links import model_key, model_path
 
+TIERS = {
+    1: "tier 1: completions sent by a user, graded here",
+    2: "tier 2: sent by a user, and the same on random items asked again here",
+    3: "tier 3: run by this board’s own workers",
+}
+"""How far a run can be believed."""
+
 READ = ["GET", "HEAD"]
 """Methods of every page that can only be read."""
 
@@ -66,7 +73,13 @@ def open_templates(*, live: bool = True) -> Environment:
         visible=text.visible,
     )
     environment.globals.update(
-        plural=text.plural, ratio=text.ratio, ranks=text.ranks, live=live, path=model_path, key=model_key
+        tier_words=TIERS,
+        plural=text.plural,
+        ratio=text.ratio,
+        ranks=text.ranks,
+        live=live,
+        path=model_path,
+        key=model_key,
     )
     return environment
 

@@ -69,6 +69,8 @@ class StandingOut(Frozen):
     n_parameters: int | None
     dtype: str | None
     engine: str
+    tier: int = Field(description="1: sent by a user, 2: sent and replayed, 3: run by this board's workers.")
+    season: str
     seed: str
     date: str
     n_missing: int
@@ -248,9 +250,9 @@ def standing_out(one: Standing, levels: Mapping[str, Counts] | None = None) -> S
     """Write a standing, with counts by level where they are given."""
     return StandingOut(
         model=one.model.name, run=one.run, rank=one.rank, rank_low=one.rank_low, rank_high=one.rank_high, tie=one.tie,
-        kind=one.kind, n_parameters=one.n_parameters, dtype=one.dtype, engine=one.engine, seed=one.seed,
-        date=one.date, n_missing=one.n_missing, n_runs=one.n_runs, overall=score_out(one.score),
-        families={family: score_out(score) for family, score in one.families.items()},
+        kind=one.kind, n_parameters=one.n_parameters, dtype=one.dtype, engine=one.engine, tier=one.tier,
+        season=one.season, seed=one.seed, date=one.date, n_missing=one.n_missing, n_runs=one.n_runs,
+        overall=score_out(one.score), families={family: score_out(score) for family, score in one.families.items()},
         levels=None if levels is None else dict(levels),
     )  # fmt: skip
 

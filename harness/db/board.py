@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from harness.db.engine import translate_errors
 from harness.db.models import (
+    EVERY_TIER,
     CellRow,
     MarkRow,
     ModelRow,
@@ -35,6 +36,8 @@ class Facets:
     kinds: tuple[str, ...] = ()
     dtypes: tuple[str, ...] = ()
     engines: tuple[str, ...] = ()
+    tiers: tuple[str, ...] = ()
+    seasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,8 @@ class Pool:
     """Families by style."""
     facets: Facets
     stale: bool
+    tier: int
+    """Least tier that is ranked here."""
 
     @property
     def styles(self) -> tuple[str, ...]:
@@ -87,6 +92,8 @@ class Standing:
     families: Mapping[str, Estimate]
     n_runs: int
     """Finished runs of the model in this pool, this one included."""
+    tier: int
+    season: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +109,8 @@ class Wanted:
     kind: str | None = None
     dtype: str | None = None
     engine: str | None = None
+    tier: int | None = None
+    season: str | None = None
     min_size: float | None = None
     max_size: float | None = None
     complete: bool = False
@@ -118,8 +127,8 @@ class StandingPage:
 
 
 def list_pools(db: Engine) -> tuple[Pool, ...]:
-    """Return all pools that hold a model, those of most models first, then of most items."""
-    busiest = (PoolRow.n_models.desc(), PoolRow.n_items.desc(), PoolRow.id)
+    """Return all pools that hold a model: those that rank no uploads, of most models first; then those that do."""
+    busiest = (PoolRow.tier.desc(), PoolRow.n_models.desc(), PoolRow.n_items.desc(), PoolRow.id)
     with translate_errors(), Session(db) as session:
         rows = session.scalars(select(PoolRow).where(PoolRow.n_models > 0).order_by(*busiest))
         return tuple(_pool(row) for row in rows)
@@ -129,7 +138,7 @@ def _pool(row: PoolRow) -> Pool:
     facets = Facets(**{name: tuple(values) for name, values in row.facets.items()})
     return Pool(
         row.id, row.name, row.version, row.n_cells, row.n_items, row.n_models, row.asked, facets,
-        row.landed != row.ranked,
+        row.landed != row.ranked, row.tier,
     )  # fmt: skip
 
 
@@ -153,8 +162,8 @@ def list_standings(db: Engine, wanted: Wanted, offset: int = 0, limit: int | Non
 def _filtered(wanted: Wanted) -> list[Any]:  # conditions; SQLAlchemy's own types name no column
     conditions = [StandingRow.pool == wanted.pool, StandingRow.style == wanted.style]
     conditions += [StandingRow.name.icontains(word, autoescape=True) for word in wanted.search.split()]
-    same = ((StandingRow.kind, wanted.kind), (StandingRow.dtype, wanted.dtype), (StandingRow.engine, wanted.engine))
-    conditions += [column == value for column, value in same if value]
+    same = ("kind", "dtype", "engine", "tier", "season")
+    conditions += [getattr(StandingRow, name) == getattr(wanted, name) for name in same if getattr(wanted, name)]
     if wanted.min_size is not None:
         conditions.append(StandingRow.n_parameters >= wanted.min_size)
     if wanted.max_size is not None:
@@ -188,18 +197,19 @@ _STANDING = (
     StandingRow.model_id, StandingRow.name, StandingRow.run_id, StandingRow.engine, StandingRow.seed,
     StandingRow.dtype, StandingRow.kind, StandingRow.n_parameters, StandingRow.created_at, StandingRow.value,
     StandingRow.half, StandingRow.rank, StandingRow.rank_low, StandingRow.rank_high, StandingRow.tie,
-    StandingRow.n_missing, StandingRow.families, StandingRow.n_runs,
+    StandingRow.n_missing, StandingRow.families, StandingRow.n_runs, StandingRow.tier, StandingRow.season,
 )  # fmt: skip
 """Columns of which _standing makes a Standing."""
 
 
 def _standing(row: Sequence[Any]) -> Standing:  # a row of _STANDING
     model, name, run, engine, seed, dtype, kind, n_parameters, created_at, value, half, *rest = row
-    rank, low, high, tie, n_missing, scores, n_runs = rest
+    rank, low, high, tie, n_missing, scores, n_runs, tier, season = rest
     families = {family: _estimate(score["value"], score["half"]) for family, score in scores.items()}
     return Standing(
         Model(model, name), run, engine, seed, dtype, kind, n_parameters, created_at.date().isoformat(),
-        _estimate(value, half), rank, low, high, tie, n_missing, families, n_runs,
+        _estimate(value, half), rank, low, high, tie, n_missing, families, n_runs, tier,
+        season,
     )  # fmt: skip
 
 
@@ -247,19 +257,28 @@ class Place:
     rank_low: int
     rank_high: int
     tie: int
+    tier: int
 
 
 def places_of(db: Engine, models: Sequence[int]) -> Mapping[int, tuple[Place, ...]]:
-    """Return the standings of some models in all pools and styles, by model."""
+    """Return the standings of some models in all pools and styles, by model.
+
+    Where a model is ranked among its kind, its place among the uploads is left out.
+    """
     found: dict[int, list[Place]] = {model: [] for model in models}
     wanted = select(StandingRow).where(StandingRow.model_id.in_(models)).order_by(StandingRow.pool, StandingRow.style)
     with translate_errors(), Session(db) as session:
         for row in session.scalars(wanted):
             found[row.model_id].append(
                 Place(row.pool, row.run_id, row.style, _estimate(row.value, row.half), row.rank, row.rank_low,
-                      row.rank_high, row.tie)
+                      row.rank_high, row.tie, row.tier)
             )  # fmt: skip
-    return {model: tuple(places) for model, places in found.items()}
+    return {model: _without_doubles(places) for model, places in found.items()}
+
+
+def _without_doubles(places: Sequence[Place]) -> tuple[Place, ...]:
+    ranked = {(one.pool + EVERY_TIER, one.style) for one in places}
+    return tuple(one for one in places if (one.pool, one.style) not in ranked)
 
 
 def get_result(db: Engine, run: str) -> Mapping[str, Any] | None:  # JSON of harness.scores.scores_json

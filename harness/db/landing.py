@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Engine, delete, func, insert, select, update
+from sqlalchemy import Engine, case, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from harness.db.dialect import insert_if_new
 from harness.db.engine import translate_errors
 from harness.db.models import (
+    EVERY_TIER,
+    RANKED_TIER,
     CellRow,
     MarkRow,
     PoolRow,
@@ -119,32 +121,41 @@ def store_landed(session: Session, landed: Sequence[Landed]) -> None:
     for table, rows in columns:
         if rows:
             session.execute(insert(table), rows)
-    _disturb_pools(session, [one.run for one in landed])
+    disturb_pools(session, [one.run for one in landed])
 
 
 def _pack(marks: Array) -> bytes:
     return np.packbits(marks).tobytes()
 
 
-def _disturb_pools(session: Session, runs: Sequence[str]) -> None:
-    counted = select(RunRow.suite_id, func.count()).where(RunRow.id.in_(runs)).group_by(RunRow.suite_id)
-    for suite, n_runs in session.execute(counted).all():
-        _disturb_pool(session, session.get_one(SuiteRow, suite), n_runs)
+def disturb_pools(session: Session, runs: Sequence[str]) -> None:
+    """Make the pools of landed runs stale, as where one was hidden or got another tier; `land_runs` ranks them again.
+
+    Runs of tier 1 are ranked in a pool of their own kind only, beside all others; fresh layers nowhere.
+    """
+    ranked = case((RunRow.tier >= RANKED_TIER, 1), else_=0)
+    same = (RunRow.id.in_(runs), RunRow.layer == "main")
+    counted = select(RunRow.suite_id, ranked, func.count()).where(*same).group_by(RunRow.suite_id, ranked)
+    for number, is_ranked, n_runs in session.execute(counted).all():
+        suite = session.get_one(SuiteRow, number)
+        _make_pool(session, suite, RANKED_TIER if is_ranked else 1)
+        moved = (PoolRow.cells_of == suite.pool, PoolRow.tier <= (RANKED_TIER if is_ranked else 1))
+        session.execute(update(PoolRow).where(*moved).values(landed=PoolRow.landed + n_runs))
 
 
-def _disturb_pool(session: Session, suite: SuiteRow, n_runs: int) -> None:
+def _make_pool(session: Session, suite: SuiteRow, tier: int) -> None:
     asked: dict[str, list[str]] = {}
     for cell in suite.cells:
         families = asked.setdefault(cell["style"], [])
         if cell["family"] not in families:
             families.append(cell["family"])
+    name = suite.pool if tier == RANKED_TIER else suite.pool + EVERY_TIER
     fresh = {
-        "id": suite.pool, "name": suite.name, "version": suite.version, "n_cells": len(suite.cells), "asked": asked,
-        "n_items": sum(cell["n"] for cell in suite.cells), "n_models": 0, "landed": 0, "ranked": 0,
-        "facets": {},
+        "id": name, "cells_of": suite.pool, "tier": tier, "name": suite.name, "version": suite.version,
+        "n_cells": len(suite.cells), "n_items": sum(cell["n"] for cell in suite.cells), "n_models": 0, "asked": asked,
+        "landed": 0, "ranked": 0, "facets": {},
     }  # fmt: skip
     session.execute(insert_if_new(session.get_bind(), PoolRow).values(**fresh))
-    session.execute(update(PoolRow).where(PoolRow.id == suite.pool).values(landed=PoolRow.landed + n_runs))
 
 
 def _stale_pools(db: Engine) -> list[str]:

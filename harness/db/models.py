@@ -224,12 +224,21 @@ class StandingRow(Table):
     """Number of the tie group, counted from 1."""
 
 
+RANKED_TIER = 2
+"""Least tier that is ranked where nothing else is asked for."""
+
+EVERY_TIER = "-all"
+"""End of the id of a pool that ranks runs of tier 1 as well; it is there only where there are such runs."""
+
+
 class PoolRow(Table):
     """Runs that were asked the same cells, and how far they are ranked."""
 
     __tablename__ = "pools"
     id: Mapped[str] = mapped_column(Text, primary_key=True)
-    """suites.pool; with "-all" behind it where runs of tier 1 are ranked as well."""
+    """suites.pool; with EVERY_TIER behind it where runs of tier 1 are ranked as well."""
+    cells_of: Mapped[str] = mapped_column(Text, server_default="", index=True)
+    """suites.pool of its runs."""
     tier: Mapped[int] = mapped_column(server_default="2", default=2)
     """Least tier that is ranked."""
     name: Mapped[str] = mapped_column(Text)

@@ -16,7 +16,7 @@ from harness.stats import Estimate, Interval
 
 log = logging.getLogger(__name__)
 
-_FACETS = {"kinds": "kind", "dtypes": "dtype", "engines": "engine"}
+_FACETS = {"kinds": "kind", "dtypes": "dtype", "engines": "engine", "tiers": "tier", "seasons": "season"}
 
 Row = dict[str, Any]  # values of StandingRow's columns
 Json = Mapping[str, Any]
@@ -29,8 +29,8 @@ def rank_pool(db: Engine, pool: str) -> None:
     """
     while True:
         with Session(db) as session:
-            landed = session.scalars(select(PoolRow.landed).where(PoolRow.id == pool)).one()
-            rows = _standings(session, pool)
+            row = session.get_one(PoolRow, pool)
+            landed, rows = row.landed, _standings(session, row)
         if _replace(db, pool, landed, rows):
             log.info("pool %s: %d standings", pool, len(rows))
             return
@@ -39,7 +39,7 @@ def rank_pool(db: Engine, pool: str) -> None:
 def _replace(db: Engine, pool: str, landed: int, rows: Sequence[Row]) -> bool:
     """Store standings unless another run has landed since; say whether they are stored."""
     n_models = len({row["model_id"] for row in rows})
-    facets = {name: sorted({row[column] for row in rows if row[column]}) for name, column in _FACETS.items()}
+    facets = {name: sorted({str(row[column]) for row in rows if row[column]}) for name, column in _FACETS.items()}
     same = (PoolRow.id == pool, PoolRow.landed == landed)
     current = update(PoolRow).where(*same).values(ranked=landed, n_models=n_models, facets=facets)
     with Session(db) as session, session.begin():
@@ -53,7 +53,7 @@ def _replace(db: Engine, pool: str, landed: int, rows: Sequence[Row]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A model's newest finished run in a pool."""
+    """A model's newest finished run of the best tier in a pool."""
 
     row: Row
     """Columns of its standings that are the same in all styles."""
@@ -63,8 +63,8 @@ class _Entry:
     graded: Array
 
 
-def _standings(session: Session, pool: str) -> list[Row]:
-    asked = session.scalars(select(SuiteRow.cells).where(SuiteRow.pool == pool).limit(1)).one()
+def _standings(session: Session, pool: PoolRow) -> list[Row]:
+    asked = session.scalars(select(SuiteRow.cells).where(SuiteRow.pool == pool.cells_of).limit(1)).one()
     of_item = np.repeat([cell["style"] for cell in asked], [cell["n"] for cell in asked])
     entries = _entries(session, pool, len(of_item))
     rows: list[Row] = []
@@ -95,25 +95,33 @@ def _value_of(score: Json) -> dict[str, float]:
     return {"value": score["score"], "half": (score["high"] - score["low"]) / 2}
 
 
-def _newest(pool: str) -> Any:  # a subquery of (id, place, n_runs); its type names no column
-    newest_first = (RunRow.created_at.desc(), RunRow.id)
-    place = func.row_number().over(partition_by=RunRow.model_id, order_by=newest_first).label("place")
+def _newest(pool: PoolRow) -> Any:  # a subquery of (id, place, n_runs); its type names no column
+    # the tier first: whoever sends results under a model's name must not displace what our workers found
+    best_first = (RunRow.tier.desc(), RunRow.created_at.desc(), RunRow.id)
+    place = func.row_number().over(partition_by=RunRow.model_id, order_by=best_first).label("place")
     n_runs = func.count().over(partition_by=RunRow.model_id).label("n_runs")
     return (
         select(RunRow.id, place, n_runs)
         .join(SuiteRow, SuiteRow.id == RunRow.suite_id)
         .join(MarkRow, MarkRow.run_id == RunRow.id)
-        .where(SuiteRow.pool == pool, RunRow.state == "done")
+        .where(
+            SuiteRow.pool == pool.cells_of,
+            RunRow.state == "done",
+            RunRow.tier >= pool.tier,
+            RunRow.layer == "main",
+            RunRow.hidden_at.is_(None),
+        )
         .subquery()
     )
 
 
-def _entries(session: Session, pool: str, n_items: int) -> list[_Entry]:
+def _entries(session: Session, pool: PoolRow, n_items: int) -> list[_Entry]:
     newest = _newest(pool)
     wanted = (
         select(
             RunRow.id, RunRow.model_id, ModelRow.name, RunRow.engine, SuiteRow.seed, RunRow.dtype, RunRow.kind,
-            RunRow.n_parameters, RunRow.created_at, newest.c.n_runs, ResultRow.scores, MarkRow.right, MarkRow.graded,
+            RunRow.tier, SuiteRow.season, RunRow.n_parameters, RunRow.created_at, newest.c.n_runs,
+            ResultRow.scores, MarkRow.right, MarkRow.graded,
         )
         .join(newest, newest.c.id == RunRow.id)
         .join(ModelRow, ModelRow.id == RunRow.model_id)
@@ -123,10 +131,13 @@ def _entries(session: Session, pool: str, n_items: int) -> list[_Entry]:
         .where(newest.c.place == 1)
         .order_by(RunRow.model_id)
     )  # fmt: skip
-    return [_entry(pool, n_items, row) for row in session.execute(wanted)]
+    return [_entry(pool.id, n_items, row) for row in session.execute(wanted)]
 
 
-_COPIED = ("run_id", "model_id", "name", "engine", "seed", "dtype", "kind", "n_parameters", "created_at", "n_runs")
+_COPIED = (
+    "run_id", "model_id", "name", "engine", "seed", "dtype", "kind", "tier", "season", "n_parameters", "created_at",
+    "n_runs",
+)  # fmt: skip
 
 
 def _entry(pool: str, n_items: int, row: Iterable[Any]) -> _Entry:

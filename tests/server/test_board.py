@@ -128,7 +128,7 @@ def test_each_row_shows_rank_range_size_engine_and_scores(fleet):
     found = db_board.list_standings(db, db_board.Wanted(pool.id, "direct")).standings
     for one, row in zip(found, rows[1:], strict=True):
         assert row.startswith(f"{one.rank} ")
-        assert f", tie group {one.tie} {one.model.name} {one.engine}" in row
+        assert f", tie group {one.tie} {one.model.name} T{one.tier} {one.engine}" in row
         for score in (one.score, *one.families.values()):
             half = f"{50 * (score.interval.high - score.interval.low):.1f}"
             assert f"{points(score.value)} ±{half}" in row

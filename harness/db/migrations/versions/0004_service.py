@@ -17,6 +17,9 @@ def upgrade() -> None:
     op.add_column("runs", sa.Column("layer", sa.Text(), nullable=False, server_default="main"))
     op.add_column("runs", sa.Column("hidden_at", _TIME))
     op.add_column("pools", sa.Column("tier", sa.Integer(), nullable=False, server_default="2"))
+    op.add_column("pools", sa.Column("cells_of", sa.Text(), nullable=False, server_default=""))
+    op.execute("UPDATE pools SET cells_of = id")
+    _index("pools", "cells_of")
     _make_standings("run_id", "style", "pool", extra=(
         sa.Column("tier", sa.Integer(), nullable=False, server_default="3"),
         sa.Column("season", sa.Text(), nullable=False, server_default=""),
@@ -208,7 +211,9 @@ def downgrade() -> None:
     op.execute("DELETE FROM runs WHERE tier < 2 OR layer <> 'main' OR hidden_at IS NOT NULL")
     op.execute("DELETE FROM pools WHERE tier < 2")
     _make_standings("run_id", "style")
-    op.drop_column("pools", "tier")
+    op.drop_index("ix_pools_cells_of", "pools")
+    for name in ("cells_of", "tier"):
+        op.drop_column("pools", name)
     for name in ("hidden_at", "layer", "tier"):
         op.drop_column("runs", name)
     for name in ("sealed", "season"):
