@@ -1,5 +1,6 @@
-"""Real parts for all tests: databases of both kinds, and the fathom command as users call it."""
+"""Real parts for all tests: databases of both kinds, a hub, and the fathom command as users call it."""
 
+import importlib.util
 import os
 import shutil
 import signal
@@ -56,6 +57,37 @@ def db(database):
     engine = open_database(database, create=True)
     yield engine
     engine.dispose()
+
+
+def _load(name):
+    """Import a file of this folder, which is no package."""
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def start_hub():
+    """Start hubs that live as long as the session: `hub = start_hub()`."""
+    hubs = []
+
+    def start():
+        hubs.append(_load("hub").Hub())
+        return hubs[-1]
+
+    yield start
+    for hub in hubs:
+        hub.stop()
+
+
+@pytest.fixture
+def hub():
+    """A hub of its own: `hub.make("pebble")` gives it a repository org/pebble; see tests/hub.py for the kinds."""
+    hub = _load("hub").Hub()
+    yield hub
+    hub.stop()
 
 
 @pytest.fixture(scope="session")
