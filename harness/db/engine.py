@@ -9,6 +9,7 @@ from pathlib import Path
 from sqlalchemy import Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from harness.errors import BadDatabase, DiskFull, NewerDatabase, OlderDatabase, StoreError
 
@@ -159,3 +160,12 @@ def translate_errors() -> Iterator[None]:
         raise StoreError(f"the database refused: {str(error.orig).splitlines()[0]}") from error
     except DBAPIError as error:
         raise StoreError(f"the database refused: {str(error.orig).splitlines()[0]}") from error
+
+
+@contextmanager
+def writing(db: Engine) -> Iterator[Session]:
+    """Open a transaction that will write: on SQLite it waits for the other writers at once, not in its middle."""
+    with translate_errors(), Session(db) as session, session.begin():
+        if db.dialect.name == "sqlite":
+            session.execute(text("BEGIN IMMEDIATE"))
+        yield session

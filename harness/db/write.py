@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Engine, case, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, case, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from harness.db.dialect import insert_if_new
@@ -37,6 +37,12 @@ class NewRun:
     n_parameters: int | None = None
     kind: str | None = None
     """chat or base; None where there are no files to tell from."""
+    tier: int = 3
+    layer: str = "main"
+    season: str = ""
+    """Season whose seed the suite has, or empty."""
+    sealed: bool = False
+    """Whether that seed is secret as yet: then it is not stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,37 +61,51 @@ class Sample:
 def start_run(db: Engine, new: NewRun, now: Clock = utc_now) -> str:
     """Store a run and its empty cells; return the run's id."""
     with translate_errors(), Session(db) as session, session.begin():
-        run = RunRow(
-            id=uuid4().hex[:12],
-            model_id=_id_of(session, ModelRow, {"name": new.model}, {}),
-            suite_id=_suite_id(session, new),
-            state="running",
-            engine=new.engine,
-            manifest=new.manifest,
-            manifest_digest=new.manifest_digest,
-            n_items=new.suite.n_items,
-            n_parameters=new.n_parameters,
-            kind=new.kind,
-            created_at=now(),
-        )
-        session.add(run)
-        session.flush()
-        rows = [
-            {"run_id": run.id, "position": at, "family": cell.family, "version": cell.version, "level": cell.level,
-             "channel": cell.channel, "style": cell.style, "n_planned": cell.n}
-            for at, cell in enumerate(new.suite.cells)
-        ]  # fmt: skip
-        session.execute(insert(CellRow), rows)
-        return run.id
+        return add_run(session, new, now)
+
+
+def add_run(session: Session, new: NewRun, now: Clock = utc_now) -> str:
+    """Store a run and its empty cells in the caller's transaction; return the run's id."""
+    run = RunRow(
+        id=uuid4().hex[:12],
+        model_id=_id_of(session, ModelRow, {"name": new.model}, {}),
+        suite_id=_suite_id(session, new),
+        state="running",
+        engine=new.engine,
+        manifest=new.manifest,
+        manifest_digest=new.manifest_digest,
+        n_items=new.suite.n_items,
+        n_parameters=new.n_parameters,
+        kind=new.kind,
+        tier=new.tier,
+        layer=new.layer,
+        created_at=now(),
+    )
+    session.add(run)
+    session.flush()
+    rows = [
+        {"run_id": run.id, "position": at, "family": cell.family, "version": cell.version, "level": cell.level,
+         "channel": cell.channel, "style": cell.style, "n_planned": cell.n}
+        for at, cell in enumerate(new.suite.cells)
+    ]  # fmt: skip
+    session.execute(insert(CellRow), rows)
+    return run.id
 
 
 def _suite_id(session: Session, new: NewRun) -> int:
     suite = new.suite
     rest = {
         "name": suite.name, "version": suite.version, "seed": suite.seed, "cells": suite.to_json(),
-        "pool": suite.pool(),
+        "pool": suite.pool(), "season": new.season, "sealed": new.sealed,
     }  # fmt: skip
+    if new.sealed:
+        rest["seed"] = sealed_seed(new.season)
     return _id_of(session, SuiteRow, {"digest": new.suite_digest}, rest)
+
+
+def sealed_seed(season: str) -> str:
+    """Return what stands in the place of a season's seed until it is revealed."""
+    return f"sealed-{season}"
 
 
 def _id_of(session: Session, table: type[ModelRow] | type[SuiteRow], key: dict[str, str], rest: dict[str, Any]) -> int:
@@ -109,11 +129,19 @@ def resume_run(db: Engine, run: str) -> None:
 
 def record_samples(db: Engine, run: str, cell_ids: Sequence[int], samples: Sequence[Sample]) -> int:
     """Store samples that are not there yet; return how many were new. `cell_ids` is by position."""
-    rows = [_row(cell_ids[sample.cell], sample) for sample in samples]
     with translate_errors(), db.begin() as connection:
-        connection.execute(insert_if_new(db, SampleRow), rows)
-        connection.execute(update(RunRow).where(RunRow.id == run).values(n_generated=RunRow.n_generated + len(rows)))
-    return len(rows)
+        return add_samples(connection, run, cell_ids, samples)
+
+
+def add_samples(connection: Connection, run: str, cell_ids: Sequence[int], samples: Sequence[Sample]) -> int:
+    """Store samples that are not there yet in the caller's transaction; return how many were new."""
+    if not samples:
+        return 0
+    rows = [_row(cell_ids[sample.cell], sample) for sample in samples]
+    added = connection.execute(insert_if_new(connection, SampleRow).returning(SampleRow.id), rows)
+    n_new = len(added.all())
+    connection.execute(update(RunRow).where(RunRow.id == run).values(n_generated=RunRow.n_generated + n_new))
+    return n_new
 
 
 def _row(cell: int, sample: Sample) -> dict[str, Any]:  # values of SampleRow's columns
@@ -162,26 +190,38 @@ def count_cells(db: Engine, run: str) -> None:
 def finish_run(db: Engine, run: str, ending: Ending, now: Clock = utc_now) -> None:
     """Store how an attempt ended, and count the cells from their samples."""
     with translate_errors(), Session(db) as session, session.begin():
-        _recount(session, run)
-        session.execute(
-            update(RunRow)
-            .where(RunRow.id == run)
-            .values(
-                state=ending.state,
-                seconds=RunRow.seconds + round(ending.seconds),
-                error=ending.error,
-                log=ending.log,
-                finished_at=now(),
-            )
+        end_run(session, run, ending, now)
+
+
+def end_run(session: Session, run: str, ending: Ending, now: Clock = utc_now) -> None:
+    """Do what `finish_run` does in the caller's transaction."""
+    _recount(session, run)
+    session.execute(
+        update(RunRow)
+        .where(RunRow.id == run)
+        .values(
+            state=ending.state,
+            seconds=RunRow.seconds + round(ending.seconds),
+            error=ending.error,
+            log=ending.log,
+            finished_at=now(),
         )
+    )
 
 
 def note_engine(db: Engine, run: str, facts: dict[str, str]) -> None:
     """Add what the loaded engine says of itself to the manifest; its digest does not cover it."""
     with translate_errors(), Session(db) as session, session.begin():
-        row = session.get_one(RunRow, run)
-        row.manifest = {**row.manifest, "engine_facts": facts}
-        row.dtype = facts.get("dtype")
+        describe_engine(session, run, facts)
+
+
+def describe_engine(session: Session, run: str, facts: dict[str, str], worker: str = "") -> None:
+    """Do what `note_engine` does in the caller's transaction; of a worker, say which it was."""
+    row = session.get_one(RunRow, run, with_for_update=True)
+    manifest = {**row.manifest, "engine_facts": facts}
+    if worker:
+        manifest["workers"] = {**manifest.get("workers", {}), worker: facts}
+    row.manifest, row.dtype = manifest, facts.get("dtype")
 
 
 def _cells(run: str) -> Any:  # a scalar subquery; SQLAlchemy's own type names no column
