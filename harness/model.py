@@ -155,6 +155,13 @@ def _check_safetensors(file: Path) -> None:
         raise BrokenModel(f"{file} has {size} bytes, its header promises {8 + n_header + promised}: fetch it again")
 
 
+def commit_of(path: Path | None) -> str:
+    """Return the hub's commit that a folder of its cache holds, or nothing for any other folder."""
+    if path is None or path.parent.name != "snapshots" or not re.fullmatch(r"[0-9a-f]{40}", path.name):
+        return ""
+    return path.name
+
+
 def folder_digest(path: Path) -> str:
     """Hash name and bytes of every file that decides what the model says; 32 hex digits."""
     state = blake2b(digest_size=16)

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from harness.model import ModelSource
+from harness.model import ModelSource, commit_of
 from harness.suite import Suite
 from tasks import find_family
 
@@ -55,6 +55,7 @@ def make_manifest(model: ModelSource, engine: str, suite: Suite, n_shots: int) -
         "platform": platform.platform(),
         "hardware": hardware(),
         "cells": [asdict(cell) for cell in suite.cells],
+        "model_sha": commit_of(model.path),
     }
     return Manifest(decisive, context)
 

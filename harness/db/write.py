@@ -68,8 +68,8 @@ def add_run(session: Session, new: NewRun, now: Clock = utc_now) -> str:
     """Store a run and its empty cells in the caller's transaction; return the run's id."""
     run = RunRow(
         id=uuid4().hex[:12],
-        model_id=_id_of(session, ModelRow, {"name": new.model}, {}),
-        suite_id=_suite_id(session, new),
+        model_id=id_of(session, ModelRow, {"name": new.model}, {}),
+        suite_id=suite_id(session, new),
         state="running",
         engine=new.engine,
         manifest=new.manifest,
@@ -92,7 +92,8 @@ def add_run(session: Session, new: NewRun, now: Clock = utc_now) -> str:
     return run.id
 
 
-def _suite_id(session: Session, new: NewRun) -> int:
+def suite_id(session: Session, new: NewRun) -> int:
+    """Return the number of a run's suite, made if need be; its digest must be the suite's own."""
     suite = new.suite
     rest = {
         "name": suite.name, "version": suite.version, "seed": suite.seed, "cells": suite.to_json(),
@@ -100,7 +101,7 @@ def _suite_id(session: Session, new: NewRun) -> int:
     }  # fmt: skip
     if new.sealed:
         rest["seed"] = sealed_seed(new.season)
-    return _id_of(session, SuiteRow, {"digest": new.suite_digest}, rest)
+    return id_of(session, SuiteRow, {"digest": new.suite_digest}, rest)
 
 
 def sealed_seed(season: str) -> str:
@@ -108,7 +109,8 @@ def sealed_seed(season: str) -> str:
     return f"sealed-{season}"
 
 
-def _id_of(session: Session, table: type[ModelRow] | type[SuiteRow], key: dict[str, str], rest: dict[str, Any]) -> int:
+def id_of(session: Session, table: type[ModelRow] | type[SuiteRow], key: dict[str, str], rest: dict[str, Any]) -> int:
+    """Return the number of the row with this key, made of key and rest if need be."""
     session.execute(insert_if_new(session.get_bind(), table).values(**key, **rest))
     (column, value), *_ = key.items()
     return session.scalars(select(table.id).where(getattr(table, column) == value)).one()

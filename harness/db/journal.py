@@ -1,0 +1,64 @@
+"""Read a cell's samples in order, whatever their number, in constant memory."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from harness.db.engine import translate_errors
+from harness.db.models import RunRow, SampleRow
+
+_AT_A_TIME = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Journaled:
+    """One completion as it is stored, without its verdict."""
+
+    index: int
+    repeat: int
+    completion: str
+    finish_reason: str
+    scores: list[float] | None
+    prompt_tokens: int
+    completion_tokens: int
+    milliseconds: int
+
+
+_COLUMNS = (
+    SampleRow.index, SampleRow.repeat, SampleRow.completion, SampleRow.finish_reason, SampleRow.scores,
+    SampleRow.prompt_tokens, SampleRow.completion_tokens, SampleRow.milliseconds,
+)  # fmt: skip
+
+
+def stream_journal(db: Engine, cell: int) -> Iterator[Journaled]:
+    """Yield the completions of a cell by index and repeat; no statement stays open between two batches."""
+    after = (-1, 0)
+    while some := _after(db, cell, after):
+        yield from some
+        after = (some[-1].index, some[-1].repeat)
+
+
+def _after(db: Engine, cell: int, after: tuple[int, int]) -> list[Journaled]:
+    index, repeat = after
+    later = (SampleRow.index > index) | ((SampleRow.index == index) & (SampleRow.repeat > repeat))
+    wanted = select(*_COLUMNS).where(SampleRow.cell_id == cell, later).order_by(SampleRow.index, SampleRow.repeat)
+    with translate_errors(), Session(db) as session:
+        return [Journaled(*row) for row in session.execute(wanted.limit(_AT_A_TIME))]
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What a run knows of its model's files."""
+
+    n_parameters: int | None
+    kind: str | None
+    dtype: str | None
+
+
+def weights_of(db: Engine, run: str) -> Weights:
+    """Return what is known of the files behind a run, by its whole id."""
+    with translate_errors(), Session(db) as session:
+        row = session.execute(select(RunRow.n_parameters, RunRow.kind, RunRow.dtype).where(RunRow.id == run)).one()
+        return Weights(*row)

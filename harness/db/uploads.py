@@ -1,0 +1,163 @@
+"""Store a run made elsewhere while it arrives: nothing of it is seen before it is whole.
+
+Each attempt has a run of its own, and the submission points to the newest one. An attempt may write only as long as
+the submission points to it, so a second attempt takes over from a first that hangs, on whatever server that is.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Engine, delete, exists, select, update
+from sqlalchemy.orm import Session
+
+from harness.db import audit
+from harness.db.dialect import insert_if_new
+from harness.db.engine import translate_errors
+from harness.db.models import CellRow, ModelRow, RunRow, SuiteRow
+from harness.db.service import SubmissionRow
+from harness.db.write import Clock, Ending, NewRun, Sample, add_run, add_samples, end_run, id_of, suite_id, utc_now
+from harness.errors import Busy, Conflict
+
+STALE = dt.timedelta(hours=1)
+"""After so long without a batch an upload is given up."""
+
+_NOT_YET = "upload"
+"""Digest of the row that stands for the suite of an upload until all of its items were made."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewUpload:
+    """What is known of an upload before its first sample."""
+
+    run: NewRun
+    """Its `suite_digest` is what the sender claims."""
+    owner_id: int
+    actor: str
+    sha: str
+    dtype: str
+    chat_template: bool
+    fingerprint: str
+    seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An attempt that may write."""
+
+    submission: str
+    run: str
+    actor: str
+    cell_ids: tuple[int, ...]
+
+
+def begin_upload(db: Engine, new: NewUpload, now: Clock = utc_now) -> Begun:
+    """Make the rows that an upload goes into; an earlier attempt at the same, by the same user, ends.
+
+    Raises:
+        Conflict: the same stands here already.
+        Busy: the same is being begun this very moment.
+    """
+    with translate_errors(), Session(db) as session, session.begin():
+        earlier = session.scalars(
+            select(SubmissionRow).where(SubmissionRow.fingerprint == new.fingerprint).with_for_update()
+        ).first()
+        if earlier is not None and earlier.state != "validating":
+            raise Conflict(f"these results stand here already, as submission {earlier.id}: /submissions/{earlier.id}")
+        run = _add_run(session, new, now)
+        if earlier is None:
+            submission = _add_submission(session, new, run, now)
+        else:
+            submission, before = earlier.id, earlier.run_id
+            earlier.run_id, earlier.changed_at = run, now()
+            session.flush()
+            session.execute(delete(RunRow).where(RunRow.id == before))
+        cells = session.scalars(select(CellRow.id).where(CellRow.run_id == run).order_by(CellRow.position))
+        return Begun(submission, run, new.actor, tuple(cells))
+
+
+def _add_run(session: Session, new: NewUpload, now: Clock) -> str:
+    nothing = {"name": "", "version": "", "seed": "", "cells": [], "pool": ""}
+    id_of(session, SuiteRow, {"digest": _NOT_YET}, nothing)
+    run = add_run(session, replace(new.run, suite_digest=_NOT_YET, tier=1, layer="upload"), now)
+    session.execute(update(RunRow).where(RunRow.id == run).values(dtype=new.dtype or None))
+    return run
+
+
+def _add_submission(session: Session, new: NewUpload, run: str, now: Clock) -> str:
+    styles = {cell.style for cell in new.run.suite.cells}
+    row = {
+        "id": uuid4().hex[:12], "kind": "upload", "owner_id": new.owner_id, "fingerprint": new.fingerprint,
+        "model": new.run.model, "sha": new.sha, "dtype": new.dtype or "auto", "chat_template": new.chat_template,
+        "style": styles.pop() if len(styles) == 1 else "", "suite": new.run.suite.name, "engine": new.run.engine,
+        "state": "validating", "tier": 1, "model_kind": new.run.kind, "n_parameters": new.run.n_parameters,
+        "run_id": run, "flags": {}, "created_at": now(), "changed_at": now(),
+    }  # fmt: skip
+    if not session.execute(insert_if_new(session.get_bind(), SubmissionRow).values(**row)).rowcount:  # type: ignore[attr-defined]  # a CursorResult
+        raise Busy("the same results are being sent just now: try again in a moment")
+    return str(row["id"])
+
+
+def take_samples(db: Engine, begun: Begun, samples: Sequence[Sample], now: Clock = utc_now) -> None:
+    """Store a batch.
+
+    Raises:
+        Conflict: a later attempt took over, or the upload was given up.
+    """
+    with translate_errors(), Session(db) as session, session.begin():
+        _hold(session, begun, changed_at=now())
+        add_samples(session.connection(), begun.run, begun.cell_ids, samples)
+
+
+def _hold(session: Session, begun: Begun, **values: Any) -> None:  # values of SubmissionRow's columns
+    """Change the submission if it is still this attempt's, which also holds back any other until the commit."""
+    own = (SubmissionRow.id == begun.submission, SubmissionRow.run_id == begun.run, SubmissionRow.state == "validating")
+    if not session.execute(update(SubmissionRow).where(*own).values(**values)).rowcount:  # type: ignore[attr-defined]  # a CursorResult
+        raise Conflict("another attempt to send these results has taken over, so this one ends")
+
+
+def finish_upload(db: Engine, begun: Begun, new: NewUpload, now: Clock = utc_now) -> None:
+    """Show a whole upload, whose digest was found to be as claimed: from here on its run is one like any other.
+
+    Raises:
+        Conflict: see take_samples.
+    """
+    with translate_errors(), Session(db) as session, session.begin():
+        _hold(session, begun, state="finished", changed_at=now(), finished_at=now())
+        shown = {"suite_id": suite_id(session, new.run), "layer": "main"}
+        session.execute(update(RunRow).where(RunRow.id == begun.run).values(**shown))
+        end_run(session, begun.run, Ending("done", new.seconds), now)
+        subject = f"submission/{begun.submission}"
+        audit.record(session, begun.actor, "upload", subject, run=begun.run, items=new.run.suite.n_items)
+
+
+def drop_upload(db: Engine, begun: Begun, reason: str = "") -> None:
+    """Remove all rows of an attempt that came to nothing; a reason goes into the audit log."""
+    with translate_errors(), Session(db) as session, session.begin():
+        own = (SubmissionRow.id == begun.submission, SubmissionRow.run_id == begun.run)
+        session.execute(delete(SubmissionRow).where(*own, SubmissionRow.state == "validating"))
+        _remove_run(session, begun.run)
+        if reason:
+            audit.record(session, begun.actor, "upload-refused", f"submission/{begun.submission}", reason=reason[:500])
+
+
+def _remove_run(session: Session, run: str) -> None:
+    """Remove a run that is still an upload on its way, and its model if that has no other."""
+    model = session.scalars(select(RunRow.model_id).where(RunRow.id == run)).first()
+    session.execute(delete(RunRow).where(RunRow.id == run, RunRow.layer == "upload"))
+    unused = ~exists().where(RunRow.model_id == ModelRow.id)
+    session.execute(delete(ModelRow).where(ModelRow.id == model, unused))
+
+
+def drop_stale_uploads(db: Engine, now: Clock = utc_now) -> int:
+    """Remove uploads that stopped on their way more than an hour ago; return how many."""
+    old = (
+        SubmissionRow.kind == "upload", SubmissionRow.state == "validating", SubmissionRow.changed_at < now() - STALE
+    )  # fmt: skip
+    with translate_errors(), Session(db) as session:
+        found = session.execute(select(SubmissionRow.id, SubmissionRow.run_id).where(*old)).all()
+    for submission, run in found:
+        drop_upload(db, Begun(submission, run or "", "system", ()), "it stopped on its way")
+    return len(found)
