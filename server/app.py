@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from anyio import to_thread
@@ -12,8 +13,10 @@ from starlette.staticfiles import StaticFiles
 
 from harness.db.engine import open_database
 from harness.db.landing import land_runs
+from harness.errors import UnknownSubmission
+from harness.planning import SeedOf, conclude_submissions, make_reaper, plan_submissions
 from harness.settings import ServiceSettings, read_settings
-from server import api, downloads, families, feeds, metrics, pages, pictures
+from server import api, downloads, families, feeds, jobs, metrics, pages, pictures
 from server.caching import ETags
 from server.housekeeping import Chore, Housekeeper
 from server.metrics import Measure, Metrics
@@ -22,13 +25,29 @@ from server.render import Site, open_templates
 from server.security import SecureHeaders
 
 _ROUTERS = (
-    downloads.router, pages.router, families.router, pictures.router, feeds.router, metrics.router, api.docs, api.router
+    downloads.router, pages.router, families.router, pictures.router, feeds.router, metrics.router, api.docs,
+    api.router, jobs.router,
 )  # fmt: skip
 _THREADS = 5
 """Requests worked on at a time: as many as connections are kept open. Python runs one thread at a time anyway."""
 
-_CHORES = (Chore("land finished runs", land_runs),)
-"""What the housekeeper does, in this order; see server.housekeeping."""
+
+def _chores(seed_of: SeedOf) -> tuple[Chore, ...]:
+    """Return what the housekeeper does, in this order; see server.housekeeping."""
+    return (
+        Chore("plan submissions", partial(plan_submissions, seed_of=seed_of)),
+        Chore("take back leases", make_reaper()),
+        Chore("conclude submissions", conclude_submissions),
+        Chore("land finished runs", land_runs),
+    )
+
+
+def _seed_of(_db: Engine, season: str) -> str:
+    """Return the seed of a season by name; of the empty name, the practice seed."""
+    if season:
+        raise UnknownSubmission(f"there is no season {season!r}")
+    return "2026"
+
 
 STATIC = Path(__file__).parent / "static"
 
@@ -64,7 +83,8 @@ def create_app(settings: ServerSettings) -> FastAPI:
     )
     app.state.site = Site(db, open_templates(live=settings.live))
     app.state.service = settings.service
-    app.state.housekeeper = Housekeeper(db, _CHORES)
+    app.state.seed_of = _seed_of
+    app.state.housekeeper = Housekeeper(db, _chores(_seed_of))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     for router in _ROUTERS:
         app.include_router(router)

@@ -23,7 +23,8 @@ class Sampling:
 class Request:
     """One prompt to complete, or with `choices` to score: each choice follows the prompt as it stands.
 
-    `item` is the id of the item behind it, empty for prompts that are not ours.
+    `item` is the id of the item behind it, empty for prompts that are not ours. With `chat` the prompt is put as a
+    user's message into the model's chat template.
     """
 
     key: str
@@ -31,6 +32,7 @@ class Request:
     prompt: str
     sampling: Sampling
     choices: tuple[str, ...] = ()
+    chat: bool = False
 
 
 @dataclass(frozen=True, slots=True)

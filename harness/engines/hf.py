@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from harness.engines.base import Completion, FinishReason, Request, best_choice, failed, seed_of, too_long
-from harness.engines.tokens import continuation, cut_at_stop
+from harness.engines.tokens import continuation, cut_at_stop, prompt_tokens
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class HfEngine:
     def stream(self, requests: Iterator[Request]) -> Iterator[list[Completion]]:
         """Complete wave by wave; within a wave, prompts of similar length share a batch."""
         while wave := list(islice(requests, self._batch * _WAVE)):
-            ids: list[list[int]] = self._tokenizer([request.prompt for request in wave])["input_ids"]
+            ids: list[list[int]] = prompt_tokens(self._tokenizer, wave)
             order = sorted(range(len(wave)), key=lambda at: len(ids[at]))
             yield from self._stream_wave([(wave[at], ids[at]) for at in order])
 
@@ -124,7 +124,7 @@ class HfEngine:
 
     def _score_one(self, request: Request, prompt: list[int]) -> Completion:
         began = time.perf_counter()
-        tails = [continuation(self._tokenizer, request.prompt, len(prompt), choice) for choice in request.choices]
+        tails = [continuation(self._tokenizer, request, len(prompt), choice) for choice in request.choices]
         width = max(map(len, tails))
         if len(prompt) + width > self.context:
             return too_long(request, len(prompt))
@@ -145,12 +145,17 @@ def _as_list(ids: int | list[int] | None) -> list[int]:
     return ids if isinstance(ids, list) else [ids]
 
 
-def load_hf(path: Path) -> HfEngine:
-    """Load a folder onto the GPU if there is one, else as fp32 onto the CPU; whatever transformers raises, rises."""
+def load_hf(path: Path, dtype: str = "auto") -> HfEngine:
+    """Load a folder onto the GPU if there is one, else onto the CPU; whatever transformers raises, rises.
+
+    The dtype `auto` is the model's own on a GPU, and float32 on a CPU.
+    """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    dtype: Any = "auto" if device == "cuda" else torch.float32
+    kept: Any = "auto" if device == "cuda" else torch.float32
+    if dtype != "auto":
+        kept = getattr(torch, dtype)
     tokenizer: Any = AutoTokenizer.from_pretrained(path, padding_side="left")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
-    model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=dtype)
+    model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=kept)
     return HfEngine(model.to(device), tokenizer)

@@ -2,28 +2,33 @@
 
 from harness.engines.base import Engine
 from harness.engines.oracle import OracleEngine, oracle_kind
-from harness.errors import EngineFailed, FathomError, UnknownEngine
+from harness.errors import BadInput, EngineFailed, FathomError, UnknownEngine
 from harness.model import ModelSource
 from harness.settings import quiet_transformers
 
 ENGINES = ("vllm", "hf", "oracle")
+DTYPES = ("auto", "bfloat16", "float16", "float32")
 _INSTALL = "run `make setup`, or install fathom[cpu] (no GPU) or fathom[gpu]"
 
 
 def check_engine(name: str) -> None:
     """Raise UnknownEngine unless there is an engine of that name."""
+    if name == "ray":
+        raise UnknownEngine("the engine ray, which runs a whole cluster, does not exist yet: use vllm on one machine")
     if name not in ENGINES:
         raise UnknownEngine(f"no engine {name!r}; known: {', '.join(ENGINES)}")
 
 
-def open_engine(name: str, model: ModelSource) -> Engine:
-    """Load a model into an engine.
+def open_engine(name: str, model: ModelSource, dtype: str = "auto") -> Engine:
+    """Load a model into an engine, in a number format of DTYPES.
 
     Raises:
         UnknownEngine: no such engine, or its package is not installed.
         EngineFailed: it did not start.
     """
     check_engine(name)
+    if dtype not in DTYPES:
+        raise BadInput(f"no dtype {dtype!r}; known: {', '.join(DTYPES)}")
     if name == "oracle":
         return OracleEngine(oracle_kind(model.name))
     try:
@@ -31,10 +36,10 @@ def open_engine(name: str, model: ModelSource) -> Engine:
         if name == "hf":
             from harness.engines.hf import load_hf
 
-            return load_hf(model.folder())
+            return load_hf(model.folder(), dtype)
         from harness.engines.vllm import VllmEngine
 
-        return VllmEngine(model.folder())
+        return VllmEngine(model.folder(), {} if dtype == "auto" else {"dtype": dtype})
     except ImportError as error:
         raise UnknownEngine(f"the engine {name} cannot be imported ({error}): {_INSTALL}") from error
     except FathomError:

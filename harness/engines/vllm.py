@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.engines.base import Completion, FinishReason, Request, best_choice, failed, seed_of, too_long
-from harness.engines.tokens import continuation
+from harness.engines.tokens import continuation, prompt_tokens
 from harness.errors import EngineFailed
 from harness.settings import quiet_vllm
 
@@ -94,16 +94,14 @@ class VllmEngine:
     def _add(self, batch: list[Request]) -> list[Completion]:
         if not batch:
             return []
-        prompts: list[list[int]] = self._tokenizer([request.prompt for request in batch])["input_ids"]
+        prompts: list[list[int]] = prompt_tokens(self._tokenizer, batch)
         refused = (self._submit(request, ids) for request, ids in zip(batch, prompts, strict=True))
         return [completion for completion in refused if completion is not None]
 
     def _submit(self, request: Request, prompt: list[int]) -> Completion | None:
         pending = _Pending(request, prompt, time.perf_counter())
         if request.choices:
-            pending.tails = [
-                continuation(self._tokenizer, request.prompt, len(prompt), choice) for choice in request.choices
-            ]
+            pending.tails = [continuation(self._tokenizer, request, len(prompt), choice) for choice in request.choices]
         longest = max(map(len, pending.tails), default=0)
         taken = len(prompt) + (longest + 1 if longest > 1 else 1)  # vLLM always generates one token
         if taken > self.context:
