@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Engine as Database
 
 from harness.db import read, write
+from harness.db.journal import journaled
 from harness.db.landing import land_runs
 from harness.engines.base import Completion, Engine
 from harness.engines.open import open_engine
@@ -160,7 +161,7 @@ def _difference(stored: read.RunDetail, new: write.NewRun) -> str:
 
 def _evaluate(plan: Plan, db: Database, run: str, digest: str, report: Report, began: float) -> Outcome:
     detail = read.get_run(db, run)
-    known = read.journaled(db, run)
+    known = journaled(db, run)
     journal = DatabaseJournal(db, run, [cell.id for cell in detail.cells], plan.suite.n_items, known, report)
     opened: list[Engine] = []
 

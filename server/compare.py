@@ -12,6 +12,7 @@ from harness.db import board as db_board
 from harness.db import read
 from harness.db.board import Model, Place, Pool
 from harness.db.read import RunDetail
+from harness.db.sealing import check_unsealed
 from harness.paired import CellPair, Comparison, compare, mcnemar, pair_cells
 from server.links import model_key
 from server.pager import Pager, make_pager
@@ -92,6 +93,8 @@ class ComparePage:
     example_line: CellLine | None
     link: str
     """Query of this page without a style."""
+    sealed: bool
+    """Whether items of either may not be seen yet."""
 
 
 def open_comparison(db: Engine, names: Sequence[str], style: str | None) -> ComparePage:
@@ -117,7 +120,7 @@ def open_comparison(db: Engine, names: Sequence[str], style: str | None) -> Comp
     return ComparePage(
         sides, any(pair.n for pair in mine), styles, chosen, next((one for one in found if not one.name), None),
         tuple(_part(sides, one, lines, depths) for one in found if one.name), example, best if example else None,
-        _link(sides),
+        _link(sides), any(side.detail.summary.sealed for side in sides),
     )  # fmt: skip
 
 
@@ -247,8 +250,11 @@ def open_items(db: Engine, names: Sequence[str], cell: str, only: str | None, pa
 
     Raises:
         UnknownModel, NoSuchView, NoSuchPage: there is none such.
+        SealedRun: the items may not be seen yet.
     """
     sides = open_sides(db, names)
+    for side in sides:
+        check_unsealed(side.detail.summary.sealed, side.detail.summary.season)
     pair = next((one for one in open_pairs(db, sides) if cell_name(one) == cell), None)
     if pair is None or not pair.n:
         raise NoSuchView("these two share no items in that cell: their comparison lists those in which they do")

@@ -85,10 +85,10 @@ def n_shots(detail: RunDetail) -> int:
 
 
 def reproduce_command(detail: RunDetail) -> str:
-    """Write the command that asks the same model the same questions; nothing for an invented run."""
+    """Write the command that asks the same model the same questions; nothing for an invented or sealed run."""
     one = detail.summary
     context = detail.manifest.get("context")
-    if isinstance(context, Mapping) and context.get("synthetic"):
+    if one.sealed or (isinstance(context, Mapping) and context.get("synthetic")):
         return ""
     words = ["fathom", "run", "--model", one.model, "--suite", one.suite, "--engine", one.engine, "--seed", one.seed]
     return shlex.join([*words, *_selection(detail.suite), *_shots(n_shots(detail))])

@@ -135,6 +135,11 @@ class RunOut(Frozen):
     seconds: int
     created_at: dt.datetime
     error: str | None
+    tier: int
+    layer: str
+    season: str
+    sealed: bool = Field(description="Whether its items are secret until the season ends.")
+    hidden_at: dt.datetime | None = Field(description="When it was taken off the board.")
 
 
 class RunList(Frozen):

@@ -1,13 +1,15 @@
 """Read a cell's samples in order, whatever their number, in constant memory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from harness.db.engine import translate_errors
-from harness.db.models import RunRow, SampleRow
+from harness.db.models import CellRow, RunRow, SampleRow
+from harness.engines.base import Completion, FinishReason
 
 _AT_A_TIME = 500
 
@@ -62,3 +64,25 @@ def weights_of(db: Engine, run: str) -> Weights:
     with translate_errors(), Session(db) as session:
         row = session.execute(select(RunRow.n_parameters, RunRow.kind, RunRow.dtype).where(RunRow.id == run)).one()
         return Weights(*row)
+
+
+def journaled(db: Engine, run: str) -> dict[str, Completion]:
+    """Return every completion of a run that need not be generated again, by its key."""
+    with translate_errors(), Session(db) as session:
+        rows = session.execute(
+            select(
+                SampleRow.key, SampleRow.completion, SampleRow.finish_reason, SampleRow.prompt_tokens,
+                SampleRow.completion_tokens, SampleRow.milliseconds, SampleRow.scores,
+            )
+            .join(CellRow, CellRow.id == SampleRow.cell_id)
+            .where(CellRow.run_id == run, SampleRow.finish_reason != "error")
+        )  # fmt: skip
+        return {row[0]: _completion(row) for row in rows}
+
+
+def _completion(row: Sequence[Any]) -> Completion:  # a row of journaled()
+    key, text, reason, prompt_tokens, tokens, milliseconds, scores = row
+    finish: FinishReason = reason
+    return Completion(
+        key, text, finish, prompt_tokens, tokens, milliseconds / 1000, None if scores is None else tuple(scores)
+    )

@@ -3,7 +3,7 @@
 import datetime as dt
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Engine, func, select
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from harness.db.engine import translate_errors
 from harness.db.models import CellRow, ModelRow, RunRow, SampleRow, SuiteRow
-from harness.engines.base import Completion, FinishReason
+from harness.db.sealing import SEALED, check_unsealed, redact
 from harness.errors import UnknownRun
 from harness.stats import Interval, wilson
 from harness.suite import Suite, SuiteCell
@@ -156,7 +156,12 @@ def list_runs(db: Engine, limit: int = 1000, offset: int = 0) -> tuple[RunSummar
     """Return the newest runs, newest first."""
     newest = _summaries().order_by(RunRow.created_at.desc(), RunRow.id).limit(limit).offset(offset)
     with translate_errors(), Session(db) as session:
-        return tuple(RunSummary(*row) for row in session.execute(newest))
+        return tuple(_summary(row) for row in session.execute(newest))
+
+
+def _summary(row: Sequence[Any]) -> RunSummary:  # a row of _SUMMARY
+    one = RunSummary(*row)
+    return replace(one, error=f"the run failed; its log is {SEALED}") if one.sealed and one.error else one
 
 
 def count_runs(db: Engine) -> int:
@@ -176,7 +181,7 @@ def runs_of_model(db: Engine, model: int, limit: int = 200) -> tuple[RunSummary,
     """Return a model's newest runs, newest first."""
     newest = _summaries().where(RunRow.model_id == model).order_by(RunRow.created_at.desc(), RunRow.id).limit(limit)
     with translate_errors(), Session(db) as session:
-        return tuple(RunSummary(*row) for row in session.execute(newest))
+        return tuple(_summary(row) for row in session.execute(newest))
 
 
 def get_summary(db: Engine, run: str) -> RunSummary:
@@ -197,7 +202,7 @@ def _find(session: Session, run: str) -> RunSummary:
     if len(rows) != 1:
         what = "no run" if not rows else "more than one run"
         raise UnknownRun(f"{what} begins with {run[:40]!r}: `fathom runs` lists them")
-    return RunSummary(*rows[0])
+    return _summary(rows[0])
 
 
 def get_run(db: Engine, run: str) -> RunDetail:
@@ -212,10 +217,17 @@ def get_run(db: Engine, run: str) -> RunDetail:
         stored = session.get_one(SuiteRow, row.suite_id)
         cells = session.execute(select(*CELL).where(CellRow.run_id == row.id).order_by(CellRow.position))
         suite = Suite(stored.name, stored.version, stored.seed, tuple(SuiteCell(**cell) for cell in stored.cells))
-        return RunDetail(
+        found = RunDetail(
             summary, suite, stored.digest, stored.pool, row.manifest, row.manifest_digest, row.log,
             tuple(CellCounts(*cell) for cell in cells),
         )  # fmt: skip
+        return _sealed(found) if summary.sealed else found
+
+
+def _sealed(one: RunDetail) -> RunDetail:
+    """Take out what tells of the items; an engine's log may quote a prompt."""
+    log = None if one.log is None else SEALED
+    return replace(one, suite_digest=SEALED, manifest=redact(one.manifest), manifest_digest=SEALED, log=log)
 
 
 def summaries_of(db: Engine, runs: Sequence[str]) -> tuple[RunSummary, ...]:
@@ -225,7 +237,7 @@ def summaries_of(db: Engine, runs: Sequence[str]) -> tuple[RunSummary, ...]:
         UnknownRun: one of them is not there.
     """
     with translate_errors(), Session(db) as session:
-        found = {row[0]: RunSummary(*row) for row in session.execute(_summaries().where(RunRow.id.in_(runs)))}
+        found = {row[0]: _summary(row) for row in session.execute(_summaries().where(RunRow.id.in_(runs)))}
     for run in runs:
         if run not in found:
             raise UnknownRun(f"no run {run[:40]!r}: `fathom runs` lists them")
@@ -244,28 +256,6 @@ def cells_of_runs(db: Engine, runs: Sequence[str], family: str | None = None) ->
     return {run: tuple(cells) for run, cells in found.items()}
 
 
-def journaled(db: Engine, run: str) -> dict[str, Completion]:
-    """Return every completion of a run that need not be generated again, by its key."""
-    with translate_errors(), Session(db) as session:
-        rows = session.execute(
-            select(
-                SampleRow.key, SampleRow.completion, SampleRow.finish_reason, SampleRow.prompt_tokens,
-                SampleRow.completion_tokens, SampleRow.milliseconds, SampleRow.scores,
-            )
-            .join(CellRow, CellRow.id == SampleRow.cell_id)
-            .where(CellRow.run_id == run, SampleRow.finish_reason != "error")
-        )  # fmt: skip
-        return {row[0]: _completion(row) for row in rows}
-
-
-def _completion(row: Sequence[Any]) -> Completion:  # a row of journaled()
-    key, text, reason, prompt_tokens, tokens, milliseconds, scores = row
-    finish: FinishReason = reason
-    return Completion(
-        key, text, finish, prompt_tokens, tokens, milliseconds / 1000, None if scores is None else tuple(scores)
-    )
-
-
 def count_samples(db: Engine, run: str) -> int:
     """Return how many samples a run has stored."""
     with translate_errors(), Session(db) as session:
@@ -274,7 +264,12 @@ def count_samples(db: Engine, run: str) -> int:
 
 
 def get_samples(db: Engine, detail: RunDetail, wanted: SampleFilter, offset: int = 0, limit: int = 50) -> SamplePage:
-    """Return a page of a run's samples in the order of cells and indices."""
+    """Return a page of a run's samples in the order of cells and indices.
+
+    Raises:
+        SealedRun: they may not be seen yet.
+    """
+    check_unsealed(detail.summary.sealed, detail.summary.season)
     conditions = [CellRow.run_id == detail.summary.run]
     if wanted.cell is not None:
         conditions.append(SampleRow.cell_id == wanted.cell)
@@ -292,7 +287,16 @@ def get_samples(db: Engine, detail: RunDetail, wanted: SampleFilter, offset: int
 
 
 def stream_samples(db: Engine, detail: RunDetail, wanted: SampleFilter) -> Iterator[SampleView]:
-    """Yield a run's samples in the order of cells and indices, a cell at a time, in constant memory."""
+    """Yield a run's samples in the order of cells and indices, a cell at a time, in constant memory.
+
+    Raises:
+        SealedRun: they may not be seen yet.
+    """
+    check_unsealed(detail.summary.sealed, detail.summary.season)
+    return _stream(db, detail, wanted)
+
+
+def _stream(db: Engine, detail: RunDetail, wanted: SampleFilter) -> Iterator[SampleView]:
     for cell in detail.cells:
         if wanted.cell is not None and cell.id != wanted.cell:
             continue
@@ -307,9 +311,10 @@ _REPEATS = 64
 def samples_at(
     db: Engine, cells: Sequence[int], indices: Sequence[int], seed: str
 ) -> Mapping[tuple[int, int], SampleView]:
-    """Return the stored samples of some cells at some indices, by (cell, index); first repeats only."""
-    same = (SampleRow.cell_id.in_(cells), SampleRow.index.in_(indices), SampleRow.repeat == 0)
-    wanted = select(*_SAMPLE).join(CellRow, CellRow.id == SampleRow.cell_id).where(*same)
+    """Return the stored samples of some cells at some indices, by (cell, index); first repeats only, no sealed ones."""
+    same = (SampleRow.cell_id.in_(cells), SampleRow.index.in_(indices), SampleRow.repeat == 0, ~SuiteRow.sealed)
+    of_run = select(*_SAMPLE).join(CellRow, CellRow.id == SampleRow.cell_id).join(RunRow, RunRow.id == CellRow.run_id)
+    wanted = of_run.join(SuiteRow, SuiteRow.id == RunRow.suite_id).where(*same)
     with translate_errors(), Session(db) as session:
         return {(row[14], row[1]): _view(row, seed) for row in session.execute(wanted)}
 
@@ -319,7 +324,9 @@ def get_sample(db: Engine, detail: RunDetail, sample: int) -> SampleView:
 
     Raises:
         UnknownRun: the run has no such sample.
+        SealedRun: it may not be seen yet.
     """
+    check_unsealed(detail.summary.sealed, detail.summary.season)
     same = (SampleRow.id == sample, CellRow.run_id == detail.summary.run)
     wanted = select(*_SAMPLE).join(CellRow, CellRow.id == SampleRow.cell_id).where(*same)
     with translate_errors(), Session(db) as session:
