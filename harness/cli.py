@@ -8,6 +8,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from harness.cli_db import Db, database_of, db_app
 from harness.errors import BadInput, FathomError
 from harness.settings import read_settings
 from tasks import TaskError
@@ -18,17 +19,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-db_app = typer.Typer(help="Look after the database.", no_args_is_help=True)
 app.add_typer(db_app, name="db")
 
-Db = Annotated[
-    Optional[str], typer.Option("--db", help="Database URL or SQLite file; default FATHOM_DB or ./fathom.db.")
-]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-
-
-def _database(url: str | None) -> str:
-    return url or read_settings().database
 
 
 def _names(text: str | None) -> tuple[str, ...]:
@@ -98,7 +91,7 @@ def run_suite(
     wish = Wish(
         model, suite, engine, seed, _names(families), _names(levels), _names(channel), _names(style), n, shots, resume
     )
-    raise typer.Exit(run(wish, _database(db), as_json))
+    raise typer.Exit(run(wish, database_of(db), as_json))
 
 
 @app.command("runs")
@@ -108,7 +101,7 @@ def list_all_runs(db: Db = None, as_json: AsJson = False) -> None:
     from harness.db.read import list_runs
     from harness.report import make_console, render_runs, summary_json
 
-    found = list_runs(open_database(_database(db), create=False))
+    found = list_runs(open_database(database_of(db), create=False))
     if as_json:
         _dump([summary_json(one) for one in found])
     else:
@@ -124,7 +117,7 @@ def show_run(
     from harness.db.read import get_run
     from harness.report import make_console, render_run, run_json
 
-    detail = get_run(open_database(_database(db), create=False), run)
+    detail = get_run(open_database(database_of(db), create=False), run)
     if as_json:
         _dump(run_json(detail))
     else:
@@ -174,7 +167,7 @@ def serve_board(
     """Show the board in a browser, for yourself."""
     from harness.commands import serve
 
-    serve(_database(db), host, port, workers)
+    serve(database_of(db), host, port, workers)
 
 
 @app.command("export-static")
@@ -186,7 +179,7 @@ def export_static(
     """Write the whole board as files that any web host serves."""
     from harness.commands import copy_board
 
-    copy_board(_database(db), out, sample_pages)
+    copy_board(database_of(db), out, sample_pages)
 
 
 @app.command("seed-demo")
@@ -202,7 +195,7 @@ def seed_demo(
     from harness.commands import seed_demo as seed_it
     from harness.demo import DemoPlan
 
-    seed_it(DemoPlan(models, suite, n, seed, samples), _database(db))
+    seed_it(DemoPlan(models, suite, n, seed, samples), database_of(db))
 
 
 @app.command("pretrain")
@@ -216,14 +209,6 @@ def train_recipe(
     from harness.commands import train
 
     train(recipe, out)
-
-
-@db_app.command("upgrade")
-def upgrade_database(db: Db = None) -> None:
-    """Make the tables, or bring them up to date."""
-    from harness.commands import upgrade_database as upgrade
-
-    print(upgrade(_database(db)))
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ FathomError                what the command line prints without a traceback
 │   │   ├── UnknownRun     no run of that name
 │   │   ├── RunChanged     what is to be resumed is no longer what was started
 │   │   └── DiskFull       nowhere to write; the run can be resumed
+│   ├── BadBackup          a backup that is cut short or was changed
 │   ├── BadSubmission      a form with findings, each with its field and the fix
 │   └── UnknownSubmission  no submission, job, season or token of that name
 ├── NotSignedIn, NotAllowed, Conflict (LeaseLost), TooLarge, TooMany, Busy
@@ -67,6 +68,10 @@ class UnknownEngine(BadInput):
 
 class BadRecipe(BadInput):
     """The recipe cannot be followed."""
+
+
+class BadBackup(BadInput):
+    """A backup that is cut short, was changed, or is no backup."""
 
 
 class StoreError(BadInput):

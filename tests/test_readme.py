@@ -63,7 +63,7 @@ def serves_the_board(shell):
 
 
 def test_every_command_and_family_appears():
-    commands = [command.name for command in app.registered_commands] + ["db upgrade"]
+    commands = [command.name for command in app.registered_commands] + ["db upgrade", "db backup", "db restore"]
     for command in commands:
         assert f"fathom {command}" in README
     for family in all_families():

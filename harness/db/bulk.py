@@ -20,12 +20,17 @@ def insert_rows(connection: Connection, table: type[Table], columns: Sequence[st
     Raises:
         StoreError: PostgreSQL refused; SQLAlchemy's own errors come through as they are.
     """
+    insert_into(connection, table.__tablename__, columns, rows)
+
+
+def insert_into(connection: Connection, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
+    """Do the same for a table by its name, which must not be a user's text."""
     names = ", ".join(f'"{column}"' for column in columns)
     if connection.dialect.name == "postgresql":
-        _copy(connection, f"COPY {table.__tablename__} ({names}) FROM STDIN", rows)
+        _copy(connection, f"COPY {table} ({names}) FROM STDIN", rows)
         return
     places = ", ".join("?" * len(columns))
-    statement = f"INSERT INTO {table.__tablename__} ({names}) VALUES ({places})"  # noqa: S608  # our own names
+    statement = f"INSERT INTO {table} ({names}) VALUES ({places})"  # noqa: S608  # our own names
     waiting = iter(rows)
     while some := list(islice(waiting, _AT_A_TIME)):
         connection.exec_driver_sql(statement, some)

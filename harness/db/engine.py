@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Engine, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -63,7 +63,7 @@ def open_database(database: str, *, create: bool) -> Engine:
         BadDatabase, NewerDatabase, OlderDatabase: see harness.errors.
     """
     url = parse_url(database)
-    _check_file(url, create)
+    check_file(url, create)
     engine = make_engine(url)
     try:
         version = current_version(engine)
@@ -73,7 +73,7 @@ def open_database(database: str, *, create: bool) -> Engine:
         _check_version(url, version)
     except SQLAlchemyError as error:
         engine.dispose()
-        raise _unreadable(url, error) from error
+        raise unreadable(url, error) from error
     except StoreError:
         engine.dispose()
         raise
@@ -97,28 +97,40 @@ def _tune_sqlite(connection: sqlite3.Connection, _record: object) -> None:
 def current_version(engine: Engine) -> str | None:
     """Return the newest migration that the database has, or None for an empty database."""
     with engine.connect() as connection:
-        names = inspect(connection).get_table_names()
-        if "alembic_version" not in names:
-            if names:
-                raise BadDatabase("this database holds other tables; give Fathom a database of its own")
-            return None
-        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        return version_of(connection)
+
+
+def version_of(connection: Connection) -> str | None:
+    """Return the same, as the connection's transaction sees it."""
+    names = inspect(connection).get_table_names()
+    if "alembic_version" not in names:
+        if names:
+            raise BadDatabase("this database holds other tables; give Fathom a database of its own")
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
 def upgrade(engine: Engine) -> None:
     """Bring the tables up to date; a second call changes nothing."""
+    with engine.begin() as connection:
+        migrate(connection, HEAD)
+    log.info("database is at version %s", HEAD)
+
+
+def migrate(connection: Connection, revision: str) -> None:
+    """Take the tables to a version within the connection's transaction; `base` drops them all."""
     from alembic import command  # slow to import, needed once a database
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-    log.info("database is at version %s", HEAD)
+    config.attributes["connection"] = connection
+    version = version_of(connection) or ""
+    (command.downgrade if revision == "base" or revision < version else command.upgrade)(config, revision)
 
 
-def _check_file(url: URL, create: bool) -> None:
+def check_file(url: URL, create: bool) -> None:
+    """Raise BadDatabase where an SQLite file is not there, or cannot be made."""
     if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
         return
     path = Path(str(url.database))
@@ -138,7 +150,8 @@ def _check_version(url: URL, version: str | None) -> None:
         raise OlderDatabase(f"the database {shown} is of version {version}: run `fathom db upgrade --db {shown}`")
 
 
-def _unreadable(url: URL, error: SQLAlchemyError) -> StoreError:
+def unreadable(url: URL, error: SQLAlchemyError) -> StoreError:
+    """Say in our own words why a database cannot be opened."""
     reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
     if _is_full(error):
         return DiskFull(f"cannot write the database: {reason}: free some space or give another --db")
