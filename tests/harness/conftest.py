@@ -28,7 +28,7 @@ def row_of(table, chosen, number=0):
         elif value is None and column.primary_key and kind_of(column) == "text":
             value = f"{ODD}{number}"
         elif value is None and not column.nullable and kind_of(column) == "int":
-            value = 7 + number
+            value = 7000 + number
         elif value is None and not (number % 2 and column.nullable):
             value = VALUES[kind_of(column)]
         if value is not None:

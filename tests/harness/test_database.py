@@ -3,24 +3,23 @@ import sys
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import create_engine, insert, inspect, select, text
+from sqlalchemy.exc import DBAPIError
 
 from harness.db import engine as db_engine
 from harness.db import service  # noqa: F401  # its tables belong to Table.metadata
 from harness.db.engine import HEAD, current_version, open_database, parse_url, upgrade
-from harness.db.models import Table
+from harness.db.landing import land_runs
+from harness.db.models import RunRow, StandingRow, SuiteRow, Table
 from harness.errors import BadDatabase, NewerDatabase, OlderDatabase
+from harness.model import ModelSource
+from harness.run import Plan, evaluate
+from harness.suite import Selection, open_suite
 
 
 def migrate(db, revision):
-    from alembic import command
-    from alembic.config import Config
-
-    config = Config()
-    config.set_main_option("script_location", str(Path(db_engine.__file__).parent / "migrations"))
     with db.begin() as connection:
-        config.attributes["connection"] = connection
-        (command.upgrade if revision == "head" else command.downgrade)(config, revision)
+        db_engine.migrate(connection, HEAD if revision == "head" else revision)
 
 
 def test_head_is_the_newest_migration():
@@ -70,6 +69,93 @@ def test_samples_of_the_first_version_survive_both_ways(db):
     migrate(db, "0001")
     with db.begin() as connection:
         assert connection.execute(text("SELECT completion FROM samples")).scalar() == "AB"
+
+
+@pytest.fixture
+def service_board(db, fill):
+    """Two runs that stand on the board, three that must not, and a row in every table."""
+    suite = open_suite("quick", 7, Selection(families=("depo", "mano"), n=5))
+    kept = [evaluate(Plan(ModelSource(f"oracle/{kind}", None, kind), "oracle", suite), db).run for kind in ORACLES]
+    land_runs(db)
+    fill(db, 1, {("pools", "tier"): 1, ("runs", "layer"): "fresh"})
+    with db.begin() as connection:
+        run = connection.execute(select(RunRow.__table__).where(RunRow.id == kept[0])).mappings().one()
+        others = {"tier one": {"tier": 1}, "hidden": {"hidden_at": run["created_at"]}, "fresh": {"layer": "fresh"}}
+        for name, change in others.items():
+            connection.execute(insert(RunRow), [{**run, **change, "id": name}])
+        sealed = connection.execute(select(SuiteRow.__table__).where(SuiteRow.id == run["suite_id"])).mappings().one()
+        season = {"id": 90, "digest": "sealed", "seed": "sealed-2026", "season": "2026", "sealed": True}
+        connection.execute(insert(SuiteRow), [{**sealed, **season}])
+        connection.execute(insert(RunRow), [{**run, "id": "sealed", "suite_id": 90}])
+    return db, kept
+
+
+ORACLES = ("noisy", "perfect")
+
+
+def standings_of(db, runs):
+    wanted = select(StandingRow.__table__).where(StandingRow.run_id.in_(runs), StandingRow.pool.not_like("%-all"))
+    with db.connect() as connection:
+        return sorted(map(repr, connection.execute(wanted).all()))
+
+
+def count_rows(db):
+    with db.connect() as connection:
+        if db.dialect.name == "sqlite":
+            assert connection.execute(text("PRAGMA foreign_key_check")).all() == []
+        names = inspect(connection).get_table_names()
+        return {name: connection.execute(text(f"SELECT count(*) FROM {name}")).scalar_one() for name in names}
+
+
+def test_the_service_goes_back_and_forth_with_a_row_in_every_table(service_board):
+    db, kept = service_board
+    tables = [table.name for table in Table.metadata.sorted_tables]
+    before, standings = count_rows(db), standings_of(db, kept)
+    assert all(before[table] for table in tables)
+    assert len(standings) > 2
+    migrate(db, "0003")
+    between = count_rows(db)
+    with db.connect() as connection:
+        assert sorted(connection.execute(text("SELECT id FROM runs")).scalars()) == sorted(kept)
+        assert connection.execute(text("SELECT count(*) FROM pools WHERE name LIKE 'tab%'")).scalar() == 0
+    migrate(db, "head")
+    land_runs(db)
+    after = count_rows(db)
+    print("head", before, "\n0003", between, "\nhead", after)
+    new = {
+        "users",
+        "logins",
+        "tokens",
+        "limits",
+        "audit",
+        "seasons",
+        "submissions",
+        "jobs",
+        "workers",
+        "replays",
+        "replayed",
+    }
+    assert new.isdisjoint(between)
+    assert {name: after[name] for name in new} == dict.fromkeys(new, 0)
+    for one in ("samples", "cells", "marks", "results"):  # the row that was filled in went with its run
+        assert before[one] - 1 == between[one] == after[one]
+    assert standings_of(db, kept) == standings
+    assert_the_audit_log_stands(db)
+
+
+def test_the_audit_log_refuses_to_be_changed(db):
+    assert_the_audit_log_stands(db)
+
+
+def assert_the_audit_log_stands(db):
+    with db.begin() as connection:
+        connection.execute(
+            text("INSERT INTO audit (at, actor, action, subject, detail) VALUES ('2026-11-24', 'a', 'b', 'c', '{}')")
+        )
+    statements = ["UPDATE audit SET actor = 'me'", "DELETE FROM audit"]
+    for statement in statements + (["TRUNCATE audit"] if db.dialect.name == "postgresql" else []):
+        with pytest.raises(DBAPIError, match="append-only"), db.begin() as connection:
+            connection.execute(text(statement))
 
 
 def test_a_second_upgrade_changes_nothing(db):

@@ -199,7 +199,7 @@ def _index(table: str, column: str) -> None:
 
 
 def downgrade() -> None:
-    """Drop them. Runs that only tier and layer keep off the board are deleted: the old board would rank them."""
+    """Drop them. Runs that the old board would rank or show wrongly are deleted, those of secret seeds included."""
     op.execute("DROP TRIGGER IF EXISTS audit_stands ON audit" if _on_postgres() else "DROP TRIGGER audit_stands_delete")
     if _on_postgres():
         op.execute("DROP FUNCTION audit_is_append_only()")
@@ -209,6 +209,8 @@ def downgrade() -> None:
     ):  # fmt: skip
         op.drop_table(table)
     op.execute("DELETE FROM runs WHERE tier < 2 OR layer <> 'main' OR hidden_at IS NOT NULL")
+    op.execute("DELETE FROM runs WHERE suite_id IN (SELECT id FROM suites WHERE sealed)")
+    op.execute("DELETE FROM suites WHERE sealed")  # their seeds went with the seasons
     op.execute("DELETE FROM pools WHERE tier < 2")
     _make_standings("run_id", "style")
     op.drop_index("ix_pools_cells_of", "pools")
