@@ -98,6 +98,8 @@ class Repo:
 class Hub:
     """Repositories behind an HTTP server in a thread."""
 
+    pebble, edited, safetensors, token = staticmethod(pebble), staticmethod(edited), staticmethod(safetensors), TOKEN
+
     def __init__(self):
         self.repos = {}
         self.stolen = []
