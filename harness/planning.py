@@ -18,11 +18,12 @@ from sqlalchemy import Engine
 from harness.db import jobs, plans
 from harness.db.landing import land_runs
 from harness.db.plans import Asked, PlannedRun
+from harness.db.seasons import items_of
 from harness.db.settling import settle, unsettled
 from harness.db.write import NewRun, sealed_seed
 from harness.errors import EmptySuite, FathomError
 from harness.provenance import Manifest, git_state
-from harness.suite import Suite, SuiteCell, open_suite
+from harness.suite import Selection, Suite, SuiteCell, open_suite
 from tasks import TaskError, find_family
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ def plan_submissions(db: Engine, seed_of: SeedOf) -> int:
     n_planned = 0
     for asked in plans.list_unplanned(db):
         try:
-            runs = plan(asked, seed_of(db, asked.season))
+            runs = plan(asked, seed_of(db, asked.season), items_of(db, asked.season))
         except (FathomError, TaskError) as error:
             log.error("submission %s cannot be planned: %s", asked.id, error)
             plans.refuse_plan(db, asked.id, "engine_failed", f"it could not be planned: {error}")
@@ -53,13 +54,15 @@ def plan_submissions(db: Engine, seed_of: SeedOf) -> int:
     return n_planned
 
 
-def plan(asked: Asked, seed: str) -> list[PlannedRun]:
+def plan(asked: Asked, seed: str, n: int | None = None) -> list[PlannedRun]:
     """Return the run on the shared seed and the one on a fresh seed, each cut into shards.
+
+    A small season asks `n` items a cell, in place of what the suite says.
 
     Raises:
         UnknownSuite, EmptySuite: there is nothing to ask.
     """
-    suite = open_suite(asked.suite, seed)
+    suite = open_suite(asked.suite, seed, Selection(n=n))
     cells = tuple(cell for cell in suite.cells if asked.style in ("", cell.style))
     if not cells:
         raise EmptySuite(f"the suite {asked.suite} asks nothing in the style {asked.style!r}")

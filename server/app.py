@@ -12,8 +12,9 @@ from sqlalchemy import Engine
 from starlette.staticfiles import StaticFiles
 
 from harness.db.engine import open_database
+from harness.db.flags import flag_overfit
 from harness.db.landing import land_runs
-from harness.errors import UnknownSubmission
+from harness.db.seasons import season_seed
 from harness.planning import SeedOf, conclude_submissions, make_reaper, plan_submissions
 from harness.settings import ServiceSettings, read_settings
 from server import api, downloads, families, feeds, jobs, metrics, pages, pictures
@@ -37,16 +38,9 @@ def _chores(seed_of: SeedOf) -> tuple[Chore, ...]:
     return (
         Chore("plan submissions", partial(plan_submissions, seed_of=seed_of)),
         Chore("take back leases", make_reaper()),
-        Chore("conclude submissions", conclude_submissions),
+        Chore("conclude submissions", partial(conclude_submissions, checks=(flag_overfit,))),
         Chore("land finished runs", land_runs),
     )
-
-
-def _seed_of(_db: Engine, season: str) -> str:
-    """Return the seed of a season by name; of the empty name, the practice seed."""
-    if season:
-        raise UnknownSubmission(f"there is no season {season!r}")
-    return "2026"
 
 
 STATIC = Path(__file__).parent / "static"
@@ -83,8 +77,8 @@ def create_app(settings: ServerSettings) -> FastAPI:
     )
     app.state.site = Site(db, open_templates(live=settings.live))
     app.state.service = settings.service
-    app.state.seed_of = _seed_of
-    app.state.housekeeper = Housekeeper(db, _chores(_seed_of))
+    app.state.seed_of = partial(season_seed, secret_key=settings.service.secret_key)
+    app.state.housekeeper = Housekeeper(db, _chores(app.state.seed_of))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     for router in _ROUTERS:
         app.include_router(router)

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, delete, func, insert, select, update
+from sqlalchemy import Engine, func, select, update
 from sqlalchemy.orm import Session
 
 from harness.db.audit import record
 from harness.db.dialect import insert_if_new
 from harness.db.engine import translate_errors
-from harness.db.models import PoolRow, RunRow, StandingRow, SuiteRow
+from harness.db.models import PoolRow, StandingRow, SuiteRow
 from harness.db.service import SeasonRow, SubmissionRow
-from harness.db.write import storable, utc_now
+from harness.db.write import sealed_seed, storable, utc_now
 from harness.errors import BadInput, Conflict, UnknownSubmission
 from harness.season import PRACTICE_SEED, SECRET_BYTES, commitment_of, seed_of, suite_of, terms_of
 from harness.suite import Suite
@@ -93,11 +93,6 @@ class Season:
 _TIMES = ("created_at", "committed_at", "opened_at", "closed_at", "revealed_at")
 
 
-def sealed_name(season: str) -> str:
-    """Return what stands for a season's seed and suite digest until it is revealed."""
-    return f"sealed-{season}"
-
-
 def new_season(db: Engine, name: str, suite: str, key: str, n: int | None = None, actor: str = "operator") -> Season:
     """Draw a season's secret and store it encrypted; nothing of it is fixed yet.
 
@@ -167,17 +162,12 @@ def open_season(
     """
     checked = check_beacon(db, name, beacon)
     _check_terms(get_season(db, name))
-    suite = suite_of(*_asked(get_season(db, name), seed_of(_secret(db, name, key), name, checked.text)))
-    fresh = {
-        "digest": sealed_name(name), "name": suite.name, "version": suite.version, "seed": sealed_name(name),
-        "cells": suite.to_json(), "pool": suite.pool(), "season": name, "sealed": True,
-    }  # fmt: skip
+    _secret(db, name, key)  # another key is found now, not by the first submission
     with translate_errors(), Session(db) as session, session.begin():
         _move(
             session, name, "committed", beacon=checked.text, beacon_source=checked.source, opened_at=utc_now(),
             equating=None if equating is None else dict(equating),
         )  # fmt: skip
-        session.execute(insert(SuiteRow), [fresh])
         record(session, actor, "season-open", f"season/{name}", beacon=checked.text, source=checked.source)
     return get_season(db, name)
 
@@ -222,7 +212,7 @@ def reveal_season(db: Engine, name: str, key: str, actor: str = "operator") -> S
     with translate_errors(), Session(db) as session, session.begin():
         _move(session, name, "closed", revealed=secret.hex(), suite_digest=digest, revealed_at=utc_now())
         _check_idle(session, name)
-        _unseal(session, name, suite, digest)
+        _unseal(session, name, suite.seed)
         record(session, actor, "season-reveal", f"season/{name}", secret=secret.hex(), suite_digest=digest)
     return get_season(db, name)
 
@@ -231,20 +221,16 @@ def _check_idle(session: Session, name: str) -> None:
     going = select(func.count()).where(SubmissionRow.season == name, SubmissionRow.state.not_in(_ENDED))
     n_going = session.scalars(going).one()
     if n_going:
-        raise Conflict(f"{n_going} submissions of season {name} are still going on: wait for them, or cancel them")
+        are = "submission of season {} is" if n_going == 1 else "submissions of season {} are"
+        raise Conflict(f"{n_going} {are.format(name)} still going on: wait for them, or cancel them")
 
 
-def _unseal(session: Session, name: str, suite: Suite, digest: str) -> None:
-    row = session.scalars(select(SuiteRow).where(SuiteRow.season == name, SuiteRow.sealed)).one()
-    # whoever holds the server's key may have asked the season's items under their true seed already
-    twin = session.scalars(select(SuiteRow.id).where(SuiteRow.digest == digest)).first()
-    if twin is not None:
-        session.execute(update(RunRow).where(RunRow.suite_id == twin).values(suite_id=row.id))
-        session.execute(delete(SuiteRow).where(SuiteRow.id == twin))
-    row.seed, row.digest, row.sealed = suite.seed, digest, False
-    session.execute(update(StandingRow).where(StandingRow.seed == sealed_name(name)).values(seed=suite.seed))
-    # both go up, so that the pool is no staler than before, but kept pages are made anew
-    changed = update(PoolRow).where(PoolRow.id.in_((row.pool, f"{row.pool}-all")))
+def _unseal(session: Session, name: str, seed: str) -> None:
+    session.execute(update(SuiteRow).where(SuiteRow.season == name, SuiteRow.sealed).values(seed=seed, sealed=False))
+    session.execute(update(StandingRow).where(StandingRow.seed == sealed_seed(name)).values(seed=seed))
+    pools = list(session.scalars(select(SuiteRow.pool).where(SuiteRow.season == name).distinct()))
+    # both go up, so that no pool is staler than before, but kept pages are made anew
+    changed = update(PoolRow).where(PoolRow.id.in_([*pools, *(f"{pool}-all" for pool in pools)]))
     session.execute(changed.values(landed=PoolRow.landed + 1, ranked=PoolRow.ranked + 1))
 
 
@@ -304,17 +290,11 @@ def season_suite(db: Engine, season: str, secret_key: str) -> Suite:
     return suite_of(*_asked(found, season_seed(db, season, secret_key)))
 
 
-def suite_id_of(db: Engine, season: str) -> int:
-    """Return the row of a season's suite, which is there from its opening on.
-
-    Raises:
-        UnknownSubmission: no such season, or not open yet.
-    """
+def items_of(db: Engine, season: str) -> int | None:
+    """Return how many items a cell has where a season says so; None where the suite does, or there is no season."""
     with translate_errors(), Session(db) as session:
-        found = session.scalars(select(SuiteRow.id).where(SuiteRow.season == season).limit(1)).first()
-    if found is None or not season:
-        raise UnknownSubmission(f"season {season[:60]!r} was never opened: `fathom season list` lists them")
-    return found
+        terms = session.scalars(select(SeasonRow.terms).where(SeasonRow.id == season)).first()
+    return terms.get("n") if terms else None
 
 
 def get_season(db: Engine, name: str) -> Season:

@@ -1,6 +1,7 @@
 """A season goes one way, a guarded step at a time, and says which step comes next."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import select, update
@@ -8,9 +9,10 @@ from sqlalchemy.orm import Session
 
 from harness.db import audit, read, seasons, write
 from harness.db.board import get_revision
-from harness.db.models import RunRow, StandingRow, SuiteRow
+from harness.db.landing import land_runs
+from harness.db.models import StandingRow, SuiteRow
 from harness.db.seasons import Beacon
-from harness.db.service import SeasonRow
+from harness.db.service import SeasonRow, SubmissionRow, UserRow
 from harness.engines.base import Completion
 from harness.errors import BadInput, Conflict, UnknownSubmission
 from harness.season import PRACTICE_SEED, verify
@@ -125,16 +127,12 @@ def test_the_secret_is_not_in_the_database_until_it_is_revealed(db):
     seed = seasons.season_seed(db, "2026-winter", KEY)
     seasons.close_season(db, "2026-winter")
     with Session(db) as session:
-        row, suite = session.get_one(SeasonRow, "2026-winter"), session.scalars(select(SuiteRow)).one()
-        assert (suite.seed, suite.digest, suite.sealed) == ("sealed-2026-winter", "sealed-2026-winter", True)
+        row = session.get_one(SeasonRow, "2026-winter")
         stored, revealed = row.secret, row.revealed
     secret = seasons.reveal_season(db, "2026-winter", KEY).revealed
     assert revealed is None
     assert bytes.fromhex(secret) not in stored
     assert seasons.season_seed(db, "2026-winter", "") == seed
-    with Session(db) as session:
-        suite = session.scalars(select(SuiteRow)).one()
-        assert (suite.seed, suite.sealed) == (seed, False)
 
 
 def test_another_key_opens_nothing(db):
@@ -150,9 +148,7 @@ def test_practice_needs_no_key_and_an_unopened_season_has_no_seed(db):
         seasons.season_seed(db, "2026-winter", KEY)
     with pytest.raises(UnknownSubmission):
         seasons.season_seed(db, "2027", KEY)
-    for name in ("", "2026-winter"):
-        with pytest.raises(UnknownSubmission):
-            seasons.suite_id_of(db, name)
+    assert (seasons.items_of(db, ""), seasons.items_of(db, "2026-winter")) == (None, 1)
 
 
 def test_code_that_changed_since_the_commitment_does_not_open_the_season(db):
@@ -173,10 +169,12 @@ def test_terms_that_were_changed_afterwards_are_not_revealed(db):
         seasons.reveal_season(db, "2026-winter", KEY)
 
 
-def finish(db):
-    """Let a model answer one item of each cell of the open season."""
+def answer(db, style):
+    """Let a model answer one item of each cell of the open season that has this style."""
     suite = seasons.season_suite(db, "2026-winter", KEY)
-    run = write.start_run(db, write.NewRun("org/model", "vllm", suite, "sealed-2026-winter", {}, "0" * 32))
+    suite = replace(suite, cells=tuple(cell for cell in suite.cells if cell.style == style))
+    new = write.NewRun("org/model", "vllm", suite, suite.digest(), {}, "0" * 32, season="2026-winter", sealed=True)
+    run = write.start_run(db, new)
     cells = [cell.id for cell in read.get_run(db, run).cells]
     samples = [
         write.Sample(at, 0, 0, f"{at}", Completion(f"{at}", "x", "stop", 1, 1, 0.1), Verdict(True, "x", "correct"))
@@ -184,31 +182,36 @@ def finish(db):
     ]
     write.record_samples(db, run, cells, samples)
     write.finish_run(db, run, write.Ending("done", 1.0))
-    from harness.db.landing import land_runs
-
     land_runs(db)
     return run
 
 
-def test_the_reveal_gives_runs_and_standings_the_true_seed_and_moves_the_boards_revision(db):
+def test_the_reveal_gives_all_runs_and_standings_the_true_seed_and_moves_the_boards_revision(db):
     opened(db)
-    run = finish(db)
-    before, sealed = get_revision(db), read.get_summary(db, run)
+    runs = [answer(db, style) for style in ("direct", "cot")]
+    before, sealed = get_revision(db), [read.get_summary(db, run) for run in runs]
     seasons.close_season(db, "2026-winter")
     seasons.reveal_season(db, "2026-winter", KEY)
-    seed, shown = seasons.season_seed(db, "2026-winter", ""), read.get_summary(db, run)
-    assert (sealed.seed, sealed.sealed, shown.seed, shown.sealed) == ("sealed-2026-winter", True, seed, False)
+    seed, shown = seasons.season_seed(db, "2026-winter", ""), [read.get_summary(db, run) for run in runs]
+    assert {(one.seed, one.sealed) for one in sealed} == {("sealed-2026-winter", True)}
+    assert {(one.seed, one.sealed) for one in shown} == {(seed, False)}
     assert get_revision(db) != before
     with Session(db) as session:
         assert set(session.scalars(select(StandingRow.seed))) == {seed}
+        assert set(session.scalars(select(SuiteRow.seed))) == {seed}
 
 
-def test_a_run_that_was_made_with_the_true_seed_before_moves_to_the_seasons_suite(db):
+def test_a_season_with_a_submission_under_way_is_not_revealed(db):
     opened(db)
-    suite = seasons.season_suite(db, "2026-winter", KEY)
-    run = write.start_run(db, write.NewRun("operator/own", "vllm", suite, suite.digest(), {}, "0" * 32))
     seasons.close_season(db, "2026-winter")
-    seasons.reveal_season(db, "2026-winter", KEY)
-    with Session(db) as session:
-        (row,) = session.scalars(select(SuiteRow))
-        assert session.get_one(RunRow, run).suite_id == row.id
+    now = write.utc_now()
+    with Session(db) as session, session.begin():
+        session.add(UserRow(id=1, subject="local", name="local", created_at=now))
+        session.flush()
+        session.add(SubmissionRow(
+            id="5", kind="model", owner_id=1, model="org/model", suite="quick", season="2026-winter",
+            state="generating", created_at=now, changed_at=now,
+        ))  # fmt: skip
+    with pytest.raises(Conflict, match="1 submission of season 2026-winter is still going on"):
+        seasons.reveal_season(db, "2026-winter", KEY)
+    assert seasons.get_season(db, "2026-winter").revealed is None
