@@ -18,8 +18,9 @@ FathomError                what the command line prints without a traceback
 │   ├── BadBackup          a backup that is cut short or was changed
 │   ├── BadSubmission      a form with findings, each with its field and the fix
 │   └── UnknownSubmission  no submission, job, season or token of that name
-├── NotSignedIn, NotAllowed, Conflict (LeaseLost), TooLarge, TooMany, Busy
-│                          HTTP 401, 403, 409, 413, 429, 503
+├── NotSignedIn, NotAllowed, TooSlow, Conflict (LeaseLost), TooLarge, TooMany, Busy
+│                          HTTP 401, 403, 408, 409, 413, 429, 503
+├── Unreachable            exit 4: a server did not answer in time
 └── EngineFailed           exit 3: the engine broke; the run is stored as failed, with its log
 
 Errors about families, levels, seeds and item ids are `tasks.TaskError`; they count as BadInput.
@@ -112,6 +113,12 @@ class EngineFailed(FathomError):
     exit_code = 3
 
 
+class Unreachable(FathomError):
+    """A server did not answer in time."""
+
+    exit_code = 4
+
+
 class NotSignedIn(FathomError):
     """Nobody has signed in, or the token is not known."""
 
@@ -132,6 +139,12 @@ class Conflict(FathomError):
 
 class LeaseLost(Conflict):
     """Another worker has the job now, or nobody: stop working on it."""
+
+
+class TooSlow(FathomError):
+    """What is sent takes too long to come."""
+
+    status = 408
 
 
 class TooLarge(FathomError):

@@ -14,20 +14,23 @@ from starlette.staticfiles import StaticFiles
 from harness.db.engine import open_database
 from harness.db.flags import flag_overfit
 from harness.db.landing import land_runs
+from harness.db.replays import conclude_replays
 from harness.db.seasons import season_seed
+from harness.db.uploads import drop_stale_uploads
 from harness.planning import SeedOf, conclude_submissions, make_reaper, plan_submissions
 from harness.settings import ServiceSettings, read_settings
-from server import api, downloads, families, feeds, jobs, metrics, pages, pictures
+from server import api, downloads, families, feeds, jobs, metrics, pages, pictures, uploads
 from server.caching import ETags
 from server.housekeeping import Chore, Housekeeper
 from server.metrics import Measure, Metrics
 from server.problems import add_problem_pages
+from server.reception import Reception
 from server.render import Site, open_templates
 from server.security import SecureHeaders
 
 _ROUTERS = (
-    downloads.router, pages.router, families.router, pictures.router, feeds.router, metrics.router, api.docs,
-    api.router, jobs.router,
+    downloads.router, pages.router, families.router, pictures.router, feeds.router, metrics.router, uploads.router,
+    api.docs, api.router, jobs.router, uploads.api,
 )  # fmt: skip
 _THREADS = 5
 """Requests worked on at a time: as many as connections are kept open. Python runs one thread at a time anyway."""
@@ -39,6 +42,8 @@ def _chores(seed_of: SeedOf) -> tuple[Chore, ...]:
         Chore("plan submissions", partial(plan_submissions, seed_of=seed_of)),
         Chore("take back leases", make_reaper()),
         Chore("conclude submissions", partial(conclude_submissions, checks=(flag_overfit,))),
+        Chore("remove uploads that stopped", drop_stale_uploads),
+        Chore("conclude replays", conclude_replays),
         Chore("land finished runs", land_runs),
     )
 
@@ -79,6 +84,7 @@ def create_app(settings: ServerSettings) -> FastAPI:
     app.state.service = settings.service
     app.state.seed_of = partial(season_seed, secret_key=settings.service.secret_key)
     app.state.housekeeper = Housekeeper(db, _chores(app.state.seed_of))
+    app.state.reception = Reception()
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     for router in _ROUTERS:
         app.include_router(router)

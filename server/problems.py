@@ -8,7 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from harness.errors import FathomError
+from harness.errors import Busy, FathomError
 from harness.format import shorten, visible
 from server.render import page, site_of
 from server.security import HEADERS
@@ -35,7 +35,10 @@ async def _typed(request: Request, error: Exception) -> Response:
     status = error.status if isinstance(error, FathomError | TaskError) else 500
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("%s: %s", request.url.path, error)
-    return _problem(request, status, str(error))
+    answer = _problem(request, status, str(error))
+    if isinstance(error, Busy):
+        answer.headers["Retry-After"] = "30"
+    return answer
 
 
 async def _invalid(request: Request, error: Exception) -> Response:

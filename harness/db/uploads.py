@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from harness.db import audit
 from harness.db.dialect import insert_if_new
-from harness.db.engine import translate_errors
+from harness.db.engine import translate_errors, writing
 from harness.db.models import CellRow, ModelRow, RunRow, SuiteRow
 from harness.db.service import SubmissionRow
 from harness.db.write import Clock, Ending, NewRun, Sample, add_run, add_samples, end_run, id_of, suite_id, utc_now
@@ -60,7 +60,7 @@ def begin_upload(db: Engine, new: NewUpload, now: Clock = utc_now) -> Begun:
         Conflict: the same stands here already.
         Busy: the same is being begun this very moment.
     """
-    with translate_errors(), Session(db) as session, session.begin():
+    with writing(db) as session:
         earlier = session.scalars(
             select(SubmissionRow).where(SubmissionRow.fingerprint == new.fingerprint).with_for_update()
         ).first()
@@ -106,7 +106,7 @@ def take_samples(db: Engine, begun: Begun, samples: Sequence[Sample], now: Clock
     Raises:
         Conflict: a later attempt took over, or the upload was given up.
     """
-    with translate_errors(), Session(db) as session, session.begin():
+    with writing(db) as session:
         _hold(session, begun, changed_at=now())
         add_samples(session.connection(), begun.run, begun.cell_ids, samples)
 
@@ -124,7 +124,7 @@ def finish_upload(db: Engine, begun: Begun, new: NewUpload, now: Clock = utc_now
     Raises:
         Conflict: see take_samples.
     """
-    with translate_errors(), Session(db) as session, session.begin():
+    with writing(db) as session:
         _hold(session, begun, state="finished", changed_at=now(), finished_at=now())
         shown = {"suite_id": suite_id(session, new.run), "layer": "main"}
         session.execute(update(RunRow).where(RunRow.id == begun.run).values(**shown))
@@ -135,7 +135,7 @@ def finish_upload(db: Engine, begun: Begun, new: NewUpload, now: Clock = utc_now
 
 def drop_upload(db: Engine, begun: Begun, reason: str = "") -> None:
     """Remove all rows of an attempt that came to nothing; a reason goes into the audit log."""
-    with translate_errors(), Session(db) as session, session.begin():
+    with writing(db) as session:
         own = (SubmissionRow.id == begun.submission, SubmissionRow.run_id == begun.run)
         session.execute(delete(SubmissionRow).where(*own, SubmissionRow.state == "validating"))
         _remove_run(session, begun.run)
