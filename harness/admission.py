@@ -38,6 +38,8 @@ class Sender:
     owner_id: int
     actor: str
     local: bool = False
+    secret_key: str = ""
+    """The server's key, to know the seeds of its seasons."""
 
 
 def admit(db: Engine, header: Header, sender: Sender) -> NewUpload:
@@ -48,7 +50,7 @@ def admit(db: Engine, header: Header, sender: Sender) -> NewUpload:
     """
     _check_model(header.model, sender)
     suite = _suite(header)
-    _check_season(db, header, suite.seed)
+    _check_season(db, header, suite.seed, sender)
     templated = _check_sampling(header.manifest)
     manifest = _manifest(header, suite, templated)
     same = (
@@ -100,13 +102,13 @@ def _cell(one: CellLine) -> SuiteCell:
     return SuiteCell(one.family, one.version, one.level, one.channel, one.style, one.n)
 
 
-def _check_season(db: Engine, header: Header, seed: str) -> None:
+def _check_season(db: Engine, header: Header, seed: str, sender: Sender) -> None:
     if header.season:
         raise BadInput(
             "season: results of a season are made by this server's workers alone: submit the model, or send a run on "
             "the practice seed or on a seed of your own"
         )
-    season = season_of_seed(db, seed)
+    season = season_of_seed(db, seed, sender.secret_key)
     if season is None:
         return
     if season.public:

@@ -102,8 +102,8 @@ def _try(client: httpx.Client, parcel: Parcel) -> Answer | _Later:
         raise BadInput(f"the server refused the results: {_said(answer)}")
     made = _json(answer)
     try:
-        link = client.base_url.join(str(made["page"]))
-        return Answer(str(link), True, int(made["n_items"]), int(made["n_right"]), str(made["run"]))
+        page = client.base_url.join(str(made["page"]))
+        return Answer(str(page), True, int(made["n_items"]), int(made["n_right"]), str(made["run"]))
     except (KeyError, ValueError, TypeError) as error:
         raise BadInput("the server's answer is not Fathom's: check --server") from error
 

@@ -144,7 +144,8 @@ def _ask_replay(request: Request, site: Site, actor: Actor, submission: str) -> 
 
 
 def _sender(request: Request, actor: Actor) -> Sender:
-    return Sender(require(actor, "submit"), actor.label, request.app.state.service.oidc is None)
+    service = request.app.state.service
+    return Sender(require(actor, "submit"), actor.label, service.oidc is None, service.secret_key)
 
 
 async def _take(request: Request, sender: Sender, taker: Taker[Receipt]) -> Receipt:
