@@ -9,6 +9,7 @@ from typing import Annotated, Optional
 import typer
 
 from harness.cli_db import Db, database_of, db_app
+from harness.cli_service import service_app
 from harness.errors import BadInput, FathomError
 from harness.settings import read_settings
 from tasks import TaskError
@@ -20,6 +21,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(db_app, name="db")
+app.add_typer(service_app)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 

@@ -82,6 +82,11 @@ def read_service() -> ServiceSettings:
     )
 
 
+def read_token_variable() -> str:
+    """Read FATHOM_TOKEN, an API token to show to a server."""
+    return _read("FATHOM_TOKEN")
+
+
 def _read(name: str) -> str:
     file = os.environ.get(f"{name}_FILE")
     if file:

@@ -1,0 +1,331 @@
+"""Results made elsewhere over HTTP: graded here, refused with a reason, taken once whatever breaks."""
+
+import gzip
+import json
+import re
+import socket
+import threading
+import time
+
+import httpx
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from harness.db import board as db_board
+from harness.db import read
+from harness.db.audit import list_entries
+from harness.db.engine import open_database
+from harness.db.landing import land_runs
+from harness.db.service import SubmissionRow, UserRow
+from harness.db.write import utc_now
+from harness.model import ModelSource
+from harness.parcel import parcel_lines
+from harness.run import Plan, evaluate
+from harness.suite import Selection, open_suite
+from server.app import ServerSettings, create_app
+from server.identity import SCOPES, Actor
+from server.reception import Pace, Reception
+
+SMALL = Selection(levels=("n4k1", "n8k2"), styles=("direct", "choice"), n=6)
+CSRF = "a-token-of-the-form"
+
+
+class SignedIn:
+    """Let every request be a user's, as a browser or a token would."""
+
+    def __init__(self, app, user=1, role="user"):
+        self.app, self.user, self.role = app, user, role
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] == "http":
+            scope["fathom.actor"] = Actor(self.user, "Somebody", self.role, frozenset(SCOPES), csrf=CSRF)
+        await self.app(scope, receive, send)
+
+
+def play(url, selection, model="oracle/noisy", suite="quick"):
+    """Evaluate the oracle; return the run's id and the lines of its parcel, under a name that may be sent."""
+    db = open_database(url, create=True)
+    plan = Plan(ModelSource(model, None, model), "oracle", open_suite(suite, "2026", selection))
+    run = evaluate(plan, db).run
+    lines = [json.loads(line) for line in parcel_lines(db, run, model="org/noisy", sha="c" * 40)]
+    db.dispose()
+    return run, lines
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A run of 24 items made elsewhere."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('made') / 'runs.db'}"
+    return url, *play(url, SMALL)
+
+
+def open_home(url):
+    db = open_database(url, create=True)
+    with Session(db) as session, session.begin():
+        for user in (1, 2):
+            session.add(UserRow(id=user, subject=f"s{user}", name=f"User {user}", role="user", created_at=utc_now()))
+    return db
+
+
+@pytest.fixture
+def home(tmp_path, serve):
+    """A board with two users, of which the first has signed in; its application, database and client."""
+    db = open_home(f"sqlite:///{tmp_path / 'home.db'}")
+    app = create_app(ServerSettings(f"sqlite:///{tmp_path / 'home.db'}"))
+    with httpx.Client(base_url=serve(SignedIn(app)), timeout=60) as client:
+        yield app, db, client
+    db.dispose()
+
+
+def packed(lines):
+    return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+
+
+def changed(lines, at, **values):
+    return [line | values if here == at else line for here, line in enumerate(lines)]
+
+
+def post(client, data, **headers):
+    return client.post("/api/v1/results", content=data, headers=headers)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_results_become_a_run_of_tier_1(made, home, pack):
+    source, run, lines = made
+    _, db, client = home
+    answer = post(client, pack(packed(lines)))
+    assert answer.status_code == 201, answer.text
+    got = answer.json()
+    elsewhere = open_database(source, create=False)
+    detail = read.get_run(elsewhere, run)
+    elsewhere.dispose()
+    assert (got["n_items"], got["n_right"], got["tier"]) == (24, detail.summary.k, 1)
+    stored = read.get_run(db, got["run"])
+    assert (stored.summary.tier, stored.summary.k, stored.suite_digest) == (1, detail.summary.k, detail.suite_digest)
+    assert "T1" in client.get(f"/runs/{got['run']}").text
+    shown = client.get(got["page"])
+    assert f"{detail.summary.k}/24" in shown.text
+    assert f'href="/runs/{got["run"]}"' in shown.text
+
+
+def test_an_upload_is_ranked_only_among_runs_of_every_tier(made, home):
+    _, _, lines = made
+    _, db, client = home
+    got = post(client, packed(lines)).json()
+    land_runs(db)
+    pools = {pool.id: pool.n_models for pool in db_board.list_pools(db)}
+    assert pools == {f"{read.get_run(db, got['run']).pool}-all": 1}
+
+
+def test_a_header_that_names_an_encoding_decodes_nothing_twice(made, home):
+    _, _, lines = made
+    answer = post(home[2], gzip.compress(packed(lines)), **{"Content-Encoding": "gzip"})
+    assert answer.status_code == 201
+    twice = post(home[2], gzip.compress(gzip.compress(packed(lines))), **{"Content-Encoding": "gzip"})
+    assert twice.status_code == 422
+
+
+def test_the_same_results_twice_are_a_conflict_with_a_link(made, home):
+    _, _, lines = made
+    first = post(home[2], packed(lines)).json()
+    again = post(home[2], packed(lines))
+    assert again.status_code == 409
+    assert again.json()["detail"].endswith(f"/submissions/{first['submission']}")
+
+
+WRONG = {
+    "missing": (lambda lines: lines[:-3], 422, "3 of 24 items are missing, the first is depo@1/n8k2/symbol/2026/3 (choice)"),
+    "doubled": (lambda lines: [*lines, lines[-1]], 422, "line 26: depo@1/n8k2/symbol/2026/5 (choice) stands twice"),
+    "edited": (lambda lines: changed(lines, 5, prompt="0" * 16), 422, "line 6: the prompt of depo@1/n4k1/symbol/2026/4 is not"),
+    "shots": (
+        lambda lines: changed(lines, 0, manifest={"decisive": {"sampling": {"temperature": 0.0, "temperature_free": 1.0, "shots": 5}}}),
+        422, "manifest: sampling.shots is '5' and must be 0 to be compared here",
+    ),
+    "long line": (lambda lines: changed(lines, 3, completion="x" * 300_000), 413, "line 4 has more than 256 kB"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_parcel_is_refused_with_what_a_user_sees_and_leaves_nothing(made, home, wrong):
+    change, status, message = WRONG[wrong]
+    _, db, client = home
+    answer = post(client, packed(change(made[2])))
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert message in answer.json()["detail"]
+    assert read.count_runs(db) == 0
+    is_begun = wrong != "shots"  # the header was taken, so that rows were there to be removed
+    assert [one.action for one in list_entries(db)] == ["upload-refused"] * is_begun
+
+
+# --- the form ---
+
+
+def send_form(client, data, csrf=CSRF, name="file", order=("csrf", "file")):
+    parts = {
+        "csrf": f'--B\r\nContent-Disposition: form-data; name="csrf"\r\n\r\n{csrf}\r\n'.encode(),
+        "file": f'--B\r\nContent-Disposition: form-data; name="{name}"; filename="r.gz"\r\n'.encode()
+        + b"Content-Type: application/gzip\r\n\r\n" + data + b"\r\n",
+    }  # fmt: skip
+    body = b"".join(parts[part] for part in order) + b"--B--\r\n"
+    return client.post("/submit/results", content=body, headers={"Content-Type": "multipart/form-data; boundary=B"})
+
+
+def test_a_file_sent_by_a_browser_leads_to_a_page_of_what_was_graded(made, home):
+    _, db, client = home
+    assert f'value="{CSRF}"' in client.get("/submit/results").text
+    answer = client.post(
+        "/submit/results", data={"csrf": CSRF}, files={"file": ("r.gz", gzip.compress(packed(made[2])))}
+    )
+    assert answer.status_code == 303
+    page = client.get(answer.headers["location"])
+    assert page.status_code == 200
+    assert "org/noisy" in page.text
+    assert read.count_runs(db) == 1
+
+
+@pytest.mark.parametrize("sent", [{"csrf": "wrong"}, {"csrf": ""}, {"order": ("file", "csrf")}, {"order": ("file",)}])
+def test_a_form_of_another_site_is_refused_before_its_file_is_read(made, home, sent):
+    answer = send_form(home[2], packed(made[2]), **sent)
+    assert answer.status_code == 403
+    assert "load its page again" in answer.text
+    assert read.count_runs(home[1]) == 0
+
+
+def test_what_is_wrong_with_a_file_stands_beside_its_field(made, home):
+    answer = send_form(home[2], gzip.compress(packed(made[2][:-1])))
+    assert answer.status_code == 422
+    assert re.search(r'id="file-problem".*1 of 24 items are missing', answer.text)
+    assert 'aria-describedby="file-says file-problem"' in answer.text
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "message"),
+    [
+        (b"", "multipart/form-data; boundary=B", "the form is cut off"),
+        (b"--B--\r\n", "multipart/form-data; boundary=B", "choose a file"),
+        (b"junk", "multipart/form-data; boundary=B", "cannot be read"),
+        (b"a=b", "application/x-www-form-urlencoded", "send the form as multipart/form-data"),
+        (b"x", "multipart/form-data", "send the form as multipart/form-data"),
+        (b"x", "multipart/form-data; boundary=" + "b" * 5000, "cannot be read"),
+    ],
+)
+def test_a_form_that_is_none_is_refused_in_words(home, body, kind, message):
+    answer = home[2].post("/submit/results", content=body, headers={"Content-Type": kind})
+    assert answer.status_code == 422
+    assert message in answer.text
+
+
+# --- what the line and the sender may do ---
+
+
+def raw(client, head, body=b""):
+    """Speak HTTP by hand; return the connection."""
+    host, port = client.base_url.host, client.base_url.port
+    line = socket.create_connection((host, port), timeout=20)
+    line.sendall(f"POST /api/v1/results HTTP/1.1\r\nHost: {host}:{port}\r\n{head}\r\n\r\n".encode() + body)
+    return line
+
+
+def first_line(line):
+    with line, line.makefile("rb") as stream:
+        return stream.readline().decode().strip()
+
+
+def test_a_body_that_says_it_is_too_large_is_refused_before_it_comes(home):
+    began = time.monotonic()
+    assert " 413 " in first_line(raw(home[2], f"Content-Length: {1 << 34}"))
+    assert time.monotonic() - began < 2
+
+
+def test_a_body_that_is_shorter_than_it_says_leaves_nothing(made, home):
+    _, db, client = home
+    data = packed(made[2])
+    line = raw(client, f"Content-Length: {len(data)}", data[:-100])
+    time.sleep(0.3)
+    line.close()
+    wait_until(lambda: not submissions(db))
+    assert read.count_runs(db) == 0
+
+
+def submissions(db):
+    with Session(db) as session:
+        return session.execute(select(SubmissionRow.id, SubmissionRow.state)).all()
+
+
+def wait_until(true, seconds=20):
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.05)
+
+
+def test_a_trickle_is_given_up(made, home):
+    app, db, client = home
+    app.state.reception = Reception(pace=Pace(0.5, 100_000))
+    line = raw(client, "Transfer-Encoding: chunked")
+
+    def trickle():
+        for byte in packed(made[2])[:100]:
+            time.sleep(0.05)
+            try:
+                line.sendall(b"1\r\n%c\r\n" % byte)
+            except OSError:
+                return
+
+    began = time.monotonic()
+    thread = threading.Thread(target=trickle)
+    thread.start()
+    assert " 408 " in first_line(line)
+    assert time.monotonic() - began < 5
+    thread.join()
+    assert not submissions(db)
+
+
+def test_a_user_sends_two_at_a_time_and_is_told_when_to_come_again(made, home):
+    _, _, client = home
+    hanging = [raw(client, "Content-Length: 5000") for _ in range(2)]
+    time.sleep(0.3)
+    answer = post(client, packed(made[2]))
+    assert answer.status_code == 503
+    assert int(answer.headers["Retry-After"]) > 0
+    for line in hanging:
+        line.close()
+    wait_until(lambda: post(client, packed(made[2])).status_code in (201, 409))
+
+
+def test_strangers_send_nothing(made, serve, tmp_path):
+    app = create_app(ServerSettings(f"sqlite:///{tmp_path / 'home.db'}"))
+    with httpx.Client(base_url=serve(SignedIn(app, user=None, role="nobody")), timeout=60) as client:
+        assert post(client, packed(made[2])).status_code == 401
+        assert send_form(client, packed(made[2])).status_code == 401
+        assert "Sign in" in client.get("/submit/results").text
+
+
+# --- replay ---
+
+
+def test_a_replay_is_for_the_owner_and_asked_for_once(made, home, serve):
+    _, db, client = home
+    got = post(client, packed(made[2])).json()
+    address = f"/api/v1/submissions/{got['submission']}/replay"
+    same = create_app(ServerSettings(db.url.render_as_string(hide_password=False)))
+    with httpx.Client(base_url=serve(SignedIn(same, user=2)), timeout=60) as other:
+        assert other.post(address).status_code == 403
+        assert "Ask for a replay" not in other.get(got["page"]).text
+    assert "Ask for a replay" in client.get(got["page"]).text
+    form = f"{got['page']}/replay"
+    assert client.post(form, data={"csrf": "wrong"}).status_code == 403
+    assert client.post(form, data={"csrf": CSRF}).status_code == 303
+    assert client.post(address).status_code == 409
+    assert "0 of 24 random items answered again" in client.get(got["page"]).text
+    assert [one.action for one in list_entries(db)][:2] == ["replay-asked", "upload"]
+    assert client.post("/api/v1/submissions/abc/replay").status_code == 404
+
+
+def test_results_without_a_commit_cannot_be_replayed(made, home):
+    got = post(home[2], packed(changed(made[2], 0, sha=""))).json()
+    answer = home[2].post(f"/api/v1/submissions/{got['submission']}/replay")
+    assert answer.status_code == 422
+    assert "fathom submit --sha COMMIT" in answer.json()["detail"]
