@@ -68,7 +68,7 @@ Offset = Annotated[int, Query(ge=0, le=LARGEST, description="Things to pass over
 def show_api(request: Request, site: SiteOf) -> HTMLResponse:
     """Describe the API to people."""
     paths = request.app.openapi()["paths"]
-    calls = [(path, methods["get"]) for path, methods in paths.items()]
+    calls = [(method.upper(), path, call) for path, methods in paths.items() for method, call in methods.items()]
     return page(site, "api", calls=calls)
 
 

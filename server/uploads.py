@@ -30,10 +30,7 @@ SubmissionId = Annotated[str, Path(pattern="^[0-9a-f]{1,32}$", description="A su
 _BODY = {
     "required": True,
     "description": "A parcel as `fathom submit --out FILE` writes it: JSON lines, plain or gzip.",
-    "content": {
-        "application/x-ndjson": {"schema": {"type": "string"}},
-        "application/gzip": {"schema": {"type": "string", "format": "binary"}},
-    },
+    "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
 }
 _ANSWERS = {
     401: "Nobody has signed in, or the token is not known.", 403: "The token lacks the scope `submit`.",
