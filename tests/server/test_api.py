@@ -209,9 +209,9 @@ def test_the_page_about_the_api_names_each_address_with_its_parameters(board):
     shown = text_of(board.get("/api"))
     paths = board.get("/api/v1/openapi.json").json()["paths"]
     assert all(path.startswith("/api/v1/") for path in paths)
-    for path, call in paths.items():
-        assert f"GET {path} {call['get']['description']}" in shown
-        for one in call["get"].get("parameters", []):
+    for path, method, call in ((path, *one) for path, methods in paths.items() for one in methods.items()):
+        assert f"{method.upper()} {path} {call['description']}" in shown
+        for one in call.get("parameters", []):
             assert f"{one['name']} {'needed ' if one['required'] else ''}{one['description']}" in shown
 
 
