@@ -11,7 +11,7 @@ import typer
 from harness.cli_db import Db, database_of, db_app
 from harness.cli_service import service_app
 from harness.errors import BadInput, FathomError
-from harness.settings import read_settings
+from harness.settings import read_log, read_settings
 from tasks import TaskError
 
 app = typer.Typer(
@@ -165,11 +165,12 @@ def serve_board(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
     host: Annotated[str, typer.Option(help="Address of this machine; only loopback is allowed.")] = "127.0.0.1",
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that answer visitors.")] = 1,
+    log: Annotated[Optional[str], typer.Option(help="text, or json: a line a request; default FATHOM_LOG.")] = None,
 ) -> None:
     """Show the board in a browser, for yourself."""
     from harness.commands import serve
 
-    serve(database_of(db), host, port, workers)
+    serve(database_of(db), host, port, workers, read_log(log) if log else read_settings().log)
 
 
 @app.command("export-static")

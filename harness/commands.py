@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from sqlalchemy import Engine as Database
@@ -178,7 +179,7 @@ def _sown_text(sown: Sown) -> str:
     return f"{plural(sown.models, 'model')}, {plural(sown.runs, 'run')}, {plural(sown.samples, 'sample')}"
 
 
-def serve(database: str, host: str, port: int, workers: int) -> None:
+def serve(database: str, host: str, port: int, workers: int, log: str) -> None:
     """Serve the board from one or more processes until stopped.
 
     Raises:
@@ -199,14 +200,18 @@ def serve(database: str, host: str, port: int, workers: int) -> None:
     except OSError as error:
         raise BadInput(f"port {port} is taken ({error.strerror}): give another --port, or 0 for a free one") from error
     make_console().print(f"the board is at http://{host}:{listener.getsockname()[1]} (stop with Ctrl-C)")
+    options: dict[str, Any] = {"log_level": "warning"}  # what uvicorn.Config takes
+    if log == "json":
+        import_module("server.logs").log_as_json()
+        options["log_config"] = None
     if workers > 1:
-        hand_down(database)
+        hand_down(database, log)
         factory = "server.app:create_app_from_environment"
-        config = uvicorn.Config(factory, factory=True, workers=workers, log_level="warning")
+        config = uvicorn.Config(factory, factory=True, workers=workers, **options)
         Multiprocess(config, [listener]).run()
         return
     application = server.create_app(server.ServerSettings(database=database))
-    uvicorn.Server(uvicorn.Config(application, log_level="warning")).run(sockets=[listener])
+    uvicorn.Server(uvicorn.Config(application, **options)).run(sockets=[listener])
 
 
 def copy_board(database: str, out: Path, sample_pages: int) -> None:

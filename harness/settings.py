@@ -52,12 +52,26 @@ class Settings:
     cache: Path
     """Folder for files that can be made again."""
     service: ServiceSettings = _DEFAULTS
+    log: str = "text"
+    """text: warnings and errors for people; json: a line a request as well, for machines."""
 
 
 def read_settings() -> Settings:
-    """Read FATHOM_DB (a database URL or a file's path), XDG_CACHE_HOME, and what `read_service` reads."""
+    """Read FATHOM_DB (a database URL or a file's path), FATHOM_LOG, XDG_CACHE_HOME, and what `read_service` reads.
+
+    Raises:
+        BadInput: a variable that cannot be what it says.
+    """
     cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Settings(os.environ.get("FATHOM_DB") or DEFAULT_DATABASE, Path(cache) / "fathom", read_service())
+    database = _read("FATHOM_DB") or DEFAULT_DATABASE
+    return Settings(database, Path(cache) / "fathom", read_service(), read_log(_read("FATHOM_LOG") or "text"))
+
+
+def read_log(wanted: str) -> str:
+    """Return `text` or `json`, or raise BadInput."""
+    if wanted not in ("text", "json"):
+        raise BadInput(f"cannot write the log as {wanted!r}: text or json")
+    return wanted
 
 
 def read_service() -> ServiceSettings:
@@ -110,9 +124,10 @@ def _whole(name: str, default: int) -> int:
     return int(text)
 
 
-def hand_down(database: str) -> None:
-    """Name the database to the processes that this one starts."""
-    os.environ["FATHOM_DB"] = database
+def hand_down(database: str, log: str) -> None:
+    """Name the database and the kind of log to the processes that this one starts."""
+    os.environ["FATHOM_DB"], os.environ["FATHOM_LOG"] = database, log
+    os.environ.pop("FATHOM_DB_FILE", None)
 
 
 def quiet_vllm() -> None:

@@ -19,9 +19,10 @@ from harness.db.seasons import season_seed
 from harness.db.uploads import drop_stale_uploads
 from harness.planning import SeedOf, conclude_submissions, make_reaper, plan_submissions
 from harness.settings import ServiceSettings, read_settings
-from server import api, downloads, families, feeds, jobs, metrics, pages, pictures, uploads
+from server import api, downloads, families, feeds, health, jobs, metrics, pages, pictures, uploads
 from server.caching import ETags
 from server.housekeeping import Chore, Housekeeper
+from server.logs import Log, log_as_json
 from server.metrics import Measure, Metrics
 from server.problems import add_problem_pages
 from server.reception import Reception
@@ -29,8 +30,8 @@ from server.render import Site, open_templates
 from server.security import SecureHeaders
 
 _ROUTERS = (
-    downloads.router, pages.router, families.router, pictures.router, feeds.router, metrics.router, uploads.router,
-    api.docs, api.router, jobs.router, uploads.api,
+    downloads.router, pages.router, families.router, pictures.router, feeds.router, metrics.router, health.router,
+    uploads.router, api.docs, api.router, jobs.router, uploads.api,
 )  # fmt: skip
 _THREADS = 5
 """Requests worked on at a time: as many as connections are kept open. Python runs one thread at a time anyway."""
@@ -92,6 +93,7 @@ def create_app(settings: ServerSettings) -> FastAPI:
     app.state.metrics = Metrics(db)
     app.add_middleware(Measure, metrics=app.state.metrics)
     app.add_middleware(SecureHeaders)
+    app.add_middleware(Log)
     add_problem_pages(app)
     return app
 
@@ -99,6 +101,8 @@ def create_app(settings: ServerSettings) -> FastAPI:
 def create_app_from_environment() -> FastAPI:
     """Return the application for `uvicorn --factory`, with settings from the environment."""
     found = read_settings()
+    if found.log == "json":
+        log_as_json()
     return create_app(ServerSettings(found.database, service=found.service))
 
 

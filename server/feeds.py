@@ -1,11 +1,10 @@
-"""Turn what is stored into what other programs watch: a feed, badges, health, metrics."""
+"""Turn what is stored into what other programs watch: a feed and badges."""
 
 import datetime as dt
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
 from fastapi import APIRouter, Response
-from fastapi.responses import PlainTextResponse
 
 from harness.db import board as db_board
 from harness.db import read
@@ -73,10 +72,3 @@ def show_badge(site: SiteOf, name: ModelPath) -> Response:
         said = f"{points(place.score.value)} ±{half(place.score)}, {rank} ({place.style}, T{place.tier})"
     body = site.templates.get_template("badge.svg").render(said=said, width=len(said) * 6.4 + 14)
     return Response(body, media_type="image/svg+xml", headers={"Content-Security-Policy": _SVG_POLICY})
-
-
-@router.api_route("/healthz", methods=READ)
-def show_health(site: SiteOf) -> PlainTextResponse:
-    """Say that the server answers, and that its database does."""
-    read.count_runs(site.db)
-    return PlainTextResponse("ok")

@@ -6,6 +6,7 @@ that is killed leaves nothing that the next round does not make good.
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -35,10 +36,16 @@ class Housekeeper:
         self._db, self._chores, self._every = db, chores, every
         self._woken, self._closed = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._work, name="housekeeper", daemon=True)
+        self._ended: float | None = None
 
     def start(self) -> None:
         """Begin with a round."""
+        self._ended = time.monotonic()
         self._thread.start()
+
+    def age(self) -> float:
+        """Return the seconds since the last round ended, or the first began; 0 where it was never started."""
+        return 0.0 if self._ended is None else time.monotonic() - self._ended
 
     def wake(self) -> None:
         """Ask for a round now."""
@@ -69,4 +76,5 @@ class Housekeeper:
         while not self._closed.is_set():
             self._woken.clear()
             self.round()
+            self._ended = time.monotonic()
             self._woken.wait(self._every)

@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Engine
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from harness.db.health import read_queue
 from harness.db.read import count_by_state
 from server.render import READ
 
@@ -37,14 +38,30 @@ class _Stored(Collector):
         self._db = db
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Count the runs that are stored, by state."""
+        """Count the runs that are stored, by state, and look at the queue."""
         gauge = GaugeMetricFamily("fathom_runs", "Runs stored, by state.", labels=["state"])
         for state, n in count_by_state(self._db).items():
             gauge.add_metric([state], n)
         yield gauge
+        queue = read_queue(self._db)
+        for name, words, numbers in (
+            ("fathom_submissions", "Submissions, by state.", queue.submissions),
+            ("fathom_jobs", "Jobs, by state.", queue.jobs),
+        ):
+            gauge = GaugeMetricFamily(name, words, labels=["state"])
+            for state, n in numbers.items():
+                gauge.add_metric([state], n)
+            yield gauge
+        for name, words, number in (
+            ("fathom_oldest_waiting_seconds", "Age of the oldest queued job.", queue.oldest_waiting),
+            ("fathom_heartbeat_age_seconds", "Silence of the leased job heard of longest ago.", queue.oldest_beat),
+            ("fathom_workers", "Workers seen in the last minute.", queue.n_workers),
+            ("fathom_uploads_in_flight", "Uploads begun and not whole.", queue.n_uploads),
+        ):
+            yield GaugeMetricFamily(name, words, number)
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
-        """Name the gauge without asking the database."""
+        """Name a gauge without asking the database."""
         yield GaugeMetricFamily("fathom_runs", "Runs stored, by state.", labels=["state"])
 
 

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from harness.errors import Busy, FathomError
 from harness.format import shorten, visible
+from server.logs import HEADER, request_id
 from server.render import page, site_of
 from server.security import HEADERS
 from tasks import TaskError
@@ -56,10 +57,14 @@ async def _http(request: Request, error: Exception) -> Response:
 
 
 async def _unexpected(request: Request, _error: Exception) -> Response:
+    number = request_id(request.scope)
     answer = _problem(
-        request, 500, "This is a fault of Fathom's, not yours; the server's log says more. Please report it."
+        request,
+        500,
+        "This is a fault of Fathom's, not yours; the server's log says more. Please report it, "
+        f"with the number of this request: {number}.",
     )
-    answer.headers.update(HEADERS)  # this answer is made outside of all middleware
+    answer.headers.update(HEADERS | {HEADER: number})  # this answer is made outside of all middleware
     return answer
 
 

@@ -83,10 +83,10 @@ def open_database(database: str, *, create: bool) -> Engine:
 def make_engine(url: URL) -> Engine:
     """Return an engine with a write-ahead log on SQLite and checked connections elsewhere."""
     if url.get_backend_name() == "sqlite":
-        engine = create_engine(url, connect_args={"timeout": 30})
+        engine = create_engine(url, connect_args={"timeout": 30}, hide_parameters=True)
         event.listen(engine, "connect", _tune_sqlite)
         return engine
-    return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+    return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10}, hide_parameters=True)
 
 
 def _tune_sqlite(connection: sqlite3.Connection, _record: object) -> None:

@@ -92,7 +92,7 @@ def _places(page):
 
 def test_health_is_ok(board):
     answer = board.get("/healthz")
-    assert (answer.status_code, answer.text) == (200, "ok")
+    assert (answer.status_code, answer.json()["status"], answer.json()["reasons"]) == (200, "ok", [])
 
 
 def test_a_fault_of_ours_is_a_page_and_secure(serve, fresh):

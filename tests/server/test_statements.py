@@ -10,7 +10,7 @@ BOUNDS = {
     "/": 6, "/?family=depo": 7, "/?q=model&sort=depo&complete=true": 6, "/models/org/model0": 10, f"/compare?{PAIR}": 16,
     f"/compare/items?{PAIR}&cell=depo/n4k1/symbol/direct": 13, "/runs": 2, "/runs/{run}": 6, "/runs/{run}/samples": 7,
     "/runs/{run}/samples/{sample}": 5, "/runs/{run}/samples.csv": 6, "/feed.atom": 1, "/feed.atom?model=org/model0": 2,
-    "/badge/org/model0.svg": 3, "/board.csv": 5, f"/compare.json?{PAIR}": 12, "/healthz": 1, "/metrics": 1,
+    "/badge/org/model0.svg": 3, "/board.csv": 5, f"/compare.json?{PAIR}": 12, "/healthz": 7, "/metrics": 6,
     "/pictures/mistakes.svg?run={run}&family=depo&ladder=main&channel=symbol&style=direct": 2,
     "/pictures/curves.svg?run={run}&family=depo&ladder=main&channel=symbol": 2, "/api/v1/board": 5, "/api/v1/suites": 1,
     "/api/v1/models": 2, "/api/v1/models/org/model0": 3, "/api/v1/runs": 2, "/api/v1/runs/{run}": 5,
