@@ -18,7 +18,7 @@ FathomError                what the command line prints without a traceback
 │   ├── BadBackup          a backup that is cut short or was changed
 │   ├── BadSubmission      a form with findings, each with its field and the fix
 │   └── UnknownSubmission  no submission, job, season or token of that name
-├── NotSignedIn, NotAllowed, TooSlow, Conflict (LeaseLost), TooLarge, TooMany, Busy
+├── NotSignedIn, NotAllowed, TooSlow, Conflict (LeaseLost, AlreadySubmitted), TooLarge, TooMany, Busy
 │                          HTTP 401, 403, 408, 409, 413, 429, 503
 ├── Unreachable            exit 4: a server did not answer in time
 └── EngineFailed           exit 3: the engine broke; the run is stored as failed, with its log
@@ -135,6 +135,14 @@ class Conflict(FathomError):
     """It is there already, or no longer in the state that this needs."""
 
     status = 409
+
+
+class AlreadySubmitted(Conflict):
+    """The same stands here; `submission` is its id."""
+
+    def __init__(self, submission: str) -> None:
+        super().__init__(f"the same was submitted before, as submission {submission}: /submissions/{submission}")
+        self.submission = submission
 
 
 class LeaseLost(Conflict):

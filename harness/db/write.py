@@ -119,14 +119,19 @@ def id_of(session: Session, table: type[ModelRow] | type[SuiteRow], key: dict[st
 def resume_run(db: Engine, run: str) -> None:
     """Mark a run as running again and forget the samples on which the engine failed."""
     with translate_errors(), Session(db) as session, session.begin():
-        session.execute(delete(SampleRow).where(SampleRow.cell_id.in_(_cells(run)), SampleRow.finish_reason == "error"))
-        session.execute(delete(MarkRow).where(MarkRow.run_id == run))  # it lands anew when it is done
-        session.execute(
-            update(RunRow)
-            .where(RunRow.id == run)
-            .values(state="running", attempts=RunRow.attempts + 1, error=None, log=None, finished_at=None)
-        )
-        _recount(session, run)
+        reopen_run(session, run)
+
+
+def reopen_run(session: Session, run: str) -> None:
+    """Do what `resume_run` does in the caller's transaction."""
+    session.execute(delete(SampleRow).where(SampleRow.cell_id.in_(_cells(run)), SampleRow.finish_reason == "error"))
+    session.execute(delete(MarkRow).where(MarkRow.run_id == run))  # it lands anew when it is done
+    session.execute(
+        update(RunRow)
+        .where(RunRow.id == run)
+        .values(state="running", attempts=RunRow.attempts + 1, error=None, log=None, finished_at=None)
+    )
+    _recount(session, run)
 
 
 def record_samples(db: Engine, run: str, cell_ids: Sequence[int], samples: Sequence[Sample]) -> int:
