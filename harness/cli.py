@@ -173,6 +173,35 @@ def serve_board(
     serve(database_of(db), host, port, workers, read_log(log) if log else read_settings().log)
 
 
+@app.command("worker")
+def work_for_server(
+    server: Annotated[str, typer.Option(help="Address of the server, as in https://fathom.example.")],
+    engine: Annotated[str, typer.Option(help="vllm, hf or oracle.")] = "vllm",
+    token_file: Annotated[
+        Optional[Path], typer.Option(help="File with an API token of scope worker; default: FATHOM_TOKEN.")
+    ] = None,
+    models: Annotated[
+        Optional[Path], typer.Option(help="Folder with models as org/name, looked at before the hub.")
+    ] = None,
+    name: Annotated[Optional[str], typer.Option(help="How the worker is called; default: machine and process.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="Do one job, or none, and end.")] = False,
+    max_gb: Annotated[Optional[float], typer.Option(min=0, help="Take no model larger than this.")] = None,
+    no_isolation: Annotated[
+        bool, typer.Option("--no-isolation", help="Leave the network to the process that runs foreign models.")
+    ] = False,
+) -> None:
+    """Evaluate submitted models for a server until stopped. Exit code 0 stopped or done, 2 bad input, 3 job failed."""
+    from harness.settings import read_token, read_worker
+    from harness.worker.work import Options, default_name, start
+
+    found = read_worker()
+    options = Options(
+        server, read_token(token_file) if token_file else found.token, engine, name or default_name(), found.cache,
+        models, found.hub, once, None if max_gb is None else int(max_gb * 2**30), not no_isolation,
+    )  # fmt: skip
+    raise typer.Exit(start(options))
+
+
 @app.command("export-static")
 def export_static(
     out: Annotated[Path, typer.Argument(help="New or empty folder.")],

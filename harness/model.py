@@ -14,7 +14,8 @@ from harness.errors import BrokenModel, UnknownModel
 REFERENCE = Path(__file__).parent / "reference"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}")
 _WEIGHTS = ("*.safetensors",)
-_READ = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
+READ = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
+"""Files of a repository that are fetched: no code, no pickles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,11 @@ def find_model(name: str) -> ModelSource:
     return ModelSource(name, path, folder_digest(path))
 
 
+def is_hub_id(name: str) -> bool:
+    """Say whether a name has the form of a hub id, org/name."""
+    return _HUB_ID.fullmatch(name) is not None and ".." not in name and "--" not in name
+
+
 def _locate(name: str) -> Path:
     if name.startswith("reference/"):
         if name not in reference_models():
@@ -80,7 +86,7 @@ def _locate(name: str) -> Path:
         return REFERENCE / name.removeprefix("reference/")
     if _is_folder(name):
         return Path(name)
-    if not _HUB_ID.fullmatch(name) or ".." in name or "--" in name:
+    if not is_hub_id(name):
         raise UnknownModel(
             f"{name!r} is neither a folder, nor a hub id (org/name), nor one of {', '.join(reference_models())}"
         )
@@ -101,7 +107,7 @@ def _download(name: str) -> Path:
 
     disable_progress_bars()
     try:
-        return Path(snapshot_download(name, allow_patterns=list(_READ)))
+        return Path(snapshot_download(name, allow_patterns=list(READ)))
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UnknownModel(
@@ -165,7 +171,7 @@ def commit_of(path: Path | None) -> str:
 def folder_digest(path: Path) -> str:
     """Hash name and bytes of every file that decides what the model says; 32 hex digits."""
     state = blake2b(digest_size=16)
-    files = sorted({file for pattern in _READ for file in path.glob(pattern)})
+    files = sorted({file for pattern in READ for file in path.glob(pattern)})
     for file in files:
         state.update(f"{file.name}\0{file.stat().st_size}\0".encode())
         with file.open("rb") as stream:

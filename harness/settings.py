@@ -103,12 +103,19 @@ def read_token_variable() -> str:
 
 def _read(name: str) -> str:
     file = os.environ.get(f"{name}_FILE")
-    if file:
-        try:
-            return Path(file).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise BadInput(f"{name}_FILE names {file}, which cannot be read: {error}") from error
-    return os.environ.get(name, "").strip()
+    return read_token(Path(file)) if file else os.environ.get(name, "").strip()
+
+
+def read_token(file: Path) -> str:
+    """Return a secret that lies in a file.
+
+    Raises:
+        BadInput: it cannot be read.
+    """
+    try:
+        return file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"the secret in {file} cannot be read: {error}") from error
 
 
 def _words(name: str) -> tuple[str, ...]:
@@ -122,6 +129,47 @@ def _whole(name: str, default: int) -> int:
     if not text.isascii() or not text.isdigit():
         raise BadInput(f"{name} is {text!r}: give a whole number")
     return int(text)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """What the environment tells a worker."""
+
+    token: str = field(default="", repr=False)
+    hub: str = ""
+    """Base address of the hub that models are fetched from; empty: the one that the server names."""
+    cache: Path = Path()
+
+
+def read_worker() -> WorkerSettings:
+    """Read FATHOM_TOKEN (or FATHOM_TOKEN_FILE), FATHOM_HUB and XDG_CACHE_HOME."""
+    return WorkerSettings(_read("FATHOM_TOKEN"), _read("FATHOM_HUB").rstrip("/"), read_settings().cache)
+
+
+_RUNNER_KEEPS = (
+    "PATH", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "LD_PRELOAD", "PYTHONPATH", "PYTHONHASHSEED",
+    "PYTHONDONTWRITEBYTECODE", "VIRTUAL_ENV",
+)  # fmt: skip
+_RUNNER_FAMILIES = ("CUDA_", "NVIDIA_", "NCCL_", "VLLM_", "OMP_", "MKL_", "KMP_", "TORCH_", "PYTORCH_", "TRITON_")
+_SECRETS = ("TOKEN", "SECRET", "KEY", "PASSWORD", "PASSWD", "CREDENTIAL")
+
+
+def runner_environment(home: Path) -> dict[str, str]:
+    """Return what the process that runs foreign models may know: what its libraries need, and no secret."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if (name in _RUNNER_KEEPS or name.startswith(_RUNNER_FAMILIES)) and not any(word in name for word in _SECRETS)
+    }
+    own = {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "HF_HOME": str(home / "huggingface")}
+    offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_HOST_IP": "127.0.0.1"}
+    return {**kept, **own, **offline, "PYTHONUNBUFFERED": "1"}
+
+
+def fetcher_environment() -> dict[str, str]:
+    """Return the environment of the process that fetches models: all but what is Fathom's own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("FATHOM_")}
+    return {**kept, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
 
 
 def hand_down(database: str, log: str) -> None:
