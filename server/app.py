@@ -11,15 +11,18 @@ from fastapi import FastAPI
 from sqlalchemy import Engine
 from starlette.staticfiles import StaticFiles
 
+from harness.db.accounts import prune_logins
 from harness.db.engine import open_database
 from harness.db.flags import flag_overfit
 from harness.db.landing import land_runs
+from harness.db.limits import prune_limits
 from harness.db.replays import conclude_replays
 from harness.db.seasons import season_seed
 from harness.db.uploads import drop_stale_uploads
 from harness.planning import SeedOf, conclude_submissions, make_reaper, plan_submissions
 from harness.settings import ServiceSettings, read_settings
 from server import api, downloads, families, feeds, health, jobs, metrics, pages, pictures, uploads
+from server.accounts import Identify
 from server.caching import ETags
 from server.housekeeping import Chore, Housekeeper
 from server.logs import Log, log_as_json
@@ -46,6 +49,8 @@ def _chores(seed_of: SeedOf) -> tuple[Chore, ...]:
         Chore("remove uploads that stopped", drop_stale_uploads),
         Chore("conclude replays", conclude_replays),
         Chore("land finished runs", land_runs),
+        Chore("forget logins that are over", prune_logins),
+        Chore("forget limits that are over", prune_limits),
     )
 
 
@@ -90,6 +95,8 @@ def create_app(settings: ServerSettings) -> FastAPI:
     for router in _ROUTERS:
         app.include_router(router)
     app.add_middleware(ETags)
+    if settings.live:
+        app.add_middleware(Identify, db=db, service=settings.service)
     app.state.metrics = Metrics(db)
     app.add_middleware(Measure, metrics=app.state.metrics)
     app.add_middleware(SecureHeaders)

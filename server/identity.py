@@ -1,7 +1,7 @@
 """Turn a request into who asks, and say what they may do."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from fastapi import Depends, Request
@@ -24,9 +24,9 @@ class Actor:
     role: Literal["nobody", "user", "admin"]
     scopes: frozenset[Scope]
     token_id: int | None = None
-    login: str = ""
-    """Digest of the browser's cookie, to sign out by; empty for tokens."""
-    csrf: str = ""
+    login: str = field(default="", repr=False)
+    """The browser's cookie, to sign out by; empty for tokens."""
+    csrf: str = field(default="", repr=False)
     """What a form of this visitor must carry as `csrf`."""
 
     @property

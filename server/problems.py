@@ -36,7 +36,7 @@ async def _typed(request: Request, error: Exception) -> Response:
     status = error.status if isinstance(error, FathomError | TaskError) else 500
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("%s: %s", request.url.path, error)
-    answer = _problem(request, status, str(error))
+    answer = answer_problem(request, status, str(error))
     if isinstance(error, Busy):
         answer.headers["Retry-After"] = "30"
     return answer
@@ -45,20 +45,20 @@ async def _typed(request: Request, error: Exception) -> Response:
 async def _invalid(request: Request, error: Exception) -> Response:
     found = error.errors() if isinstance(error, RequestValidationError) else ()
     said = "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in found)
-    return _problem(request, 422, f"The address asks for something that cannot be: {said}.")
+    return answer_problem(request, 422, f"The address asks for something that cannot be: {said}.")
 
 
 async def _http(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
-    answer = _problem(request, error.status_code, _ADVICE.get(error.status_code, error.detail))
+    answer = answer_problem(request, error.status_code, _ADVICE.get(error.status_code, error.detail))
     answer.headers.update(error.headers or {})
     return answer
 
 
 async def _unexpected(request: Request, _error: Exception) -> Response:
     number = request_id(request.scope)
-    answer = _problem(
+    answer = answer_problem(
         request,
         500,
         "This is a fault of Fathom's, not yours; the server's log says more. Please report it, "
@@ -68,7 +68,8 @@ async def _unexpected(request: Request, _error: Exception) -> Response:
     return answer
 
 
-def _problem(request: Request, status: int, message: str) -> Response:
+def answer_problem(request: Request, status: int, message: str) -> Response:
+    """Answer with a page, or with problem+json (RFC 9457) under /api."""
     title = HTTPStatus(status).phrase
     if request.url.path.startswith("/api/"):
         body = {"title": title, "status": status, "detail": visible(shorten(message, 600))}
