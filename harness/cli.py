@@ -9,6 +9,7 @@ from typing import Annotated, Optional
 import typer
 
 from harness.cli_db import Db, database_of, db_app
+from harness.cli_season import season_app, verify_season
 from harness.cli_service import service_app
 from harness.errors import BadInput, FathomError
 from harness.settings import read_log, read_settings
@@ -22,6 +23,8 @@ app = typer.Typer(
 )
 app.add_typer(db_app, name="db")
 app.add_typer(service_app)
+app.add_typer(season_app, name="season")
+app.command("verify-season")(verify_season)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 

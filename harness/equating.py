@@ -25,6 +25,10 @@ _FEW = 24
 """Values up to which answers are compared as categories, by a chi-square test."""
 
 
+_HANDFUL = 10
+"""Items of a cell on which numbers are compared at least."""
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """One covariate of one cell, compared between two seasons."""
@@ -116,6 +120,8 @@ def _test(first: Values, second: Values) -> tuple[str, float]:
         return _chi_square(Counter(map(str, first)), Counter(map(str, second)))
     if len({*first, *second}) == 1:
         return "constant", 1.0
+    if min(len(first), len(second)) < _HANDFUL:  # SciPy's asymptotic p is 0 for two or three items a side
+        return "too few to tell", 1.0
     return "Kolmogorov-Smirnov", float(ks_2samp(first, second, method="asymp").pvalue)
 
 

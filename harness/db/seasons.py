@@ -152,6 +152,11 @@ def check_beacon(db: Engine, name: str, beacon: Beacon) -> Beacon:
     return Beacon(text, source)
 
 
+def seed_under(db: Engine, name: str, beacon: Beacon, key: str) -> str:
+    """Return the seed that a committed season would have under a beacon; raises as check_beacon does."""
+    return seed_of(_secret(db, name, key), name, check_beacon(db, name, beacon).text)
+
+
 def open_season(
     db: Engine, name: str, beacon: Beacon, key: str, equating: Mapping[str, Any] | None = None, actor: str = "operator"
 ) -> Season:
@@ -162,7 +167,7 @@ def open_season(
     """
     checked = check_beacon(db, name, beacon)
     _check_terms(get_season(db, name))
-    _secret(db, name, key)  # another key is found now, not by the first submission
+    _secret(db, name, key)  # a wrong key is found now, not by the first submission
     with translate_errors(), Session(db) as session, session.begin():
         _move(
             session, name, "committed", beacon=checked.text, beacon_source=checked.source, opened_at=utc_now(),

@@ -16,6 +16,10 @@ def test_seeds_of_one_suite_are_alike():
     assert sum(one.alike for one in found) >= 5
 
 
+def test_a_handful_of_items_differs_from_no_other_handful():
+    assert all(equate(suite(7, n), suite(seed, n)).alike for n in (1, 2, 3, 9) for seed in (8, 9))
+
+
 def test_a_suite_is_alike_itself():
     found = equate(suite(7), suite(7))
     assert (found.alike, found.least_p) == (True, 1.0)
