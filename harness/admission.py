@@ -17,7 +17,7 @@ from harness.parcel import CellLine, Header
 from harness.provenance import Manifest
 from harness.suite import Suite, SuiteCell, suite_names
 from harness.suites import VERSION
-from tasks import Cell, UnknownFamily, find_family
+from tasks import Cell, find_family
 from tasks.base import check_cell
 from tasks.stream import canonical_seed
 
@@ -94,7 +94,7 @@ def _suite(header: Header) -> Suite:
 def _cell(one: CellLine) -> SuiteCell:
     family = find_family(one.family)
     if family.version != one.version:
-        raise UnknownFamily(
+        raise BadInput(
             f"cells: {one.family}@{one.version} is not what this server asks, which is {one.family}@{family.version}: "
             "run it again with the server's version of Fathom"
         )

@@ -7,7 +7,16 @@ from hashlib import blake2b
 from sqlalchemy import Engine
 
 from harness.admission import Sender, admit
-from harness.db.uploads import Begun, NewUpload, begin_upload, drop_upload, finish_upload, take_samples
+from harness.db.uploads import (
+    Begun,
+    NewUpload,
+    begin_upload,
+    check_new,
+    drop_upload,
+    finish_upload,
+    note_refusal,
+    take_samples,
+)
 from harness.db.write import Sample
 from harness.engines.base import Completion, Request
 from harness.errors import BadInput
@@ -16,7 +25,7 @@ from harness.parcel import SampleLine, read_header, read_sample
 from harness.prompts import prompt_digest, request_of
 from harness.suite import Suite, SuiteCell
 from harness.unpack import LIMITS, Limits, Unpacker
-from tasks import Instance, find_family, make_instance
+from tasks import Instance, TaskError, find_family, make_instance
 
 _BATCH = 500
 _BATCH_BYTES = 4 << 20
@@ -37,8 +46,9 @@ class _Attempt:
     """An upload whose header was accepted."""
 
     new: NewUpload
-    begun: Begun
     places: "_Places"
+    begun: Begun | None = None
+    """From the first batch on: most of what is refused never gets that far, and touches nothing."""
 
 
 class Intake:
@@ -59,7 +69,7 @@ class Intake:
         """Take the next bytes; what is whole is graded and stored.
 
         Raises:
-            BadInput, TooLarge, Conflict, Busy, TaskError: why the parcel is refused; call `drop` then.
+            BadInput, TooLarge, Conflict, Busy: why the parcel is refused; call `drop` then.
         """
         for lines in self._unpacker.feed(chunk):
             self._take(lines)
@@ -75,33 +85,44 @@ class Intake:
         if attempt is None:
             raise BadInput("the file is empty: send what `fathom submit --out` writes")
         attempt.places.check_whole()
-        self._flush(attempt)
+        begun = self._flush(attempt)
         digest, claimed = self._digest.hexdigest(), attempt.new.run.suite_digest
         if digest != claimed:
             raise BadInput(
                 f"suite_digest: the parcel says {claimed}, the items made here have {digest}: run it again with the "
                 "server's version of Fathom"
             )
-        finish_upload(self._db, attempt.begun, attempt.new)
-        return Receipt(attempt.begun.submission, attempt.begun.run, attempt.new.run.suite.n_items, self.n_right)
+        finish_upload(self._db, begun, attempt.new)
+        return Receipt(begun.submission, begun.run, attempt.new.run.suite.n_items, self.n_right)
 
     def drop(self, reason: str = "") -> None:
         """Leave nothing of the parcel; a reason goes into the audit log, if its header was accepted."""
-        if self._attempt is not None:
-            drop_upload(self._db, self._attempt.begun, reason)
-            self._attempt = None
+        attempt, self._attempt = self._attempt, None
+        if attempt is None:
+            return
+        if attempt.begun is not None:
+            drop_upload(self._db, attempt.begun, reason)
+        elif reason:
+            note_refusal(self._db, attempt.new, reason)
 
     def _take(self, lines: list[bytes]) -> None:
         for line in lines:
             self._line += 1
             if self._attempt is None:
-                new = admit(self._db, read_header(line), self._sender)
-                self._attempt = _Attempt(new, begin_upload(self._db, new), _Places(new.run.suite))
+                new = self._admit(line)
+                check_new(self._db, new)
+                self._attempt = _Attempt(new, _Places(new.run.suite))
                 continue
             self._place(self._attempt, read_sample(line, self._line))
             self._bytes += len(line)
             if len(self._batch) >= _BATCH or self._bytes >= _BATCH_BYTES:
                 self._flush(self._attempt)
+
+    def _admit(self, line: bytes) -> NewUpload:
+        try:
+            return admit(self._db, read_header(line), self._sender)
+        except TaskError as error:  # its status may be 404, as for an address
+            raise BadInput(f"line 1: {error}") from error
 
     def _place(self, attempt: _Attempt, line: SampleLine) -> None:
         if not attempt.places.take(line, self._line):
@@ -115,10 +136,13 @@ class Intake:
         self.n_right += verdict.correct
         self._batch.append(Sample(line.cell, line.index, 0, request.key, completion, verdict))
 
-    def _flush(self, attempt: _Attempt) -> None:
+    def _flush(self, attempt: _Attempt) -> Begun:
+        if attempt.begun is None:
+            attempt.begun = begin_upload(self._db, attempt.new)
         if self._batch:
             take_samples(self._db, attempt.begun, self._batch)
         self._batch, self._bytes = [], 0
+        return attempt.begun
 
 
 @lru_cache(maxsize=128)  # the styles of a cell ask the same items, one after the other

@@ -1,5 +1,6 @@
 """Turn the body of a form with a file into fields, and the file's bytes as they arrive; nothing is kept on disk."""
 
+import logging
 from collections.abc import Callable
 from email.message import Message
 
@@ -7,6 +8,8 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
 
 from harness.errors import BadInput
+
+logging.getLogger("python_multipart").setLevel(logging.ERROR)  # else each hostile form fills the log
 
 _FIELD = 4096
 """Bytes of a field that is no file."""

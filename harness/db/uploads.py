@@ -53,6 +53,19 @@ class Begun:
     cell_ids: tuple[int, ...]
 
 
+def check_new(db: Engine, new: NewUpload) -> None:
+    """Raise Conflict if the same stands here already."""
+    done = (SubmissionRow.fingerprint == new.fingerprint, SubmissionRow.state != "validating")
+    with translate_errors(), Session(db) as session:
+        earlier = session.scalars(select(SubmissionRow.id).where(*done)).first()
+    if earlier is not None:
+        raise _known(earlier)
+
+
+def _known(submission: str) -> Conflict:
+    return Conflict(f"these results stand here already, as submission {submission}: /submissions/{submission}")
+
+
 def begin_upload(db: Engine, new: NewUpload, now: Clock = utc_now) -> Begun:
     """Make the rows that an upload goes into; an earlier attempt at the same, by the same user, ends.
 
@@ -65,7 +78,7 @@ def begin_upload(db: Engine, new: NewUpload, now: Clock = utc_now) -> Begun:
             select(SubmissionRow).where(SubmissionRow.fingerprint == new.fingerprint).with_for_update()
         ).first()
         if earlier is not None and earlier.state != "validating":
-            raise Conflict(f"these results stand here already, as submission {earlier.id}: /submissions/{earlier.id}")
+            raise _known(earlier.id)
         run = _add_run(session, new, now)
         if earlier is None:
             submission = _add_submission(session, new, run, now)
@@ -141,6 +154,12 @@ def drop_upload(db: Engine, begun: Begun, reason: str = "") -> None:
         _remove_run(session, begun.run)
         if reason:
             audit.record(session, begun.actor, "upload-refused", f"submission/{begun.submission}", reason=reason[:500])
+
+
+def note_refusal(db: Engine, new: NewUpload, reason: str) -> None:
+    """Note in the audit log that an upload was refused before anything of it was stored."""
+    with writing(db) as session:
+        audit.record(session, new.actor, "upload-refused", f"model/{new.run.model}", reason=reason[:500])
 
 
 def _remove_run(session: Session, run: str) -> None:
