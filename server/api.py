@@ -46,12 +46,12 @@ from server.tables import cell_rows
 
 VERSION = "1"
 _PROBLEM = {"application/problem+json": {"schema": Problem.model_json_schema()}}
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
+PROBLEMS: dict[int | str, dict[str, Any]] = {
     404: {"description": "There is none such.", "content": _PROBLEM},
     422: {"description": "The request asks for something that cannot be.", "content": _PROBLEM},
 }
 
-router = APIRouter(prefix="/api/v1", responses=_PROBLEMS)
+router = APIRouter(prefix="/api/v1", responses=PROBLEMS)
 docs = APIRouter(include_in_schema=False)
 
 Words = Annotated[str, Plain, Query(max_length=100, description="Words that the name contains.")]

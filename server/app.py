@@ -21,7 +21,7 @@ from harness.db.seasons import season_seed
 from harness.db.uploads import drop_stale_uploads
 from harness.planning import SeedOf, conclude_submissions, make_reaper, plan_submissions
 from harness.settings import ServiceSettings, read_settings
-from server import api, downloads, families, feeds, health, jobs, metrics, pages, pictures, uploads
+from server import api, downloads, families, feeds, health, jobs, metrics, pages, pictures, seasons, uploads
 from server.accounts import Identify
 from server.caching import ETags
 from server.housekeeping import Chore, Housekeeper
@@ -34,7 +34,7 @@ from server.security import SecureHeaders
 
 _ROUTERS = (
     downloads.router, pages.router, families.router, pictures.router, feeds.router, metrics.router, health.router,
-    uploads.router, api.docs, api.router, jobs.router, uploads.api,
+    uploads.router, seasons.router, api.docs, api.router, jobs.router, uploads.api, seasons.api,
 )  # fmt: skip
 _THREADS = 5
 """Requests worked on at a time: as many as connections are kept open. Python runs one thread at a time anyway."""

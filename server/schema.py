@@ -221,6 +221,34 @@ class CompareOut(Frozen):
     cells: list[dict[str, Any]]
 
 
+class SeasonOut(Frozen):
+    """A season; its secret and the digest of its suite once they are revealed."""
+
+    season: str
+    state: str = Field(description="new, committed, open, closed or revealed.")
+    suite: str
+    terms: dict[str, Any] = Field(description="All that the commitment covers but the secret.")
+    commitment: str | None = Field(description="SHA-256 of terms and secret as canonical JSON, in hex.")
+    beacon: str | None
+    beacon_source: str | None
+    practice_seed: str
+    suite_digest: str | None
+    secret: str | None = Field(description="In hex.")
+    created_at: dt.datetime
+    committed_at: dt.datetime | None
+    opened_at: dt.datetime | None
+    closed_at: dt.datetime | None
+    revealed_at: dt.datetime | None
+    equating: dict[str, Any] | None = Field(description="How its items compare with those of the last season.")
+
+
+class SeasonList(Frozen):
+    """All seasons, the newest first."""
+
+    total: int
+    seasons: list[SeasonOut]
+
+
 class ItemOut(Frozen):
     """A question with its gold."""
 

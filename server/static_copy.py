@@ -34,6 +34,8 @@ _ROUTES: tuple[tuple[str, frozenset[str]], ...] = (
     (r"/runs/[0-9a-f]+", frozenset()),
     (r"/runs/[0-9a-f]+/samples", frozenset({"page"})),
     (r"/runs/[0-9a-f]+/samples\.(csv|jsonl)", frozenset()),
+    (r"/seasons", frozenset()),
+    (r"/seasons/[a-z0-9-]+(\.json)?", frozenset()),
     (r"/families", frozenset()),
     (r"/families/[a-z]+", frozenset()),
     (r"/about", frozenset()),
@@ -123,7 +125,7 @@ def _file_of(address: str) -> str:
 
 async def _copy(app: FastAPI, site: _Site, report: Report) -> Copied:
     missing, n_files, n_bytes = [], 0, 0
-    for start in ("/", "/runs", "/families", "/about", "/feed.atom", *_static_files()):
+    for start in ("/", "/runs", "/seasons", "/families", "/about", "/feed.atom", *_static_files()):
         site.place(start)
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://board") as client:

@@ -308,6 +308,8 @@ def get_season(db: Engine, name: str) -> Season:
     Raises:
         UnknownSubmission: there is none such.
     """
+    if not _NAME.fullmatch(name):  # PostgreSQL takes no NUL, wherever it comes from
+        raise _unknown(name)
     with translate_errors(), Session(db) as session:
         row = session.get(SeasonRow, name)
         if row is None:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from harness.db import board, read, write
+from harness.db import board, read, seasons, write
 from harness.db.engine import open_database
 from harness.db.landing import land_runs
+from harness.db.seasons import Beacon
 from harness.engines.base import Completion
 from harness.suite import Selection, open_suite
 from tasks import Verdict
@@ -68,6 +69,8 @@ class Site:
             "samples": f"/runs/{self.noisy}/samples?correct=false",
             "samples of a long name": f"/runs/{self.failed}/samples",
             "sample": f"/runs/{self.noisy}/samples/{self.sample}",
+            "seasons": "/seasons",
+            "season": "/seasons/2026-winter",
             "families": "/families",
             "family": "/families/years?level=y8k2-32k&seed=7",
             "answered": "/families/depo?level=n8k2&seed=7&answer=AB",
@@ -94,9 +97,27 @@ def site(tmp_path_factory, fathom, start_fathom):
     failed = _write_hostile(db, "failed")
     land_runs(db)
     (hostile,) = board.list_models(db, "WWW", 1, 0)[0]
+    _hold_season(db, "2026-winter")
     db.dispose()
     address = _address(start_fathom("serve", "--db", url, "--port", 0))
     return Site(address, noisy.summary.run, perfect.summary.run, failed, wrong.id, hostile.id)
+
+
+def _hold_season(db, name):
+    """Open a season whose beacon is as long as one may be, and that differs from the one before."""
+    key = "a key of at least thirty-two characters"
+    seasons.new_season(db, name, "quick", key, 1)
+    seasons.commit_season(db, name, key)
+    differs = {"cell": "depo/n4k1/symbol", "covariate": "answer", "test": "chi-square", "p": 1e-9, "p_adjusted": 1e-9}
+    found = {
+        "against": "practice",
+        "n_compared": 185,
+        "least_p": 1e-9,
+        "alpha": 0.05,
+        "alike": False,
+        "differences": [differs],
+    }
+    seasons.open_season(db, name, Beacon("f" * 1000, "drand round 4816212"), key, found)
 
 
 @pytest.fixture(scope="session")

@@ -52,7 +52,8 @@ def test_the_description_names_each_address_of_the_api_and_no_page(described):
         f"/api/v1/{rest}"
         for rest in (
             "suites", "board", "models", "models/{name}", "runs", "runs/{run}", "runs/{run}/samples",
-            "runs/{run}/samples/{sample}", "compare", "families", "items/{family}", "results", "submissions/{submission}/replay",
+            "runs/{run}/samples/{sample}", "compare", "families", "items/{family}", "results", "submissions/{submission}/replay", "seasons",
+            "seasons/{season}",
         )
     ]  # fmt: skip
 
