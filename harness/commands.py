@@ -27,7 +27,7 @@ from harness.model import ModelSource, find_model
 from harness.progress import RunProgress
 from harness.report import make_console, render_run, run_json
 from harness.run import Plan, evaluate
-from harness.settings import hand_down, quiet_transformers
+from harness.settings import ServiceSettings, hand_down, quiet_transformers, read_service
 from harness.suite import Selection, open_suite
 
 
@@ -189,8 +189,8 @@ def serve(database: str, host: str, port: int, workers: int, log: str) -> None:
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
-    if host != "localhost" and not _is_loopback(host):
-        raise BadInput(f"will not listen on {host}: without accounts the board is for this machine only (127.0.0.1)")
+    service = read_service()
+    check_bind(host, service)
     db = open_database(database, create=True)
     land_runs(db)  # what a killed process left undone
     db.dispose()
@@ -200,7 +200,8 @@ def serve(database: str, host: str, port: int, workers: int, log: str) -> None:
     except OSError as error:
         raise BadInput(f"port {port} is taken ({error.strerror}): give another --port, or 0 for a free one") from error
     make_console().print(f"the board is at http://{host}:{listener.getsockname()[1]} (stop with Ctrl-C)")
-    options: dict[str, Any] = {"log_level": "warning"}  # what uvicorn.Config takes
+    # what uvicorn.Config takes; whom to believe about a visitor's address is server.accounts' to say
+    options: dict[str, Any] = {"log_level": "warning", "proxy_headers": False, "server_header": False}
     if log == "json":
         import_module("server.logs").log_as_json()
         options["log_config"] = None
@@ -210,8 +211,37 @@ def serve(database: str, host: str, port: int, workers: int, log: str) -> None:
         config = uvicorn.Config(factory, factory=True, workers=workers, **options)
         Multiprocess(config, [listener]).run()
         return
-    application = server.create_app(server.ServerSettings(database=database))
+    application = server.create_app(server.ServerSettings(database=database, service=service))
     uvicorn.Server(uvicorn.Config(application, **options)).run(sockets=[listener])
+
+
+def check_bind(host: str, service: ServiceSettings) -> None:
+    """Refuse to let strangers reach a server that cannot tell them from its owner.
+
+    Raises:
+        BadInput: with what is missing.
+    """
+    if service.oidc is not None and not service.url:
+        raise BadInput("people can sign in only where FATHOM_URL names the address that they see: set it")
+    if host == "localhost" or _is_loopback(host):
+        return
+    missing = [
+        words
+        for words, there in (
+            ("FATHOM_OIDC_CLIENT_ID and its like, so that people can sign in", service.oidc is not None),
+            ("FATHOM_SECRET_KEY of 32 characters or more", len(service.secret_key) >= _LONG_KEY),
+            ("FATHOM_URL with https://", service.url.startswith("https://")),
+        )
+        if not there
+    ]
+    if missing:
+        raise BadInput(
+            f"will not listen on {host}: without accounts the board is for this machine only (127.0.0.1). "
+            f"Missing: {'; '.join(missing)}. docker/README.md shows how"
+        )
+
+
+_LONG_KEY = 32
 
 
 def copy_board(database: str, out: Path, sample_pages: int) -> None:

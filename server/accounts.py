@@ -92,7 +92,7 @@ class Identify:
         async def send_with_cookie(message: Message) -> None:
             if message["type"] == "http.response.start" and fresh:
                 found = MutableHeaders(scope=message)
-                if found.get("content-type", "").startswith("text/html"):  # pages have forms; files need no cookie
+                if "private" in found.get("cache-control", ""):  # pages with a form are; what all may share needs none
                     found.append("Set-Cookie", self._door.header(fresh))
             await send(message)
 

@@ -99,7 +99,7 @@ def create_app(settings: ServerSettings) -> FastAPI:
         app.add_middleware(Identify, db=db, service=settings.service)
     app.state.metrics = Metrics(db)
     app.add_middleware(Measure, metrics=app.state.metrics)
-    app.add_middleware(SecureHeaders)
+    app.add_middleware(SecureHeaders, https=settings.service.url.startswith("https://"))
     app.add_middleware(Log)
     add_problem_pages(app)
     return app

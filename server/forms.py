@@ -1,5 +1,7 @@
 """Turn a browser's form into values, once it is sure that our own page sent it.
 
+A page with a form is filled with `actor=actor`; so it is private, and `server.accounts` hands out the cookie with it.
+
 Three locks: SameSite cookies, the Origin check of `server.accounts`, and a token that only our page can have written:
 it is a MAC under the visitor's cookie, which no other site can read.
 """

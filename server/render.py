@@ -23,6 +23,9 @@ TIERS = {
 }
 """How far a run can be believed."""
 
+PRIVATE = "private, no-store"
+"""Cache-Control of a page that knows its visitor; `server.accounts` hands out a cookie with such pages only."""
+
 READ = ["GET", "HEAD"]
 """Methods of every page that can only be read."""
 
@@ -119,8 +122,9 @@ SiteOf = Annotated[Site, Depends(site_of)]
 
 
 def page(site: Site, template: str, status: int = 200, **values: object) -> HTMLResponse:
-    """Answer with a template of `templates/`, filled."""
-    return HTMLResponse(fill(site, template, **values), status)
+    """Answer with a template of `templates/`, filled; a page that knows its visitor is nobody else's."""
+    headers = {"Cache-Control": PRIVATE} if "actor" in values else None
+    return HTMLResponse(fill(site, template, **values), status, headers)
 
 
 def kept(site: Site, key: tuple[Hashable, ...], make: Callable[[], str]) -> HTMLResponse:

@@ -15,13 +15,14 @@ from harness.db.dialect import insert_if_new
 from harness.db.engine import translate_errors
 from harness.db.service import LoginRow, TokenRow, UserRow
 from harness.db.write import storable, utc_now
-from harness.errors import NotSignedIn, UnknownSubmission
+from harness.errors import BadInput, NotSignedIn, UnknownSubmission
 
 LOCAL = "local"
 """Subject of this machine's user, where nobody need sign in."""
 
 LOGIN_LASTS = dt.timedelta(days=14)
 PREFIX = "fth_"
+SCOPES = ("read", "submit", "worker", "admin")
 _USED_EVERY = dt.timedelta(minutes=1)
 
 
@@ -178,6 +179,31 @@ def revoke_token(db: Engine, user: int, token: int) -> None:
         if found is None:
             raise UnknownSubmission(f"you have no token {token}: your page of tokens lists them")
         record(session, f"user/{user}", "revoked a token", f"token/{token}")
+
+
+def check_scopes(wanted: Collection[str]) -> list[str]:
+    """Return scopes without blanks and doubles.
+
+    Raises:
+        BadInput: none was named, or one that there is not.
+    """
+    names = sorted({name.strip() for name in wanted if name.strip()})
+    if not names or any(name not in SCOPES for name in names):
+        raise BadInput(f"no such scopes: {', '.join(names)[:100]!r}; name some of {', '.join(SCOPES)}")
+    return names
+
+
+def set_role(db: Engine, subject: str, role: str, actor: str = "operator") -> User:
+    """Make a user an admin, or an admin a user.
+
+    Raises:
+        UnknownSubmission: see find_user.
+    """
+    user = find_user(db, subject)
+    with translate_errors(), Session(db) as session, session.begin():
+        session.execute(update(UserRow).where(UserRow.id == user.id).values(role=role))
+        record(session, actor, f"made {role}", f"user/{user.id}")
+    return find_user(db, f"~{user.id}")
 
 
 def find_user(db: Engine, subject: str) -> User:

@@ -5,6 +5,7 @@ import re
 
 import httpx
 import pytest
+from fastapi import Response
 from sqlalchemy import text
 
 from harness.db import accounts
@@ -16,6 +17,7 @@ from server.accounts import address_of, door_of
 from server.app import ServerSettings, create_app
 from server.forms import FormOf
 from server.identity import ActorOf, require
+from server.render import PRIVATE
 
 HUB = OidcSettings("http://127.0.0.1:9", "fathom", "secret")
 
@@ -26,6 +28,10 @@ def add_test_routes(app):
     @app.get("/test/who")
     def who(actor: ActorOf):
         return {"id": actor.user_id, "role": actor.role, "scopes": sorted(actor.scopes), "csrf": actor.csrf}
+
+    @app.get("/test/page")
+    def show():
+        return Response("a form", media_type="text/html", headers={"Cache-Control": PRIVATE})
 
     @app.post("/test/form")
     def take(form: FormOf, actor: ActorOf):
@@ -88,7 +94,7 @@ def test_pages_of_other_sites_change_nothing(served, headers, address):
 
 def test_a_form_needs_the_token_of_its_own_visitor(served):
     client, _ = served()
-    client.get("/about")
+    client.get("/test/page")
     assert client.cookies.get("fathom")
     csrf = client.get("/test/who").json()["csrf"]
     sent = client.post("/test/form", data={"a": "1", "csrf": csrf})
@@ -103,7 +109,7 @@ def test_a_form_needs_the_token_of_its_own_visitor(served):
 
 def test_forms_are_bounded_and_typed(served):
     client, _ = served()
-    client.get("/about")
+    client.get("/test/page")
     csrf = client.get("/test/who").json()["csrf"]
     assert client.post("/test/form", data={"csrf": csrf, "a": "x" * 70_000}).status_code == 413
     assert client.post("/test/form", json={"csrf": csrf}).status_code == 422
@@ -209,10 +215,16 @@ def test_a_token_ends_by_time_revocation_and_ban(public):
 
 def test_cookies_are_out_of_reach(served):
     client, _ = served()
-    (cookie,) = client.get("/about").headers.get_list("set-cookie")
+    (cookie,) = client.get("/test/page").headers.get_list("set-cookie")
     assert re.fullmatch(r"fathom=[\w-]{43}; Path=/; Max-Age=\d+; HttpOnly; SameSite=Lax", cookie)
     secure = door_of(ServiceSettings(url="https://fathom.example", oidc=HUB))
     assert (secure.cookie, secure.header("x").endswith("; Secure")) == ("__Host-fathom", True)
+
+
+def test_pages_that_all_may_share_set_no_cookie(served):
+    client, _ = served()
+    for address in ("/", "/about", "/runs", "/healthz"):
+        assert "set-cookie" not in client.get(address).headers
 
 
 def test_strangers_cost_no_statement(public, count_statements):
