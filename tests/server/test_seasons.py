@@ -50,7 +50,7 @@ def stage(browse, tmp_path_factory):
 
 def test_the_list_names_each_season_with_its_state(stage):
     page = stage[0].get("/seasons").text
-    assert page.count('<th scope="row">') == len(STATES)
+    assert page.count('<span class="state') == len(STATES)
     for state in STATES:
         assert f'href="/seasons/{state}"' in page
 
