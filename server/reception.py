@@ -51,6 +51,8 @@ class Reception:
     most: int = 4
     each: int = 2
     """Of one user."""
+    hourly: int = 60
+    """Uploads that a user may begin within an hour."""
     pace: Pace = field(default_factory=Pace)
     _senders: Counter[int] = field(default_factory=Counter)
     _threads: CapacityLimiter | None = None

@@ -2,20 +2,22 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from hmac import compare_digest
+from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Depends, Path, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from pydantic import Field
 
 from harness.admission import Sender
 from harness.db import read
+from harness.db.limits import spend
 from harness.db.replays import ask_replay, get_upload
-from harness.errors import FathomError, NotAllowed
+from harness.errors import FathomError
 from harness.intake import Intake, Receipt
 from harness.unpack import LIMITS
 from server.form_stream import FormStream
+from server.forms import check_csrf, read_form
 from server.identity import Actor, ActorOf, require, require_owner
 from server.reception import Reception, Taker, check_length
 from server.render import READ, Site, SiteOf, page
@@ -63,7 +65,7 @@ class ResultOut(Frozen):
 async def send_results(request: Request, site: SiteOf, actor: ActorOf) -> ResultOut:
     """Send a run made elsewhere. Completions are graded here; scores in the parcel are never read."""
     sender = _sender(request, actor)
-    got = await _take(request, sender, Intake(site.db, sender))
+    got = await _take(request, site, sender, Intake(site.db, sender))
     return ResultOut(
         submission=got.submission, run=got.run, tier=1, n_items=got.n_items, n_right=got.n_right,
         page=f"/submit/results/{got.submission}",
@@ -88,7 +90,7 @@ async def take_form(request: Request, site: SiteOf, actor: ActorOf) -> Response:
     """Take a file from the form in; what is wrong is said beside the field."""
     sender = _sender(request, actor)
     try:
-        got = await _take(request, sender, _FormTaker(request, Intake(site.db, sender), actor.csrf))
+        got = await _take(request, site, sender, _FormTaker(request, Intake(site.db, sender)))
     except (FathomError, TaskError) as error:
         return _form(site, actor, error)
     return RedirectResponse(f"/submit/results/{got.submission}", 303)
@@ -123,13 +125,10 @@ def _rows(cells: Sequence[read.CellCounts]) -> list[_Row]:
     return [_Row(name, k, n) for name, (k, n) in counts.items()]
 
 
-@router.post("/submit/results/{submission}/replay")
-async def take_replay_form(request: Request, site: SiteOf, actor: ActorOf, submission: SubmissionId) -> Response:
+@router.post("/submit/results/{submission}/replay", dependencies=[Depends(read_form)])
+def take_replay_form(request: Request, site: SiteOf, actor: ActorOf, submission: SubmissionId) -> Response:
     """Ask for a replay from the page of an upload."""
-    form = await request.form(max_fields=5, max_files=0)
-    _check_csrf(actor.csrf, str(form.get("csrf", "")))
-    reception: Reception = request.app.state.reception
-    await reception.in_thread(lambda: _ask_replay(request, site, actor, submission))
+    _ask_replay(request, site, actor, submission)
     return RedirectResponse(f"/submit/results/{submission}", 303)
 
 
@@ -145,9 +144,12 @@ def _sender(request: Request, actor: Actor) -> Sender:
     return Sender(require(actor, "submit"), actor.label, service.oidc is None, service.secret_key)
 
 
-async def _take(request: Request, sender: Sender, taker: Taker[Receipt]) -> Receipt:
+async def _take(request: Request, site: Site, sender: Sender, taker: Taker[Receipt]) -> Receipt:
     reception: Reception = request.app.state.reception
     check_length(request, LIMITS.packed + _FORM)
+    if not sender.local:
+        limit = partial(spend, site.db, f"upload:{sender.owner_id}", reception.hourly, 3600)
+        await reception.in_thread(limit)
     with reception.enter(sender.owner_id):
         got = await reception.take(request, taker)
     request.app.state.housekeeper.wake()
@@ -161,12 +163,12 @@ _FORM = 16 << 10
 class _FormTaker:
     """Takes the file of a form; its field `csrf` must stand before the file and be right."""
 
-    def __init__(self, request: Request, intake: Intake, csrf: str) -> None:
-        self._intake, self._csrf = intake, csrf
+    def __init__(self, request: Request, intake: Intake) -> None:
+        self._request, self._intake = request, intake
         self._form = FormStream(request.headers.get("content-type", ""), "file", self._opened)
 
     def _opened(self, fields: dict[str, str]) -> Callable[[bytes], None]:
-        _check_csrf(self._csrf, fields.get("csrf", ""))
+        check_csrf(self._request, fields.get("csrf", ""))
         return self._intake.feed
 
     def feed(self, chunk: bytes) -> None:
@@ -181,11 +183,6 @@ class _FormTaker:
         """End the form and the parcel in it."""
         self._form.close()
         return self._intake.close()
-
-
-def _check_csrf(wanted: str, found: str) -> None:
-    if not wanted or not compare_digest(wanted.encode(), found.encode("utf-8", "replace")):
-        raise NotAllowed("this form is too old or not ours: load its page again, then send it")
 
 
 def _form(site: Site, actor: Actor, error: FathomError | TaskError | None = None) -> HTMLResponse:

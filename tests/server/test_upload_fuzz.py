@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 from harness.db.models import CellRow, RunRow, SampleRow
 from harness.db.service import SubmissionRow
 from harness.suite import Selection
-from server.app import ServerSettings, create_app
+from server.reception import Reception
 from tasks.stream import Stream
-from tests.server.test_uploads import CSRF, SignedIn, open_home, play
+from tests.server.test_uploads import URL, open_home, play
 
 CASES = 10_000
 TINY = Selection(levels=("n4k1",), styles=("direct", "choice"), n=2)
@@ -121,8 +121,8 @@ def make_body(stream, lines):
     return data
 
 
-def as_form(stream, data):
-    csrf = CSRF if stream.below(8) else "wrong"
+def as_form(stream, data, csrf):
+    csrf = csrf if stream.below(8) else "wrong"
     body = f'--B\r\nContent-Disposition: form-data; name="csrf"\r\n\r\n{csrf}\r\n--B\r\n'.encode()
     body += b'Content-Disposition: form-data; name="file"; filename="a"\r\n\r\n' + data + b"\r\n--B--\r\n"
     return pick(stream, BYTES)(stream, body) if stream.below(2) else body
@@ -133,7 +133,7 @@ async def pieces(data, size):
         yield data[at : at + size]
 
 
-async def send(client, stream, lines):
+async def send(client, stream, lines, csrf):
     data = make_body(stream, lines)
     headers = {"Content-Encoding": pick(stream, ("gzip", "br", "x"))} if stream.below(10) == 0 else {}
     size = pick(stream, (1 << 20, 4000, 500))
@@ -145,22 +145,22 @@ async def send(client, stream, lines):
         "multipart/form-data; boundary=",
     )
     headers |= {"Content-Type": pick(stream, kinds)}
-    return await client.post("/submit/results", content=pieces(as_form(stream, data), size), headers=headers)
+    return await client.post("/submit/results", content=pieces(as_form(stream, data, csrf), size), headers=headers)
 
 
 def test_ten_thousand_malformed_uploads_are_refused_in_words(tmp_path):
-    url = f"sqlite:///{tmp_path / 'home.db'}"
     _, lines = play(f"sqlite:///{tmp_path / 'made.db'}", TINY)
-    db = open_home(url)
-    app = SignedIn(create_app(ServerSettings(url)))
+    home = open_home(tmp_path)
+    home.app.state.reception = Reception(hourly=CASES * 2)
+    db = home.db
     seen, bad = Counter(), []
 
     async def run():
         stream = Stream("fuzz", 1)
-        transport = httpx.ASGITransport(app, raise_app_exceptions=True)
-        async with httpx.AsyncClient(transport=transport, base_url="http://board") as client:
+        transport = httpx.ASGITransport(home.app, raise_app_exceptions=True)
+        async with httpx.AsyncClient(transport=transport, base_url=URL, headers=home.headers()) as client:
             while sum(n for status, n in seen.items() if status >= 400) < CASES:
-                answer = await send(client, stream, lines)
+                answer = await send(client, stream, lines, home.csrf)
                 seen[answer.status_code] += 1
                 if answer.status_code >= 500:
                     bad.append(answer.text)

@@ -6,41 +6,31 @@ import re
 import socket
 import threading
 import time
+from dataclasses import dataclass
 
 import httpx
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from harness.db import accounts, read, seasons
 from harness.db import board as db_board
-from harness.db import read
 from harness.db.audit import list_entries
 from harness.db.engine import open_database
 from harness.db.landing import land_runs
-from harness.db.service import SubmissionRow, UserRow
-from harness.db.write import utc_now
+from harness.db.service import SubmissionRow
 from harness.model import ModelSource
 from harness.parcel import parcel_lines
 from harness.run import Plan, evaluate
+from harness.settings import OidcSettings, ServiceSettings
 from harness.suite import Selection, open_suite
 from server.app import ServerSettings, create_app
-from server.identity import SCOPES, Actor
+from server.forms import csrf_of
 from server.reception import Pace, Reception
 
 SMALL = Selection(levels=("n4k1", "n8k2"), styles=("direct", "choice"), n=6)
-CSRF = "a-token-of-the-form"
-
-
-class SignedIn:
-    """Let every request be a user's, as a browser or a token would."""
-
-    def __init__(self, app, user=1, role="user"):
-        self.app, self.user, self.role = app, user, role
-
-    async def __call__(self, scope, receive, send):
-        if scope["type"] == "http":
-            scope["fathom.actor"] = Actor(self.user, "Somebody", self.role, frozenset(SCOPES), csrf=CSRF)
-        await self.app(scope, receive, send)
+URL = "http://board.test"
+KEY = "a key of at least thirty-two characters"
 
 
 def play(url, selection, model="oracle/noisy", suite="quick"):
@@ -60,22 +50,42 @@ def made(tmp_path_factory):
     return url, *play(url, SMALL)
 
 
-def open_home(url):
+@dataclass(frozen=True)
+class Home:
+    """A board with accounts, for which two people have signed in."""
+
+    app: object
+    db: object
+    cookies: tuple[str, str]
+
+    @property
+    def csrf(self):
+        return csrf_of(self.cookies[0])
+
+    def headers(self, user=0):
+        """Return what the browser of a user sends; of None, a stranger's."""
+        cookie = {} if user is None else {"Cookie": f"fathom={self.cookies[user]}"}
+        return {"Host": "board.test", "Origin": URL, **cookie}
+
+
+def open_home(folder):
+    url = f"sqlite:///{folder / 'home.db'}"
     db = open_database(url, create=True)
-    with Session(db) as session, session.begin():
-        for user in (1, 2):
-            session.add(UserRow(id=user, subject=f"s{user}", name=f"User {user}", role="user", created_at=utc_now()))
-    return db
+    cookies = tuple(accounts.sign_in(db, f"subject {user}", f"User {user}")[1] for user in range(2))
+    service = ServiceSettings(url=URL, secret_key=KEY, oidc=OidcSettings("http://127.0.0.1:9", "fathom", "secret"))
+    return Home(create_app(ServerSettings(url, service=service)), db, cookies)
 
 
 @pytest.fixture
 def home(tmp_path, serve):
-    """A board with two users, of which the first has signed in; its application, database and client."""
-    db = open_home(f"sqlite:///{tmp_path / 'home.db'}")
-    app = create_app(ServerSettings(f"sqlite:///{tmp_path / 'home.db'}"))
-    with httpx.Client(base_url=serve(SignedIn(app)), timeout=60) as client:
-        yield app, db, client
-    db.dispose()
+    """A board over HTTP, and the clients of two of its users and of a stranger."""
+    opened = open_home(tmp_path)
+    address = serve(opened.app)
+    clients = [httpx.Client(base_url=address, timeout=60, headers=opened.headers(user)) for user in (0, 1, None)]
+    yield opened, *clients
+    for client in clients:
+        client.close()
+    opened.db.dispose()
 
 
 def packed(lines):
@@ -93,7 +103,8 @@ def post(client, data, **headers):
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
 def test_results_become_a_run_of_tier_1(made, home, pack):
     source, run, lines = made
-    _, db, client = home
+    opened, client, *_ = home
+    db = opened.db
     answer = post(client, pack(packed(lines)))
     assert answer.status_code == 201, answer.text
     got = answer.json()
@@ -111,7 +122,8 @@ def test_results_become_a_run_of_tier_1(made, home, pack):
 
 def test_an_upload_is_ranked_only_among_runs_of_every_tier(made, home):
     _, _, lines = made
-    _, db, client = home
+    opened, client, *_ = home
+    db = opened.db
     got = post(client, packed(lines)).json()
     land_runs(db)
     pools = {pool.id: pool.n_models for pool in db_board.list_pools(db)}
@@ -120,16 +132,16 @@ def test_an_upload_is_ranked_only_among_runs_of_every_tier(made, home):
 
 def test_a_header_that_names_an_encoding_decodes_nothing_twice(made, home):
     _, _, lines = made
-    answer = post(home[2], gzip.compress(packed(lines)), **{"Content-Encoding": "gzip"})
+    answer = post(home[1], gzip.compress(packed(lines)), **{"Content-Encoding": "gzip"})
     assert answer.status_code == 201
-    twice = post(home[2], gzip.compress(gzip.compress(packed(lines))), **{"Content-Encoding": "gzip"})
+    twice = post(home[1], gzip.compress(gzip.compress(packed(lines))), **{"Content-Encoding": "gzip"})
     assert twice.status_code == 422
 
 
 def test_the_same_results_twice_are_a_conflict_with_a_link(made, home):
     _, _, lines = made
-    first = post(home[2], packed(lines)).json()
-    again = post(home[2], packed(lines))
+    first = post(home[1], packed(lines)).json()
+    again = post(home[1], packed(lines))
     assert again.status_code == 409
     assert again.json()["detail"].endswith(f"/submissions/{first['submission']}")
 
@@ -149,34 +161,37 @@ WRONG = {
 @pytest.mark.parametrize("wrong", WRONG)
 def test_a_wrong_parcel_is_refused_with_what_a_user_sees_and_leaves_nothing(made, home, wrong):
     change, status, message = WRONG[wrong]
-    _, db, client = home
+    opened, client, *_ = home
+    db = opened.db
     answer = post(client, packed(change(made[2])))
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
     assert message in answer.json()["detail"]
     assert read.count_runs(db) == 0
     is_begun = wrong != "shots"  # the header was taken, so that rows were there to be removed
-    assert [one.action for one in list_entries(db)] == ["upload-refused"] * is_begun
+    assert ("upload-refused" in [one.action for one in list_entries(db)]) == is_begun
 
 
 # --- the form ---
 
 
-def send_form(client, data, csrf=CSRF, name="file", order=("csrf", "file")):
+def send_form(home, data, csrf=None, name="file", order=("csrf", "file")):
+    csrf = home[0].csrf if csrf is None else csrf
     parts = {
         "csrf": f'--B\r\nContent-Disposition: form-data; name="csrf"\r\n\r\n{csrf}\r\n'.encode(),
         "file": f'--B\r\nContent-Disposition: form-data; name="{name}"; filename="r.gz"\r\n'.encode()
         + b"Content-Type: application/gzip\r\n\r\n" + data + b"\r\n",
     }  # fmt: skip
     body = b"".join(parts[part] for part in order) + b"--B--\r\n"
-    return client.post("/submit/results", content=body, headers={"Content-Type": "multipart/form-data; boundary=B"})
+    return home[1].post("/submit/results", content=body, headers={"Content-Type": "multipart/form-data; boundary=B"})
 
 
 def test_a_file_sent_by_a_browser_leads_to_a_page_of_what_was_graded(made, home):
-    _, db, client = home
-    assert f'value="{CSRF}"' in client.get("/submit/results").text
+    opened, client, *_ = home
+    db = opened.db
+    assert f'value="{opened.csrf}"' in client.get("/submit/results").text
     answer = client.post(
-        "/submit/results", data={"csrf": CSRF}, files={"file": ("r.gz", gzip.compress(packed(made[2])))}
+        "/submit/results", data={"csrf": opened.csrf}, files={"file": ("r.gz", gzip.compress(packed(made[2])))}
     )
     assert answer.status_code == 303
     page = client.get(answer.headers["location"])
@@ -187,14 +202,14 @@ def test_a_file_sent_by_a_browser_leads_to_a_page_of_what_was_graded(made, home)
 
 @pytest.mark.parametrize("sent", [{"csrf": "wrong"}, {"csrf": ""}, {"order": ("file", "csrf")}, {"order": ("file",)}])
 def test_a_form_of_another_site_is_refused_before_its_file_is_read(made, home, sent):
-    answer = send_form(home[2], packed(made[2]), **sent)
+    answer = send_form(home, packed(made[2]), **sent)
     assert answer.status_code == 403
     assert "load its page again" in answer.text
-    assert read.count_runs(home[1]) == 0
+    assert read.count_runs(home[0].db) == 0
 
 
 def test_what_is_wrong_with_a_file_stands_beside_its_field(made, home):
-    answer = send_form(home[2], gzip.compress(packed(made[2][:-1])))
+    answer = send_form(home, gzip.compress(packed(made[2][:-1])))
     assert answer.status_code == 422
     assert re.search(r'id="file-problem".*1 of 24 items are missing', answer.text)
     assert 'aria-describedby="file-says file-problem"' in answer.text
@@ -212,7 +227,7 @@ def test_what_is_wrong_with_a_file_stands_beside_its_field(made, home):
     ],
 )
 def test_a_form_that_is_none_is_refused_in_words(home, body, kind, message):
-    answer = home[2].post("/submit/results", content=body, headers={"Content-Type": kind})
+    answer = home[1].post("/submit/results", content=body, headers={"Content-Type": kind})
     assert answer.status_code == 422
     assert message in answer.text
 
@@ -222,9 +237,10 @@ def test_a_form_that_is_none_is_refused_in_words(home, body, kind, message):
 
 def raw(client, head, body=b""):
     """Speak HTTP by hand; return the connection."""
+    lines = "\r\n".join(f"{name}: {client.headers[name]}" for name in ("Host", "Origin", "Cookie"))
     host, port = client.base_url.host, client.base_url.port
     line = socket.create_connection((host, port), timeout=20)
-    line.sendall(f"POST /api/v1/results HTTP/1.1\r\nHost: {host}:{port}\r\n{head}\r\n\r\n".encode() + body)
+    line.sendall(f"POST /api/v1/results HTTP/1.1\r\n{lines}\r\n{head}\r\n\r\n".encode() + body)
     return line
 
 
@@ -235,12 +251,13 @@ def first_line(line):
 
 def test_a_body_that_says_it_is_too_large_is_refused_before_it_comes(home):
     began = time.monotonic()
-    assert " 413 " in first_line(raw(home[2], f"Content-Length: {1 << 34}"))
+    assert " 413 " in first_line(raw(home[1], f"Content-Length: {1 << 34}"))
     assert time.monotonic() - began < 2
 
 
 def test_a_body_that_is_shorter_than_it_says_leaves_nothing(made, home):
-    _, db, client = home
+    opened, client, *_ = home
+    db = opened.db
     data = packed(made[2])
     line = raw(client, f"Content-Length: {len(data)}", data[:-100])
     time.sleep(0.3)
@@ -262,7 +279,8 @@ def wait_until(true, seconds=20):
 
 
 def test_a_trickle_is_given_up(made, home):
-    app, db, client = home
+    opened, client, *_ = home
+    app, db = opened.app, opened.db
     app.state.reception = Reception(pace=Pace(0.5, 100_000))
     line = raw(client, "Transfer-Encoding: chunked")
 
@@ -284,7 +302,7 @@ def test_a_trickle_is_given_up(made, home):
 
 
 def test_a_user_sends_two_at_a_time_and_is_told_when_to_come_again(made, home):
-    _, _, client = home
+    client = home[1]
     hanging = [raw(client, "Content-Length: 5000") for _ in range(2)]
     time.sleep(0.3)
     answer = post(client, packed(made[2]))
@@ -295,29 +313,58 @@ def test_a_user_sends_two_at_a_time_and_is_told_when_to_come_again(made, home):
     wait_until(lambda: post(client, packed(made[2])).status_code in (201, 409))
 
 
-def test_strangers_send_nothing(made, serve, tmp_path):
-    app = create_app(ServerSettings(f"sqlite:///{tmp_path / 'home.db'}"))
-    with httpx.Client(base_url=serve(SignedIn(app, user=None, role="nobody")), timeout=60) as client:
-        assert post(client, packed(made[2])).status_code == 401
-        assert send_form(client, packed(made[2])).status_code == 401
-        assert "Sign in" in client.get("/submit/results").text
+def test_strangers_send_nothing(made, home):
+    stranger = home[3]
+    assert post(stranger, packed(made[2])).status_code == 401
+    assert stranger.post("/submit/results", files={"file": b"x"}).status_code == 401
+    assert "Sign in" in stranger.get("/submit/results").text
+
+
+def test_a_token_sends_results_if_it_may(made, home):
+    opened, *_, stranger = home
+    tokens = [accounts.create_token(opened.db, 2, scope, (scope,))[1] for scope in ("read", "submit")]
+    status = [post(stranger, packed(made[2]), Authorization=f"Bearer {one}").status_code for one in tokens]
+    assert status == [403, 201]
+
+
+def test_seeds_of_seasons_are_refused(made, home):
+    opened, client, *_ = home
+    seasons.new_season(opened.db, "winter", "quick", KEY, 1)
+    seasons.commit_season(opened.db, "winter", KEY)
+    seasons.open_season(opened.db, "winter", seasons.Beacon("5d1f3c0b7a9e44d0", "drand round 4816212"), KEY)
+    lines = changed(made[2], 0, seed=seasons.season_seed(opened.db, "winter", KEY))
+    said = [post(client, packed(lines))]
+    seasons.close_season(opened.db, "winter")
+    seasons.reveal_season(opened.db, "winter", KEY)
+    said.append(post(client, packed(lines)))
+    assert [one.status_code for one in said] == [422, 422]
+    assert said[0].json()["detail"] == (
+        "seed: this is another season's seed (winter), which only this server may know"
+    )  # fmt: skip
+    assert "the seed of season winter, which is over: its items are public" in said[1].json()["detail"]
+
+
+def test_a_user_who_sends_too_often_is_stopped_for_a_while(home):
+    opened, client, other, _ = home
+    opened.app.state.reception = Reception(hourly=2)
+    assert [post(client, b"x").status_code for _ in range(3)] == [422, 422, 429]
+    assert post(other, b"x").status_code == 422
 
 
 # --- replay ---
 
 
-def test_a_replay_is_for_the_owner_and_asked_for_once(made, home, serve):
-    _, db, client = home
+def test_a_replay_is_for_the_owner_and_asked_for_once(made, home):
+    opened, client, *_ = home
+    db = opened.db
     got = post(client, packed(made[2])).json()
     address = f"/api/v1/submissions/{got['submission']}/replay"
-    same = create_app(ServerSettings(db.url.render_as_string(hide_password=False)))
-    with httpx.Client(base_url=serve(SignedIn(same, user=2)), timeout=60) as other:
-        assert other.post(address).status_code == 403
-        assert "Ask for a replay" not in other.get(got["page"]).text
+    assert home[2].post(address).status_code == 403
+    assert "Ask for a replay" not in home[2].get(got["page"]).text
     assert "Ask for a replay" in client.get(got["page"]).text
     form = f"{got['page']}/replay"
     assert client.post(form, data={"csrf": "wrong"}).status_code == 403
-    assert client.post(form, data={"csrf": CSRF}).status_code == 303
+    assert client.post(form, data={"csrf": opened.csrf}).status_code == 303
     assert client.post(address).status_code == 409
     assert "0 of 24 random items answered again" in client.get(got["page"]).text
     assert [one.action for one in list_entries(db)][:2] == ["replay-asked", "upload"]
@@ -325,7 +372,7 @@ def test_a_replay_is_for_the_owner_and_asked_for_once(made, home, serve):
 
 
 def test_results_without_a_commit_cannot_be_replayed(made, home):
-    got = post(home[2], packed(changed(made[2], 0, sha=""))).json()
-    answer = home[2].post(f"/api/v1/submissions/{got['submission']}/replay")
+    got = post(home[1], packed(changed(made[2], 0, sha=""))).json()
+    answer = home[1].post(f"/api/v1/submissions/{got['submission']}/replay")
     assert answer.status_code == 422
     assert "fathom submit --sha COMMIT" in answer.json()["detail"]
