@@ -30,7 +30,10 @@ class ServiceSettings:
     """Encrypts seasons' secrets and signs forms; at least 32 characters."""
     oidc: OidcSettings | None = None
     admins: tuple[str, ...] = ()
-    """Subjects or user names of the provider that are admins from their first sign-in on."""
+    """Who is an admin from the next sign-in on: subjects of the provider, or @name.
+
+    A subject is theirs for good. A user name may be given up and taken by a stranger, so @name makes one user an admin,
+    the first who comes with it; without the @ it would also let somebody choose another's subject as a name."""
     hub: str = "https://huggingface.co"
     """Base address of the hub that models are submitted from."""
     proxies: tuple[str, ...] = ()

@@ -21,12 +21,28 @@ from harness.db.seasons import season_seed
 from harness.db.uploads import drop_stale_uploads
 from harness.planning import SeedOf, conclude_submissions, make_reaper, plan_submissions
 from harness.settings import ServiceSettings, read_settings
-from server import api, downloads, families, feeds, health, jobs, metrics, pages, pictures, seasons, uploads
+from server import (
+    account,
+    admin,
+    api,
+    downloads,
+    families,
+    feeds,
+    health,
+    jobs,
+    metrics,
+    pages,
+    pictures,
+    seasons,
+    sign_in,
+    uploads,
+)
 from server.accounts import Identify
 from server.caching import ETags
 from server.housekeeping import Chore, Housekeeper
 from server.logs import Log, log_as_json
 from server.metrics import Measure, Metrics
+from server.oidc import Oidc
 from server.problems import add_problem_pages
 from server.reception import Reception
 from server.render import Site, open_templates
@@ -34,7 +50,8 @@ from server.security import SecureHeaders
 
 _ROUTERS = (
     downloads.router, pages.router, families.router, pictures.router, feeds.router, metrics.router, health.router,
-    uploads.router, seasons.router, api.docs, api.router, jobs.router, uploads.api, seasons.api,
+    uploads.router, seasons.router, sign_in.router, account.router, admin.router, api.docs, api.router, jobs.router,
+    uploads.api, seasons.api, account.api,
 )  # fmt: skip
 _THREADS = 5
 """Requests worked on at a time: as many as connections are kept open. Python runs one thread at a time anyway."""
@@ -73,7 +90,10 @@ def create_app(settings: ServerSettings) -> FastAPI:
 
     Raises:
         StoreError: the database cannot be opened, or needs `fathom db upgrade`.
+        BadInput: accounts without a key or an address.
     """
+    service = settings.service
+    oidc = None if service.oidc is None else Oidc(service.oidc, service)
     db = open_database(settings.database, create=True)
     # FastAPI's documentation pages load scripts from a CDN; its redirects repeat whatever the Host header says
     app = FastAPI(
@@ -87,8 +107,8 @@ def create_app(settings: ServerSettings) -> FastAPI:
         lifespan=_living(db, settings.live),
     )
     app.state.site = Site(db, open_templates(live=settings.live))
-    app.state.service = settings.service
-    app.state.seed_of = partial(season_seed, secret_key=settings.service.secret_key)
+    app.state.service, app.state.oidc = service, oidc
+    app.state.seed_of = partial(season_seed, secret_key=service.secret_key)
     app.state.housekeeper = Housekeeper(db, _chores(app.state.seed_of))
     app.state.reception = Reception()
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
@@ -96,10 +116,10 @@ def create_app(settings: ServerSettings) -> FastAPI:
         app.include_router(router)
     app.add_middleware(ETags)
     if settings.live:
-        app.add_middleware(Identify, db=db, service=settings.service)
+        app.add_middleware(Identify, db=db, service=service)
     app.state.metrics = Metrics(db)
     app.add_middleware(Measure, metrics=app.state.metrics)
-    app.add_middleware(SecureHeaders, https=settings.service.url.startswith("https://"))
+    app.add_middleware(SecureHeaders, https=service.url.startswith("https://"))
     app.add_middleware(Log)
     add_problem_pages(app)
     return app

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from harness.db.audit import record
 from harness.db.dialect import insert_if_new
-from harness.db.engine import translate_errors
-from harness.db.service import LoginRow, TokenRow, UserRow
+from harness.db.engine import translate_errors, writing
+from harness.db.service import AuditRow, LoginRow, TokenRow, UserRow
 from harness.db.write import storable, utc_now
 from harness.errors import BadInput, NotSignedIn, UnknownSubmission
 
@@ -71,25 +71,35 @@ def local_user(db: Engine) -> User:
         return User(*session.execute(select(*_USER).where(UserRow.subject == LOCAL)).one())
 
 
-def sign_in(db: Engine, subject: str, name: str, *, admin: bool = False) -> tuple[User, str]:
+def sign_in(db: Engine, subject: str, name: str, *, admin: bool = False, by_name: bool = False) -> tuple[User, str]:
     """Note that somebody has signed in; return them and the cookie of a new login.
+
+    With `admin` they are made an admin; with `by_name` too, but for each name only the first that ever came with it:
+    user names can be given up, and then a stranger may take them.
 
     Raises:
         NotSignedIn: the user is banned.
     """
     now, cookie = utc_now(), secrets.token_urlsafe(32)
-    with translate_errors(), Session(db) as session, session.begin():
-        row = {"subject": subject, "name": storable(name), "role": "admin" if admin else "user", "created_at": now}
+    with writing(db) as session:
+        row = {"subject": subject, "name": storable(name), "role": "user", "created_at": now}
         session.execute(insert_if_new(session.get_bind(), UserRow).values(**row))
-        known: dict[str, str] = {"name": storable(name)} | ({"role": "admin"} if admin else {})
-        session.execute(update(UserRow).where(UserRow.subject == subject).values(**known))
-        user = User(*session.execute(select(*_USER).where(UserRow.subject == subject)).one())
+        user = session.scalars(select(UserRow).where(UserRow.subject == subject).with_for_update()).one()
         if user.banned_at is not None:
             raise NotSignedIn("this account was closed by an admin of this board")
+        user.name = storable(name)
+        if user.role != "admin" and (admin or (by_name and _is_first(session, user.name))):
+            user.role = "admin"
+            subject_named = f"name/{user.name}" if not admin else f"user/{user.id}"
+            record(session, "system", "admin by settings", subject_named, user=user.id)
         login = {"digest": digest_of(cookie), "user_id": user.id, "created_at": now, "expires_at": now + LOGIN_LASTS}
         session.execute(insert(LoginRow), [login])
         record(session, f"user/{user.id}", "signed in", f"user/{user.id}")
-        return user, cookie
+        return User(user.id, user.subject, user.name, user.role, user.banned_at), cookie
+
+
+def _is_first(session: Session, name: str) -> bool:
+    return session.scalars(select(AuditRow.id).where(AuditRow.subject == f"name/{name}").limit(1)).first() is None
 
 
 def user_of_login(db: Engine, cookie: str) -> User | None:

@@ -1,8 +1,13 @@
 """Real runs of the oracle in a real database, behind a real server."""
 
+import importlib.util
+import re
+import socket
+import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import httpx
 import pytest
@@ -17,6 +22,7 @@ from harness.engines.base import Completion
 from harness.errors import FathomError
 from harness.model import ModelSource
 from harness.run import Plan, evaluate
+from harness.settings import OidcSettings, ServiceSettings
 from harness.suite import Selection, open_suite
 from server.app import ServerSettings, create_app
 from tasks import Verdict
@@ -27,8 +33,8 @@ def serve():
     """Serve an application from a thread; return its address. Every server ends with the session."""
     running = []
 
-    def start(app):
-        server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical"))
+    def start(app, port=0):
+        server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="critical"))
         thread = threading.Thread(target=server.run)
         thread.start()
         running.append((server, thread))
@@ -192,3 +198,76 @@ def count_statements():
         return len(seen)
 
     return count
+
+
+def _provider():
+    """Import tests/server/provider.py, which is in no package."""
+    if "provider" not in sys.modules:
+        spec = importlib.util.spec_from_file_location("provider", Path(__file__).with_name("provider.py"))
+        sys.modules["provider"] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules["provider"])
+    return sys.modules["provider"]
+
+
+@dataclass
+class Desk:
+    """A server with accounts, its provider, and browsers that sign in with it."""
+
+    provider: object
+    address: str
+    db: Engine
+    app: object
+    answers: list = field(default_factory=list)
+    """All answers that browsers got, redirects too."""
+    browsers: list = field(default_factory=list)
+
+    def browser(self, follow=True):
+        """A browser of a stranger; cookies of the provider and the server share 127.0.0.1."""
+        hooks = {"response": [self.answers.append]}
+        self.browsers.append(
+            httpx.Client(base_url=self.address, follow_redirects=follow, timeout=30, event_hooks=hooks)
+        )
+        return self.browsers[-1]
+
+    def signed_in(self, sub="1001", name="ada"):
+        """A browser of somebody who has signed in."""
+        self.provider.person = {"sub": sub, "preferred_username": name}
+        browser = self.browser()
+        browser.get("/sign-in?next=/about").raise_for_status()
+        browser.follow_redirects = False
+        return browser
+
+    def post(self, browser, path, **fields):
+        """Send a form as the page of an account would."""
+        found = re.search('name="csrf" value="([0-9a-f]+)"', browser.get("/account").text)
+        fields = {"csrf": found.group(1) if found else "", **fields}
+        return browser.post(path, data=fields, headers={"Origin": self.address})
+
+
+@pytest.fixture
+def sign_in_desk(serve, tmp_path):
+    """Start a provider and a server with accounts: `desk = sign_in_desk(admins=("7",))`; settings as ServiceSettings has."""
+    desks = []
+
+    def start(**service):
+        module, url = _provider(), f"sqlite:///{tmp_path / f'desk{len(desks)}.db'}"
+        provider = module.Provider()
+        provider.url = serve(provider.app())
+        oidc = OidcSettings(provider.url, module.CLIENT, module.SECRET)
+        port = free_port()
+        service = {"url": f"http://127.0.0.1:{port}", "secret_key": "k" * 40, "oidc": oidc, **service}
+        app = create_app(ServerSettings(url, service=ServiceSettings(**service)))
+        desks.append(Desk(provider, serve(app, port), open_database(url, create=False), app))
+        return desks[-1]
+
+    yield start
+    for desk in desks:
+        for browser in desk.browsers:
+            browser.close()
+        desk.db.dispose()
+
+
+def free_port():
+    """A port that was free just now: a server's address is among its settings."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return found.getsockname()[1]

@@ -121,7 +121,7 @@ def test_forms_are_bounded_and_typed(served):
 def public(served, unused_port):
     """A server with accounts at a known address, a signed-in browser, and its user."""
     url = f"http://127.0.0.1:{unused_port}"
-    client, db = served(oidc=HUB, url=url)
+    client, db = served(oidc=HUB, url=url, secret_key="k" * 40)
     client.headers["Host"] = url.removeprefix("http://")
     user, cookie = accounts.sign_in(db, "hub|7", "ada")
     return client, db, user, cookie, url
