@@ -152,3 +152,11 @@ def chromium():
         browser = playwright.chromium.launch(executable_path=found, args=list(ARGUMENTS))
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def service(tmp_path, start_fathom):
+    """A server that can be killed and started again, with submissions and workers; see tests/service.py."""
+    made = _load("service").Service(tmp_path, start_fathom)
+    yield made
+    made.db.dispose()

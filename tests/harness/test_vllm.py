@@ -132,3 +132,33 @@ def test_vllm_and_transformers_agree_on_every_score_and_text(resumed, fathom, tm
     )
     assert farthest < 0.3  # vLLM's attention on a CPU rounds more than PyTorch's; see the README's limits
     assert differing <= len(held[0]) // 50
+
+
+def test_a_submission_that_a_worker_runs_equals_a_run_of_ones_own(resumed, service, hub, tmp_path):
+    repo = hub.add("org/pebble")
+    service.extra = {"FATHOM_HUB": hub.url}
+    name = service.submit("11", model="org/pebble", sha=repo.sha, engine="vllm", style="choice")
+    service.start()
+    worker = service.work(engine="vllm", HF_HOME=str(tmp_path / "huggingface"))
+    row = service.wait_for_end(name)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(timeout=20) == 0
+    assert row.state == "finished", row.error_tail
+    detail = read.get_run(service.db, row.run_id)
+    assert (detail.summary.tier, detail.summary.model, detail.summary.n_generated) == (3, "org/pebble", 210)
+    assert detail.manifest["engine_facts"]["device"] == "cpu"
+    own = open_database(str(resumed[2]), create=False)
+    mine, theirs = (
+        {
+            one.item: one
+            for one in read.get_samples(db, run, read.SampleFilter(), limit=9999).samples
+            if one.style == "choice"
+        }
+        for db, run in ((service.db, detail), (own, read.get_run(own, read.list_runs(own)[0].run)))
+    )
+    shared = sorted(set(mine) & set(theirs))
+    farthest = max(abs(a - b) for item in shared for a, b in zip(mine[item].scores, theirs[item].scores, strict=True))
+    print(f"{len(shared)} items through a worker and through fathom run: scores differ by {farthest:.2g} nats at most")
+    assert len(shared) == 150
+    assert farthest < 0.02
+    assert [mine[item].completion for item in shared] == [theirs[item].completion for item in shared]

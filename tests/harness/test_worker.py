@@ -3,145 +3,26 @@
 import json
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
-from uuid import uuid4
 
-import httpx
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from harness import planning
-from harness.db import jobs, read
-from harness.db.engine import open_database, writing
-from harness.db.models import CellRow, RunRow, SampleRow
-from harness.db.service import JobRow, SubmissionRow, UserRow, WorkerRow
+from harness.db import jobs
+from harness.db.service import JobRow, SubmissionRow, WorkerRow
 from harness.db.settling import cancel_jobs
 from harness.db.write import utc_now
 from harness.errors import BadInput
-from harness.season import PRACTICE_SEED
 from harness.worker.child import fetch
 from harness.worker.faulty import JobFailed, code_in, code_of
 from harness.worker.wire import completion_message
 from harness.worker.work import Options, start
 
 SECRET = "a-token-that-nobody-may-see"
-TOTAL = 1680 + 336
-"""Items of the suite quick, and of its fresh layer."""
-
-
-def until(found, seconds=90, every=0.05):
-    """Wait until `found()` is true, and return it."""
-    end = time.monotonic() + seconds
-    while not (value := found()):
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(every)
-    return value
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
-
-
-class Service:
-    """A server process that can be killed and started again at its address, and its database."""
-
-    def __init__(self, folder, start_fathom):
-        self.url = f"sqlite:///{folder / 'service.db'}"
-        self.db = open_database(self.url, create=True)
-        self.port = free_port()
-        self.address = f"http://127.0.0.1:{self.port}"
-        self.extra = {}
-        self._start = start_fathom
-
-    def start(self):
-        self.process = self._start("serve", "--db", self.url, "--port", self.port, **self.extra)
-        until(self._answers)
-        return self
-
-    def _answers(self):
-        try:
-            return httpx.get(f"{self.address}/healthz", timeout=5).status_code == 200
-        except httpx.TransportError:
-            return False
-
-    def submit(self, **traits):
-        """Accept a submission and plan it; return its id."""
-        row = {
-            "id": uuid4().hex[:8], "kind": "model", "model": "oracle/noisy", "sha": "a" * 40, "suite": "quick",
-            "engine": "oracle", "state": "validating", "created_at": utc_now(), "changed_at": utc_now(), **traits,
-        }  # fmt: skip
-        with Session(self.db) as session, session.begin():
-            user = session.scalars(select(UserRow)).first() or UserRow(
-                subject="local", name="local", role="admin", created_at=utc_now()
-            )
-            session.add(user)
-            session.flush()
-            session.add(SubmissionRow(owner_id=user.id, **row))
-        planning.plan_submissions(self.db, lambda _db, _season: PRACTICE_SEED)
-        return row["id"]
-
-    def work(self, *words, engine="oracle", **extra):
-        return self._start("worker", "--server", self.address, "--engine", engine, *words, FATHOM_TOKEN="", **extra)
-
-    def submission(self, name):
-        with Session(self.db) as session:
-            row = session.get_one(SubmissionRow, name)
-            session.expunge(row)
-            return row
-
-    def jobs(self):
-        with Session(self.db) as session:
-            rows = session.scalars(select(JobRow).order_by(JobRow.id)).all()
-            session.expunge_all()
-            return rows
-
-    def n_samples(self):
-        with Session(self.db) as session:
-            return session.scalar(select(func.count()).select_from(SampleRow))
-
-    def freeze(self, deed=None):
-        """Wait for a shard that is half done, hold the server's writes, and do something meanwhile; return the job."""
-        while True:
-            until(lambda: any(0 < job.progress_done < job.progress_total for job in self.jobs()), every=0.002)
-            with writing(self.db) as session:
-                half = [
-                    job
-                    for job in session.scalars(select(JobRow))
-                    if job.state == "leased" and 0 < job.progress_done < job.progress_total
-                ]
-                if half:
-                    job = half[0].id
-                    if deed:
-                        deed(session)
-                    return job
-
-    def check_whole(self, name):
-        """Assert that a submission is finished and has each of its samples once; return its row."""
-        row = until(lambda: (one := self.submission(name)).state == "finished" and one)
-        with Session(self.db) as session:
-            pairs = session.execute(
-                select(CellRow.run_id, CellRow.position, SampleRow.index).join(
-                    SampleRow, SampleRow.cell_id == CellRow.id
-                )
-            ).all()
-            runs = session.execute(select(RunRow.n_generated, RunRow.n_items, RunRow.n_done, RunRow.state)).all()
-        assert len(pairs) == len(set(pairs)) == TOTAL
-        for n_generated, n_items, n_done, state in runs:
-            assert (n_generated, n_done, state) == (n_items, n_items, "done")
-        return row
-
-
-@pytest.fixture
-def service(tmp_path, start_fathom):
-    made = Service(tmp_path, start_fathom)
-    yield made
-    made.db.dispose()
 
 
 def runner_of(worker):
@@ -177,7 +58,7 @@ def test_a_worker_killed_in_mid_shard_loses_nothing_and_doubles_nothing(service)
 
     killed = service.freeze(kill)
     before, attempts = service.n_samples(), [job.attempt for job in service.jobs()]
-    until(lambda: not is_alive(pids[0]), 10)  # the runner died with its parent
+    service.until(lambda: not is_alive(pids[0]), 10)  # the runner died with its parent
     assert {job.id: job.state for job in service.jobs()}[killed] == "leased"
     with Session(service.db) as session, session.begin():  # ninety seconds later
         session.execute(update(JobRow).where(JobRow.id == killed).values(lease_expires_at=utc_now()))
@@ -188,9 +69,9 @@ def test_a_worker_killed_in_mid_shard_loses_nothing_and_doubles_nothing(service)
     service.check_whole(name)
     after = service.n_samples()
     print(
-        f"kill -9 of the worker: {before} of {TOTAL} samples before, {after} after, attempts {attempts} -> {[job.attempt for job in service.jobs()]}"
+        f"kill -9 of the worker: {before} of {service.total} samples before, {after} after, attempts {attempts} -> {[job.attempt for job in service.jobs()]}"
     )
-    assert 0 < before < after == TOTAL
+    assert 0 < before < after == service.total
     assert sum(job.attempt for job in service.jobs()) == 1
 
 
@@ -217,7 +98,7 @@ def test_a_server_killed_in_mid_run_costs_nothing(service):
     before = service.n_samples()
     service.start()
     service.check_whole(name)
-    print(f"kill -9 of the server: {before} of {TOTAL} samples before, {service.n_samples()} after")
+    print(f"kill -9 of the server: {before} of {service.total} samples before, {service.n_samples()} after")
     assert {job.attempt for job in service.jobs()} == {0}
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(timeout=20) == 0
@@ -376,33 +257,3 @@ def test_a_broken_model_fails_at_once_with_its_log(service, tmp_path):
     row = service.submission(name)
     assert (row.state, row.error_code, row.quota_returned) == ("failed", "bad_model", False)
     assert "safetensors" in row.error_tail
-
-
-def test_a_submission_through_vllm_equals_a_run_through_vllm(service, hub, fathom, tmp_path):
-    repo = hub.add("org/pebble")
-    service.extra = {"FATHOM_HUB": hub.url}
-    name = service.submit(model="org/pebble", sha=repo.sha, engine="vllm", style="choice")
-    service.start()
-    worker = service.work(engine="vllm", HF_HOME=str(tmp_path / "huggingface"))
-    row = until(lambda: (one := service.submission(name)).state in ("finished", "failed") and one, 300)
-    worker.send_signal(signal.SIGTERM)
-    assert worker.wait(timeout=20) == 0
-    assert row.state == "finished", row.error_tail
-    detail = read.get_run(service.db, row.run_id)
-    assert (detail.summary.tier, detail.summary.model, detail.summary.n_generated) == (3, "org/pebble", 210)
-    assert detail.manifest["engine_facts"]["device"] == "cpu"
-    words = ("--families", "depo", "--levels", "n8k1,n8k2,n8k3,n8k4,n8k6", "--style", "choice", "--n", 30)
-    done = fathom(
-        "run", "--model", "reference/pebble", "--seed", PRACTICE_SEED, *words, "--db", tmp_path / "own.db", "--json"
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    own = read.get_run(open_database(str(tmp_path / "own.db"), create=False), json.loads(done.stdout)["run"])
-    mine, theirs = (
-        {(one.item, one.style): one for one in read.get_samples(db, run, read.SampleFilter(), limit=9999).samples}
-        for db, run in ((service.db, detail), (open_database(str(tmp_path / "own.db"), create=False), own))
-    )
-    farthest = max(abs(a - b) for key in theirs for a, b in zip(mine[key].scores, theirs[key].scores, strict=True))
-    print(f"{len(theirs)} items through a worker and through fathom run: scores differ by {farthest:.2g} nats at most")
-    assert len(theirs) == 150
-    assert farthest < 0.02
-    assert [mine[key].completion for key in theirs] == [one.completion for one in theirs.values()]
