@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -50,11 +51,11 @@ class Job:
 class Client:
     """Speaks to one server; safe to use from several threads."""
 
-    def __init__(self, server: str, token: str, stop: threading.Event) -> None:
-        """Connect at the first call."""
+    def __init__(self, server: str, token: str, stop: threading.Event, alive: Path | None = None) -> None:
+        """Connect at the first call; touch the file `alive` at each one that is answered."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._http = httpx.Client(base_url=f"{server.rstrip('/')}/api/v1/jobs", headers=headers, timeout=_WAIT)
-        self._stop = stop
+        self._stop, self._alive = stop, alive
 
     def claim(self, wanted: Message) -> Job | None:
         """Ask for work; None: there is none for this worker now."""
@@ -138,6 +139,8 @@ class Client:
         except httpx.TransportError as error:
             return f"{type(error).__name__}: {error}"
         if answer.is_success:
+            if self._alive is not None:
+                self._alive.touch()
             return answer
         detail = _detail(answer)
         if answer.status_code in _AGAIN or answer.is_server_error:

@@ -30,6 +30,9 @@ from harness.worker.wire import Message
 
 log = logging.getLogger("fathom.worker")
 
+ALIVE = "worker-alive"
+"""File in the cache that is touched whenever the server answers: what a container's health check looks at."""
+
 _IDLE = 2.0
 """Seconds between questions for work while there is none."""
 _FLUSH_ITEMS, _FLUSH_SECONDS = 64, 2.0
@@ -110,7 +113,8 @@ class Worker:
     def __init__(self, options: Options, stop: threading.Event) -> None:
         """Connect to nothing yet."""
         self._options, self._stop = options, stop
-        self._client = Client(options.server, options.token, stop)
+        options.cache.mkdir(parents=True, exist_ok=True)
+        self._client = Client(options.server, options.token, stop, options.cache / ALIVE)
         self._runner: RunnerProcess | None = None
         self._loaded: tuple[str, str, str] | None = None
         self._submission = ""
