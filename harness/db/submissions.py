@@ -59,6 +59,7 @@ def create(db: Engine, new: NewSubmission, owner_id: int, quota: int | None, now
 
     Raises:
         AlreadySubmitted: the same stands here.
+        Conflict: its season is not open.
         TooMany: the owner has made `quota` submissions within 24 hours.
     """
     at, mark = now(), fingerprint_of(new)
@@ -72,6 +73,7 @@ def create(db: Engine, new: NewSubmission, owner_id: int, quota: int | None, now
     }  # fmt: skip
     with writing(db) as session:
         session.get(UserRow, owner_id, with_for_update=True)  # two at once must not both be the last of a quota
+        _check_season(session, new.season)
         _check_new(session, mark)
         if quota is not None:
             _check_quota(session, owner_id, quota, at)
@@ -82,6 +84,13 @@ def create(db: Engine, new: NewSubmission, owner_id: int, quota: int | None, now
         about = {"model": new.model, "sha": new.sha, "suite": new.suite, "season": new.season}
         audit.record(session, f"user/{owner_id}", "submission.created", f"submission/{row['id']}", **about)
     return str(row["id"])
+
+
+def _check_season(session: Session, season: str) -> None:
+    """Refuse a submission to a season that is not open; its row is held, so that none slips in while it closes."""
+    held_row = session.get(SeasonRow, season, with_for_update=True) if season else None
+    if held_row is not None and held_row.state != "open":
+        raise Conflict(f"season {season} is {held_row.state}, and takes no submission: choose one that is open")
 
 
 def _check_new(session: Session, mark: str) -> None:
