@@ -17,7 +17,7 @@ PATIENCE = 900.0
 """Seconds after which a server that cannot be reached is given up."""
 
 _AGAIN = (408, 425, 429, 500, 502, 503, 504)
-_LINK = re.compile(r"/submissions/[0-9a-f]{1,32}")
+_LINK = re.compile(r"/submit/results/[0-9a-f]{1,32}")
 _LONGEST = 60.0
 
 

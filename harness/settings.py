@@ -40,6 +40,8 @@ class ServiceSettings:
     """Addresses whose X-Forwarded-For is believed."""
     max_bytes: int = 200 << 30
     """Size of a model's weights that is taken at most."""
+    auto_replay: bool = False
+    """Whether each upload of a model of the hub is replayed without anybody's asking."""
     daily_submissions: int = 10
     """Submissions a user may make within 24 hours; failures of ours are given back."""
 
@@ -95,6 +97,7 @@ def read_service() -> ServiceSettings:
         hub=(_read("FATHOM_HUB") or _DEFAULTS.hub).rstrip("/"),
         proxies=_words("FATHOM_PROXIES"),
         max_bytes=_whole("FATHOM_MAX_MODEL_GB", _DEFAULTS.max_bytes >> 30) << 30,
+        auto_replay=_read("FATHOM_AUTO_REPLAY") not in ("", "0", "no", "false"),
         daily_submissions=_whole("FATHOM_DAILY_SUBMISSIONS", _DEFAULTS.daily_submissions),
     )
 

@@ -16,7 +16,7 @@ from harness.db.engine import open_database
 from harness.db.flags import flag_overfit
 from harness.db.landing import land_runs
 from harness.db.limits import prune_limits
-from harness.db.replays import conclude_replays
+from harness.db.replays import ask_replays, conclude_replays
 from harness.db.seasons import season_seed
 from harness.db.uploads import drop_stale_uploads
 from harness.planning import SeedOf, conclude_submissions, make_reaper, plan_submissions
@@ -57,9 +57,10 @@ _THREADS = 5
 """Requests worked on at a time: as many as connections are kept open. Python runs one thread at a time anyway."""
 
 
-def _chores(seed_of: SeedOf) -> tuple[Chore, ...]:
+def _chores(seed_of: SeedOf, auto_replay: bool) -> tuple[Chore, ...]:
     """Return what the housekeeper does, in this order; see server.housekeeping."""
     return (
+        *((Chore("ask for replays", ask_replays),) if auto_replay else ()),
         Chore("plan submissions", partial(plan_submissions, seed_of=seed_of)),
         Chore("take back leases", make_reaper()),
         Chore("conclude submissions", partial(conclude_submissions, checks=(flag_overfit,))),
@@ -109,7 +110,7 @@ def create_app(settings: ServerSettings) -> FastAPI:
     app.state.site = Site(db, open_templates(live=settings.live))
     app.state.service, app.state.oidc = service, oidc
     app.state.seed_of = partial(season_seed, secret_key=service.secret_key)
-    app.state.housekeeper = Housekeeper(db, _chores(app.state.seed_of))
+    app.state.housekeeper = Housekeeper(db, _chores(app.state.seed_of, service.auto_replay))
     app.state.reception = Reception()
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     for router in _ROUTERS:

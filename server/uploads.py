@@ -1,5 +1,6 @@
 """Take results in that were made elsewhere: as a parcel over the API, or as a file in a form."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -13,7 +14,7 @@ from harness.admission import Sender
 from harness.db import read
 from harness.db.limits import spend
 from harness.db.replays import ask_replay, get_upload
-from harness.errors import FathomError
+from harness.errors import Conflict, FathomError
 from harness.intake import Intake, Receipt
 from harness.unpack import LIMITS
 from server.form_stream import FormStream
@@ -186,7 +187,12 @@ class _FormTaker:
 
 
 def _form(site: Site, actor: Actor, error: FathomError | TaskError | None = None) -> HTMLResponse:
+    problem = "" if error is None else str(error)
+    link = _OWN_PAGE.search(problem) if isinstance(error, Conflict) else None
     return page(
-        site, "send_results", 200 if error is None else error.status, actor=actor, limits=LIMITS,
-        problem=None if error is None else str(error),
+        site, "send_results", 200 if error is None else error.status, actor=actor, limits=LIMITS, problem=problem,
+        link=link[0] if link else "",
     )  # fmt: skip
+
+
+_OWN_PAGE = re.compile(r"/submit/results/[0-9a-f]{1,32}")

@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from harness.errors import BadInput, Conflict, UnknownSubmission
 from harness.replay import FLAG, Replay, compare_replay, pick_items
 from tasks.stream import Stream
 
+_AT_A_TIME = 50
 _LEAST = 0.9
 """Share of the items that must have been answered for a verdict; the engine may fail on some."""
 
@@ -99,6 +101,18 @@ def ask_replay(db: Engine, submission: str, actor: str, now: Clock = utc_now) ->
             raise Conflict("a replay of these results was asked for already: this page says how far it is")
         _queue(session, row, now)
         audit.record(session, actor, "replay-asked", f"submission/{submission}")
+
+
+def ask_replays(db: Engine, actor: str = "system") -> int:
+    """Ask for a replay of each upload that can have one and has had none; return how many. A chore."""
+    with translate_errors(), Session(db) as session:
+        mine = (SubmissionRow.kind == "upload", SubmissionRow.state == "finished", SubmissionRow.sha != "")
+        joined = select(SubmissionRow.id).outerjoin(ReplayRow, ReplayRow.submission_id == SubmissionRow.id)
+        waiting = session.scalars(joined.where(*mine, ReplayRow.submission_id.is_(None)).limit(_AT_A_TIME)).all()
+    for submission in waiting:
+        with suppress(Conflict):  # another server was quicker
+            ask_replay(db, submission, actor)
+    return len(waiting)
 
 
 def _queue(session: Session, row: SubmissionRow, now: Clock) -> None:

@@ -63,7 +63,7 @@ def check_new(db: Engine, new: NewUpload) -> None:
 
 
 def _known(submission: str) -> Conflict:
-    return Conflict(f"these results stand here already, as submission {submission}: /submissions/{submission}")
+    return Conflict(f"these results stand here already, as submission {submission}: see /submit/results/{submission}")
 
 
 def begin_upload(db: Engine, new: NewUpload, now: Clock = utc_now) -> Begun:

@@ -71,6 +71,7 @@ class Site:
             "sample": f"/runs/{self.noisy}/samples/{self.sample}",
             "seasons": "/seasons",
             "season": "/seasons/2026-winter",
+            "send results": "/submit/results",
             "families": "/families",
             "family": "/families/years?level=y8k2-32k&seed=7",
             "answered": "/families/depo?level=n8k2&seed=7&answer=AB",

@@ -258,7 +258,7 @@ def test_the_first_line_must_be_a_header():
 
 def test_the_same_results_are_taken_once_a_sender(made, home):
     receipt = send(home, packed(made[2]))
-    with pytest.raises(Conflict, match=f"/submissions/{receipt.submission}"):
+    with pytest.raises(Conflict, match=f"/submit/results/{receipt.submission}"):
         send(home, packed(made[2]))
     assert rows(home)["runs"] == 1
 

@@ -11,7 +11,7 @@ from harness.db import jobs, read
 from harness.db.audit import list_entries
 from harness.db.engine import open_database
 from harness.db.landing import land_runs
-from harness.db.replays import ask_replay, conclude_replays, get_upload
+from harness.db.replays import ask_replay, ask_replays, conclude_replays, get_upload
 from harness.db.service import SubmissionRow, UserRow
 from harness.db.write import Sample, utc_now
 from harness.engines.base import Completion
@@ -118,6 +118,14 @@ def test_a_replay_on_which_the_engine_failed_decides_nothing_and_may_be_asked_fo
     seen = replay(home, receipt.submission, lines, items, engine_fails=30)
     assert (seen.tier, seen.replay, seen.outcome, seen.can_replay) == (1, "failed", None, True)
     assert replay(home, receipt.submission, lines, items, engine_fails=5).outcome["n"] == 195
+
+
+def test_all_uploads_that_can_be_replayed_are_where_the_server_is_set_to(made, home):
+    lines, _ = made
+    first = send(home, lines).submission
+    second = send(home, [lines[0] | {"sha": ""}, *lines[1:]]).submission
+    assert (ask_replays(home), ask_replays(home)) == (1, 0)
+    assert [get_upload(home, one).replay for one in (first, second)] == ["waiting", "none"]
 
 
 def test_what_cannot_be_replayed_is_refused(made, home):

@@ -143,7 +143,10 @@ def test_the_same_results_twice_are_a_conflict_with_a_link(made, home):
     first = post(home[1], packed(lines)).json()
     again = post(home[1], packed(lines))
     assert again.status_code == 409
-    assert again.json()["detail"].endswith(f"/submissions/{first['submission']}")
+    assert again.json()["detail"].endswith(first["page"])
+    shown = send_form(home, packed(lines))
+    assert shown.status_code == 409
+    assert f'<a href="{first["page"]}">' in shown.text
 
 
 WRONG = {
