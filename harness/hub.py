@@ -80,7 +80,8 @@ class HubClient:
         """Ask nothing yet. Weights of more than `max_bytes` are not looked into."""
         self._base, self._max_bytes, self._bounds = httpx.URL(base), max_bytes, bounds or Bounds()
         self._looking: Counter[str] = Counter()
-        self._trust = httpx.create_ssl_context()  # reading the certificates takes long enough to do it once only
+        # reading the certificates takes long enough to do it once only
+        self._trust = httpx.create_ssl_context() if self._base.scheme == "https" else True
 
     async def look(self, model: str, revision: str, who: str) -> Repository:
         """Return what the hub says of a model, at the commit that `revision` is now; `who` is the user that asks.

@@ -19,6 +19,7 @@ from harness.db.limits import prune_limits
 from harness.db.replays import ask_replays, conclude_replays
 from harness.db.seasons import season_seed
 from harness.db.uploads import drop_stale_uploads
+from harness.hub import HubClient
 from harness.planning import SeedOf, conclude_submissions, make_reaper, plan_submissions
 from harness.settings import ServiceSettings, read_settings
 from server import (
@@ -26,6 +27,7 @@ from server import (
     admin,
     api,
     downloads,
+    events,
     families,
     feeds,
     health,
@@ -33,12 +35,16 @@ from server import (
     metrics,
     pages,
     pictures,
+    queue,
     seasons,
     sign_in,
+    submissions,
+    submit,
     uploads,
 )
 from server.accounts import Identify
 from server.caching import ETags
+from server.events import Watch
 from server.housekeeping import Chore, Housekeeper
 from server.logs import Log, log_as_json
 from server.metrics import Measure, Metrics
@@ -50,8 +56,8 @@ from server.security import SecureHeaders
 
 _ROUTERS = (
     downloads.router, pages.router, families.router, pictures.router, feeds.router, metrics.router, health.router,
-    uploads.router, seasons.router, sign_in.router, account.router, admin.router, api.docs, api.router, jobs.router,
-    uploads.api, seasons.api, account.api,
+    uploads.router, submit.router, queue.router, events.router, seasons.router, sign_in.router, account.router,
+    admin.router, api.docs, api.router, jobs.router, uploads.api, seasons.api, account.api, submit.api, submissions.api,
 )  # fmt: skip
 _THREADS = 5
 """Requests worked on at a time: as many as connections are kept open. Python runs one thread at a time anyway."""
@@ -112,6 +118,8 @@ def create_app(settings: ServerSettings) -> FastAPI:
     app.state.seed_of = partial(season_seed, secret_key=service.secret_key)
     app.state.housekeeper = Housekeeper(db, _chores(app.state.seed_of, service.auto_replay))
     app.state.reception = Reception()
+    app.state.hub = HubClient(service.hub, service.max_bytes)
+    app.state.watch = Watch()
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     for router in _ROUTERS:
         app.include_router(router)

@@ -1,14 +1,17 @@
 """Turn errors into pages that say what to do."""
 
 import logging
+from collections.abc import Mapping
+from dataclasses import asdict
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
-from harness.errors import Busy, FathomError
+from harness.errors import AlreadySubmitted, BadSubmission, Busy, FathomError
 from harness.format import shorten, visible
 from server.logs import HEADER, request_id
 from server.render import page, site_of
@@ -36,10 +39,19 @@ async def _typed(request: Request, error: Exception) -> Response:
     status = error.status if isinstance(error, FathomError | TaskError) else 500
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("%s: %s", request.url.path, error)
-    answer = answer_problem(request, status, str(error))
+    answer = answer_problem(request, status, str(error), _details(error))
     if isinstance(error, Busy):
         answer.headers["Retry-After"] = "30"
     return answer
+
+
+def _details(error: Exception) -> dict[str, Any]:  # JSON values
+    """Return what programs can use beside the words."""
+    if isinstance(error, BadSubmission):
+        return {"findings": [{name: visible(text) for name, text in asdict(one).items()} for one in error.findings]}
+    if isinstance(error, AlreadySubmitted):
+        return {"submission": error.submission, "page": f"/submissions/{error.submission}"}
+    return {}
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
@@ -68,10 +80,12 @@ async def _unexpected(request: Request, _error: Exception) -> Response:
     return answer
 
 
-def answer_problem(request: Request, status: int, message: str) -> Response:
+def answer_problem(
+    request: Request, status: int, message: str, details: Mapping[str, Any] | None = None
+) -> Response:  # details: JSON values
     """Answer with a page, or with problem+json (RFC 9457) under /api."""
     title = HTTPStatus(status).phrase
     if request.url.path.startswith("/api/"):
-        body = {"title": title, "status": status, "detail": visible(shorten(message, 600))}
+        body = {"title": title, "status": status, "detail": visible(shorten(message, 600)), **(details or {})}
         return JSONResponse(body, status, media_type="application/problem+json")
     return page(site_of(request), "problem", status, code=status, title=title, message=message)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from harness.db.engine import translate_errors
 from harness.db.models import RunRow
-from harness.db.service import JobRow, SubmissionRow, UserRow, WorkerRow
+from harness.db.service import JobRow, SeasonRow, SubmissionRow, UserRow, WorkerRow
 from harness.errors import UnknownSubmission
 
 WAITING = ("validating", "queued")
@@ -18,6 +18,8 @@ RUNNING = ("leased", "downloading", "loading", "generating", "scoring")
 ENDED = ("finished", "failed", "cancelled", "superseded")
 STATES = (*WAITING, *RUNNING, *ENDED)
 _WORKER_SEEN = dt.timedelta(days=1)
+_JOINED = ("owner", "hidden_at", "season_state")
+"""Fields of `Submission` that come from other tables, in this order."""
 _MOST = 100
 """Rows of one part of the queue that are shown."""
 
@@ -58,6 +60,12 @@ class Submission:
     """Name as the owner's provider says it: foreign text."""
     hidden_at: dt.datetime | None
     """When its run was taken off the board."""
+    season_state: str | None
+
+    @property
+    def sealed(self) -> bool:
+        """Whether its items are secret as yet."""
+        return self.season_state not in (None, "revealed")
 
     @property
     def is_over(self) -> bool:
@@ -112,9 +120,12 @@ class Queue:
 
 
 def _submissions() -> Select[Any]:  # one entity for each column of Submission
-    own = [getattr(SubmissionRow, name) for name in Submission.__slots__ if name not in ("owner", "hidden_at")]
-    joined = select(*own, UserRow.name, RunRow.hidden_at).join(UserRow, UserRow.id == SubmissionRow.owner_id)
-    return joined.outerjoin(RunRow, RunRow.id == SubmissionRow.run_id)
+    own = [getattr(SubmissionRow, name) for name in Submission.__slots__ if name not in _JOINED]
+    joined = select(*own, UserRow.name, RunRow.hidden_at, SeasonRow.state).join(
+        UserRow, UserRow.id == SubmissionRow.owner_id
+    )
+    with_run = joined.outerjoin(RunRow, RunRow.id == SubmissionRow.run_id)
+    return with_run.outerjoin(SeasonRow, SeasonRow.id == SubmissionRow.season)
 
 
 def get_place(db: Engine, submission: str) -> Place:

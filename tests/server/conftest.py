@@ -27,6 +27,8 @@ from harness.suite import Selection, open_suite
 from server.app import ServerSettings, create_app
 from tasks import Verdict
 
+NO_HUB = "http://127.0.0.1:9"
+
 
 @pytest.fixture(scope="session")
 def serve():
@@ -56,7 +58,8 @@ def browse(serve):
     clients = []
 
     def start(database):
-        clients.append(httpx.Client(base_url=serve(create_app(ServerSettings(database))), timeout=60))
+        settings = ServerSettings(database, service=ServiceSettings(hub=NO_HUB))
+        clients.append(httpx.Client(base_url=serve(create_app(settings)), timeout=60))
         return clients[-1]
 
     yield start

@@ -17,7 +17,7 @@ from harness.db import read
 from harness.db.engine import open_database
 
 CASES = 2000
-EACH = 240
+EACH = 140
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
 
@@ -52,8 +52,9 @@ def test_the_description_names_each_address_of_the_api_and_no_page(described):
         f"/api/v1/{rest}"
         for rest in (
             "suites", "board", "models", "models/{name}", "runs", "runs/{run}", "runs/{run}/samples",
-            "runs/{run}/samples/{sample}", "compare", "families", "items/{family}", "results", "submissions/{submission}/replay", "seasons",
-            "seasons/{season}",
+            "runs/{run}/samples/{sample}", "compare", "families", "items/{family}", "results", "submissions/{submission}/replay",
+            "seasons", "seasons/{season}", "me", "submissions", "submissions", "submissions/{submission}",
+            "submissions/{submission}", "submissions/{submission}/retry", "submissions/{submission}/withdraw",
         )
     ]  # fmt: skip
 

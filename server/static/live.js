@@ -1,0 +1,54 @@
+// Keeps a page up to date; without it, the page loads itself again every few seconds.
+(() => {
+  "use strict";
+  const live = document.querySelector("#live");
+  if (!live) return;
+  const part = (name) => live.querySelector(`[data-live="${name}"]`);
+
+  // put the newest copy of what changes in place of the one that is here
+  const renew = async () => {
+    const answer = await fetch(location.href);
+    if (!answer.ok) return;
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const fresh = page.querySelector("#live");
+    if (!fresh) return;
+    document.title = page.title;
+    live.dataset.state = fresh.dataset.state ?? "";
+    live.replaceChildren(...fresh.childNodes);
+  };
+
+  if (live.dataset.every) {
+    setInterval(() => document.hidden || live.contains(document.activeElement) || renew(), 1000 * live.dataset.every);
+    return;
+  }
+  if (!live.dataset.events) return;
+
+  let heard = null; // when the worker was last heard of, by this machine's own clock
+  const ago = (seconds) => (seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`);
+  const tick = () => {
+    const place = part("age");
+    if (place && heard !== null) place.textContent = `${ago(Math.round((performance.now() - heard) / 1000))} ago`;
+  };
+  setInterval(tick, 1000);
+
+  const source = new EventSource(live.dataset.events);
+  source.addEventListener("progress", (event) => {
+    const news = JSON.parse(event.data);
+    heard = news.age === null ? null : performance.now() - 1000 * news.age;
+    const bar = part("bar");
+    if (news.state !== live.dataset.state || (news.total && !bar)) {
+      renew();
+      return;
+    }
+    if (bar) [bar.max, bar.value] = [news.total, news.done];
+    for (const name of ["items", "rate", "workers", "position"]) {
+      const place = part(name);
+      if (place) place.textContent = news[name] || "–";
+    }
+    tick();
+  });
+  source.addEventListener("over", () => {
+    source.close();
+    renew();
+  });
+})();
