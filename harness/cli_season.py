@@ -119,13 +119,17 @@ def verify_season(
     from harness.season import verify
     from harness.season_file import read_season
 
-    checks = verify(read_season(name, database_of(db), server))
+    document = read_season(name, database_of(db), server)
+    checks = verify(document)
     for one in checks:
         said = shorten(one.detail, _SHOWN) if one.ok else one.detail
         print(f"{'ok' if one.ok else 'FAILED':<6}  {one.name:<24}  {said}")
     n_failed = sum(not one.ok for one in checks)
     print(f"{n_failed} of {len(checks)} checks FAILED" if n_failed else f"all {len(checks)} checks passed")
     if n_failed:
+        print(
+            f"it was committed to with Fathom {document['terms'].get('fathom')}: only that version may make its items"
+        )
         raise typer.Exit(1)
 
 

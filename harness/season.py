@@ -12,11 +12,13 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from hashlib import blake2b, sha256
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from harness.errors import BadInput, FathomError
 from harness.items import verdict_json
 from harness.prompts import request_of
+from harness.provenance import git_state
 from harness.suite import Selection, Suite, SuiteCell, make_items, open_suite
 from tasks import Instance, TaskError, find_family
 from tasks.base import demonstrate
@@ -57,6 +59,7 @@ class Terms:
     grader_digest: str
     """Verdicts on fixed texts about these items."""
     fathom: str
+    """Version and commit: what to check out to make the same items where a later Fathom no longer does."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the terms as JSON values."""
@@ -73,8 +76,12 @@ def terms_of(season: str, suite: str, n: int | None = None) -> Terms:
     probe = suite_of(suite, _PROBE_SEED, n)
     return Terms(
         season, suite, probe.version, n, len(probe.cells), probe.n_items, cells_digest(probe), generators_of(probe),
-        prompt_digest(probe), grader_digest(probe), version("fathom"),
+        prompt_digest(probe), grader_digest(probe), _fathom(),
     )  # fmt: skip
+
+
+def _fathom() -> str:
+    return f"{version('fathom')} {git_state(Path(__file__).parents[1])}"
 
 
 def suite_of(name: str, seed: str, n: int | None = None) -> Suite:

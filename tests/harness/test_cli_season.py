@@ -51,6 +51,7 @@ def test_a_season_is_held_and_verified(call, tmp_path):
     document.write_text(json.dumps({**known, "secret": f"{int(known['secret'][0], 16) ^ 1:x}{known['secret'][1:]}"}))
     code, said = call("verify-season", document)
     assert (code, "FAILED  commitment" in said, "2 of 11 checks FAILED" in said) == (1, True, True)
+    assert f"committed to with Fathom {known['terms']['fathom']}" in said
 
 
 def test_the_next_season_is_compared_with_the_last_one(call):
