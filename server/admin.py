@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 
 from harness.db import accounts, audit, moderation
 from harness.db.moderation import Deed
+from harness.db.write import storable
 from harness.errors import BadInput
 from server.forms import FormOf
 from server.identity import Actor, ActorOf, require
@@ -86,7 +87,7 @@ def show_log(
 ) -> HTMLResponse:  # fmt: skip
     """Show what was done, newest first, of one subject or of all."""
     _admit(actor)
-    entries = audit.list_entries(site.db, subject or None, _ENTRIES, before)
+    entries = audit.list_entries(site.db, storable(subject) or None, _ENTRIES, before)
     older = entries[-1].id if len(entries) == _ENTRIES else None
     return page(site, "audit", actor=actor, entries=entries, subject=subject, older=older)
 

@@ -51,14 +51,14 @@ def _reason(deed: Deed) -> str:
 
 
 def _submission(session: Session, deed: Deed) -> SubmissionRow:
-    row = session.get(SubmissionRow, deed.subject, with_for_update=True)
+    row = session.get(SubmissionRow, storable(deed.subject), with_for_update=True)
     if row is None:
         raise UnknownSubmission(f"there is no submission {deed.subject[:40]!r}: the page of admins lists them")
     return row
 
 
 def _run(session: Session, run: str | None) -> RunRow:
-    row = session.get(RunRow, run, with_for_update=True) if run else None
+    row = session.get(RunRow, storable(run), with_for_update=True) if run else None
     if row is None:
         raise UnknownRun(f"there is no run {(run or '')[:40]!r}: /runs lists all")
     return row

@@ -247,13 +247,13 @@ class Desk:
         return browser.post(path, data=fields, headers={"Origin": self.address})
 
 
-@pytest.fixture
-def sign_in_desk(serve, tmp_path):
+@pytest.fixture(scope="module")
+def sign_in_desk(serve, tmp_path_factory):
     """Start a provider and a server with accounts: `desk = sign_in_desk(admins=("7",))`; settings as ServiceSettings has."""
     desks = []
 
     def start(**service):
-        module, url = _provider(), f"sqlite:///{tmp_path / f'desk{len(desks)}.db'}"
+        module, url = _provider(), f"sqlite:///{tmp_path_factory.mktemp('desk') / 'desk.db'}"
         provider = module.Provider()
         provider.url = serve(provider.app())
         oidc = OidcSettings(provider.url, module.CLIENT, module.SECRET)
