@@ -10,7 +10,7 @@ from pydantic import Field
 from harness.db import accounts
 from harness.db.limits import spend
 from harness.db.moderation import list_own
-from harness.errors import BadInput, NotAllowed
+from harness.errors import BadInput, NotAllowed, NotSignedIn
 from server.forms import FormOf, read_form
 from server.identity import SCOPES, Actor, ActorOf, require, scopes_of
 from server.render import READ, Site, SiteOf, page
@@ -44,8 +44,9 @@ class MeOut(Frozen):
 @api.get("/me")
 def tell_who(actor: ActorOf) -> MeOut:
     """Tell whose token this is, and what it may do."""
-    user = require(actor, "read")
-    return MeOut(user=user, name=actor.name, role=actor.role, scopes=sorted(actor.scopes))
+    if actor.user_id is None:
+        raise NotSignedIn("sign in first, or send an API token as `Authorization: Bearer ...`")
+    return MeOut(user=actor.user_id, name=actor.name, role=actor.role, scopes=sorted(actor.scopes))
 
 
 @router.api_route("/account", methods=READ)
