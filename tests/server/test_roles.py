@@ -133,6 +133,8 @@ class World:
 
     def ask(self, row, who):
         method, path = row.split(" ")
+        with Session(self.desk.db) as session, session.begin():
+            session.get_one(RunRow, self.values["run"]).hidden_at = None  # whoever came before may have withdrawn it
         values = self.values | {"token": str(accounts.create_token(self.desk.db, self.ada, "spare", ["read"])[0].id)}
         values |= {"name": "depo" if "families" in path else "org/model"}
         for name, value in values.items():
