@@ -4,12 +4,16 @@ import importlib.util
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+import uvicorn
 
 ROOT = Path(__file__).parents[1]
 FATHOM = Path(sys.executable).parent / "fathom"
@@ -88,6 +92,35 @@ def hub():
     hub = _load("hub").Hub()
     yield hub
     hub.stop()
+
+
+@pytest.fixture(scope="session")
+def serve():
+    """Serve an application from a thread; return its address. Every server ends with the session."""
+    running = []
+
+    def start(app, port=0):
+        server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="critical"))
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        running.append((server, thread))
+        while not server.started:
+            assert thread.is_alive(), "the server did not start"
+            time.sleep(0.01)
+        return f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+
+    yield start
+    for server, _ in running:
+        server.should_exit = True
+    for _, thread in running:
+        thread.join(timeout=20)
+
+
+@pytest.fixture
+def free_port():
+    """A port that was free just now: a server's own address is among its settings."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return found.getsockname()[1]
 
 
 @pytest.fixture(scope="session")

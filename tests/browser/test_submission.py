@@ -12,13 +12,12 @@ from playwright.sync_api import expect
 from harness.db import read
 from harness.db.engine import open_database
 
-SERVER_TESTS = Path(__file__).parents[1] / "server"
-
 
 @pytest.fixture
 def provider(serve):
-    """The provider of OpenID Connect of tests/server, served."""
-    spec = importlib.util.spec_from_file_location("provider", SERVER_TESTS / "provider.py")
+    """The provider of OpenID Connect that tests/server brings, served."""
+    file = Path(__file__).parents[1] / "server" / "provider.py"
+    spec = importlib.util.spec_from_file_location("provider", file)
     module = sys.modules["provider"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     found = module.Provider(person={"sub": "77", "preferred_username": "grace"})
@@ -92,7 +91,7 @@ def test_a_stranger_signs_in_submits_a_model_and_sees_it_ranked(public, chromium
     page.wait_for_url(re.compile(r"/submissions/[0-9a-f]+$"))
     submission = page.url
 
-    expect(page.locator(".headline .state")).to_have_text(re.compile("queued|waiting", re.IGNORECASE), timeout=30_000)
+    expect(page.locator(".headline .state")).to_have_text(re.compile("waiting|planned", re.IGNORECASE), timeout=30_000)
     visitor = context.new_page()
     visitor.goto(f"{address}/queue")
     expect(visitor.get_by_text("org/pebble").first).to_be_visible()
@@ -117,7 +116,9 @@ def test_a_stranger_signs_in_submits_a_model_and_sees_it_ranked(public, chromium
     page.get_by_label("Suite").select_option("quick")
     page.get_by_label("Style").select_option("choice")
     page.get_by_role("button", name=re.compile("Submit|Check")).last.click()
-    expect(page.get_by_role("link", name=re.compile("see submission"))).to_have_attribute("href", submission.removeprefix(address))
+    expect(page.get_by_role("link", name=re.compile("see submission"))).to_have_attribute(
+        "href", submission.removeprefix(address)
+    )
     context.close()
 
     worker.terminate()

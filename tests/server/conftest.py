@@ -5,13 +5,11 @@ import re
 import socket
 import sys
 import threading
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
@@ -28,28 +26,6 @@ from server.app import ServerSettings, create_app
 from tasks import Verdict
 
 NO_HUB = "http://127.0.0.1:9"
-
-
-@pytest.fixture(scope="session")
-def serve():
-    """Serve an application from a thread; return its address. Every server ends with the session."""
-    running = []
-
-    def start(app, port=0):
-        server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, log_level="critical"))
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        running.append((server, thread))
-        while not server.started:
-            assert thread.is_alive(), "the server did not start"
-            time.sleep(0.01)
-        return f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-
-    yield start
-    for server, _ in running:
-        server.should_exit = True
-    for _, thread in running:
-        thread.join(timeout=20)
 
 
 @pytest.fixture(scope="session")
