@@ -101,6 +101,10 @@ def check(form: SubmissionForm, seasons: Collection[Season]) -> list[Finding]:
 
 
 def shown(form: SubmissionForm) -> dict[str, Any]:
-    """Return the fields to be written into the form again, none longer than a form would have sent."""
-    return {name: value[: LONGEST_NOTE if name == "note" else _LONGEST] if isinstance(value, str) else value
-            for name, value in asdict(form).items()}  # fmt: skip
+    """Return the fields to be written into the form again, none longer than a form sends, nothing hidden in them."""
+    fields_now = asdict(form)
+    for name, value in fields_now.items():
+        if isinstance(value, str):
+            plain = "".join(char for char in value if char.isprintable() or char in "\n\t")
+            fields_now[name] = plain[: LONGEST_NOTE if name == "note" else _LONGEST]
+    return fields_now

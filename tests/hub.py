@@ -66,6 +66,8 @@ class Repo:
     tags: dict = field(default_factory=dict)
     asked: list = field(default_factory=list)
     """Method and address of every request."""
+    n_sent: int = 0
+    """Bytes of files that were sent."""
 
     def push(self, name, content):
         """Commit a file (None takes it away); return the branch's new sha."""
@@ -258,7 +260,9 @@ class _Handler(BaseHTTPRequestHandler):
         if repo.elsewhere:
             place = f"http://localhost:{self.server.hub.port}/elsewhere/{name}"
             return self._send(302, b"", {"Location": place, "X-Repo-Commit": sha})
-        return self._content(repo.history[sha][name], sha)
+        sent = self._content(repo.history[sha][name], sha)
+        repo.n_sent += sent or 0
+        return None
 
     def _content(self, content, sha):
         headers = {"X-Repo-Commit": sha, "ETag": f'"{sha1(content).hexdigest()}"', "Accept-Ranges": "bytes"}
@@ -286,6 +290,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self._body:
             self.wfile.write(content)
+        return len(content) if self._body else 0
 
 
 def _info(repo, sha, files, with_sizes):
