@@ -202,6 +202,7 @@ def serve(database: str, host: str, port: int, workers: int, log: str) -> None:
     make_console().print(f"the board is at http://{host}:{listener.getsockname()[1]} (stop with Ctrl-C)")
     # what uvicorn.Config takes; whom to believe about a visitor's address is server.accounts' to say
     options: dict[str, Any] = {"log_level": "warning", "proxy_headers": False, "server_header": False}
+    options["timeout_graceful_shutdown"] = 8  # pages that are kept up to date hold their connections for minutes
     if log == "json":
         import_module("server.logs").log_as_json()
         options["log_config"] = None
