@@ -68,7 +68,7 @@ def show_submission(site: SiteOf, actor: ActorOf, submission: SubmissionId) -> H
     answer = page(
         site, "submission", place=place, one=one, now=utc_now(), words=STATE_WORDS, steps=_steps(one.state),
         actor=actor,
-        fault=fault_of(one.error_code) if one.error_code else None, tail=tail_of(place, actor), facts=facts_of(place),
+        fault=fault_of(one.error_code) if one.error_code else None, tail=tail_of(place), facts=facts_of(place),
         is_own=actor.owns(one.owner_id), deeds=_deeds_of(place, actor),
         history=[_event(entry) for entry in reversed(history) if entry.action in _DEEDS], advice=_advice(place),
     )  # fmt: skip

@@ -129,7 +129,7 @@ def submission_out(place: Place, actor: Actor) -> SubmissionOut:
     same = {name: getattr(one, name) for name in _SAME}
     return SubmissionOut(
         **same, position=place.position, contact=one.contact if actor.owns(one.owner_id) else None,
-        flags=sorted(one.flags), run=one.run_id, page=f"/submissions/{one.id}", error=_fault(place, actor),
+        flags=sorted(one.flags), run=one.run_id, page=f"/submissions/{one.id}", error=_fault(place),
         progress=ProgressOut(
             done=progress.done, total=progress.total, n_jobs=progress.n_jobs, n_jobs_done=progress.n_jobs_done,
             tokens_per_second=progress.tokens_per_second, phase=progress.phase, workers=list(progress.workers),
@@ -138,18 +138,16 @@ def submission_out(place: Place, actor: Actor) -> SubmissionOut:
     )  # fmt: skip
 
 
-def _fault(place: Place, actor: Actor) -> FaultOut | None:
+def _fault(place: Place) -> FaultOut | None:
     if place.submission.error_code is None:
         return None
     fault = fault_of(place.submission.error_code)
-    return FaultOut(
-        code=fault.code, permanent=fault.permanent, words=fault.words, fix=fault.fix, tail=tail_of(place, actor)
-    )
+    return FaultOut(code=fault.code, permanent=fault.permanent, words=fault.words, fix=fault.fix, tail=tail_of(place))
 
 
-def tail_of(place: Place, actor: Actor) -> str | None:
-    """Return the end of the log; of a season that is not revealed to admins only, since it may quote a question."""
-    return place.submission.error_tail if actor.is_admin or not place.submission.sealed else None
+def tail_of(place: Place) -> str | None:
+    """Return the end of the log; of a season that is not revealed to nobody, since it may quote a question."""
+    return None if place.submission.sealed else place.submission.error_tail
 
 
 @api.get("/submissions", responses=problems(401, 422))

@@ -2,15 +2,19 @@
 
 import re
 
+import httpx
 import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from harness.db import read
+from harness.db import accounts, read
 from harness.db.engine import open_database
 from harness.db.landing import disturb_pools, land_runs
 from harness.db.models import CellRow, RunRow, SampleRow, StandingRow, SuiteRow
 from harness.db.sealing import SealedRun
+from harness.db.service import JobRow, SeasonRow, SubmissionRow
+from harness.db.write import utc_now
+from harness.settings import OidcSettings, ServiceSettings
 from server.app import ServerSettings, create_app
 
 SEED = "c0ffee5eed" * 4
@@ -22,8 +26,34 @@ def seal(db, seed, sealed):
     with Session(db) as session, session.begin():
         session.execute(update(SuiteRow).values(seed=seed, season=SEASON, sealed=sealed))
         session.execute(update(StandingRow).values(seed=seed))
+        session.execute(update(SeasonRow).values(state="open" if sealed else "revealed"))
         disturb_pools(session, list(session.scalars(select(RunRow.id))))
     land_runs(db)
+
+
+def submit(db, run):
+    """Let user 1 have a failed submission to the season whose log, and whose job's log, quote a prompt."""
+    at = utc_now()
+    season = {
+        "id": SEASON,
+        "suite": "quick",
+        "secret": b"",
+        "terms": {"n": 6},
+        "practice_seed": "2026",
+        "created_at": at,
+    }
+    lost = {"error_code": "engine_failed", "error_tail": "prompt XSECRET3X"}
+    with Session(db) as session, session.begin():
+        session.add(SeasonRow(state="open", **season))
+        session.add(SubmissionRow(
+            id="0" * 12, kind="model", owner_id=1, model="org/model2", suite="quick", season=SEASON, state="failed",
+            run_id=run, created_at=at, changed_at=at, finished_at=at, **lost,
+        ))  # fmt: skip
+        session.flush()
+        session.add(JobRow(
+            submission_id="0" * 12, owner_id=1, kind="run", run_id=run, shard=0, cells=[0], state="failed", not_before=at,
+            progress_total=6, created_at=at, **lost,
+        ))  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +77,12 @@ def sealed(tmp_path_factory, write_run, browse):
     secrets |= {one.item for one in shown}
     with Session(db) as session:
         secrets |= set(session.scalars(select(SampleRow.key)))
+    cookies = [accounts.sign_in(db, f"issuer {at}", f"user{at}", admin=at == 2)[1] for at in range(3)]
+    submit(db, runs[2])
     seal(db, f"sealed-{SEASON}", True)
     names = {
         "run": runs[0], "sample": shown[0].id, "name": "org/model0", "cell": cell.id, "kind": "json", "family": "depo",
-        "failed": runs[2], "season": SEASON, "submission": "0" * 12,
+        "failed": runs[2], "season": SEASON, "submission": "0" * 12, "cookies": cookies,
     }  # fmt: skip
     yield browse(url), db, names, secrets
     db.dispose()
@@ -63,7 +95,7 @@ PARAMETERS = (
 )  # fmt: skip
 
 
-def addresses(client, names):
+def addresses(client, names, parameters_of):
     """Yield every GET route of the application, with every name that fits it and every set of parameters."""
     fields = {
         "run": (names["run"], names["failed"]), "sample": (names["sample"],), "kind": ("csv", "json", "jsonl", "parquet"),
@@ -76,7 +108,7 @@ def addresses(client, names):
             values = fields.get(field, (names["submission"], "1"))
             found = [one.replace(f"{{{field}}}", str(value)) for one in found for value in values]
         for address in found:
-            for parameters in PARAMETERS:
+            for parameters in parameters_of:
                 yield (
                     address,
                     {
@@ -86,12 +118,12 @@ def addresses(client, names):
                 )
 
 
-def visit(client, names):
+def visit(client, names, parameters_of=PARAMETERS):
     """Return what is told at all addresses, and how many answered 200."""
     told, n_ok = {}, 0
-    for address, parameters in addresses(client, names):
-        if address.endswith("/events"):
-            continue  # never ends; tested with the page of submissions
+    for address, parameters in addresses(client, names, parameters_of):
+        if address.endswith("/events") or address.startswith("/sign-in"):
+            continue  # one never ends, and is tested with submissions; the other needs a provider
         answer = client.get(address, params=parameters)
         assert answer.status_code < 500, address
         n_ok += answer.status_code == 200
@@ -132,6 +164,23 @@ def test_no_address_tells_a_sealed_item_and_all_do_after_the_reveal(crawler):
     assert f"/runs/{names['run']}/samples {{}}" in open_again
     seal(db, f"sealed-{SEASON}", True)
     assert leaks(visit(client, names)[0], secrets) == {}
+
+
+@pytest.mark.parametrize("who", [None, 0, 1, 2], ids=["stranger", "owner", "other", "admin"])
+def test_no_address_tells_a_sealed_item_to_anybody_who_signed_in(crawler, serve, who):
+    client, db, names, secrets = crawler
+    oidc = OidcSettings("http://127.0.0.1:9", "fathom", "secret")
+    service = ServiceSettings(url="http://board.test", secret_key="k" * 40, oidc=oidc)
+    app = create_app(ServerSettings(db.url.render_as_string(hide_password=False), service=service))
+    cookie = {} if who is None else {"Cookie": f"fathom={names['cookies'][who]}"}
+    with httpx.Client(base_url=serve(app), headers={"Host": "board.test", **cookie}, timeout=60) as visitor:
+        visitor.app_routes = client.app_routes
+        told, n_ok = visit(visitor, names, PARAMETERS[:3])
+        is_admin = visitor.get("/admin").status_code == 200
+    assert n_ok > 40
+    assert leaks(told, secrets) == {}
+    assert is_admin == (who == 2)
+    assert "engine_failed" in told[f"/submissions/{names['submission']} {{}}"]
 
 
 @pytest.mark.parametrize("end", ["samples", "samples/{sample}", "samples.csv", "samples.jsonl"])
