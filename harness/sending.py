@@ -47,7 +47,6 @@ class Answer:
 
 
 Tell = Callable[[str], None]
-Sleep = Callable[[float], None]
 
 
 def send(
