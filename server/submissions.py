@@ -156,8 +156,8 @@ def read_submissions(
     actor: ActorOf,
     state: Annotated[State | None, Open, Query(description="Only those in this state.")] = None,
     owner: Annotated[Literal["me"] | None, Open, Query(description="me: only your own.")] = None,
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    offset: Annotated[int, Query(ge=0, le=LARGEST)] = 0,
+    limit: Annotated[int, Query(ge=1, le=200, description="Things an answer holds at most.")] = 50,
+    offset: Annotated[int, Query(ge=0, le=LARGEST, description="Things to pass over.")] = 0,
 ) -> SubmissionList:
     """Return submissions, newest first."""
     if owner == "me" and actor.user_id is None:
