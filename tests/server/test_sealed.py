@@ -102,13 +102,13 @@ def addresses(client, names, parameters_of):
         "name": ("org/model1", "org/model3", "depo"), "name:path": ("org/model1", "org/model3"), "season": (SEASON,),
         "family": ("depo",), "path:path": ("fathom.css",),
     }  # fmt: skip
-    for route in client.app_routes:
+    for route, takes_parameters in client.app_routes.items():
         found = [route]
         for field in re.findall(r"{([^}]+)}", route):
             values = fields.get(field, (names["submission"], "1"))
             found = [one.replace(f"{{{field}}}", str(value)) for one in found for value in values]
         for address in found:
-            for parameters in parameters_of:
+            for parameters in parameters_of if takes_parameters else ({},):
                 yield (
                     address,
                     {
@@ -139,9 +139,10 @@ def leaks(told, secrets):
 def crawler(sealed):
     client, db, names, secrets = sealed
     routes = create_app(ServerSettings(db.url.render_as_string(hide_password=False))).routes
-    client.app_routes = sorted(
-        {route.path for route in flat(routes) if "GET" in (getattr(route, "methods", None) or ())}
-    )
+    client.app_routes = {
+        route.path: bool(route.dependant.query_params)
+        for route in flat(routes) if "GET" in (getattr(route, "methods", None) or ()) and hasattr(route, "dependant")
+    }  # fmt: skip
     assert len(client.app_routes) > 25
     return client, db, names, secrets
 
