@@ -91,6 +91,22 @@ def demote(subject: Subject, db: Db = None) -> None:
     _set_role(subject, "user", db)
 
 
+@user_app.command("ban")
+def ban_user(
+    subject: Subject,
+    reason: Annotated[str, typer.Option(help="Why; it is kept in the audit log for good.")],
+    db: Db = None,
+) -> None:
+    """Shut somebody out: logins end, tokens are revoked, what is queued is cancelled; what has finished stays."""
+    from harness.db import accounts, moderation
+    from harness.db.engine import open_database
+
+    engine = open_database(database_of(db), create=False)
+    user = accounts.find_user(engine, subject)
+    moderation.ban(engine, moderation.Deed("operator", str(user.id), reason))
+    print(f"~{user.id} is banned; /admin/users lifts it")
+
+
 def _set_role(subject: str, role: str, db: str | None) -> None:
     from harness.db import accounts
     from harness.db.engine import open_database

@@ -5,11 +5,14 @@ from dataclasses import dataclass
 
 import pytest
 
-from harness.db import board, read, seasons, write
+from harness.db import board, jobs, read, seasons, submissions, write
+from harness.db.accounts import local_user
 from harness.db.engine import open_database
 from harness.db.landing import land_runs
 from harness.db.seasons import Beacon
+from harness.db.submissions import NewSubmission
 from harness.engines.base import Completion
+from harness.planning import plan_submissions
 from harness.suite import Selection, open_suite
 from tasks import Verdict
 
@@ -47,6 +50,8 @@ class Site:
     """A wrong answer of the noisy run."""
     hostile: int
     """Number of the model of a long name."""
+    submissions: dict
+    """Ids of submissions, by how they are."""
 
     @property
     def pages(self):
@@ -71,6 +76,12 @@ class Site:
             "sample": f"/runs/{self.noisy}/samples/{self.sample}",
             "seasons": "/seasons",
             "season": "/seasons/2026-winter",
+            "submit": "/submit",
+            "queue": "/queue",
+            "submission that waits": f"/submissions/{self.submissions['waiting']}",
+            "submission that runs": f"/submissions/{self.submissions['running']}",
+            "submission that failed": f"/submissions/{self.submissions['failed']}",
+            "case": f"/admin/submissions/{self.submissions['failed']}",
             "send results": "/submit/results",
             "account": "/account",
             "moderate": "/admin",
@@ -103,9 +114,31 @@ def site(tmp_path_factory, fathom, start_fathom):
     land_runs(db)
     (hostile,) = board.list_models(db, "WWW", 1, 0)[0]
     _hold_season(db, "2026-winter")
+    submitted = _submit(db)
     db.dispose()
     address = _address(start_fathom("serve", "--db", url, "--port", 0))
-    return Site(address, noisy.summary.run, perfect.summary.run, failed, wrong.id, hostile.id)
+    return Site(address, noisy.summary.run, perfect.summary.run, failed, wrong.id, hostile.id, submitted)
+
+
+def _submit(db):
+    """Submit three models with hostile notes: one failed, one runs, one waits; return their ids."""
+    owner, found = local_user(db).id, {}
+    for state in ("failed", "running", "waiting"):
+        new = NewSubmission(
+            f"org/{'W' * 90}", state, state * 6, "quick", style="choice", note=LONG, contact=LONG[:200],
+            n_parameters=10**9, n_bytes=2 * 10**9, model_kind="base",
+        )  # fmt: skip
+        found[state] = submissions.create(db, new, owner, None)
+        plan_submissions(db, lambda _db, _season: "2026")
+        if state == "waiting":
+            return found
+        seeker = jobs.Seeker(f"gpu {state} <b>", "vllm")
+        jobs.note_worker(db, seeker, {"gpu": LONG})
+        claim = jobs.claim(db, seeker)
+        jobs.beat(db, claim.lease, "generating")
+        if state == "failed":
+            jobs.fail(db, claim.lease, "no_chat_template", LONG * 20)
+    return found
 
 
 def _hold_season(db, name):

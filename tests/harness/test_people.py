@@ -68,6 +68,18 @@ def test_admins_are_made_and_unmade_and_it_is_noted(fathom, people):
     assert [one.action for one in audit.list_entries(db, limit=2)] == ["made user", "made admin"]
 
 
+def test_somebody_is_shut_out_with_a_reason(fathom, people):
+    db, url = people
+    _, token = accounts.create_token(db, accounts.find_user(db, "hub|2").id, "a", ["read"])
+    done = fathom("user", "ban", "hub|2", "--reason", "spam", "--db", url)
+    assert done.returncode == 0, done.stderr
+    with pytest.raises(accounts.NotSignedIn):
+        accounts.find_token(db, token)
+    (entry,) = audit.list_entries(db, limit=1)
+    assert (entry.actor, entry.action, entry.detail["reason"]) == ("operator", "ban", "spam")
+    assert fathom("user", "ban", "hub|2", "--reason", "spam", "--db", url).returncode == 2
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.0.0.9"])
 def test_loopback_needs_nothing(host):
     check_bind(host, ServiceSettings())

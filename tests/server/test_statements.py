@@ -3,7 +3,10 @@
 import pytest
 
 from harness.db import read
+from harness.db.accounts import local_user
 from harness.db.engine import open_database
+from harness.db.submissions import NewSubmission, create
+from harness.planning import plan_submissions
 
 PAIR = "m=org/model0&m=org/model1"
 BOUNDS = {
@@ -15,10 +18,18 @@ BOUNDS = {
     "/pictures/curves.svg?run={run}&family=depo&ladder=main&channel=symbol": 2, "/api/v1/board": 5, "/api/v1/suites": 1,
     "/api/v1/models": 2, "/api/v1/models/org/model0": 3, "/api/v1/runs": 2, "/api/v1/runs/{run}": 5,
     "/api/v1/runs/{run}/samples": 6, f"/api/v1/compare?{PAIR}": 12, "/families": 0, "/account": 4,
-    "/admin": 4, "/admin/users": 3, "/admin/audit": 3, "/submit/results": 3, "/about": 0, "/api": 0,
+    "/admin": 4, "/admin/users": 3, "/admin/audit": 3, "/submit/results": 3, "/submit": 3, "/queue": 9, "/submissions/{submission}": 8, "/about": 0, "/api": 0,
     "/seasons": 1, "/api/v1/seasons": 1,
 }  # fmt: skip
 """Statements that a page may run at most."""
+
+
+def _submit(db, n):
+    """Submit n models; return the first one's id."""
+    owner = local_user(db).id
+    found = [create(db, NewSubmission(f"org/model{at}", "main", f"{at:040}", "quick"), owner, None) for at in range(n)]
+    plan_submissions(db, lambda _db, _season: "2026")
+    return found[0]
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +43,10 @@ def small_and_large(browse, write_run, tmp_path_factory):
             write_run(db, write_run.story(model=f"org/model{at}", texts=(" AB",) * 6, n_right=at % 6))
             for at in range(n)
         ]
+        submission = _submit(db, n)
         sample = read.get_samples(db, read.get_run(db, runs[0]), read.SampleFilter()).samples[0].id
         db.dispose()
-        boards.append((browse(url), {"run": runs[0], "sample": sample}))
+        boards.append((browse(url), {"run": runs[0], "sample": sample, "submission": submission}))
     return boards
 
 
