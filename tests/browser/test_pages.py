@@ -56,8 +56,8 @@ def opened(request, chromium):
     page.complaints = []
     page.on("console", lambda message: page.complaints.append(message.text))
     page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    # a stream of events ends where its page is left
-    page.on("requestfailed", lambda asked: asked.url.endswith("/events") or page.complaints.append(asked.url))
+    # what is still on its way where a page is left, a stream of events above all, ends there
+    page.on("requestfailed", lambda asked: asked.failure == "net::ERR_ABORTED" or page.complaints.append(asked.url))
     yield page
     context.close()
 
