@@ -14,11 +14,9 @@ from urllib.parse import parse_qsl
 
 from fastapi import Depends, Request
 
-from harness.errors import BadInput, NotAllowed, TooLarge
+from harness.errors import BadInput, NotAllowed
+from server.bodies import read_body
 from server.identity import actor_of
-
-MAX_FORM = 64 << 10
-"""Bytes of a form without files."""
 
 _MAX_FIELDS = 100
 
@@ -45,17 +43,14 @@ async def read_form(request: Request) -> Mapping[str, str]:
     """Read and check a form; of a field that is there twice, the last value counts.
 
     Raises:
-        BadInput, TooLarge: no such form; it is too long.
+        BadInput: no such form.
+        TooLarge, TooSlow: see read_body.
         NotAllowed: see check_csrf.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
         raise BadInput("this address takes a form (application/x-www-form-urlencoded)")
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_FORM:
-            raise TooLarge(f"a form may have {MAX_FORM >> 10} kB: shorten what you wrote")
+    body = await read_body(request)
     try:
         pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=_MAX_FIELDS, errors="strict")
     except ValueError as error:  # UnicodeDecodeError is one
