@@ -7,7 +7,6 @@ from typing import Annotated, Any, Optional
 import typer
 
 from harness.cli_db import Db, database_of
-from harness.format import instant, shorten
 from harness.settings import read_settings
 
 season_app = typer.Typer(help="Hold seasons: commit to a secret seed, use it, reveal it.", no_args_is_help=True)
@@ -94,6 +93,7 @@ def reveal_season(name: Name, db: Db = None) -> None:
 def list_seasons(db: Db = None) -> None:
     """List all seasons, the newest first."""
     from harness.db import seasons
+    from harness.format import instant
 
     found = _with(db, seasons.list_seasons)
     for one in found:
@@ -116,6 +116,7 @@ def verify_season(
     server: Annotated[Optional[str], typer.Option(help="Board that shows it, as in https://fathom.example.")] = None,
 ) -> None:
     """Check a revealed season: make every item again from secret and beacon. Exit code 1: something does not fit."""
+    from harness.format import shorten
     from harness.season import verify
     from harness.season_file import read_season
 

@@ -1,5 +1,6 @@
 """Real parts for all tests: databases of both kinds, a hub, and the fathom command as users call it."""
 
+import asyncio
 import importlib.util
 import os
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
 
@@ -114,6 +116,17 @@ def serve():
         server.should_exit = True
     for _, thread in running:
         thread.join(timeout=20)
+
+
+@pytest.fixture(scope="session")
+def run_async():
+    """Run a coroutine to its end, in a thread: where a browser is open, this one has a loop already."""
+
+    def run(coroutine):
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(asyncio.run, coroutine).result()
+
+    return run
 
 
 @pytest.fixture

@@ -258,7 +258,7 @@ def test_memory_does_not_grow_with_the_rows(db, fill, database, tmp_path):
         values = ", ".join({"id": "n", "index": "n", "completion": ":long"}.get(name, f'"{name}"') for name in sample)
         connection.execute(
             text(
-                f"WITH RECURSIVE many(n) AS (SELECT 100 UNION ALL SELECT n + 1 FROM many WHERE n < 12000) "
+                f"WITH RECURSIVE many(n) AS (SELECT 20000 UNION ALL SELECT n + 1 FROM many WHERE n < 32000) "
                 f"INSERT INTO samples ({columns}) SELECT {values} FROM many, samples WHERE id = {sample['id']}"
             ),
             {"long": "x" * 8000},

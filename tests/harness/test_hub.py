@@ -50,8 +50,10 @@ def test_a_gated_repository_of_the_tests_hub_opens_to_a_token_only(hub, download
 QUICK = Bounds(deadline=1.0, pauses=(0.02, 0.02))
 
 
-def look(client, name="org/pebble", revision="main", who="user/1"):
-    return asyncio.run(client.look(name, revision, who))
+@pytest.fixture
+def look(run_async):
+    """Ask a hub about a model, and wait."""
+    return lambda client, name="org/pebble", revision="main", who="user/1": run_async(client.look(name, revision, who))
 
 
 @pytest.mark.parametrize(
@@ -61,7 +63,7 @@ def look(client, name="org/pebble", revision="main", who="user/1"):
         ("slow", "hub_timeout", "model"), ("flaky", "hub_5xx", "model"), ("elsewhere", "bad_model", "model"),
     ],
 )  # fmt: skip
-def test_a_repository_that_cannot_be_read_is_one_finding(hub, kind, code, field):
+def test_a_repository_that_cannot_be_read_is_one_finding(hub, kind, code, field, look):
     if kind != "missing":
         hub.make(kind)
     with pytest.raises(BadSubmission) as caught:
@@ -71,7 +73,7 @@ def test_a_repository_that_cannot_be_read_is_one_finding(hub, kind, code, field)
     assert hub.stolen == []
 
 
-def test_a_revision_is_pinned_to_the_commit_that_it_is_now(hub):
+def test_a_revision_is_pinned_to_the_commit_that_it_is_now(hub, look):
     repo, client = hub.make("pebble"), HubClient(hub.url, 1 << 30)
     repo.tags["v1"] = old = repo.sha
     new = repo.push("config.json", b"{}")
@@ -81,7 +83,7 @@ def test_a_revision_is_pinned_to_the_commit_that_it_is_now(hub):
         look(client, revision="nope")
 
 
-def test_headers_are_read_and_the_weights_are_not(hub):
+def test_headers_are_read_and_the_weights_are_not(hub, look):
     repo = hub.make("sharded")
     shards = {name: content for name, content in repo.files.items() if name.endswith(".safetensors")}
     found = look(HubClient(hub.url, 1 << 30), "org/sharded")
@@ -92,7 +94,7 @@ def test_headers_are_read_and_the_weights_are_not(hub):
     assert look(HubClient(hub.url, 1 << 30), "org/sharded").headers == {}  # too large to be worth a look
 
 
-def test_a_long_header_is_fetched_in_two_parts_and_an_absurd_one_not_at_all(hub):
+def test_a_long_header_is_fetched_in_two_parts_and_an_absurd_one_not_at_all(hub, look):
     names = {f"layer.{at}.{'x' * 100}": (1,) for at in range(1000)}
     hub.add("org/long", {"model.safetensors": hub.safetensors(names)})
     client = HubClient(hub.url, 1 << 30)
@@ -102,12 +104,12 @@ def test_a_long_header_is_fetched_in_two_parts_and_an_absurd_one_not_at_all(hub)
         assert look(client, "org/absurd").headers["model.safetensors"].text == b""
 
 
-def test_a_fault_of_the_hub_that_passes_is_not_noticed(hub):
+def test_a_fault_of_the_hub_that_passes_is_not_noticed(hub, look):
     hub.make("pebble", failures=2)
     assert look(HubClient(hub.url, 1 << 30, QUICK)).sha == hub.repos["org/pebble"].sha
 
 
-def test_answers_are_read_up_to_their_limits(hub):
+def test_answers_are_read_up_to_their_limits(hub, look):
     files = {**hub.make("pebble").files, "config.json": b" " * 5000}
     hub.add("org/long", files)
     bounds = replace(QUICK, config=4999)
@@ -124,7 +126,7 @@ def test_answers_are_read_up_to_their_limits(hub):
     [{"sha": "main"}, {"sha": None}, {"id": "../x"}, {"id": 7}, {"siblings": None}, {"siblings": [7, {"rfilename": 7}]},
      {"siblings": [{"rfilename": "model.safetensors", "size": "x"}]}, {"cardData": 7, "tags": 7}],
 )  # fmt: skip
-def test_a_hub_that_answers_nonsense_leads_to_findings(hub, info):
+def test_a_hub_that_answers_nonsense_leads_to_findings(hub, info, look):
     hub.make("pebble", info=info)
     try:
         found = lint(look(HubClient(hub.url, 1 << 30, QUICK)), Wish()).findings
@@ -133,13 +135,13 @@ def test_a_hub_that_answers_nonsense_leads_to_findings(hub, info):
     assert found
 
 
-def test_what_is_renamed_on_the_hub_goes_by_its_new_name(hub):
+def test_what_is_renamed_on_the_hub_goes_by_its_new_name(hub, look):
     hub.make("pebble", info={"id": "New/Name"})
     hub.repos["New/Name"] = hub.repos["org/pebble"]
     assert look(HubClient(hub.url, 1 << 30)).model == "New/Name"
 
 
-def test_looks_are_bounded_for_one_user_and_for_all(hub):
+def test_looks_are_bounded_for_one_user_and_for_all(hub, run_async):
     hub.make("slow")
     client = HubClient(hub.url, 1 << 30, replace(QUICK, n_own=2, n_looks=3, deadline=0.5))
 
@@ -147,11 +149,11 @@ def test_looks_are_bounded_for_one_user_and_for_all(hub):
         calls = (client.look("org/slow", "main", user) for user in users)
         return [type(one) for one in await asyncio.gather(*calls, return_exceptions=True)]
 
-    assert asyncio.run(looks("a", "a", "a", "b", "c")) == [BadSubmission, BadSubmission, TooMany, BadSubmission, Busy]
-    assert asyncio.run(looks("a", "c")) == [BadSubmission, BadSubmission]
+    assert run_async(looks("a", "a", "a", "b", "c")) == [BadSubmission, BadSubmission, TooMany, BadSubmission, Busy]
+    assert run_async(looks("a", "c")) == [BadSubmission, BadSubmission]
 
 
-def test_a_hub_that_is_not_there_is_a_finding():
+def test_a_hub_that_is_not_there_is_a_finding(look):
     with pytest.raises(BadSubmission) as caught:
         look(HubClient("http://127.0.0.1:9", 1 << 30, QUICK))
     assert caught.value.findings[0].code == "hub_5xx"

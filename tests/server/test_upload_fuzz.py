@@ -4,7 +4,6 @@ import gzip
 import json
 from collections import Counter
 
-import anyio
 import httpx
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -148,7 +147,7 @@ async def send(client, stream, lines, csrf):
     return await client.post("/submit/results", content=pieces(as_form(stream, data, csrf), size), headers=headers)
 
 
-def test_ten_thousand_malformed_uploads_are_refused_in_words(tmp_path):
+def test_ten_thousand_malformed_uploads_are_refused_in_words(tmp_path, run_async):
     _, lines = play(f"sqlite:///{tmp_path / 'made.db'}", TINY)
     home = open_home(tmp_path)
     home.app.state.reception = Reception(hourly=CASES * 2)
@@ -165,7 +164,7 @@ def test_ten_thousand_malformed_uploads_are_refused_in_words(tmp_path):
                 if answer.status_code >= 500:
                     bad.append(answer.text)
 
-    anyio.run(run)
+    run_async(run())
     print(f"{sum(seen.values())} uploads, by status: {dict(sorted(seen.items()))}")
     assert not bad
     assert {403, 413, 422} <= set(seen) <= {201, 303, 403, 413, 422}
