@@ -22,8 +22,8 @@ from server.identity import NOBODY, SCOPES, Actor, scopes_of
 from server.problems import answer_problem
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
-_EVERYWHERE = ("/healthz",)
-"""Addresses that answer under any name of this machine."""
+_EVERYWHERE = ("/healthz", "/metrics")
+"""Addresses that answer under any name of this machine: those who watch it ask from inside, and find no secret."""
 
 LASTS = int(accounts.LOGIN_LASTS.total_seconds())
 

@@ -141,7 +141,8 @@ def test_with_accounts_strangers_read_and_no_more(public):
     assert client.get("/").status_code == 200
     assert client.post("/api/test").status_code == 401
     assert client.get("/", headers={"Host": "other.example"}).status_code == 421
-    assert client.get("/healthz", headers={"Host": "10.0.0.7"}).status_code == 200
+    for address in ("/healthz", "/metrics"):
+        assert client.get(address, headers={"Host": "10.0.0.7"}).status_code == 200
 
 
 def test_a_cookie_stands_for_its_user_until_sign_out(public):
