@@ -27,7 +27,7 @@ demo: setup ## Evaluate two small models on a fresh seed with vLLM, then serve t
 
 test: setup check ## Check the code, then run all tests, offline. ARGS='tests/tasks -k depo' for some, JOBS=1 on a GPU.
 	@.ci/needs
-	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(JOBS) --dist loadfile $(ARGS)
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup ## Lint, format check, types and import rules; changes nothing.
 	$(BIN)/ruff check .
