@@ -9,7 +9,7 @@ from itertools import groupby
 
 from harness.db.shards import Pair, Shard
 from harness.db.write import Sample
-from harness.engines.base import Completion, Request
+from harness.engines.base import Completion, Request, Turn
 from harness.errors import BadInput
 from harness.grade import judge, settle
 from harness.prompts import request_of, requests_of
@@ -24,7 +24,8 @@ def ask(shard: Shard, seed: str) -> Iterator[Request]:
         made = requests_of(shard.cells[cell], seed, shard.manifest_digest, indices)
         for index, request in zip(indices, made, strict=True):
             item = request.item if is_open else ""
-            yield replace(request, key=f"{cell}/{index}", item=item, chat=shard.chat)
+            turns = (Turn("user", request.prompt),) if shard.chat else ()
+            yield replace(request, key=f"{cell}/{index}", item=item, turns=turns)
 
 
 def grade(shard: Shard, seed: str, completions: Iterable[Completion]) -> list[Sample]:

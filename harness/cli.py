@@ -10,6 +10,7 @@ import typer
 
 from harness.cli_db import Db, database_of, db_app
 from harness.cli_people import token_app, user_app
+from harness.cli_run import run_app
 from harness.cli_season import season_app, verify_season
 from harness.cli_service import service_app
 from harness.errors import BadInput, FathomError
@@ -25,15 +26,12 @@ app = typer.Typer(
 app.add_typer(db_app, name="db")
 app.add_typer(token_app, name="token")
 app.add_typer(user_app, name="user")
+app.add_typer(run_app)
 app.add_typer(service_app)
 app.add_typer(season_app, name="season")
 app.command("verify-season")(verify_season)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
-
-
-def _names(text: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
 
 
 def _dump(value: object) -> None:
@@ -75,31 +73,6 @@ def grade_completions() -> None:
 
     for line in grade_lines(sys.stdin):
         print(line, flush=True)
-
-
-@app.command("run")
-def run_suite(
-    model: Annotated[Optional[str], typer.Option(help="reference/pebble, a folder, or a hub id.")] = None,
-    suite: Annotated[str, typer.Option(help="Suite of cells.")] = "quick",
-    engine: Annotated[str, typer.Option(help="vllm, hf or oracle.")] = "vllm",
-    seed: Annotated[Optional[str], typer.Option(help="Whole number or hex; fresh and random if not given.")] = None,
-    families: Annotated[Optional[str], typer.Option(help="Only these families, as in a,b.")] = None,
-    levels: Annotated[Optional[str], typer.Option(help="These levels instead of the suite's.")] = None,
-    channel: Annotated[Optional[str], typer.Option(help="These channels instead of the suite's.")] = None,
-    style: Annotated[Optional[str], typer.Option(help="These styles instead of the suite's.")] = None,
-    n: Annotated[Optional[int], typer.Option("--n", help="Items a cell.")] = None,
-    shots: Annotated[int, typer.Option(min=0, max=16, help="Demonstrations before each question.")] = 0,
-    db: Db = None,
-    resume: Annotated[Optional[str], typer.Option(help="Go on with this run; nothing else need be given.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Evaluate a model and store every sample. Exit code 0 done, 2 bad input, 3 the engine failed."""
-    from harness.commands import Wish, run
-
-    wish = Wish(
-        model, suite, engine, seed, _names(families), _names(levels), _names(channel), _names(style), n, shots, resume
-    )
-    raise typer.Exit(run(wish, database_of(db), as_json))
 
 
 @app.command("runs")

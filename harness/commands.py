@@ -1,142 +1,22 @@
 """Do what the longer commands of `fathom` ask for."""
 
 import ipaddress
-import logging
-import secrets
 import socket
 import time
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from sqlalchemy import Engine as Database
 from sqlalchemy.exc import SQLAlchemyError
 
 from harness.db.engine import HEAD, current_version, make_engine, open_database, parse_url, upgrade
 from harness.db.landing import land_runs
-from harness.db.read import RunDetail, get_run, list_runs
 from harness.demo import DemoPlan, sow
 from harness.demo_rows import Sown
-from harness.engines.open import check_engine
-from harness.engines.oracle import oracle_kind
-from harness.errors import BadDatabase, BadInput, EngineFailed, FathomError, NewerDatabase
+from harness.errors import BadDatabase, BadInput, NewerDatabase
 from harness.format import count, duration, plural
-from harness.model import ModelSource, find_model
-from harness.progress import RunProgress
-from harness.report import make_console, render_run, run_json
-from harness.run import Plan, evaluate
+from harness.report import make_console
 from harness.settings import ServiceSettings, hand_down, quiet_transformers, read_service
-from harness.suite import Selection, open_suite
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What the user typed after `fathom run`."""
-
-    model: str | None
-    suite: str
-    engine: str
-    seed: str | None
-    families: tuple[str, ...]
-    levels: tuple[str, ...]
-    channels: tuple[str, ...]
-    styles: tuple[str, ...]
-    n: int | None
-    shots: int
-    resume: str | None
-
-
-def run(wish: Wish, database: str, as_json: bool) -> int:
-    """Evaluate, then print a table or JSON; return the exit code."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    talk = make_console(stderr=as_json)
-    check_engine(wish.engine)
-    if wish.resume is None:
-        plan = _plan(wish)
-        db = open_database(database, create=True)
-    else:
-        db = open_database(database, create=False)
-        detail = get_run(db, wish.resume)
-        plan = _resumed(detail)
-        if detail.summary.state == "done" and detail.summary.n_done == plan.suite.n_items and not _errors(detail):
-            talk.print(f"run {detail.summary.run} is done; nothing is missing")
-            _print(detail, as_json)
-            return 0
-    return _evaluate(plan, db, talk, as_json)
-
-
-def _errors(detail: RunDetail) -> int:
-    return sum(cell.n_errors for cell in detail.cells)
-
-
-def _plan(wish: Wish) -> Plan:
-    selection = Selection(wish.families, wish.levels, wish.channels, wish.styles, wish.n)
-    suite = open_suite(wish.suite, wish.seed if wish.seed is not None else secrets.token_hex(8), selection)
-    return Plan(_model(wish.model, wish.engine), wish.engine, suite, wish.shots)
-
-
-def _model(name: str | None, engine: str) -> ModelSource:
-    if engine == "oracle":
-        kind = oracle_kind(name or "oracle")
-        return ModelSource(f"oracle/{kind}", None, f"oracle/{kind}")
-    if not name:
-        raise BadInput("say which model: --model reference/pebble, a folder, or a hub id (org/name)")
-    return find_model(name)
-
-
-def _resumed(detail: RunDetail) -> Plan:
-    one = detail.summary
-    shots = int(detail.manifest["decisive"]["sampling"]["shots"])
-    return Plan(_model(one.model, one.engine), one.engine, detail.suite, shots, one.run)
-
-
-def _evaluate(plan: Plan, db: Database, talk: Console, as_json: bool) -> int:
-    suite = plan.suite
-    talk.print(
-        f"{plan.model.name} on {suite.name} {suite.version}, seed {suite.seed}: "
-        f"{count(suite.n_items)} items in {len(suite.cells)} cells, engine {plan.engine}",
-        soft_wrap=True,
-    )
-    try:
-        with RunProgress(talk, suite) as progress:
-            outcome = evaluate(plan, db, progress)
-    except KeyboardInterrupt:
-        talk.print(f"stopped; what was generated is stored. {_how_to_resume(db, plan)}", soft_wrap=True)
-        return 130
-    except FathomError as error:
-        if isinstance(error, EngineFailed):
-            talk.print(
-                f"the run is stored as failed, with its log (fathom show). {_how_to_resume(db, plan)}", soft_wrap=True
-            )
-        raise
-    detail = get_run(db, outcome.run)
-    talk.print(
-        f"run {outcome.run}: {count(outcome.n_generated)} generated, "
-        f"{count(outcome.n_recalled)} recalled from the journal"
-    )
-    _print(detail, as_json)
-    return 0
-
-
-def _how_to_resume(db: Database, plan: Plan) -> str:
-    asked = (plan.model.name, plan.engine, plan.suite.seed)
-    runs = (one.run for one in list_runs(db) if (one.model, one.engine, one.seed) == asked)
-    run = plan.resume or next(runs, None)
-    if run is None:
-        return "Nothing was started yet."
-    where = db.url.database if db.dialect.name == "sqlite" else db.url.render_as_string(hide_password=True)
-    return f"Go on with: fathom run --resume {run} --db {where}"
-
-
-def _print(detail: RunDetail, as_json: bool) -> None:
-    if as_json:
-        import json
-
-        print(json.dumps(run_json(detail), indent=1, ensure_ascii=False))  # noqa: T201  # a command's output
-    else:
-        make_console().print(render_run(detail))
 
 
 def upgrade_database(database: str) -> str:

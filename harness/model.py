@@ -62,14 +62,14 @@ def reference_models() -> tuple[str, ...]:
     return tuple(f"reference/{path.name}" for path in sorted(REFERENCE.glob("*")) if (path / "config.json").exists())
 
 
-def find_model(name: str) -> ModelSource:
-    """Find a reference model, a local folder or a hub id, and check its files.
+def find_model(name: str, revision: str | None = None) -> ModelSource:
+    """Find a reference model, a local folder or a hub id, and check its files; only the hub has revisions.
 
     Raises:
         UnknownModel: none of these.
         BrokenModel: files missing, cut off, or not what they claim to be.
     """
-    path = _locate(name)
+    path = _locate(name, revision)
     check_folder(path)
     return ModelSource(name, path, folder_digest(path))
 
@@ -79,7 +79,7 @@ def is_hub_id(name: str) -> bool:
     return _HUB_ID.fullmatch(name) is not None and ".." not in name and "--" not in name
 
 
-def _locate(name: str) -> Path:
+def _locate(name: str, revision: str | None) -> Path:
     if name.startswith("reference/"):
         if name not in reference_models():
             raise UnknownModel(f"no reference model {name!r}; known: {', '.join(reference_models())}")
@@ -90,7 +90,7 @@ def _locate(name: str) -> Path:
         raise UnknownModel(
             f"{name!r} is neither a folder, nor a hub id (org/name), nor one of {', '.join(reference_models())}"
         )
-    return _download(name)
+    return _download(name, revision)
 
 
 def _is_folder(name: str) -> bool:
@@ -100,14 +100,14 @@ def _is_folder(name: str) -> bool:
         return False
 
 
-def _download(name: str) -> Path:
+def _download(name: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     disable_progress_bars()
     try:
-        return Path(snapshot_download(name, allow_patterns=list(READ)))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(READ)))
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UnknownModel(

@@ -4,13 +4,15 @@ import json
 import platform
 import subprocess
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from harness.engines.base import EngineSetup
 from harness.model import ModelSource, commit_of
+from harness.prompting import Decoding, Prompting, sampling_json
 from harness.suite import Suite
 from tasks import find_family
 
@@ -19,6 +21,23 @@ _ENGINE_PACKAGES = {
     "hf": ("torch", "transformers"),
     "oracle": (),
 }
+
+PLACEMENT = frozenset(
+    ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "replicas", "gpu_memory_utilization",
+     "max_num_seqs", "max_num_batched_tokens", "kv_cache_memory_bytes", "enforce_eager", "cpu_offload_gb",
+     "concurrency")
+)  # fmt: skip
+"""Options of engines that say where and how fast a model runs, not what it is: a run may go on with others."""
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """All of a run but model and suite."""
+
+    engine: str
+    prompting: Prompting = field(default_factory=Prompting)
+    decoding: Decoding = field(default_factory=Decoding)
+    setup: EngineSetup = field(default_factory=EngineSetup)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +57,16 @@ class Manifest:
         return {"decisive": dict(self.decisive), "context": dict(self.context)}
 
 
-def make_manifest(model: ModelSource, engine: str, suite: Suite, n_shots: int) -> Manifest:
+def make_manifest(model: ModelSource, suite: Suite, how: How) -> Manifest:
     """Describe a run before it starts; the same inputs give the same digest."""
     families = {cell.family: find_family(cell.family).version for cell in suite.cells}
+    packages = versions(_ENGINE_PACKAGES.get(how.engine, ()))
     decisive = {
         "model": {"name": model.name, "digest": model.digest},
-        "engine": {"name": engine, "packages": versions(_ENGINE_PACKAGES.get(engine, ()))},
+        "engine": {"name": how.engine, "packages": packages, **_options(how.setup)},
         "suite": {"name": suite.name, "version": suite.version, "seed": suite.seed, "digest": suite.digest()},
         "families": families,
-        "sampling": {"temperature": 0.0, "temperature_free": 1.0, "shots": n_shots, "chat_template": False},
+        "sampling": sampling_json(how.prompting, how.decoding),
         "lm_eval": version("lm-eval"),
     }
     context = {
@@ -56,8 +76,26 @@ def make_manifest(model: ModelSource, engine: str, suite: Suite, n_shots: int) -
         "hardware": hardware(),
         "cells": [asdict(cell) for cell in suite.cells],
         "model_sha": commit_of(model.path),
+        "placement": {name: value for name, value in how.setup.options.items() if name in PLACEMENT},
     }
     return Manifest(decisive, context)
+
+
+def _options(setup: EngineSetup) -> dict[str, Any]:
+    """Return what of an engine's setup decides the numbers, as far as it is not the default."""
+    options = {name: value for name, value in setup.options.items() if name not in PLACEMENT}
+    if setup.dtype != "auto":
+        options["dtype"] = setup.dtype
+    return {"options": options} if options else {}
+
+
+def read_setup(manifest: Mapping[str, Any], now: EngineSetup) -> EngineSetup:  # JSON of Manifest
+    """Return a stored run's setup; of the options that only place it, those of `now` come before the stored ones."""
+    decisive = dict(manifest["decisive"]["engine"].get("options", {}))
+    dtype = decisive.pop("dtype", "auto")
+    placed = manifest["context"].get("placement", {})
+    later = {name: value for name, value in now.options.items() if name in PLACEMENT}
+    return EngineSetup(dtype, {**decisive, **placed, **later})
 
 
 def versions(packages: tuple[str, ...]) -> dict[str, str]:

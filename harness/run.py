@@ -13,11 +13,12 @@ from sqlalchemy import Engine as Database
 from harness.db import read, write
 from harness.db.journal import journaled
 from harness.db.landing import land_runs
-from harness.engines.base import Completion, Engine
+from harness.engines.base import Completion, Engine, EngineSetup
 from harness.engines.open import open_engine
 from harness.errors import EngineFailed, FathomError, RunChanged, StoreError
 from harness.model import ModelSource, model_facts
-from harness.provenance import make_manifest
+from harness.prompting import Decoding, Prompting
+from harness.provenance import How, make_manifest
 from harness.settings import quiet_lm_eval
 from harness.suite import Suite
 
@@ -34,8 +35,15 @@ class Plan:
     model: ModelSource
     engine: str
     suite: Suite
-    n_shots: int = 0
     resume: str | None = None
+    prompting: Prompting = field(default_factory=Prompting)
+    decoding: Decoding = field(default_factory=Decoding)
+    setup: EngineSetup = field(default_factory=EngineSetup)
+
+    @property
+    def how(self) -> How:
+        """All but model and suite."""
+        return How(self.engine, self.prompting, self.decoding, self.setup)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +115,7 @@ def evaluate(plan: Plan, db: Database, report: Report = _silent) -> Outcome:
         RunChanged: the run to resume was started with something else.
         EngineFailed, StoreError, KeyboardInterrupt: after the state was stored.
     """
-    manifest = make_manifest(plan.model, plan.engine, plan.suite, plan.n_shots)
+    manifest = make_manifest(plan.model, plan.suite, plan.how)
     facts = None if plan.model.path is None else model_facts(plan.model.path)
     new = write.NewRun(
         plan.model.name,
@@ -168,7 +176,7 @@ def _evaluate(plan: Plan, db: Database, run: str, digest: str, report: Report, b
     def engine() -> Engine:
         if not opened:
             report("loading", None)
-            opened.append(open_engine(plan.engine, plan.model))
+            opened.append(open_engine(plan.engine, plan.model, plan.setup))
             write.note_engine(db, run, dict(opened[0].facts()))
         return opened[0]
 
@@ -195,7 +203,7 @@ def _through_lm_eval(
     from harness.lmeval import open_tasks
 
     report("building", None)
-    tasks = open_tasks(plan.suite, plan.n_shots)
+    tasks = open_tasks(plan.suite, plan.prompting.n_shots)
     lm = JournalLM(engine, journal, plan.suite, digest)
     found = run_lm_eval(lm, {"tasks": tasks}, bootstrap_iters=0, log_samples=False)
     report("scoring", None)

@@ -159,7 +159,7 @@ def _prompt(one: Prompt) -> dict[str, Any]:  # JSON values
     sampling: Sampling = one.sampling
     return {
         "key": one.key, "item": one.item, "prompt": one.prompt, "max_tokens": sampling.max_tokens,
-        "stop": sampling.stop, "temperature": sampling.temperature, "choices": one.choices, "chat": one.chat,
+        "stop": sampling.stop, "temperature": sampling.temperature, "choices": one.choices, "chat": bool(one.turns),
     }  # fmt: skip
 
 

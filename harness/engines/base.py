@@ -1,9 +1,9 @@
 """Say what an engine is: requests stream in, completions stream out."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 FinishReason = Literal["stop", "length", "too_long", "error"]
 """stop: the model ended or met a stop text; length: the budget ran out; too_long: the prompt does
@@ -20,11 +20,19 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """A message of a chat."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """One prompt to complete, or with `choices` to score: each choice follows the prompt as it stands.
 
-    `item` is the id of the item behind it, empty for prompts that are not ours. With `chat` the prompt is put as a
-    user's message into the model's chat template.
+    `item` is the id of the item behind it, empty for prompts that are not ours. Where there are `turns`, these go
+    into the model's chat template, with `template_options`, and the prompt only stands for them.
     """
 
     key: str
@@ -32,7 +40,8 @@ class Request:
     prompt: str
     sampling: Sampling
     choices: tuple[str, ...] = ()
-    chat: bool = False
+    turns: tuple[Turn, ...] = ()
+    template_options: tuple[tuple[str, Any], ...] = ()  # JSON values
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +61,15 @@ class Completion:
     scores: tuple[float, ...] | None = None
     greedy: tuple[bool, ...] | None = None
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSetup:
+    """How an engine runs a model."""
+
+    dtype: str = "auto"
+    options: Mapping[str, Any] = field(default_factory=dict)  # JSON values
+    """By the engine's own names: those of vllm.EngineArgs, or those that the engine's module lists."""
 
 
 class Engine(Protocol):

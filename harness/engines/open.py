@@ -1,6 +1,6 @@
 """Turn an engine's name into a loaded engine."""
 
-from harness.engines.base import Engine
+from harness.engines.base import Engine, EngineSetup
 from harness.engines.oracle import OracleEngine, oracle_kind
 from harness.errors import BadInput, EngineFailed, FathomError, UnknownEngine
 from harness.model import ModelSource
@@ -8,6 +8,7 @@ from harness.settings import quiet_transformers
 
 ENGINES = ("vllm", "hf", "oracle")
 DTYPES = ("auto", "bfloat16", "float16", "float32")
+_PLAIN = EngineSetup()
 _INSTALL = "run `make setup`, or install fathom[cpu] (no GPU) or fathom[gpu]"
 
 
@@ -19,14 +20,15 @@ def check_engine(name: str) -> None:
         raise UnknownEngine(f"no engine {name!r}; known: {', '.join(ENGINES)}")
 
 
-def open_engine(name: str, model: ModelSource, dtype: str = "auto") -> Engine:
-    """Load a model into an engine, in a number format of DTYPES.
+def open_engine(name: str, model: ModelSource, setup: EngineSetup = _PLAIN) -> Engine:
+    """Load a model into an engine.
 
     Raises:
         UnknownEngine: no such engine, or its package is not installed.
         EngineFailed: it did not start.
     """
     check_engine(name)
+    dtype = setup.dtype
     if dtype not in DTYPES:
         raise BadInput(f"no dtype {dtype!r}; known: {', '.join(DTYPES)}")
     if name == "oracle":
@@ -39,7 +41,7 @@ def open_engine(name: str, model: ModelSource, dtype: str = "auto") -> Engine:
             return load_hf(model.folder(), dtype)
         from harness.engines.vllm import VllmEngine
 
-        return VllmEngine(model.folder(), {} if dtype == "auto" else {"dtype": dtype})
+        return VllmEngine(model.folder(), {"dtype": dtype, **setup.options})
     except ImportError as error:
         raise UnknownEngine(f"the engine {name} cannot be imported ({error}): {_INSTALL}") from error
     except FathomError:

@@ -13,18 +13,19 @@ def cut_at_stop(text: str, stops: Sequence[str]) -> tuple[str, bool]:
 
 
 def rendered(tokenizer: Any, request: Request) -> str:  # Any: transformers ships no types
-    """Return the text that a model reads: the prompt, in the tokenizer's chat template if the request wants it."""
-    if not request.chat:
+    """Return the text that a model reads: the prompt, or the turns in the tokenizer's chat template."""
+    if not request.turns:
         return request.prompt
-    message = [{"role": "user", "content": request.prompt}]
-    return str(tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True))
+    messages = [{"role": turn.role, "content": turn.content} for turn in request.turns]
+    options = dict(request.template_options)
+    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **options))
 
 
 def prompt_tokens(tokenizer: Any, requests: Sequence[Request]) -> list[list[int]]:
     """Return the tokens of each prompt. A chat template writes its own first token, so none is added before it."""
     ids: list[list[int]] = [[] for _ in requests]
     for chat in (False, True):
-        places = [at for at, request in enumerate(requests) if request.chat is chat]
+        places = [at for at, request in enumerate(requests) if bool(request.turns) is chat]
         if places:
             texts = [rendered(tokenizer, requests[at]) for at in places]
             made = tokenizer(texts, add_special_tokens=not chat)["input_ids"]
@@ -39,6 +40,6 @@ def continuation(tokenizer: Any, request: Request, n_prompt: int, choice: str) -
     The pair is encoded as one text and split by length, as lm-eval does, so that the scores agree. In a chat an
     answer begins without the blank that follows a plain prompt.
     """
-    follow = choice.lstrip() if request.chat else choice
-    whole: list[int] = tokenizer.encode(rendered(tokenizer, request) + follow, add_special_tokens=not request.chat)
+    follow = choice.lstrip() if request.turns else choice
+    whole: list[int] = tokenizer.encode(rendered(tokenizer, request) + follow, add_special_tokens=not request.turns)
     return whole[n_prompt:]

@@ -15,7 +15,7 @@ from math import isnan
 from pathlib import Path
 from typing import TextIO
 
-from harness.engines.base import Engine, Request, Sampling
+from harness.engines.base import Engine, EngineSetup, Request, Sampling
 from harness.engines.open import open_engine
 from harness.errors import FathomError
 from harness.model import ModelSource, check_folder, model_facts
@@ -70,12 +70,12 @@ class Runner:
 def _load(wanted: Message) -> Engine:
     name = wanted["model"]
     if wanted["path"] is None:
-        return open_engine(wanted["engine"], ModelSource(name, None, name), wanted["dtype"])
+        return open_engine(wanted["engine"], ModelSource(name, None, name), EngineSetup(wanted["dtype"]))
     path = Path(wanted["path"])
     check_folder(path)
     if wanted["chat"] and model_facts(path).kind != "chat":
         raise JobFailed("no_chat_template", f"the tokenizer of {name} has no chat template")
-    return open_engine(wanted["engine"], ModelSource(name, path, wanted["sha"]), wanted["dtype"])
+    return open_engine(wanted["engine"], ModelSource(name, path, wanted["sha"]), EngineSetup(wanted["dtype"]))
 
 
 def _probe(engine: Engine) -> None:

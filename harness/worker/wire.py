@@ -4,7 +4,7 @@ from dataclasses import asdict
 from math import inf, isfinite, isnan
 from typing import Any
 
-from harness.engines.base import Completion, Request, Sampling
+from harness.engines.base import Completion, Request, Sampling, Turn
 from harness.worker.faulty import JobFailed
 
 Message = dict[str, Any]  # JSON values
@@ -16,9 +16,8 @@ _LEAST = -1e9
 def request_of(message: Message) -> Request:
     """Read a request as the server writes it."""
     sampling = Sampling(message["max_tokens"], tuple(message["stop"]), message["temperature"])
-    return Request(
-        message["key"], message["item"], message["prompt"], sampling, tuple(message["choices"]), message["chat"]
-    )
+    turns = (Turn("user", message["prompt"]),) if message["chat"] else ()
+    return Request(message["key"], message["item"], message["prompt"], sampling, tuple(message["choices"]), turns)
 
 
 def completion_message(one: Completion) -> Message:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.engines.base import Request, Sampling
+from harness.engines.base import EngineSetup, Request, Sampling, Turn
 from harness.engines.tokens import continuation, prompt_tokens, rendered
 
 TEMPLATE = "{{ bos_token }}user {{ messages[0]['content'] }}{% if add_generation_prompt %} bot {% endif %}"
@@ -26,7 +26,7 @@ def tokenizer():
 
 
 def ask(chat):
-    return Request("k", "", "who is next", Sampling(4), (" A", " B C"), chat)
+    return Request("k", "", "who is next", Sampling(4), (" A", " B C"), (Turn("user", "who is next"),) if chat else ())
 
 
 def words(tokenizer, ids):
@@ -65,9 +65,12 @@ def test_a_model_answers_through_its_chat_template(tmp_path):
     (folder / "chat_template.jinja").write_text(
         "{{ messages[0]['content'] }}{% if add_generation_prompt %} AB AB{% endif %}"
     )
-    engine = open_engine("hf", ModelSource("org/pebble", folder, "x"), "float32")
+    engine = open_engine("hf", ModelSource("org/pebble", folder, "x"), EngineSetup("float32"))
     prompt = "AB"
-    asked = [Request(str(chat), "", prompt, Sampling(3), (), chat) for chat in (False, True)]
+    asked = [
+        Request(str(chat), "", prompt, Sampling(3), (), (Turn("user", prompt),) if chat else ())
+        for chat in (False, True)
+    ]
     done = {one.key: one for batch in engine.stream(iter(asked)) for one in batch}
     assert done["True"].error is done["False"].error is None
     assert done["True"].prompt_tokens > done["False"].prompt_tokens

@@ -62,7 +62,8 @@ def test_a_worker_killed_in_mid_shard_loses_nothing_and_doubles_nothing(service)
     assert {job.id: job.state for job in service.jobs()}[killed] == "leased"
     with Session(service.db) as session, session.begin():  # ninety seconds later
         session.execute(update(JobRow).where(JobRow.id == killed).values(lease_expires_at=utc_now()))
-    assert jobs.reap(service.db) == 1
+    jobs.reap(service.db)  # unless the server was quicker: it reaps as well
+    assert {job.id: job.state for job in service.jobs()}[killed] == "queued"
     with Session(service.db) as session, session.begin():  # ten seconds later
         session.execute(update(JobRow).values(not_before=utc_now()))
     service.work()

@@ -1,0 +1,87 @@
+"""Say how questions are put to a model and how it answers: what a run's manifest holds under `sampling`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+ShotsAs = Literal["turns", "text"]
+
+
+@dataclass(frozen=True, slots=True)
+class Prompting:
+    """How a question becomes what the model reads."""
+
+    n_shots: int = 0
+    """Demonstrations before each question."""
+    chat: bool = False
+    """Whether the model's chat template is used."""
+    system: str = ""
+    """System message of a chat, or the text before everything."""
+    shots_as: ShotsAs = "turns"
+    """In a chat: demonstrations as turns of their own, or as text in the one user's turn."""
+    template_options: Mapping[str, Any] = field(default_factory=dict)  # JSON values
+    """Handed to the chat template, as in {"enable_thinking": False}."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thinking:
+    """How a model marks its thought, and how many tokens it may spend on it."""
+
+    start: str = "<think>"
+    end: str = "</think>"
+    budget: int = 4096
+    """Tokens for the thought, on top of the answer's budget."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How answers are drawn."""
+
+    repeats: int = 1
+    """Answers to each question."""
+    temperature: float | None = None
+    """None: greedy, and 1 in the style `free`, as all ranked runs are."""
+    budgets: Mapping[str, int] = field(default_factory=dict)
+    """Tokens for an answer by style, in place of the families' own."""
+    thinking: Thinking | None = None
+
+
+def sampling_json(prompting: Prompting, decoding: Decoding) -> dict[str, Any]:
+    """Return what a manifest says of both; only what differs from a plain run is added to what all runs have."""
+    stated: dict[str, Any] = {
+        "temperature": decoding.temperature or 0.0,
+        "temperature_free": 1.0 if decoding.temperature is None else decoding.temperature,
+        "shots": prompting.n_shots,
+        "chat_template": prompting.chat,
+    }
+    thinking = decoding.thinking
+    more = {
+        "system": prompting.system,
+        "shots_as": prompting.shots_as if prompting.chat and prompting.n_shots else "",
+        "template_options": dict(prompting.template_options),
+        "repeats": decoding.repeats if decoding.repeats > 1 else 0,
+        "budgets": dict(decoding.budgets),
+        "thinking": {}
+        if thinking is None
+        else {"start": thinking.start, "end": thinking.end, "budget": thinking.budget},
+    }
+    return stated | {name: value for name, value in more.items() if value}
+
+
+def read_sampling(stated: Mapping[str, Any]) -> tuple[Prompting, Decoding]:
+    """Read what `sampling_json` wrote, to go on with a run."""
+    prompting = Prompting(
+        int(stated["shots"]),
+        bool(stated["chat_template"]),
+        stated.get("system", ""),
+        stated.get("shots_as", "turns"),
+        stated.get("template_options", {}),
+    )
+    plain = stated["temperature"] == 0.0 and stated["temperature_free"] == 1.0
+    decoding = Decoding(
+        int(stated.get("repeats", 1)),
+        None if plain else float(stated["temperature"]),
+        stated.get("budgets", {}),
+        Thinking(**stated["thinking"]) if "thinking" in stated else None,
+    )
+    return prompting, decoding

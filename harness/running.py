@@ -1,0 +1,134 @@
+"""Do what `fathom run` asks for."""
+
+import logging
+import secrets
+from dataclasses import dataclass
+
+from rich.console import Console
+from sqlalchemy import Engine as Database
+
+from harness.db.engine import open_database
+from harness.db.read import RunDetail, get_run, list_runs
+from harness.engines.base import EngineSetup
+from harness.engines.open import check_engine
+from harness.engines.oracle import oracle_kind
+from harness.errors import BadInput, EngineFailed, FathomError
+from harness.format import count
+from harness.model import ModelSource, find_model
+from harness.progress import RunProgress
+from harness.prompting import Decoding, Prompting, read_sampling
+from harness.provenance import read_setup
+from harness.report import make_console, render_run, run_json
+from harness.run import Plan, evaluate
+from harness.suite import Selection, open_suite
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the user typed after `fathom run`."""
+
+    model: str | None
+    engine: str
+    seed: str | None
+    suite: str
+    selection: Selection
+    prompting: Prompting
+    decoding: Decoding
+    setup: EngineSetup
+    revision: str | None
+    resume: str | None
+
+
+def run(wish: Wish, database: str, as_json: bool) -> int:
+    """Evaluate, then print a table or JSON; return the exit code."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    talk = make_console(stderr=as_json)
+    check_engine(wish.engine)
+    if wish.resume is None:
+        plan = _plan(wish)
+        db = open_database(database, create=True)
+    else:
+        db = open_database(database, create=False)
+        detail = get_run(db, wish.resume)
+        plan = _resumed(detail, wish.setup)
+        if detail.summary.state == "done" and detail.summary.n_done == plan.suite.n_items and not _errors(detail):
+            talk.print(f"run {detail.summary.run} is done; nothing is missing")
+            _print(detail, as_json)
+            return 0
+    return _evaluate(plan, db, talk, as_json)
+
+
+def _errors(detail: RunDetail) -> int:
+    return sum(cell.n_errors for cell in detail.cells)
+
+
+def _plan(wish: Wish) -> Plan:
+    suite = open_suite(wish.suite, wish.seed if wish.seed is not None else secrets.token_hex(8), wish.selection)
+    model = _model(wish.model, wish.engine, wish.revision)
+    return Plan(model, wish.engine, suite, None, wish.prompting, wish.decoding, wish.setup)
+
+
+def _model(name: str | None, engine: str, revision: str | None) -> ModelSource:
+    if engine == "oracle":
+        kind = oracle_kind(name or "oracle")
+        return ModelSource(f"oracle/{kind}", None, f"oracle/{kind}")
+    if not name:
+        raise BadInput("say which model: --model reference/pebble, a folder, or a hub id (org/name)")
+    return find_model(name, revision)
+
+
+def _resumed(detail: RunDetail, now: EngineSetup) -> Plan:
+    """Go on as before, but with those options of the engine that only place it as they are now."""
+    one = detail.summary
+    prompting, decoding = read_sampling(detail.manifest["decisive"]["sampling"])
+    setup = read_setup(detail.manifest, now)
+    revision = detail.manifest["context"].get("revision")
+    model = _model(one.model, one.engine, revision)
+    return Plan(model, one.engine, detail.suite, one.run, prompting, decoding, setup)
+
+
+def _evaluate(plan: Plan, db: Database, talk: Console, as_json: bool) -> int:
+    suite = plan.suite
+    talk.print(
+        f"{plan.model.name} on {suite.name} {suite.version}, seed {suite.seed}: "
+        f"{count(suite.n_items)} items in {len(suite.cells)} cells, engine {plan.engine}",
+        soft_wrap=True,
+    )
+    try:
+        with RunProgress(talk, suite) as progress:
+            outcome = evaluate(plan, db, progress)
+    except KeyboardInterrupt:
+        talk.print(f"stopped; what was generated is stored. {_how_to_resume(db, plan)}", soft_wrap=True)
+        return 130
+    except FathomError as error:
+        if isinstance(error, EngineFailed):
+            talk.print(
+                f"the run is stored as failed, with its log (fathom show). {_how_to_resume(db, plan)}", soft_wrap=True
+            )
+        raise
+    detail = get_run(db, outcome.run)
+    talk.print(
+        f"run {outcome.run}: {count(outcome.n_generated)} generated, "
+        f"{count(outcome.n_recalled)} recalled from the journal"
+    )
+    _print(detail, as_json)
+    return 0
+
+
+def _how_to_resume(db: Database, plan: Plan) -> str:
+    asked = (plan.model.name, plan.engine, plan.suite.seed)
+    runs = (one.run for one in list_runs(db) if (one.model, one.engine, one.seed) == asked)
+    run = plan.resume or next(runs, None)
+    if run is None:
+        return "Nothing was started yet."
+    where = db.url.database if db.dialect.name == "sqlite" else db.url.render_as_string(hide_password=True)
+    return f"Go on with: fathom run --resume {run} --db {where}"
+
+
+def _print(detail: RunDetail, as_json: bool) -> None:
+    if as_json:
+        import json
+
+        print(json.dumps(run_json(detail), indent=1, ensure_ascii=False))  # noqa: T201  # a command's output
+    else:
+        make_console().print(render_run(detail))
