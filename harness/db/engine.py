@@ -15,7 +15,7 @@ from harness.errors import BadDatabase, DiskFull, NewerDatabase, OlderDatabase, 
 
 log = logging.getLogger(__name__)
 
-HEAD = "0004"
+HEAD = "0005"
 """Newest migration; a test compares it with the files."""
 
 _FULL = ("disk is full", "no space left", "disk i/o error", "could not extend file", "readonly database")

@@ -93,8 +93,10 @@ class RunRow(Table):
     manifest: Mapped[dict[str, Any]] = mapped_column(JSON)  # JSON of provenance.Manifest
     manifest_digest: Mapped[str] = mapped_column(Text)
     n_items: Mapped[int]
+    n_repeats: Mapped[int] = mapped_column(default=1, server_default="1")
+    """Answers to each item; samples are counted, so that there are n_items * n_repeats of them."""
     n_generated: Mapped[int] = mapped_column(default=0)
-    """Completions asked of an engine, over all attempts; above n_items only after retried errors."""
+    """Completions asked of an engine, over all attempts; above the number of samples only after retried errors."""
     attempts: Mapped[int] = mapped_column(default=1)
     seconds: Mapped[int] = mapped_column(default=0)
     """Whole seconds of wall time with a loaded engine, over all attempts."""
@@ -109,7 +111,8 @@ class RunRow(Table):
     tier: Mapped[int] = mapped_column(server_default="3", default=3)
     """1: completions sent by a user; 2: those, and a worker got the same on random items; 3: run by our own workers."""
     layer: Mapped[str] = mapped_column(Text, server_default="main", default="main")
-    """main: may be ranked; fresh: a submission's own seed; upload: not whole yet, and shown nowhere."""
+    """main: may be ranked; fresh: a submission's own seed; sampled: not decoded plainly, so that it is not ranked;
+    upload: not whole yet, and shown nowhere."""
     hidden_at: Mapped[dt.datetime | None] = mapped_column(UtcTime)
     """When it was taken off the board; its page remains, as a tombstone."""
     error: Mapped[str | None] = mapped_column(Text)
@@ -132,11 +135,14 @@ class CellRow(Table):
     channel: Mapped[str] = mapped_column(Text)
     style: Mapped[str] = mapped_column(Text)
     n_planned: Mapped[int]
+    """Items; each has runs.n_repeats samples."""
     n: Mapped[int] = mapped_column(default=0)
     """Graded samples; a request that the engine failed on is not graded."""
     k: Mapped[int] = mapped_column(default=0)
     n_errors: Mapped[int] = mapped_column(default=0)
     labels: Mapped[dict[str, int]] = mapped_column(JSON, default=dict)
+    spread: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """JSON of harness.spread.Spread; null where each item is asked once."""
 
 
 class SampleRow(Table):

@@ -7,6 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import insert, text, update
 from sqlalchemy.orm import Session
 
+from harness.db.engine import HEAD
 from harness.db.health import read_queue
 from harness.db.models import RunRow
 from harness.db.service import JobRow, SubmissionRow, UserRow, WorkerRow
@@ -100,7 +101,7 @@ def test_health_is_down_where_the_database_is_not_at_this_version_or_does_not_an
     assert (answer.status_code, answer.json()["status"]) == (503, "down")
     assert "0003" in answer.json()["reasons"][0]
     with db.begin() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = '0004'"))
+        connection.execute(text(f"UPDATE alembic_version SET version_num = '{HEAD}'"))
         connection.execute(text("ALTER TABLE jobs RENAME TO lost"))
     answer = client.get("/healthz")
     assert (answer.status_code, answer.json()["status"]) == (503, "down")
