@@ -10,11 +10,11 @@ from harness.db import board as db_board
 from harness.db import read
 from harness.db.board import Model, Place, Pool
 from harness.db.read import CellCounts, RunDetail, RunSummary
+from harness.reproduce import reproduce
 from harness.stats import Estimate, Interval
 from server.links import badge_path, model_key
 from server.pictures import LadderPictures, ladder_pictures
 from server.query import NoSuchView
-from server.runs import reproduce_command
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def open_model(db: Engine, model: Model, runs: tuple[RunSummary, ...], run: str 
     return ModelPage(
         model, model_key(model), badge_path(model), pools, runs, detail,
         _sections(detail, scores) if detail else (), overall,
-        reproduce_command(detail) if detail else "",
+        reproduce(detail) if detail else "",
     )  # fmt: skip
 
 

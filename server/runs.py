@@ -1,6 +1,5 @@
 """Turn a stored run into what its page shows."""
 
-import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,11 +7,9 @@ from typing import Any
 from sqlalchemy import Engine
 
 from harness.db.read import RunDetail, RunSummary, get_run, get_summary
-from harness.errors import FathomError, UnknownRun
+from harness.errors import UnknownRun
 from harness.format import shorten
-from harness.suite import Selection, Suite, open_suite
 from server.fields import HEX
-from tasks import TaskError
 
 _PARTS = {
     "decisive": "What decides the numbers",
@@ -82,46 +79,3 @@ def n_shots(detail: RunDetail) -> int:
     """Return how many demonstrations stood before each question."""
     sampling = detail.manifest.get("decisive", {}).get("sampling", {})
     return int(sampling.get("shots", 0))
-
-
-def reproduce_command(detail: RunDetail) -> str:
-    """Write the command that asks the same model the same questions; nothing for an invented or sealed run."""
-    one = detail.summary
-    context = detail.manifest.get("context")
-    if one.sealed or (isinstance(context, Mapping) and context.get("synthetic")):
-        return ""
-    words = ["fathom", "run", "--model", one.model, "--suite", one.suite, "--engine", one.engine, "--seed", one.seed]
-    return shlex.join([*words, *_selection(detail.suite), *_shots(n_shots(detail))])
-
-
-def _shots(number: int) -> tuple[str, ...]:
-    return ("--shots", str(number)) if number else ()
-
-
-def _selection(asked: Suite) -> tuple[str, ...]:
-    """Write the options that lead from a suite's own cells to those that were asked, as few as will do."""
-    for wanted in _selections(asked):
-        try:
-            found = open_suite(asked.name, asked.seed, wanted)
-        except (FathomError, TaskError):
-            return ()
-        if found.cells == asked.cells:
-            break
-    named = {
-        "families": wanted.families, "levels": wanted.levels, "channel": wanted.channels, "style": wanted.styles,
-        "n": () if wanted.n is None else (str(wanted.n),),
-    }  # fmt: skip
-    return tuple(word for option, values in named.items() if values for word in (f"--{option}", ",".join(values)))
-
-
-def _selections(asked: Suite) -> Iterator[Selection]:
-    families, levels, channels, styles = (
-        tuple(dict.fromkeys(getattr(one, axis) for one in asked.cells))
-        for axis in ("family", "level", "channel", "style")
-    )
-    counts = {one.n for one in asked.cells}
-    for n in (None, *counts) if len(counts) == 1 else (None,):
-        yield Selection(n=n)
-        yield Selection(families, n=n)
-        yield Selection((), levels, channels, styles, n)
-        yield Selection(families, levels, channels, styles, n)

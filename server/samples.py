@@ -6,14 +6,11 @@ from urllib.parse import urlencode
 
 from harness.db.read import CellCounts, RunDetail, SampleFilter, SampleView
 from harness.errors import BadInput
-from tasks import Instance, TaskError, all_families, find_family, instance_from_id, pose
-from tasks.base import Cell, check_cell
+from harness.questions import SHOWN, Excerpt, excerpt, make_question
+from tasks import Instance, all_families
 
 PAGE = 20
 """Samples on a page."""
-
-_SHOWN = 4000
-"""Characters of a question or a completion that a list shows."""
 
 _WHOLE = 200_000
 """Characters of a question or a completion that a page of its own shows."""
@@ -58,23 +55,6 @@ class Query:
 
 
 @dataclass(frozen=True, slots=True)
-class Excerpt:
-    """A text with what a page shows of it: all, or its beginning and its end, and how much lies between."""
-
-    text: str
-    n_cut: int
-    end: str
-
-
-def excerpt(text: str, limit: int = _SHOWN) -> Excerpt:
-    """Cut the middle out of a long text; three quarters of what is left are its beginning."""
-    if len(text) <= limit:
-        return Excerpt(text, 0, "")
-    tail = limit // 4
-    return Excerpt(text[: limit - tail], len(text) - limit, text[-tail:])
-
-
-@dataclass(frozen=True, slots=True)
 class Candidate:
     """A choice that was shown to the model, and how likely it found it."""
 
@@ -115,33 +95,9 @@ def labels_of(cells: Sequence[CellCounts]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([_HARNESS_LABELS[0], *own, *stored, *_HARNESS_LABELS[1:]]))
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A sample's question, made again."""
-
-    item: Instance
-    text: str
-
-    @property
-    def gold(self) -> str:
-        """The right answer."""
-        return self.item.gold
-
-
-def make_question(sample: SampleView) -> Question | None:
-    """Make a sample's question again; None where this code no longer makes such items."""
-    try:
-        item = instance_from_id(sample.item)
-        family = find_family(item.family)
-        check_cell(Cell(item.family, item.level, item.channel, sample.style), family)
-    except TaskError:
-        return None
-    return Question(item, pose(family, item, sample.style))
-
-
 def show(sample: SampleView, *, whole: bool = False) -> Shown:
     """Lay a sample out with its question, `whole` or cut to what a list shows."""
-    limit = _WHOLE if whole else _SHOWN
+    limit = _WHOLE if whole else SHOWN
     completion = excerpt(sample.completion, limit)
     ending = _ENDINGS.get(sample.finish_reason, sample.finish_reason)
     made = make_question(sample)

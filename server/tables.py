@@ -6,9 +6,9 @@ from typing import Any
 from harness.db.board import Standing
 from harness.db.read import RunDetail, SampleView
 from harness.paired import CellPair, mcnemar
+from harness.questions import make_question
 from harness.scores import rung_of
 from server.board import Row
-from server.samples import make_question
 
 Rows = list[dict[str, Any]]  # texts, numbers, None
 

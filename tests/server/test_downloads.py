@@ -10,7 +10,7 @@ import pytest
 
 from harness.db import read
 from harness.db.engine import open_database
-from server.samples import make_question
+from harness.questions import make_question
 from server.tables import CELL_COLUMNS, SAMPLE_COLUMNS, standing_columns
 
 PAIR = "m=oracle/noisy&m=oracle/perfect"

@@ -6,8 +6,8 @@ import pytest
 
 from harness.db import board, read
 from harness.db.read import CellCounts
+from harness.reproduce import reproduce
 from harness.suite import Selection, open_suite
-from server.runs import reproduce_command
 from server.samples import Query
 from server.scores import Group, level_order, score_of
 
@@ -89,7 +89,7 @@ def test_the_command_names_what_differs_from_the_suite(db, selection):
 
     suite = open_suite("quick", "9f", selection)
     run = write.start_run(db, write.NewRun("my model", "vllm", suite, suite.digest(), {}, "0" * 32))
-    words = shlex.split(reproduce_command(read.get_run(db, run)))
+    words = shlex.split(reproduce(read.get_run(db, run)))
     given = dict(zip(words[2::2], words[3::2], strict=True))
     names = {
         option: tuple(given.get(f"--{option}", "").split(",")) if f"--{option}" in given else ()

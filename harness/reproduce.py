@@ -1,0 +1,128 @@
+"""Turn a stored run into the command that does it again."""
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from itertools import product
+from typing import Any
+
+from harness.db.read import RunDetail
+from harness.engines.base import EngineSetup
+from harness.errors import FathomError
+from harness.prompting import Decoding, Prompting, read_sampling
+from harness.provenance import read_setup
+from harness.suite import Selection, Suite, open_suite
+from tasks import TaskError
+
+Words = Iterator[str]
+
+
+def reproduce(detail: RunDetail) -> str:
+    """Write the command that asks the same model the same questions in the same way.
+
+    It is empty for an invented or a sealed run, and where no options lead to the cells that were asked.
+    """
+    one = detail.summary
+    context = _part(detail.manifest, "context")
+    if one.sealed or context.get("synthetic") or (selection := _selection(detail.suite)) is None:
+        return ""
+    words = ["fathom", "run", "--model", one.model, "--suite", one.suite, "--engine", one.engine, "--seed", one.seed]
+    return shlex.join([*words, *selection, *_stated(detail.manifest)])
+
+
+def _part(manifest: Mapping[str, Any], *path: str) -> Mapping[str, Any]:  # JSON of provenance.Manifest, or anything
+    found: Any = manifest
+    for name in path:
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found if isinstance(found, Mapping) else {}
+
+
+def _stated(manifest: Mapping[str, Any]) -> list[str]:  # as above
+    """Write the options that stand in a manifest; none for one that was not written here."""
+    sampling = _part(manifest, "decisive", "sampling")
+    try:
+        prompting, decoding = read_sampling(sampling)
+        setup = read_setup(manifest, EngineSetup())
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return []
+    dtype = setup.dtype if setup.dtype != "auto" else str(sampling.get("dtype") or "auto")
+    revision = _part(manifest, "context").get("revision") or _part(manifest, "decisive", "model").get("revision")
+    return [
+        *_put(prompting),
+        *_drawn(decoding),
+        *(("--dtype", dtype) if dtype != "auto" else ()),
+        *(("--revision", str(revision)) if revision else ()),
+        *_pairs("--engine-arg", setup.options),
+    ]
+
+
+def _put(prompting: Prompting) -> Words:
+    if prompting.n_shots:
+        yield from ("--shots", str(prompting.n_shots))
+    if prompting.chat:
+        yield "--chat"
+    if prompting.system:
+        yield from ("--system", prompting.system)
+    if prompting.chat and prompting.n_shots and prompting.shots_as != "turns":
+        yield from ("--shots-as", prompting.shots_as)
+    yield from _pairs("--template-option", prompting.template_options)
+
+
+def _drawn(decoding: Decoding) -> Words:
+    if decoding.repeats > 1:
+        yield from ("--repeats", str(decoding.repeats))
+    if decoding.temperature is not None:
+        yield from ("--temperature", f"{decoding.temperature:g}")
+    yield from _pairs("--budget", decoding.budgets)
+    if decoding.thinking is not None:
+        marks = f"{decoding.thinking.start},{decoding.thinking.end}"
+        yield from ("--think-budget", str(decoding.thinking.budget), "--think-marks", marks)
+
+
+def _pairs(option: str, values: Mapping[str, Any]) -> Words:  # JSON values
+    for name, value in values.items():
+        yield from (option, f"{name}={_text(value)}")
+
+
+def _text(value: object) -> str:
+    """Write a value so that `harness.cli_run.pairs` reads it again: JSON, but a plain text as it stands."""
+    if isinstance(value, str):
+        try:
+            json.loads(value)
+        except ValueError:
+            return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _selection(asked: Suite) -> list[str] | None:
+    """Write the options that lead from a suite's own cells to those that were asked, as few as will do."""
+    for wanted in _selections(asked):
+        try:
+            found = open_suite(asked.name, asked.seed, wanted)
+        except (FathomError, TaskError):
+            continue
+        if found.cells == asked.cells:
+            return list(_selecting(wanted))
+    return None
+
+
+def _selecting(wanted: Selection) -> Words:
+    named = {
+        "families": wanted.families, "levels": wanted.levels, "channel": wanted.channels, "style": wanted.styles,
+        "n": () if wanted.n is None else (str(wanted.n),),
+    }  # fmt: skip
+    for option, values in named.items():
+        if values:
+            yield from (f"--{option}", ",".join(values))
+
+
+def _selections(asked: Suite) -> Iterator[Selection]:
+    families, levels, channels, styles = (
+        tuple(dict.fromkeys(getattr(one, axis) for one in asked.cells))
+        for axis in ("family", "level", "channel", "style")
+    )
+    counts = {one.n for one in asked.cells}
+    for n in (None, *counts) if len(counts) == 1 else (None,):
+        for named in ((), families):  # the fewest words first
+            for chosen in product(((), levels), ((), channels), ((), styles)):
+                yield Selection(named, *chosen, n)
