@@ -9,10 +9,12 @@ from itertools import groupby
 
 from harness.db.shards import Pair, Shard
 from harness.db.write import Sample
-from harness.engines.base import Completion, Request, Turn
+from harness.engines.base import Completion, Request
 from harness.errors import BadInput
 from harness.grade import judge, settle
+from harness.prompting import Decoding, Prompting
 from harness.prompts import request_of, requests_of
+from harness.reading import reading_of
 from tasks import find_family, make_instance
 
 
@@ -21,11 +23,9 @@ def ask(shard: Shard, seed: str) -> Iterator[Request]:
     is_open = shard.engine == "oracle" and not shard.sealed
     for cell, pairs in groupby(shard.wanted, key=lambda pair: pair[0]):
         indices = [index for _, index in pairs]
-        made = requests_of(shard.cells[cell], seed, shard.manifest_digest, indices)
+        made = requests_of(shard.cells[cell], seed, shard.manifest_digest, indices, shard.chat)
         for index, request in zip(indices, made, strict=True):
-            item = request.item if is_open else ""
-            turns = (Turn("user", request.prompt),) if shard.chat else ()
-            yield replace(request, key=f"{cell}/{index}", item=item, turns=turns)
+            yield replace(request, key=f"{cell}/{index}", item=request.item if is_open else "")
 
 
 def grade(shard: Shard, seed: str, completions: Iterable[Completion]) -> list[Sample]:
@@ -51,9 +51,10 @@ def _pair(shard: Shard, key: str) -> Pair:
 def _grade(shard: Shard, seed: str, pair: Pair, completion: Completion) -> Sample:
     planned = shard.cells[pair[0]]
     item = make_instance(find_family(planned.family), planned.level, planned.channel, seed, pair[1])
-    request = request_of(planned, item, shard.manifest_digest)
+    request = request_of(planned, item, shard.manifest_digest, shard.chat)
     try:
         done = settle(request, completion)
     except ValueError as error:
         raise BadInput(f"the completion {completion.key} cannot be: {error}") from error
-    return Sample(pair[0], pair[1], 0, request.key, replace(done, key=request.key), judge(item, done))
+    answer = reading_of(planned.style, Prompting(chat=shard.chat), Decoding()).answer(done)
+    return Sample(pair[0], pair[1], 0, request.key, replace(done, key=request.key), judge(item, done, answer))

@@ -3,14 +3,20 @@
 from math import isfinite
 
 from harness.engines.base import Completion, Request, best_choice
+from harness.reading import Answer
 from tasks import Instance, Verdict, find_family
 
 
-def judge(item: Instance, completion: Completion) -> Verdict:
-    """Judge a completion; one that could not be made is wrong and says why. Never raises."""
+def judge(item: Instance, completion: Completion, answer: Answer | None = None) -> Verdict:
+    """Judge a completion by the answer that was read in it, else by its text. Never raises.
+
+    One that could not be made, or whose thought has no end, is wrong and says why.
+    """
     if completion.finish_reason in ("too_long", "error"):
         return Verdict(False, None, "too_long" if completion.finish_reason == "too_long" else "engine_error")
-    return find_family(item.family).grade(item, completion.text)
+    if answer is not None and answer.state == "truncated":
+        return Verdict(False, None, "truncated")
+    return find_family(item.family).grade(item, completion.text if answer is None else answer.text)
 
 
 def settle(request: Request, completion: Completion) -> Completion:

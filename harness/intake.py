@@ -22,7 +22,9 @@ from harness.engines.base import Completion, Request
 from harness.errors import BadInput
 from harness.grade import judge, settle
 from harness.parcel import SampleLine, read_header, read_sample
+from harness.prompting import Decoding, Prompting
 from harness.prompts import prompt_digest, request_of
+from harness.reading import reading_of
 from harness.suite import Suite, SuiteCell
 from harness.unpack import LIMITS, Limits, Unpacker
 from tasks import Instance, TaskError, find_family, make_instance
@@ -129,10 +131,12 @@ class Intake:
             return
         cell = attempt.new.run.suite.cells[line.cell]
         item = _item(cell.family, cell.level, cell.channel, attempt.new.run.suite.seed, line.index)
-        request = request_of(cell, item, attempt.new.run.manifest_digest)
+        chat = attempt.new.chat_template
+        request = request_of(cell, item, attempt.new.run.manifest_digest, chat)
         self._digest.update(f"{item.id}\0{request.prompt}\0{item.gold}\0".encode())
         completion = _completion(request, line, self._line)
-        verdict = judge(item, completion)
+        answer = reading_of(cell.style, Prompting(chat=chat), Decoding()).answer(completion)
+        verdict = judge(item, completion, answer)
         self.n_right += verdict.correct
         self._batch.append(Sample(line.cell, line.index, 0, request.key, completion, verdict))
 

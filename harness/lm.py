@@ -1,5 +1,6 @@
 """Turn lm-eval's requests into journaled completions: an lm-eval LM over any engine."""
 
+import json
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -10,14 +11,18 @@ from typing import Any, Protocol
 from lm_eval.api.model import LM
 
 from harness.db.write import Sample
-from harness.engines.base import Completion, Engine, Request, Sampling
+from harness.engines.base import Completion, Engine, Request, Sampling, Turn
 from harness.grade import judge
 from harness.lmeval import task_name
+from harness.prompting import Decoding, Prompting
 from harness.prompts import sample_key
+from harness.reading import Answer, Reading, reading_of
 from harness.suite import Suite
 from tasks import instance_from_id
 
 log = logging.getLogger(__name__)
+
+_PLAIN, _GREEDY = Prompting(), Decoding()
 
 
 class Journal(Protocol):
@@ -38,17 +43,30 @@ class _Asked:
     cell: int
     index: int
     repeat: int
+    reading: Reading
+
+    def answer(self, completion: Completion) -> Answer:
+        """Read the answer, which is what lm-eval and we grade."""
+        return self.reading.answer(completion)
 
 
 class JournalLM(LM):  # type: ignore[misc]  # lm-eval is untyped
     """An lm-eval model that commits every completion as it arrives and never asks for it again."""
 
-    def __init__(self, engine: Callable[[], Engine], journal: Journal, suite: Suite, manifest_digest: str) -> None:
+    def __init__(
+        self,
+        engine: Callable[[], Engine],
+        journal: Journal,
+        suite: Suite,
+        manifest_digest: str,
+        manner: tuple[Prompting, Decoding] = (_PLAIN, _GREEDY),
+    ) -> None:
         """Take a way to open the engine: it is opened only if something is missing from the journal."""
         super().__init__()
         self._open, self._journal, self._digest = engine, journal, manifest_digest
-        self._seed = suite.seed
+        self._prompting, self._thinking = manner[0], manner[1].thinking
         self._positions = {task_name(cell.cell): at for at, cell in enumerate(suite.cells)}
+        self._readings = [reading_of(cell.style, *manner) for cell in suite.cells]
         self.n_recalled = 0
         self.n_generated = 0
 
@@ -66,7 +84,7 @@ class JournalLM(LM):  # type: ignore[misc]  # lm-eval is untyped
             asked.append(self._ask(row, prompt, sampling, (), seen[id(row)]))
             seen[id(row)] += 1
         done = self._complete(asked)
-        return [done[one.request.key].text for one in asked]
+        return [one.answer(done[one.request.key]).text for one in asked]
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """Return (log-likelihood, greedy) of each request; the choices of one item go to the engine together."""
@@ -81,11 +99,47 @@ class JournalLM(LM):  # type: ignore[misc]  # lm-eval is untyped
         """Not needed by any task of ours."""
         raise NotImplementedError("JournalLM does not score whole documents: no task of Fathom asks for it")
 
+    @property
+    def tokenizer_name(self) -> str:
+        """Name nothing: lm-eval caches rendered prompts under it, and we neither render nor cache here."""
+        return ""
+
+    def chat_template(self, chat_template: bool | str = False) -> str:
+        """Return nothing: the engine knows the model's template."""
+        return ""
+
+    def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
+        """Write the turns of a chat as JSON, for `_ask` to read; the engine renders them.
+
+        Demonstrations answer without the blank that follows a plain prompt.
+        """
+        turns = [(one["role"], one["content"]) for one in chat_history]
+        return json.dumps(
+            [{"role": role, "content": said.lstrip() if role == "assistant" else said} for role, said in turns],
+            ensure_ascii=False,
+        )
+
     def _ask(self, row: Any, prompt: str, sampling: Sampling, choices: tuple[str, ...], repeat: int) -> _Asked:
         item: str = row.doc["id"]
+        turns: tuple[Turn, ...] = ()
+        if self._prompting.chat:
+            turns = tuple(Turn(**one) for one in json.loads(prompt))
+            if [turn.role for turn in turns] == ["user"]:
+                prompt = turns[0].content  # as a worker of the service asks it, see harness.prompts.request_of
         key = sample_key(self._digest, item, prompt, (sampling, choices), repeat)
-        request = Request(key, item, prompt, sampling, choices)
-        return _Asked(request, self._positions[row.task_name], int(item.rpartition("/")[2]), repeat)
+        options = tuple(sorted(self._prompting.template_options.items())) if turns else ()
+        request = Request(key, item, prompt, sampling, choices, turns, options, *self._around_thought(bool(choices)))
+        cell = self._positions[row.task_name]
+        return _Asked(request, cell, int(item.rpartition("/")[2]), repeat, self._readings[cell])
+
+    def _around_thought(self, is_choice: bool) -> tuple[str, tuple[str, ...]]:
+        """Return prefill and marks: candidates are scored without a thought, so one that the prompt opens is closed."""
+        thinking = self._thinking
+        if thinking is None:
+            return "", ()
+        if is_choice:
+            return (f"{thinking.end}\n\n" if thinking.opened else ""), ()
+        return "", thinking.marks
 
     def _complete(self, asked: list[_Asked]) -> dict[str, Completion]:
         done: dict[str, Completion] = {}
@@ -107,7 +161,7 @@ class JournalLM(LM):  # type: ignore[misc]  # lm-eval is untyped
 
 
 def _sample(one: _Asked, completion: Completion) -> Sample:
-    verdict = judge(instance_from_id(one.request.item), completion)
+    verdict = judge(instance_from_id(one.request.item), completion, one.answer(completion))
     return Sample(one.cell, one.index, one.repeat, one.request.key, completion, verdict)
 
 

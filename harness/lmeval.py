@@ -12,11 +12,14 @@ from typing import Any
 
 from datasets import Dataset
 
-from harness.prompts import choices_of, stops, temperature
+from harness.prompting import Decoding, Prompting
+from harness.prompts import choices_of, sampling_of
 from harness.suite import Suite, SuiteCell, make_items, open_suite
 from harness.suites import TABLES
 from tasks import Cell, Family, Instance, all_families, find_family, instance_from_id, pose
 from tasks.base import Role, channels_of, demonstrate, level_of, styles_of
+
+_PLAIN, _GREEDY = Prompting(), Decoding()
 
 N_SHOTS_AT_MOST = 16
 """Demonstrations made for a cell; lm-eval's `num_fewshot` takes the first ones."""
@@ -91,7 +94,7 @@ def process_results(doc: dict[str, Any], results: list[Any]) -> dict[str, float]
     return {"acc": float(find_family(item.family).grade(item, text).correct)}
 
 
-def cell_config(cell: Cell, n_shots: int = 0) -> dict[str, Any]:
+def cell_config(cell: Cell, prompting: Prompting = _PLAIN, decoding: Decoding = _GREEDY) -> dict[str, Any]:
     """Return the plain fields of a cell's task; callables are added by whoever writes or loads it."""
     family = find_family(cell.family)
     config: dict[str, Any] = {
@@ -107,35 +110,46 @@ def cell_config(cell: Cell, n_shots: int = 0) -> dict[str, Any]:
         "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
         "metadata": {"version": family.version},
     }
-    if n_shots:
-        config["num_fewshot"] = n_shots
+    if prompting.n_shots:
+        config["num_fewshot"] = prompting.n_shots
     if cell.style == "choice":
         return {**config, "output_type": "multiple_choice", "doc_to_choice": "choices"}
-    budget = family.budget(level_of(family, cell.level), cell.style)
-    generation = {"until": list(stops(cell.style, n_shots)), "max_gen_toks": budget}
-    return {**config, "output_type": "generate_until", "generation_kwargs": {**generation, **_sampling(cell.style)}}
+    sampling = sampling_of(cell, prompting, decoding)
+    generation = {"until": list(sampling.stop), "max_gen_toks": sampling.max_tokens, **_drawn(sampling.temperature)}
+    return {**config, "output_type": "generate_until", "generation_kwargs": generation}
 
 
-def _sampling(style: str) -> dict[str, Any]:
-    if style == "free":  # from the whole of the model's law, which transformers would cut at its 50 likeliest tokens
-        return {"do_sample": True, "temperature": temperature(style), "top_k": 0, "top_p": 1.0}
-    return {"do_sample": False, "temperature": temperature(style)}
+def _drawn(temperature: float) -> dict[str, Any]:
+    if temperature > 0:  # from the whole of the model's law, which transformers would cut at its 50 likeliest tokens
+        return {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
+    return {"do_sample": False, "temperature": temperature}
 
 
-def open_tasks(suite: Suite, n_shots: int = 0) -> dict[str, Any]:
+def open_tasks(suite: Suite, prompting: Prompting = _PLAIN, decoding: Decoding = _GREEDY) -> dict[str, Any]:
     """Return lm-eval's Task objects of a suite by name; their data sets are made here."""
     from lm_eval.api.task import ConfigurableTask
 
-    return {
-        task_name(cell.cell): ConfigurableTask(config=_live_config(cell, suite.seed, n_shots)) for cell in suite.cells
-    }
+    configs = (_live_config(cell, suite.seed, prompting, decoding) for cell in suite.cells)
+    return {config["task"]: ConfigurableTask(config=config) for config in configs}
 
 
-def _live_config(cell: SuiteCell, seed: str, n_shots: int) -> dict[str, Any]:
-    config = cell_config(cell.cell, n_shots)
-    n_shot_items = max(1, n_shots)  # lm-eval looks for one even where it needs none
+def _live_config(cell: SuiteCell, seed: str, prompting: Prompting, decoding: Decoding) -> dict[str, Any]:
+    config = cell_config(cell.cell, prompting, decoding)
+    n_shot_items = max(1, prompting.n_shots)  # lm-eval looks for one even where it needs none
     config["dataset_kwargs"] |= {"data_seed": seed, "n_items": cell.n, "n_shot_items": n_shot_items}
     return {**config, "custom_dataset": build_rows, "process_results": process_results}
+
+
+def put(prompting: Prompting) -> dict[str, Any]:
+    """Return the arguments of lm-eval's `evaluate` that say how questions are put."""
+    system = prompting.system
+    if system and not prompting.chat and not system[-1].isspace():
+        system += "\n\n"  # lm-eval writes the question right behind it
+    return {
+        "system_instruction": system or None,
+        "apply_chat_template": prompting.chat,
+        "fewshot_as_multiturn": prompting.chat and prompting.shots_as == "turns",
+    }
 
 
 def all_cells() -> Iterator[Cell]:

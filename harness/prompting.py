@@ -31,6 +31,13 @@ class Thinking:
     end: str = "</think>"
     budget: int = 4096
     """Tokens for the thought, on top of the answer's budget."""
+    opened: bool | None = False
+    """Whether the prompt ends within a thought, so that no text opens it; None where nobody can tell."""
+
+    @property
+    def marks(self) -> tuple[str, str]:
+        """Start and end."""
+        return (self.start, self.end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +70,10 @@ def sampling_json(prompting: Prompting, decoding: Decoding) -> dict[str, Any]:
         "budgets": dict(decoding.budgets),
         "thinking": {}
         if thinking is None
-        else {"start": thinking.start, "end": thinking.end, "budget": thinking.budget},
-    }
+        else {
+            "start": thinking.start, "end": thinking.end, "budget": thinking.budget, "opened": thinking.opened
+        },
+    }  # fmt: skip
     return stated | {name: value for name, value in more.items() if value}
 
 

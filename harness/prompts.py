@@ -3,14 +3,17 @@
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 
-from harness.engines.base import Request, Sampling
+from harness.engines.base import Request, Sampling, Turn
+from harness.prompting import Decoding, Prompting
 from harness.suite import SuiteCell, make_items
-from tasks import Instance, find_family, make_instance, pose
+from tasks import Cell, Instance, find_family, make_instance, pose
 from tasks.base import level_of
+
+_PLAIN, _CHAT, _GREEDY = Prompting(), Prompting(chat=True), Decoding()
 
 
 def stops(style: str, n_shots: int) -> tuple[str, ...]:
-    """Return the texts at which an answer ends.
+    """Return the texts at which an answer to a plain prompt ends.
 
     A direct answer and a free text end with their line. A chain of thought may have blank lines, so it is cut at one
     only after demonstrations, which have none.
@@ -25,13 +28,25 @@ def temperature(style: str) -> float:
     return 1.0 if style == "free" else 0.0
 
 
-def sampling_of(cell: SuiteCell) -> Sampling:
-    """Return how a cell's items are answered; candidates are scored, so they generate one token at most."""
+def answer_stops(style: str, prompting: Prompting) -> tuple[str, ...]:
+    """Return the texts at which an answer ends, once it has begun; in a chat demonstrations teach no blank line."""
+    return stops(style, 0 if prompting.chat else prompting.n_shots)
+
+
+def sampling_of(cell: SuiteCell | Cell, prompting: Prompting = _PLAIN, decoding: Decoding = _GREEDY) -> Sampling:
+    """Return how a cell's items are answered; candidates are scored, so they generate one token at most.
+
+    A model in a chat ends its turn itself, and may begin with blank lines; a thought has lines of its own. So neither
+    is stopped at a text: harness.reading finds the answer in what was written.
+    """
     if cell.style == "choice":
         return Sampling(1)
-    family = find_family(cell.family)
-    budget = family.budget(level_of(family, cell.level), cell.style)
-    return Sampling(budget, stops(cell.style, 0), temperature(cell.style))
+    family, thinking = find_family(cell.family), decoding.thinking
+    budget = decoding.budgets.get(cell.style) or family.budget(level_of(family, cell.level), cell.style)
+    heat = temperature(cell.style) if decoding.temperature is None else decoding.temperature
+    if thinking is not None:
+        return Sampling(budget + thinking.budget, (), heat)
+    return Sampling(budget, () if prompting.chat else answer_stops(cell.style, prompting), heat)
 
 
 def choices_of(item: Instance, style: str) -> tuple[str, ...]:
@@ -39,21 +54,24 @@ def choices_of(item: Instance, style: str) -> tuple[str, ...]:
     return tuple(f" {choice}" for choice in item.choices) if style == "choice" else ()
 
 
-def request_of(cell: SuiteCell, item: Instance, digest: str, repeat: int = 0) -> Request:
-    """Write an item's request; `digest` is that of the run's manifest."""
+def request_of(cell: SuiteCell, item: Instance, digest: str, chat: bool = False, repeat: int = 0) -> Request:
+    """Write an item's request, as plain text or as the one turn of a chat; `digest` is that of the run's manifest."""
     prompt = pose(find_family(item.family), item, cell.style)
-    sampling, choices = sampling_of(cell), choices_of(item, cell.style)
-    return Request(sample_key(digest, item.id, prompt, (sampling, choices), repeat), item.id, prompt, sampling, choices)
+    sampling, choices = sampling_of(cell, _CHAT if chat else _PLAIN), choices_of(item, cell.style)
+    key = sample_key(digest, item.id, prompt, (sampling, choices), repeat)
+    return Request(key, item.id, prompt, sampling, choices, (Turn("user", prompt),) if chat else ())
 
 
-def requests_of(cell: SuiteCell, seed: str, digest: str, indices: Iterable[int] | None = None) -> Iterator[Request]:
+def requests_of(
+    cell: SuiteCell, seed: str, digest: str, indices: Iterable[int] | None = None, chat: bool = False
+) -> Iterator[Request]:
     """Write the requests of a cell, all of them or those of some indices, in order."""
     if indices is None:
         items: Iterable[Instance] = make_items(cell.cell, seed, cell.n)
     else:
         family = find_family(cell.family)
         items = (make_instance(family, cell.level, cell.channel, seed, index) for index in indices)
-    return (request_of(cell, item, digest) for item in items)
+    return (request_of(cell, item, digest, chat) for item in items)
 
 
 def sample_key(digest: str, item: str, prompt: str, how: object, repeat: int) -> str:

@@ -200,12 +200,12 @@ def _through_lm_eval(
     from lm_eval.evaluator import evaluate as run_lm_eval
 
     from harness.lm import JournalLM
-    from harness.lmeval import open_tasks
+    from harness.lmeval import open_tasks, put
 
     report("building", None)
-    tasks = open_tasks(plan.suite, plan.prompting.n_shots)
-    lm = JournalLM(engine, journal, plan.suite, digest)
-    found = run_lm_eval(lm, {"tasks": tasks}, bootstrap_iters=0, log_samples=False)
+    tasks = open_tasks(plan.suite, plan.prompting, plan.decoding)
+    lm = JournalLM(engine, journal, plan.suite, digest, (plan.prompting, plan.decoding))
+    found = run_lm_eval(lm, {"tasks": tasks}, bootstrap_iters=0, log_samples=False, **put(plan.prompting))
     report("scoring", None)
     return lm, found["results"]
 

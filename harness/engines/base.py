@@ -32,7 +32,9 @@ class Request:
     """One prompt to complete, or with `choices` to score: each choice follows the prompt as it stands.
 
     `item` is the id of the item behind it, empty for prompts that are not ours. Where there are `turns`, these go
-    into the model's chat template, with `template_options`, and the prompt only stands for them.
+    into the model's chat template, with `template_options`, and the prompt only stands for them. `prefill` is what
+    the answer begins with, said for the model. `marks` are special tokens, or texts with such in them, that must
+    stay in the completion: without them it is read like any other.
     """
 
     key: str
@@ -42,6 +44,8 @@ class Request:
     choices: tuple[str, ...] = ()
     turns: tuple[Turn, ...] = ()
     template_options: tuple[tuple[str, Any], ...] = ()  # JSON values
+    prefill: str = ""
+    marks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from harness.lmeval import all_cells, build_dataset, open_tasks, process_results, task_name, write_yaml
+from harness.prompting import Prompting
 from harness.suite import Selection, open_suite
 from tasks import all_families, find_family, instance_from_id, make_instance, pose
 
@@ -77,7 +78,7 @@ def test_a_data_set_holds_the_items_and_disjoint_demonstrations(style):
 
 def test_shots_stand_before_the_question_and_read_like_it():
     suite = open_suite("quick", 5, Selection(levels=("n4k1",), styles=("direct", "cot", "choice"), n=2))
-    for name, task in open_tasks(suite, n_shots=3).items():
+    for name, task in open_tasks(suite, Prompting(3)).items():
         context = task.fewshot_context(task.task_docs[0], 3)
         prompt = task.task_docs[0]["prompt"]
         assert context.endswith(prompt)
