@@ -1,69 +1,41 @@
 """Turn lm-eval's requests into journaled completions: an lm-eval LM over any engine."""
 
 import json
-import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
-from typing import Any, Protocol
+from typing import Any
 
 from lm_eval.api.model import LM
 
-from harness.db.write import Sample
-from harness.engines.base import Completion, Engine, Request, Sampling, Turn
-from harness.grade import judge
-from harness.lmeval import task_name
+from harness.engines.base import Completion, Request, Sampling, Turn
+from harness.feed import Asked
+from harness.lmeval import item_of, task_name
 from harness.prompting import Decoding, Prompting
 from harness.prompts import sample_key
-from harness.reading import Answer, Reading, reading_of
+from harness.reading import reading_of
 from harness.suite import Suite
-from tasks import instance_from_id
-
-log = logging.getLogger(__name__)
 
 _PLAIN, _GREEDY = Prompting(), Decoding()
 
-
-class Journal(Protocol):
-    """Where completions are kept."""
-
-    def recall(self, key: str) -> Completion | None:
-        """Return the completion of an earlier attempt, if there is one."""
-
-    def record(self, samples: Sequence[Sample]) -> None:
-        """Commit samples; they survive whatever comes after."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """A request to the engine and the place where its sample belongs."""
-
-    request: Request
-    cell: int
-    index: int
-    repeat: int
-    reading: Reading
-
-    def answer(self, completion: Completion) -> Answer:
-        """Read the answer, which is what lm-eval and we grade."""
-        return self.reading.answer(completion)
+Complete = Callable[[Sequence[Asked]], Mapping[str, Completion]]
+"""Asks an engine and returns its completions by key, once each is safe."""
 
 
 class JournalLM(LM):  # type: ignore[misc]  # lm-eval is untyped
-    """An lm-eval model that commits every completion as it arrives and never asks for it again."""
+    """An lm-eval model that knows earlier completions and never asks for them again."""
 
     def __init__(
         self,
-        engine: Callable[[], Engine],
-        journal: Journal,
         suite: Suite,
         manifest_digest: str,
+        known: Mapping[str, Completion],
+        complete: Complete,
         manner: tuple[Prompting, Decoding] = (_PLAIN, _GREEDY),
     ) -> None:
-        """Take a way to open the engine: it is opened only if something is missing from the journal."""
+        """Take completions of earlier attempts by key, and a way to get the others."""
         super().__init__()
-        self._open, self._journal, self._digest = engine, journal, manifest_digest
+        self._known, self._ask_engine, self._digest = known, complete, manifest_digest
         self._prompting, self._thinking = manner[0], manner[1].thinking
         self._positions = {task_name(cell.cell): at for at, cell in enumerate(suite.cells)}
         self._readings = [reading_of(cell.style, *manner) for cell in suite.cells]
@@ -119,18 +91,18 @@ class JournalLM(LM):  # type: ignore[misc]  # lm-eval is untyped
             ensure_ascii=False,
         )
 
-    def _ask(self, row: Any, prompt: str, sampling: Sampling, choices: tuple[str, ...], repeat: int) -> _Asked:
-        item: str = row.doc["id"]
+    def _ask(self, row: Any, prompt: str, sampling: Sampling, choices: tuple[str, ...], repeat: int) -> Asked:
+        item = item_of(row.doc)
         turns: tuple[Turn, ...] = ()
         if self._prompting.chat:
             turns = tuple(Turn(**one) for one in json.loads(prompt))
             if [turn.role for turn in turns] == ["user"]:
                 prompt = turns[0].content  # as a worker of the service asks it, see harness.prompts.request_of
-        key = sample_key(self._digest, item, prompt, (sampling, choices), repeat)
+        key = sample_key(self._digest, item.id, prompt, (sampling, choices), repeat)
         options = tuple(sorted(self._prompting.template_options.items())) if turns else ()
-        request = Request(key, item, prompt, sampling, choices, turns, options, *self._around_thought(bool(choices)))
+        request = Request(key, item.id, prompt, sampling, choices, turns, options, *self._around_thought(bool(choices)))
         cell = self._positions[row.task_name]
-        return _Asked(request, cell, int(item.rpartition("/")[2]), repeat, self._readings[cell])
+        return Asked(request, cell, item.index, repeat, item, self._readings[cell])
 
     def _around_thought(self, is_choice: bool) -> tuple[str, tuple[str, ...]]:
         """Return prefill and marks: candidates are scored without a thought, so one that the prompt opens is closed."""
@@ -141,28 +113,13 @@ class JournalLM(LM):  # type: ignore[misc]  # lm-eval is untyped
             return (f"{thinking.end}\n\n" if thinking.opened else ""), ()
         return "", thinking.marks
 
-    def _complete(self, asked: list[_Asked]) -> dict[str, Completion]:
-        done: dict[str, Completion] = {}
-        missing: dict[str, _Asked] = {}
-        for one in asked:
-            key = one.request.key
-            known = self._journal.recall(key)
-            if known is None:
-                missing[key] = one
-            else:
-                done[key] = known
-        self.n_recalled += len(done)
-        if missing:
-            for batch in self._open().stream(one.request for one in missing.values()):
-                self._journal.record([_sample(missing[completion.key], completion) for completion in batch])
-                self.n_generated += len(batch)
-                done.update((completion.key, completion) for completion in batch)
-        return done
-
-
-def _sample(one: _Asked, completion: Completion) -> Sample:
-    verdict = judge(instance_from_id(one.request.item), completion, one.answer(completion))
-    return Sample(one.cell, one.index, one.repeat, one.request.key, completion, verdict)
+    def _complete(self, asked: list[Asked]) -> Mapping[str, Completion]:
+        missing = {one.request.key: one for one in asked if one.request.key not in self._known}
+        self.n_recalled += len(asked) - len(missing)
+        self.n_generated += len(missing)
+        # prompts that begin alike go out together: an engine keeps what it worked out for a prefix only so long
+        ordered = sorted(missing.values(), key=lambda one: one.request.prompt)
+        return {**self._known, **self._ask_engine(ordered)}
 
 
 def _scores(request: Request, completion: Completion) -> Iterator[tuple[float, bool]]:

@@ -14,10 +14,11 @@ from datasets import Dataset
 
 from harness.prompting import Decoding, Prompting
 from harness.prompts import choices_of, sampling_of
-from harness.suite import Suite, SuiteCell, make_items, open_suite
+from harness.suite import Suite, make_items, open_suite
 from harness.suites import TABLES
+from harness.waves import Stretch, Wave
 from tasks import Cell, Family, Instance, all_families, find_family, instance_from_id, pose
-from tasks.base import Role, channels_of, demonstrate, level_of, styles_of
+from tasks.base import channels_of, demonstrate, level_of, styles_of
 
 _PLAIN, _GREEDY = Prompting(), Decoding()
 
@@ -47,7 +48,12 @@ class Rows(list[Row]):
 
 def build_dataset(**kwargs: Any) -> dict[str, Dataset]:  # build_rows says which
     """Make what `build_rows` makes as the data sets that lm-eval's task guide asks for."""
-    return {split: Dataset.from_list(rows) for split, rows in build_rows(**kwargs).items()}
+    made = {split: [_plain(row) for row in rows] for split, rows in build_rows(**kwargs).items()}
+    return {split: Dataset.from_list(rows) for split, rows in made.items()}
+
+
+def _plain(row: Row) -> Row:
+    return {name: value for name, value in row.items() if name != "item"}
 
 
 def build_rows(
@@ -58,19 +64,20 @@ def build_rows(
     data_seed: int | str = 0,
     n_items: int = DEFAULT_N_ITEMS,
     n_shot_items: int = N_SHOTS_AT_MOST,
+    first_item: int = 0,
     **_: Any,  # lm-eval hands over the model's arguments too
 ) -> dict[str, Rows]:
     """Make the items and demonstrations of a cell; the names of the arguments avoid lm-eval's own.
 
-    Columns: id, prompt, target (text, or the gold's place among the choices), choices.
+    Columns: id, prompt, target (text, or the gold's place among the choices), choices; and the item itself.
     """
-    kind = find_family(family)
-    splits: tuple[tuple[str, Role, int], ...] = (("test", "eval", int(n_items)), ("shots", "shot", int(n_shot_items)))
-    made = {}
-    for split, role, count in splits:
-        items = make_items(Cell(family, level, channel, style), data_seed, count, role)
-        made[split] = Rows(_row(kind, item, style) for item in items)
-    return made
+    kind, cell, first = find_family(family), Cell(family, level, channel, style), int(first_item)
+    items = make_items(cell, data_seed, first + int(n_items), first=first)
+    shots = make_items(cell, data_seed, int(n_shot_items), "shot")
+    return {
+        "test": Rows(_row(kind, item, style) for item in items),
+        "shots": Rows(_row(kind, item, style) for item in shots),
+    }
 
 
 def _row(family: Family, item: Instance, style: str) -> Row:
@@ -79,12 +86,18 @@ def _row(family: Family, item: Instance, style: str) -> Row:
         target: str | int = item.choices.index(item.gold)
     else:
         choices, target = [], demonstrate(family, item, style)
-    return {"id": item.id, "prompt": pose(family, item, style), "target": target, "choices": choices}
+    return {"id": item.id, "prompt": pose(family, item, style), "target": target, "choices": choices, "item": item}
+
+
+def item_of(doc: Row) -> Instance:
+    """Return the item behind a row; the command line of lm-eval keeps its id only."""
+    found: Instance = doc.get("item") or instance_from_id(doc["id"])
+    return found
 
 
 def process_results(doc: dict[str, Any], results: list[Any]) -> dict[str, float]:
     """Grade what lm-eval collected for one item: a text, or (log-likelihood, greedy) for each choice."""
-    item = instance_from_id(doc["id"])
+    item = item_of(doc)
     text = results[0]
     if doc["choices"]:
         scores = [result[0] for result in results]
@@ -125,18 +138,25 @@ def _drawn(temperature: float) -> dict[str, Any]:
     return {"do_sample": False, "temperature": temperature}
 
 
-def open_tasks(suite: Suite, prompting: Prompting = _PLAIN, decoding: Decoding = _GREEDY) -> dict[str, Any]:
-    """Return lm-eval's Task objects of a suite by name; their data sets are made here."""
+def open_tasks(
+    suite: Suite, prompting: Prompting = _PLAIN, decoding: Decoding = _GREEDY, wave: Wave | None = None
+) -> dict[str, Any]:
+    """Return lm-eval's Task objects of a wave, or of a whole suite, by name; their data sets are made here."""
     from lm_eval.api.task import ConfigurableTask
 
-    configs = (_live_config(cell, suite.seed, prompting, decoding) for cell in suite.cells)
+    stretches = (Stretch(at, 0, cell.n) for at, cell in enumerate(suite.cells)) if wave is None else wave.stretches
+    configs = (_live_config(suite, one, prompting, decoding) for one in stretches)
     return {config["task"]: ConfigurableTask(config=config) for config in configs}
 
 
-def _live_config(cell: SuiteCell, seed: str, prompting: Prompting, decoding: Decoding) -> dict[str, Any]:
-    config = cell_config(cell.cell, prompting, decoding)
-    n_shot_items = max(1, prompting.n_shots)  # lm-eval looks for one even where it needs none
-    config["dataset_kwargs"] |= {"data_seed": seed, "n_items": cell.n, "n_shot_items": n_shot_items}
+def _live_config(suite: Suite, stretch: Stretch, prompting: Prompting, decoding: Decoding) -> dict[str, Any]:
+    config = cell_config(suite.cells[stretch.cell].cell, prompting, decoding)
+    config["dataset_kwargs"] |= {
+        "data_seed": suite.seed,
+        "first_item": stretch.start,
+        "n_items": stretch.n,
+        "n_shot_items": max(1, prompting.n_shots),  # lm-eval looks for one even where it needs none
+    }
     return {**config, "custom_dataset": build_rows, "process_results": process_results}
 
 

@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from harness.format import count, duration, plural
-from harness.run import Tick
 from harness.suite import Suite
+from harness.ticks import Tick
 
 _LINE_EVERY = 5.0
 """Seconds between plain lines."""

@@ -3,17 +3,16 @@
 import logging
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine as Database
 
 from harness.db import read, write
-from harness.db.journal import journaled
+from harness.db.journal import count_kept
 from harness.db.landing import land_runs
-from harness.engines.base import Completion, Engine, EngineSetup
+from harness.engines.base import Engine, EngineSetup
 from harness.engines.open import open_engine
 from harness.errors import EngineFailed, FathomError, RunChanged, StoreError
 from harness.model import ModelSource, model_facts
@@ -21,6 +20,10 @@ from harness.prompting import Decoding, Prompting
 from harness.provenance import How, make_manifest
 from harness.settings import quiet_lm_eval
 from harness.suite import Suite
+from harness.ticks import Report, Tick
+
+if TYPE_CHECKING:  # it brings lm-eval along
+    from harness.conduct import Conductor
 
 log = logging.getLogger(__name__)
 
@@ -46,21 +49,6 @@ class Plan:
         return How(self.engine, self.prompting, self.decoding, self.setup)
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
-    """Progress: samples that are now stored, of how many, and tokens that came with the newest."""
-
-    n_done: int
-    n_items: int
-    tokens: int
-    cells: Mapping[int, int]
-    """Samples stored by position of their cell, in the newest commit."""
-
-
-Report = Callable[[str, Tick | None], None]
-"""Called with a phase ("loading", "generating", "scoring") and, while generating, with progress."""
-
-
 def _silent(_phase: str, _tick: Tick | None) -> None:
     """Report nothing."""
 
@@ -73,37 +61,9 @@ class Outcome:
     n_recalled: int
     n_generated: int
     seconds: float
-
-
-@dataclass(slots=True)
-class DatabaseJournal:
-    """Keep completions in the database; each call of `record` is one transaction."""
-
-    db: Database
-    run: str
-    cell_ids: Sequence[int]
-    n_items: int
-    known: dict[str, Completion]
-    report: Report = _silent
-    n_done: int = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Count what is there."""
-        self.n_done = len(self.known)
-
-    def recall(self, key: str) -> Completion | None:
-        """Return the completion of an earlier attempt, if there is one."""
-        return self.known.get(key)
-
-    def record(self, samples: Sequence[write.Sample]) -> None:
-        """Commit samples, then report progress."""
-        write.record_samples(self.db, self.run, self.cell_ids, samples)
-        self.n_done += len(samples)
-        cells: dict[int, int] = {}
-        for sample in samples:
-            cells[sample.cell] = cells.get(sample.cell, 0) + 1
-        tokens = sum(one.completion.prompt_tokens + one.completion.completion_tokens for one in samples)
-        self.report("generating", Tick(self.n_done, self.n_items, tokens, cells))
+    n_prompt_tokens: int = 0
+    n_cached_tokens: int = 0
+    """Of those, how many the engine's prefix cache held."""
 
 
 def evaluate(plan: Plan, db: Database, report: Report = _silent) -> Outcome:
@@ -168,9 +128,15 @@ def _difference(stored: read.RunDetail, new: write.NewRun) -> str:
 
 
 def _evaluate(plan: Plan, db: Database, run: str, digest: str, report: Report, began: float) -> Outcome:
+    report("building", None)
+    quiet_lm_eval()  # lm-eval's progress bars read the environment once, when they are imported
+    from harness.conduct import Conductor, Ledger
+
     detail = read.get_run(db, run)
-    known = journaled(db, run)
-    journal = DatabaseJournal(db, run, [cell.id for cell in detail.cells], plan.suite.n_items, known, report)
+    ledger = Ledger(
+        db, run, [cell.id for cell in detail.cells], plan.suite.n_items, report, sum(count_kept(db, run).values())
+    )
+    conductor = Conductor(plan.suite, (plan.prompting, plan.decoding), digest, ledger)
     opened: list[Engine] = []
 
     def engine() -> Engine:
@@ -178,48 +144,32 @@ def _evaluate(plan: Plan, db: Database, run: str, digest: str, report: Report, b
             report("loading", None)
             opened.append(open_engine(plan.engine, plan.model, plan.setup))
             write.note_engine(db, run, dict(opened[0].facts()))
+            report("generating", None)
         return opened[0]
 
     try:
-        lm, results = _through_lm_eval(plan, engine, journal, digest, report)
+        conductor.conduct(engine)
     finally:
         for one in opened:
             one.close()
+    report("scoring", None)
     seconds = time.monotonic() - began
     write.finish_run(db, run, write.Ending("done", seconds))
     land_runs(db)
-    _check_against(results, read.get_run(db, run))
-    log.info("run %s: done in %.1f s, %d generated, %d recalled", run, seconds, lm.n_generated, lm.n_recalled)
-    return Outcome(run, lm.n_recalled, lm.n_generated, seconds)
+    _check_against(conductor, read.get_run(db, run))
+    log.info(
+        "run %s: done in %.1f s, %d generated, %d recalled", run, seconds, conductor.n_generated, conductor.n_recalled
+    )
+    return Outcome(run, conductor.n_recalled, conductor.n_generated, seconds, ledger.n_prompt, ledger.n_cached)
 
 
-def _through_lm_eval(
-    plan: Plan, engine: Callable[[], Engine], journal: DatabaseJournal, digest: str, report: Report
-) -> tuple[Any, Mapping[str, Mapping[str, Any]]]:  # lm-eval is untyped
-    quiet_lm_eval()  # lm-eval's progress bars read the environment once, when they are imported
-    from lm_eval.evaluator import evaluate as run_lm_eval
-
-    from harness.lm import JournalLM
-    from harness.lmeval import open_tasks, put
-
-    report("building", None)
-    tasks = open_tasks(plan.suite, plan.prompting, plan.decoding)
-    lm = JournalLM(engine, journal, plan.suite, digest, (plan.prompting, plan.decoding))
-    found = run_lm_eval(lm, {"tasks": tasks}, bootstrap_iters=0, log_samples=False, **put(plan.prompting))
-    report("scoring", None)
-    return lm, found["results"]
-
-
-def _check_against(results: Mapping[str, Mapping[str, Any]], detail: read.RunDetail) -> None:
-    """Compare our counts with lm-eval's accuracies: two ways to one number."""
-    from harness.lmeval import task_name
-
-    for cell, planned in zip(detail.cells, detail.suite.cells, strict=True):
-        theirs = results[task_name(planned.cell)]["acc,none"]
-        if abs(theirs * planned.n - cell.k) > 1e-6 * planned.n:
+def _check_against(conductor: "Conductor", detail: read.RunDetail) -> None:
+    """Compare our counts with lm-eval's, for cells that it scored whole: two ways to one number."""
+    for at, cell in enumerate(detail.cells):
+        if conductor.scored[at] == cell.n_planned and conductor.right[at] != cell.k:
             raise StoreError(
-                f"run {detail.summary.run}: lm-eval counts {theirs * planned.n:.0f} right answers in "
-                f"{task_name(planned.cell)}, the database {cell.k}: please report this"
+                f"run {detail.summary.run}: lm-eval counts {conductor.right[at]} right answers in {cell.family} "
+                f"{cell.level} {cell.channel} {cell.style}, the database {cell.k}: please report this"
             )
 
 

@@ -70,10 +70,10 @@ def instances(cell: SuiteCell, seed: str) -> Iterable[Instance]:
     return make_items(cell.cell, seed, cell.n)
 
 
-def make_items(cell: Cell, seed: int | str, n: int, role: Role = "eval") -> Iterable[Instance]:
-    """Make the first n items of a cell; styles share items, so small cells are kept for the next style."""
-    key = (cell.family, cell.level, cell.channel, seed, n, role)
-    return _kept(*key) if n <= _KEPT else _made(*key)
+def make_items(cell: Cell, seed: int | str, stop: int, role: Role = "eval", first: int = 0) -> Iterable[Instance]:
+    """Make the items first to stop of a cell; styles share items, so small cells are kept for the next style."""
+    key = (cell.family, cell.level, cell.channel, seed, first, stop, role)
+    return _kept(*key) if stop - first <= _KEPT else _made(*key)
 
 
 _KEPT = 100  # items a cell; of the longest ones, 13 MB
@@ -84,9 +84,11 @@ def _kept(*key: Any) -> tuple[Instance, ...]:
     return tuple(_made(*key))
 
 
-def _made(family: str, level: str, channel: str, seed: int | str, n: int, role: Role) -> Iterator[Instance]:
+def _made(
+    family: str, level: str, channel: str, seed: int | str, first: int, stop: int, role: Role
+) -> Iterator[Instance]:
     kind = find_family(family)
-    return (make_instance(kind, level, channel, seed, index, role=role) for index in range(n))
+    return (make_instance(kind, level, channel, seed, index, role=role) for index in range(first, stop))
 
 
 @dataclass(frozen=True, slots=True)

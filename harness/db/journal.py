@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from harness.db.engine import translate_errors
@@ -66,16 +66,29 @@ def weights_of(db: Engine, run: str) -> Weights:
         return Weights(*row)
 
 
-def journaled(db: Engine, run: str) -> dict[str, Completion]:
-    """Return every completion of a run that need not be generated again, by its key."""
+def count_kept(db: Engine, run: str) -> dict[int, int]:
+    """Return how many completions of a run need not be generated again, by the number of their cell."""
+    with translate_errors(), Session(db) as session:
+        rows = session.execute(
+            select(SampleRow.cell_id, func.count().label("n"))
+            .join(CellRow, CellRow.id == SampleRow.cell_id)
+            .where(CellRow.run_id == run, SampleRow.finish_reason != "error")
+            .group_by(SampleRow.cell_id)
+        )
+        return {row.cell_id: row.n for row in rows}
+
+
+def journaled(db: Engine, cell: int, start: int, stop: int) -> dict[str, Completion]:
+    """Return the completions to items start to stop of a cell that need not be generated again, by key."""
     with translate_errors(), Session(db) as session:
         rows = session.execute(
             select(
                 SampleRow.key, SampleRow.completion, SampleRow.finish_reason, SampleRow.prompt_tokens,
                 SampleRow.completion_tokens, SampleRow.milliseconds, SampleRow.scores,
+            ).where(
+                SampleRow.cell_id == cell, SampleRow.index >= start, SampleRow.index < stop,
+                SampleRow.finish_reason != "error",
             )
-            .join(CellRow, CellRow.id == SampleRow.cell_id)
-            .where(CellRow.run_id == run, SampleRow.finish_reason != "error")
         )  # fmt: skip
         return {row[0]: _completion(row) for row in rows}
 

@@ -65,6 +65,8 @@ class Completion:
     scores: tuple[float, ...] | None = None
     greedy: tuple[bool, ...] | None = None
     error: str | None = None
+    cached_tokens: int = 0
+    """Tokens of the prompt that the engine had worked out before, for another prompt that begins alike."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -170,7 +170,10 @@ class VllmEngine:
         if not pending.tails:
             made = output.outputs[0]
             reason: FinishReason = "stop" if made.finish_reason == "stop" else "length"
-            return Completion(request.key, made.text, reason, n_prompt, len(made.token_ids), seconds)
+            cached = output.num_cached_tokens or 0
+            return Completion(
+                request.key, made.text, reason, n_prompt, len(made.token_ids), seconds, cached_tokens=cached
+            )
         if output.prompt_logprobs is None:
             first = output.outputs[0]
             law = first.logprobs[0]

@@ -11,40 +11,23 @@ from harness.prompts import requests_of
 from harness.suite import Selection, open_suite
 from tasks import find_family, instance_from_id
 
-HEARD = []
-
-
-class Listening(OracleEngine):
-    """An oracle that keeps what it was asked."""
-
-    def stream(self, requests):
-        def listen():
-            for request in requests:
-                HEARD.append(request)
-                yield request
-
-        yield from super().stream(listen())
-
-
-class Forgetful:
-    def recall(self, key):
-        return None
-
-    def record(self, samples):
-        pass
-
 
 def test_the_requests_are_those_of_lm_eval_to_the_letter():
     from lm_eval.evaluator import evaluate
 
     levels = ("n8k2", "p23l2", "recognise-d2", "extract-k1", "op2")
     suite = open_suite("quick", 7, Selection(levels=levels, styles=("direct", "cot", "choice"), n=3))
-    HEARD.clear()
-    lm = JournalLM(Listening, Forgetful(), suite, "d" * 32)
+    heard = []
+
+    def complete(asked):
+        heard.extend(one.request for one in asked)
+        return {one.key: one for batch in OracleEngine().stream(one.request for one in asked) for one in batch}
+
+    lm = JournalLM(suite, "d" * 32, {}, complete)
     evaluate(lm, {"tasks": open_tasks(suite)}, bootstrap_iters=0, log_samples=False)
     ours = [request for cell in suite.cells for request in requests_of(cell, suite.seed, "d" * 32)]
     assert len(ours) == suite.n_items
-    assert {one.key: one for one in ours} == {one.key: one for one in HEARD}
+    assert {one.key: one for one in ours} == {one.key: one for one in heard}
 
 
 def test_some_indices_are_the_same_requests():
