@@ -5,6 +5,7 @@ FathomError                what the command line prints without a traceback
 │   ├── UnknownModel       no folder, reference model or hub id of that name
 │   ├── BrokenModel        a model folder that is corrupt or half-written
 │   ├── UnknownSuite       no suite of that name
+│   ├── UnknownTask        no lm-eval task of that name, or one that cannot be run here
 │   ├── EmptySuite         a selection that leaves nothing to ask
 │   ├── UnknownEngine      no engine of that name, or its package is not installed
 │   ├── BadRecipe          a training recipe that cannot be followed
@@ -55,6 +56,12 @@ class BrokenModel(BadInput):
 
 class UnknownSuite(BadInput):
     """No suite of that name."""
+
+    status = 404
+
+
+class UnknownTask(BadInput):
+    """No lm-eval task of that name, or one that cannot be run here."""
 
     status = 404
 

@@ -59,14 +59,21 @@ class Manifest:
 
 def make_manifest(model: ModelSource, suite: Suite, how: How) -> Manifest:
     """Describe a run before it starts; the same inputs give the same digest."""
-    families = {cell.family: find_family(cell.family).version for cell in suite.cells}
+    asked = {
+        "suite": {"name": suite.name, "version": suite.version, "seed": suite.seed, "digest": suite.digest()},
+        "families": {cell.family: find_family(cell.family).version for cell in suite.cells},
+        "sampling": sampling_json(how.prompting, how.decoding),
+    }
+    return describe(model, how, asked, {"cells": [asdict(cell) for cell in suite.cells]})
+
+
+def describe(model: ModelSource, how: How, asked: Mapping[str, Any], around: Mapping[str, Any]) -> Manifest:
+    """Describe a model that is asked something: `asked` is decisive, `around` is not."""
     packages = versions(_ENGINE_PACKAGES.get(how.engine, ()))
     decisive = {
         "model": {"name": model.name, "digest": model.digest},
         "engine": {"name": how.engine, "packages": packages, **_options(how.setup)},
-        "suite": {"name": suite.name, "version": suite.version, "seed": suite.seed, "digest": suite.digest()},
-        "families": families,
-        "sampling": sampling_json(how.prompting, how.decoding),
+        **asked,
         "lm_eval": version("lm-eval"),
     }
     context = {
@@ -74,7 +81,7 @@ def make_manifest(model: ModelSource, suite: Suite, how: How) -> Manifest:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "hardware": hardware(),
-        "cells": [asdict(cell) for cell in suite.cells],
+        **around,
         "model_sha": commit_of(model.path),
         "placement": {name: value for name, value in how.setup.options.items() if name in PLACEMENT},
     }

@@ -35,7 +35,7 @@ from sqlalchemy import (
 from sqlalchemy import Table as Columns
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-from harness.db import service  # noqa: F401  # its tables belong to Table.metadata
+from harness.db import service, task_tables  # noqa: F401  # their tables belong to Table.metadata
 from harness.db.engine import HEAD, translate_errors
 from harness.db.models import Table
 from harness.errors import BadInput, DiskFull

@@ -17,6 +17,7 @@ class Sampling:
     max_tokens: int
     stop: tuple[str, ...] = ()
     temperature: float = 0.0
+    top_p: float = field(default=1.0, repr=False)  # keys of stored completions digest the text of the others
 
 
 @dataclass(frozen=True, slots=True)

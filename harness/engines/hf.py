@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from harness.engines.base import Completion, FinishReason, Request, best_choice, failed, seed_of, too_long
-from harness.engines.tokens import continuation, cut_at_stop, prompt_tokens
+from harness.engines.tokens import continuation, cut_at_stop, prompt_tokens, windows
 
 log = logging.getLogger(__name__)
 
@@ -64,11 +64,11 @@ class HfEngine:
         refused = [too_long(request, len(ids)) for request, ids in wave if len(ids) >= self.context]
         if refused:
             yield refused
-        alike: dict[tuple[bool, tuple[str, ...], float], list[tuple[Request, list[int]]]] = {}
+        alike: dict[tuple[Any, ...], list[tuple[Request, list[int]]]] = {}
         for request, ids in fitting:  # one call of `generate` has one set of stops and one temperature
-            key = (bool(request.choices), request.sampling.stop, request.sampling.temperature)
-            alike.setdefault(key, []).append((request, ids))
-        for (is_choice, _, _), pairs in alike.items():
+            how = request.sampling
+            alike.setdefault((bool(request.choices), how.stop, how.temperature, how.top_p), []).append((request, ids))
+        for (is_choice, *_), pairs in alike.items():
             work = self._score if is_choice else self._generate
             for start in range(0, len(pairs), self._batch):
                 yield self._try(work, pairs[start : start + self._batch])
@@ -93,14 +93,15 @@ class HfEngine:
         padded = self._tokenizer.pad({"input_ids": [ids for _, ids in batch]}, return_tensors="pt").to(self._device)
         width = padded["input_ids"].shape[1]
         budgets = [min(request.sampling.max_tokens, self.context - len(ids)) for request, ids in batch]
-        stops, temperature = list(batch[0][0].sampling.stop), batch[0][0].sampling.temperature
+        how = batch[0][0].sampling
+        stops, temperature = list(how.stop), how.temperature
         if temperature > 0:
             torch.manual_seed(seed_of(batch[0][0]))
         made = self._model.generate(
             **padded,
             max_new_tokens=max(budgets),
             do_sample=temperature > 0,
-            **({"temperature": temperature, "top_k": 0, "top_p": 1.0} if temperature > 0 else {}),
+            **({"temperature": temperature, "top_k": 0, "top_p": how.top_p} if temperature > 0 else {}),
             **({"stop_strings": stops, "tokenizer": self._tokenizer} if stops else {}),
             pad_token_id=self._tokenizer.pad_token_id,
         )
@@ -125,18 +126,33 @@ class HfEngine:
     def _score_one(self, request: Request, prompt: list[int]) -> Completion:
         began = time.perf_counter()
         tails = [continuation(self._tokenizer, request, len(prompt), choice) for choice in request.choices]
-        width = max(map(len, tails))
-        if len(prompt) + width > self.context:
+        if len(prompt) + max(map(len, tails)) <= self.context:
+            pairs = self._follow(prompt, tails)
+        elif request.prompt or request.turns:
             return too_long(request, len(prompt))
-        rows = [prompt + tail + [0] * (width - len(tail)) for tail in tails]
-        logits = self._model(torch.tensor(rows, device=self._device)).logits[:, len(prompt) - 1 : -1].float()
-        laws = torch.log_softmax(logits, dim=-1)
-        scores, greedy = [], []
-        for law, tail in zip(laws, tails, strict=True):
-            target = torch.tensor(tail, device=self._device)
-            scores.append(float(law[: len(tail)].gather(1, target[:, None]).sum()))
-            greedy.append(bool((law[: len(tail)].argmax(dim=-1) == target).all()))
+        else:
+            pairs = [self._roll(prompt, tail) for tail in tails]
+        scores, greedy = [score for score, _ in pairs], [best for _, best in pairs]
         return best_choice(request, scores, greedy, len(prompt), time.perf_counter() - began)
+
+    def _roll(self, prompt: list[int], tail: list[int]) -> tuple[float, bool]:
+        """Score a text that is longer than the model's context, window by window."""
+        pieces = [self._follow(before, [piece])[0] for before, piece in windows(prompt, tail, self.context)]
+        return sum(score for score, _ in pieces), all(best for _, best in pieces)
+
+    def _follow(self, prompt: list[int], tails: list[list[int]]) -> list[tuple[float, bool]]:
+        """Return (log-likelihood, greedy) of each tail; what follows the last token is not asked."""
+        width = max(map(len, tails))
+        if width == 0:
+            return [(0.0, True)] * len(tails)
+        rows = [(prompt + tail + [0] * (width - len(tail)))[:-1] for tail in tails]
+        logits = self._model(torch.tensor(rows, device=self._device)).logits[:, len(prompt) - 1 :].float()
+        pairs = []
+        for law, tail in zip(torch.log_softmax(logits, dim=-1), tails, strict=True):
+            target = torch.tensor(tail, device=self._device, dtype=torch.long)
+            likelihood = float(law[: len(tail)].gather(1, target[:, None]).sum())
+            pairs.append((likelihood, bool((law[: len(tail)].argmax(dim=-1) == target).all())))
+        return pairs
 
 
 def _as_list(ids: int | list[int] | None) -> list[int]:

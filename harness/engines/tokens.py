@@ -1,6 +1,6 @@
 """Turn requests into tokens, and cut texts and token lists where lm-eval's own backends would cut them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from harness.engines.base import Request
@@ -17,12 +17,16 @@ def rendered(tokenizer: Any, request: Request) -> str:  # Any: transformers ship
     if not request.turns:
         return request.prompt
     messages = [{"role": turn.role, "content": turn.content} for turn in request.turns]
-    options = dict(request.template_options)
-    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **options))
+    begun = request.turns[-1].role == "assistant"  # its last words are gone on with
+    how = {"add_generation_prompt": not begun, "continue_final_message": begun, **dict(request.template_options)}
+    return str(tokenizer.apply_chat_template(messages, tokenize=False, **how))
 
 
 def prompt_tokens(tokenizer: Any, requests: Sequence[Request]) -> list[list[int]]:
-    """Return the tokens of each prompt. A chat template writes its own first token, so none is added before it."""
+    """Return the tokens of each prompt. A chat template writes its own first token, so none is added before it.
+
+    An empty prompt becomes the token with which texts begin, or where there is none, end: a model needs something.
+    """
     ids: list[list[int]] = [[] for _ in requests]
     for chat in (False, True):
         places = [at for at, request in enumerate(requests) if bool(request.turns) is chat]
@@ -30,8 +34,13 @@ def prompt_tokens(tokenizer: Any, requests: Sequence[Request]) -> list[list[int]
             texts = [rendered(tokenizer, requests[at]) for at in places]
             made = tokenizer(texts, add_special_tokens=not chat)["input_ids"]
             for at, one in zip(places, made, strict=True):
-                ids[at] = one
+                ids[at] = one or [first_token(tokenizer)]
     return ids
+
+
+def first_token(tokenizer: Any) -> int:
+    """Return the token with which texts begin, or where there is none, end."""
+    return int(tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id)
 
 
 def continuation(tokenizer: Any, request: Request, n_prompt: int, choice: str) -> list[int]:
@@ -40,6 +49,22 @@ def continuation(tokenizer: Any, request: Request, n_prompt: int, choice: str) -
     The pair is encoded as one text and split by length, as lm-eval does, so that the scores agree. In a chat an
     answer begins without the blank that follows a plain prompt.
     """
+    if not (request.prompt or request.turns):
+        alone: list[int] = tokenizer.encode(choice, add_special_tokens=False)
+        return alone[1:] if alone[:1] == [first_token(tokenizer)] else alone
     follow = choice.lstrip() if request.turns else choice
     whole: list[int] = tokenizer.encode(rendered(tokenizer, request) + follow, add_special_tokens=not request.turns)
     return whole[n_prompt:]
+
+
+def windows(prompt: list[int], tail: list[int], room: int) -> Iterator[tuple[list[int], list[int]]]:
+    """Split a text that is too long into (context, tail) so that each token is read once, with all context there is.
+
+    `room` is the number of tokens that the model reads at once. Source: lm-eval's rolling log-likelihood.
+    """
+    at = min(room + 1 - len(prompt), len(tail))
+    yield prompt, tail[:at]
+    while at < len(tail):
+        end = min(at + room, len(tail))
+        yield tail[end - room - 1 : at], tail[at:end]
+        at = end

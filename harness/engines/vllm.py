@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.engines.base import Completion, FinishReason, Request, best_choice, failed, seed_of, too_long
-from harness.engines.tokens import continuation, prompt_tokens
+from harness.engines.tokens import continuation, prompt_tokens, windows
 from harness.errors import EngineFailed
 from harness.settings import quiet_vllm
 
@@ -39,6 +39,8 @@ class _Pending:
     prompt: list[int]
     began: float
     tails: list[list[int]] = field(default_factory=list)
+    pieces: list[tuple[list[int], list[int]]] = field(default_factory=list)
+    """What precedes each part, and the part: a choice each, or the windows of one text that is too long."""
     parts: dict[int, tuple[float, bool]] = field(default_factory=dict)
 
 
@@ -102,10 +104,13 @@ class VllmEngine:
         pending = _Pending(request, prompt, time.perf_counter())
         if request.choices:
             pending.tails = [continuation(self._tokenizer, request, len(prompt), choice) for choice in request.choices]
+            pending.pieces = [(prompt, tail) for tail in pending.tails]
         longest = max(map(len, pending.tails), default=0)
         taken = len(prompt) + (longest + 1 if longest > 1 else 1)  # vLLM always generates one token
         if taken > self.context:
-            return too_long(request, len(prompt))
+            if request.prompt or request.turns or len(pending.tails) != 1:
+                return too_long(request, len(prompt))
+            pending.pieces = list(windows(prompt, pending.tails[0], self.context - 2))
         added: list[str] = []
         try:
             for part, (ids, params) in enumerate(self._parts(pending)):
@@ -133,8 +138,9 @@ class VllmEngine:
             stop = list(sampling.stop)
             seed = seed_of(request) if sampling.temperature > 0 else None
             params = SamplingParams(
-                temperature=sampling.temperature, max_tokens=budget, stop=stop, seed=seed, output_kind=final
-            )
+                temperature=sampling.temperature, top_p=sampling.top_p, max_tokens=budget, stop=stop, seed=seed,
+                output_kind=final,
+            )  # fmt: skip
             yield pending.prompt, params
         elif all(len(tail) == 1 for tail in tails):  # one step reads them all, and the prefix cache helps
             ids = sorted({tail[0] for tail in tails})
@@ -143,11 +149,11 @@ class VllmEngine:
                 SamplingParams(temperature=0, max_tokens=1, logprob_token_ids=ids, detokenize=False, output_kind=final),
             )
         else:
-            for tail in tails:
+            for before, tail in pending.pieces:
                 params = SamplingParams(
                     temperature=0, max_tokens=1, prompt_logprobs=1, detokenize=False, output_kind=final
                 )
-                yield pending.prompt + tail, params
+                yield before + tail, params
 
     def _step(self) -> list[Completion]:
         if not self._pending:
@@ -180,13 +186,15 @@ class VllmEngine:
             scores = [law[tail[0]].logprob for tail in pending.tails]
             greedy = [tail[0] == first.token_ids[0] for tail in pending.tails]
             return best_choice(request, scores, greedy, n_prompt, seconds)
-        tail = pending.tails[part]
-        rows = [output.prompt_logprobs[n_prompt + at][token] for at, token in enumerate(tail)]
+        before, tail = pending.pieces[part]
+        rows = [output.prompt_logprobs[len(before) + at][token] for at, token in enumerate(tail)]
         pending.parts[part] = (sum(row.logprob for row in rows), all(row.rank == 1 for row in rows))
-        if len(pending.parts) < len(pending.tails):
+        if len(pending.parts) < len(pending.pieces):
             return None
-        ordered = [pending.parts[at] for at in range(len(pending.tails))]
-        return best_choice(request, [row[0] for row in ordered], [row[1] for row in ordered], n_prompt, seconds)
+        scores, greedy = map(list, zip(*(pending.parts[at] for at in range(len(pending.pieces))), strict=True))
+        if len(pending.pieces) > len(pending.tails):  # windows of one text
+            scores, greedy = [sum(scores)], [all(greedy)]
+        return best_choice(request, scores, greedy, n_prompt, seconds)
 
 
 def engine_settings(path: Path, options: Mapping[str, Any]) -> dict[str, Any]:  # every type that EngineArgs takes

@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 from sqlalchemy import insert
 
-from harness.db import service  # noqa: F401  # its tables belong to Table.metadata
+from harness.db import service, task_tables  # noqa: F401  # their tables belong to Table.metadata
 from harness.db.backup import kind_of
 from harness.db.models import Table
 

@@ -7,7 +7,7 @@ from sqlalchemy import create_engine, insert, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 
 from harness.db import engine as db_engine
-from harness.db import service  # noqa: F401  # its tables belong to Table.metadata
+from harness.db import service, task_tables  # noqa: F401  # their tables belong to Table.metadata
 from harness.db.engine import HEAD, current_version, open_database, parse_url, upgrade
 from harness.db.landing import land_runs
 from harness.db.models import RunRow, StandingRow, SuiteRow, Table
