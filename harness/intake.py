@@ -1,7 +1,6 @@
 """Take a parcel in while it arrives: every item is made again and graded here, and nothing else is believed."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import blake2b
 
 from sqlalchemy import Engine
@@ -25,9 +24,9 @@ from harness.parcel import SampleLine, read_header, read_sample
 from harness.prompting import Decoding, Prompting
 from harness.prompts import prompt_digest, request_of
 from harness.reading import reading_of
-from harness.suite import Suite, SuiteCell
+from harness.suite import Suite, SuiteCell, item_at
 from harness.unpack import LIMITS, Limits, Unpacker
-from tasks import Instance, TaskError, find_family, make_instance
+from tasks import TaskError
 
 _BATCH = 500
 _BATCH_BYTES = 4 << 20
@@ -130,7 +129,7 @@ class Intake:
         if not attempt.places.take(line, self._line):
             return
         cell = attempt.new.run.suite.cells[line.cell]
-        item = _item(cell.family, cell.level, cell.channel, attempt.new.run.suite.seed, line.index)
+        item = item_at(cell, attempt.new.run.suite.seed, line.index)
         chat = attempt.new.chat_template
         request = request_of(cell, item, attempt.new.run.manifest_digest, chat)
         self._digest.update(f"{item.id}\0{request.prompt}\0{item.gold}\0".encode())
@@ -147,11 +146,6 @@ class Intake:
             take_samples(self._db, attempt.begun, self._batch)
         self._batch, self._bytes = [], 0
         return attempt.begun
-
-
-@lru_cache(maxsize=128)  # the styles of a cell ask the same items, one after the other
-def _item(family: str, level: str, channel: str, seed: str, index: int) -> Instance:
-    return make_instance(find_family(family), level, channel, seed, index)
 
 
 def _completion(request: Request, line: SampleLine, number: int) -> Completion:

@@ -91,6 +91,16 @@ def _made(
     return (make_instance(kind, level, channel, seed, index, role=role) for index in range(first, stop))
 
 
+def item_at(cell: SuiteCell, seed: str, index: int) -> Instance:
+    """Make one item of a cell; the last ones are kept, as the styles of a cell ask the same, one after the other."""
+    return _item(cell.family, cell.level, cell.channel, seed, index)
+
+
+@lru_cache(maxsize=128)
+def _item(family: str, level: str, channel: str, seed: str, index: int) -> Instance:
+    return make_instance(find_family(family), level, channel, seed, index)
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
     """What the user asks for; an empty tuple leaves the choice to the suite."""

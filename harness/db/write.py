@@ -131,7 +131,7 @@ def reopen_run(session: Session, run: str) -> None:
         .where(RunRow.id == run)
         .values(state="running", attempts=RunRow.attempts + 1, error=None, log=None, finished_at=None)
     )
-    _recount(session, run)
+    recount(session, run)
 
 
 def record_samples(db: Engine, run: str, cell_ids: Sequence[int], samples: Sequence[Sample]) -> int:
@@ -191,7 +191,7 @@ class Ending:
 def count_cells(db: Engine, run: str) -> None:
     """Bring the counts of a run's cells up to date with its samples."""
     with translate_errors(), Session(db) as session, session.begin():
-        _recount(session, run)
+        recount(session, run)
 
 
 def finish_run(db: Engine, run: str, ending: Ending, now: Clock = utc_now) -> None:
@@ -202,7 +202,7 @@ def finish_run(db: Engine, run: str, ending: Ending, now: Clock = utc_now) -> No
 
 def end_run(session: Session, run: str, ending: Ending, now: Clock = utc_now) -> None:
     """Do what `finish_run` does in the caller's transaction."""
-    _recount(session, run)
+    recount(session, run)
     session.execute(
         update(RunRow)
         .where(RunRow.id == run)
@@ -235,7 +235,8 @@ def _cells(run: str) -> Any:  # a scalar subquery; SQLAlchemy's own type names n
     return select(CellRow.id).where(CellRow.run_id == run).scalar_subquery()
 
 
-def _recount(session: Session, run: str) -> None:
+def recount(session: Session, run: str) -> None:
+    """Count the cells of a run from its samples, in the caller's transaction."""
     graded = SampleRow.finish_reason != "error"
     found = session.execute(
         select(

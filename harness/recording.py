@@ -1,0 +1,100 @@
+"""Do what the commands about the record of a run ask for, and say what came of it."""
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import count as count_up
+
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import Engine
+
+from harness.db.engine import open_database
+from harness.db.read import RunSummary, get_summary, list_runs
+from harness.db.sealing import SEALED
+from harness.errors import Conflict
+from harness.format import count, plural
+from harness.regrade import Regraded, Shift, regrade
+from harness.report import make_console
+
+
+def regrade_one(database: str, run: str, dry: bool) -> None:
+    """Judge a run again and print what changed.
+
+    Raises:
+        UnknownRun, SealedRun, Conflict: see harness.regrade.
+    """
+    db, talk = open_database(database, create=False), make_console()
+    found = _regrade(db, get_summary(db, run), dry, talk)
+    _say(talk, f"run {found.run}", found, dry)
+
+
+def regrade_all(database: str, dry: bool) -> None:
+    """Judge all runs that have ended, and print a line for each that changed or was passed over."""
+    db, talk = open_database(database, create=False), make_console()
+    total, n_runs = Regraded("all"), 0
+    for one in _all_runs(db):
+        if one.sealed:
+            talk.print(f"run {one.run} passed over: its items are {SEALED}", soft_wrap=True)
+            continue
+        try:
+            found = _regrade(db, one, dry, talk)
+        except Conflict as error:
+            talk.print(f"run {one.run} passed over: {error}", soft_wrap=True)
+            continue
+        n_runs += 1
+        if found.n_changed:
+            talk.print(f"run {found.run}: {_headline(found, dry)}", soft_wrap=True)
+        _add(total, found)
+    _say(talk, plural(n_runs, "run"), total, dry)
+
+
+def _all_runs(db: Engine) -> Iterator[RunSummary]:
+    for page in count_up():
+        some = list_runs(db, limit=500, offset=500 * page)
+        yield from some
+        if len(some) < 500:
+            return
+
+
+def _regrade(db: Engine, one: RunSummary, dry: bool, talk: Console) -> Regraded:
+    with talk.status(f"{one.run} {one.model}") as line:
+        return regrade(
+            db, one.run, dry=dry,
+            tell=lambda n: line.update(f"{one.run} {one.model}: {count(n)} of {count(one.n_done)} judged"),
+        )  # fmt: skip
+
+
+def _add(total: Regraded, found: Regraded) -> None:
+    total.n_judged += found.n_judged
+    total.n_right_before += found.n_right_before
+    total.n_right_after += found.n_right_after
+    total.shifts += found.shifts
+    for why, n in found.skipped.items():
+        total.skipped[why] = total.skipped.get(why, 0) + n
+
+
+def _headline(found: Regraded, dry: bool) -> str:
+    changed = "would change" if dry else "changed"
+    return (
+        f"{plural(found.n_judged, 'completion')} judged again, "
+        f"{plural(found.n_changed, 'verdict')} {changed}; right: {count(found.n_right_before)} before, "
+        f"{count(found.n_right_after)} now"
+    )
+
+
+def _say(talk: Console, what: str, found: Regraded, dry: bool) -> None:
+    talk.print(f"{what}: {_headline(found, dry)}", soft_wrap=True)
+    if found.shifts:
+        talk.print(_shifts_table(found.shifts))
+    for why, n in found.skipped.items():
+        talk.print(f"left as they are: {plural(n, 'sample')} of {why}", soft_wrap=True)
+
+
+def _shifts_table(shifts: Counter[Shift]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("family", "label before", "label now", "verdicts"):
+        table.add_column(name, justify="right" if name == "verdicts" else "left", header_style="dim")
+    for shift, n in sorted(shifts.items(), key=lambda row: (row[0].family, -row[1], row[0].before, row[0].after)):
+        after = shift.after if shift.after != shift.before else f"{shift.after} (other details)"
+        table.add_row(shift.family, shift.before, after, count(n))
+    return table
