@@ -9,6 +9,7 @@ import typer
 
 from harness.cli_db import Db, database_of
 from harness.errors import BadInput
+from harness.prompting import Decoding, Prompting, Thinking
 
 run_app = typer.Typer()
 
@@ -41,6 +42,15 @@ def pairs(words: Iterable[str], option: str) -> dict[str, Any]:
         except ValueError:
             found[key] = text
     return found
+
+
+def _thought(budget: int | None, marks: str | None) -> Thinking | None:
+    if budget is None and marks is None:
+        return None
+    found = ("", "") if marks is None else names(marks)
+    if len(found) != 2:
+        raise BadInput("--think-marks wants two marks with a comma between, as in <think>,</think>")
+    return Thinking(*found) if budget is None else Thinking(*found, budget)
 
 
 @run_app.command("run")
@@ -89,8 +99,9 @@ def run_suite(  # one parameter an option: typer reads the signature
         typer.Option(min=1, help="The model thinks first: tokens for its thought.", rich_help_panel=_DRAWN),
     ] = None,
     think_marks: Annotated[
-        str, typer.Option(help="Around a thought, with a comma between.", rich_help_panel=_DRAWN)
-    ] = "<think>,</think>",
+        Optional[str],
+        typer.Option(help="Around a thought, if not as the model's files say.", rich_help_panel=_DRAWN),
+    ] = None,
     dtype: Annotated[str, typer.Option(help="auto, bfloat16, float16 or float32.", rich_help_panel=_ENGINE)] = "auto",
     revision: Annotated[
         Optional[str], typer.Option(help="Branch, tag or commit on the hub.", rich_help_panel=_ENGINE)
@@ -122,15 +133,11 @@ def run_suite(  # one parameter an option: typer reads the signature
 ) -> None:
     """Evaluate a model and store every sample. Exit code 0 done, 2 bad input, 3 the engine failed."""
     from harness.engines.base import EngineSetup
-    from harness.prompting import Decoding, Prompting, Thinking
     from harness.running import Wish, run
     from harness.suite import Selection
 
     if shots_as not in ("turns", "text"):
         raise BadInput(f"--shots-as is turns or text, not {shots_as!r}")
-    marks = names(think_marks)
-    if len(marks) != 2:
-        raise BadInput("--think-marks wants two marks with a comma between, as in <think>,</think>")
     options = pairs(engine_arg or (), "--engine-arg")
     shorthands = {
         "tensor_parallel_size": tensor_parallel, "pipeline_parallel_size": pipeline_parallel,
@@ -157,7 +164,7 @@ def run_suite(  # one parameter an option: typer reads the signature
             repeats,
             temperature,
             pairs(budget or (), "--budget"),
-            None if think_budget is None else Thinking(*marks, think_budget),
+            _thought(think_budget, think_marks),
         ),
         EngineSetup(dtype, options),
         revision,

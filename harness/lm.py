@@ -105,13 +105,15 @@ class JournalLM(LM):  # type: ignore[misc]  # lm-eval is untyped
         return Asked(request, cell, item.index, repeat, item, self._readings[cell])
 
     def _around_thought(self, is_choice: bool) -> tuple[str, tuple[str, ...]]:
-        """Return prefill and marks: candidates are scored without a thought, so one that the prompt opens is closed."""
+        """Return prefill and marks: in a chat, candidates are scored after a thought that is empty."""
         thinking = self._thinking
         if thinking is None:
             return "", ()
-        if is_choice:
-            return (f"{thinking.end}\n\n" if thinking.opened else ""), ()
-        return "", thinking.marks
+        if not is_choice:
+            return "", thinking.marks
+        if not self._prompting.chat or thinking.opened is None:
+            return "", ()
+        return ("" if thinking.opened else f"{thinking.start}\n") + f"\n{thinking.end}\n\n", ()
 
     def _complete(self, asked: list[Asked]) -> Mapping[str, Completion]:
         missing = {one.request.key: one for one in asked if one.request.key not in self._known}

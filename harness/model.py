@@ -10,6 +10,7 @@ from math import prod
 from pathlib import Path
 
 from harness.errors import BrokenModel, UnknownModel
+from harness.templates import chat_template_of
 
 REFERENCE = Path(__file__).parent / "reference"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}")
@@ -50,11 +51,7 @@ def model_facts(path: Path) -> ModelFacts:
         with file.open("rb") as stream:
             header = json.loads(stream.read(struct.unpack("<Q", stream.read(8))[0]))
         n += sum(prod(row["shape"]) for name, row in header.items() if name not in apart)
-    config = path / "tokenizer_config.json"
-    templated = (path / "chat_template.jinja").exists() or (
-        config.exists() and "chat_template" in json.loads(config.read_text(encoding="utf-8"))
-    )
-    return ModelFacts(n, "chat" if templated else "base")
+    return ModelFacts(n, "base" if chat_template_of(path) is None else "chat")
 
 
 def reference_models() -> tuple[str, ...]:

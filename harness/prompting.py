@@ -28,6 +28,7 @@ class Thinking:
     """How a model marks its thought, and how many tokens it may spend on it."""
 
     start: str = "<think>"
+    """Start and end are empty where harness.thinking is to look for them in the model's files."""
     end: str = "</think>"
     budget: int = 4096
     """Tokens for the thought, on top of the answer's budget."""

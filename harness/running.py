@@ -21,6 +21,7 @@ from harness.provenance import read_setup
 from harness.report import make_console, render_run, run_json
 from harness.run import Plan, evaluate
 from harness.suite import Selection, open_suite
+from harness.thinking import settle
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,8 @@ def _errors(detail: RunDetail) -> int:
 def _plan(wish: Wish) -> Plan:
     suite = open_suite(wish.suite, wish.seed if wish.seed is not None else secrets.token_hex(8), wish.selection)
     model = _model(wish.model, wish.engine, wish.revision)
-    return Plan(model, wish.engine, suite, None, wish.prompting, wish.decoding, wish.setup)
+    decoding = settle(model, wish.prompting, wish.decoding)
+    return Plan(model, wish.engine, suite, None, wish.prompting, decoding, wish.setup)
 
 
 def _model(name: str | None, engine: str, revision: str | None) -> ModelSource:

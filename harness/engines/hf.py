@@ -11,7 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from harness.engines.base import Completion, FinishReason, Request, best_choice, failed, seed_of, too_long
-from harness.engines.tokens import continuation, cut_at_stop, prompt_tokens, windows
+from harness.engines.tokens import continuation, cut_at_stop, prompt_tokens, windows, written
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ class HfEngine:
         ends = {self._tokenizer.eos_token_id, *_as_list(self._model.generation_config.eos_token_id)}
         ended = next((at for at, token in enumerate(tokens) if token in ends), None)
         kept = tokens if ended is None else tokens[:ended]
-        text, stopped = cut_at_stop(self._tokenizer.decode(kept, skip_special_tokens=True), request.sampling.stop)
+        text, stopped = cut_at_stop(written(self._tokenizer, request, kept), request.sampling.stop)
         reason: FinishReason = "stop" if stopped or ended is not None else "length"
         return Completion(request.key, text, reason, n_prompt, len(kept) + (ended is not None), seconds)
 

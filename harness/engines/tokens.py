@@ -13,13 +13,13 @@ def cut_at_stop(text: str, stops: Sequence[str]) -> tuple[str, bool]:
 
 
 def rendered(tokenizer: Any, request: Request) -> str:  # Any: transformers ships no types
-    """Return the text that a model reads: the prompt, or the turns in the tokenizer's chat template."""
+    """Return the text that a model reads: the prompt, or the turns in the chat template, and the prefill."""
     if not request.turns:
-        return request.prompt
+        return request.prompt + request.prefill
     messages = [{"role": turn.role, "content": turn.content} for turn in request.turns]
     begun = request.turns[-1].role == "assistant"  # its last words are gone on with
     how = {"add_generation_prompt": not begun, "continue_final_message": begun, **dict(request.template_options)}
-    return str(tokenizer.apply_chat_template(messages, tokenize=False, **how))
+    return f"{tokenizer.apply_chat_template(messages, tokenize=False, **how)}{request.prefill}"
 
 
 def prompt_tokens(tokenizer: Any, requests: Sequence[Request]) -> list[list[int]]:
@@ -68,3 +68,14 @@ def windows(prompt: list[int], tail: list[int], room: int) -> Iterator[tuple[lis
         end = min(at + room, len(tail))
         yield tail[end - room - 1 : at], tail[at:end]
         at = end
+
+
+def written(tokenizer: Any, request: Request, ids: Sequence[int]) -> str:
+    """Return the text of generated tokens: without special ones, but for those that a request's marks are made of."""
+    if not request.marks:
+        return str(tokenizer.decode(ids, skip_special_tokens=True))
+    added = getattr(tokenizer, "added_tokens_decoder", {})  # not every tokenizer is one of transformers'
+    special = {at: token.content for at, token in added.items() if token.special}
+    special |= dict(zip(tokenizer.all_special_ids, tokenizer.all_special_tokens, strict=True))
+    dropped = {at for at, text in special.items() if not any(text in mark for mark in request.marks)}
+    return str(tokenizer.decode([at for at in ids if at not in dropped], skip_special_tokens=False))

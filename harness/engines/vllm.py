@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.engines.base import Completion, FinishReason, Request, best_choice, failed, seed_of, too_long
-from harness.engines.tokens import continuation, prompt_tokens, windows
+from harness.engines.tokens import continuation, prompt_tokens, windows, written
 from harness.errors import EngineFailed
 from harness.settings import quiet_vllm
 
@@ -170,6 +170,11 @@ class VllmEngine:
                 done.append(completion)
         return done
 
+    def _marked(self, request: Request, made: Any) -> str:  # vLLM's CompletionOutput
+        """Return the text with the marks in it; where nothing but a token can stop it, that token is no text."""
+        ended = made.finish_reason == "stop" and not request.sampling.stop
+        return written(self._tokenizer, request, made.token_ids[:-1] if ended else made.token_ids)
+
     def _take(self, pending: _Pending, part: int, output: Any) -> Completion | None:  # vLLM's RequestOutput
         request, seconds = pending.request, time.perf_counter() - pending.began
         n_prompt = len(pending.prompt)
@@ -177,9 +182,8 @@ class VllmEngine:
             made = output.outputs[0]
             reason: FinishReason = "stop" if made.finish_reason == "stop" else "length"
             cached = output.num_cached_tokens or 0
-            return Completion(
-                request.key, made.text, reason, n_prompt, len(made.token_ids), seconds, cached_tokens=cached
-            )
+            text = self._marked(request, made) if request.marks else made.text
+            return Completion(request.key, text, reason, n_prompt, len(made.token_ids), seconds, cached_tokens=cached)
         if output.prompt_logprobs is None:
             first = output.outputs[0]
             law = first.logprobs[0]
