@@ -9,6 +9,7 @@ FathomError                what the command line prints without a traceback
 │   ├── EmptySuite         a selection that leaves nothing to ask
 │   ├── UnknownEngine      no engine of that name, or its package is not installed
 │   ├── BadRecipe          a training recipe that cannot be followed
+│   ├── NotComparable      runs that no test compares, or names that leave open which are meant
 │   ├── StoreError         the database
 │   │   ├── BadDatabase    a URL that cannot be opened
 │   │   ├── NewerDatabase  written by a newer Fathom
@@ -76,6 +77,10 @@ class UnknownEngine(BadInput):
 
 class BadRecipe(BadInput):
     """The recipe cannot be followed."""
+
+
+class NotComparable(BadInput):
+    """No test compares these runs, or it is not clear which are meant."""
 
 
 class BadBackup(BadInput):

@@ -92,6 +92,29 @@ def score(estimate: Estimate) -> str:
     return f"{estimate.value:.2f} ± {half:.2f}".replace("-", "\N{MINUS SIGN}")
 
 
+def difference(estimate: Estimate) -> str:
+    """Write a difference of two scores and half of its 95% interval as +0.41 ± 0.05."""
+    half = (estimate.interval.high - estimate.interval.low) / 2
+    return f"{estimate.value:+.2f} ± {half:.2f}".replace("-", "\N{MINUS SIGN}")
+
+
+def about(number: int) -> str:
+    """Write 1,912 as about 1,900, and what has one or two digits as it is."""
+    digits = len(str(abs(number)))
+    return count(number) if digits <= 2 else f"about {count(round(number, 2 - digits))}"
+
+
+def odds(value: float, interval: Interval) -> str:
+    """Write odds and their interval as 2.5 (1.2 to 5.1); beyond all bounds is ∞."""
+    return f"{_odds(value)} ({_odds(interval.low)} to {_odds(interval.high)})"
+
+
+def _odds(number: float) -> str:
+    if number == inf:
+        return "∞"
+    return count(round(number)) if number >= 100 else f"{number:.2g}"
+
+
 def depth(threshold: Threshold) -> str:
     """Write a threshold as 3.5 (3.1 to 3.9), > 8 or < 1; a bound beyond the levels asked likewise."""
     value = _hardness(threshold.value, threshold)

@@ -8,12 +8,13 @@ from urllib.parse import urlencode
 import numpy as np
 from sqlalchemy import Engine
 
+from harness.comparing import shared_cells
 from harness.db import board as db_board
 from harness.db import read
 from harness.db.board import Model, Place, Pool
 from harness.db.read import RunDetail
 from harness.db.sealing import check_unsealed
-from harness.paired import CellPair, Comparison, compare, mcnemar, pair_cells
+from harness.paired import CellPair, Comparison, compare, mcnemar
 from server.links import model_key
 from server.pager import Pager, make_pager
 from server.pictures import Drawn, compared_pictures
@@ -158,9 +159,7 @@ def open_pairs(db: Engine, sides: tuple[Side, Side]) -> tuple[CellPair, ...]:
     Raises:
         NoSuchView: they share none.
     """
-    first, second = (side.detail for side in sides)
-    marks = db_board.marks_of(db, {one.summary.run: one.suite.n_items for one in (first, second)})
-    pairs = pair_cells(first, second, marks)
+    pairs = shared_cells(db, sides[0].detail, sides[1].detail)
     if not pairs:
         raise NoSuchView("these two were never asked the same cells: run both on one suite")
     return pairs

@@ -1,0 +1,65 @@
+"""The commands that say how sure a number is: parsing only."""
+
+import json
+from typing import Annotated, Optional
+
+import typer
+
+from harness.cli_db import Db, database_of
+from harness.errors import BadInput
+
+stats_app = typer.Typer()
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Style = Annotated[Optional[str], typer.Option(help="direct, cot, choice or free; all if not given.")]
+
+
+def _dump(value: object) -> None:
+    print(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+@stats_app.command("compare")
+def compare_runs(
+    first: Annotated[str, typer.Argument(metavar="A", help="A run's id, its beginning, or a model.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="The other one.")],
+    style: Style = None,
+    db: Db = None,
+    as_json: AsJson = False,
+) -> None:
+    """Test whether one run is better than another, item by item; say how many more items would tell."""
+    from harness.comparing import contest, contest_json
+    from harness.db.engine import open_database
+    from harness.meant import open_pair
+    from harness.report import make_console
+    from harness.report_stats import render_contest
+
+    store = open_database(database_of(db), create=False)
+    found = contest(store, *open_pair(store, first, second), style)
+    if as_json:
+        _dump(contest_json(found))
+    else:
+        make_console().print(render_contest(found))
+
+
+@stats_app.command("rank")
+def rank_models(
+    runs: Annotated[Optional[list[str]], typer.Argument(help="Runs to rank; none: those of the board.")] = None,
+    suite: Annotated[Optional[str], typer.Option(help="A suite, or the id of a pool.")] = None,
+    style: Style = None,
+    db: Db = None,
+    as_json: AsJson = False,
+) -> None:
+    """Rank models with the range that chance leaves to each rank, and tie groups."""
+    from harness.db.engine import open_database
+    from harness.placing import rank_runs, rank_suite, ranks_json
+    from harness.report import make_console
+    from harness.report_stats import render_ranks
+
+    if runs and suite:
+        raise BadInput("name runs, or a --suite: not both")
+    store = open_database(database_of(db), create=False)
+    found = rank_runs(store, runs, style) if runs else rank_suite(store, suite, style)
+    if as_json:
+        _dump(ranks_json(found))
+    else:
+        make_console().print(render_ranks(found))
