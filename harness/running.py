@@ -14,7 +14,7 @@ from harness.engines.open import check_engine
 from harness.engines.oracle import oracle_kind
 from harness.errors import BadInput, EngineFailed, FathomError
 from harness.format import count
-from harness.model import ModelSource, find_model
+from harness.model import ModelSource, find_model, served_model
 from harness.progress import RunProgress
 from harness.prompting import Decoding, Prompting, read_sampling
 from harness.provenance import read_setup
@@ -76,6 +76,8 @@ def _model(name: str | None, engine: str, revision: str | None) -> ModelSource:
         return ModelSource(f"oracle/{kind}", None, f"oracle/{kind}")
     if not name:
         raise BadInput("say which model: --model reference/pebble, a folder, or a hub id (org/name)")
+    if engine == "openai":
+        return served_model(name)
     return find_model(name, revision)
 
 

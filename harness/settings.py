@@ -107,6 +107,19 @@ def read_token_variable() -> str:
     return _read("FATHOM_TOKEN")
 
 
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """Where a server of models is, and the key to it."""
+
+    base_url: str = ""
+    key: str = field(default="", repr=False)
+
+
+def read_api() -> ApiSettings:
+    """Read FATHOM_BASE_URL, and the key from FATHOM_API_KEY (or FATHOM_API_KEY_FILE), else OPENAI_API_KEY."""
+    return ApiSettings(_read("FATHOM_BASE_URL"), _read("FATHOM_API_KEY") or _read("OPENAI_API_KEY"))
+
+
 def _read(name: str) -> str:
     file = os.environ.get(f"{name}_FILE")
     return read_token(Path(file)) if file else os.environ.get(name, "").strip()

@@ -6,7 +6,7 @@ from harness.errors import BadInput, EngineFailed, FathomError, UnknownEngine
 from harness.model import ModelSource
 from harness.settings import quiet_transformers
 
-ENGINES = ("vllm", "hf", "oracle")
+ENGINES = ("vllm", "hf", "openai", "oracle")
 DTYPES = ("auto", "bfloat16", "float16", "float32")
 _PLAIN = EngineSetup()
 _INSTALL = "run `make setup`, or install fathom[cpu] (no GPU) or fathom[gpu]"
@@ -33,6 +33,10 @@ def open_engine(name: str, model: ModelSource, setup: EngineSetup = _PLAIN) -> E
         raise BadInput(f"no dtype {dtype!r}; known: {', '.join(DTYPES)}")
     if name == "oracle":
         return OracleEngine(oracle_kind(model.name))
+    if name == "openai":
+        from harness.engines.openai import open_openai
+
+        return open_openai(model.name, setup)
     try:
         quiet_transformers()
         if name == "hf":

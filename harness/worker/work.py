@@ -19,7 +19,7 @@ from types import FrameType, TracebackType
 from urllib.parse import urlsplit
 
 from harness.engines.open import check_engine
-from harness.errors import BadInput, FathomError, LeaseLost
+from harness.errors import BadInput, FathomError, LeaseLost, UnknownEngine
 from harness.model import folder_digest, is_hub_id
 from harness.provenance import hardware, versions
 from harness.worker import isolation
@@ -301,6 +301,8 @@ def start(options: Options) -> int:
 
 def _check(options: Options) -> None:
     check_engine(options.engine)
+    if options.engine == "openai":
+        raise UnknownEngine("a worker runs models itself: give --engine vllm, hf or oracle")
     parts = urlsplit(options.server)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise BadInput(f"--server {options.server!r} is no address: give one as in https://fathom.example")

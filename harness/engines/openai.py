@@ -1,0 +1,208 @@
+"""Turn prompts into completions on any server that speaks OpenAI's interface, `vllm serve` first.
+
+Requests are sent from an event loop in a thread of its own, so that the server has work while completions are stored.
+"""
+
+import asyncio
+import logging
+import queue
+import threading
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, TypeVar
+
+from harness.address import base_address
+from harness.engines.base import Completion, EngineSetup, Request
+from harness.engines.openai_ask import Asker
+from harness.engines.openai_client import Client, Limits
+from harness.engines.openai_server import Server, look_at
+from harness.engines.openai_wire import Wire
+from harness.errors import BadInput, EngineFailed, FathomError
+from harness.settings import read_api
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_AHEAD = 2
+"""Requests taken over for each that may be under way: what follows is at hand when one ends."""
+_AT_A_TIME = 64
+
+_Done = Completion | FathomError
+
+
+class OpenAiEngine:
+    """A model behind an address; `open_openai` makes one."""
+
+    def __init__(self, loop: "_Loop", server: Server) -> None:
+        """Take a server that was looked at, and the loop that its client lives in."""
+        self._loop, self._server = loop, server
+        self._asker = Asker(server)
+
+    @property
+    def name(self) -> str:
+        """Return "openai"."""
+        return "openai"
+
+    @property
+    def context(self) -> int:
+        """Return the server's max_model_len where it names one."""
+        return self._server.wire.context or 1 << 20
+
+    def facts(self) -> Mapping[str, str]:
+        """Return the address, the name by which the server knows the model, context, and the server's version."""
+        server = self._server
+        kind = "vllm" if server.wire.is_vllm else "other"
+        found = {"base_url": server.address, "served_model": server.wire.model, "server": kind}
+        if server.wire.context:
+            found["context"] = str(server.wire.context)
+        return found | ({"version": server.version} if server.version else {})
+
+    def stream(self, requests: Iterator[Request]) -> Iterator[list[Completion]]:
+        """Complete requests as the server bears them; what it answered is yielded before its failure is raised."""
+        done: queue.SimpleQueue[_Done] = queue.SimpleQueue()
+        tasks: set[asyncio.Task[None]] = set()
+        n_out, more = 0, True
+        try:
+            while more or n_out:
+                if more:
+                    room = min(_AT_A_TIME, max(0, _AHEAD * self._server.client.pace.limit - n_out))
+                    batch = list(islice(requests, room))
+                    more, n_out = len(batch) == room, n_out + len(batch)
+                    if batch:
+                        self._loop.call(self._begin, batch, tasks, done)
+                if n_out:
+                    some, error = _drain(done)
+                    n_out -= len(some)
+                    if some:
+                        yield some
+                    if error is not None:
+                        raise error
+        finally:
+            self._loop.run(_cancel(tasks))
+
+    def close(self) -> None:
+        """Close the connections and end the thread."""
+        self._loop.run(self._server.client.close())
+        self._loop.stop()
+
+    def _begin(
+        self, batch: Sequence[Request], tasks: set[asyncio.Task[None]], done: "queue.SimpleQueue[_Done]"
+    ) -> None:
+        for request in batch:
+            task = self._loop.loop.create_task(self._answer(request, done))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+    async def _answer(self, request: Request, done: "queue.SimpleQueue[_Done]") -> None:
+        try:
+            done.put(await self._asker.ask(request))
+        except FathomError as error:
+            done.put(error)
+        except Exception as error:  # ours: whoever waits for this request must hear of it
+            log.exception("a request could not be put")
+            done.put(EngineFailed(f"the engine openai stopped: {type(error).__name__}: {error}"))
+
+
+def _drain(done: "queue.SimpleQueue[_Done]") -> tuple[list[Completion], FathomError | None]:
+    """Wait for something; return all completions that are there, and a failure that came after them."""
+    some: list[Completion] = []
+    one = done.get()
+    while True:
+        if isinstance(one, FathomError):
+            return some, one
+        some.append(one)
+        try:
+            one = done.get_nowait()
+        except queue.Empty:
+            return some, None
+
+
+async def _cancel(tasks: set[asyncio.Task[None]]) -> None:
+    left = list(tasks)
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+
+
+class _Loop:
+    """An event loop in a thread."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, name="openai", daemon=True)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its end."""
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result()
+
+    def call(self, function: Callable[..., None], *arguments: Any) -> None:  # as call_soon_threadsafe takes them
+        """Call a function in the thread, some time soon."""
+        self.loop.call_soon_threadsafe(function, *arguments)
+
+    def stop(self) -> None:
+        """End the thread."""
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join()
+        self.loop.close()
+
+
+_LIMITS = Limits()
+_DEFAULTS: Mapping[str, str | int | float] = {
+    "base_url": "",
+    "served_model": "",
+    "think_marks": "<think>,</think>",
+    "concurrency": _LIMITS.concurrency,
+    "patience": _LIMITS.patience,
+    "timeout": _LIMITS.timeout,
+}
+"""What EngineSetup.options may hold; the times are in seconds."""
+
+
+def open_openai(model: str, setup: EngineSetup) -> OpenAiEngine:
+    """Look at a server, and wait for it within the patience; the key comes from the environment.
+
+    Raises:
+        BadInput: an option that cannot be, no address, or a server without that model.
+        EngineFailed: nobody answered.
+    """
+    options = _options(setup)
+    api = read_api()
+    address = str(options["base_url"]) or api.base_url
+    if not address:
+        raise BadInput("say where the server is: --base-url http://127.0.0.1:8000/v1, or FATHOM_BASE_URL")
+    start, comma, end = str(options["think_marks"]).partition(",")
+    if not (start and comma and end):
+        raise BadInput("think_marks wants two marks with a comma between, as in <think>,</think>")
+    limits = Limits(float(options["patience"]), float(options["timeout"]), int(options["concurrency"]))
+    wanted = Wire(str(options["served_model"]) or model, think_marks=(start, end))
+    loop = _Loop()
+    client = loop.run(_client(api.key, limits))
+    try:
+        return OpenAiEngine(loop, loop.run(look_at(client, base_address(address), wanted)))
+    except BaseException:
+        loop.run(client.close())
+        loop.stop()
+        raise
+
+
+async def _client(key: str, limits: Limits) -> Client:
+    return Client(key, limits)
+
+
+def _options(setup: EngineSetup) -> Mapping[str, str | int | float]:
+    if setup.dtype != "auto":
+        raise BadInput("the server chose its dtype when it was started: leave --dtype out")
+    for name, value in setup.options.items():
+        if name not in _DEFAULTS:
+            raise BadInput(f"the engine openai has no option {name!r}; known: {', '.join(_DEFAULTS)}")
+        is_text = isinstance(_DEFAULTS[name], str)
+        if is_text is not isinstance(value, str) or isinstance(value, bool):
+            raise BadInput(f"{name} is {value!r}: give {'a text' if is_text else 'a number'}")
+        if not is_text and not (isinstance(value, int | float) and 0 < value < 1e9):
+            raise BadInput(f"{name} is {value!r}: give a number above 0")
+    options = {**_DEFAULTS, **setup.options}
+    if options["concurrency"] != int(options["concurrency"]):
+        raise BadInput(f"concurrency is {options['concurrency']!r}: give a whole number")
+    return options

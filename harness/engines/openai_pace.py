@@ -1,0 +1,74 @@
+"""Turn a server's answers into how many calls it gets at a time: additive increase, multiplicative decrease.
+
+Source: Chiu and Jain, Analysis of the Increase and Decrease Algorithms for Congestion Avoidance (1989); the quick
+start that doubles until the first complaint is TCP's (RFC 5681, section 3.1).
+"""
+
+import asyncio
+import time
+from collections import deque
+
+START = 16
+"""Calls at a time before anything is known of the server."""
+
+
+class Pace:
+    """Admits as many calls at a time as the server bears; used from one event loop."""
+
+    def __init__(self, ceiling: int, start: int = START) -> None:
+        """Begin with `start` calls at a time and never admit more than `ceiling`."""
+        self._ceiling = float(ceiling)
+        self._limit = float(min(start, ceiling))
+        self._is_starting = True
+        self._round = 0
+        self._not_before = 0.0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self.n_under_way = 0
+
+    @property
+    def limit(self) -> int:
+        """Return how many calls may be under way."""
+        return int(self._limit)
+
+    async def enter(self) -> int:
+        """Wait for room; return the round, to be handed back with what became of the call."""
+        while True:
+            pause = self._not_before - time.monotonic()
+            if pause > 0:
+                await asyncio.sleep(pause)
+            elif self.n_under_way < self.limit:
+                self.n_under_way += 1
+                return self._round
+            else:
+                room: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                self._waiting.append(room)
+                await room
+
+    def leave(self) -> None:
+        """Make room for the next ones."""
+        self.n_under_way -= 1
+        for _ in range(min(len(self._waiting), self.limit - self.n_under_way)):
+            room = self._waiting.popleft()
+            if not room.done():
+                room.set_result(None)
+
+    def praise(self) -> None:
+        """Admit more after an answer, if the limit was in use."""
+        if self.n_under_way >= self.limit:
+            more = 1.0 if self._is_starting else 1.0 / self._limit
+            self._limit = min(self._ceiling, self._limit + more)
+
+    def blame(self, entered: int, is_full: bool) -> None:
+        """Admit half as many after a failure, once for all calls that were under way together.
+
+        A server that said it has too much (`is_full`) is approached slowly from then on; one that was away is not.
+        """
+        if entered != self._round:
+            return
+        self._round += 1
+        self._limit = max(1.0, self._limit / 2)
+        self._is_starting = self._is_starting and not is_full
+
+    def hold(self, seconds: float) -> None:
+        """Admit nobody for so long."""
+        self._not_before = max(self._not_before, time.monotonic() + seconds)
