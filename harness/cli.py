@@ -98,15 +98,20 @@ def show_run(
     run: Annotated[str, typer.Argument(help="A run's id or its beginning.")], db: Db = None, as_json: AsJson = False
 ) -> None:
     """Show a run: accuracy, interval, chance and kinds of mistake by level."""
+    from harness.db.endings import count_cut
     from harness.db.engine import open_database
     from harness.db.read import get_run
+    from harness.manner import cut_text
     from harness.report import make_console, render_run, run_json
 
-    detail = get_run(open_database(database_of(db), create=False), run)
+    database = open_database(database_of(db), create=False)
+    detail = get_run(database, run)
     if as_json:
         _dump(run_json(detail))
-    else:
-        make_console().print(render_run(detail, whole=True))
+        return
+    make_console().print(render_run(detail, whole=True))
+    if cut := cut_text(count_cut(database, detail.summary.run)):
+        make_console().print(cut, style="yellow", highlight=False)
 
 
 @app.command("tasks")

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Engine as Database
 
 from harness.db import journal, write
-from harness.engines.base import Completion, Engine
+from harness.engines.base import Completion, Engine, Request
 from harness.feed import Answered, Asked, Feed
 from harness.grade import judge
 from harness.lm import JournalLM
@@ -87,6 +87,10 @@ class Conductor:
             raise
         finally:
             conductor.join()
+
+    def first(self) -> Request | None:
+        """Return the request that the engine will get next; while `conduct` opens it, there is one."""
+        return self._feed.first()
 
     def _waves(self) -> None:
         kept = journal.count_kept(self.ledger.db, self.ledger.run)

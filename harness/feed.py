@@ -103,6 +103,11 @@ class Feed:
                 self._changed.wait()
             self._check()
 
+    def first(self) -> Request | None:
+        """Return the request that the engine will get next, if one waits."""
+        with self._changed:
+            return self._waiting[0].request if self._waiting else None
+
     def close(self) -> None:
         """Say that no more requests will come."""
         with self._changed:

@@ -15,6 +15,7 @@ from harness.engines.base import EngineSetup
 from harness.model import ModelSource, commit_of
 from harness.prompting import Decoding, Prompting, sampling_json
 from harness.suite import Suite
+from harness.templates import chat_template_of, text_digest, tokenizer_digest
 from tasks import find_family
 
 _ENGINE_PACKAGES = {
@@ -78,6 +79,9 @@ def describe(model: ModelSource, how: How, asked: Mapping[str, Any], around: Map
         **asked,
         "lm_eval": version("lm-eval"),
     }
+    template = None if model.path is None else chat_template_of(model.path)
+    if template is not None and how.prompting.chat:
+        decisive["chat_template"] = text_digest(template)
     context = {
         "fathom": {"version": version("fathom"), "commit": git_state(Path(__file__).parents[1])},
         "python": platform.python_version(),
@@ -85,6 +89,8 @@ def describe(model: ModelSource, how: How, asked: Mapping[str, Any], around: Map
         "hardware": hardware(),
         **around,
         "model_sha": commit_of(model.path),
+        **({} if model.path is None else {"tokenizer": tokenizer_digest(model.path)}),
+        **({} if template is None else {"chat_template": text_digest(template)}),
         "placement": _placement(how.setup),
     }
     return Manifest(decisive, context)

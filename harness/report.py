@@ -10,6 +10,7 @@ from rich.text import Text
 
 from harness.db.read import CellCounts, RunDetail, RunSummary
 from harness.format import bar, count, depth, duration, instant, interval_text, percent, plural, score
+from harness.manner import manner_of
 from harness.scores import LadderScore, StyleScore, family_scores, ladder_scores, overall, scores_json
 from harness.stats import corrected, label_shares
 from tasks import Family, Level, all_families, find_family
@@ -59,6 +60,8 @@ def render_run(detail: RunDetail, *, whole: bool = False) -> RenderableType:
         (one.state, _STATE_COLOURS.get(one.state, "")), f" after {duration(one.seconds)}",
     )  # fmt: skip
     parts: list[RenderableType] = [Text(), head]
+    if manner := manner_of(detail.manifest, detail.suite.cells):
+        parts.append(Text(manner, style="dim"))
     if one.error:
         parts.append(Text(one.error, style="red"))
     groups = group_cells(detail.cells)

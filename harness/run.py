@@ -5,14 +5,14 @@ import time
 import traceback
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine as Database
 
 from harness.db import read, write
 from harness.db.journal import count_kept
 from harness.db.landing import land_runs
-from harness.engines.base import Engine, EngineSetup
+from harness.engines.base import Engine, EngineSetup, Request, Shows
 from harness.engines.open import open_engine
 from harness.errors import EngineFailed, FathomError, RunChanged, StoreError
 from harness.model import ModelSource, model_facts
@@ -143,7 +143,7 @@ def _evaluate(plan: Plan, db: Database, run: str, digest: str, report: Report, b
         if not opened:
             report("loading", None)
             opened.append(open_engine(plan.engine, plan.model, plan.setup))
-            write.note_engine(db, run, dict(opened[0].facts()))
+            write.note_engine(db, run, dict(opened[0].facts()), _first_prompt(opened[0], conductor.first()))
             report("generating", None)
         return opened[0]
 
@@ -161,6 +161,14 @@ def _evaluate(plan: Plan, db: Database, run: str, digest: str, report: Report, b
         "run %s: done in %.1f s, %d generated, %d recalled", run, seconds, conductor.n_generated, conductor.n_recalled
     )
     return Outcome(run, conductor.n_recalled, conductor.n_generated, seconds, ledger.n_prompt, ledger.n_cached)
+
+
+def _first_prompt(engine: Engine, request: Request | None) -> dict[str, Any]:  # JSON values
+    """Return what the model reads of the first request that it gets, where the engine can tell."""
+    if request is None or not isinstance(engine, Shows):
+        return {}
+    seen = engine.prompted(request)
+    return {"item": request.item, "text": seen.text, "token_ids": list(seen.token_ids)}
 
 
 def _check_against(conductor: "Conductor", detail: read.RunDetail) -> None:

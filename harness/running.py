@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from rich.console import Console
 from sqlalchemy import Engine as Database
 
+from harness.db.endings import count_cut
 from harness.db.engine import open_database
 from harness.db.read import RunDetail, get_run, list_runs
 from harness.engines.base import EngineSetup
@@ -14,6 +15,7 @@ from harness.engines.open import check_engine
 from harness.engines.oracle import oracle_kind
 from harness.errors import BadInput, EngineFailed, FathomError
 from harness.format import count
+from harness.manner import cut_text, manner_text
 from harness.model import ModelSource, find_model, served_model
 from harness.progress import RunProgress
 from harness.prompting import Decoding, Prompting, read_sampling
@@ -98,6 +100,8 @@ def _evaluate(plan: Plan, db: Database, talk: Console, as_json: bool) -> int:
         f"{count(suite.n_items)} items in {len(suite.cells)} cells, engine {plan.engine}",
         soft_wrap=True,
     )
+    if plan.decoding.thinking is not None:
+        talk.print(manner_text(plan.prompting, plan.decoding), soft_wrap=True)
     try:
         with RunProgress(talk, suite) as progress:
             outcome = evaluate(plan, db, progress)
@@ -116,6 +120,8 @@ def _evaluate(plan: Plan, db: Database, talk: Console, as_json: bool) -> int:
         f"{count(outcome.n_recalled)} recalled from the journal"
     )
     _print(detail, as_json)
+    if not as_json and (cut := cut_text(count_cut(db, outcome.run))):
+        talk.print(cut, style="yellow", highlight=False)
     return 0
 
 

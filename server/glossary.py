@@ -32,6 +32,8 @@ CHANNELS: Mapping[str, str] = {
 
 HARNESS: Mapping[str, str] = {
     "correct": "The answer is right.",
+    "truncated": "The model’s thought has no end: its token budget ran out, or it stopped within. Nothing in a thought "
+    "is an answer, so it counts as wrong.",
     "too_long": "The prompt did not fit the model’s context, so it was not asked. It counts as wrong; nothing is cut.",
     "engine_error": "The engine failed on the request. It is not graded, is counted apart, and is asked again "
     "when the run is resumed.",

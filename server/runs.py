@@ -15,6 +15,7 @@ _PARTS = {
     "decisive": "What decides the numbers",
     "context": "What surrounds them",
     "engine_facts": "What the engine says of itself",
+    "first_prompt": "The first prompt, as the model reads it",
 }
 _ELSEWHERE = ("cells",)
 """Parts of a manifest that the page shows as tables already."""

@@ -216,10 +216,16 @@ def end_run(session: Session, run: str, ending: Ending, now: Clock = utc_now) ->
     )
 
 
-def note_engine(db: Engine, run: str, facts: dict[str, str]) -> None:
-    """Add what the loaded engine says of itself to the manifest; its digest does not cover it."""
+def note_engine(db: Engine, run: str, facts: dict[str, str], first_prompt: dict[str, Any] | None = None) -> None:
+    """Add what the loaded engine says of itself to the manifest; its digest does not cover it.
+
+    The first prompt stays that of the first attempt.
+    """
     with translate_errors(), Session(db) as session, session.begin():
         describe_engine(session, run, facts)
+        row = session.get_one(RunRow, run)
+        if first_prompt and "first_prompt" not in row.manifest:
+            row.manifest = {**row.manifest, "first_prompt": first_prompt}
 
 
 def describe_engine(session: Session, run: str, facts: dict[str, str], worker: str = "") -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 FinishReason = Literal["stop", "length", "too_long", "error"]
 """stop: the model ended or met a stop text; length: the budget ran out; too_long: the prompt does
@@ -71,6 +71,14 @@ class Completion:
 
 
 @dataclass(frozen=True, slots=True)
+class Prompted:
+    """What a model reads: a request as text, its chat template applied, and as token ids."""
+
+    text: str
+    token_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class EngineSetup:
     """How an engine runs a model."""
 
@@ -104,6 +112,14 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free memory and devices."""
+
+
+@runtime_checkable
+class Shows(Protocol):
+    """An engine that can show what it reads; one that asks a server elsewhere may not know."""
+
+    def prompted(self, request: Request) -> Prompted:
+        """Return what the model reads for a request."""
 
 
 def seed_of(request: Request) -> int:

