@@ -50,9 +50,9 @@ def _budgets(prompting: Prompting, decoding: Decoding, cells: Iterable[SuiteCell
                 found.setdefault(cell.style, set()).add(budget)
         except TaskError:  # a family or level that is no longer there
             continue
-    said = [f"{style} {_span(min(some), max(some))}" for style, some in found.items()]
+    said = [f"{_span(min(some), max(some))} ({style})" for style, some in found.items()]
     if said:
-        yield "answers of at most " + ", ".join(said) + " tokens"
+        yield "at most " + " or ".join(said) + " tokens an answer"
 
 
 def _span(low: int, high: int) -> str:

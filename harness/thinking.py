@@ -69,8 +69,7 @@ def _thinking(path: Path, template: str, prompting: Prompting, given: Thinking |
     tail = _tail(path, prompting)
     if given is not None and given.start:
         return replace(given, opened=_is_open(tail, given.marks))
-    texts = (template, *added_tokens(path))
-    marks = next((pair for pair in MARKS if all(any(mark in text for text in texts) for mark in pair)), None)
+    marks = _marks((template, *added_tokens(path)), tail or "")
     if given is not None:
         start, end = marks or DEFAULT
         return Thinking(start, end, given.budget, _is_open(tail, (start, end)))
@@ -78,6 +77,14 @@ def _thinking(path: Path, template: str, prompting: Prompting, given: Thinking |
     if marks is None or off or (tail is not None and marks[1] in tail):  # some templates close it before it began
         return None
     return Thinking(*marks, opened=_is_open(tail, marks))
+
+
+def _marks(texts: tuple[str, ...], tail: str) -> tuple[str, str] | None:
+    """Return the first known pair of which both stand in some text, or the start at the end of the prompt."""
+    for start, end in MARKS:
+        if start in tail or all(any(mark in text for text in texts) for mark in (start, end)):
+            return start, end
+    return None
 
 
 def _is_open(tail: str | None, marks: tuple[str, str]) -> bool | None:
