@@ -175,6 +175,8 @@ def _row(cell: int, sample: Sample) -> dict[str, Any]:  # values of SampleRow's 
 
 def storable(text: str) -> str:
     """Replace what PostgreSQL cannot hold: NUL and lone surrogates become U+FFFD."""
+    if text.isascii():
+        return text.replace("\0", "\ufffd")
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
 
 
