@@ -1,15 +1,17 @@
 """Turn a model's name into a checked folder and a digest of its files."""
 
 import json
+import os
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 from math import prod
 from pathlib import Path
 
 from harness.errors import BrokenModel, UnknownModel
+from harness.settings import read_settings
 from harness.templates import chat_template_of
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -172,10 +174,30 @@ def commit_of(path: Path | None) -> str:
     return path.name
 
 
-def folder_digest(path: Path) -> str:
+REMEMBERED = 1 << 30
+"""Bytes from which on a folder's digest is remembered, as long as no file changes."""
+
+
+def folder_digest(path: Path, remembered: int = REMEMBERED) -> str:
     """Hash name and bytes of every file that decides what the model says; 32 hex digits."""
-    state = blake2b(digest_size=16)
     files = sorted({file for pattern in READ for file in path.glob(pattern)})
+    stats = [(str(file.resolve()), file.stat()) for file in files]
+    if sum(stat.st_size for _, stat in stats) < remembered:
+        return _hash_files(files)
+    told = repr([(name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino) for name, stat in stats])
+    note = read_settings().cache / "model-digests" / blake2b(told.encode(), digest_size=16).hexdigest()
+    if note.exists():
+        return note.read_text(encoding="ascii")
+    digest = _hash_files(files)
+    note.parent.mkdir(parents=True, exist_ok=True)
+    partial = note.with_suffix(f".{os.getpid()}")
+    partial.write_text(digest, encoding="ascii")
+    partial.replace(note)
+    return digest
+
+
+def _hash_files(files: Iterable[Path]) -> str:
+    state = blake2b(digest_size=16)
     for file in files:
         state.update(f"{file.name}\0{file.stat().st_size}\0".encode())
         with file.open("rb") as stream:

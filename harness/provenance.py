@@ -5,11 +5,13 @@ import platform
 import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import tasks
 from harness.address import base_address
 from harness.engines.base import EngineSetup
 from harness.model import ModelSource, commit_of
@@ -60,14 +62,36 @@ class Manifest:
         return {"decisive": dict(self.decisive), "context": dict(self.context)}
 
 
-def make_manifest(model: ModelSource, suite: Suite, how: How) -> Manifest:
-    """Describe a run before it starts; the same inputs give the same digest."""
+def make_manifest(model: ModelSource, suite: Suite, how: How, suite_digest: str | None = None) -> Manifest:
+    """Describe a run before it starts; the same inputs give the same digest.
+
+    The suite's digest takes as long as making all of its items, so it may be given where it is known.
+    """
+    suite_digest = suite_digest or suite.digest()
     asked = {
-        "suite": {"name": suite.name, "version": suite.version, "seed": suite.seed, "digest": suite.digest()},
+        "suite": {"name": suite.name, "version": suite.version, "seed": suite.seed, "digest": suite_digest},
         "families": {cell.family: find_family(cell.family).version for cell in suite.cells},
         "sampling": sampling_json(how.prompting, how.decoding),
     }
-    return describe(model, how, asked, {"cells": [asdict(cell) for cell in suite.cells]})
+    return describe(model, how, asked, {"cells": [asdict(cell) for cell in suite.cells], "tasks": tasks_digest()})
+
+
+def known_suite_digest(manifest: Mapping[str, Any]) -> str | None:  # JSON of Manifest
+    """Return a stored run's suite digest if today's code makes the same items, byte for byte."""
+    if manifest["context"].get("tasks") != tasks_digest():
+        return None
+    digest: str = manifest["decisive"]["suite"]["digest"]
+    return digest
+
+
+@cache
+def tasks_digest() -> str:
+    """Hash the code that makes and poses items; 32 hex digits."""
+    folder = Path(tasks.__file__).parent
+    state = blake2b(digest_size=16)
+    for file in sorted(folder.rglob("*.py")):
+        state.update(f"{file.relative_to(folder)}\0".encode() + file.read_bytes())
+    return state.hexdigest()
 
 
 def describe(model: ModelSource, how: How, asked: Mapping[str, Any], around: Mapping[str, Any]) -> Manifest:

@@ -17,7 +17,7 @@ from harness.engines.open import open_engine
 from harness.errors import EngineFailed, FathomError, RunChanged, StoreError
 from harness.model import ModelSource, model_facts
 from harness.prompting import Decoding, Prompting
-from harness.provenance import How, make_manifest
+from harness.provenance import How, known_suite_digest, make_manifest
 from harness.settings import quiet_lm_eval
 from harness.suite import Suite
 from harness.ticks import Report, Tick
@@ -75,7 +75,9 @@ def evaluate(plan: Plan, db: Database, report: Report = _silent) -> Outcome:
         RunChanged: the run to resume was started with something else.
         EngineFailed, StoreError, KeyboardInterrupt: after the state was stored.
     """
-    manifest = make_manifest(plan.model, plan.suite, plan.how)
+    stored = None if plan.resume is None else read.get_run(db, plan.resume)
+    known = known_suite_digest(stored.manifest) if stored and stored.suite == plan.suite else None
+    manifest = make_manifest(plan.model, plan.suite, plan.how, known)
     facts = None if plan.model.path is None else model_facts(plan.model.path)
     new = write.NewRun(
         plan.model.name,
@@ -87,7 +89,7 @@ def evaluate(plan: Plan, db: Database, report: Report = _silent) -> Outcome:
         facts.n_parameters if facts else None,
         facts.kind if facts else None,
     )
-    run = _start(db, plan, new)
+    run = _start(db, stored, new)
     began = time.monotonic()
     try:
         return _evaluate(plan, db, run, new.manifest_digest, report, began)
@@ -106,12 +108,11 @@ def evaluate(plan: Plan, db: Database, report: Report = _silent) -> Outcome:
         raise EngineFailed(f"the run stopped: {type(error).__name__}: {error}") from error
 
 
-def _start(db: Database, plan: Plan, new: write.NewRun) -> str:
-    if plan.resume is None:
+def _start(db: Database, stored: read.RunDetail | None, new: write.NewRun) -> str:
+    if stored is None:
         run = write.start_run(db, new)
         log.info("run %s: %s on %s, %d items", run, new.model, new.suite.name, new.suite.n_items)
         return run
-    stored = read.get_run(db, plan.resume)
     if stored.manifest_digest != new.manifest_digest:
         raise RunChanged(_difference(stored, new))
     write.resume_run(db, stored.summary.run)

@@ -117,3 +117,22 @@ def test_parameters_are_counted_once_and_a_chat_template_makes_a_chat_model(tmp_
     shutil.copytree(REFERENCE / "pebble", copy)
     (copy / "chat_template.jinja").write_text("{{ messages[0].content }}")
     assert model_facts(copy).kind == "chat"
+
+
+def test_the_digest_of_a_large_folder_is_remembered_until_a_file_changes(tmp_path, monkeypatch):
+    import os
+
+    from harness.model import folder_digest
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"a" * 100)
+    first = folder_digest(folder, 50)
+    assert first == folder_digest(folder)  # the same as without a memory
+    (note,) = (tmp_path / "cache" / "fathom" / "model-digests").iterdir()
+    note.write_text("from memory")
+    assert folder_digest(folder, 50) == "from memory"
+    (folder / "model.safetensors").write_bytes(b"b" * 100)
+    os.utime(folder / "model.safetensors", ns=(1, 1))
+    assert folder_digest(folder, 50) not in (first, "from memory")

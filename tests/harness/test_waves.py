@@ -184,3 +184,20 @@ def test_completions_of_a_prefix_cache_are_summed(small, engine, tmp_path):
     engine(stream=stream)
     outcome = evaluate(plan(styles=("direct",)), open_database(str(tmp_path / "runs.db"), create=True))
     assert (outcome.n_prompt_tokens, outcome.n_cached_tokens) == (1800, 720)
+
+
+def test_a_resumed_run_makes_no_item_again_that_it_need_not(tmp_path, monkeypatch):
+    from harness import provenance
+    from harness.db.engine import open_database
+    from harness.suite import Suite
+
+    db = open_database(str(tmp_path / "runs.db"), create=True)
+    run = evaluate(plan(), db).run
+    digested = []
+    digest = Suite.digest
+    monkeypatch.setattr(Suite, "digest", lambda self: digested.append(self) or digest(self))
+    evaluate(plan(resume=run), db)
+    assert not digested
+    monkeypatch.setattr(provenance, "tasks_digest", lambda: "another code")
+    evaluate(plan(resume=run), db)
+    assert len(digested) == 1
