@@ -37,8 +37,11 @@ class Reading:
 
 
 def reading_of(style: str, prompting: Prompting, decoding: Decoding) -> Reading:
-    """Return how the answers in a style are read in a run."""
-    thinking = None if style == "choice" else decoding.thinking
+    """Return how the answers in a style are read in a run.
+
+    In a chat a thought between the usual marks is known as one, even where nobody said that the model thinks.
+    """
+    thinking = decoding.thinking or (Thinking() if prompting.chat else None)
     return Reading(answer_stops(style, prompting), thinking, not prompting.chat and thinking is None)
 
 

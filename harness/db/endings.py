@@ -17,4 +17,4 @@ def count_cut(db: Engine, run: str) -> dict[str, int]:
         .order_by(CellRow.style)
     )
     with translate_errors(), Session(db) as session:
-        return dict(session.execute(counted).tuples().all())
+        return {style: int(n) for style, n in session.execute(counted)}

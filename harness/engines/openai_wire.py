@@ -1,7 +1,7 @@
 """Turn requests into the bodies of an OpenAI-compatible server, and its answers into completions."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,6 +56,8 @@ def body_of(wire: Wire, request: Request, budget: int) -> Message:
         body["prompt"] = request.prompt
     if sampling.stop:
         body["stop"] = list(sampling.stop)
+    if request.marks and wire.is_vllm:
+        body["skip_special_tokens"] = False  # the marks of a thought are special tokens in many models
     if sampling.temperature > 0:
         body["seed"] = seed_of(request)
     return body | neutral(wire)
@@ -79,7 +81,9 @@ def completion_of(wire: Wire, request: Request, answer: Message, seconds: float)
         Refused: the server keeps the text back.
     """
     choice = _first(answer)
-    text, has_thought = _chat_text(wire, choice) if request.turns else (_text(choice.get("text")), False)
+    text, has_thought = (
+        _chat_text(request.marks or wire.think_marks, choice) if request.turns else (_text(choice.get("text")), False)
+    )
     prompt_tokens, tokens = tokens_of(answer)
     end = choice.get("finish_reason")
     if end == "content_filter":
@@ -126,7 +130,7 @@ def _first(answer: Message) -> Message:
     return choices[0]
 
 
-def _chat_text(wire: Wire, choice: Message) -> tuple[str, bool]:
+def _chat_text(marks: Sequence[str], choice: Message) -> tuple[str, bool]:
     """Put a thought that came apart from the text back before it; one without a text was never finished."""
     message = choice.get("message")
     if not isinstance(message, dict):
@@ -136,7 +140,7 @@ def _chat_text(wire: Wire, choice: Message) -> tuple[str, bool]:
     thought = message.get("reasoning") or message.get("reasoning_content")
     if not isinstance(thought, str) or not thought:
         return text, False
-    start, end = wire.think_marks
+    start, end = marks
     return (f"{start}{thought}{end}{text}" if text.strip() else f"{start}{thought}"), True
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from harness.db import read
 from harness.db.engine import open_database
 from harness.errors import StoreError
+from tests.thinker import make_thinker
 
 N = 60
 
@@ -132,6 +133,29 @@ def test_vllm_and_transformers_agree_on_every_score_and_text(resumed, fathom, tm
     )
     assert farthest < 0.3  # vLLM's attention on a CPU rounds more than PyTorch's; see the README's limits
     assert differing <= len(held[0]) // 50
+
+
+def test_a_model_that_thinks_does_so_alike_in_vllm_and_transformers(fathom, tmp_path):
+    model = make_thinker(tmp_path / "thinker")
+    words = ("--families", "depo", "--levels", "n8k2", "--style", "direct,cot,choice", "--n", 8, "--seed", 3, "--chat")
+    held = []
+    for engine in ("vllm", "hf"):
+        database = tmp_path / f"{engine}.db"
+        done = fathom("run", "--model", model, "--engine", engine, *words, "--db", database, "--json")
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert "after a thought that the template opens" in done.stderr
+        db = open_database(str(database), create=False)
+        detail = read.get_run(db, read.list_runs(db)[0].run)
+        held.append((detail, read.get_samples(db, detail, read.SampleFilter(), limit=999).samples))
+    (mine, ours), (theirs, others) = held
+    assert mine.manifest["first_prompt"] == theirs.manifest["first_prompt"]
+    assert mine.manifest["first_prompt"]["token_ids"][-1] == 371  # <think>, which is special
+    for one, other in zip(ours, others, strict=True):
+        assert (one.completion, one.label, one.finish_reason) == (other.completion, other.label, other.finish_reason)
+        assert (one.prompt_tokens, one.completion_tokens) == (other.prompt_tokens, other.completion_tokens)
+        assert one.style == "choice" or "</think>" in one.completion
+    print(f"{sum(one.correct for one in ours)} of {len(ours)} right after a thought, in both engines")
+    assert all(cell.k >= 6 for cell in mine.cells if cell.style != "choice")
 
 
 def test_a_submission_that_a_worker_runs_equals_a_run_of_ones_own(resumed, service, hub, tmp_path):
