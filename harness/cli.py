@@ -80,38 +80,30 @@ def grade_completions() -> None:
 
 
 @app.command("runs")
-def list_all_runs(db: Db = None, as_json: AsJson = False) -> None:
+def list_all_runs(
+    db: Db = None,
+    tasks: Annotated[bool, typer.Option("--tasks", help="Only those of lm-eval's own tasks.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """List the stored runs, newest first."""
-    from harness.db.engine import open_database
-    from harness.db.read import list_runs
-    from harness.report import make_console, render_runs, summary_json
+    from harness.showing import show_runs
 
-    found = list_runs(open_database(database_of(db), create=False))
-    if as_json:
-        _dump([summary_json(one) for one in found])
-    else:
-        make_console().print(render_runs(found))
+    show_runs(database_of(db), tasks, as_json)
 
 
 @app.command("show")
-def show_run(
-    run: Annotated[str, typer.Argument(help="A run's id or its beginning.")], db: Db = None, as_json: AsJson = False
+def show_stored_run(
+    run: Annotated[str, typer.Argument(help="A run's id or its beginning.")],
+    db: Db = None,
+    samples: Annotated[
+        bool, typer.Option("--samples", help="Of lm-eval's own tasks: print each sample as a line of JSON.")
+    ] = False,
+    as_json: AsJson = False,
 ) -> None:
-    """Show a run: accuracy, interval, chance and kinds of mistake by level."""
-    from harness.db.endings import count_cut
-    from harness.db.engine import open_database
-    from harness.db.read import get_run
-    from harness.manner import cut_text
-    from harness.report import make_console, render_run, run_json
+    """Show a run: accuracy, interval, chance and kinds of mistake by level; or metrics by task."""
+    from harness.showing import show_run
 
-    database = open_database(database_of(db), create=False)
-    detail = get_run(database, run)
-    if as_json:
-        _dump(run_json(detail))
-        return
-    make_console().print(render_run(detail, whole=True))
-    if cut := cut_text(count_cut(database, detail.summary.run)):
-        make_console().print(cut, style="yellow", highlight=False)
+    show_run(database_of(db), run, samples, as_json)
 
 
 @app.command("tasks")

@@ -1,7 +1,7 @@
 """The `fathom run` command: parsing only."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Optional
 
@@ -17,6 +17,9 @@ _ASKED = "What is asked"
 _PUT = "How it is put"
 _DRAWN = "How answers are drawn"
 _ENGINE = "The engine"
+
+_SHOTS = 16
+"""As harness.lmeval.N_SHOTS_AT_MOST, which brings heavy packages."""
 
 
 def names(text: str | None) -> tuple[str, ...]:
@@ -53,6 +56,19 @@ def _thought(budget: int | None, marks: str | None) -> Thinking | None:
     return Thinking(*found) if budget is None else Thinking(*found, budget)
 
 
+def check_apart(foreign: Mapping[str, object], own: Mapping[str, object]) -> None:
+    """Refuse options of lm-eval's tasks and of Fathom's own suites together.
+
+    Raises:
+        BadInput: naming an option of each.
+    """
+    named = [option for option, given in own.items() if given]
+    if foreign["--tasks"] and named:
+        raise BadInput(f"{named[0]} is about Fathom's own suites, and --tasks about lm-eval's tasks: leave one out")
+    if foreign["--limit"] and not foreign["--tasks"]:
+        raise BadInput("--limit goes with --tasks; for Fathom's own suites say --n, the items of each cell")
+
+
 @run_app.command("run")
 def run_suite(  # one parameter an option: typer reads the signature
     model: Annotated[Optional[str], typer.Option(help="reference/pebble, a folder, or a hub id.")] = None,
@@ -75,9 +91,26 @@ def run_suite(  # one parameter an option: typer reads the signature
         Optional[str], typer.Option(help="These styles instead of the suite's.", rich_help_panel=_ASKED)
     ] = None,
     n: Annotated[Optional[int], typer.Option("--n", help="Items a cell.", rich_help_panel=_ASKED)] = None,
+    tasks: Annotated[
+        Optional[str],
+        typer.Option(
+            help="Tasks and groups of lm-eval instead of a suite, as in gsm8k,arc_easy.", rich_help_panel=_ASKED
+        ),
+    ] = None,
+    include_path: Annotated[
+        Optional[list[Path]],
+        typer.Option(help="Folder with lm-eval tasks of your own; goes with --tasks.", rich_help_panel=_ASKED),
+    ] = None,
+    limit: Annotated[
+        Optional[int],
+        typer.Option(min=1, help="Documents a task at most; goes with --tasks.", rich_help_panel=_ASKED),
+    ] = None,
     shots: Annotated[
-        int, typer.Option(min=0, max=16, help="Demonstrations before each question.", rich_help_panel=_PUT)
-    ] = 0,
+        Optional[int],
+        typer.Option(
+            min=0, help="Demonstrations before each question; default 0, or what a task says.", rich_help_panel=_PUT
+        ),
+    ] = None,
     chat: Annotated[bool, typer.Option("--chat", help="Use the model's chat template.", rich_help_panel=_PUT)] = False,
     system: Annotated[str, typer.Option(help="System message.", rich_help_panel=_PUT)] = "",
     shots_as: Annotated[
@@ -134,8 +167,17 @@ def run_suite(  # one parameter an option: typer reads the signature
     """Evaluate a model and store every sample. Exit code 0 done, 2 bad input, 3 the engine failed."""
     from harness.engines.base import EngineSetup
     from harness.running import Wish, run
+    from harness.stock_plan import Asking
     from harness.suite import Selection
 
+    foreign = {"--tasks": tasks, "--include-path": include_path, "--limit": limit}
+    own = {
+        "--suite": suite != "quick", "--families": families, "--levels": levels, "--channel": channel,
+        "--style": style, "--n": n, "--seed": seed, "--budget": budget, "--repeats": repeats > 1,
+    }  # fmt: skip
+    check_apart(foreign, own)
+    if not tasks and (shots or 0) > _SHOTS:
+        raise BadInput(f"--shots {shots}: Fathom's own items come with {_SHOTS} demonstrations at most")
     if shots_as not in ("turns", "text"):
         raise BadInput(f"--shots-as is turns or text, not {shots_as!r}")
     options = pairs(engine_arg or (), "--engine-arg")
@@ -147,27 +189,30 @@ def run_suite(  # one parameter an option: typer reads the signature
     for name, value in shorthands.items():
         if value is not None and options.setdefault(name, value) != value:
             raise BadInput(f"--engine-arg {name}={options[name]} says otherwise than the option of its own")
+    prompting = Prompting(
+        shots or 0,
+        chat,
+        system,
+        "text" if shots_as == "text" else "turns",
+        pairs(template_option or (), "--template-option"),
+    )
+    decoding = Decoding(
+        repeats,
+        temperature,
+        pairs(budget or (), "--budget"),
+        _thought(think_budget, think_marks),
+    )
     wish = Wish(
         model,
         engine,
         seed,
         suite,
         Selection(names(families), names(levels), names(channel), names(style), n),
-        Prompting(
-            shots,
-            chat,
-            system,
-            "text" if shots_as == "text" else "turns",
-            pairs(template_option or (), "--template-option"),
-        ),
-        Decoding(
-            repeats,
-            temperature,
-            pairs(budget or (), "--budget"),
-            _thought(think_budget, think_marks),
-        ),
+        prompting,
+        decoding,
         EngineSetup(dtype, options),
         revision,
         resume,
+        Asking(names(tasks), tuple(map(str, include_path or ())), limit, shots, prompting, decoding),
     )
     raise typer.Exit(run(wish, database_of(db), as_json))

@@ -11,7 +11,7 @@ from lm_eval.api.model import LM
 from harness.engines.base import Completion, Request, Sampling, Turn
 from harness.feed import Asked
 from harness.lmeval import item_of, task_name
-from harness.prompting import Decoding, Prompting
+from harness.prompting import Decoding, Prompting, Thinking
 from harness.prompts import sample_key
 from harness.reading import reading_of
 from harness.suite import Suite
@@ -100,20 +100,10 @@ class JournalLM(LM):  # type: ignore[misc]  # lm-eval is untyped
                 prompt = turns[0].content  # as a worker of the service asks it, see harness.prompts.request_of
         key = sample_key(self._digest, item.id, prompt, (sampling, choices), repeat)
         options = tuple(sorted(self._prompting.template_options.items())) if turns else ()
-        request = Request(key, item.id, prompt, sampling, choices, turns, options, *self._around_thought(bool(choices)))
+        around = around_thought(self._prompting, self._thinking, bool(choices))
+        request = Request(key, item.id, prompt, sampling, choices, turns, options, *around)
         cell = self._positions[row.task_name]
         return Asked(request, cell, item.index, repeat, item, self._readings[cell])
-
-    def _around_thought(self, is_choice: bool) -> tuple[str, tuple[str, ...]]:
-        """Return prefill and marks: in a chat, candidates are scored after a thought that is empty."""
-        thinking = self._thinking
-        if thinking is None:
-            return "", ()
-        if not is_choice:
-            return "", thinking.marks
-        if not self._prompting.chat or thinking.opened is None:
-            return "", ()
-        return ("" if thinking.opened else f"{thinking.start}\n") + f"\n{thinking.end}\n\n", ()
 
     def _complete(self, asked: list[Asked]) -> Mapping[str, Completion]:
         missing = {one.request.key: one for one in asked if one.request.key not in self._known}
@@ -122,6 +112,17 @@ class JournalLM(LM):  # type: ignore[misc]  # lm-eval is untyped
         # prompts that begin alike go out together: an engine keeps what it worked out for a prefix only so long
         ordered = sorted(missing.values(), key=lambda one: one.request.prompt)
         return {**self._known, **self._ask_engine(ordered)}
+
+
+def around_thought(prompting: Prompting, thinking: Thinking | None, is_choice: bool) -> tuple[str, tuple[str, ...]]:
+    """Return prefill and marks: in a chat, candidates are scored after a thought that is empty."""
+    if thinking is None:
+        return "", ()
+    if not is_choice:
+        return "", thinking.marks
+    if not prompting.chat or thinking.opened is None:
+        return "", ()
+    return ("" if thinking.opened else f"{thinking.start}\n") + f"\n{thinking.end}\n\n", ()
 
 
 def _scores(request: Request, completion: Completion) -> Iterator[tuple[float, bool]]:

@@ -2,13 +2,13 @@
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from harness.format import count, duration, plural
-from harness.suite import Suite
 from harness.ticks import Tick
 
 _LINE_EVERY = 5.0
@@ -18,16 +18,16 @@ _LINE_EVERY = 5.0
 class RunProgress:
     """Show a run's phase, items, whole cells, tokens a second and time left; use as a context manager."""
 
-    def __init__(self, console: Console, suite: Suite) -> None:
-        """Draw nothing yet."""
-        self._console = console
-        self._planned = {at: cell.n for at, cell in enumerate(suite.cells)}
+    def __init__(self, console: Console, sizes: Sequence[int], noun: str = "cell") -> None:
+        """Draw nothing yet; `sizes` are the numbers of items of its cells, or of what `noun` names."""
+        self._console, self._noun = console, noun
+        self._planned = dict(enumerate(sizes))
         self._cells: Counter[int] = Counter()
         self._tokens = 0
         self._began = self._spoken = time.monotonic()
         self._bar: Progress | None = None
         self._task: TaskID | None = None
-        self._total = suite.n_items
+        self._total = sum(sizes)
 
     def __enter__(self) -> "RunProgress":
         """Start the live display on a terminal."""
@@ -68,7 +68,7 @@ class RunProgress:
     def _note(self, now: float) -> str:
         whole = sum(self._cells[at] >= n for at, n in self._planned.items())
         rate = self._tokens / max(now - self._began, 1e-9)
-        return f"{whole}/{len(self._planned)} cells, {count(round(rate))} tokens/s"
+        return f"{whole}/{plural(len(self._planned), self._noun)}, {count(round(rate))} tokens/s"
 
     def _left(self, tick: Tick, now: float) -> str:
         new = sum(self._cells.values())

@@ -27,7 +27,7 @@ _LEGEND = (
     "interval\ndepth50: the hardness at which accuracy falls half-way to chance, with its 95% interval"
 )
 _MARKS = ("●", "○", "◆", "◇", "■", "□")
-_STATE_COLOURS = {"done": "green", "failed": "red", "interrupted": "yellow", "running": "cyan"}
+STATE_COLOURS = {"done": "green", "failed": "red", "interrupted": "yellow", "running": "cyan"}
 
 
 GroupKey = tuple[str, str, str, str]
@@ -57,7 +57,7 @@ def render_run(detail: RunDetail, *, whole: bool = False) -> RenderableType:
     one = detail.summary
     head = Text.assemble(
         (one.model, "bold"), f"  {one.suite} suite, seed {one.seed}, engine {one.engine}, run {one.run} ",
-        (one.state, _STATE_COLOURS.get(one.state, "")), f" after {duration(one.seconds)}",
+        (one.state, STATE_COLOURS.get(one.state, "")), f" after {duration(one.seconds)}",
     )  # fmt: skip
     parts: list[RenderableType] = [Text(), head]
     if manner := manner_of(detail.manifest, detail.suite.cells):
@@ -176,7 +176,7 @@ def render_runs(runs: Sequence[RunSummary]) -> RenderableType:
     for name in ("run", "model", "suite", "engine", "state", "items", "right", "started"):
         table.add_column(name, justify="right" if name in ("items", "right") else "left", header_style="dim")
     for one in runs:
-        state = Text(one.state, style=_STATE_COLOURS.get(one.state, ""))
+        state = Text(one.state, style=STATE_COLOURS.get(one.state, ""))
         done = f"{count(one.n_done)}/{count(one.n_items)}"
         table.add_row(one.run, one.model, one.suite, one.engine, state, done, count(one.k), instant(one.created_at))
     return table

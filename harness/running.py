@@ -2,7 +2,7 @@
 
 import logging
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.console import Console
 from sqlalchemy import Engine as Database
@@ -10,18 +10,20 @@ from sqlalchemy import Engine as Database
 from harness.db.endings import count_cut
 from harness.db.engine import open_database
 from harness.db.read import RunDetail, get_run, list_runs
+from harness.db.task_records import find_task_run
 from harness.engines.base import EngineSetup
 from harness.engines.open import check_engine
 from harness.engines.oracle import oracle_kind
-from harness.errors import BadInput, EngineFailed, FathomError
+from harness.errors import BadInput, EngineFailed, FathomError, UnknownRun
 from harness.format import count
 from harness.manner import cut_text, manner_text
 from harness.model import ModelSource, find_model, served_model
 from harness.progress import RunProgress
 from harness.prompting import Decoding, Prompting, read_sampling
-from harness.provenance import read_setup
+from harness.provenance import How, read_setup
 from harness.report import make_console, render_run, run_json
 from harness.run import Plan, evaluate
+from harness.stock_plan import Asking, StockPlan, check_answers_tasks
 from harness.suite import Selection, open_suite
 from harness.thinking import settle
 
@@ -40,6 +42,8 @@ class Wish:
     setup: EngineSetup
     revision: str | None
     resume: str | None
+    asking: Asking
+    """Of lm-eval's own tasks; without names, the suite is meant."""
 
 
 def run(wish: Wish, database: str, as_json: bool) -> int:
@@ -47,17 +51,33 @@ def run(wish: Wish, database: str, as_json: bool) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     talk = make_console(stderr=as_json)
     check_engine(wish.engine)
-    if wish.resume is None:
-        plan = _plan(wish)
-        db = open_database(database, create=True)
-    else:
-        db = open_database(database, create=False)
-        detail = get_run(db, wish.resume)
-        plan = _resumed(detail, wish.setup)
-        if detail.summary.state == "done" and detail.summary.n_done == plan.suite.n_items and not _errors(detail):
-            talk.print(f"run {detail.summary.run} is done; nothing is missing")
-            _print(detail, as_json)
-            return 0
+    if wish.resume is not None:
+        return _resume(wish, wish.resume, database, as_json)
+    if wish.asking.tasks:
+        from harness.stock_running import run_tasks
+
+        return run_tasks(_stock_plan(wish), open_database(database, create=True), as_json)
+    plan = _plan(wish)
+    return _evaluate(plan, open_database(database, create=True), talk, as_json)
+
+
+def _resume(wish: Wish, run: str, database: str, as_json: bool) -> int:
+    talk = make_console(stderr=as_json)
+    db = open_database(database, create=False)
+    try:
+        detail = get_run(db, run)
+    except UnknownRun:
+        foreign = find_task_run(db, run)
+        if foreign is None:
+            raise
+        from harness.stock_running import resume_tasks
+
+        return resume_tasks(db, foreign, (wish.asking, wish.setup), as_json)
+    plan = _resumed(detail, wish.setup)
+    if detail.summary.state == "done" and detail.summary.n_done == plan.suite.n_items and not _errors(detail):
+        talk.print(f"run {detail.summary.run} is done; nothing is missing")
+        _print(detail, as_json)
+        return 0
     return _evaluate(plan, db, talk, as_json)
 
 
@@ -67,12 +87,25 @@ def _errors(detail: RunDetail) -> int:
 
 def _plan(wish: Wish) -> Plan:
     suite = open_suite(wish.suite, wish.seed if wish.seed is not None else secrets.token_hex(8), wish.selection)
-    model = _model(wish.model, wish.engine, wish.revision)
+    model = named_model(wish.model, wish.engine, wish.revision)
     decoding = settle(model, wish.prompting, wish.decoding)
     return Plan(model, wish.engine, suite, None, wish.prompting, decoding, wish.setup)
 
 
-def _model(name: str | None, engine: str, revision: str | None) -> ModelSource:
+def _stock_plan(wish: Wish) -> StockPlan:
+    check_answers_tasks(wish.engine)
+    model = named_model(wish.model, wish.engine, wish.revision)
+    decoding = settle(model, wish.prompting, wish.decoding)
+    how = How(wish.engine, wish.prompting, decoding, wish.setup)
+    return StockPlan(model, how, replace(wish.asking, decoding=decoding))
+
+
+def named_model(name: str | None, engine: str, revision: str | None) -> ModelSource:
+    """Find the model that an engine is to answer with.
+
+    Raises:
+        BadInput: no name; see also harness.model.find_model.
+    """
     if engine == "oracle":
         kind = oracle_kind(name or "oracle")
         return ModelSource(f"oracle/{kind}", None, f"oracle/{kind}")
@@ -89,7 +122,7 @@ def _resumed(detail: RunDetail, now: EngineSetup) -> Plan:
     prompting, decoding = read_sampling(detail.manifest["decisive"]["sampling"])
     setup = read_setup(detail.manifest, now)
     revision = detail.manifest["context"].get("revision")
-    model = _model(one.model, one.engine, revision)
+    model = named_model(one.model, one.engine, revision)
     return Plan(model, one.engine, detail.suite, one.run, prompting, decoding, setup)
 
 
@@ -103,7 +136,7 @@ def _evaluate(plan: Plan, db: Database, talk: Console, as_json: bool) -> int:
     if plan.decoding.thinking is not None:
         talk.print(manner_text(plan.prompting, plan.decoding), soft_wrap=True)
     try:
-        with RunProgress(talk, suite) as progress:
+        with RunProgress(talk, [cell.n for cell in suite.cells]) as progress:
             outcome = evaluate(plan, db, progress)
     except KeyboardInterrupt:
         talk.print(f"stopped; what was generated is stored. {_how_to_resume(db, plan)}", soft_wrap=True)

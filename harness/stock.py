@@ -16,19 +16,19 @@ from harness.db.task_runs import NewTaskRun, TaskDoc, TaskSample
 from harness.db.write import Ending
 from harness.engines.base import Completion, Engine
 from harness.engines.open import open_engine
-from harness.errors import BadInput, EngineFailed, FathomError, RunChanged, StoreError, UnknownEngine
-from harness.model import ModelSource
-from harness.provenance import How, Manifest, describe
+from harness.errors import BadInput, EngineFailed, FathomError, RunChanged, StoreError
+from harness.provenance import Manifest, describe
 from harness.run import Outcome
 from harness.settings import quiet_lm_eval
+from harness.stock_plan import StockPlan, check_answers_tasks
 from harness.ticks import Report, Tick
 
 quiet_lm_eval()  # lm-eval's progress bars read the environment once, when they are imported
 
 from lm_eval.evaluator import evaluate as run_lm_eval  # noqa: E402
 
-from harness.stock_lm import StockLM, ask, messages_as_text  # noqa: E402
-from harness.stock_tasks import Asking, Loaded, build_requests, load_tasks  # noqa: E402
+from harness.stock_lm import Asked, StockLM, ask, messages_as_text  # noqa: E402
+from harness.stock_tasks import Loaded, build_requests, load_tasks  # noqa: E402
 
 log = logging.getLogger(__name__)
 
@@ -37,16 +37,6 @@ _LOG_TAIL = 20_000
 
 BOOTSTRAPS = 100_000
 """Resamples for the standard error of metrics that have no formula for it, as in lm-eval's own command."""
-
-
-@dataclass(frozen=True, slots=True)
-class StockPlan:
-    """What is to be run; `resume` is the run to go on with, by its whole id."""
-
-    model: ModelSource
-    how: How
-    asking: Asking
-    resume: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,21 +61,26 @@ def prepare(plan: StockPlan) -> Prepared:
     Raises:
         UnknownTask, BadInput: see harness.stock_tasks; a task that the engine cannot answer.
     """
-    check_engine_knows(plan.how.engine)
+    check_answers_tasks(plan.how.engine)
     loaded = load_tasks(plan.asking)
     build_requests(loaded, plan.asking, messages_as_text)
     sizes = dict.fromkeys(loaded.tasks, 0)
     for kind in loaded.kinds():
         rows = [one for one in loaded.instances(kind) for _ in range(one.repeats or 1)]
         for one in ask(kind, rows)[0]:
+            if plan.how.engine == "openai":
+                _check_servable(one, plan.how.prompting.chat)
             sizes[one.place.task] += 1
     return Prepared(plan, loaded, sizes, _manifest(plan, loaded))
 
 
-def check_engine_knows(engine: str) -> None:
-    """Raise UnknownEngine for one that answers Fathom's own items only."""
-    if engine == "oracle":
-        raise UnknownEngine("the oracle answers Fathom's own items only: run --tasks with vllm, hf or another engine")
+def _check_servable(one: Asked, chat: bool) -> None:
+    """Refuse what no OpenAI-compatible server can be asked."""
+    task = one.place.task
+    if one.choices and not one.prompt.strip():
+        raise BadInput(f"the task {task} scores texts without a context, which no server does: use vllm or hf")
+    if chat and one.goes_on:
+        raise BadInput(f"the task {task} begins the model's answer, which chats with a server do not: leave --chat out")
 
 
 def _manifest(plan: StockPlan, loaded: Loaded) -> Manifest:
@@ -195,7 +190,7 @@ def _evaluate(prepared: Prepared, db: Database, run: str, report: Report, began:
             task_runs.note_task_engine(db, run, dict(opened[0].facts()))
         return opened[0]
 
-    lm = StockLM(engine, journal, prepared.manifest.digest(), plan.asking.prompting)
+    lm = StockLM(engine, journal, prepared.manifest.digest(), (plan.how.prompting, plan.how.decoding))
     try:
         found = _through_lm_eval(prepared, lm)
     finally:

@@ -1,10 +1,9 @@
 """Turn the requests of lm-eval's own tasks into journaled completions: an lm-eval LM over any engine."""
 
 import json
-import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from lm_eval.api.model import LM
@@ -12,10 +11,10 @@ from lm_eval.api.model import LM
 from harness.db.task_runs import TaskPlace, TaskSample
 from harness.engines.base import Completion, Engine, Request, Sampling, Turn
 from harness.errors import BadInput, EngineFailed
-from harness.prompting import Prompting
+from harness.lm import around_thought
+from harness.prompting import Decoding, Prompting, Thinking
 from harness.prompts import sample_key
-
-log = logging.getLogger(__name__)
+from harness.reading import Reading
 
 _BUDGET = 256
 """Tokens of an answer where a task names no number, as in lm-eval's own backends."""
@@ -34,7 +33,13 @@ class Asked:
     choices: tuple[str, ...] = ()
     options: dict[str, Any] | None = None
 
-    def request(self, digest: str, prompting: Prompting) -> Request:
+    @property
+    def goes_on(self) -> bool:
+        """Whether a chat ends with the beginning of the model's answer."""
+        turns = _turns(self.prompt)
+        return bool(turns) and turns[-1].role == "assistant"
+
+    def request(self, digest: str, prompting: Prompting, thinking: Thinking | None) -> Request:
         """Write the engine's request; `digest` is that of the run's manifest."""
         place, prompt, choices = self.place, self.prompt, self.choices
         turns = _turns(prompt) if prompting.chat and prompt else ()
@@ -43,7 +48,18 @@ class Asked:
         item = f"{place.task}/{place.doc_id}/{place.index}"
         key = sample_key(digest, item, self.prompt, (self.sampling, self.sampling.top_p, self.choices), place.repeat)
         options = tuple(sorted(prompting.template_options.items())) if turns else ()
-        return Request(key, "", prompt, self.sampling, choices, turns, options)
+        around = around_thought(prompting, thinking, bool(choices)) if turns or not choices else ("", ())
+        return Request(key, "", prompt, self._drawn(thinking), choices, turns, options, *around)
+
+    def _drawn(self, thinking: Thinking | None) -> Sampling:
+        """Leave room for a thought, and do not stop within it."""
+        if thinking is None or self.choices:
+            return self.sampling
+        return replace(self.sampling, max_tokens=self.sampling.max_tokens + thinking.budget, stop=())
+
+    def answer(self, completion: Completion, thinking: Thinking | None) -> str:
+        """Return what lm-eval is to score: the text, after a thought and up to the task's first stop."""
+        return Reading(self.sampling.stop, thinking, thinking is None).answer(completion).text
 
 
 def _turns(prompt: str) -> tuple[Turn, ...]:
@@ -147,11 +163,16 @@ class StockLM(LM):  # type: ignore[misc]  # lm-eval is untyped
     """An lm-eval model that commits every completion as it arrives and never asks for it again."""
 
     def __init__(
-        self, engine: Callable[[], Engine], journal: TaskJournal, manifest_digest: str, prompting: Prompting
+        self,
+        engine: Callable[[], Engine],
+        journal: TaskJournal,
+        manifest_digest: str,
+        manner: tuple[Prompting, Decoding],
     ) -> None:
         """Take a way to open the engine: it is opened only if something is missing from the journal."""
         super().__init__()
-        self._open, self._journal, self._digest, self._prompting = engine, journal, manifest_digest, prompting
+        self._open, self._journal, self._digest = engine, journal, manifest_digest
+        self._prompting, self._decoding = manner
         self.n_recalled = 0
         self.n_generated = 0
         self.unfit: set[tuple[str, int]] = set()
@@ -160,7 +181,8 @@ class StockLM(LM):  # type: ignore[misc]  # lm-eval is untyped
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:  # Any: lm-eval's Instance
         """Return the completion of each request, in order."""
         asked, _ = ask("generate_until", requests)
-        return [completion.text for completion in self._complete(asked)]
+        pairs = zip(asked, self._complete(asked), strict=True)
+        return [one.answer(completion, self._decoding.thinking) for one, completion in pairs]
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """Return (log-likelihood, greedy) of each continuation, in order."""
@@ -175,7 +197,8 @@ class StockLM(LM):  # type: ignore[misc]  # lm-eval is untyped
         return [_score(done[at], choice)[0] for at, choice in answers]
 
     def _complete(self, asked: Sequence[Asked]) -> list[Completion]:
-        requests = [one.request(self._digest, self._prompting) for one in asked]
+        thinking = self._decoding.thinking
+        requests = [one.request(self._digest, self._prompting, thinking) for one in asked]
         done: dict[str, Completion] = {}
         missing: dict[str, tuple[Asked, Request]] = {}
         for one, request in zip(asked, requests, strict=True):

@@ -4,7 +4,7 @@ import difflib
 import json
 import random  # noqa: TID251  # lm-eval's tasks draw from it while they load; see _seed
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -16,44 +16,10 @@ from lm_eval.tasks import TaskManager
 from lm_eval.tasks._yaml_loader import load_yaml
 
 from harness.errors import BadInput, FathomError, UnknownTask
-from harness.prompting import Decoding, Prompting, read_sampling, sampling_json
+from harness.stock_plan import Asking
 
 _NEAR = 4
 """Names that are proposed for one that is not there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asking:
-    """Which of lm-eval's tasks are asked, and how."""
-
-    tasks: tuple[str, ...]
-    """Names of tasks, groups and tags, or patterns such as mmlu_*."""
-    include_paths: tuple[str, ...] = ()
-    """Folders with tasks of one's own."""
-    limit: int | None = None
-    """Documents a task at most."""
-    n_shots: int | None = None
-    """None: as each task says."""
-    prompting: Prompting = field(default_factory=Prompting)
-    decoding: Decoding = field(default_factory=Decoding)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return what `read_asking` reads."""
-        return {
-            "tasks": list(self.tasks),
-            "include_paths": list(self.include_paths),
-            "limit": self.limit,
-            "shots": self.n_shots,
-            "sampling": sampling_json(self.prompting, self.decoding),
-        }
-
-
-def read_asking(stored: Mapping[str, Any]) -> Asking:
-    """Read what `Asking.to_json` wrote."""
-    prompting, decoding = read_sampling(stored["sampling"])
-    return Asking(
-        tuple(stored["tasks"]), tuple(stored["include_paths"]), stored["limit"], stored["shots"], prompting, decoding
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import datetime as dt
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,6 +94,13 @@ def get_task_run(db: Engine, run: str) -> TaskRunDetail:
         return TaskRunDetail(
             _summary(rows[0]), row.settings, row.manifest, row.manifest_digest, row.results, row.log, reasons
         )
+
+
+def find_task_run(db: Engine, run: str) -> TaskRunDetail | None:
+    """Return the same, or None where no such run, or more than one, begins so."""
+    with suppress(UnknownRun):
+        return get_task_run(db, run)
+    return None
 
 
 def stream_task_samples(db: Engine, run: str, task: str) -> Iterator[dict[str, Any]]:

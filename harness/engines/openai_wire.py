@@ -47,7 +47,8 @@ def body_of(wire: Wire, request: Request, budget: int) -> Message:
     vLLM takes top_k, min_p and repetition_penalty from the model's generation_config.json where none are sent.
     """
     sampling = request.sampling
-    body: Message = {"model": wire.model, "max_tokens": budget, "temperature": sampling.temperature, "top_p": 1.0}
+    body: Message = {"model": wire.model, "max_tokens": budget, "temperature": sampling.temperature}
+    body["top_p"] = sampling.top_p
     if request.turns:
         body["messages"] = messages_of(request)
         if request.template_options:

@@ -1,0 +1,80 @@
+"""Do what `fathom run --tasks` asks for."""
+
+import json
+
+from sqlalchemy import Engine as Database
+
+from harness.db.task_records import TaskRunDetail, get_task_run, list_task_runs
+from harness.engines.base import EngineSetup
+from harness.errors import EngineFailed, FathomError
+from harness.format import count, plural
+from harness.progress import RunProgress
+from harness.provenance import How, read_setup
+from harness.report import make_console
+from harness.running import named_model
+from harness.settings import quiet_lm_eval
+from harness.stock_plan import Asking, StockPlan, read_asking
+from harness.stock_report import render_task_run, task_run_json
+
+
+def run_tasks(plan: StockPlan, db: Database, as_json: bool) -> int:
+    """Evaluate, then print a table or JSON; return the exit code."""
+    talk = make_console(stderr=as_json)
+    talk.file = talk.file  # from here on it holds the stream itself, and not whatever stands in for it
+    quiet_lm_eval()
+    from harness.stock import evaluate_tasks, prepare
+
+    with talk.status("building"):
+        prepared = prepare(plan)
+    talk.print(
+        f"{plan.model.name} on {plural(len(prepared.sizes), 'task')} of lm-eval: "
+        f"{count(prepared.n_requests)} requests, engine {plan.how.engine}",
+        soft_wrap=True,
+    )
+    try:
+        with RunProgress(talk, list(prepared.sizes.values()), "task") as progress:
+            outcome = evaluate_tasks(prepared, db, progress)
+    except KeyboardInterrupt:
+        talk.print(f"stopped; what was generated is stored. {_how_to_resume(db, plan)}", soft_wrap=True)
+        return 130
+    except FathomError as error:
+        if isinstance(error, EngineFailed):
+            said = f"the run is stored as failed, with its log (fathom show). {_how_to_resume(db, plan)}"
+            talk.print(said, soft_wrap=True)
+        raise
+    talk.print(
+        f"run {outcome.run}: {count(outcome.n_generated)} generated, "
+        f"{count(outcome.n_recalled)} recalled from the journal"
+    )
+    _print(get_task_run(db, outcome.run), as_json)
+    return 0
+
+
+def resume_tasks(db: Database, detail: TaskRunDetail, now: tuple[Asking, EngineSetup], as_json: bool) -> int:
+    """Go on with a run as it was started, but with the folders and the placement of `now` where it names any."""
+    one = detail.summary
+    if one.state == "done":
+        make_console(stderr=as_json).print(f"run {one.run} is done; nothing is missing")
+        _print(detail, as_json)
+        return 0
+    asking = read_asking(detail.settings, now[0].include_paths)
+    how = How(one.engine, asking.prompting, asking.decoding, read_setup(detail.manifest, now[1]))
+    model = named_model(one.model, one.engine, detail.manifest["context"].get("revision"))
+    return run_tasks(StockPlan(model, how, asking, one.run), db, as_json)
+
+
+def _how_to_resume(db: Database, plan: StockPlan) -> str:
+    asked = (plan.model.name, plan.how.engine, plan.asking.tasks)
+    runs = (one.run for one in list_task_runs(db) if (one.model, one.engine, one.tasks) == asked)
+    run = plan.resume or next(runs, None)
+    if run is None:
+        return "Nothing was started yet."
+    where = db.url.database if db.dialect.name == "sqlite" else db.url.render_as_string(hide_password=True)
+    return f"Go on with: fathom run --resume {run} --db {where}"
+
+
+def _print(detail: TaskRunDetail, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(task_run_json(detail), indent=1, ensure_ascii=False))  # noqa: T201  # a command's output
+    else:
+        make_console().print(render_task_run(detail))
