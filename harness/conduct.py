@@ -20,7 +20,7 @@ from harness.lmeval import open_tasks, put, task_name
 from harness.prompting import Decoding, Prompting
 from harness.suite import Suite
 from harness.ticks import Report, Tick
-from harness.waves import Wave, waves_of
+from harness.waves import WAVE, Wave, waves_of
 
 _WAVES = 8
 """Waves in memory at most; more than two only where a few answers take very long."""
@@ -95,11 +95,17 @@ class Conductor:
         """Return the request that the engine will get next; while `conduct` opens it, there is one."""
         return self._feed.first()
 
+    @property
+    def _repeats(self) -> int:
+        return self.manner[1].repeats
+
     def _waves(self) -> None:
         kept = journal.count_kept(self.ledger.db, self.ledger.run)
         try:
             with ThreadPoolExecutor(_WAVES, thread_name_prefix="fathom-wave") as pool:
-                for result in [pool.submit(self._wave, wave, kept) for wave in waves_of(self.suite)]:
+                for result in [
+                    pool.submit(self._wave, wave, kept) for wave in waves_of(self.suite, max(1, WAVE // self._repeats))
+                ]:
                     result.result()
         except BaseException as error:  # it is raised where the engine is driven
             self._feed.fail(error)
@@ -119,17 +125,18 @@ class Conductor:
         self.n_generated += lm.n_generated
         for one in wave.stretches:
             share = results[task_name(self.suite.cells[one.cell].cell)]["acc,none"]
-            self.right[one.cell] += round(share * one.n)
+            self.right[one.cell] += round(share * one.n * self._repeats)
             self.scored[one.cell] += one.n
 
     def _missing(self, wave: Wave, kept: Mapping[int, int]) -> Wave:
         """Return a wave without the cells that are whole."""
         missing = []
         for one in wave.stretches:
-            if kept.get(self.ledger.cell_ids[one.cell], 0) < self.suite.cells[one.cell].n:
+            whole = self.suite.cells[one.cell].n * self._repeats
+            if kept.get(self.ledger.cell_ids[one.cell], 0) < whole:
                 missing.append(one)
             else:
-                self.n_recalled += one.n
+                self.n_recalled += one.n * self._repeats
         return Wave(tuple(missing))
 
     def _known(self, wave: Wave) -> dict[str, Completion]:

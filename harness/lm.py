@@ -101,7 +101,7 @@ class JournalLM(LM):  # type: ignore[misc]  # lm-eval is untyped
         key = sample_key(self._digest, item.id, prompt, (sampling, choices), repeat)
         options = tuple(sorted(self._prompting.template_options.items())) if turns else ()
         around = around_thought(self._prompting, self._thinking, bool(choices))
-        request = Request(key, item.id, prompt, sampling, choices, turns, options, *around)
+        request = Request(key, item.id, prompt, sampling, choices, turns, options, *around, repeat)
         cell = self._positions[row.task_name]
         return Asked(request, cell, item.index, repeat, item, self._readings[cell])
 

@@ -96,9 +96,12 @@ def item_of(doc: Row) -> Instance:
 
 
 def process_results(doc: dict[str, Any], results: list[Any]) -> dict[str, float]:
-    """Grade what lm-eval collected for one item: a text, or (log-likelihood, greedy) for each choice."""
+    """Grade what lm-eval collected for one item: a text, texts of repeats, or (log-likelihood, greedy) a choice."""
     item = item_of(doc)
     text = results[0]
+    if isinstance(text, list):
+        right = [find_family(item.family).grade(item, one).correct for one in text]
+        return {"acc": sum(right) / len(right)}
     if doc["choices"]:
         scores = [result[0] for result in results]
         if max(scores) == float("-inf"):  # nothing was scored, see JournalLM
@@ -129,7 +132,15 @@ def cell_config(cell: Cell, prompting: Prompting = _PLAIN, decoding: Decoding = 
         return {**config, "output_type": "multiple_choice", "doc_to_choice": "choices"}
     sampling = sampling_of(cell, prompting, decoding)
     generation = {"until": list(sampling.stop), "max_gen_toks": sampling.max_tokens, **_drawn(sampling.temperature)}
-    return {**config, "output_type": "generate_until", "generation_kwargs": generation}
+    return {**config, **_repeated(decoding.repeats), "output_type": "generate_until", "generation_kwargs": generation}
+
+
+def _repeated(repeats: int) -> dict[str, Any]:
+    """Have lm-eval ask each item several times and hand all answers to `process_results`, not the first one alone."""
+    if repeats == 1:
+        return {}
+    every = {"name": "none", "filter": [{"function": "take_first_k", "k": repeats}]}
+    return {"repeats": repeats, "filter_list": [every]}
 
 
 def _drawn(temperature: float) -> dict[str, Any]:

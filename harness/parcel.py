@@ -179,7 +179,9 @@ def parcel_lines(db: Engine, run: str, *, model: str | None = None, sha: str | N
 def _check_whole(detail: RunDetail) -> None:
     one = detail.summary
     n_errors = sum(cell.n_errors for cell in detail.cells)
-    if one.state != "done" or one.n_done < one.n_items or n_errors:
+    if one.layer == "sampled":
+        raise BadInput(f"run {one.run} was sampled, and results are sent of greedy answers: run it without temperature")
+    if one.state != "done" or one.n_done < one.n_samples or n_errors:
         raise BadInput(
             f"run {one.run} is not whole ({one.state}, {one.n_done - n_errors} of {one.n_items} items graded): "
             f"`fathom run --resume {one.run}` first"

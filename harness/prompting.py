@@ -1,8 +1,10 @@
 """Say how questions are put to a model and how it answers: what a run's manifest holds under `sampling`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from harness.errors import BadInput
 
 ShotsAs = Literal["turns", "text"]
 
@@ -52,6 +54,21 @@ class Decoding:
     budgets: Mapping[str, int] = field(default_factory=dict)
     """Tokens for an answer by style, in place of the families' own."""
     thinking: Thinking | None = None
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether answers are drawn otherwise than in ranked runs."""
+        return self.repeats > 1 or self.temperature is not None
+
+    def check(self, styles: Iterable[str]) -> None:
+        """Raise BadInput where the same answer would be asked for again and again."""
+        if self.repeats > 1 and not self.temperature:
+            raise BadInput(
+                f"{self.repeats} greedy answers to a question are one answer {self.repeats} times: "
+                "give a temperature as well, as in --temperature 1, or leave --repeats out"
+            )
+        if self.repeats > 1 and "choice" in styles:
+            raise BadInput("candidates are scored, not sampled: ask the style choice in a run without repeats")
 
 
 def sampling_json(prompting: Prompting, decoding: Decoding) -> dict[str, Any]:

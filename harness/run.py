@@ -72,9 +72,11 @@ def evaluate(plan: Plan, db: Database, report: Report = _silent) -> Outcome:
     A run that ends early is stored as failed or interrupted and can be resumed.
 
     Raises:
+        BadInput: repeats of what is not sampled.
         RunChanged: the run to resume was started with something else.
         EngineFailed, StoreError, KeyboardInterrupt: after the state was stored.
     """
+    plan.decoding.check(cell.style for cell in plan.suite.cells)
     stored = None if plan.resume is None else read.get_run(db, plan.resume)
     known = known_suite_digest(stored.manifest) if stored and stored.suite == plan.suite else None
     manifest = make_manifest(plan.model, plan.suite, plan.how, known)
@@ -88,6 +90,8 @@ def evaluate(plan: Plan, db: Database, report: Report = _silent) -> Outcome:
         manifest.digest(),
         facts.n_parameters if facts else None,
         facts.kind if facts else None,
+        layer="sampled" if plan.decoding.is_sampled else "main",
+        n_repeats=plan.decoding.repeats,
     )
     run = _start(db, stored, new)
     began = time.monotonic()
@@ -135,7 +139,12 @@ def _evaluate(plan: Plan, db: Database, run: str, digest: str, report: Report, b
 
     detail = read.get_run(db, run)
     ledger = Ledger(
-        db, run, [cell.id for cell in detail.cells], plan.suite.n_items, report, sum(count_kept(db, run).values())
+        db,
+        run,
+        [cell.id for cell in detail.cells],
+        detail.summary.n_samples,
+        report,
+        sum(count_kept(db, run).values()),
     )
     conductor = Conductor(plan.suite, (plan.prompting, plan.decoding), digest, ledger)
     opened: list[Engine] = []

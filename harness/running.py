@@ -15,7 +15,7 @@ from harness.engines.base import EngineSetup
 from harness.engines.open import check_engine
 from harness.engines.oracle import oracle_kind
 from harness.errors import BadInput, EngineFailed, FathomError, UnknownRun
-from harness.format import count
+from harness.format import count, plural
 from harness.manner import cut_text, manner_text
 from harness.model import ModelSource, find_model, served_model
 from harness.progress import RunProgress
@@ -57,7 +57,7 @@ def run(wish: Wish, database: str, as_json: bool) -> int:
         from harness.stock_running import run_tasks
 
         return run_tasks(_stock_plan(wish), open_database(database, create=True), as_json)
-    plan = _plan(wish)
+    plan = _plan(wish, talk)
     return _evaluate(plan, open_database(database, create=True), talk, as_json)
 
 
@@ -74,7 +74,7 @@ def _resume(wish: Wish, run: str, database: str, as_json: bool) -> int:
 
         return resume_tasks(db, foreign, (wish.asking, wish.setup), as_json)
     plan = _resumed(detail, wish.setup)
-    if detail.summary.state == "done" and detail.summary.n_done == plan.suite.n_items and not _errors(detail):
+    if detail.summary.state == "done" and detail.summary.n_done == detail.summary.n_samples and not _errors(detail):
         talk.print(f"run {detail.summary.run} is done; nothing is missing")
         _print(detail, as_json)
         return 0
@@ -85,8 +85,17 @@ def _errors(detail: RunDetail) -> int:
     return sum(cell.n_errors for cell in detail.cells)
 
 
-def _plan(wish: Wish) -> Plan:
+def _plan(wish: Wish, talk: Console) -> Plan:
     suite = open_suite(wish.suite, wish.seed if wish.seed is not None else secrets.token_hex(8), wish.selection)
+    wish.decoding.check(())
+    scored = sum(cell.style == "choice" for cell in suite.cells)
+    if wish.decoding.repeats > 1 and scored:
+        suite = suite.without("choice")
+        talk.print(
+            f"{plural(scored, 'cell')} of the style choice left out: candidates are scored, so that asking again "
+            "gives the same; a run without --repeats asks them",
+            soft_wrap=True,
+        )
     model = named_model(wish.model, wish.engine, wish.revision)
     decoding = settle(model, wish.prompting, wish.decoding)
     return Plan(model, wish.engine, suite, None, wish.prompting, decoding, wish.setup)
@@ -127,16 +136,18 @@ def _resumed(detail: RunDetail, now: EngineSetup) -> Plan:
 
 
 def _evaluate(plan: Plan, db: Database, talk: Console, as_json: bool) -> int:
-    suite = plan.suite
+    suite, decoding = plan.suite, plan.decoding
+    again = f", each answered {decoding.repeats} times" if decoding.repeats > 1 else ""
+    heat = "" if decoding.temperature is None else f", temperature {decoding.temperature:g}"
     talk.print(
         f"{plan.model.name} on {suite.name} {suite.version}, seed {suite.seed}: "
-        f"{count(suite.n_items)} items in {len(suite.cells)} cells, engine {plan.engine}",
+        f"{count(suite.n_items)} items in {len(suite.cells)} cells{again}, engine {plan.engine}{heat}",
         soft_wrap=True,
     )
     if plan.decoding.thinking is not None:
         talk.print(manner_text(plan.prompting, plan.decoding), soft_wrap=True)
     try:
-        with RunProgress(talk, [cell.n for cell in suite.cells]) as progress:
+        with RunProgress(talk, [cell.n * decoding.repeats for cell in suite.cells]) as progress:
             outcome = evaluate(plan, db, progress)
     except KeyboardInterrupt:
         talk.print(f"stopped; what was generated is stored. {_how_to_resume(db, plan)}", soft_wrap=True)

@@ -72,7 +72,8 @@ def rung_of(cell: CellCounts) -> Rung | None:
     if known is None or not cell.n:
         return None
     family, level = known
-    return Rung(level.hardness, cell.k, cell.n, family.chance(level, cell.style))
+    effect = 1.0 if cell.spread is None else cell.spread.effect
+    return Rung(level.hardness, cell.k, cell.n, family.chance(level, cell.style), effect)
 
 
 def ladder_scores(cells: Iterable[CellCounts]) -> tuple[LadderScore, ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from math import inf, prod, sqrt
+from math import inf, pi, prod, sqrt, tan
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,8 @@ class Interval:
     high: float
 
 
-def wilson(k: int, n: int, z: float = Z95) -> Interval:
-    """Return Wilson's score interval of a share k of n; (0, 1) for n = 0.
+def wilson(k: float, n: float, z: float = Z95) -> Interval:
+    """Return Wilson's score interval of a share k of n; (0, 1) for n = 0. Neither need be whole, see harness.spread.
 
     Source: Wilson, Probable inference, JASA 22 (1927), without continuity correction.
     """
@@ -38,6 +38,28 @@ def wilson(k: int, n: int, z: float = Z95) -> Interval:
     return Interval(max(0.0, middle - half) if k else 0.0, min(1.0, middle + half) if k < n else 1.0)
 
 
+def t95(df: int) -> float:
+    """Return the 97.5% quantile of Student's t distribution.
+
+    Source: Abramowitz and Stegun, Handbook of Mathematical Functions, 26.7.5: within 0.004 from 3 degrees of freedom
+    on; the first two have closed forms.
+    """
+    if df < 1:
+        raise ValueError(f"{df} degrees of freedom leave nothing to estimate")
+    if df == 1:
+        return tan(pi * 0.475)
+    if df == 2:
+        return 0.95 * sqrt(2 / (1 - 0.95**2))
+    z = Z95
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+        (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / 92160,
+    )
+    return z + sum(term / float(df) ** power for power, term in enumerate(terms, 1))
+
+
 @dataclass(frozen=True, slots=True)
 class Rung:
     """A cell as a point of a curve: k of n right at a hardness (above 0), where guessing gives `chance`."""
@@ -46,6 +68,13 @@ class Rung:
     k: int
     n: int
     chance: float
+    effect: float = 1.0
+    """How many samples are worth as much as one that is independent; above 1 where items were asked several times."""
+
+    @property
+    def worth(self) -> int:
+        """Independent samples, to the nearest whole number."""
+        return max(1, round(self.n / self.effect)) if self.n else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +125,9 @@ def _asked(rungs: Sequence[Rung]) -> list[Rung]:
 
 
 def _variance(rung: Rung) -> float:
-    share = (rung.k + 2) / (rung.n + 4)
-    return share * (1 - share) / (rung.n + 4) / (1 - rung.chance) ** 2
+    k, n = rung.k / rung.effect, rung.n / rung.effect
+    share = (k + 2) / (n + 4)
+    return share * (1 - share) / (n + 4) / (1 - rung.chance) ** 2
 
 
 def mean_of(estimates: Sequence[Estimate]) -> Estimate:
@@ -143,7 +173,7 @@ def depth50(rungs: Sequence[Rung], seed: int = 0) -> Threshold | None:
     Psychophysics 63, 2001), by maximum likelihood over a grid. Where data leave a range of depths
     equally likely, as between a perfect rung and one at chance, the value is its middle on the
     logarithmic scale. The interval holds the middle 95% of such ranges over N_BOOTSTRAP resamplings
-    of each rung's items.
+    of each rung's items, or of as many as its samples are worth.
     """
     asked = [rung for rung in rungs if rung.n]
     places = tuple(float(place) for place in np.log2([rung.hardness for rung in asked]))
@@ -151,8 +181,9 @@ def depth50(rungs: Sequence[Rung], seed: int = 0) -> Threshold | None:
         return None
     low, high = min(places), max(places)
     chances = tuple(rung.chance for rung in asked)
-    right, total = np.array([rung.k for rung in asked]), np.array([rung.n for rung in asked])
-    draws = np.random.default_rng(seed).binomial(total, right / total, size=(N_BOOTSTRAP, len(asked)))
+    total = np.array([rung.worth for rung in asked])
+    shares = np.array([rung.k / rung.n for rung in asked])
+    draws = np.random.default_rng(seed).binomial(total, shares, size=(N_BOOTSTRAP, len(asked)))
     coarse, fine = _grid(places, chances, fine=False), _grid(places, chances, fine=True)
     first, last = _best_range_of_many(draws, total, coarse)
     step = coarse.middles[1] - coarse.middles[0]  # the grid's own error is added to the interval
@@ -160,7 +191,8 @@ def depth50(rungs: Sequence[Rung], seed: int = 0) -> Threshold | None:
         _hardness(float(np.quantile(coarse.middles[first], 0.025) - step), low, high),
         _hardness(float(np.quantile(coarse.middles[last], 0.975) + step), low, high),
     )
-    (left,), (end,) = _best_range(right[None, :].astype(float), total, fine)
+    right = np.array([rung.k * (rung.worth / rung.n) for rung in asked])
+    (left,), (end,) = _best_range(right[None, :], total, fine)
     value = float(fine.middles[left] + fine.middles[end]) / 2
     return Threshold(_hardness(value, low, high), bounds, 2**low, 2**high)
 

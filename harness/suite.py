@@ -46,6 +46,17 @@ class Suite:
         """Items over all cells."""
         return sum(cell.n for cell in self.cells)
 
+    def without(self, style: str) -> "Suite":
+        """Return the suite without the cells of a style.
+
+        Raises:
+            EmptySuite: nothing is left.
+        """
+        cells = tuple(cell for cell in self.cells if cell.style != style)
+        if not cells:
+            raise EmptySuite(f"every cell is of the style {style}: name another with --style")
+        return replace(self, cells=cells)
+
     def digest(self) -> str:
         """Hash every prompt and gold of the suite, in order; 32 hex digits."""
         state = blake2b(digest_size=16)

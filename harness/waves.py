@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from harness.suite import Suite
 
 WAVE = 2048
-"""Items a wave."""
+"""Items a wave, and fewer where each is asked several times."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from harness.db import board as db_board
 from harness.db import read
 from harness.db.board import Model, Place, Pool
 from harness.db.read import RunDetail
+from harness.db.samples import samples_at
 from harness.db.sealing import check_unsealed
 from harness.paired import CellPair, Comparison, compare, mcnemar
 from server.links import model_key
@@ -270,7 +271,7 @@ def _both(db: Engine, sides: tuple[Side, Side], pair: CellPair, indices: Sequenc
     found = []
     if not indices:
         return []
-    stored = read.samples_at(db, [pair.first.id, pair.second.id], indices, sides[0].detail.suite.seed)
+    stored = samples_at(db, [pair.first.id, pair.second.id], indices, sides[0].detail.suite.seed)
     for index in indices:
         first, second = (
             show(sample) if (sample := stored.get((cell.id, index))) else None for cell in (pair.first, pair.second)

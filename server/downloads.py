@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 
 from harness.db import board as db_board
-from harness.db import read
+from harness.db.samples import stream_samples
 from server.board import by_level
 from server.compare import open_pairs, open_sides
 from server.export import Format, download, stream
@@ -63,5 +63,5 @@ def download_samples(
     detail = find_run(site.db, run)
     query = SampleQuery(cell, label, None if correct is None else correct == "true")
     check_query(detail, query)
-    rows = sample_rows(read.stream_samples(site.db, detail, query.wanted))
+    rows = sample_rows(stream_samples(site.db, detail, query.wanted))
     return stream(rows, SAMPLE_COLUMNS, kind, f"fathom-samples-{detail.summary.run}")

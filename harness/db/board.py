@@ -18,7 +18,7 @@ from harness.db.models import (
     ResultRow,
     StandingRow,
 )
-from harness.db.read import CELL, CellCounts
+from harness.db.read import CELL, CellCounts, counts_of
 from harness.errors import UnknownModel
 from harness.paired import Marks
 from harness.ranking import Array
@@ -310,5 +310,5 @@ def cells_of_family(db: Engine, runs: Sequence[str], family: str, style: str) ->
         for at in range(0, max(len(runs), 1), _AT_A_TIME):
             some = wanted.where(CellRow.run_id.in_(runs[at : at + _AT_A_TIME])).order_by(CellRow.position)
             for run, *cell in session.execute(some):
-                found[run].append(CellCounts(*cell))
+                found[run].append(counts_of(cell))
     return {run: tuple(cells) for run, cells in found.items()}

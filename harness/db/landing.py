@@ -23,7 +23,7 @@ from harness.db.models import (
     SuiteRow,
     Table,
 )
-from harness.db.read import CELL, CellCounts
+from harness.db.read import CELL, CellCounts, counts_of
 from harness.db.standings import rank_pool
 from harness.paired import Marks
 from harness.ranking import Array
@@ -62,7 +62,7 @@ def _land(db: Engine, run: str) -> None:
         if session.scalars(select(MarkRow.run_id).where(MarkRow.run_id == run)).first() is not None:
             return
         rows = session.execute(select(*CELL).where(CellRow.run_id == run).order_by(CellRow.position))
-        cells = [CellCounts(*row) for row in rows]
+        cells = [counts_of(row) for row in rows]
         land_run(session, run, cells, _marks(session, cells))
 
 

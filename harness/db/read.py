@@ -2,7 +2,7 @@
 
 import datetime as dt
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from harness.db.engine import translate_errors
 from harness.db.models import CellRow, ModelRow, RunRow, SampleRow, SuiteRow
 from harness.db.sealing import SEALED, check_unsealed, redact
 from harness.errors import UnknownRun
+from harness.spread import Spread, read_spread
 from harness.stats import Interval, wilson
 from harness.suite import Suite, SuiteCell
 
@@ -32,6 +33,7 @@ class RunSummary:
     state: str
     n_items: int
     n_done: int
+    """Samples."""
     k: int
     n_generated: int
     attempts: int
@@ -41,18 +43,25 @@ class RunSummary:
     tier: int
     """1: sent by a user; 2: sent, and replayed by a worker; 3: run by the operators or their workers."""
     layer: str
-    """main, or fresh: on a submission's own seed."""
+    """main; fresh: on a submission's own seed; sampled: not decoded plainly, so that it is not ranked."""
     season: str
     """Season whose seed it is, or empty."""
     sealed: bool
     """Whether the seed is secret as yet: no question, completion or gold may be shown."""
     hidden_at: dt.datetime | None
     """When it was taken off the board."""
+    n_repeats: int = 1
+    """Answers to each item."""
+
+    @property
+    def n_samples(self) -> int:
+        """Samples that a whole run has."""
+        return self.n_items * self.n_repeats
 
 
 @dataclass(frozen=True, slots=True)
 class CellCounts:
-    """Counts of one cell of a run."""
+    """Counts of one cell of a run; `counts_of` makes one."""
 
     id: int
     family: str
@@ -61,15 +70,25 @@ class CellCounts:
     channel: str
     style: str
     n_planned: int
+    """Items."""
     n: int
+    """Graded samples: items, times the repeats."""
     k: int
     n_errors: int
     labels: Mapping[str, int]
+    spread: Spread | None = None
+    """Where items were asked several times."""
 
     @property
     def interval(self) -> Interval:
-        """Wilson's 95% interval of k of n."""
-        return wilson(self.k, self.n)
+        """Wilson's 95% interval of k of n; clustered by item where these were asked several times."""
+        effect = 1.0 if self.spread is None else self.spread.effect
+        return wilson(self.k / effect, self.n / effect)
+
+
+def counts_of(row: Sequence[Any]) -> CellCounts:
+    """Read a row of CELL."""
+    return replace(CellCounts(*row[:-1]), spread=read_spread(row[-1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +125,8 @@ class SampleView:
     completion_tokens: int
     milliseconds: int
     error: str | None
+    repeat: int = 0
+    """How many answers to the same item came before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,22 +148,22 @@ class SampleFilter:
 
 CELL = (
     CellRow.id, CellRow.family, CellRow.version, CellRow.level, CellRow.channel, CellRow.style, CellRow.n_planned,
-    CellRow.n, CellRow.k, CellRow.n_errors, CellRow.labels,
+    CellRow.n, CellRow.k, CellRow.n_errors, CellRow.labels, CellRow.spread,
 )  # fmt: skip
-"""Columns of CellCounts, in its order."""
+"""Columns of CellCounts, in its order, for `counts_of`."""
 
-_SAMPLE = (
+SAMPLE = (
     SampleRow.id, SampleRow.index, SampleRow.completion, SampleRow.finish_reason, SampleRow.scores, SampleRow.parsed,
     SampleRow.label, SampleRow.fault_at, SampleRow.note, SampleRow.correct, SampleRow.prompt_tokens,
-    SampleRow.completion_tokens, SampleRow.milliseconds, SampleRow.error,
+    SampleRow.completion_tokens, SampleRow.milliseconds, SampleRow.error, SampleRow.repeat,
     CellRow.id, CellRow.family, CellRow.version, CellRow.level, CellRow.channel, CellRow.style,
 )  # fmt: skip
-"""Columns of which _view makes a SampleView."""
+"""Columns of which `view` makes a SampleView."""
 
 _SUMMARY = (
     RunRow.id, ModelRow.name, ModelRow.id, SuiteRow.name, SuiteRow.seed, RunRow.engine, RunRow.state, RunRow.n_items,
     RunRow.n_done, RunRow.k, RunRow.n_generated, RunRow.attempts, RunRow.seconds, RunRow.created_at, RunRow.error,
-    RunRow.tier, RunRow.layer, SuiteRow.season, SuiteRow.sealed, RunRow.hidden_at,
+    RunRow.tier, RunRow.layer, SuiteRow.season, SuiteRow.sealed, RunRow.hidden_at, RunRow.n_repeats,
 )  # fmt: skip
 """Columns of a RunSummary, in its order; a list of runs loads no manifest."""
 
@@ -219,7 +240,7 @@ def get_run(db: Engine, run: str) -> RunDetail:
         suite = Suite(stored.name, stored.version, stored.seed, tuple(SuiteCell(**cell) for cell in stored.cells))
         found = RunDetail(
             summary, suite, stored.digest, stored.pool, row.manifest, row.manifest_digest, row.log,
-            tuple(CellCounts(*cell) for cell in cells),
+            tuple(counts_of(cell) for cell in cells),
         )  # fmt: skip
         return _sealed(found) if summary.sealed else found
 
@@ -252,7 +273,7 @@ def cells_of_runs(db: Engine, runs: Sequence[str], family: str | None = None) ->
         if family is not None:
             statement = statement.where(CellRow.family == family)
         for run, *cell in session.execute(statement.order_by(CellRow.run_id, CellRow.position)):
-            found[run].append(CellCounts(*cell))
+            found[run].append(counts_of(cell))
     return {run: tuple(cells) for run, cells in found.items()}
 
 
@@ -278,45 +299,12 @@ def get_samples(db: Engine, detail: RunDetail, wanted: SampleFilter, offset: int
     if wanted.correct is not None:
         conditions.append(SampleRow.correct == wanted.correct)
     counted = select(func.count()).select_from(SampleRow).join(CellRow).where(*conditions)
-    wanted_rows = select(*_SAMPLE).join(CellRow, CellRow.id == SampleRow.cell_id).where(*conditions)
+    wanted_rows = select(*SAMPLE).join(CellRow, CellRow.id == SampleRow.cell_id).where(*conditions)
     ordered = wanted_rows.order_by(CellRow.position, SampleRow.index, SampleRow.repeat)
     with translate_errors(), Session(db) as session:
         total = session.scalars(counted).one()
         rows = session.execute(ordered.offset(offset).limit(limit))
-        return SamplePage(tuple(_view(row, detail.suite.seed) for row in rows), total)
-
-
-def stream_samples(db: Engine, detail: RunDetail, wanted: SampleFilter) -> Iterator[SampleView]:
-    """Yield a run's samples in the order of cells and indices, a cell at a time, in constant memory.
-
-    Raises:
-        SealedRun: they may not be seen yet.
-    """
-    check_unsealed(detail.summary.sealed, detail.summary.season)
-    return _stream(db, detail, wanted)
-
-
-def _stream(db: Engine, detail: RunDetail, wanted: SampleFilter) -> Iterator[SampleView]:
-    for cell in detail.cells:
-        if wanted.cell is not None and cell.id != wanted.cell:
-            continue
-        one = SampleFilter(cell.id, wanted.label, wanted.correct)
-        yield from get_samples(db, detail, one, limit=cell.n_planned * _REPEATS).samples
-
-
-_REPEATS = 64
-"""Repeats of an item that a download reads at most."""
-
-
-def samples_at(
-    db: Engine, cells: Sequence[int], indices: Sequence[int], seed: str
-) -> Mapping[tuple[int, int], SampleView]:
-    """Return the stored samples of some cells at some indices, by (cell, index); first repeats only, no sealed ones."""
-    same = (SampleRow.cell_id.in_(cells), SampleRow.index.in_(indices), SampleRow.repeat == 0, ~SuiteRow.sealed)
-    of_run = select(*_SAMPLE).join(CellRow, CellRow.id == SampleRow.cell_id).join(RunRow, RunRow.id == CellRow.run_id)
-    wanted = of_run.join(SuiteRow, SuiteRow.id == RunRow.suite_id).where(*same)
-    with translate_errors(), Session(db) as session:
-        return {(row[14], row[1]): _view(row, seed) for row in session.execute(wanted)}
+        return SamplePage(tuple(view(row, detail.suite.seed) for row in rows), total)
 
 
 def get_sample(db: Engine, detail: RunDetail, sample: int) -> SampleView:
@@ -328,17 +316,18 @@ def get_sample(db: Engine, detail: RunDetail, sample: int) -> SampleView:
     """
     check_unsealed(detail.summary.sealed, detail.summary.season)
     same = (SampleRow.id == sample, CellRow.run_id == detail.summary.run)
-    wanted = select(*_SAMPLE).join(CellRow, CellRow.id == SampleRow.cell_id).where(*same)
+    wanted = select(*SAMPLE).join(CellRow, CellRow.id == SampleRow.cell_id).where(*same)
     with translate_errors(), Session(db) as session:
         row = session.execute(wanted).first()
         if row is None:
             raise UnknownRun(f"run {detail.summary.run} has no sample {sample}: its page of samples lists them")
-        return _view(row, detail.suite.seed)
+        return view(row, detail.suite.seed)
 
 
-def _view(row: Sequence[Any], seed: str) -> SampleView:  # a row of _SAMPLE
-    number, index, completion, reason, scores, *rest = row[:14]
-    _, family, version, level, channel, style = row[14:]
+def view(row: Sequence[Any], seed: str) -> SampleView:
+    """Read a row of SAMPLE."""
+    number, index, completion, reason, scores, *rest = row[:15]
+    _, family, version, level, channel, style = row[15:]
     item = f"{family}@{version}/{level}/{channel}/{seed}/{index}"
     likelihoods = None if scores is None else tuple(scores)
     return SampleView(number, item, style, index, completion, reason, likelihoods, *rest)

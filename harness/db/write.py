@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from harness.db.dialect import insert_if_new
 from harness.db.engine import translate_errors
 from harness.db.models import CellRow, MarkRow, ModelRow, RunRow, SampleRow, SuiteRow
+from harness.db.spreads import spreads_of
 from harness.engines.base import Completion
 from harness.suite import Suite
 from tasks import Verdict
@@ -39,6 +40,8 @@ class NewRun:
     """chat or base; None where there are no files to tell from."""
     tier: int = 3
     layer: str = "main"
+    n_repeats: int = 1
+    """Answers to each item."""
     season: str = ""
     """Season whose seed the suite has, or empty."""
     sealed: bool = False
@@ -75,6 +78,7 @@ def add_run(session: Session, new: NewRun, now: Clock = utc_now) -> str:
         manifest=new.manifest,
         manifest_digest=new.manifest_digest,
         n_items=new.suite.n_items,
+        n_repeats=new.n_repeats,
         n_parameters=new.n_parameters,
         kind=new.kind,
         tier=new.tier,
@@ -258,8 +262,9 @@ def recount(session: Session, run: str) -> None:
         .group_by(SampleRow.cell_id, SampleRow.label)
         .order_by(SampleRow.cell_id, SampleRow.label)
     ).all()
+    spreads = {cell: spread.to_json() for cell, spread in spreads_of(session, run).items()}
     counts: dict[int, dict[str, Any]] = {
-        cell: {"id": cell, "n": 0, "k": 0, "n_errors": 0, "labels": {}}
+        cell: {"id": cell, "n": 0, "k": 0, "n_errors": 0, "labels": {}, "spread": spreads.get(cell)}
         for cell in session.scalars(select(CellRow.id).where(CellRow.run_id == run))
     }
     for cell, label, n, k, errors in found:

@@ -47,6 +47,8 @@ class Request:
     template_options: tuple[tuple[str, Any], ...] = ()  # JSON values
     prefill: str = ""
     marks: tuple[str, ...] = ()
+    repeat: int = 0
+    """How many answers to the same item were asked for before; the key is another each time."""
 
 
 @dataclass(frozen=True, slots=True)

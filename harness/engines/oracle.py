@@ -67,21 +67,23 @@ class OracleEngine:
         except TaskError as error:
             return failed(request, EngineFailed(f"the oracle answers Fathom's own items only: {error}"))
         style = "choice" if request.choices else _style_of(item)
-        answer = item.gold if self._knows(item, style) else self._guess(item, style)
+        # whoever is asked again at a temperature thinks again
+        again = (str(request.repeat),) if request.repeat and request.sampling.temperature > 0 else ()
+        answer = item.gold if self._knows(item, style, again) else self._guess(item, style, again)
         if request.choices:
             scores = [0.0 if choice.strip() == answer else -9.0 for choice in request.choices]
             return best_choice(request, scores, [score == 0.0 for score in scores], n_tokens, 0.0)
         return Completion(request.key, f" {answer}", "stop", n_tokens, 1, 0.0)
 
-    def _knows(self, item: Instance, style: str) -> bool:
+    def _knows(self, item: Instance, style: str, again: tuple[str, ...]) -> bool:
         if self.kind != "noisy":
             return self.kind == "perfect"
         hardness = level_of(find_family(item.family), item.level).hardness
         known = 1 / (1 + math.exp((hardness - _HALF) / _SLOPE))
-        return Stream("oracle", "knows", style, item.id).below(1 << 32) < known * (1 << 32)
+        return Stream("oracle", "knows", style, item.id, *again).below(1 << 32) < known * (1 << 32)
 
-    def _guess(self, item: Instance, style: str) -> str:
-        return find_family(item.family).guess(item, style, Stream("oracle", "guess", style, item.id))
+    def _guess(self, item: Instance, style: str, again: tuple[str, ...]) -> str:
+        return find_family(item.family).guess(item, style, Stream("oracle", "guess", style, item.id, *again))
 
 
 def _style_of(item: Instance) -> str:

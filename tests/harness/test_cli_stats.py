@@ -7,6 +7,7 @@ from scipy.stats import binomtest
 
 from harness.db import read
 from harness.db.engine import open_database
+from harness.db.samples import stream_samples
 from harness.engines.base import EngineSetup
 from harness.model import find_model
 from harness.run import Plan, evaluate
@@ -36,8 +37,7 @@ def played(tmp_path_factory):
 def exported(db, run):
     """Return whether each answer is right, by item and style."""
     return {
-        (one.item, one.style): one.correct
-        for one in read.stream_samples(db, read.get_run(db, run), read.SampleFilter())
+        (one.item, one.style): one.correct for one in stream_samples(db, read.get_run(db, run), read.SampleFilter())
     }
 
 

@@ -11,6 +11,7 @@ from harness.comparing import contest, contest_json
 from harness.db import read, write
 from harness.db.engine import open_database
 from harness.db.models import RunRow, SuiteRow
+from harness.db.samples import stream_samples
 from harness.db.sealing import SealedRun
 from harness.errors import NotComparable, UnknownModel
 from harness.meant import open_pair, open_run
@@ -44,7 +45,7 @@ def test_every_number_is_that_of_the_samples(played):
     db, _ = played
     first, second = run_of(played, "noisy", 8), run_of(played, "chance", 8)
     right = [
-        {(one.item, one.style): one.correct for one in read.stream_samples(db, run, read.SampleFilter())}
+        {(one.item, one.style): one.correct for one in stream_samples(db, run, read.SampleFilter())}
         for run in (first, second)
     ]
     found = contest_json(contest(db, first, second))

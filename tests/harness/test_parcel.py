@@ -12,6 +12,7 @@ from harness.db import read
 from harness.db.audit import list_entries
 from harness.db.engine import open_database
 from harness.db.models import CellRow, ModelRow, RunRow, SampleRow, SuiteRow
+from harness.db.samples import stream_samples
 from harness.db.service import SubmissionRow, UserRow
 from harness.db.uploads import STALE, drop_stale_uploads
 from harness.db.write import utc_now
@@ -89,7 +90,7 @@ def verdicts(db, run):
     detail = read.get_run(db, run)
     return [
         (one.item, one.completion, one.finish_reason, one.scores, one.parsed, one.label, one.correct)
-        for one in read.stream_samples(db, detail, read.SampleFilter())
+        for one in stream_samples(db, detail, read.SampleFilter())
     ]
 
 

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from harness.db import accounts, read
+from harness.db import accounts, read, samples
 from harness.db.engine import open_database
 from harness.db.landing import disturb_pools, land_runs
 from harness.db.models import CellRow, RunRow, SampleRow, StandingRow, SuiteRow
@@ -211,11 +211,11 @@ def test_no_function_that_reads_samples_reads_sealed_ones(sealed):
     _, db, names, _ = sealed
     detail = read.get_run(db, names["run"])
     for call in (
-        lambda: read.get_samples(db, detail, read.SampleFilter()), lambda: read.stream_samples(db, detail, read.SampleFilter()),
+        lambda: read.get_samples(db, detail, read.SampleFilter()), lambda: samples.stream_samples(db, detail, read.SampleFilter()),
         lambda: read.get_sample(db, detail, names["sample"]),
     ):  # fmt: skip
         with pytest.raises(SealedRun):
             call()
     with Session(db) as session:
         cells = list(session.scalars(select(CellRow.id)))
-    assert read.samples_at(db, cells, range(6), "7") == {}
+    assert samples.samples_at(db, cells, range(6), "7") == {}
