@@ -143,27 +143,29 @@ def measure_harness(n_items: int) -> dict[str, float]:
     return {"n": n_items, "seconds": spent, "rate": n_items / spent, "peak": after.ru_maxrss / 1024}
 
 
-RAW = "raw"
+KINDS = ("fathom", "raw", "stock")
+NAMES = ("fathom run --engine vllm", "raw LLM.generate", "lm_eval --model hf")
 
 
-def measure_vllm(n_items: int, passes: int) -> dict[str, object]:
-    """Time `fathom run` and raw LLM.generate on the same prompts, each pass a fresh process, loading left out."""
-    ours, raw = [], []
+def measure_vllm(n_items: int, passes: int) -> list[dict[str, float]]:
+    """Time three ways to answer the same prompts, each pass a fresh process; return seconds after loading by kind."""
+    found = []
     for number in range(passes):
-        for kind, kept in (("fathom", ours), (RAW, raw)):
+        took = {}
+        for kind in KINDS:
             words = [sys.executable, str(HERE), "--worker", kind, "--n", str(n_items), "--seed", str(number)]
             done = subprocess.run(
                 words, check=True, capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"}
             )
-            kept.append(json.loads(done.stdout.splitlines()[-1]))
-    ratios = sorted(one["seconds"] / other["seconds"] for one, other in zip(ours, raw, strict=True))
-    return {"ours": ours, "raw": raw, "ratio": ratios[len(ratios) // 2]}
+            took[kind] = json.loads(done.stdout.splitlines()[-1])["seconds"]
+        found.append(took)
+    return found
 
 
 def worker(kind: str, n_items: int, seed: int) -> None:
     """Do one pass and print its seconds after loading as JSON."""
-    result = _time_fathom(n_items, seed) if kind == "fathom" else _time_raw(n_items, seed)
-    print(json.dumps(result))
+    timed = {"fathom": _time_fathom, "raw": _time_raw, "stock": _time_stock}[kind]
+    print(json.dumps(timed(n_items, seed)))
 
 
 def _suite(n_items: int, seed: int):
@@ -191,8 +193,8 @@ def _time_fathom(n_items: int, seed: int) -> dict[str, float]:
 
     load = opening.open_engine
 
-    def timed(name, model):
-        engine = load(name, model)
+    def timed(*words):
+        engine = load(*words)
         _warm(engine)
         marks["loaded"] = time.perf_counter()
         return engine
@@ -242,6 +244,24 @@ def _time_raw(n_items: int, seed: int) -> dict[str, float]:
     return {"seconds": time.perf_counter() - began}
 
 
+def _time_stock(n_items: int, seed: int) -> dict[str, float]:
+    """Time lm-eval with its own hf backend on the same tasks, from the loaded model to the results."""
+    from harness.settings import quiet_lm_eval
+
+    quiet_lm_eval()
+    from lm_eval.evaluator import evaluate
+    from lm_eval.models.huggingface import HFLM
+
+    from harness.lmeval import open_tasks
+    from harness.model import find_model
+
+    lm = HFLM(pretrained=str(find_model("reference/pebble").folder()), dtype="float32", batch_size=128, device="cpu")
+    tasks = open_tasks(_suite(n_items, seed))
+    began = time.perf_counter()
+    evaluate(lm, {"tasks": tasks}, bootstrap_iters=0, log_samples=True)
+    return {"seconds": time.perf_counter() - began}
+
+
 def main() -> None:
     """Print every table."""
     words = argparse.ArgumentParser(description=__doc__)
@@ -250,10 +270,14 @@ def main() -> None:
     words.add_argument("--seed", type=int, default=0)
     words.add_argument("--passes", type=int, default=3)
     words.add_argument("--skip-vllm", action="store_true")
+    words.add_argument("--only-vllm", action="store_true")
     words.add_argument("--skip-harness", action="store_true")
     asked = words.parse_args()
     if asked.worker:
         worker(asked.worker, asked.n, asked.seed)
+        return
+    if asked.only_vllm:
+        print_vllm(asked.n, asked.passes)
         return
     print("generators and graders, one core, best of three passes; x: beside the peer's items")
     for what, rate, ratio in measure_generators():
@@ -271,13 +295,18 @@ def main() -> None:
             f"  {n_items:>7,} samples {found['rate']:>8,.0f} a CPU-second, {found['seconds']:.1f} CPU-s, peak {found['peak']:,.0f} MB"
         )
     if not asked.skip_vllm:
-        found = measure_vllm(asked.n, asked.passes)
-        print(f"vLLM on reference/pebble, {asked.n:,} prompts, {asked.passes} paired runs, seconds after loading")
-        for one, other in zip(found["ours"], found["raw"], strict=True):
-            print(
-                f"  fathom run {one['seconds']:6.2f} s   raw LLM.generate {other['seconds']:6.2f} s   {one['seconds'] / other['seconds']:.2f} x"
-            )
-        print(f"  median ratio {found['ratio']:.2f}")
+        print_vllm(asked.n, asked.passes)
+
+
+def print_vllm(n_items: int, passes: int) -> None:
+    """Print seconds of each pass, and the medians of the paired ratios."""
+    found = measure_vllm(n_items, passes)
+    print(f"reference/pebble, {n_items:,} prompts, {passes} paired runs, seconds after loading")
+    for took in found:
+        print("  " + "   ".join(f"{name} {took[kind]:6.2f} s" for kind, name in zip(KINDS, NAMES, strict=True)))
+    for kind, name in zip(KINDS[1:], NAMES[1:], strict=True):
+        ratios = sorted(took["fathom"] / took[kind] for took in found)
+        print(f"  fathom run / {name}: median {ratios[len(ratios) // 2]:.2f}, {ratios[0]:.2f} to {ratios[-1]:.2f}")
 
 
 if __name__ == "__main__":
