@@ -125,7 +125,8 @@ def run_suite(  # one parameter an option: typer reads the signature
         Optional[float], typer.Option(min=0, max=10, help="Default: greedy.", rich_help_panel=_DRAWN)
     ] = None,
     budget: Annotated[
-        Optional[list[str]], typer.Option(help="Tokens an answer by style, as in cot=2048.", rich_help_panel=_DRAWN)
+        Optional[list[str]],
+        typer.Option(help="Tokens an answer by style, as in cot=2048,direct=64.", rich_help_panel=_DRAWN),
     ] = None,
     think_budget: Annotated[
         Optional[int],
@@ -199,7 +200,7 @@ def run_suite(  # one parameter an option: typer reads the signature
     decoding = Decoding(
         repeats,
         temperature,
-        pairs(budget or (), "--budget"),
+        pairs(names(",".join(budget or ())), "--budget"),
         _thought(think_budget, think_marks),
     )
     wish = Wish(
