@@ -64,6 +64,19 @@ def draw(picture: Picture, theme: Theme) -> str:
     return _drawn.get((name, theme), lambda: _render(picture, theme, name))
 
 
+def dark_rules(selector: str) -> str:
+    """Return style rules that give drawings for a light ground, below a selector, the colours of the dark one."""
+    light, dark = (
+        (look.ground, look.ink, look.soft, look.line, *look.hues, *look.kinds)
+        for look in (PALETTES["light"], PALETTES["dark"])
+    )
+    return "\n".join(
+        f'{selector} [{part}="{one}"] {{ {part}: {other}; }}'
+        for one, other in zip(light, dark, strict=True)
+        for part in ("fill", "stroke")
+    )
+
+
 _at_work = threading.Lock()  # the template of a theme is filled in place
 _drawn: Cache[tuple[str, Theme], str] = Cache(MOST_CACHED)
 

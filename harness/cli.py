@@ -11,6 +11,7 @@ import typer
 from harness.cli_db import Db, database_of, db_app
 from harness.cli_people import token_app, user_app
 from harness.cli_record import record_app
+from harness.cli_report import report_app
 from harness.cli_run import run_app
 from harness.cli_season import season_app, verify_season
 from harness.cli_service import service_app
@@ -29,6 +30,7 @@ app.add_typer(db_app, name="db")
 app.add_typer(token_app, name="token")
 app.add_typer(user_app, name="user")
 app.add_typer(run_app)
+app.add_typer(report_app)
 app.add_typer(record_app)
 app.add_typer(stats_app)
 app.add_typer(service_app)

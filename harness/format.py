@@ -145,6 +145,11 @@ def size(n_parameters: int) -> str:
     return str(n_parameters)
 
 
+def megabytes(n_bytes: int) -> str:
+    """Write 2,345,678 as 2.3 MB, and what is below a tenth of it as 57 kB."""
+    return f"{n_bytes / 1e6:.1f} MB" if n_bytes >= 100_000 else f"{n_bytes / 1e3:.0f} kB"
+
+
 def p_value(p: float) -> str:
     """Write a p value as 0.03, and what is below a thousandth as < 0.001."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"

@@ -112,7 +112,8 @@ def _bars(picture: Anatomy) -> Sheet:
         marks["blanks"] += [] if bar.n else [{"x": place, "y": frame.y(frame.height - 9), "text": "–"}]
     key = _stack(entries, frame)
     marks["swatches"] = [_mark(frame, entry, middle) for entry, middle in key]
-    notes = _notes(frame, "Share of graded answers", f"Level{shared}, easiest first")
+    below = f"{picture.axis}{shared}" if picture.axis else f"Level{shared}, easiest first"
+    notes = _notes(frame, "Share of graded answers", below)
     return Sheet(frame, marks | _texts(key, frame) | _names(labels, places, frame) | notes)
 
 

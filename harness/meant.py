@@ -71,10 +71,28 @@ def _meant(db: Engine, word: str) -> Sequence[Finished]:
     try:
         one = open_run(db, word)
     except UnknownRun as error:
-        near = get_close_matches(word, model_names(db), n=_AT_MOST, cutoff=0.4)
-        hint = f" (near it: {', '.join(near)})" if near else ""
-        raise UnknownModel(f"no model {word[:80]!r} has a finished run{hint}, and {error}") from error
+        raise _unknown(db, word, error) from error
     return (Finished(one.summary.run, one.suite.name, one.suite.seed, one.pool, one.suite.n_items),)
+
+
+def _unknown(db: Engine, word: str, error: UnknownRun) -> UnknownModel:
+    near = get_close_matches(word, model_names(db), n=_AT_MOST, cutoff=0.4)
+    hint = f" (near it: {', '.join(near)})" if near else ""
+    return UnknownModel(f"no model {word[:80]!r} has a finished run{hint}, and {error}")
+
+
+def find_run(db: Engine, word: str) -> RunDetail:
+    """Return a run in whatever state by its id or a beginning of it; a model's name stands for its newest finished run.
+
+    Raises:
+        UnknownModel: no run and no model is called so.
+    """
+    if found := finished_runs(db, word):
+        return read.get_run(db, found[0].run)
+    try:
+        return read.get_run(db, word)
+    except UnknownRun as error:
+        raise _unknown(db, word, error) from error
 
 
 def _shared(sides: Sides, key: Callable[[Finished], tuple[str, ...]]) -> list[tuple[Finished, Finished]]:

@@ -113,11 +113,12 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Anatomy:
-    """How answers are right and wrong: one stacked bar a level."""
+    """How answers are right and wrong: one stacked bar a level, or of whatever else `axis` names."""
 
     title: str
     description: str
     bars: tuple[Bar, ...]
+    axis: str = ""
 
     def __post_init__(self) -> None:
         if not self.bars:

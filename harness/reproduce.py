@@ -9,6 +9,7 @@ from typing import Any
 from harness.db.read import RunDetail
 from harness.engines.base import EngineSetup
 from harness.errors import FathomError
+from harness.facts import mapping
 from harness.prompting import Decoding, Prompting, read_sampling
 from harness.provenance import read_setup
 from harness.suite import Selection, Suite, open_suite
@@ -23,30 +24,23 @@ def reproduce(detail: RunDetail) -> str:
     It is empty for an invented or a sealed run, and where no options lead to the cells that were asked.
     """
     one = detail.summary
-    context = _part(detail.manifest, "context")
+    context = mapping(detail.manifest, "context")
     if one.sealed or context.get("synthetic") or (selection := _selection(detail.suite)) is None:
         return ""
     words = ["fathom", "run", "--model", one.model, "--suite", one.suite, "--engine", one.engine, "--seed", one.seed]
     return shlex.join([*words, *selection, *_stated(detail.manifest)])
 
 
-def _part(manifest: Mapping[str, Any], *path: str) -> Mapping[str, Any]:  # JSON of provenance.Manifest, or anything
-    found: Any = manifest
-    for name in path:
-        found = found.get(name) if isinstance(found, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
-
-
 def _stated(manifest: Mapping[str, Any]) -> list[str]:  # as above
     """Write the options that stand in a manifest; none for one that was not written here."""
-    sampling = _part(manifest, "decisive", "sampling")
+    sampling = mapping(manifest, "decisive", "sampling")
     try:
         prompting, decoding = read_sampling(sampling)
         setup = read_setup(manifest, EngineSetup())
     except (KeyError, TypeError, ValueError, AttributeError):
         return []
     dtype = setup.dtype if setup.dtype != "auto" else str(sampling.get("dtype") or "auto")
-    revision = _part(manifest, "context").get("revision") or _part(manifest, "decisive", "model").get("revision")
+    revision = mapping(manifest, "context").get("revision") or mapping(manifest, "decisive", "model").get("revision")
     return [
         *_put(prompting),
         *_drawn(decoding),

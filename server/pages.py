@@ -7,6 +7,7 @@ from fastapi.responses import HTMLResponse
 
 from harness.db import read
 from harness.db.board import find_models, get_revision
+from harness.facts import manifest_facts
 from harness.reproduce import reproduce
 from server.board import open_board
 from server.compare import ONLY, open_comparison, open_items
@@ -15,7 +16,7 @@ from server.models import open_model
 from server.pager import make_pager
 from server.query import BoardQuery
 from server.render import READ, Site, SiteOf, fill, kept, kept_of_run, page
-from server.runs import find_run, find_summary, manifest_facts, n_shots
+from server.runs import find_run, find_summary, n_shots
 from server.samples import PAGE, check_query, labels_of, show
 from server.samples import Query as SampleQuery
 from server.scores import grouped

@@ -13,6 +13,7 @@ from harness.db.seasons import Beacon
 from harness.db.submissions import NewSubmission
 from harness.engines.base import Completion
 from harness.planning import plan_submissions
+from harness.reporting.page import write_report
 from harness.suite import Selection, open_suite
 from tasks import Verdict
 
@@ -52,6 +53,8 @@ class Site:
     """Number of the model of a long name."""
     submissions: dict
     """Ids of submissions, by how they are."""
+    report: str
+    """Address of a report in a file: of the noisy run and two hostile ones."""
 
     @property
     def pages(self):
@@ -109,15 +112,18 @@ def site(tmp_path_factory, fathom, start_fathom):
     db = open_database(url, create=False)
     perfect, noisy = (read.get_run(db, one.run) for one in read.list_runs(db))
     wrong = read.get_samples(db, noisy, read.SampleFilter(correct=False)).samples[0]
-    _write_hostile(db, "done")
+    hostile_run = _write_hostile(db, "done")
     failed = _write_hostile(db, "failed")
     land_runs(db)
     (hostile,) = board.list_models(db, "WWW", 1, 0)[0]
     _hold_season(db, "2026-winter")
     submitted = _submit(db)
+    told = [read.get_run(db, run) for run in (noisy.summary.run, hostile_run, failed)]
+    report = write_report(db, told, tmp_path_factory.mktemp("report") / "report.html", write.utc_now())
     db.dispose()
     address = _address(start_fathom("serve", "--db", url, "--port", 0))
-    return Site(address, noisy.summary.run, perfect.summary.run, failed, wrong.id, hostile.id, submitted)
+    page = report.path.as_uri()
+    return Site(address, noisy.summary.run, perfect.summary.run, failed, wrong.id, hostile.id, submitted, page)
 
 
 def _submit(db):

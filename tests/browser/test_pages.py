@@ -65,8 +65,10 @@ def opened(request, chromium):
 @pytest.mark.parametrize("opened", VIEWS.values(), ids=VIEWS.keys(), indirect=True)
 def test_every_page_fits_is_legible_and_open_to_all(opened, site, empty_site):
     axe, faults = Axe(), {}
-    for name, address in {**site.pages, "empty board": "/", "empty runs": "/runs"}.items():
-        opened.goto((empty_site if name.startswith("empty") else site.address) + address)
+    served = {name: site.address + address for name, address in site.pages.items()}
+    served |= {"empty board": f"{empty_site}/", "empty runs": f"{empty_site}/runs", "report": site.report}
+    for name, address in served.items():
+        opened.goto(address)
         found = [what for what in [_sideways(opened)] if what]
         opened.evaluate(OPEN_ALL)
         found += [what for what in [_sideways(opened)] if what]

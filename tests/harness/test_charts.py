@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness import layout
-from harness.charts import PALETTES, draw
+from harness.charts import PALETTES, dark_rules, draw
 from harness.db.read import CellCounts
 from harness.format import interval_text, percent, ratio
 from harness.pictures import (
@@ -418,3 +418,14 @@ def test_nothing_to_show_is_no_picture():
 def test_what_cannot_be_drawn_cannot_be_described(make):
     with pytest.raises(ValueError, match=r"."):
         make()
+
+
+def test_style_rules_turn_every_colour_of_a_light_drawing_into_that_of_the_dark_one():
+    rules = dict(re.findall(r'\[fill="(#[0-9a-f]{6})"\] \{ fill: (#[0-9a-f]{6}); \}', dark_rules("svg")))
+    assert len(rules) == 18
+    for picture in SHAPES.values():
+        light, dark = (ET.fromstring(draw(picture, theme)) for theme in THEMES)
+        for one, other in zip(light.iter(), dark.iter(), strict=True):
+            for part in ("fill", "stroke"):
+                found = one.get(part)
+                assert rules.get(found, found) == other.get(part)

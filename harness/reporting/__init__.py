@@ -1,0 +1,1 @@
+"""Turn stored runs into one file that tells all about them."""
