@@ -100,17 +100,21 @@ class Conductor:
         return self.manner[1].repeats
 
     def _waves(self) -> None:
-        kept = journal.count_kept(self.ledger.db, self.ledger.run)
         try:
+            kept = journal.count_kept(self.ledger.db, self.ledger.run)
             with ThreadPoolExecutor(_WAVES, thread_name_prefix="fathom-wave") as pool:
-                for result in [
-                    pool.submit(self._wave, wave, kept) for wave in waves_of(self.suite, max(1, WAVE // self._repeats))
-                ]:
-                    result.result()
-        except BaseException as error:  # it is raised where the engine is driven
+                for wave in waves_of(self.suite, max(1, WAVE // self._repeats)):
+                    pool.submit(self._try, wave, kept)
+        except BaseException as error:
             self._feed.fail(error)
         finally:
             self._feed.close()
+
+    def _try(self, wave: Wave, kept: Mapping[int, int]) -> None:
+        try:
+            self._wave(wave, kept)
+        except BaseException as error:  # it is raised where the engine is driven
+            self._feed.fail(error)
 
     def _wave(self, wave: Wave, kept: Mapping[int, int]) -> None:
         wave = self._missing(wave, kept)

@@ -143,13 +143,19 @@ def test_a_full_disk_ends_the_run_with_its_own_error(small, engine, tmp_path, mo
 def test_a_fault_in_a_wave_ends_the_run(small, tmp_path, monkeypatch):
     from harness.db.engine import open_database
 
-    def broken(*_):
-        raise ValueError("lm-eval lost its mind")
+    opened, built = conduct.open_tasks, []
+
+    def broken(*words):
+        built.append(words[3])
+        if len(built) == 3:
+            raise ValueError("lm-eval lost its mind")
+        return opened(*words)
 
     monkeypatch.setattr(conduct, "open_tasks", broken)
     db = open_database(str(tmp_path / "runs.db"), create=True)
     with pytest.raises(EngineFailed, match="lost its mind"):
-        evaluate(plan(), db)
+        evaluate(plan(2000, styles=("direct",)), db)
+    assert len(built) < 60  # of 120
 
 
 def test_whole_cells_are_not_built_again_on_resume(db, small, engine, monkeypatch):
