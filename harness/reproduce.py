@@ -28,7 +28,7 @@ def reproduce(detail: RunDetail) -> str:
     context = mapping(detail.manifest, "context")
     if one.sealed or context.get("synthetic") or (selection := _selection(detail.suite)) is None:
         return ""
-    adapted = "lora" in _part(detail.manifest, "context", "placement")
+    adapted = "lora" in mapping(detail.manifest, "context", "placement")
     model = bare_name(one.model) if adapted else one.model
     words = ["fathom", "run", "--model", model, "--suite", one.suite, "--engine", one.engine, "--seed", one.seed]
     return shlex.join([*words, *selection, *_stated(detail.manifest)])

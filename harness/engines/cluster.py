@@ -124,7 +124,7 @@ def _connect_or_start() -> None:
 
 
 def _connect(address: str) -> None:
-    mine = {"include_dashboard": False, "object_store_memory": _STORE} if address == "local" else {}
+    mine: dict[str, Any] = {"include_dashboard": False, "object_store_memory": _STORE} if address == "local" else {}
     _hush()
     ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, namespace="fathom", **mine)
 
@@ -133,7 +133,7 @@ def _hush() -> None:
     """Let Ray write to our log what it prints, whatever it is told, whenever an actor dies."""
     from ray._private import worker
 
-    def write(data: Mapping[str, Any], ignore_prefix: bool = False) -> None:
+    def write(data: Any, ignore_prefix: bool) -> None:  # noqa: ARG001  # the names are Ray's
         log.info("%s", " ".join(str(line) for line in data.get("lines", ())))
 
     if hasattr(worker, "print_to_stdstream"):

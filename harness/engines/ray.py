@@ -149,8 +149,9 @@ class RayEngine:
             self._tend(nothing)
             for one, waited in self._cluster.ready({one.waits: one for one in self._members.values()}):
                 self._hear(one, waited, nothing)
-                if one.loaded is not None:
-                    return one.loaded
+                first: Loaded | None = one.loaded
+                if first is not None:
+                    return first
             if not self._members and isinstance(self._last_error, FathomError):
                 raise self._last_error  # all that were begun say so: no use in trying again
             if time.monotonic() - began > _ROOM and not self._cluster.fits(self._place(0)):
