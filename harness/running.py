@@ -78,7 +78,7 @@ def _resume(wish: Wish, run: str, database: str, as_json: bool) -> int:
         from harness.stock_running import resume_tasks
 
         return resume_tasks(db, foreign, (wish.asking, wish.setup), as_json)
-    plan = _resumed(detail, wish.setup)
+    plan = plan_again(detail, wish.setup)
     if detail.summary.state == "done" and detail.summary.n_done == detail.summary.n_samples and not _errors(detail):
         talk.print(f"run {detail.summary.run} is done; nothing is missing")
         _print(detail, as_json)
@@ -144,7 +144,7 @@ def model_again(name: str, engine: str, revision: str | None, setup: EngineSetup
     return replace(named_model(bare, engine, revision, setup), name=name)
 
 
-def _resumed(detail: RunDetail, now: EngineSetup) -> Plan:
+def plan_again(detail: RunDetail, now: EngineSetup) -> Plan:
     """Go on as before, but with those options of the engine that only place it as they are now."""
     one = detail.summary
     prompting, decoding = read_sampling(detail.manifest["decisive"]["sampling"])

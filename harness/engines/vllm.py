@@ -100,6 +100,10 @@ class VllmEngine:
                 self._engine.abort_request(list(self._pending))
                 self._pending.clear()
 
+    def forget(self) -> None:
+        """Empty the prefix cache."""
+        self._engine.reset_prefix_cache()
+
     def close(self) -> None:
         """Drop the engine and its memory."""
         self._engine.engine_core.shutdown()
