@@ -11,6 +11,7 @@ from sqlalchemy import Engine as Database
 from harness.db import read
 from harness.db.engine import open_database
 from harness.db.read import RunDetail
+from harness.db.samples import samples_at
 from harness.db.sealing import check_unsealed
 from harness.determinism import Rate, Replies, Reply, any_of, ask, changes, rates
 from harness.engines.base import Engine, EngineSetup
@@ -234,7 +235,7 @@ def _stored(db: Database, detail: RunDetail, asked: Sequence[Asked]) -> Replies:
         by_cell.setdefault(detail.cells[one.cell].id, {})[one.index] = one.request.key
     found = {}
     for cell, keys in by_cell.items():
-        for (_, index), sample in read.samples_at(db, [cell], list(keys), detail.suite.seed).items():
+        for (_, index), sample in samples_at(db, [cell], list(keys), detail.suite.seed).items():
             if sample.finish_reason != "error":
                 found[keys[index]] = Reply(sample.completion, sample.correct, sample.scores)
     return found
