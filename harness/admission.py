@@ -148,7 +148,7 @@ def _manifest(header: Header, suite: Suite, templated: bool) -> Manifest:
     return Manifest(
         {
             "model": {"name": header.model, "digest": header.model_digest},
-            "engine": {"name": header.engine, "packages": _texts(packages)},
+            "engine": {"name": header.engine, "packages": texts(packages)},
             "suite": {
                 "name": suite.name, "version": suite.version, "seed": suite.seed, "digest": header.suite_digest
             },
@@ -156,11 +156,11 @@ def _manifest(header: Header, suite: Suite, templated: bool) -> Manifest:
             "sampling": {**_SAMPLING, "chat_template": templated},
             "lm_eval": visible(str(decisive.get("lm_eval", "")))[:_TEXT],
         },
-        {"sender": {**_texts(context), **_texts(facts)}, "uploaded": "regraded here from completions sent by a user"},
+        {"sender": {**texts(context), **texts(facts)}, "uploaded": "regraded here from completions sent by a user"},
     )  # fmt: skip
 
 
-def _texts(values: object) -> dict[str, str]:
+def texts(values: object) -> dict[str, str]:
     """Flatten JSON values by two steps into at most forty short, visible texts."""
     found: dict[str, str] = {}
     for key, value in list(values.items())[:40] if isinstance(values, dict) else ():

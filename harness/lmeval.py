@@ -89,6 +89,11 @@ def _row(family: Family, item: Instance, style: str) -> Row:
     return {"id": item.id, "prompt": pose(family, item, style), "target": target, "choices": choices, "item": item}
 
 
+def doc_of(cell: Cell, item: Instance) -> Row:
+    """Return an item's row as lm-eval logs it."""
+    return _plain(_row(find_family(item.family), item, cell.style))
+
+
 def item_of(doc: Row) -> Instance:
     """Return the item behind a row; the command line of lm-eval keeps its id only."""
     found: Instance = doc.get("item") or instance_from_id(doc["id"])

@@ -8,16 +8,16 @@ each item again and grades it. Fields that are not named here, such as `correct`
 import json
 import zlib
 from collections.abc import Iterable, Iterator
-from math import isfinite
-from typing import Annotated, Any, BinaryIO, Literal, TypeVar
+from typing import Annotated, Any, BinaryIO, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
+from pydantic import Field, FiniteFloat
 from sqlalchemy import Engine
 
 from harness.db.journal import Journaled, Weights, stream_journal, weights_of
 from harness.db.read import RunDetail, get_run
 from harness.errors import BadInput
 from harness.prompts import prompt_digest
+from harness.strict_json import Strict, checked, json_object
 from harness.suite import make_items
 from tasks import find_family, pose
 
@@ -30,11 +30,7 @@ _Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[\w.+-]+$")
 _Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{0,64}$")]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
-
-
-class CellLine(_Strict):
+class CellLine(Strict):
     """One cell of the header."""
 
     family: _Name
@@ -45,7 +41,7 @@ class CellLine(_Strict):
     n: Annotated[int, Field(ge=1, le=100_000)]
 
 
-class Header(_Strict):
+class Header(Strict):
     """The first line: which model answered what, and how."""
 
     fathom: Literal[1]
@@ -68,7 +64,7 @@ class Header(_Strict):
     manifest: dict[str, Any]  # JSON of provenance.Manifest, without its list of cells
 
 
-class SampleLine(_Strict):
+class SampleLine(Strict):
     """Any other line: one completion."""
 
     cell: _Count
@@ -90,12 +86,12 @@ def read_header(line: bytes) -> Header:
     Raises:
         BadInput: it is not a header of this format.
     """
-    found = _object(line, 1)
+    found = json_object(line, "line 1")
     if found.get("fathom") != FORMAT:
         raise BadInput(
             'line 1 is no header: a parcel begins with {"fathom": 1, ...}, as `fathom submit --out` writes it'
         )
-    return _model(Header, found, 1)
+    return checked(Header, found, "line 1")
 
 
 def read_sample(line: bytes, number: int) -> SampleLine:
@@ -104,59 +100,8 @@ def read_sample(line: bytes, number: int) -> SampleLine:
     Raises:
         BadInput: it is not a sample.
     """
-    return _model(SampleLine, _object(line, number), number)
-
-
-def _object(line: bytes, number: int) -> dict[str, Any]:  # JSON values
-    try:
-        found = json.loads(
-            line.decode("utf-8"), object_pairs_hook=_once, parse_constant=_refuse, parse_float=_finite, parse_int=_whole
-        )
-    except UnicodeDecodeError as error:
-        raise BadInput(f"line {number} is not UTF-8 at byte {error.start}") from error
-    except RecursionError as error:
-        raise BadInput(f"line {number} is nested too deeply") from error
-    except ValueError as error:
-        raise BadInput(f"line {number} is not JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise BadInput(f"line {number} is not a JSON object")
-    return found
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:  # JSON values
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice in one object")
-    return found
-
-
-def _refuse(constant: str) -> float:
-    raise ValueError(f"{constant} is not a JSON number")
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if not isfinite(number):
-        raise ValueError("a number is too large")
-    return number
-
-
-def _whole(digits: str) -> int:
-    if len(digits) > 20:
-        raise ValueError("a number is too large")
-    return int(digits)
-
-
-Line = TypeVar("Line", bound=_Strict)
-
-
-def _model(kind: type[Line], found: dict[str, Any], number: int) -> Line:
-    try:
-        return kind.model_validate(found)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BadInput(f"line {number}: {where}: {first['msg']}") from error
+    where = f"line {number}"
+    return checked(SampleLine, json_object(line, where), where)
 
 
 def parcel_lines(db: Engine, run: str, *, model: str | None = None, sha: str | None = None) -> Iterator[bytes]:
@@ -167,7 +112,11 @@ def parcel_lines(db: Engine, run: str, *, model: str | None = None, sha: str | N
         BadInput: the run is not whole.
     """
     detail = get_run(db, run)
-    _check_whole(detail)
+    check_whole(detail)
+    if detail.summary.layer == "sampled":
+        raise BadInput(
+            f"run {detail.summary.run} was sampled, and results are sent of greedy answers: run it without temperature"
+        )
     yield _line(_header(detail, weights_of(db, detail.summary.run), model, sha))
     for at, (planned, counted) in enumerate(zip(detail.suite.cells, detail.cells, strict=True)):
         family = find_family(planned.family)
@@ -176,11 +125,10 @@ def parcel_lines(db: Engine, run: str, *, model: str | None = None, sha: str | N
             yield _line(_sample(at, one, prompt_digest(pose(family, item, planned.style))))
 
 
-def _check_whole(detail: RunDetail) -> None:
+def check_whole(detail: RunDetail) -> None:
+    """Raise BadInput unless every item of a run was asked and graded."""
     one = detail.summary
     n_errors = sum(cell.n_errors for cell in detail.cells)
-    if one.layer == "sampled":
-        raise BadInput(f"run {one.run} was sampled, and results are sent of greedy answers: run it without temperature")
     if one.state != "done" or one.n_done < one.n_samples or n_errors:
         raise BadInput(
             f"run {one.run} is not whole ({one.state}, {one.n_done - n_errors} of {one.n_items} items graded): "

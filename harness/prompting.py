@@ -112,3 +112,9 @@ def read_sampling(stated: Mapping[str, Any]) -> tuple[Prompting, Decoding]:
         Thinking(**stated["thinking"]) if "thinking" in stated else None,
     )
     return prompting, decoding
+
+
+def manner_of(manifest: Mapping[str, Any]) -> tuple[Prompting, Decoding]:  # JSON of provenance.Manifest
+    """Return how a stored run's questions were put and answered; plainly where its manifest does not say."""
+    stated = manifest.get("decisive", {}).get("sampling")
+    return (Prompting(), Decoding()) if stated is None else read_sampling(stated)

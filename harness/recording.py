@@ -3,6 +3,8 @@
 from collections import Counter
 from collections.abc import Iterator
 from itertools import count as count_up
+from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -12,9 +14,13 @@ from harness.db.engine import open_database
 from harness.db.read import RunSummary, get_summary, list_runs
 from harness.db.sealing import SEALED
 from harness.errors import Conflict
+from harness.exporting import export_tables
 from harness.format import count, plural
+from harness.importing import Imported, import_logs
+from harness.lm_eval_log import find_logs
 from harness.regrade import Regraded, Shift, regrade
 from harness.report import make_console
+from harness.settings import read_service
 
 
 def regrade_one(database: str, run: str, dry: bool) -> None:
@@ -88,6 +94,63 @@ def _say(talk: Console, what: str, found: Regraded, dry: bool) -> None:
         talk.print(_shifts_table(found.shifts))
     for why, n in found.skipped.items():
         talk.print(f"left as they are: {plural(n, 'sample')} of {why}", soft_wrap=True)
+
+
+def export(database: str, run: str, kind: Literal["lm-eval", "jsonl", "parquet", "csv"], out: Path) -> None:
+    """Write a run to files and print their names.
+
+    Raises:
+        UnknownRun, SealedRun, BadInput, DiskFull: see harness.exporting and harness.lm_eval_export.
+    """
+    db, talk = open_database(database, create=False), make_console()
+    with talk.status(f"exporting {run}"):
+        if kind == "lm-eval":
+            from harness.lm_eval_export import export_lm_eval  # loads lm-eval's packages
+
+            written = [export_lm_eval(db, run, out)]
+            said = f", with the samples of each task beside it; `fathom import {written[0].parent}` reads them"
+        else:
+            found = export_tables(db, run, kind, out)
+            written, said = [found.samples, found.cells], ""
+    talk.print(f"wrote {' and '.join(map(str, written))}{said}", soft_wrap=True)
+
+
+def import_place(database: str, place: Path, model: str | None) -> None:
+    """Store the evaluations of a folder and say what each came to.
+
+    Raises:
+        BadInput, Conflict: see harness.importing.
+    """
+    files, talk = find_logs(place), make_console()
+    found = import_logs(open_database(database, create=True), files, model, read_service().secret_key)
+    while True:
+        with talk.status(f"reading {place}"):
+            one = next(found, None)
+        if one is None:
+            return
+        if one.is_new:
+            _say_imported(talk, one)
+        else:
+            talk.print(f"run {one.run} of {one.model} was made of these files before: nothing is new", soft_wrap=True)
+
+
+def _say_imported(talk: Console, one: Imported) -> None:
+    ranked = "" if one.ranked else "; not ranked, as it was not asked and answered plainly"
+    talk.print(
+        f"run {one.run}: {one.model} through {one.engine}, {plural(one.n_samples, 'answer')}, "
+        f"{count(one.n_right)} right, tier 1{ranked}",
+        soft_wrap=True,
+    )
+    if one.n_differing:
+        talk.print(f"lm-eval counted otherwise in {plural(one.n_differing, 'item')}, which is not stored:")
+        for line in one.differing:
+            talk.print(f"  {line}", soft_wrap=True, markup=False)
+    else:
+        talk.print("all verdicts are lm-eval's as well")
+    if one.n_cut:
+        talk.print(f"{plural(one.n_cut, 'answer')} went on after its end, and ends there now")
+    if one.others:
+        talk.print(f"passed over, as they are not Fathom's: {', '.join(one.others)}", soft_wrap=True, markup=False)
 
 
 def _shifts_table(shifts: Counter[Shift]) -> Table:

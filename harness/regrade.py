@@ -3,7 +3,7 @@
 import datetime as dt
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +18,7 @@ from harness.db.record import Changed, as_stored, store_verdicts, stream_stored
 from harness.db.sealing import check_unsealed
 from harness.errors import Conflict
 from harness.grade import judge
-from harness.prompting import Decoding, Prompting, read_sampling
+from harness.prompting import manner_of
 from harness.provenance import git_state
 from harness.reading import Reading, reading_of
 from harness.suite import SuiteCell, item_at
@@ -94,7 +94,7 @@ def _read(spool: IO[str]) -> Iterator[Changed]:
 
 
 def _changes(db: Engine, detail: RunDetail, found: Regraded, tell: Tell) -> Iterator[Changed]:
-    manner = _manner(detail.manifest)
+    manner = manner_of(detail.manifest)
     for planned, counted in zip(detail.suite.cells, detail.cells, strict=True):
         if why := _unmakeable(planned):
             found.skipped[why] = found.skipped.get(why, 0) + counted.n + counted.n_errors
@@ -123,12 +123,6 @@ class _Work:
     id: int
     seed: str
     reading: Reading
-
-
-def _manner(manifest: Mapping[str, Any]) -> tuple[Prompting, Decoding]:  # JSON of provenance.Manifest
-    """Return how a run's questions were put and answered, and so how its answers are read."""
-    stated = manifest.get("decisive", {}).get("sampling")
-    return (Prompting(), Decoding()) if stated is None else read_sampling(stated)
 
 
 def _changes_of(db: Engine, work: _Work, found: Regraded) -> Iterator[Changed]:

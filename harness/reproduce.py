@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any
 
-from harness.adapter import bare_name
 from harness.db.read import RunDetail
 from harness.engines.base import EngineSetup
 from harness.errors import FathomError
@@ -28,9 +27,7 @@ def reproduce(detail: RunDetail) -> str:
     context = mapping(detail.manifest, "context")
     if one.sealed or context.get("synthetic") or (selection := _selection(detail.suite)) is None:
         return ""
-    adapted = "lora" in mapping(detail.manifest, "context", "placement")
-    model = bare_name(one.model) if adapted else one.model
-    words = ["fathom", "run", "--model", model, "--suite", one.suite, "--engine", one.engine, "--seed", one.seed]
+    words = ["fathom", "run", "--model", one.model, "--suite", one.suite, "--engine", one.engine, "--seed", one.seed]
     return shlex.join([*words, *selection, *_stated(detail.manifest)])
 
 

@@ -79,7 +79,7 @@ def begin_upload(db: Engine, new: NewUpload, now: Clock = utc_now) -> Begun:
         ).first()
         if earlier is not None and earlier.state != "validating":
             raise _known(earlier.id)
-        run = _add_run(session, new, now)
+        run = add_unseen(session, new.run, new.dtype or None, now)
         if earlier is None:
             submission = _add_submission(session, new, run, now)
         else:
@@ -91,11 +91,12 @@ def begin_upload(db: Engine, new: NewUpload, now: Clock = utc_now) -> Begun:
         return Begun(submission, run, new.actor, tuple(cells))
 
 
-def _add_run(session: Session, new: NewUpload, now: Clock) -> str:
+def add_unseen(session: Session, new: NewRun, dtype: str | None, now: Clock) -> str:
+    """Store a run of tier 1 that is shown nowhere, on no suite as yet, in the caller's transaction; return its id."""
     nothing = {"name": "", "version": "", "seed": "", "cells": [], "pool": ""}
     id_of(session, SuiteRow, {"digest": _NOT_YET}, nothing)
-    run = add_run(session, replace(new.run, suite_digest=_NOT_YET, tier=1, layer="upload"), now)
-    session.execute(update(RunRow).where(RunRow.id == run).values(dtype=new.dtype or None))
+    run = add_run(session, replace(new, suite_digest=_NOT_YET, tier=1, layer="upload"), now)
+    session.execute(update(RunRow).where(RunRow.id == run).values(dtype=dtype))
     return run
 
 
@@ -151,7 +152,7 @@ def drop_upload(db: Engine, begun: Begun, reason: str = "") -> None:
     with writing(db) as session:
         own = (SubmissionRow.id == begun.submission, SubmissionRow.run_id == begun.run)
         session.execute(delete(SubmissionRow).where(*own, SubmissionRow.state == "validating"))
-        _remove_run(session, begun.run)
+        remove_unseen(session, begun.run)
         if reason:
             audit.record(session, begun.actor, "upload-refused", f"submission/{begun.submission}", reason=reason[:500])
 
@@ -162,7 +163,7 @@ def note_refusal(db: Engine, new: NewUpload, reason: str) -> None:
         audit.record(session, new.actor, "upload-refused", f"model/{new.run.model}", reason=reason[:500])
 
 
-def _remove_run(session: Session, run: str) -> None:
+def remove_unseen(session: Session, run: str) -> None:
     """Remove a run that is still an upload on its way, and its model if that has no other."""
     model = session.scalars(select(RunRow.model_id).where(RunRow.id == run)).first()
     session.execute(delete(RunRow).where(RunRow.id == run, RunRow.layer == "upload"))
