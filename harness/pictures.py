@@ -34,6 +34,8 @@ class Point:
     k: int
     n: int
     chance: float | None
+    effect: float = 1.0
+    """Design effect, where items were asked several times."""
 
     def __post_init__(self) -> None:
         wilson(self.k, self.n)  # raises for what is no share
@@ -47,8 +49,8 @@ class Point:
 
     @property
     def interval(self) -> Interval:
-        """Wilson's 95% interval of k of n."""
-        return wilson(self.k, self.n)
+        """Wilson's 95% interval of k of n, or of as many as they are worth."""
+        return wilson(self.k / self.effect, self.n / self.effect)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,12 +237,14 @@ def curves_of(title: str, cells_by_series: Mapping[str, Sequence[CellCounts]]) -
     if not any(point.n for point in _points(series)):
         return None
     unit = next(family.unit for rows in known.values() for _, family, _ in rows)
-    said = f"Accuracy against {unit}, with 95% Wilson intervals. {' '.join(map(_sentence, series))}"
+    kind = "Wilson" if all(point.effect == 1 for point in _points(series)) else "clustered"
+    said = f"Accuracy against {unit}, with 95% {kind} intervals. {' '.join(map(_sentence, series))}"
     return Curves(title, said, unit, series)
 
 
 def _point(cell: CellCounts, family: Family, level: Level) -> Point:
-    return Point(cell.level, level.hardness, cell.k, cell.n, family.chance(level, cell.style))
+    effect = 1.0 if cell.spread is None else cell.spread.effect
+    return Point(cell.level, level.hardness, cell.k, cell.n, family.chance(level, cell.style), effect)
 
 
 def _sentence(series: Series) -> str:

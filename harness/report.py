@@ -11,6 +11,7 @@ from rich.text import Text
 from harness.db.read import CellCounts, RunDetail, RunSummary
 from harness.format import bar, count, depth, duration, instant, interval_text, percent, plural, score
 from harness.manner import manner_of
+from harness.repeats import REPEATS_LEGEND, repeats_table, spread_json
 from harness.scores import LadderScore, StyleScore, family_scores, ladder_scores, overall, scores_json
 from harness.stats import corrected, label_shares
 from tasks import Family, Level, all_families, find_family
@@ -68,11 +69,27 @@ def render_run(detail: RunDetail, *, whole: bool = False) -> RenderableType:
     whole = whole or len({key[:3] for key in groups}) <= _FEW
     if whole:
         parts += [_cells_table(key, cells) for key, cells in groups.items()]
+        parts += _repeats(groups)
         parts += _pictures(groups)
     parts += [Text(), *_scores(detail.cells)]
     if not whole:
         parts.append(Text(f"`fathom show {one.run}` prints every cell and draws the curves", style="dim"))
     return Group(*parts)
+
+
+def _repeats(groups: Mapping[GroupKey, list[CellCounts]]) -> Iterator[RenderableType]:
+    """Draw what repeated answers come to; nothing where each item was asked once."""
+    known = {key: found for key, cells in groups.items() if (found := repeats_table(cells)) is not None}
+    for key, found in known.items():
+        title = " · ".join((*key, "repeated answers"))
+        table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+        for name in found.header:
+            table.add_column(name, justify="left" if name == "level" else "right", header_style="dim")
+        for row in found.rows:
+            table.add_row(*row)
+        yield table
+    if known:
+        yield Text(REPEATS_LEGEND, style="dim")
 
 
 def _scores(cells: Sequence[CellCounts]) -> Iterator[RenderableType]:
@@ -108,7 +125,9 @@ def _curve(one: StyleScore) -> str:
 
 def _cells_table(key: GroupKey, cells: Sequence[CellCounts]) -> Table:
     table = Table(title=" · ".join(key), title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
-    for name in ("level", "accuracy", "95% interval", "right", "chance", "how it is wrong"):
+    again = next((cell.spread.repeats for cell in cells if cell.spread is not None), 0)
+    share = f"mean@{again}" if again else "accuracy"
+    for name in ("level", share, "95% interval", "right", "chance", "how it is wrong"):
         table.add_column(name, justify="left" if name in ("level", "how it is wrong") else "right", header_style="dim")
     for cell in cells:
         right = f"{cell.k}/{cell.n}" + (f" ({plural(cell.n_errors, 'error')})" if cell.n_errors else "")
@@ -173,11 +192,11 @@ def render_runs(runs: Sequence[RunSummary]) -> RenderableType:
     if not runs:
         return Text("no runs yet: `fathom run --model reference/pebble --engine vllm` makes one")
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("run", "model", "suite", "engine", "state", "items", "right", "started"):
-        table.add_column(name, justify="right" if name in ("items", "right") else "left", header_style="dim")
+    for name in ("run", "model", "suite", "engine", "state", "answers", "right", "started"):
+        table.add_column(name, justify="right" if name in ("answers", "right") else "left", header_style="dim")
     for one in runs:
         state = Text(one.state, style=STATE_COLOURS.get(one.state, ""))
-        done = f"{count(one.n_done)}/{count(one.n_items)}"
+        done = f"{count(one.n_done)}/{count(one.n_samples)}"
         table.add_row(one.run, one.model, one.suite, one.engine, state, done, count(one.k), instant(one.created_at))
     return table
 
@@ -256,6 +275,7 @@ def run_json(detail: RunDetail, scores: Mapping[str, Any] | None = None) -> dict
             "n_errors": cell.n_errors,
             "labels": dict(cell.labels),
             "label_shares": label_shares(cell.labels),
+            "spread": spread_json(cell.spread),
         }
         for cell in detail.cells
     ]

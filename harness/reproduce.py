@@ -25,7 +25,8 @@ def reproduce(detail: RunDetail) -> str:
     """
     one = detail.summary
     context = mapping(detail.manifest, "context")
-    if one.sealed or context.get("synthetic") or (selection := _selection(detail.suite)) is None:
+    left_out = "choice" if one.n_repeats > 1 else ""  # as `fathom run` does by itself
+    if one.sealed or context.get("synthetic") or (selection := _selection(detail.suite, left_out)) is None:
         return ""
     words = ["fathom", "run", "--model", one.model, "--suite", one.suite, "--engine", one.engine, "--seed", one.seed]
     return shlex.join([*words, *selection, *_stated(detail.manifest)])
@@ -88,14 +89,17 @@ def _text(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _selection(asked: Suite) -> list[str] | None:
-    """Write the options that lead from a suite's own cells to those that were asked, as few as will do."""
+def _selection(asked: Suite, left_out: str) -> list[str] | None:
+    """Write the options that lead from a suite's own cells to those that were asked, as few as will do.
+
+    Cells of the style `left_out` do not count.
+    """
     for wanted in _selections(asked):
         try:
             found = open_suite(asked.name, asked.seed, wanted)
         except (FathomError, TaskError):
             continue
-        if found.cells == asked.cells:
+        if tuple(cell for cell in found.cells if cell.style != left_out) == asked.cells:
             return list(_selecting(wanted))
     return None
 

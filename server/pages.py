@@ -19,7 +19,7 @@ from server.render import READ, Site, SiteOf, fill, kept, kept_of_run, page
 from server.runs import find_run, find_summary, n_shots
 from server.samples import PAGE, check_query, labels_of, show
 from server.samples import Query as SampleQuery
-from server.scores import grouped
+from server.scores import grouped, repeated
 
 router = APIRouter(include_in_schema=False)
 
@@ -97,6 +97,7 @@ def _run(site: Site, detail: read.RunDetail) -> str:
         detail=detail,
         n_stored=read.count_samples(site.db, detail.summary.run),
         groups=grouped(detail.cells),
+        repeated=repeated(detail.cells),
         parts_of_manifest=manifest_facts(detail.manifest),
         command=reproduce(detail),
     )

@@ -140,6 +140,7 @@ class RunOut(Frozen):
     season: str
     sealed: bool = Field(description="Whether its items are secret until the season ends.")
     hidden_at: dt.datetime | None = Field(description="When it was taken off the board.")
+    n_repeats: int = Field(description="Answers to each item; n_done and k count answers.")
 
 
 class RunList(Frozen):
@@ -185,6 +186,7 @@ class SampleOut(Frozen):
     completion_tokens: int
     milliseconds: int
     error: str | None
+    repeat: int = Field(description="How many answers to the same item came before.")
     question: str | None
 
 

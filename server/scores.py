@@ -6,6 +6,8 @@ from functools import cache
 from typing import Literal
 
 from harness.db.read import CellCounts
+from harness.pictures import DataTable
+from harness.repeats import repeats_table
 from harness.stats import Interval
 from tasks import Family, all_families
 from tasks.base import CHANNELS, STYLES
@@ -133,6 +135,12 @@ def grouped(cells: Iterable[CellCounts]) -> Mapping[Group, tuple[Score, ...]]:
     for counts in cells:
         found.setdefault(group_of(counts), []).append(score_of(counts))
     return {group: tuple(found[group]) for group in sorted(found, key=lambda group: group.order)}
+
+
+def repeated(cells: Iterable[CellCounts]) -> Mapping[Group, DataTable]:
+    """Return what repeated answers come to, for those tables of `grouped` whose items were asked several times."""
+    tables = {group: repeats_table([one.counts for one in scores]) for group, scores in grouped(cells).items()}
+    return {group: table for group, table in tables.items() if table is not None}
 
 
 def level_order(group: Group, levels: Iterable[str]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ Rows = list[dict[str, Any]]  # texts, numbers, None
 
 SAMPLE_COLUMNS = (
     "item", "style", "correct", "label", "fault_at", "note", "parsed", "gold", "finish_reason", "completion",
-    "candidate_scores", "prompt_tokens", "completion_tokens", "milliseconds", "error", "question",
+    "candidate_scores", "prompt_tokens", "completion_tokens", "milliseconds", "error", "repeat", "question",
 )  # fmt: skip
 CELL_COLUMNS = (
     "family", "version", "level", "channel", "style", "hardness", "chance",
@@ -95,7 +95,7 @@ def sample_row(one: SampleView) -> dict[str, Any]:  # texts, numbers, None
         "finish_reason": one.finish_reason, "completion": one.completion,
         "candidate_scores": None if one.scores is None else list(one.scores), "prompt_tokens": one.prompt_tokens,
         "completion_tokens": one.completion_tokens, "milliseconds": one.milliseconds, "error": one.error,
-        "question": made.text if made else None,
+        "repeat": one.repeat, "question": made.text if made else None,
     }  # fmt: skip
 
 

@@ -1,5 +1,7 @@
 """Runs whose items are asked several times: stored, counted, resumed and shown right."""
 
+import json
+
 import pytest
 from sqlalchemy import delete, select
 
@@ -9,7 +11,10 @@ from harness.db.models import CellRow, MarkRow, SampleRow, StandingRow
 from harness.errors import BadInput
 from harness.model import ModelSource, find_model
 from harness.prompting import Decoding
+from harness.report import make_console, render_run, run_json
+from harness.reproduce import reproduce
 from harness.run import Plan, evaluate
+from harness.spread import pass_at_k
 from harness.suite import Selection, open_suite
 
 R = 4
@@ -96,6 +101,27 @@ def test_greedy_answers_are_not_repeated_and_candidates_neither(db):
     assert read.count_runs(db) == 0
 
 
+def test_a_run_is_shown_with_its_repeats(sampled):
+    db, _, run, _ = sampled
+    detail = read.get_run(db, run)
+    found = run_json(detail)
+    assert (found["n_repeats"], found["layer"]) == (R, "sampled")
+    for cell, stored in zip(found["cells"], detail.cells, strict=True):
+        one = json.loads(json.dumps(cell["spread"]))
+        assert list(one["pass_at"]) == ["1", "2", "4"]
+        passed = sum(n * pass_at_k(R, c, 2) for c, n in enumerate(stored.spread.hits)) / 12
+        assert one["pass_at"]["2"]["score"] == pytest.approx(passed)
+        assert one["pass_at"]["1"]["score"] == pytest.approx(cell["k"] / cell["n"])
+        assert one["majority_at"]["score"] == stored.spread.majority / 12
+        assert (one["pass_at"]["1"]["low"], one["pass_at"]["1"]["high"]) == (cell["low"], cell["high"])
+    console = make_console()
+    with console.capture() as capture:
+        console.print(render_run(detail, whole=True))
+    text = capture.get()
+    print(text)
+    assert all(word in text for word in ("mean@4", "pass@2", "pass@4", "majority@4", "between repeats"))
+
+
 def test_a_model_draws_other_answers_each_time_and_the_same_ones_again(sampled):
     db, *_ = sampled
     suite = open_suite("quick", 7, Selection(families=("depo",), n=6, styles=("direct",), levels=("n8k3",)))
@@ -106,3 +132,24 @@ def test_a_model_draws_other_answers_each_time_and_the_same_ones_again(sampled):
     print(texts)
     assert sum(len(set(one)) > 1 for one in texts) >= 5
     assert len({tuple(one[repeat] for one in texts) for repeat in range(6)}) == 6
+
+
+def test_the_command_of_a_run_leaves_the_scored_cells_out_as_it_did(sampled, tmp_path):
+    from typer.testing import CliRunner
+
+    from harness.cli import app
+
+    db = str(tmp_path / "again.db")
+    words = ["run", "--engine", "oracle", "--model", "oracle/noisy", "--families", "depo", "--n", "1", "--seed", "3"]
+    done = CliRunner().invoke(app, [*words, "--repeats", "2", "--temperature", "1", "--db", db])
+    assert done.exit_code == 0, done.output
+    assert "5 cells of the style choice left out" in done.output
+    again = CliRunner().invoke(app, [*words, "--repeats", "2", "--db", db])
+    assert isinstance(again.exception, BadInput)
+    store = open_database(db, create=False)
+    detail = read.get_run(store, read.list_runs(store)[0].run)
+    store.dispose()
+    command = reproduce(detail)
+    print(command)
+    assert "--families depo --n 1 --repeats 2 --temperature 1" in command.replace("'", "")
+    assert {cell.style for cell in detail.suite.cells} == {"direct", "cot"}
