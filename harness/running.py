@@ -15,14 +15,14 @@ from harness.engines.base import EngineSetup
 from harness.engines.open import check_engine
 from harness.engines.oracle import oracle_kind
 from harness.errors import BadInput, EngineFailed, FathomError, UnknownRun
-from harness.format import count, plural
+from harness.format import count, percent, plural
 from harness.manner import cut_text, manner_text
 from harness.model import ModelSource, find_model, served_model
 from harness.progress import RunProgress
 from harness.prompting import Decoding, Prompting, read_sampling
 from harness.provenance import How, read_setup
 from harness.report import make_console, render_run, run_json
-from harness.run import Plan, evaluate
+from harness.run import Outcome, Plan, evaluate
 from harness.stock_plan import Asking, StockPlan, check_answers_tasks
 from harness.suite import Selection, open_suite
 from harness.thinking import settle
@@ -161,12 +161,20 @@ def _evaluate(plan: Plan, db: Database, talk: Console, as_json: bool) -> int:
     detail = get_run(db, outcome.run)
     talk.print(
         f"run {outcome.run}: {count(outcome.n_generated)} generated, "
-        f"{count(outcome.n_recalled)} recalled from the journal"
+        f"{count(outcome.n_recalled)} recalled from the journal{_cached(outcome)}",
+        soft_wrap=True,
     )
     _print(detail, as_json)
     if not as_json and (cut := cut_text(count_cut(db, outcome.run))):
         talk.print(cut, style="yellow", highlight=False)
     return 0
+
+
+def _cached(outcome: Outcome) -> str:
+    if not outcome.n_cached_tokens:
+        return ""
+    share = percent(outcome.n_cached_tokens / outcome.n_prompt_tokens, 0)
+    return f"; {share} of the prompts' tokens came from the prefix cache"
 
 
 def _how_to_resume(db: Database, plan: Plan) -> str:

@@ -6,7 +6,7 @@ meanwhile. Prefix caching is on.
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
@@ -193,7 +193,8 @@ class VllmEngine:
             law = first.logprobs[0]
             scores = [law[tail[0]].logprob for tail in pending.tails]
             greedy = [tail[0] == first.token_ids[0] for tail in pending.tails]
-            return best_choice(request, scores, greedy, n_prompt, seconds)
+            chosen = best_choice(request, scores, greedy, n_prompt, seconds)
+            return replace(chosen, cached_tokens=output.num_cached_tokens or 0)
         before, tail = pending.pieces[part]
         rows = [output.prompt_logprobs[len(before) + at][token] for at, token in enumerate(tail)]
         pending.parts[part] = (sum(row.logprob for row in rows), all(row.rank == 1 for row in rows))
