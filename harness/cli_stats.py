@@ -6,6 +6,7 @@ from typing import Annotated, Optional
 import typer
 
 from harness.cli_db import Db, database_of
+from harness.cli_run import names
 from harness.errors import BadInput
 
 stats_app = typer.Typer()
@@ -63,3 +64,34 @@ def rank_models(
         _dump(ranks_json(found))
     else:
         make_console().print(render_ranks(found))
+
+
+@stats_app.command("probe-determinism")
+def probe_determinism(
+    run: Annotated[Optional[str], typer.Argument(help="A stored run to ask again; or name a --model.")] = None,
+    model: Annotated[Optional[str], typer.Option(help="reference/pebble, a folder, or a hub id.")] = None,
+    engine: Annotated[Optional[str], typer.Option(help="vllm or hf; of a run, its own if not given.")] = None,
+    suite: Annotated[str, typer.Option(help="Suite of cells; with --model.")] = "quick",
+    families: Annotated[Optional[str], typer.Option(help="Only these families, as in a,b; with --model.")] = None,
+    seed: Annotated[Optional[str], typer.Option(help="Whole number or hex; fresh if not given; with --model.")] = None,
+    n: Annotated[int, typer.Option("--n", min=1, help="Items a cell; with --model.")] = 5,
+    items: Annotated[int, typer.Option(min=1, help="Random items of the run.")] = 200,
+    batches: Annotated[
+        Optional[str], typer.Option(help="Items asked together; default 1,8,64, of a run all at once.")
+    ] = None,
+    db: Db = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the same again in other batches: how often do texts and verdicts differ? Nothing is stored."""
+    from harness.probing import Wish, probe
+    from harness.report import make_console
+    from harness.report_stats import render_probe
+    from harness.suite import Selection
+
+    wish = Wish(run, model, engine, suite, Selection(names(families), n=n), seed, items, batches)
+    with make_console(stderr=True).status("") as line:
+        found = probe(wish, database_of(db), line.update)
+    if as_json:
+        _dump(found.to_json())
+    else:
+        make_console().print(render_probe(found))

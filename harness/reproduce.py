@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any
 
+from harness.adapter import bare_name
 from harness.db.read import RunDetail
 from harness.engines.base import EngineSetup
 from harness.errors import FathomError
@@ -28,7 +29,9 @@ def reproduce(detail: RunDetail) -> str:
     left_out = "choice" if one.n_repeats > 1 else ""  # as `fathom run` does by itself
     if one.sealed or context.get("synthetic") or (selection := _selection(detail.suite, left_out)) is None:
         return ""
-    words = ["fathom", "run", "--model", one.model, "--suite", one.suite, "--engine", one.engine, "--seed", one.seed]
+    adapted = "lora" in mapping(detail.manifest, "context", "placement")
+    model = bare_name(one.model) if adapted else one.model
+    words = ["fathom", "run", "--model", model, "--suite", one.suite, "--engine", one.engine, "--seed", one.seed]
     return shlex.join([*words, *selection, *_stated(detail.manifest)])
 
 

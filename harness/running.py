@@ -3,16 +3,19 @@
 import logging
 import secrets
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from rich.console import Console
 from sqlalchemy import Engine as Database
 
+from harness.adapter import adapted, bare_name
 from harness.db.endings import count_cut
 from harness.db.engine import open_database
 from harness.db.read import RunDetail, get_run, list_runs
 from harness.db.task_records import find_task_run
 from harness.engines.base import EngineSetup
 from harness.engines.open import check_engine
+from harness.engines.options import check_setup, holds
 from harness.engines.oracle import oracle_kind
 from harness.errors import BadInput, EngineFailed, FathomError, UnknownRun
 from harness.format import count, percent, plural
@@ -26,6 +29,8 @@ from harness.run import Outcome, Plan, evaluate
 from harness.stock_plan import Asking, StockPlan, check_answers_tasks
 from harness.suite import Selection, open_suite
 from harness.thinking import settle
+
+_PLAIN = EngineSetup()
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +78,7 @@ def _resume(wish: Wish, run: str, database: str, as_json: bool) -> int:
         from harness.stock_running import resume_tasks
 
         return resume_tasks(db, foreign, (wish.asking, wish.setup), as_json)
-    plan = _resumed(detail, wish.setup)
+    plan = plan_again(detail, wish.setup)
     if detail.summary.state == "done" and detail.summary.n_done == detail.summary.n_samples and not _errors(detail):
         talk.print(f"run {detail.summary.run} is done; nothing is missing")
         _print(detail, as_json)
@@ -87,6 +92,7 @@ def _errors(detail: RunDetail) -> int:
 
 def _plan(wish: Wish, talk: Console) -> Plan:
     suite = open_suite(wish.suite, wish.seed if wish.seed is not None else secrets.token_hex(8), wish.selection)
+    check_setup(wish.engine, wish.setup)
     wish.decoding.check(())
     scored = sum(cell.style == "choice" for cell in suite.cells)
     if wish.decoding.repeats > 1 and scored:
@@ -96,42 +102,54 @@ def _plan(wish: Wish, talk: Console) -> Plan:
             "gives the same; a run without --repeats asks them",
             soft_wrap=True,
         )
-    model = named_model(wish.model, wish.engine, wish.revision)
+    model = named_model(wish.model, wish.engine, wish.revision, wish.setup)
     decoding = settle(model, wish.prompting, wish.decoding)
     return Plan(model, wish.engine, suite, None, wish.prompting, decoding, wish.setup)
 
 
 def _stock_plan(wish: Wish) -> StockPlan:
     check_answers_tasks(wish.engine)
-    model = named_model(wish.model, wish.engine, wish.revision)
+    check_setup(wish.engine, wish.setup)
+    model = named_model(wish.model, wish.engine, wish.revision, wish.setup)
     decoding = settle(model, wish.prompting, wish.decoding)
     how = How(wish.engine, wish.prompting, decoding, wish.setup)
     return StockPlan(model, how, replace(wish.asking, decoding=decoding))
 
 
-def named_model(name: str | None, engine: str, revision: str | None) -> ModelSource:
-    """Find the model that an engine is to answer with.
+def named_model(name: str | None, engine: str, revision: str | None, setup: EngineSetup = _PLAIN) -> ModelSource:
+    """Find the model that an engine is to answer with, with the adapter that its setup names.
 
     Raises:
         BadInput: no name; see also harness.model.find_model.
     """
-    if engine == "oracle":
+    if holds(engine, setup.options) == "oracle":
         kind = oracle_kind(name or "oracle")
         return ModelSource(f"oracle/{kind}", None, f"oracle/{kind}")
     if not name:
         raise BadInput("say which model: --model reference/pebble, a folder, or a hub id (org/name)")
     if engine == "openai":
         return served_model(name)
-    return find_model(name, revision)
+    lora = setup.options.get("lora")
+    return find_model(name, revision) if lora is None else adapted(find_model(name, revision), Path(lora))
 
 
-def _resumed(detail: RunDetail, now: EngineSetup) -> Plan:
+def model_again(name: str, engine: str, revision: str | None, setup: EngineSetup) -> ModelSource:
+    """Find the model of a run that is to go on, by its stored name; its adapter may have moved.
+
+    Raises:
+        BadInput: as `named_model`, or an option that the engine does not take.
+    """
+    check_setup(engine, setup)
+    bare = bare_name(name) if "lora" in setup.options else name
+    return replace(named_model(bare, engine, revision, setup), name=name)
+
+
+def plan_again(detail: RunDetail, now: EngineSetup) -> Plan:
     """Go on as before, but with those options of the engine that only place it as they are now."""
     one = detail.summary
     prompting, decoding = read_sampling(detail.manifest["decisive"]["sampling"])
     setup = read_setup(detail.manifest, now)
-    revision = detail.manifest["context"].get("revision")
-    model = named_model(one.model, one.engine, revision)
+    model = model_again(one.model, one.engine, detail.manifest["context"].get("revision"), setup)
     return Plan(model, one.engine, detail.suite, one.run, prompting, decoding, setup)
 
 

@@ -3,6 +3,7 @@
 import logging
 import os
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -214,6 +215,33 @@ def quiet_vllm() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning, module="vllm")
     for noisy in ("torch._library", "transformers.tokenization_utils_base"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
+
+
+def quiet_ray() -> None:
+    """Let Ray report to nobody and keep its advice to itself, unless the user chose; call before importing it."""
+    for name, value in (
+        ("RAY_USAGE_STATS_ENABLED", "0"),
+        ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"),
+        ("RAY_DISABLE_IMPORT_WARNING", "1"),
+        ("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0"),
+    ):
+        os.environ.setdefault(name, value)
+
+
+def replica_environment() -> dict[str, str]:
+    """Return what a replica on another machine must know of this process's environment; no secret."""
+    names = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_ENDPOINT")
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if (name in names or name.startswith("VLLM_")) and not any(word in name for word in _SECRETS)
+    }
+    return {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"} | kept  # a replica is a process of its own already
+
+
+def adopt(variables: Mapping[str, str]) -> None:
+    """Take variables into this process's environment."""
+    os.environ.update(variables)
 
 
 def quiet_transformers() -> None:

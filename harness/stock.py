@@ -115,6 +115,13 @@ class DatabaseJournal:
         self.n_done = len(self.known)
         self._positions = {name: at for at, name in enumerate(self.prepared.sizes)}
 
+    def tell_kept(self) -> None:
+        """Report what earlier attempts left."""
+        if self.known:
+            kept = task_records.count_by_task(self.db, self.run)
+            cells = {self._positions[task]: n for task, n in kept.items()}
+            self.report("generating", Tick(self.n_done, self.prepared.n_requests, 0, cells))
+
     def recall(self, key: str) -> Completion | None:
         """Return the completion of an earlier attempt, if there is one."""
         return self.known.get(key)
@@ -188,6 +195,7 @@ def _evaluate(prepared: Prepared, db: Database, run: str, report: Report, began:
             report("loading", None)
             opened.append(open_engine(plan.how.engine, plan.model, plan.how.setup))
             task_runs.note_task_engine(db, run, dict(opened[0].facts()))
+            journal.tell_kept()
         return opened[0]
 
     lm = StockLM(engine, journal, prepared.manifest.digest(), (plan.how.prompting, plan.how.decoding))

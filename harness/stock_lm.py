@@ -1,8 +1,9 @@
 """Turn the requests of lm-eval's own tasks into journaled completions: an lm-eval LM over any engine."""
 
 import json
+import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -18,6 +19,8 @@ from harness.reading import Reading
 
 _BUDGET = 256
 """Tokens of an answer where a task names no number, as in lm-eval's own backends."""
+_EVERY = 0.1
+"""Seconds between commits at least."""
 _BUDGETS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 _KNOWN = {*_BUDGETS, "until", "do_sample", "temperature", "top_p", "num_beams"}
 
@@ -209,13 +212,32 @@ class StockLM(LM):  # type: ignore[misc]  # lm-eval is untyped
                 done[request.key] = known
         self.n_recalled += len(done)
         if missing:
-            for batch in self._open().stream(request for _, request in missing.values()):
-                self._journal.record([_sample(missing[completion.key][0], completion) for completion in batch])
-                self.n_generated += len(batch)
-                done.update((completion.key, completion) for completion in batch)
+            done |= self._generate(missing)
         found = [done[request.key] for request in requests]
         self._note(asked, found)
         return found
+
+    def _generate(self, missing: Mapping[str, tuple[Asked, Request]]) -> dict[str, Completion]:
+        """Ask the engine and keep what comes, whatever ends it; an engine that hands out one by one is not slowed."""
+        done: dict[str, Completion] = {}
+        waiting: list[Completion] = []
+
+        def keep() -> None:
+            self._journal.record([_sample(missing[completion.key][0], completion) for completion in waiting])
+            self.n_generated += len(waiting)
+            done.update((completion.key, completion) for completion in waiting)
+            waiting.clear()
+
+        try:
+            kept_at = time.monotonic()
+            for batch in self._open().stream(request for _, request in missing.values()):
+                waiting += batch
+                if time.monotonic() - kept_at > _EVERY:
+                    keep()
+                    kept_at = time.monotonic()
+        finally:
+            keep()
+        return done
 
     def _note(self, asked: Sequence[Asked], found: Sequence[Completion]) -> None:
         errors = [one for one in found if one.finish_reason == "error"]

@@ -60,12 +60,16 @@ def _in_order(results: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
 
 
 def _named(results: Mapping[str, Any], name: str, depth: int) -> tuple[str, str, str, str]:
-    alias = results["results"].get(name, {}).get("alias", name)
-    shown = f"{'  ' * depth}{alias}"
-    n = results.get("n-samples", {}).get(name, {}).get("effective")
-    shots = results.get("n-shot", {}).get(name)
+    """Return what stands before a task's metrics: name, version, documents and shots."""
+    found: Mapping[str, Any] = results["results"].get(name, {})
     version = results.get("versions", {}).get(name)
-    return shown, *("" if one is None else str(one) for one in (version, n, shots))  # type: ignore[return-value]
+    n, shots = found.get("sample_len"), results.get("n-shot", {}).get(name)
+    return (
+        f"{'  ' * depth}{found.get('alias', name)}",
+        "" if version in (None, "N/A") else str(version),
+        "" if n is None else count(n),
+        "" if shots is None or name in results.get("group_subtasks", {}) else str(shots),
+    )
 
 
 def _rows(results: Mapping[str, Any], name: str) -> Iterator[tuple[str, str, str, str, str]]:

@@ -11,7 +11,7 @@ from harness.format import count, plural
 from harness.progress import RunProgress
 from harness.provenance import How, read_setup
 from harness.report import make_console
-from harness.running import named_model
+from harness.running import model_again
 from harness.settings import quiet_lm_eval
 from harness.stock_plan import Asking, StockPlan, read_asking
 from harness.stock_report import render_task_run, task_run_json
@@ -58,8 +58,9 @@ def resume_tasks(db: Database, detail: TaskRunDetail, now: tuple[Asking, EngineS
         _print(detail, as_json)
         return 0
     asking = read_asking(detail.settings, now[0].include_paths)
-    how = How(one.engine, asking.prompting, asking.decoding, read_setup(detail.manifest, now[1]))
-    model = named_model(one.model, one.engine, detail.manifest["context"].get("revision"))
+    setup = read_setup(detail.manifest, now[1])
+    how = How(one.engine, asking.prompting, asking.decoding, setup)
+    model = model_again(one.model, one.engine, detail.manifest["context"].get("revision"), setup)
     return run_tasks(StockPlan(model, how, asking, one.run), db, as_json)
 
 

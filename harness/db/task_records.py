@@ -103,6 +103,13 @@ def find_task_run(db: Engine, run: str) -> TaskRunDetail | None:
     return None
 
 
+def count_by_task(db: Engine, run: str) -> dict[str, int]:
+    """Return how many requests of a run are answered, by task."""
+    counted = select(TaskSampleRow.task, func.count()).where(TaskSampleRow.run_id == run).group_by(TaskSampleRow.task)
+    with translate_errors(), Session(db) as session:
+        return {row[0]: row[1] for row in session.execute(counted)}
+
+
 def stream_task_samples(db: Engine, run: str, task: str) -> Iterator[dict[str, Any]]:
     """Yield a task's documents as lm-eval logs them in samples_TASK.jsonl, one entry a document and filter.
 

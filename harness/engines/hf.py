@@ -39,6 +39,11 @@ class HfEngine:
         """Return max_position_embeddings of the model."""
         return int(getattr(self._model.config, "max_position_embeddings", 1 << 20))
 
+    @property
+    def width(self) -> int:
+        """Return the size of a batch."""
+        return self._batch
+
     def facts(self) -> Mapping[str, str]:
         """Return device, dtype, batch size and context."""
         return {
@@ -165,17 +170,28 @@ def _as_list(ids: int | list[int] | None) -> list[int]:
     return ids if isinstance(ids, list) else [ids]
 
 
-def load_hf(path: Path, dtype: str = "auto") -> HfEngine:
-    """Load a folder onto the GPU if there is one, else onto the CPU; whatever transformers raises, rises.
+def load_hf(
+    path: Path,
+    dtype: str = "auto",
+    batch_size: int | None = None,
+    device: str | None = None,
+    lora: str | None = None,
+) -> HfEngine:
+    """Load a folder onto a device; whatever transformers raises, rises.
 
-    The dtype `auto` is the model's own on a GPU, and float32 on a CPU.
+    The dtype `auto` is the model's own on a GPU, and float32 on a CPU; the device is a GPU where there is one. `lora`
+    is the folder of an adapter.
     """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    kept: Any = "auto" if device == "cuda" else torch.float32
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    kept: Any = torch.float32 if device == "cpu" else "auto"
     if dtype != "auto":
         kept = getattr(torch, dtype)
     tokenizer: Any = AutoTokenizer.from_pretrained(path, padding_side="left")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=kept)
-    return HfEngine(model.to(device), tokenizer)
+    if lora is not None:
+        from peft import PeftModel
+
+        model = PeftModel.from_pretrained(model, lora).merge_and_unload()
+    return HfEngine(model.to(device), tokenizer, batch_size)

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from harness.adapter import check_adapter
 from harness.engines.base import Completion, FinishReason, Prompted, Request, best_choice, failed, seed_of, too_long
 from harness.engines.tokens import continuation, prompt_tokens, prompted, windows, written
 from harness.errors import EngineFailed
@@ -22,6 +23,8 @@ quiet_vllm()  # vLLM reads these once, when it is imported
 import psutil  # noqa: E402
 from transformers import AutoConfig  # noqa: E402
 from vllm import EngineArgs, LLMEngine, SamplingParams, TokensPrompt  # noqa: E402
+from vllm.config.lora import MaxLoRARanks  # noqa: E402
+from vllm.lora.request import LoRARequest  # noqa: E402
 from vllm.platforms import current_platform  # noqa: E402
 from vllm.sampling_params import RequestOutputKind  # noqa: E402
 
@@ -48,10 +51,14 @@ class VllmEngine:
     """A model held by vLLM's LLMEngine."""
 
     def __init__(self, path: Path, options: Mapping[str, Any] | None = None) -> None:
-        """Load the model; `options` go to vllm.EngineArgs as they are."""
+        """Load the model; `options` go to vllm.EngineArgs as they are, but `lora`, the folder of an adapter."""
         settings = engine_settings(path, options or {})
+        lora = settings.pop("lora", None)
+        self._lora = None if lora is None else LoRARequest("adapter", 1, lora)
         self._device = "cpu" if current_platform.is_cpu() else current_platform.get_device_name()
         self._engine = LLMEngine.from_engine_args(EngineArgs(model=str(path), **settings))
+        if self._lora is not None:
+            self._engine.add_lora(self._lora)  # now, since what is wrong with it would else end a run in its middle
         self._tokenizer: Any = self._engine.get_tokenizer()
         self._pending: dict[str, tuple[_Pending, int]] = {}
         self._numbered = 0
@@ -84,20 +91,35 @@ class VllmEngine:
                 if more and len(self._pending) < _IN_FLIGHT:
                     batch = list(islice(requests, _TOKENIZED))
                     more = len(batch) == _TOKENIZED
-                    if refused := self._add(batch):
+                    if refused := self.add(batch):
                         yield refused
-                if done := self._step():
+                if done := self.step():
                     yield done
         finally:
             if self._pending:  # the caller stopped early
                 self._engine.abort_request(list(self._pending))
                 self._pending.clear()
 
+    def forget(self) -> None:
+        """Empty the prefix cache."""
+        self._engine.reset_prefix_cache()
+
     def close(self) -> None:
         """Drop the engine and its memory."""
         self._engine.engine_core.shutdown()
 
-    def _add(self, batch: list[Request]) -> list[Completion]:
+    @property
+    def width(self) -> int:
+        """Return how many requests vLLM works on at once at most."""
+        return int(self._engine.vllm_config.scheduler_config.max_num_seqs)
+
+    @property
+    def busy(self) -> bool:
+        """Say whether a request is inside."""
+        return bool(self._pending)
+
+    def add(self, batch: list[Request]) -> list[Completion]:
+        """Take requests in; return those that are refused."""
         if not batch:
             return []
         prompts: list[list[int]] = prompt_tokens(self._tokenizer, batch)
@@ -129,7 +151,7 @@ class VllmEngine:
     def _enter(self, pending: _Pending, part: int, ids: list[int], params: SamplingParams) -> str:
         self._numbered += 1
         name = str(self._numbered)
-        self._engine.add_request(name, TokensPrompt(prompt_token_ids=ids), params)
+        self._engine.add_request(name, TokensPrompt(prompt_token_ids=ids), params, lora_request=self._lora)
         self._pending[name] = (pending, part)
         return name
 
@@ -159,7 +181,12 @@ class VllmEngine:
                 )
                 yield before + tail, params
 
-    def _step(self) -> list[Completion]:
+    def step(self) -> list[Completion]:
+        """Work one step of the engine's; return what is done.
+
+        Raises:
+            EngineFailed: vLLM broke.
+        """
         if not self._pending:
             return []
         try:
@@ -216,8 +243,19 @@ def engine_settings(path: Path, options: Mapping[str, Any]) -> dict[str, Any]:  
         "use_tqdm_on_load": False,
         "max_num_seqs": 128 if on_cpu else 512,
         **({"kv_cache_memory_bytes": _cpu_cache_bytes(path)} if on_cpu else {}),
+        **(_lora_settings(Path(options["lora"])) if "lora" in options else {}),
         **options,
     }
+
+
+def _lora_settings(path: Path) -> dict[str, Any]:
+    """Ask for the least rank that holds the adapter's, and for no layer that it leaves alone.
+
+    Prepared for an adapter, the output layer of vLLM's CPU build cannot score choices of several tokens.
+    """
+    adapter = check_adapter(path)
+    rank = next((known for known in get_args(MaxLoRARanks) if known >= adapter.rank), adapter.rank)
+    return {"enable_lora": True, "max_lora_rank": rank, "lora_target_modules": list(adapter.layers) or None}
 
 
 def _cpu_cache_bytes(path: Path) -> int:

@@ -9,8 +9,11 @@ from harness.db import read
 from harness.db.engine import open_database
 from harness.db.samples import stream_samples
 from harness.engines.base import EngineSetup
+from harness.errors import BadInput
 from harness.model import find_model
+from harness.probing import Wish, probe
 from harness.run import Plan, evaluate
+from harness.running import named_model
 from harness.suite import Selection, open_suite
 
 N = 30
@@ -30,6 +33,7 @@ def played(tmp_path_factory):
     ):
         plan = Plan(find_model(f"reference/{model}"), "hf", suite, setup=setup)
         runs[name] = evaluate(plan, db).run
+    runs["oracle"] = evaluate(Plan(named_model("noisy", "oracle", None), "oracle", suite), db).run
     yield path, db, runs
     db.dispose()
 
@@ -87,7 +91,28 @@ def test_ranks_come_as_a_table_and_as_json(fathom, played):
 
 def test_what_cannot_be_done_is_said_in_a_line(fathom, played):
     path, _, runs = played
-    for words in (("compare", "a", "b"), ("compare", runs["early"], runs["early"]), ("rank", runs["early"])):
+    for words in (("compare", "a", "b"), ("rank", runs["early"])):
         done = fathom(*words, "--db", path)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
         assert done.stderr.startswith("fathom: ")
+
+
+def test_a_stored_run_is_probed(fathom, played):
+    path, _, runs = played
+    done = fathom("probe-determinism", runs["oracle"], "--items", 12, "--batches", "4", "--db", path)
+    assert done.returncode == 0, done.stderr
+    assert "; compared with what is stored" in done.stdout
+    assert [line.split()[:6] for line in done.stdout.splitlines() if line.startswith("4 at a time")] == [
+        ["4", "at", "a", "time", "direct", "6"]
+    ]
+
+
+def test_a_probe_without_a_subject_is_refused(played):
+    path, _, runs = played
+    for wish in (
+        Wish(None, None, None, "quick", Selection(), None, 5, None),
+        Wish(runs["oracle"], "reference/pebble", None, "quick", Selection(), None, 5, None),
+        Wish(runs["oracle"], None, None, "quick", Selection(), None, 5, "0"),
+    ):
+        with pytest.raises(BadInput):
+            probe(wish, str(path), print)

@@ -1,0 +1,119 @@
+"""Check an engine's options before anything is loaded: names with near ones, and types where they are plain."""
+
+import ast
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from harness.adapter import check_adapter
+from harness.engines.base import EngineSetup
+from harness.errors import BadInput
+
+DTYPES = ("auto", "bfloat16", "float16", "float32")
+RAY_INNER = ("vllm", "hf", "oracle")
+"""Engines that a replica of Ray may hold."""
+
+_OWN: dict[str, dict[str, str]] = {
+    "oracle": {},
+    "hf": {"batch_size": "int", "device": "str", "lora": "str"},
+    "ray": {"replicas": "int", "address": "str", "inner": "str"},
+}
+"""Options that we define ourselves, with their types. Those of vLLM are read from its own source."""
+_ELSEWHERE = {"model": "--model", "dtype": "--dtype", "revision": "--revision"}
+_PLAIN: dict[str, tuple[type, ...]] = {
+    "int": (int,), "float": (int, float), "bool": (bool,), "str": (str,), "None": (type(None),),
+}  # fmt: skip
+_SAID = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text", "None": "null"}
+
+
+def check_setup(engine: str, setup: EngineSetup) -> None:
+    """Raise BadInput for a dtype, an option or a value that the engine does not take."""
+    if setup.dtype not in DTYPES:
+        raise BadInput(f"no dtype {setup.dtype!r}; known: {', '.join(DTYPES)}")
+    known = known_options(engine, setup.options)
+    if known is None:
+        return
+    for name, value in setup.options.items():
+        _check_name(engine, name, known)
+        _check_value(name, value, known[name])
+    if "lora" in setup.options:
+        check_adapter(Path(setup.options["lora"]))
+        if holds(engine, setup.options) == "hf" and find_spec("peft") is None:
+            raise BadInput("the engine hf reads LoRA adapters through peft: pip install peft, or take --engine vllm")
+
+
+def holds(engine: str, options: Mapping[str, Any]) -> str:
+    """Return the engine that holds the model: that of a replica, where there are replicas.
+
+    Raises:
+        BadInput: no replica can hold that engine.
+    """
+    if engine != "ray":
+        return engine
+    inner = options.get("inner", RAY_INNER[0])
+    if inner not in RAY_INNER:
+        raise BadInput(f"a replica cannot hold the engine {inner!r}; known: {', '.join(RAY_INNER)}")
+    return str(inner)
+
+
+def inner_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of Ray's options that go to the engine inside a replica."""
+    return {name: value for name, value in options.items() if name not in _OWN["ray"]}
+
+
+def known_options(engine: str, options: Mapping[str, Any]) -> dict[str, str] | None:
+    """Return the options that an engine takes, with their types as Python writes them; None: nobody knows."""
+    if engine == "ray":
+        inside = known_options(holds(engine, options), {})
+        return None if inside is None else _OWN["ray"] | inside
+    if engine == "vllm":
+        found = _vllm_options()
+        return found | {"lora": "str"} if found else None
+    return _OWN.get(engine)
+
+
+@cache
+def _vllm_options() -> dict[str, str]:
+    """Read the fields of vllm.EngineArgs from its source: importing vLLM takes ten seconds or more."""
+    spec = find_spec("vllm")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        file = Path(folder) / "engine" / "arg_utils.py"
+        if file.exists():
+            return dict(_fields(ast.parse(file.read_text(encoding="utf-8"))))
+    return {}
+
+
+def _fields(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    for node in tree.body:
+        if not isinstance(node, ast.ClassDef) or node.name != "EngineArgs":
+            continue
+        for line in node.body:
+            if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name):
+                name = line.target.id
+                if not name.startswith("_") and name not in _ELSEWHERE:
+                    yield name, ast.unparse(line.annotation)
+
+
+def _check_name(engine: str, name: str, known: Mapping[str, str]) -> None:
+    if name in known:
+        return
+    if name in _ELSEWHERE:
+        raise BadInput(f"{name} has an option of its own: {_ELSEWHERE[name]}")
+    near = get_close_matches(name, known, n=3)
+    if not near and len(known) <= len(_OWN["ray"]):
+        near = list(known)
+    hint = f"did you mean {' or '.join(near)}?" if near else "its documentation lists them"
+    raise BadInput(f"the engine {engine} has no option {name!r}: {hint if known else 'it has none'}")
+
+
+def _check_value(name: str, value: Any, kind: str) -> None:  # a JSON value
+    words = [word.strip() for word in kind.split("|")]
+    if not all(word in _PLAIN for word in words):
+        return  # vLLM itself says what is wrong with it
+    allowed = tuple(one for word in words for one in _PLAIN[word])
+    if isinstance(value, allowed) and (not isinstance(value, bool) or "bool" in words):
+        return
+    raise BadInput(f"{name} is {value!r}: it wants {' or '.join(_SAID[word] for word in words)}")
