@@ -228,6 +228,11 @@ def quiet_ray() -> None:
         os.environ.setdefault(name, value)
 
 
+def ray_address() -> str:
+    """Read RAY_ADDRESS, the head of a Ray cluster; empty: none is named."""
+    return _read("RAY_ADDRESS")
+
+
 def replica_environment() -> dict[str, str]:
     """Return what a replica on another machine must know of this process's environment; no secret."""
     names = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_ENDPOINT")

@@ -1,17 +1,19 @@
 """Turn a Ray cluster, found or started here, into places where replicas live. The only file that imports Ray."""
 
 import logging
+import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from harness.engines.replica import Replica
 from harness.errors import EngineFailed
-from harness.settings import quiet_ray
+from harness.settings import quiet_ray, ray_address
 
 quiet_ray()  # Ray reads these when it is imported
 
 import ray  # noqa: E402
+from ray._private.services import find_bootstrap_address  # noqa: E402
 from ray.exceptions import RayError, RayTaskError  # noqa: E402
 
 log = logging.getLogger(__name__)
@@ -19,6 +21,7 @@ log = logging.getLogger(__name__)
 _CALLS = 4
 """Calls that an actor answers at once: one waits for completions while others come in."""
 _POLL = 0.5
+_PATIENCE = 5.0
 _STORE = 200 << 20
 """Bytes for objects on their way in a cluster that is started here; requests and completions are small."""
 
@@ -40,9 +43,7 @@ class Cluster:
     """A connection to a Ray cluster; one a process."""
 
     def __init__(self, address: str | None) -> None:
-        """Use the connection that there is; else connect to `address`, or to a cluster that is up, or start one.
-
-        The address `local` always starts one.
+        """Use the connection that there is; else connect as `_address_of` says, where `local` starts a cluster here.
 
         Raises:
             EngineFailed: no cluster at the address, or none could be started.
@@ -52,13 +53,11 @@ class Cluster:
         if not self._mine:
             return
         try:
-            if address is None:
-                _connect_or_start()
-            else:
-                _connect(address)
+            _connect(_address_of(address))
         except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
-            where = "none could be started here" if address in (None, "local") else f"there is none at {address}"
-            raise EngineFailed(f"no Ray cluster: {where} ({str(error).strip()[:500]})") from error
+            raise EngineFailed(
+                f"no Ray cluster: {str(error).strip()[:500]}; leave out the address to start one on this machine"
+            ) from error
 
     @property
     def version(self) -> str:
@@ -116,11 +115,34 @@ class Cluster:
             ray.shutdown()
 
 
-def _connect_or_start() -> None:
+def _address_of(wanted: str | None) -> str:
+    """Return where to connect: what was asked for, else RAY_ADDRESS, else where `ray start` was called, else `local`.
+
+    Raises:
+        ConnectionError: nobody listens there. Ray itself would try for minutes, and then end the process.
+    """
+    found = wanted if wanted not in (None, "auto") else ray_address()
+    if found == "local":
+        return found
+    if found:
+        if not _is_up(found):
+            raise ConnectionError(f"nobody listens at {found}")
+        return found
+    here = str(find_bootstrap_address(None) or "")
+    if here and _is_up(here):
+        return here
+    if wanted == "auto":
+        raise ConnectionError("none is up on this machine, and RAY_ADDRESS names none")
+    return "local"
+
+
+def _is_up(address: str) -> bool:
+    host, _, port = address.rpartition("://")[2].rpartition(":")
     try:
-        _connect("auto")
-    except ConnectionError:
-        _connect("local")
+        with socket.create_connection((host, int(port)), timeout=_PATIENCE):
+            return True
+    except (OSError, ValueError):
+        return False
 
 
 def _connect(address: str) -> None:

@@ -134,6 +134,7 @@ class RayEngine:
             for one, waited in self._cluster.ready({one.waits: one for one in self._members.values()}):
                 if done := self._hear(one, waited, plan):
                     yield done
+            self._part(plan)
 
     def close(self) -> None:
         """End the replicas, and the cluster if it was started here."""
@@ -171,9 +172,6 @@ class RayEngine:
         self._tended = now
         if self._barren >= _BARREN and not self.n_ready:
             raise EngineFailed(f"replicas die before they complete anything, the last one so: {self._last_error}")
-        for one in list(self._members.values()):
-            if one.leaving and not plan.n_held(one.name):
-                self._let_go(one, plan)
         staying = [one for one in self._members.values() if not one.leaving]
         desired = self._desired()
         for _ in range(desired - len(staying) if now >= self._not_before else 0):
@@ -248,11 +246,18 @@ class RayEngine:
 
     def _bury(self, one: _Member, error: Exception, plan: Scheduler) -> list[Completion]:
         n_held = plan.n_held(one.name)
-        log.warning("%s died with %d requests, which go to others: %s", one.name, n_held, str(error)[:500])
+        lost = f"died with {n_held} requests, which go to others" if one.loaded else "did not come up"
+        log.warning("%s %s: %s", one.name, lost, str(error).partition("\n")[0][:300])
         self._last_error = error
         self._barren += 1 if one.loaded else 2
         self._not_before = time.monotonic() + min(_LONGEST, 2.0**self._barren - 2)
         return self._let_go(one, plan)
+
+    def _part(self, plan: Scheduler) -> None:
+        """Let go those that are too many and have nothing left to do."""
+        for one in list(self._members.values()):
+            if one.leaving and not plan.n_held(one.name):
+                self._let_go(one, plan)
 
     def _let_go(self, one: _Member, plan: Scheduler) -> list[Completion]:
         self._members.pop(one.name, None)

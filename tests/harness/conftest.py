@@ -1,7 +1,10 @@
-"""A row of every table, with what is hard to keep."""
+"""A row of every table, with what is hard to keep; and a LoRA adapter."""
 
 import datetime as dt
+import json
+import struct
 
+import numpy as np
 import pytest
 from sqlalchemy import insert
 
@@ -50,3 +53,37 @@ def fill():
                     connection.execute(insert(table), [row])
 
     return put
+
+
+WIDTH, LAYERS, RANK = 128, 4, 4  # of reference/pebble, and of the adapter
+
+
+@pytest.fixture(scope="session")
+def make_adapter():
+    """Write a LoRA adapter for reference/pebble by hand: `make_adapter(folder, seed)`."""
+
+    def make(folder, seed=1):
+        draw = np.random.default_rng(seed)
+        tensors = {}
+        for layer in range(LAYERS):
+            for name in ("q_proj", "v_proj"):
+                place = f"base_model.model.model.layers.{layer}.self_attn.{name}"
+                tensors[f"{place}.lora_A.weight"] = draw.normal(size=(RANK, WIDTH)).astype("f4") / 2
+                tensors[f"{place}.lora_B.weight"] = draw.normal(size=(WIDTH, RANK)).astype("f4") / 2
+        header, at = {}, 0
+        for name, tensor in tensors.items():
+            end = at + tensor.nbytes
+            header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [at, end]}
+            at = end
+        head = json.dumps(header).encode()
+        folder.mkdir(parents=True)
+        body = b"".join(tensor.tobytes() for tensor in tensors.values())
+        (folder / "adapter_model.safetensors").write_bytes(struct.pack("<Q", len(head)) + head + body)
+        config = {
+            "peft_type": "LORA", "r": RANK, "lora_alpha": 8, "target_modules": ["q_proj", "v_proj"],
+            "task_type": "CAUSAL_LM", "bias": "none",
+        }  # fmt: skip
+        (folder / "adapter_config.json").write_text(json.dumps(config))
+        return folder
+
+    return make

@@ -1,10 +1,7 @@
 """Options of engines are refused before anything is loaded or stored, and adapters make models of their own."""
 
-import json
-import struct
 import sys
 
-import numpy as np
 import pytest
 
 from harness.adapter import adapted, bare_name, check_adapter
@@ -14,39 +11,6 @@ from harness.errors import BadInput, BrokenModel
 from harness.model import find_model
 from harness.provenance import How, make_manifest, read_setup
 from harness.suite import Selection, open_suite
-
-WIDTH, LAYERS, RANK = 128, 4, 4  # of reference/pebble, and of the adapter
-
-
-@pytest.fixture(scope="session")
-def make_adapter():
-    """Write a LoRA adapter for reference/pebble by hand: `make_adapter(folder, seed)`."""
-
-    def make(folder, seed=1):
-        draw = np.random.default_rng(seed)
-        tensors = {}
-        for layer in range(LAYERS):
-            for name in ("q_proj", "v_proj"):
-                place = f"base_model.model.model.layers.{layer}.self_attn.{name}"
-                tensors[f"{place}.lora_A.weight"] = draw.normal(size=(RANK, WIDTH)).astype("f4") / 2
-                tensors[f"{place}.lora_B.weight"] = draw.normal(size=(WIDTH, RANK)).astype("f4") / 2
-        header, at = {}, 0
-        for name, tensor in tensors.items():
-            end = at + tensor.nbytes
-            header[name] = {"dtype": "F32", "shape": list(tensor.shape), "data_offsets": [at, end]}
-            at = end
-        head = json.dumps(header).encode()
-        folder.mkdir(parents=True)
-        body = b"".join(tensor.tobytes() for tensor in tensors.values())
-        (folder / "adapter_model.safetensors").write_bytes(struct.pack("<Q", len(head)) + head + body)
-        config = {
-            "peft_type": "LORA", "r": RANK, "lora_alpha": 8, "target_modules": ["q_proj", "v_proj"],
-            "task_type": "CAUSAL_LM", "bias": "none",
-        }  # fmt: skip
-        (folder / "adapter_config.json").write_text(json.dumps(config))
-        return folder
-
-    return make
 
 
 @pytest.mark.parametrize(("engine", "options", "said"), [
@@ -90,7 +54,7 @@ def test_a_model_with_an_adapter_has_its_own_name_and_digest(make_adapter, tmp_p
     assert with_one.name == "reference/pebble+sql-lora"
     assert bare_name(with_one.name) == bare.name
     assert len({bare.digest, with_one.digest, with_other.digest}) == 3
-    assert (check_adapter(one).rank, check_adapter(one).layers) == (RANK, ("q_proj", "v_proj"))
+    assert (check_adapter(one).rank, check_adapter(one).layers) == (4, ("q_proj", "v_proj"))
 
 
 def test_a_run_with_an_adapter_may_go_on_where_the_adapter_was_moved(make_adapter, tmp_path):
