@@ -155,9 +155,18 @@ def _manifest(header: Header, suite: Suite, templated: bool) -> Manifest:
             "families": {cell.family: cell.version for cell in suite.cells},
             "sampling": {**_SAMPLING, "chat_template": templated},
             "lm_eval": visible(str(decisive.get("lm_eval", "")))[:_TEXT],
+            **_template(decisive, templated),
         },
         {"sender": {**texts(context), **texts(facts)}, "uploaded": "regraded here from completions sent by a user"},
     )  # fmt: skip
+
+
+def _template(decisive: Mapping[str, Any], templated: bool) -> dict[str, str]:  # JSON values
+    """Return the digest of a chat's template, where one was used and the sender's manifest has it."""
+    found = decisive.get("chat_template")
+    if not (templated and isinstance(found, str) and re.fullmatch(r"[0-9a-f]{32}", found)):
+        return {}
+    return {"chat_template": found}
 
 
 def texts(values: object) -> dict[str, str]:

@@ -35,9 +35,12 @@ def settle(model: ModelSource, prompting: Prompting, decoding: Decoding) -> Deco
     say otherwise. Where no files are at hand nobody can tell, and only what is given counts.
 
     Raises:
-        BadInput: a chat for a model without a template, a chat that the template refuses, or impossible budgets.
+        BadInput: a chat for a model without a template, a chat that the template refuses, options for a template that
+            is not used, or impossible budgets.
     """
     _check_budgets(decoding)
+    if prompting.template_options and not prompting.chat:
+        raise BadInput("--template-option is for a model's chat template: give --chat as well, or leave it out")
     if model.path is None or not prompting.chat:
         return replace(decoding, thinking=_as_given(decoding.thinking, None if prompting.chat else False))
     template = chat_template_of(model.path)

@@ -277,7 +277,7 @@ def test_a_run_is_told_in_one_line():
 @pytest.mark.parametrize(
     ("words", "said"),
     [(("--chat",), "has no chat template"), (("--budget", "cot=x"), "the budget of cot is 'x'"),
-     (("--think-marks", "<think>"), "wants two marks")],
+     (("--think-marks", "<think>"), "wants two marks"), (("--template-option", "a=1"), "give --chat as well")],
 )  # fmt: skip
 def test_the_command_refuses_what_cannot_be(tmp_path, words, said):
     from typer.testing import CliRunner

@@ -21,6 +21,7 @@ from harness.db.landing import land_runs
 from harness.db.service import SubmissionRow
 from harness.model import ModelSource
 from harness.parcel import parcel_lines
+from harness.prompting import Prompting
 from harness.run import Plan, evaluate
 from harness.settings import OidcSettings, ServiceSettings
 from harness.suite import Selection, open_suite
@@ -118,6 +119,23 @@ def test_results_become_a_run_of_tier_1(made, home, pack):
     shown = client.get(got["page"])
     assert f"{detail.summary.k}/24" in shown.text
     assert f'href="/runs/{got["run"]}"' in shown.text
+
+
+def test_answers_of_a_chat_are_read_as_the_run_itself_reads_them(home, tmp_path):
+    db = open_database(str(tmp_path / "chat.db"), create=True)
+    suite = open_suite("quick", "2026", SMALL)
+    plan = Plan(ModelSource("oracle/noisy", None, "x"), "oracle", suite, prompting=Prompting(chat=True))
+    run = evaluate(plan, db).run
+    lines = [json.loads(line) for line in parcel_lines(db, run, model="org/noisy", sha="c" * 40)]
+    lines[0]["manifest"]["decisive"]["chat_template"] = "0" * 32
+    for line in lines[1:]:
+        if line["scores"] is None:
+            line["completion"] = f"\n\n{line['completion']}\nThat is what I think."
+    got = post(home[1], packed(lines)).json()
+    assert got["n_right"] == read.get_run(db, run).summary.k > 0
+    decisive = read.get_run(home[0].db, got["run"]).manifest["decisive"]
+    assert (decisive["sampling"]["chat_template"], decisive["chat_template"]) == (True, "0" * 32)
+    db.dispose()
 
 
 def test_an_upload_is_ranked_only_among_runs_of_every_tier(made, home):
