@@ -153,7 +153,7 @@ def _evaluate(plan: Plan, db: Database, run: str, digest: str, report: Report, b
         if not opened:
             report("loading", None)
             opened.append(open_engine(plan.engine, plan.model, plan.setup))
-            write.note_engine(db, run, dict(opened[0].facts()), _first_prompt(opened[0], conductor.first()))
+            write.note_engine(db, run, dict(opened[0].facts()), first_prompt(opened[0], conductor.first()))
             report("generating", None)
         return opened[0]
 
@@ -173,7 +173,7 @@ def _evaluate(plan: Plan, db: Database, run: str, digest: str, report: Report, b
     return Outcome(run, conductor.n_recalled, conductor.n_generated, seconds, ledger.n_prompt, ledger.n_cached)
 
 
-def _first_prompt(engine: Engine, request: Request | None) -> dict[str, Any]:  # JSON values
+def first_prompt(engine: Engine, request: Request | None) -> dict[str, Any]:  # JSON values
     """Return what the model reads of the first request that it gets, where the engine can tell."""
     if request is None or not isinstance(engine, Shows):
         return {}

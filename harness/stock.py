@@ -14,11 +14,11 @@ from sqlalchemy import Engine as Database
 from harness.db import task_records, task_runs
 from harness.db.task_runs import NewTaskRun, TaskDoc, TaskSample
 from harness.db.write import Ending
-from harness.engines.base import Completion, Engine
+from harness.engines.base import Completion, Engine, Request
 from harness.engines.open import open_engine
 from harness.errors import BadInput, EngineFailed, FathomError, RunChanged, StoreError
 from harness.provenance import Manifest, describe
-from harness.run import Outcome
+from harness.run import Outcome, first_prompt
 from harness.settings import quiet_lm_eval
 from harness.stock_plan import StockPlan, check_answers_tasks
 from harness.ticks import Report, Tick
@@ -62,8 +62,9 @@ def prepare(plan: StockPlan) -> Prepared:
         UnknownTask, BadInput: see harness.stock_tasks; a task that the engine cannot answer.
     """
     check_answers_tasks(plan.how.engine)
-    loaded = load_tasks(plan.asking)
-    build_requests(loaded, plan.asking, messages_as_text)
+    with redirect_stdout(io.StringIO()):  # some tasks print while they load
+        loaded = load_tasks(plan.asking)
+        build_requests(loaded, plan.asking, messages_as_text)
     sizes = dict.fromkeys(loaded.tasks, 0)
     for kind in loaded.kinds():
         rows = [one for one in loaded.instances(kind) for _ in range(one.repeats or 1)]
@@ -190,11 +191,11 @@ def _evaluate(prepared: Prepared, db: Database, run: str, report: Report, began:
     journal = DatabaseJournal(db, run, prepared, task_runs.recall_completions(db, run), report)
     opened: list[Engine] = []
 
-    def engine() -> Engine:
+    def engine(first: Request) -> Engine:
         if not opened:
             report("loading", None)
             opened.append(open_engine(plan.how.engine, plan.model, plan.how.setup))
-            task_runs.note_task_engine(db, run, dict(opened[0].facts()))
+            task_runs.note_task_engine(db, run, dict(opened[0].facts()), first_prompt(opened[0], first))
             journal.tell_kept()
         return opened[0]
 

@@ -167,12 +167,12 @@ class StockLM(LM):  # type: ignore[misc]  # lm-eval is untyped
 
     def __init__(
         self,
-        engine: Callable[[], Engine],
+        engine: Callable[[Request], Engine],
         journal: TaskJournal,
         manifest_digest: str,
         manner: tuple[Prompting, Decoding],
     ) -> None:
-        """Take a way to open the engine: it is opened only if something is missing from the journal."""
+        """Take a way to open the engine; it is called with a request, and only if one is missing from the journal."""
         super().__init__()
         self._open, self._journal, self._digest = engine, journal, manifest_digest
         self._prompting, self._decoding = manner
@@ -230,7 +230,8 @@ class StockLM(LM):  # type: ignore[misc]  # lm-eval is untyped
 
         try:
             kept_at = time.monotonic()
-            for batch in self._open().stream(request for _, request in missing.values()):
+            requests = [request for _, request in missing.values()]
+            for batch in self._open(requests[0]).stream(iter(requests)):
                 waiting += batch
                 if time.monotonic() - kept_at > _EVERY:
                     keep()

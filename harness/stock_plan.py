@@ -1,7 +1,7 @@
 """Say which of lm-eval's own tasks a model is asked, and how."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from harness.errors import UnknownEngine
@@ -32,6 +32,7 @@ class Asking:
             "include_paths": list(self.include_paths),
             "limit": self.limit,
             "shots": self.n_shots,
+            "shots_as": self.prompting.shots_as,  # which `sampling` leaves out where the number is a task's own
             "sampling": sampling_json(self.prompting, self.decoding),
         }
 
@@ -39,6 +40,7 @@ class Asking:
 def read_asking(stored: Mapping[str, Any], folders: tuple[str, ...] = ()) -> Asking:
     """Read what `Asking.to_json` wrote; `folders` take the place of the stored ones, if there are any."""
     prompting, decoding = read_sampling(stored["sampling"])
+    prompting = replace(prompting, shots_as=stored["shots_as"])
     paths = folders or tuple(stored["include_paths"])
     return Asking(tuple(stored["tasks"]), paths, stored["limit"], stored["shots"], prompting, decoding)
 

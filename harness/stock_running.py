@@ -31,6 +31,12 @@ def run_tasks(plan: StockPlan, db: Database, as_json: bool) -> int:
         f"{count(prepared.n_requests)} requests, engine {plan.how.engine}",
         soft_wrap=True,
     )
+    if (thinking := plan.how.decoding.thinking) is not None:
+        talk.print(
+            f"a thought ends with {thinking.end} and takes {count(thinking.budget)} tokens at most; what follows it is "
+            "scored, and a thought without an end as an empty answer",
+            soft_wrap=True,
+        )
     try:
         with RunProgress(talk, list(prepared.sizes.values()), "task") as progress:
             outcome = evaluate_tasks(prepared, db, progress)

@@ -116,7 +116,7 @@ def _row(run: str, sample: TaskSample) -> dict[str, Any]:  # values of TaskSampl
         **asdict(sample.place),
         "key": done.key,
         "prompt": storable(sample.prompt),
-        "choices": list(sample.choices) or None,
+        "choices": plain(sample.choices) or None,
         "options": plain(sample.options),
         "completion": storable(done.text),
         "scores": None if done.scores is None else list(done.scores),
@@ -147,11 +147,12 @@ def _completion(row: Sequence[Any]) -> Completion:  # a row of recall_completion
     return Completion(key, text, finish, n_prompt, n_tokens, milliseconds / 1000, likelihoods, firsts)
 
 
-def note_task_engine(db: Engine, run: str, facts: dict[str, str]) -> None:
-    """Add what the loaded engine says of itself to the manifest; its digest does not cover it."""
+def note_task_engine(db: Engine, run: str, facts: dict[str, str], first_prompt: dict[str, Any]) -> None:
+    """Add what the loaded engine says of itself to the manifest, and what it read first; the digest covers neither."""
     with translate_errors(), Session(db) as session, session.begin():
         row = session.get_one(TaskRunRow, run)
-        row.manifest = {**row.manifest, "engine_facts": facts}
+        first = row.manifest.get("first_prompt") or first_prompt  # it stays that of the first attempt
+        row.manifest = {**row.manifest, "engine_facts": facts, **({"first_prompt": first} if first else {})}
 
 
 def finish_task_run(db: Engine, run: str, results: dict[str, Any], docs: Iterable[TaskDoc]) -> None:

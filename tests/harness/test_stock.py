@@ -16,7 +16,7 @@ from harness.model import find_model
 from harness.prompting import Decoding, Prompting, Thinking
 from harness.provenance import How
 from harness.settings import quiet_lm_eval
-from harness.stock_plan import Asking, StockPlan
+from harness.stock_plan import Asking, StockPlan, read_asking
 from tasks import find_family, make_instance, pose
 
 N = 12
@@ -173,6 +173,7 @@ def numbers(value):
 def test_the_choices_of_a_question_are_one_request(ours):
     assert ours.summary.n_requests == ours.summary.n_done == ours.summary.n_generated == 3 * N + 3
     assert ours.n_by_reason == {"stop": 3 * N + 3}
+    assert ours.manifest["first_prompt"]["token_ids"]
 
 
 class Dying:
@@ -212,6 +213,12 @@ def test_a_run_that_broke_goes_on_and_asks_each_request_once(evaluate, stored, o
     for task in ours.results["n-samples"]:
         assert logged(db, broken.run, task) == logged(stored, ours.summary.run, task)
     db.dispose()
+
+
+def test_what_was_asked_is_read_again():
+    prompting = Prompting(0, True, "Be brief.", "text", {"enable_thinking": False})
+    asking = Asking(("a", "b_*"), ("here",), 7, None, prompting, Decoding(1, 0.7, {}, Thinking(budget=9)))
+    assert read_asking(json.loads(json.dumps(asking.to_json()))) == asking
 
 
 def test_a_run_does_not_go_on_with_other_requests(evaluate, stored, ours, folder):
