@@ -25,7 +25,15 @@ ARGUMENTS = (
 )  # fmt: skip
 
 
-LONGEST = ("test_readme.py", "test_golden.py", "test_vllm.py", "test_lmeval.py", "test_submission.py", "test_pages.py")
+LONGEST = (
+    "test_readme.py",
+    "test_golden.py",
+    "test_vllm.py",
+    "test_openai_vllm.py",
+    "test_lmeval.py",
+    "test_submission.py",
+    "test_pages.py",
+)
 """Files that take minutes: begun first, so that no process is left with one at the end."""
 
 

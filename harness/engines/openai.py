@@ -4,7 +4,6 @@ Requests are sent from an event loop in a thread of its own, so that the server 
 """
 
 import asyncio
-import logging
 import queue
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
@@ -12,15 +11,13 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from harness.address import base_address
-from harness.engines.base import Completion, EngineSetup, Request
+from harness.engines.base import Completion, EngineSetup, Prompted, Request
 from harness.engines.openai_ask import Asker
-from harness.engines.openai_client import Client, Limits
+from harness.engines.openai_client import Client, Limits, Refused
 from harness.engines.openai_server import Server, look_at
-from harness.engines.openai_wire import Wire
+from harness.engines.openai_wire import FalseAnswer
 from harness.errors import BadInput, EngineFailed, FathomError
 from harness.settings import read_api
-
-log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -100,8 +97,9 @@ class OpenAiEngine:
         except FathomError as error:
             done.put(error)
         except Exception as error:  # ours: whoever waits for this request must hear of it
-            log.exception("a request could not be put")
-            done.put(EngineFailed(f"the engine openai stopped: {type(error).__name__}: {error}"))
+            failure = EngineFailed(f"the engine openai stopped: {type(error).__name__}: {error}")
+            failure.__cause__ = error
+            done.put(failure)
 
 
 def _drain(done: "queue.SimpleQueue[_Done]") -> tuple[list[Completion], FathomError | None]:
@@ -148,11 +146,26 @@ class _Loop:
         self.loop.close()
 
 
+class TokenizingEngine(OpenAiEngine):
+    """A model on a server that shows its tokens, as vLLM's does."""
+
+    def prompted(self, request: Request) -> Prompted:
+        """Return what the model reads for a request, as the server tells it; no tokens where it fails to."""
+        try:
+            return self._loop.run(_prompted(self._server, request))
+        except (Refused, FalseAnswer):
+            return Prompted(request.prompt, ())
+
+
+async def _prompted(server: Server, request: Request) -> Prompted:
+    ids = await server.tokens_of(request)
+    return Prompted(await server.text_of(ids), tuple(ids))
+
+
 _LIMITS = Limits()
 _DEFAULTS: Mapping[str, str | int | float] = {
     "base_url": "",
     "served_model": "",
-    "think_marks": "<think>,</think>",
     "concurrency": _LIMITS.concurrency,
     "patience": _LIMITS.patience,
     "timeout": _LIMITS.timeout,
@@ -172,15 +185,13 @@ def open_openai(model: str, setup: EngineSetup) -> OpenAiEngine:
     address = str(options["base_url"]) or api.base_url
     if not address:
         raise BadInput("say where the server is: --base-url http://127.0.0.1:8000/v1, or FATHOM_BASE_URL")
-    start, comma, end = str(options["think_marks"]).partition(",")
-    if not (start and comma and end):
-        raise BadInput("think_marks wants two marks with a comma between, as in <think>,</think>")
     limits = Limits(float(options["patience"]), float(options["timeout"]), int(options["concurrency"]))
-    wanted = Wire(str(options["served_model"]) or model, think_marks=(start, end))
+    name = str(options["served_model"]) or model
     loop = _Loop()
     client = loop.run(_client(api.key, limits))
     try:
-        return OpenAiEngine(loop, loop.run(look_at(client, base_address(address), wanted)))
+        server = loop.run(look_at(client, base_address(address), name))
+        return (TokenizingEngine if server.can_tokenize else OpenAiEngine)(loop, server)
     except BaseException:
         loop.run(client.close())
         loop.stop()

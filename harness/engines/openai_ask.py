@@ -76,7 +76,7 @@ class Asker:
                 raise
             self._budget_name = "max_completion_tokens"  # OpenAI's newer models know no other name
             return await self._post(request, budget)
-        return completion_of(self._server.wire, request, answer, time.perf_counter() - began)
+        return completion_of(request, answer, time.perf_counter() - began)
 
     async def _measure(self, request: Request, error: Refused) -> tuple[int, int | None]:
         """Return the tokens of a prompt, 0 if unknown, and what it leaves of the context."""

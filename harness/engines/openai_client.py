@@ -182,7 +182,7 @@ class Client:
             self.pace.blame(entered, is_full=kind == "slow")
             if past.by_kind[kind] >= _TRIES[kind]:
                 raise Refused(0, f"{trouble.reason} (tried {past.by_kind[kind]} times)")
-            return wait
+            return min(wait, self._limits.patience)
         self.pace.blame(entered, is_full=kind == "full")
         self._lose_patience(trouble)
         if kind == "away" and self._n_answers > past.n_answers_seen:

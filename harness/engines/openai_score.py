@@ -27,6 +27,8 @@ async def score(server: Server, request: Request) -> Completion:
         Refused, FalseAnswer: this request failed.
     """
     began = time.perf_counter()
+    if not (request.prompt or request.turns):
+        raise BadInput("the engine openai scores no whole documents: ask these tasks of the engine vllm or hf")
     if server.can_tokenize:
         return await _by_tokens(server, request, began)
     if request.turns:
@@ -36,7 +38,9 @@ async def score(server: Server, request: Request) -> Completion:
 
 async def _by_tokens(server: Server, request: Request, began: float) -> Completion:
     prompt = await server.tokens_of(request)
-    text = await server.text_of(prompt) if request.turns else request.prompt
+    text = (await server.text_of(prompt) if request.turns else request.prompt) + request.prefill
+    if request.turns and request.prefill:
+        prompt = await server.tokenize(text, False)
     whole = await asyncio.gather(*(server.tokenize(*_follow(request, text, choice)) for choice in request.choices))
     tails = [ids[len(prompt) :] for ids in whole]
     longest = max(map(len, tails))
@@ -92,7 +96,8 @@ def _tail_in(row: Message, n_prompt: int, tail: list[int]) -> tuple[float, bool]
 
 
 async def _by_echo(server: Server, request: Request, began: float) -> Completion:
-    prompts = [request.prompt, *(request.prompt + choice for choice in request.choices)]
+    text = request.prompt + request.prefill
+    prompts = [text, *(text + choice for choice in request.choices)]
     body = _one_token(server, prompts) | {"echo": True, "logprobs": 1}
     try:
         rows = _choices(await server.complete(body), len(prompts))
@@ -131,7 +136,7 @@ def _choices(answer: Message, n: int) -> list[Message]:
     choices = answer.get("choices")
     if not isinstance(choices, list) or len(choices) != n or not all(isinstance(one, dict) for one in choices):
         raise FalseAnswer(f"the answer holds other than {n} choices")
-    by_index = {one.get("index"): one for one in choices}
+    by_index = {one["index"]: one for one in choices if isinstance(one.get("index"), int)}
     if set(by_index) != set(range(n)):
         raise FalseAnswer("the answer's choices are not numbered")
     return [by_index[at] for at in range(n)]

@@ -5,7 +5,7 @@ from typing import Any
 
 from harness.engines.base import Request
 from harness.engines.openai_client import Client, Message, Refused
-from harness.engines.openai_wire import FalseAnswer, Wire, messages_of
+from harness.engines.openai_wire import FalseAnswer, Wire, chat_of
 from harness.errors import BadInput
 
 _NAMED = 12
@@ -34,11 +34,8 @@ class Server:
     async def tokens_of(self, request: Request) -> list[int]:
         """Return the tokens that the server reads for a request."""
         if not request.turns:
-            return await self.tokenize(request.prompt, True)
-        body: Message = {"model": self.wire.model, "messages": messages_of(request), "add_generation_prompt": True}
-        if request.template_options:
-            body["chat_template_kwargs"] = dict(request.template_options)
-        return await self._ids(body)
+            return await self.tokenize(request.prompt + request.prefill, True)
+        return await self._ids({"model": self.wire.model, **chat_of(request)})
 
     async def tokenize(self, text: str, is_special_added: bool) -> list[int]:
         """Return the tokens of a text."""
@@ -61,21 +58,17 @@ class Server:
         return ids
 
 
-async def look_at(client: Client, address: str, wanted: Wire) -> Server:
-    """Find the model `wanted.model` on a server.
+async def look_at(client: Client, address: str, model: str) -> Server:
+    """Find a model on a server, by the name that it has there.
 
     Raises:
         BadInput: another model is served there.
         EngineFailed: nobody answered.
     """
-    row = await _entry(client, address, wanted.model)
+    row = await _entry(client, address, model)
     context = row.get("max_model_len")
-    wire = Wire(
-        wanted.model,
-        context if isinstance(context, int) and context > 0 else None,
-        row.get("owned_by") == "vllm",
-        wanted.think_marks,
-    )
+    is_size = isinstance(context, int) and not isinstance(context, bool) and context > 0
+    wire = Wire(model, context if is_size else None, row.get("owned_by") == "vllm")
     if not wire.is_vllm:
         return Server(client, address, wire)
     whole = Server(client, address, wire, can_tokenize=True)

@@ -1,7 +1,7 @@
 """Turn requests into the bodies of an OpenAI-compatible server, and its answers into completions."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ _ENDS: Mapping[Any, FinishReason] = {
     "stop": "stop", "eos": "stop", "eos_token": "stop", "stop_sequence": "stop", "length": "length",
     "max_tokens": "length",
 }  # fmt: skip
+_THOUGHT = ("<think>", "</think>")
 _OVERFLOW = re.compile(
     r"maximum context|context.{0,10}(length|window|size)|prompt is too long|max_model_len|maximum input length"
     r"|input is too long",
@@ -33,8 +34,6 @@ class Wire:
     """Name by which the server knows the model."""
     context: int | None = None
     is_vllm: bool = False
-    think_marks: tuple[str, str] = ("<think>", "</think>")
-    """Put around a thought that the server took out of the text."""
 
 
 class FalseAnswer(Exception):
@@ -50,15 +49,13 @@ def body_of(wire: Wire, request: Request, budget: int) -> Message:
     body: Message = {"model": wire.model, "max_tokens": budget, "temperature": sampling.temperature}
     body["top_p"] = sampling.top_p
     if request.turns:
-        body["messages"] = messages_of(request)
-        if request.template_options:
-            body["chat_template_kwargs"] = dict(request.template_options)
+        body |= chat_of(request, request.prefill)
     else:
-        body["prompt"] = request.prompt
+        body["prompt"] = request.prompt + request.prefill
+    if request.marks and wire.is_vllm:
+        body["skip_special_tokens"] = False  # a mark may be such a token
     if sampling.stop:
         body["stop"] = list(sampling.stop)
-    if request.marks and wire.is_vllm:
-        body["skip_special_tokens"] = False  # the marks of a thought are special tokens in many models
     if sampling.temperature > 0:
         body["seed"] = seed_of(request)
     return body | neutral(wire)
@@ -69,12 +66,20 @@ def neutral(wire: Wire) -> Message:
     return {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0} if wire.is_vllm else {}
 
 
-def messages_of(request: Request) -> list[dict[str, str]]:
-    """Return a chat's turns as they are sent."""
-    return [{"role": turn.role, "content": turn.content} for turn in request.turns]
+def chat_of(request: Request, begun: str = "") -> Message:
+    """Return a chat as it is sent; where the answer has begun, what is there of it is gone on with."""
+    turns = [{"role": turn.role, "content": turn.content} for turn in request.turns]
+    if begun:
+        turns.append({"role": "assistant", "content": begun})
+    found: Message = {"messages": turns}
+    if turns[-1]["role"] == "assistant":
+        found |= {"add_generation_prompt": False, "continue_final_message": True}
+    if request.template_options:
+        found["chat_template_kwargs"] = dict(request.template_options)
+    return found
 
 
-def completion_of(wire: Wire, request: Request, answer: Message, seconds: float) -> Completion:
+def completion_of(request: Request, answer: Message, seconds: float) -> Completion:
     """Read an answer.
 
     Raises:
@@ -82,22 +87,22 @@ def completion_of(wire: Wire, request: Request, answer: Message, seconds: float)
         Refused: the server keeps the text back.
     """
     choice = _first(answer)
-    text, has_thought = (
-        _chat_text(request.marks or wire.think_marks, choice) if request.turns else (_text(choice.get("text")), False)
-    )
+    text, has_thought = _chat_text(request, choice) if request.turns else (_text(choice.get("text")), False)
     prompt_tokens, tokens = tokens_of(answer)
     end = choice.get("finish_reason")
     if end == "content_filter":
         raise Refused(0, "the server keeps this answer back (content_filter)")
     if end is None:
         end = "length" if tokens >= request.sampling.max_tokens else "stop"
-    if end not in _ENDS:  # abort: vLLM was shut down under the request
+    if not isinstance(end, str) or end not in _ENDS:  # abort: vLLM was shut down under the request
         raise FalseAnswer(f"the answer was broken off ({str(end)[:40]})")
     reason = _ENDS[end]
     if not has_thought:
         text, is_cut = cut_at_stop(text, request.sampling.stop)
         reason = "stop" if is_cut else reason
-    return Completion(request.key, text, reason, prompt_tokens, tokens, seconds)
+    return Completion(
+        request.key, text, reason, prompt_tokens, tokens, seconds, cached_tokens=_cached(answer, prompt_tokens)
+    )
 
 
 def tokens_of(answer: Message) -> tuple[int, int]:
@@ -106,6 +111,12 @@ def tokens_of(answer: Message) -> tuple[int, int]:
     if not isinstance(usage, dict):
         return 0, 0
     return _number(usage.get("prompt_tokens")), _number(usage.get("completion_tokens"))
+
+
+def _cached(answer: Message, prompt_tokens: int) -> int:
+    usage = answer.get("usage")
+    details = usage.get("prompt_tokens_details") if isinstance(usage, dict) else None
+    return min(prompt_tokens, _number(details.get("cached_tokens"))) if isinstance(details, dict) else 0
 
 
 def is_overflow(error: Refused) -> bool:
@@ -131,7 +142,7 @@ def _first(answer: Message) -> Message:
     return choices[0]
 
 
-def _chat_text(marks: Sequence[str], choice: Message) -> tuple[str, bool]:
+def _chat_text(request: Request, choice: Message) -> tuple[str, bool]:
     """Put a thought that came apart from the text back before it; one without a text was never finished."""
     message = choice.get("message")
     if not isinstance(message, dict):
@@ -141,7 +152,7 @@ def _chat_text(marks: Sequence[str], choice: Message) -> tuple[str, bool]:
     thought = message.get("reasoning") or message.get("reasoning_content")
     if not isinstance(thought, str) or not thought:
         return text, False
-    start, end = marks
+    start, end = request.marks if len(request.marks) == 2 else _THOUGHT
     return (f"{start}{thought}{end}{text}" if text.strip() else f"{start}{thought}"), True
 
 

@@ -1,10 +1,13 @@
 """The engine openai against small real servers that answer, refuse, lie, stall and vanish."""
 
 import asyncio
+import contextlib
 import json
+import re
 import threading
 import time
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from starlette.applications import Starlette
@@ -17,7 +20,10 @@ from harness.engines.base import EngineSetup, Request, Sampling, Turn, seed_of
 from harness.engines.openai import open_openai
 from harness.errors import BadInput, EngineFailed
 from harness.model import served_model
+from harness.prompting import Decoding, Prompting
 from harness.provenance import How, make_manifest
+from harness.running import Wish, run
+from harness.stock_plan import Asking
 from harness.suite import Selection, open_suite
 
 KEY = "sk-fathom-0123456789"
@@ -336,7 +342,7 @@ def test_a_chat_is_sent_as_turns_and_a_thought_comes_back_in_its_marks(api, engi
 @pytest.mark.parametrize("content", [None, "", "\n"])
 def test_a_thought_without_a_text_is_left_open(api, engine, content):
     api.answer = lambda body, n: chatted(end="length", content=content, reasoning="hm")
-    (done,) = completions(engine(think_marks="[T],[/T]"), [chat()]).values()
+    (done,) = completions(engine(), [replace(chat(), marks=("[T]", "[/T]"))]).values()
     assert (done.text, done.finish_reason) == ("[T]hm", "length")
 
 
@@ -391,6 +397,60 @@ def test_a_server_of_chats_alone_says_how_to_ask_it(api, engine):
         completions(engine(), ask(1))
 
 
+def spoilt(answer):
+    """Yield a JSON value with each part of it replaced by others in turn."""
+    yield from (None, "x", -1, float("inf"), [{}])
+    for name in answer if isinstance(answer, dict) else range(len(answer)) if isinstance(answer, list) else ():
+        for part in spoilt(answer[name]):
+            copy = answer.copy()
+            copy[name] = part
+            yield copy
+
+
+def logprobs(at):
+    tokens = ["Q", "a", "end"] if at else ["Q", "end"]
+    found = {"tokens": tokens, "token_logprobs": [None, -1.0, -2.0], "top_logprobs": [None, {"a": -1.0}, {"b": -1.0}]}
+    return {"index": at, "text": "", "logprobs": {name: values[: len(tokens)] for name, values in found.items()}}
+
+
+@pytest.mark.parametrize(
+    ("asked", "right"),
+    [
+        (ask(1)[0], said()), (chat(), chatted(content="a", reasoning="b")),
+        (Request("", "", "Q", Sampling(1), (" a",)), {"choices": [logprobs(0), logprobs(1)], "usage": {}}),
+    ],
+)  # fmt: skip
+def test_no_answer_however_false_stops_the_run_with_a_traceback(api, engine, asked, right):
+    answers = [right, *spoilt(right)]
+    opened, kinds = engine(), Counter()
+    api.answer = lambda body, n: Response(json.dumps(wrong))
+    for wrong in answers:  # noqa: B007  # read by the server
+        with contextlib.suppress(BadInput):
+            kinds.update(one.finish_reason for some in opened.stream(iter([asked])) for one in some)
+    print(f"{len(answers)} false answers: {dict(kinds)}")
+    assert kinds["error"] > 10
+
+
+def test_a_run_whose_server_is_gone_for_good_goes_on_elsewhere(api, serve, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("FATHOM_API_KEY", KEY)
+    api.answer = lambda body, n: said() if n <= 20 else sorry(503)
+    elsewhere = Api()
+    first, second = ({"base_url": serve(one.app), "patience": 1} for one in (api, elsewhere))
+    wish = Wish(
+        "tiny", "openai", "1", "quick", Selection(("depo",), ("n8k1",), (), ("direct",), 60), Prompting(), Decoding(),
+        EngineSetup(options=first), None, None, Asking(()),
+    )  # fmt: skip
+    database = f"sqlite:///{tmp_path / 'runs.db'}"
+    with pytest.raises(EngineFailed, match="did not answer for 1 s"):
+        run(wish, database, as_json=False)
+    name = re.search(r"fathom run --resume (\w+)", capsys.readouterr().out)[1]
+    assert run(replace(wish, setup=EngineSetup(options=second), resume=name), database, as_json=False) == 0
+    n_asked = len(elsewhere.bodies)
+    assert 40 <= n_asked < 60
+    assert f"{n_asked} generated, {60 - n_asked} recalled" in capsys.readouterr().out
+    assert len({body["prompt"] for body in api.bodies[:20] + elsewhere.bodies}) == 60
+
+
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [
@@ -443,7 +503,6 @@ def test_what_only_places_the_server_does_not_decide_the_run():
         {"concurrency": 0},
         {"concurrency": 1.5},
         {"timeout": True},
-        {"think_marks": "<t>"},
     ],
 )
 def test_options_that_cannot_be_are_refused(engine, options):
