@@ -10,13 +10,14 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
-from harness.address import base_address
+from harness.address import address_of
 from harness.engines.base import Completion, EngineSetup, Prompted, Request
 from harness.engines.openai_ask import Asker
 from harness.engines.openai_client import Client, Limits, Refused
 from harness.engines.openai_server import Server, look_at
 from harness.engines.openai_wire import FalseAnswer
-from harness.errors import BadInput, EngineFailed, FathomError
+from harness.engines.options import check_setup
+from harness.errors import EngineFailed, FathomError
 from harness.settings import read_api
 
 T = TypeVar("T")
@@ -162,17 +163,6 @@ async def _prompted(server: Server, request: Request) -> Prompted:
     return Prompted(await server.text_of(ids), tuple(ids))
 
 
-_LIMITS = Limits()
-_DEFAULTS: Mapping[str, str | int | float] = {
-    "base_url": "",
-    "served_model": "",
-    "concurrency": _LIMITS.concurrency,
-    "patience": _LIMITS.patience,
-    "timeout": _LIMITS.timeout,
-}
-"""What EngineSetup.options may hold; the times are in seconds."""
-
-
 def open_openai(model: str, setup: EngineSetup) -> OpenAiEngine:
     """Look at a server, and wait for it within the patience; the key comes from the environment.
 
@@ -180,17 +170,18 @@ def open_openai(model: str, setup: EngineSetup) -> OpenAiEngine:
         BadInput: an option that cannot be, no address, or a server without that model.
         EngineFailed: nobody answered.
     """
-    options = _options(setup)
-    api = read_api()
-    address = str(options["base_url"]) or api.base_url
-    if not address:
-        raise BadInput("say where the server is: --base-url http://127.0.0.1:8000/v1, or FATHOM_BASE_URL")
-    limits = Limits(float(options["patience"]), float(options["timeout"]), int(options["concurrency"]))
-    name = str(options["served_model"]) or model
+    check_setup("openai", setup)
+    options, usual = setup.options, Limits()
+    limits = Limits(
+        float(options.get("patience", usual.patience)),
+        float(options.get("timeout", usual.timeout)),
+        int(options.get("concurrency", usual.concurrency)),
+    )
+    name = str(options.get("served_model") or model)
     loop = _Loop()
-    client = loop.run(_client(api.key, limits))
+    client = loop.run(_client(read_api().key, limits))
     try:
-        server = loop.run(look_at(client, base_address(address), name))
+        server = loop.run(look_at(client, address_of(options), name))
         return (TokenizingEngine if server.can_tokenize else OpenAiEngine)(loop, server)
     except BaseException:
         loop.run(client.close())
@@ -200,20 +191,3 @@ def open_openai(model: str, setup: EngineSetup) -> OpenAiEngine:
 
 async def _client(key: str, limits: Limits) -> Client:
     return Client(key, limits)
-
-
-def _options(setup: EngineSetup) -> Mapping[str, str | int | float]:
-    if setup.dtype != "auto":
-        raise BadInput("the server chose its dtype when it was started: leave --dtype out")
-    for name, value in setup.options.items():
-        if name not in _DEFAULTS:
-            raise BadInput(f"the engine openai has no option {name!r}; known: {', '.join(_DEFAULTS)}")
-        is_text = isinstance(_DEFAULTS[name], str)
-        if is_text is not isinstance(value, str) or isinstance(value, bool):
-            raise BadInput(f"{name} is {value!r}: give {'a text' if is_text else 'a number'}")
-        if not is_text and not (isinstance(value, int | float) and 0 < value < 1e9):
-            raise BadInput(f"{name} is {value!r}: give a number above 0")
-    options = {**_DEFAULTS, **setup.options}
-    if options["concurrency"] != int(options["concurrency"]):
-        raise BadInput(f"concurrency is {options['concurrency']!r}: give a whole number")
-    return options

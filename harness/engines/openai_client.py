@@ -45,10 +45,12 @@ class NotThere(Refused):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How long to try: `patience` is how long a server may be away, `timeout` how long one answer may take."""
+    """How long to try, in seconds, and how many requests may be under way."""
 
     patience: float = 600.0
+    """A server may be away for so long."""
     timeout: float = 600.0
+    """An answer may take so long."""
     concurrency: int = 256
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.adapter import check_adapter
+from harness.address import address_of
 from harness.engines.base import EngineSetup
 from harness.errors import BadInput
 
@@ -18,6 +19,7 @@ RAY_INNER = ("vllm", "hf", "oracle")
 
 _OWN: dict[str, dict[str, str]] = {
     "oracle": {},
+    "openai": {"base_url": "str", "served_model": "str", "concurrency": "int", "patience": "float", "timeout": "float"},
     "hf": {"batch_size": "int", "device": "str", "lora": "str"},
     "ray": {"replicas": "int", "address": "str", "inner": "str"},
 }
@@ -39,10 +41,21 @@ def check_setup(engine: str, setup: EngineSetup) -> None:
     for name, value in setup.options.items():
         _check_name(engine, name, known)
         _check_value(name, value, known[name])
+    if engine == "openai":
+        _check_server(setup)
     if "lora" in setup.options:
         check_adapter(Path(setup.options["lora"]))
         if holds(engine, setup.options) == "hf" and find_spec("peft") is None:
             raise BadInput("the engine hf reads LoRA adapters through peft: pip install peft, or take --engine vllm")
+
+
+def _check_server(setup: EngineSetup) -> None:
+    if setup.dtype != "auto":
+        raise BadInput("the server chose its dtype when it was started: leave --dtype out")
+    address_of(setup.options)
+    for name in ("concurrency", "patience", "timeout"):
+        if not 0 < setup.options.get(name, 1) < 1e9:
+            raise BadInput(f"{name} is {setup.options[name]!r}: give a number above 0")
 
 
 def holds(engine: str, options: Mapping[str, Any]) -> str:
