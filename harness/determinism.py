@@ -1,6 +1,6 @@
 """Turn answers to the same questions, asked in several ways, into rates at which texts and verdicts differ."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import Any, Protocol, runtime_checkable
@@ -33,8 +33,13 @@ Replies = Mapping[str, Reply]
 """By the key of the request; one that the engine failed on is left out."""
 
 
-def ask(engine: Engine, asked: Sequence[Asked], width: int | None = None) -> Replies:
-    """Ask questions `width` at a time, or all at once, by an engine that remembers none of them."""
+def ask(
+    engine: Engine, asked: Sequence[Asked], width: int | None = None, tell: Callable[[int], None] | None = None
+) -> Replies:
+    """Ask questions `width` at a time, or all at once, of an engine that remembers none of them.
+
+    `tell` hears how many were answered.
+    """
     if isinstance(engine, Forgetful):
         engine.forget()
     by_key = {one.request.key: one for one in asked}
@@ -42,6 +47,8 @@ def ask(engine: Engine, asked: Sequence[Asked], width: int | None = None) -> Rep
     replies: dict[str, Reply] = {}
     while some := list(islice(waiting, width)):
         replies |= dict(_stream(engine, some, by_key))
+        if tell is not None:
+            tell(len(replies))
     return replies
 
 

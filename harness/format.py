@@ -105,14 +105,16 @@ def about(number: int) -> str:
 
 
 def odds(value: float, interval: Interval) -> str:
-    """Write odds and their interval as 2.5 (1.2 to 5.1); beyond all bounds is ∞."""
-    return f"{_odds(value)} ({_odds(interval.low)} to {_odds(interval.high)})"
+    """Write odds and their interval as 2.5 (1.2–5.1); what is beyond all bounds is ∞."""
+    return f"{_odds(value)} ({_odds(interval.low)}–{_odds(interval.high)})"
 
 
 def _odds(number: float) -> str:
-    if number == inf:
-        return "∞"
-    return count(round(number)) if number >= 100 else f"{number:.2g}"
+    if number in (0, inf):
+        return "∞" if number else "0"
+    if number < 1:
+        return f"{number:.2f}"
+    return count(round(number)) if number >= 10 else f"{number:.1f}"
 
 
 def depth(threshold: Threshold) -> str:

@@ -18,6 +18,7 @@ from harness.engines.base import Engine, EngineSetup
 from harness.engines.open import check_engine, open_engine
 from harness.errors import BadInput, RunChanged
 from harness.feed import Asked
+from harness.format import count
 from harness.provenance import make_manifest
 from harness.rendering import requests_of_run
 from harness.replay import pick_items
@@ -150,8 +151,9 @@ def probe_model(plan: Plan, widths: Sequence[int], tell: Tell) -> Probe:
 
 
 def _told(engine: Engine, asked: Sequence[Asked], width: int | None, tell: Tell) -> Replies:
-    tell(f"asking {_at_once(width)}")
-    return ask(engine, asked, width)
+    how, n = f"asking {_at_once(width)}", count(len(asked))
+    tell(f"{how}: {n}")
+    return ask(engine, asked, width, lambda n_done: tell(f"{how}: {count(n_done)} of {n}"))
 
 
 def _at_once(width: int | None) -> str:

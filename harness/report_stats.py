@@ -30,7 +30,7 @@ _RANKS = (
     "range: from 1 + the models that a test finds above, to all less those that it finds below\n"
     "tie: a group ends before the first model that its leader is told apart from"
 )
-_WIDTHS = (6, 12, 12, 12, 6, 6, 6, 17, 7, 7)
+_WIDTHS = (6, 12, 12, 12, 6, 6, 6, 16, 7, 7)
 
 
 def make_table(left: Iterable[str], right: Iterable[str], last: Iterable[str] = ()) -> Table:

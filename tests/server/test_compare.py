@@ -5,10 +5,12 @@ import re
 
 import pytest
 
+from harness.comparing import contest, contest_json
 from harness.db import board as db_board
 from harness.db import read
 from harness.db.engine import open_database
 from harness.format import p_value
+from harness.meant import open_pair
 from harness.paired import compare, pair_cells
 from server.render import points, signed
 
@@ -39,6 +41,21 @@ def test_each_family_is_compared_by_scores_test_and_verdict(board, pairs, style)
         counts = f"{one.only_first}/{one.n} {one.only_second}/{one.n} {p_value(one.p_holm)} {verdict}"
         assert f"{signed(one.difference)} {counts}" in shown
         assert re.search(rf"{one.name} {points(one.first.value)} ±[\d.]+ {points(one.second.value)} ±[\d.]+", shown)
+
+
+def test_the_command_line_says_the_same(board, played):
+    db = open_database(played.url, create=False)
+    found = contest_json(contest(db, *open_pair(db, "oracle/noisy", "oracle/perfect")))
+    db.dispose()
+    page = board.get(f"/api/v1/compare?{PAIR}").json()
+    assert [found["first"]["run"], found["second"]["run"]] == page["runs"]
+    verdicts = ("tie", "first", "second")
+    for mine, theirs in zip(found["comparisons"], page["comparisons"], strict=True):
+        same = ("style", "only_first", "only_second", "p", "p_holm")
+        assert {name: mine[name] for name in same} == {name: theirs[name] for name in same}
+        assert (mine["family"] or "", mine["n"], mine["verdict"]) == (
+            theirs["family"], theirs["n_shared"], verdicts[theirs["ahead"]]
+        )  # fmt: skip
 
 
 def test_who_is_named_first_stands_first(board):
