@@ -13,7 +13,8 @@ from sqlalchemy import Engine
 from harness.db.engine import open_database
 from harness.db.read import RunSummary, get_summary, list_runs
 from harness.db.sealing import SEALED
-from harness.errors import Conflict
+from harness.db.task_records import TaskRunDetail, find_task_run
+from harness.errors import BadInput, Conflict, UnknownRun
 from harness.exporting import export_tables
 from harness.format import count, plural
 from harness.importing import Imported, import_logs
@@ -21,6 +22,7 @@ from harness.lm_eval_log import find_logs
 from harness.regrade import Regraded, Shift, regrade
 from harness.report import make_console
 from harness.settings import read_service
+from harness.stock_export import export_task_run
 
 
 def regrade_one(database: str, run: str, dry: bool) -> None:
@@ -104,7 +106,11 @@ def export(database: str, run: str, kind: Literal["lm-eval", "jsonl", "parquet",
     """
     db, talk = open_database(database, create=False), make_console()
     with talk.status(f"exporting {run}"):
-        if kind == "lm-eval":
+        if (foreign := _of_tasks(db, run)) is not None:
+            if kind != "lm-eval":
+                raise BadInput(f"run {run} is of lm-eval's own tasks, which have no cells: export it to a folder")
+            written, said = [export_task_run(db, foreign, out)], ", with the samples of each task beside it"
+        elif kind == "lm-eval":
             from harness.lm_eval_export import export_lm_eval  # loads lm-eval's packages
 
             written = [export_lm_eval(db, run, out)]
@@ -113,6 +119,18 @@ def export(database: str, run: str, kind: Literal["lm-eval", "jsonl", "parquet",
             found = export_tables(db, run, kind, out)
             written, said = [found.samples, found.cells], ""
     talk.print(f"wrote {' and '.join(map(str, written))}{said}", soft_wrap=True)
+
+
+def _of_tasks(db: Engine, run: str) -> TaskRunDetail | None:
+    """Return a run of lm-eval's own tasks, unless one of Fathom's suites is meant."""
+    try:
+        get_summary(db, run)
+    except UnknownRun:
+        foreign = find_task_run(db, run)
+        if foreign is None:
+            raise
+        return foreign
+    return None
 
 
 def import_place(database: str, place: Path, model: str | None) -> None:

@@ -370,7 +370,7 @@ def command(tmp_path):
     return call
 
 
-def test_the_command_runs_lists_and_shows_them(command, folder):
+def test_the_command_runs_lists_shows_and_exports_them(command, folder, tmp_path):
     asked = ("run", "--model", "reference/pebble", "--engine", "hf", "--tasks", "small", "--include-path", folder)
     done = command(*asked, "--limit", 4)
     assert done.exit_code == 0
@@ -384,6 +384,14 @@ def test_the_command_runs_lists_and_shows_them(command, folder):
     assert shown["results"]["n-samples"]["small_end"]["effective"] == 4
     lines = [json.loads(line) for line in command("show", run[:6], "--samples").output.splitlines()]
     assert [line["task"] for line in lines] == ["small_choose"] * 4 + ["small_end"] * 4
+    assert command("export", run, "--out", tmp_path / "out").exit_code == 0
+    assert {file.name.split("_2")[0] for file in (tmp_path / "out").rglob("*.json*")} == {
+        "results",
+        "samples_small_choose",
+        "samples_small_end",
+    }
+    with pytest.raises(BadInput, match="export it to a folder"):
+        command("export", run, "--out", tmp_path / "samples.csv")
     assert "nothing is missing" in command("run", "--resume", run).output
 
 
