@@ -11,6 +11,7 @@ from harness.db import board
 from harness.db.landing import land_runs
 from harness.db.read import RunDetail
 from harness.errors import NotComparable
+from harness.facts import mapping
 from harness.paired import CellPair, Comparison, compare, pair_cells
 from harness.power import POWER, Odds, discordant_odds, factor_to_separate, n_to_separate
 from harness.ranking import ALPHA
@@ -116,13 +117,14 @@ def _outlook(one: Comparison, level: float, pairs: Sequence[CellPair]) -> Outloo
 
 def _notes(first: RunDetail, second: RunDetail, pairs: Sequence[CellPair]) -> tuple[str, ...]:
     notes = []
-    before, now = (one.manifest["decisive"] for one in (first, second))
-    if before["model"]["digest"] == now["model"]["digest"]:
+    before, now = (mapping(one.manifest, "decisive") for one in (first, second))
+    models = [mapping(one, "model").get("digest") for one in (before, now)]
+    if models[0] is not None and models[0] == models[1]:
         notes.append("both are runs of one model")
-    engines = [one["engine"] for one in (before, now)]
-    if engines[0]["name"] != engines[1]["name"]:
-        engines = [{"engine": one["name"]} for one in engines]
-    for here, there in (engines, (before["sampling"], now["sampling"])):
+    engines = [mapping(one, "engine") for one in (before, now)]
+    if engines[0].get("name") != engines[1].get("name"):
+        engines = [{"engine": one.get("name", "unknown")} for one in engines]
+    for here, there in (engines, [mapping(one, "sampling") for one in (before, now)]):
         notes += [f"{text} of A, {other} of B" for text, other in _apart(here, there)]
     lost = sum(min(pair.first.n_planned, pair.second.n_planned) - pair.n for pair in pairs if pair.n)
     if lost:

@@ -8,6 +8,9 @@ from harness.errors import BadInput
 
 ShotsAs = Literal["turns", "text"]
 
+MOST_REPEATS, HOTTEST = 1024, 10.0
+"""Answers to a question, and a temperature, beyond which nobody learns more."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prompting:
@@ -61,7 +64,11 @@ class Decoding:
         return self.repeats > 1 or self.temperature is not None
 
     def check(self, styles: Iterable[str]) -> None:
-        """Raise BadInput where the same answer would be asked for again and again."""
+        """Raise BadInput where nothing, or the same answer again and again, would be asked for."""
+        if not 1 <= self.repeats <= MOST_REPEATS:
+            raise BadInput(f"{self.repeats} answers to each question: ask for 1 to {MOST_REPEATS}")
+        if not 0 <= (self.temperature or 0.0) <= HOTTEST:  # nor is NaN
+            raise BadInput(f"a temperature of {self.temperature}: give one from 0, which is greedy, to {HOTTEST:g}")
         if self.repeats > 1 and not self.temperature:
             raise BadInput(
                 f"{self.repeats} greedy answers to a question are one answer {self.repeats} times: "

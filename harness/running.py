@@ -62,7 +62,7 @@ def run(wish: Wish, database: str, as_json: bool) -> int:
         from harness.stock_running import run_tasks
 
         return run_tasks(_stock_plan(wish), open_database(database, create=True), as_json)
-    plan = _plan(wish, talk)
+    plan = make_plan(wish, talk)
     return _evaluate(plan, open_database(database, create=True), talk, as_json)
 
 
@@ -90,7 +90,12 @@ def _errors(detail: RunDetail) -> int:
     return sum(cell.n_errors for cell in detail.cells)
 
 
-def _plan(wish: Wish, talk: Console) -> Plan:
+def make_plan(wish: Wish, talk: Console) -> Plan:
+    """Find the model and the cells that are wished for, and say what is left out.
+
+    Raises:
+        BadInput: there is none such, or it cannot be asked so.
+    """
     suite = open_suite(wish.suite, wish.seed if wish.seed is not None else secrets.token_hex(8), wish.selection)
     check_setup(wish.engine, wish.setup)
     wish.decoding.check(())

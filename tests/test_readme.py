@@ -62,6 +62,14 @@ def serves_the_board(shell):
         process.stdout.close()
 
 
+def test_every_python_block_runs(shell):
+    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    process = shell(f"{sys.executable} -", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    output, errors = process.communicate(f"{block}\nprint(run)", timeout=300)
+    assert process.returncode == 0, errors[-3000:]
+    assert "oracle/noisy on quick, seed 2026" in output
+
+
 def test_every_command_and_family_appears():
     commands = [command.name for command in app.registered_commands] + ["db upgrade", "db backup", "db restore"]
     for command in commands:

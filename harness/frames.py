@@ -1,0 +1,74 @@
+"""Turn what is stored into flat rows for data frames: one a cell, a score, a sample."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from harness.db.read import CellCounts, SampleView
+from harness.questions import make_question
+from harness.scores import known_level, rung_of
+from harness.stats import corrected
+
+Row = dict[str, Any]  # texts, numbers, None
+
+AXES = ("family", "version", "ladder", "level", "channel", "style")
+SAMPLE = (
+    "item", "family", "level", "channel", "style", "index", "repeat", "correct", "label", "fault_at", "note", "parsed",
+    "gold", "completion", "question", "finish_reason", "prompt_tokens", "completion_tokens", "milliseconds", "error",
+)  # fmt: skip
+"""Columns of a frame of samples."""
+
+
+def axes_of(cell: CellCounts) -> Row:
+    """Say which cell it is; of one that this code no longer knows, the ladder is None."""
+    known = known_level(cell)
+    ladder = known[1].ladder if known else None
+    return dict(zip(AXES, (cell.family, cell.version, ladder, cell.level, cell.channel, cell.style), strict=True))
+
+
+def cell_row(cell: CellCounts) -> Row:
+    """Write a cell with its interval, chance, and score corrected for chance; None where nothing is graded."""
+    rung = rung_of(cell)
+    return {
+        **axes_of(cell),
+        "hardness": rung.hardness if rung else None,
+        "items": cell.n_planned,
+        "n": cell.n,
+        "k": cell.k,
+        "accuracy": cell.k / cell.n if cell.n else None,
+        "low": cell.interval.low,
+        "high": cell.interval.high,
+        "chance": rung.chance if rung else None,
+        "score": corrected(rung.k, rung.n, rung.chance) if rung else None,
+        "errors": cell.n_errors,
+    }
+
+
+def score_frame(scores: Mapping[str, Any]) -> Iterator[Row]:  # JSON of harness.scores.scores_json
+    """Yield ladders, families and overall means, `of` saying which."""
+    for one in scores["ladders"]:
+        depth = one["depth50"] or {}
+        limits = {"depth50": depth.get("value"), "depth50_low": depth.get("low"), "depth50_high": depth.get("high")}
+        yield _score_row("ladder", one["family"], one) | limits | {"unit": depth.get("unit")}
+    for one in scores["families"]:
+        yield _score_row("family", one["family"], one)
+    for style, one in scores["overall"].items():
+        yield _score_row("all", None, {**one, "style": style})
+
+
+def _score_row(of: str, family: str | None, one: Mapping[str, Any]) -> Row:  # JSON values
+    return {
+        "of": of, "family": family, "ladder": one.get("ladder"), "channel": one.get("channel"), "style": one["style"],
+        "score": one["score"], "low": one["low"], "high": one["high"],
+        "depth50": None, "depth50_low": None, "depth50_high": None, "unit": None,
+    }  # fmt: skip
+
+
+def sample_row(one: SampleView) -> Row:
+    """Write a sample with its question; question and gold are None where this code no longer makes them."""
+    made = make_question(one)
+    head, level, channel, *_ = one.item.split("/")
+    values = {
+        "family": head.partition("@")[0], "level": level, "channel": channel, "gold": made.gold if made else None,
+        "question": made.text if made else None,
+    }  # fmt: skip
+    return {name: values[name] if name in values else getattr(one, name) for name in SAMPLE}
