@@ -18,9 +18,9 @@ _LINE_EVERY = 5.0
 class RunProgress:
     """Show a run's phase, items, whole cells, tokens a second and time left; use as a context manager."""
 
-    def __init__(self, console: Console, sizes: Sequence[int], noun: str = "cell") -> None:
-        """Draw nothing yet; `sizes` are the numbers of items of its cells, or of what `noun` names."""
-        self._console, self._noun = console, noun
+    def __init__(self, console: Console, sizes: Sequence[int], noun: str = "cell", thing: str = "item") -> None:
+        """Draw nothing yet; `sizes` are the numbers of items of its cells, or of what `thing` and `noun` name."""
+        self._console, self._noun, self._thing = console, noun, thing
         self._planned = dict(enumerate(sizes))
         self._cells: Counter[int] = Counter()
         self._tokens = self._new = 0
@@ -62,7 +62,7 @@ class RunProgress:
             self._bar.update(self._task, description=phase, completed=done, note=note)
         elif tick is None or now - self._spoken > _LINE_EVERY or tick.n_done == tick.n_items:
             self._spoken = now
-            items = f" {count(tick.n_done)} of {plural(tick.n_items, 'item')}, {note}" if tick else ""
+            items = f" {count(tick.n_done)} of {plural(tick.n_items, self._thing)}, {note}" if tick else ""
             left = f", {self._left(tick, now)} left" if tick and self._new and tick.n_done < tick.n_items else ""
             self._console.print(f"{phase}{items}{left}", soft_wrap=True)
 

@@ -170,7 +170,8 @@ def _evaluate(plan: Plan, db: Database, talk: Console, as_json: bool) -> int:
     if plan.decoding.thinking is not None:
         talk.print(manner_text(plan.prompting, plan.decoding), soft_wrap=True)
     try:
-        with RunProgress(talk, [cell.n * decoding.repeats for cell in suite.cells]) as progress:
+        sizes = [cell.n * decoding.repeats for cell in suite.cells]
+        with RunProgress(talk, sizes, thing="answer" if again else "item") as progress:
             outcome = evaluate(plan, db, progress)
     except KeyboardInterrupt:
         talk.print(f"stopped; what was generated is stored. {_how_to_resume(db, plan)}", soft_wrap=True)

@@ -244,6 +244,7 @@ def engine_settings(path: Path, options: Mapping[str, Any]) -> dict[str, Any]:  
         "max_num_seqs": 128 if on_cpu else 512,
         **({"kv_cache_memory_bytes": _cpu_cache_bytes(path)} if on_cpu else {}),
         **(_lora_settings(Path(options["lora"])) if "lora" in options else {}),
+        **({"enable_chunked_prefill": False} if on_cpu and _context(path, options) <= _WHOLE else {}),
         **options,
     }
 
@@ -256,6 +257,20 @@ def _lora_settings(path: Path) -> dict[str, Any]:
     adapter = check_adapter(path)
     rank = next((known for known in get_args(MaxLoRARanks) if known >= adapter.rank), adapter.rank)
     return {"enable_lora": True, "max_lora_rank": rank, "lora_target_modules": list(adapter.layers) or None}
+
+
+_WHOLE = 8192
+"""Longest context, in tokens, of which a CPU takes a prompt in whole.
+
+Where vLLM takes a part of a prompt, it throws a sample away and turns the request's own generator back, and that of a
+CPU cannot be turned back: the engine would stop at the first split prompt of a sampled request.
+"""
+
+
+def _context(path: Path, options: Mapping[str, Any]) -> int:
+    asked = options.get("max_model_len")
+    config = AutoConfig.from_pretrained(path).get_text_config()
+    return asked if isinstance(asked, int) else int(getattr(config, "max_position_embeddings", 4096))
 
 
 def _cpu_cache_bytes(path: Path) -> int:

@@ -138,6 +138,20 @@ def test_vllm_and_transformers_agree_on_every_score_and_text(resumed, fathom, tm
     assert differing <= len(held[0]) // 50
 
 
+def test_repeats_are_drawn_apart_even_where_prompts_fill_a_step(fathom, tmp_path):
+    words = ("--levels", "n8k3", "--families", "depo", "--n", 8, "--repeats", 12, "--temperature", 1, "--seed", 3)
+    done = fathom("run", "--model", "reference/pebble", "--engine", "vllm", *words, "--db", tmp_path / "r.db", "--json")
+    assert done.returncode == 0, done.stderr[-3000:]
+    (cell,) = json.loads(done.stdout)["cells"]
+    db = open_database(str(tmp_path / "r.db"), create=False)
+    samples = read.get_samples(db, read.get_run(db, read.list_runs(db)[0].run), read.SampleFilter(), limit=999).samples
+    assert sum(one.prompt_tokens for one in samples) > 2048  # more than vLLM takes in one step on a CPU
+    assert (cell["n"], cell["n_errors"], sum(cell["spread"]["hits"])) == (96, 0, 8)
+    texts = [{one.completion for one in samples if one.index == index} for index in range(8)]
+    print([len(one) for one in texts])
+    assert all(len(one) > 3 for one in texts)
+
+
 def test_a_model_that_thinks_does_so_alike_in_vllm_and_transformers(fathom, tmp_path):
     model = make_thinker(tmp_path / "thinker")
     asked = ("--families", "depo,bios", "--levels", "n8k2,extract-k5", "--style", "direct,cot,choice")

@@ -14,7 +14,7 @@ from tasks import all_families, make_instance, pose
 from tasks.base import channels_of, styles_of
 
 RUN = 12
-N_SHORT, N_LONG, LONG = 24, 4, 1500
+N_SHORT, N_LONG, LONG = 24, 2, 1500
 """Items that are compared, where prompts are shorter than LONG words and where they are not: neighbours, of which a
 generator would make several at once. (Among 200 of each the most that any two shared was 0.40.)"""
 SHORTEST = 25
