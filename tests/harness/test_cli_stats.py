@@ -5,9 +5,7 @@ import json
 import pytest
 from scipy.stats import binomtest
 
-from harness.db import read
 from harness.db.engine import open_database
-from harness.db.samples import stream_samples
 from harness.engines.base import EngineSetup
 from harness.errors import BadInput
 from harness.model import find_model
@@ -38,18 +36,20 @@ def played(tmp_path_factory):
     db.dispose()
 
 
-def exported(db, run):
-    """Return whether each answer is right, by item and style."""
-    return {
-        (one.item, one.style): one.correct for one in stream_samples(db, read.get_run(db, run), read.SampleFilter())
-    }
+def exported(fathom, path, run, folder):
+    """Export a run; return whether each answer is right, by item and style."""
+    file = folder / f"{run}.jsonl"
+    done = fathom("export", run, "--out", file, "--db", path)
+    assert done.returncode == 0, done.stderr
+    rows = map(json.loads, file.read_text(encoding="utf-8").splitlines())
+    return {(row["item"], row["style"]): row["correct"] for row in rows}
 
 
-def test_p_is_scipys_exact_test_of_the_exported_samples(fathom, played):
-    path, db, runs = played
+def test_p_is_scipys_exact_test_of_the_exported_samples(fathom, played, tmp_path):
+    path, _, runs = played
     done = fathom("compare", runs["pebble"], "reference/pebble-early", "--json", "--db", path)
     assert done.returncode == 0, done.stderr
-    first, second = (exported(db, runs[name]) for name in ("pebble", "early"))
+    first, second = (exported(fathom, path, runs[name], tmp_path) for name in ("pebble", "early"))
     assert first.keys() == second.keys()
     found = json.loads(done.stdout)["comparisons"]
     assert [(one["style"], one["family"]) for one in found] == [("direct", "depo"), ("choice", "depo")]
