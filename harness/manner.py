@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 
 from harness.format import count, plural, shorten
-from harness.prompting import Decoding, Prompting, read_sampling
+from harness.prompting import Decoding, Prompting, Thinking, read_sampling
 from harness.prompts import sampling_of
 from harness.suite import SuiteCell
 from tasks import TaskError
@@ -11,8 +11,13 @@ from tasks import TaskError
 
 def manner_text(prompting: Prompting, decoding: Decoding, cells: Iterable[SuiteCell] = ()) -> str:
     """Say how questions are put and answers drawn; of `cells`, the budgets by style."""
-    parts = [*_put(prompting), *_drawn(decoding), *_budgets(prompting, decoding, cells)]
-    return "asked " + ", ".join(parts) + _thought(prompting, decoding)
+    asked = tuple(cells)
+    parts = [*_put(prompting), *_drawn(decoding), *_budgets(prompting, decoding, asked)]
+    said = "asked " + ", ".join(parts) + _thought(decoding.thinking)
+    thinks_in_chat = prompting.chat and decoding.thinking is not None and decoding.thinking.opened is not None
+    if thinks_in_chat and (not asked or any(cell.style == "choice" for cell in asked)):
+        said += "; candidates are scored after an empty thought"
+    return said
 
 
 def manner_of(manifest: Mapping[str, object], cells: Iterable[SuiteCell]) -> str:  # JSON of provenance.Manifest
@@ -59,13 +64,11 @@ def _span(low: int, high: int) -> str:
     return count(low) if low == high else f"{count(low)}–{count(high)}"
 
 
-def _thought(prompting: Prompting, decoding: Decoding) -> str:
-    one = decoding.thinking
+def _thought(one: Thinking | None) -> str:
     if one is None:
         return ""
     opened = " that the template opens" if one.opened else ""
-    choices = "; candidates are scored after an empty thought" if prompting.chat and one.opened is not None else ""
-    return f"; after a thought{opened}, {one.start} to {one.end}, of at most {count(one.budget)} tokens{choices}"
+    return f"; after a thought{opened}, {one.start} to {one.end}, of at most {count(one.budget)} tokens"
 
 
 def cut_text(cut: Mapping[str, int]) -> str:

@@ -168,7 +168,7 @@ def _evaluate(plan: Plan, db: Database, talk: Console, as_json: bool) -> int:
         soft_wrap=True,
     )
     if plan.decoding.thinking is not None:
-        talk.print(manner_text(plan.prompting, plan.decoding), soft_wrap=True)
+        talk.print(manner_text(plan.prompting, plan.decoding, suite.cells), soft_wrap=True)
     try:
         sizes = [cell.n * decoding.repeats for cell in suite.cells]
         with RunProgress(talk, sizes, thing="answer" if again else "item") as progress:
