@@ -26,8 +26,20 @@ def axes_of(cell: CellCounts) -> Row:
 
 
 def cell_row(cell: CellCounts) -> Row:
-    """Write a cell with its interval, chance, and score corrected for chance; None where nothing is graded."""
-    rung = rung_of(cell)
+    """Write a cell with its interval, chance, and score corrected for chance; None where nothing is graded.
+
+    Where items were asked several times, pass@r and majority@r come with it.
+    """
+    rung, spread = rung_of(cell), cell.spread
+    again = (
+        {}
+        if spread is None
+        else {
+            "repeats": spread.repeats,
+            "pass_at_repeats": spread.pass_at(spread.repeats).value,
+            "majority": spread.voted.value,
+        }
+    )
     return {
         **axes_of(cell),
         "hardness": rung.hardness if rung else None,
@@ -40,6 +52,7 @@ def cell_row(cell: CellCounts) -> Row:
         "chance": rung.chance if rung else None,
         "score": corrected(rung.k, rung.n, rung.chance) if rung else None,
         "errors": cell.n_errors,
+        **again,
     }
 
 

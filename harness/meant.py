@@ -27,6 +27,12 @@ def open_run(db: Engine, run: str) -> RunDetail:
         NotComparable: it is not whole, or has several answers to a question.
     """
     detail = read.get_run(db, run)
+    check_comparable(detail)
+    return detail
+
+
+def check_comparable(detail: RunDetail) -> None:
+    """Raise SealedRun or NotComparable, as `open_run` says."""
     one = detail.summary
     check_unsealed(one.sealed, one.season)
     if one.state != "done":
@@ -39,7 +45,6 @@ def open_run(db: Engine, run: str) -> RunDetail:
             f"run {one.run} of {one.model} has {one.n_repeats} answers to a question, and the paired test takes one: "
             "run it without --repeats to compare it"
         )
-    return detail
 
 
 def open_pair(db: Engine, first: str, second: str) -> tuple[RunDetail, RunDetail]:

@@ -18,7 +18,7 @@ from harness.db.write import utc_now
 from harness.errors import BadInput, NotComparable
 from harness.format import count, percent
 from harness.frames import AXES, SAMPLE, axes_of, cell_row, sample_row, score_frame
-from harness.meant import find_run
+from harness.meant import check_comparable, find_run
 from harness.paired import compare, pair_cells
 from harness.pictures import one_line
 from harness.reporting.columns import make_columns
@@ -130,8 +130,11 @@ class Run:
         or `second` where that is so beyond doubt.
 
         Raises:
-            NotComparable: they share no cell.
+            NotComparable: they share no cell; one is not whole, or has several answers to a question.
+            SealedRun: the season of one is not over.
         """
+        for one in (self, other):
+            check_comparable(one.detail)
         pairs = pair_cells(self.detail, other.detail, {**self._marks(), **other._marks()})
         found = compare(pairs)
         if not found:

@@ -9,6 +9,7 @@ from harness.comparing import Line, contest
 from harness.db.sealing import SealedRun
 from harness.errors import NotComparable
 from harness.format import about, difference, p_value, ratio, score
+from harness.meant import check_comparable
 from harness.pictures import NOTHING
 from harness.placing import rank_runs
 from harness.ranking import ALPHA
@@ -81,18 +82,13 @@ def compare_with_first(db: Engine, columns: Sequence[Column]) -> tuple[Versus, .
 
 
 def _versus(db: Engine, first: Column, second: Column) -> Versus:
-    if refusal := _unfit(first) or _unfit(second):
-        return Versus(first, second, False, (), (), refusal)
     try:
+        for one in (first, second):
+            check_comparable(one.detail)
         found = contest(db, first.detail, second.detail)
-    except NotComparable as error:
+    except (NotComparable, SealedRun) as error:
         return Versus(first, second, False, (), (), str(error))
     return Versus(first, second, found.paired, found.notes, tuple(map(_line, found.lines)), "")
-
-
-def _unfit(column: Column) -> str:
-    one = column.detail.summary
-    return "" if one.state == "done" else f"run {one.run} is {one.state}, and only whole runs are compared"
 
 
 def _line(line: Line) -> VersusLine:

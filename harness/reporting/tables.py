@@ -6,10 +6,11 @@ from typing import Any
 
 from harness.db.read import CellCounts
 from harness.format import interval_text, percent, ratio, score
-from harness.pictures import NOTHING
+from harness.pictures import NOTHING, DataTable, one_line
+from harness.repeats import repeats_table
 from harness.report import wrong_labels
 from harness.reporting.columns import Column
-from harness.scores import rung_of
+from harness.scores import known_level, rung_of
 from harness.stats import Estimate, Interval
 
 Json = Mapping[str, Any]
@@ -107,6 +108,25 @@ def ladder_rows(columns: Sequence[Column]) -> tuple[LadderRow, ...]:
             depth = f"{limit['text']} {limit['unit']}" if limit else NOTHING
             found.setdefault(key, [(NOTHING, NOTHING)] * len(columns))[at] = (_score(one), depth)
     return tuple(LadderRow(*key, tuple(values)) for key, values in found.items())
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatTable:
+    """What repeated answers of a ladder, channel and style come to."""
+
+    title: str
+    numbers: DataTable
+
+
+def repeat_tables(columns: Sequence[Column]) -> tuple[RepeatTable, ...]:
+    """Write pass@k, majority@r and the like of the runs that were asked several times, ladder by ladder."""
+    found: dict[tuple[str, ...], list[CellCounts]] = {}
+    for column in columns:
+        for cell in column.detail.cells:
+            ladder = known[1].ladder if (known := known_level(cell)) else ""
+            found.setdefault((column.label, cell.family, ladder, cell.channel, cell.style), []).append(cell)
+    made = ((one_line(" · ".join(key)), repeats_table(cells)) for key, cells in found.items())
+    return tuple(RepeatTable(title, table) for title, table in made if table is not None)
 
 
 def cell_lines(columns: Sequence[Column]) -> dict[str, tuple[CellLine, ...]]:

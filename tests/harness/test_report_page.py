@@ -18,6 +18,7 @@ from harness.errors import BadInput, UnknownModel
 from harness.format import interval_text, p_value, percent, ratio
 from harness.meant import find_run
 from harness.model import ModelSource
+from harness.prompting import Decoding
 from harness.questions import make_question
 from harness.reporting.page import MOST_RUNS, make_page, write_report
 from harness.reproduce import reproduce
@@ -183,6 +184,17 @@ def test_a_sealed_run_gives_away_neither_seed_nor_items(db):
     assert "This run is failed" in page
     for secret in ("5ec4e7", "telling answer", "fathom run"):
         assert secret not in page
+
+
+def test_repeated_answers_have_tables_of_their_own_and_are_not_compared(db, runs):
+    suite = open_suite("quick", 7, Selection(("depo",), styles=("direct",), levels=("n8k1", "n8k2"), n=3))
+    decoding = Decoding(4, 0.8)
+    plan = Plan(ModelSource("oracle/noisy", None, "oracle/noisy"), "oracle", suite, decoding=decoding)
+    detail = read.get_run(db, evaluate(plan, db).run)
+    found = reader(db, runs["perfect"], detail)
+    assert rows_of(found, "level") == [["level", "pass@2", "pass@4", "majority@4", "between repeats"]]
+    assert "has 4 answers to a question" in "".join(found.text)
+    assert "--repeats 4 --temperature 0.8" in "".join(found.text)
 
 
 def test_eight_runs_of_the_suite_quick_stay_small(tmp_path):
