@@ -7,6 +7,7 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -104,17 +105,13 @@ class OpenAiEngine:
 
 
 def _drain(done: "queue.SimpleQueue[_Done]") -> tuple[list[Completion], FathomError | None]:
-    """Wait for something; return all completions that are there, and a failure that came after them."""
-    some: list[Completion] = []
-    one = done.get()
-    while True:
-        if isinstance(one, FathomError):
-            return some, one
-        some.append(one)
-        try:
-            one = done.get_nowait()
-        except queue.Empty:
-            return some, None
+    """Wait for something; return all completions that are there, and the first failure."""
+    found = [done.get()]
+    with suppress(queue.Empty):
+        while True:
+            found.append(done.get_nowait())
+    errors = [one for one in found if isinstance(one, FathomError)]
+    return [one for one in found if isinstance(one, Completion)], errors[0] if errors else None
 
 
 async def _cancel(tasks: set[asyncio.Task[None]]) -> None:

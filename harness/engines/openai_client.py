@@ -180,12 +180,12 @@ class Client:
         kind = trouble.kind
         past.by_kind[kind] = past.by_kind.get(kind, 0) + 1
         wait = max(trouble.wait, _backoff(past.n_failed))
+        is_new = self.pace.blame(entered)
         if kind in _TRIES:
-            self.pace.blame(entered, is_full=kind == "slow")
             if past.by_kind[kind] >= _TRIES[kind]:
                 raise Refused(0, f"{trouble.reason} (tried {past.by_kind[kind]} times)")
             return min(wait, self._limits.patience)
-        self.pace.blame(entered, is_full=kind == "full")
+        self._n_away += is_new
         self._lose_patience(trouble)
         if kind == "away" and self._n_answers > past.n_answers_seen:
             past.n_breaks, past.n_answers_seen = past.n_breaks + 1, self._n_answers
@@ -199,7 +199,6 @@ class Client:
         if self._away_since is None:
             self._away_since = now
             log.warning("the server does not answer (%s); trying again for %.0f s", trouble.reason, patience)
-        self._n_away += 1
         if now - self._away_since > patience:
             if (
                 trouble.is_reached and self._n_calls == 1 and self._n_answers

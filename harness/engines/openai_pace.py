@@ -19,7 +19,8 @@ class Pace:
         """Begin with `start` calls at a time and never admit more than `ceiling`."""
         self._ceiling = float(ceiling)
         self._limit = float(min(start, ceiling))
-        self._is_starting = True
+        self._easy = float(ceiling)  # up to here each answer admits one more
+        self._was_praised = True
         self._round = 0
         self._not_before = 0.0
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -47,27 +48,33 @@ class Pace:
     def leave(self) -> None:
         """Make room for the next ones."""
         self.n_under_way -= 1
-        for _ in range(min(len(self._waiting), self.limit - self.n_under_way)):
+        n_free = self.limit - self.n_under_way
+        while n_free > 0 and self._waiting:
             room = self._waiting.popleft()
-            if not room.done():
+            if not room.done():  # as it is where the caller gave up
                 room.set_result(None)
+                n_free -= 1
 
     def praise(self) -> None:
         """Admit more after an answer, if the limit was in use."""
+        self._was_praised = True
         if self.n_under_way >= self.limit:
-            more = 1.0 if self._is_starting else 1.0 / self._limit
+            more = 1.0 if self._limit < self._easy else 1.0 / self._limit
             self._limit = min(self._ceiling, self._limit + more)
 
-    def blame(self, entered: int, is_full: bool) -> None:
+    def blame(self, entered: int) -> bool:
         """Admit half as many after a failure, once for all calls that were under way together.
 
-        A server that said it has too much (`is_full`) is approached slowly from then on; one that was away is not.
+        Return whether it was the first of these. A server that comes back is soon asked half as much as before.
         """
         if entered != self._round:
-            return
+            return False
         self._round += 1
+        if self._was_praised:
+            self._easy = self._limit / 2
+        self._was_praised = False
         self._limit = max(1.0, self._limit / 2)
-        self._is_starting = self._is_starting and not is_full
+        return True
 
     def hold(self, seconds: float) -> None:
         """Admit nobody for so long."""
