@@ -1,5 +1,7 @@
 """Turn a run's progress into a live display on a terminal, and into plain lines elsewhere."""
 
+import logging
+import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -13,6 +15,14 @@ from harness.ticks import Tick
 
 _LINE_EVERY = 5.0
 """Seconds between plain lines."""
+
+
+class StderrHandler(logging.Handler):
+    """Write a log to what stands in for sys.stderr just now: rich, while a live display would be torn by it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line."""
+        sys.stderr.write(f"{self.format(record)}\n")
 
 
 class RunProgress:

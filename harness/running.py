@@ -21,7 +21,7 @@ from harness.errors import BadInput, EngineFailed, FathomError, UnknownRun
 from harness.format import count, percent, plural
 from harness.manner import cut_text, manner_text
 from harness.model import ModelSource, find_model, served_model
-from harness.progress import RunProgress
+from harness.progress import RunProgress, StderrHandler
 from harness.prompting import Decoding, Prompting, read_sampling
 from harness.provenance import How, read_setup
 from harness.report import make_console, render_run, run_json
@@ -53,7 +53,8 @@ class Wish:
 
 def run(wish: Wish, database: str, as_json: bool) -> int:
     """Evaluate, then print a table or JSON; return the exit code."""
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    log_to = [StderrHandler()]
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", handlers=log_to)
     talk = make_console(stderr=as_json)
     check_engine(wish.engine)
     if wish.resume is not None:

@@ -46,6 +46,8 @@ async def _by_tokens(server: Server, request: Request, began: float) -> Completi
     longest = max(map(len, tails))
     if not all(tails):
         raise Refused(0, "a candidate adds no token to the prompt")
+    if any(ids[: len(prompt) - 1] != prompt[:-1] for ids in whole):  # a chat's text is made from its tokens
+        raise Refused(0, "the tokens of this chat do not give its text back, so that nothing can follow it")
     if server.wire.context and len(prompt) + (longest + 1 if longest > 1 else 1) > server.wire.context:
         return too_long(request, len(prompt))
     if longest == 1:
