@@ -50,7 +50,8 @@ class Header(Strict):
     """As `fathom run` digests a model's folder."""
     sha: Annotated[str, Field(pattern=r"^([0-9a-f]{40})?$")] = ""
     """The hub's commit of the model, where it is known; without it nothing can be replayed."""
-    engine: _Name
+    engine: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[\w.+-]+(/[\w.+-]+)?$")]
+    """Of a run that was imported: lm-eval/ and its backend."""
     dtype: Annotated[str, Field(pattern=r"^[\w.+-]{0,40}$")] = ""
     suite: _Name
     version: _Name

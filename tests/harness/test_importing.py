@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from harness.admission import Sender, admit
 from harness.db import read
 from harness.db.engine import open_database
 from harness.db.imports import begin_import
@@ -20,6 +21,7 @@ from harness.importing import import_logs
 from harness.lm_eval_export import export_lm_eval
 from harness.lm_eval_log import find_logs, read_log
 from harness.model import ModelSource
+from harness.parcel import parcel_lines, read_header
 from harness.prompting import Decoding, Prompting, Thinking
 from harness.regrade import regrade
 from harness.run import Plan, evaluate
@@ -351,6 +353,12 @@ def test_lm_evals_own_verdicts_are_compared_and_not_stored(lite, exported, tmp_p
     assert verdicts(lite, one.run) == verdicts(lite, true.run)
     assert one.n_differing == 1
     assert "line 2 (depo@1/n4k1/symbol/7/1): lm-eval" in one.differing[0]
+
+
+def test_an_imported_run_may_be_sent_to_a_server(lite, exported):
+    (one,) = take(lite, exported)
+    header = read_header(next(parcel_lines(lite, one.run, model="org/noisy")))
+    assert admit(lite, header, Sender(1, "user/1")).run.engine == "lm-eval/oracle"
 
 
 def test_the_same_files_are_one_run(lite, exported, tmp_path):
