@@ -12,7 +12,7 @@ from harness.cli_db import Db, database_of, db_app
 from harness.cli_people import token_app, user_app
 from harness.cli_record import record_app
 from harness.cli_report import report_app
-from harness.cli_run import run_app
+from harness.cli_run import pairs, run_app
 from harness.cli_season import season_app, verify_season
 from harness.cli_service import service_app
 from harness.cli_stats import stats_app
@@ -158,7 +158,7 @@ def serve_board(
 @app.command("worker")
 def work_for_server(
     server: Annotated[str, typer.Option(help="Address of the server, as in https://fathom.example.")],
-    engine: Annotated[str, typer.Option(help="vllm, hf or oracle.")] = "vllm",
+    engine: Annotated[str, typer.Option(help="vllm, hf, oracle, or ray for replicas.")] = "vllm",
     token_file: Annotated[
         Optional[Path], typer.Option(help="File with an API token of scope worker; default: FATHOM_TOKEN.")
     ] = None,
@@ -171,6 +171,9 @@ def work_for_server(
     no_isolation: Annotated[
         bool, typer.Option("--no-isolation", help="Leave the network to the process that runs foreign models.")
     ] = False,
+    engine_arg: Annotated[
+        Optional[list[str]], typer.Option(help="Where and how fast it runs, as in tensor_parallel_size=2.")
+    ] = None,
 ) -> None:
     """Evaluate submitted models for a server until stopped. Exit code 0 stopped or done, 2 bad input, 3 job failed."""
     from harness.settings import read_token, read_worker
@@ -180,6 +183,7 @@ def work_for_server(
     options = Options(
         server, read_token(token_file) if token_file else found.token, engine, name or default_name(), found.cache,
         models, found.hub, once, None if max_gb is None else int(max_gb * 2**30), not no_isolation,
+        pairs(engine_arg or (), "--engine-arg"),
     )  # fmt: skip
     raise typer.Exit(start(options))
 

@@ -174,12 +174,16 @@ _RUNNER_FAMILIES = ("CUDA_", "NVIDIA_", "NCCL_", "VLLM_", "OMP_", "MKL_", "KMP_"
 _SECRETS = ("TOKEN", "SECRET", "KEY", "PASSWORD", "PASSWD", "CREDENTIAL")
 
 
-def runner_environment(home: Path) -> dict[str, str]:
-    """Return what the process that runs foreign models may know: what its libraries need, and no secret."""
+def runner_environment(home: Path, isolated: bool = True) -> dict[str, str]:
+    """Return what the process that runs foreign models may know: what its libraries need, and no secret.
+
+    One that has a network may know of a Ray cluster.
+    """
+    keeps = _RUNNER_KEEPS if isolated else (*_RUNNER_KEEPS, "RAY_ADDRESS")
     kept = {
         name: value
         for name, value in os.environ.items()
-        if (name in _RUNNER_KEEPS or name.startswith(_RUNNER_FAMILIES)) and not any(word in name for word in _SECRETS)
+        if (name in keeps or name.startswith(_RUNNER_FAMILIES)) and not any(word in name for word in _SECRETS)
     }
     own = {"HOME": str(home), "XDG_CACHE_HOME": str(home / "cache"), "HF_HOME": str(home / "huggingface")}
     offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "VLLM_HOST_IP": "127.0.0.1"}

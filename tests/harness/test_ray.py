@@ -128,6 +128,29 @@ def test_the_command_shows_nothing_of_rays_own(cluster, fathom, tmp_path):
     assert [line for line in done.stderr.splitlines() if "ray" in line.lower()] == [done.stderr.splitlines()[0]]
 
 
+def test_a_worker_on_ray_does_a_submission_without_a_network_and_leaves_nothing_behind(service):
+    name = service.submit()
+    service.start()
+    options = ("--engine-arg", "inner=oracle", "--engine-arg", "replicas=2")
+    worker = service.work(*options, engine="ray", RAY_ADDRESS="")
+    found = []
+
+    def look(_session):
+        found.extend(psutil.Process(worker.pid).children(recursive=True))
+
+    service.freeze(look)
+    row = service.check_whole(name)
+    facts = read.get_run(service.db, row.run_id).manifest["engine_facts"]
+    assert (facts["inner"], facts["replicas"]) == ("oracle", "2")
+    assert {"raylet", "gcs_server"} <= {Path(one.exe()).name for one in found if one.is_running()}
+    (runner,) = [one for one in found if "harness.worker.runner" in one.cmdline()]
+    assert Path(f"/proc/{runner.pid}/ns/net").readlink() != Path("/proc/self/ns/net").readlink()
+    worker.kill()
+    worker.wait()
+    _, alive = psutil.wait_procs(found, timeout=30)
+    assert [one for one in alive if one.status() != psutil.STATUS_ZOMBIE] == []
+
+
 def test_vllm_with_an_adapter_in_a_replica_answers_as_the_merged_weights_do(cluster, make_adapter, tmp_path):
     from safetensors.torch import load_file
 

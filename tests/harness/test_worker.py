@@ -230,7 +230,15 @@ def test_scores_that_are_no_numbers_are_a_fault():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"server": "ftp://x"}, {"server": "nonsense"}, {"engine": "ray"}, {"name": "a b"}, {"models": Path("/no/such")}],
+    [
+        {"server": "ftp://x"},
+        {"server": "nonsense"},
+        {"engine": "ray", "engine_options": {"address": "127.0.0.1:9"}},
+        {"engine": "vllm", "engine_options": {"quantization": "fp8"}},
+        {"engine_options": {"replicas": 2}},
+        {"name": "a b"},
+        {"models": Path("/no/such")},
+    ],
 )
 def test_settings_that_cannot_be_are_refused(wrong, tmp_path):
     right = {"server": "http://127.0.0.1:9", "token": "", "engine": "oracle", "name": "w", "cache": tmp_path}
