@@ -145,8 +145,8 @@ def test_a_worker_on_ray_does_a_submission_without_a_network_and_leaves_nothing_
     assert {"raylet", "gcs_server"} <= {Path(one.exe()).name for one in found if one.is_running()}
     (runner,) = [one for one in found if "harness.worker.runner" in one.cmdline()]
     assert Path(f"/proc/{runner.pid}/ns/net").readlink() != Path("/proc/self/ns/net").readlink()
-    worker.kill()
-    worker.wait()
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(timeout=30) == 0
     _, alive = psutil.wait_procs(found, timeout=30)
     assert [one for one in alive if one.status() != psutil.STATUS_ZOMBIE] == []
 
