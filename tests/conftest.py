@@ -30,6 +30,7 @@ LONGEST = (
     "test_golden.py",
     "test_vllm.py",
     "test_openai_vllm.py",
+    "test_ray.py",
     "test_lmeval.py",
     "test_submission.py",
     "test_pages.py",

@@ -1,6 +1,5 @@
 """A run started from Python is the run that the command makes."""
 
-import asyncio
 import doctest
 import inspect
 import subprocess
@@ -64,11 +63,11 @@ def test_it_makes_the_run_that_the_command_makes(tmp_path, fathom):
     assert digests == {made.detail.manifest_digest}
 
 
-def test_it_works_where_an_event_loop_is_running():
+def test_it_works_where_an_event_loop_is_running(run_async):
     async def in_a_notebook():
         return small(db=":memory:")
 
-    assert asyncio.run(in_a_notebook()).state == "done"
+    assert run_async(in_a_notebook()).state == "done"
 
 
 class Closing(OracleEngine):
@@ -119,7 +118,8 @@ def test_progress_is_told_or_not(capsys):
     told = []
     small(db=":memory:", progress=lambda phase, tick: told.append((phase, tick and tick.n_done)))
     assert ("generating", 6) in told
-    assert capsys.readouterr() == ("", "")
+    out, err = capsys.readouterr()  # where lm-eval was imported before, its own bars are in it
+    assert (out, "items" in err) == ("", False)
     small(db=":memory:", progress=True)
     out, err = capsys.readouterr()
     assert (out, "6 of 6 items" in err) == ("", True)

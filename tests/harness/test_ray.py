@@ -38,7 +38,14 @@ def cluster():
 
 def replicas():
     """Return the processes of replicas, as anybody sees them who looks at the machine."""
-    return [one for one in psutil.Process().children(recursive=True) if "Replica" in one.name()]
+    return [one for one in psutil.Process().children(recursive=True) if "Replica" in name_of(one)]
+
+
+def name_of(process):
+    try:
+        return process.name()
+    except psutil.NoSuchProcess:  # it ended meanwhile
+        return ""
 
 
 def requests(n, start=0):
