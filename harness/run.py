@@ -159,14 +159,14 @@ def _evaluate(plan: Plan, db: Database, run: str, digest: str, report: Report, b
 
     try:
         conductor.conduct(engine)
-    finally:
+        report("scoring", None)
+        seconds = time.monotonic() - began
+        write.finish_run(db, run, write.Ending("done", seconds))
+        land_runs(db)
+        _check_against(conductor, read.get_run(db, run))
+    finally:  # last, for it may take a second
         for one in opened:
             one.close()
-    report("scoring", None)
-    seconds = time.monotonic() - began
-    write.finish_run(db, run, write.Ending("done", seconds))
-    land_runs(db)
-    _check_against(conductor, read.get_run(db, run))
     log.info(
         "run %s: done in %.1f s, %d generated, %d recalled", run, seconds, conductor.n_generated, conductor.n_recalled
     )
