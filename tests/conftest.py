@@ -27,6 +27,7 @@ ARGUMENTS = (
 
 LONGEST = (
     "test_readme.py",
+    "test_contract.py",
     "test_golden.py",
     "test_vllm.py",
     "test_openai_vllm.py",
