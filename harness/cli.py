@@ -1,6 +1,5 @@
 """The `fathom` command: parsing only. Heavy packages are imported by the command that needs them."""
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -40,17 +39,13 @@ app.command("verify-season")(verify_season)
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
-def _dump(value: object) -> None:
-    print(json.dumps(value, indent=1, ensure_ascii=False))
-
-
 @app.command("families")
 def show_families(as_json: AsJson = False) -> None:
     """List the task families, their levels and chance levels."""
-    from harness.report import families_json, make_console, render_families
+    from harness.report import families_json, make_console, print_json, render_families
 
     if as_json:
-        _dump(families_json())
+        print_json(families_json())
     else:
         make_console().print(render_families())
 

@@ -2,24 +2,16 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Any
 
 import typer
 
+from harness import cli_run_options as option
 from harness.cli_db import Db, database_of
 from harness.errors import BadInput
-from harness.prompting import Decoding, Prompting, Thinking
+from harness.prompting import Decoding, Prompting, Thinking, known_shots_as
 
 run_app = typer.Typer()
-
-_ASKED = "What is asked"
-_PUT = "How it is put"
-_DRAWN = "How answers are drawn"
-_ENGINE = "The engine"
-
-_SHOTS = 16
-"""As harness.lmeval.N_SHOTS_AT_MOST, which brings heavy packages."""
 
 
 def names(text: str | None) -> tuple[str, ...]:
@@ -69,101 +61,56 @@ def check_apart(foreign: Mapping[str, object], own: Mapping[str, object]) -> Non
         raise BadInput("--limit goes with --tasks; for Fathom's own suites say --n, the items of each cell")
 
 
+def _engine_options(given: Iterable[str], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Join --engine-arg with the options that have names of their own.
+
+    Raises:
+        BadInput: the two say different things of one.
+    """
+    options = pairs(given, "--engine-arg")
+    for name, value in own.items():
+        if value is not None and options.setdefault(name, value) != value:
+            raise BadInput(f"--engine-arg {name}={options[name]} says otherwise than the option of its own")
+    return options
+
+
 @run_app.command("run")
 def run_suite(  # one parameter an option: typer reads the signature
-    model: Annotated[Optional[str], typer.Option(help="reference/pebble, a folder, or a hub id.")] = None,
-    engine: Annotated[str, typer.Option(help="vllm, hf, openai, ray or oracle.")] = "vllm",
-    seed: Annotated[Optional[str], typer.Option(help="Whole number or hex; fresh and random if not given.")] = None,
+    model: option.Model = None,
+    engine: option.Engine = "vllm",
+    seed: option.Seed = None,
     db: Db = None,
-    resume: Annotated[Optional[str], typer.Option(help="Go on with this run; nothing else need be given.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
-    suite: Annotated[str, typer.Option(help="Suite of cells.", rich_help_panel=_ASKED)] = "quick",
-    families: Annotated[
-        Optional[str], typer.Option(help="Only these families, as in a,b.", rich_help_panel=_ASKED)
-    ] = None,
-    levels: Annotated[
-        Optional[str], typer.Option(help="These levels instead of the suite's.", rich_help_panel=_ASKED)
-    ] = None,
-    channel: Annotated[
-        Optional[str], typer.Option(help="These channels instead of the suite's.", rich_help_panel=_ASKED)
-    ] = None,
-    style: Annotated[
-        Optional[str], typer.Option(help="These styles instead of the suite's.", rich_help_panel=_ASKED)
-    ] = None,
-    n: Annotated[Optional[int], typer.Option("--n", help="Items a cell.", rich_help_panel=_ASKED)] = None,
-    tasks: Annotated[
-        Optional[str],
-        typer.Option(
-            help="Tasks and groups of lm-eval instead of a suite, as in gsm8k,arc_easy.", rich_help_panel=_ASKED
-        ),
-    ] = None,
-    include_path: Annotated[
-        Optional[list[Path]],
-        typer.Option(help="Folder with lm-eval tasks of your own; goes with --tasks.", rich_help_panel=_ASKED),
-    ] = None,
-    limit: Annotated[
-        Optional[int],
-        typer.Option(min=1, help="Documents a task at most; goes with --tasks.", rich_help_panel=_ASKED),
-    ] = None,
-    shots: Annotated[
-        Optional[int],
-        typer.Option(
-            min=0, help="Demonstrations before each question; default 0, or what a task says.", rich_help_panel=_PUT
-        ),
-    ] = None,
-    chat: Annotated[bool, typer.Option("--chat", help="Use the model's chat template.", rich_help_panel=_PUT)] = False,
-    system: Annotated[str, typer.Option(help="System message.", rich_help_panel=_PUT)] = "",
-    shots_as: Annotated[
-        str, typer.Option(help="In a chat: demonstrations as turns, or as text.", rich_help_panel=_PUT)
-    ] = "turns",
-    template_option: Annotated[
-        Optional[list[str]],
-        typer.Option(help="For the chat template, as in enable_thinking=false.", rich_help_panel=_PUT),
-    ] = None,
-    repeats: Annotated[int, typer.Option(min=1, max=1024, help="Answers a question.", rich_help_panel=_DRAWN)] = 1,
-    temperature: Annotated[
-        Optional[float], typer.Option(min=0, max=10, help="Default: greedy.", rich_help_panel=_DRAWN)
-    ] = None,
-    budget: Annotated[
-        Optional[list[str]],
-        typer.Option(help="Tokens an answer by style, as in cot=2048,direct=64.", rich_help_panel=_DRAWN),
-    ] = None,
-    think_budget: Annotated[
-        Optional[int],
-        typer.Option(min=1, help="The model thinks first: tokens for its thought.", rich_help_panel=_DRAWN),
-    ] = None,
-    think_marks: Annotated[
-        Optional[str],
-        typer.Option(help="Around a thought, if not as the model's files say.", rich_help_panel=_DRAWN),
-    ] = None,
-    dtype: Annotated[str, typer.Option(help="auto, bfloat16, float16 or float32.", rich_help_panel=_ENGINE)] = "auto",
-    revision: Annotated[
-        Optional[str], typer.Option(help="Branch, tag or commit on the hub.", rich_help_panel=_ENGINE)
-    ] = None,
-    tensor_parallel: Annotated[
-        Optional[int], typer.Option(min=1, help="GPUs that share each layer.", rich_help_panel=_ENGINE)
-    ] = None,
-    pipeline_parallel: Annotated[
-        Optional[int],
-        typer.Option(min=1, help="Groups of GPUs with some layers each.", rich_help_panel=_ENGINE),
-    ] = None,
-    quantization: Annotated[
-        Optional[str], typer.Option(help="As vLLM names it, as in fp8 or awq.", rich_help_panel=_ENGINE)
-    ] = None,
-    lora: Annotated[Optional[Path], typer.Option(help="Folder of a LoRA adapter.", rich_help_panel=_ENGINE)] = None,
-    engine_arg: Annotated[
-        Optional[list[str]],
-        typer.Option(help="For the engine, as in max_model_len=8192.", rich_help_panel=_ENGINE),
-    ] = None,
-    replicas: Annotated[
-        Optional[int], typer.Option(min=1, help="Copies of the model; engine ray.", rich_help_panel=_ENGINE)
-    ] = None,
-    base_url: Annotated[
-        Optional[str], typer.Option(help="Address that ends with /v1; engine openai.", rich_help_panel=_ENGINE)
-    ] = None,
-    concurrency: Annotated[
-        Optional[int], typer.Option(min=1, help="Requests under way at most; engine openai.", rich_help_panel=_ENGINE)
-    ] = None,
+    resume: option.Resume = None,
+    as_json: option.AsJson = False,
+    suite: option.Suite = "quick",
+    families: option.Families = None,
+    levels: option.Levels = None,
+    channel: option.Channel = None,
+    style: option.Style = None,
+    n: option.N = None,
+    tasks: option.Tasks = None,
+    include_path: option.IncludePath = None,
+    limit: option.Limit = None,
+    shots: option.Shots = None,
+    chat: option.Chat = False,
+    system: option.System = "",
+    shots_as: option.ShotsAs = "turns",
+    template_option: option.TemplateOption = None,
+    repeats: option.Repeats = 1,
+    temperature: option.Temperature = None,
+    budget: option.Budget = None,
+    think_budget: option.ThinkBudget = None,
+    think_marks: option.ThinkMarks = None,
+    dtype: option.Dtype = "auto",
+    revision: option.Revision = None,
+    tensor_parallel: option.TensorParallel = None,
+    pipeline_parallel: option.PipelineParallel = None,
+    quantization: option.Quantization = None,
+    lora: option.Lora = None,
+    engine_arg: option.EngineArg = None,
+    replicas: option.Replicas = None,
+    base_url: option.BaseUrl = None,
+    concurrency: option.Concurrency = None,
 ) -> None:
     """Evaluate a model and store every sample. Exit code 0 done, 2 bad input, 3 the engine failed."""
     from harness.engines.base import EngineSetup
@@ -171,49 +118,19 @@ def run_suite(  # one parameter an option: typer reads the signature
     from harness.stock_plan import Asking
     from harness.suite import Selection
 
-    foreign = {"--tasks": tasks, "--include-path": include_path, "--limit": limit}
-    own = {
-        "--suite": suite != "quick", "--families": families, "--levels": levels, "--channel": channel,
-        "--style": style, "--n": n, "--seed": seed, "--budget": budget, "--repeats": repeats > 1,
-    }  # fmt: skip
-    check_apart(foreign, own)
-    if not tasks and (shots or 0) > _SHOTS:
-        raise BadInput(f"--shots {shots}: Fathom's own items come with {_SHOTS} demonstrations at most")
-    if shots_as not in ("turns", "text"):
-        raise BadInput(f"--shots-as is turns or text, not {shots_as!r}")
-    options = pairs(engine_arg or (), "--engine-arg")
-    shorthands = {
-        "tensor_parallel_size": tensor_parallel, "pipeline_parallel_size": pipeline_parallel,
-        "quantization": quantization, "lora": None if lora is None else str(lora), "replicas": replicas,
-        "base_url": base_url, "concurrency": concurrency,
-    }  # fmt: skip
-    for name, value in shorthands.items():
-        if value is not None and options.setdefault(name, value) != value:
-            raise BadInput(f"--engine-arg {name}={options[name]} says otherwise than the option of its own")
-    prompting = Prompting(
-        shots or 0,
-        chat,
-        system,
-        "text" if shots_as == "text" else "turns",
-        pairs(template_option or (), "--template-option"),
+    own = {"--suite": suite != "quick", "--families": families, "--levels": levels, "--channel": channel,
+           "--style": style, "--n": n, "--seed": seed, "--budget": budget, "--repeats": repeats > 1}  # fmt: skip
+    check_apart({"--tasks": tasks, "--include-path": include_path, "--limit": limit}, own)
+    options = _engine_options(engine_arg or (), {
+        "tensor_parallel_size": tensor_parallel, "pipeline_parallel_size": pipeline_parallel, "replicas": replicas,
+        "quantization": quantization, "lora": lora and str(lora), "base_url": base_url, "concurrency": concurrency,
+    })  # fmt: skip
+    put = Prompting(
+        shots or 0, chat, system, known_shots_as(shots_as), pairs(template_option or (), "--template-option")
     )
-    decoding = Decoding(
-        repeats,
-        temperature,
-        pairs(names(",".join(budget or ())), "--budget"),
-        _thought(think_budget, think_marks),
-    )
-    wish = Wish(
-        model,
-        engine,
-        seed,
-        suite,
-        Selection(names(families), names(levels), names(channel), names(style), n),
-        prompting,
-        decoding,
-        EngineSetup(dtype, options),
-        revision,
-        resume,
-        Asking(names(tasks), tuple(map(str, include_path or ())), limit, shots, prompting, decoding),
-    )
+    budgets = pairs(names(",".join(budget or ())), "--budget")
+    drawn = Decoding(repeats, temperature, budgets, _thought(think_budget, think_marks))
+    chosen = Selection(names(families), names(levels), names(channel), names(style), n)
+    foreign = Asking(names(tasks), tuple(map(str, include_path or ())), limit, shots, put, drawn)
+    wish = Wish(model, engine, seed, suite, chosen, put, drawn, EngineSetup(dtype, options), revision, resume, foreign)
     raise typer.Exit(run(wish, database_of(db), as_json))

@@ -1,6 +1,5 @@
 """The commands that say how sure a number is: parsing only."""
 
-import json
 from typing import Annotated, Optional
 
 import typer
@@ -15,10 +14,6 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a ta
 Style = Annotated[Optional[str], typer.Option(help="direct, cot, choice or free; all if not given.")]
 
 
-def _dump(value: object) -> None:
-    print(json.dumps(value, indent=1, ensure_ascii=False))
-
-
 @stats_app.command("compare")
 def compare_runs(
     first: Annotated[str, typer.Argument(metavar="A", help="A run's id, its beginning, or a model.")],
@@ -31,13 +26,13 @@ def compare_runs(
     from harness.comparing import contest, contest_json
     from harness.db.engine import open_database
     from harness.meant import open_pair
-    from harness.report import make_console
+    from harness.report import make_console, print_json
     from harness.report_stats import render_contest
 
     store = open_database(database_of(db), create=False)
     found = contest(store, *open_pair(store, first, second), style)
     if as_json:
-        _dump(contest_json(found))
+        print_json(contest_json(found))
     else:
         make_console().print(render_contest(found))
 
@@ -53,7 +48,7 @@ def rank_models(
     """Rank models with the range that chance leaves to each rank, and tie groups."""
     from harness.db.engine import open_database
     from harness.placing import rank_runs, rank_suite, ranks_json
-    from harness.report import make_console
+    from harness.report import make_console, print_json
     from harness.report_stats import render_ranks
 
     if runs and suite:
@@ -61,7 +56,7 @@ def rank_models(
     store = open_database(database_of(db), create=False)
     found = rank_runs(store, runs, style) if runs else rank_suite(store, suite, style)
     if as_json:
-        _dump(ranks_json(found))
+        print_json(ranks_json(found))
     else:
         make_console().print(render_ranks(found))
 
@@ -84,7 +79,7 @@ def probe_determinism(
 ) -> None:
     """Ask the same again in other batches: how often do texts and verdicts differ? Nothing is stored."""
     from harness.probing import Wish, probe
-    from harness.report import make_console
+    from harness.report import make_console, print_json
     from harness.report_stats import render_probe
     from harness.suite import Selection
 
@@ -92,6 +87,6 @@ def probe_determinism(
     with make_console(stderr=True).status("") as line:
         found = probe(wish, database_of(db), line.update)
     if as_json:
-        _dump(found.to_json())
+        print_json(found.to_json())
     else:
         make_console().print(render_probe(found))

@@ -2,29 +2,24 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from sqlalchemy import Engine as Database
 
-from harness.db.read import list_runs
 from harness.engines.base import EngineSetup
 from harness.engines.open import check_engine
-from harness.errors import BadInput, FathomError
+from harness.errors import FathomError, Interrupted
 from harness.meant import find_run
 from harness.notebook import Run
 from harness.progress import RunProgress
-from harness.prompting import Decoding, Prompting, ShotsAs, Thinking
+from harness.prompting import Decoding, Prompting, ShotsAs, Thinking, known_shots_as
 from harness.report import make_console
 from harness.run import Plan
 from harness.run import evaluate as evaluate_plan
 from harness.running import Wish, make_plan, plan_again
-from harness.stock_plan import Asking
 from harness.stores import Store
 from harness.suite import Selection
 from harness.ticks import Report
-
-MOST_SHOTS = 16
-"""As harness.lmeval.N_SHOTS_AT_MOST, which brings heavy packages."""
 
 Names = str | Sequence[str]
 """One name, or several."""
@@ -79,39 +74,25 @@ def evaluate(  # one parameter an option, as `fathom run` has them
     """
     check_engine(engine)
     store = Store.at(db)
-    say = make_console(stderr=True)
-    say.quiet = progress is not True
     setup = EngineSetup(dtype, dict(engine_args or {}))
     with store.opened(create=True) as opened:
         if resume is not None:
             plan = plan_again(find_run(opened, resume), setup)
         else:
-            prompting = Prompting(shots, chat, system, shots_as, dict(template_options or {}))
-            _check(prompting, think_budget)
-            thinking = _thinking(think_budget, think_marks)
-            decoding = Decoding(repeats, temperature, dict(budgets or {}), thinking)
             chosen = Selection(_names(families), _names(levels), _names(channels), _names(styles), n)
-            wish = Wish(
-                None if model is None else str(model), engine, None if seed is None else str(seed), suite,
-                chosen, prompting, decoding, setup, revision, None,
-                Asking((), (), None, shots, prompting, decoding),
-            )  # fmt: skip
-            plan = make_plan(wish, say)
+            put = Prompting(shots, chat, system, known_shots_as(shots_as), dict(template_options or {}))
+            drawn = Decoding(repeats, temperature, dict(budgets or {}), _thinking(think_budget, think_marks))
+            say = make_console(stderr=True, quiet=progress is not True)
+            plan = make_plan(Wish(_text(model), engine, _text(seed), suite, chosen, put, drawn, setup, revision), say)
         return Run(_evaluated(plan, opened, progress), store)
+
+
+def _text(given: object) -> str | None:
+    return None if given is None else str(given)
 
 
 def _names(given: Names) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given)
-
-
-def _check(prompting: Prompting, think_budget: int | None) -> None:
-    """Refuse what the command refuses while it reads its options."""
-    if not 0 <= prompting.n_shots <= MOST_SHOTS:
-        raise BadInput(f"shots={prompting.n_shots}: Fathom's own items come with 0 to {MOST_SHOTS} demonstrations")
-    if prompting.shots_as not in get_args(ShotsAs):
-        raise BadInput(f"shots_as is {' or '.join(get_args(ShotsAs))}, not {prompting.shots_as!r}")
-    if think_budget is not None and think_budget < 1:
-        raise BadInput(f"think_budget={think_budget}: give a thought 1 token or more")
 
 
 def _thinking(budget: int | None, marks: tuple[str, str] | None) -> Thinking | None:
@@ -130,7 +111,7 @@ def _evaluated(plan: Plan, db: Database, progress: bool | Report) -> str:
         sizes = [cell.n * plan.decoding.repeats for cell in plan.suite.cells]
         with RunProgress(make_console(stderr=True), sizes) as shown:
             return evaluate_plan(plan, db, shown).run
-    except (FathomError, KeyboardInterrupt) as error:
-        started = (one.run for one in list_runs(db, 1) if plan.resume in (None, one.run))
-        error.add_note(f"go on with: evaluate(resume={plan.resume or next(started, None)!r})")
+    except (FathomError, Interrupted) as error:
+        if error.run is not None:
+            error.add_note(f"go on with: evaluate(resume={error.run!r})")
         raise

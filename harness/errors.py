@@ -25,6 +25,7 @@ FathomError                what the command line prints without a traceback
 ├── Unreachable            exit 4: a server did not answer in time
 └── EngineFailed           exit 3: the engine broke; the run is stored as failed, with its log
 
+Interrupted is a KeyboardInterrupt that names the run that it stopped: exit 130.
 Errors about families, levels, seeds and item ids are `tasks.TaskError`; they count as BadInput.
 """
 
@@ -37,6 +38,17 @@ class FathomError(Exception):
 
     exit_code = 2
     status = 500
+    run: str | None = None
+    """Run that it ended, where it ended one."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """The user stopped a run, whose samples are stored."""
+
+    def __init__(self, run: str) -> None:
+        """Name the run."""
+        super().__init__(f"run {run} was stopped")
+        self.run = run
 
 
 class BadInput(FathomError):

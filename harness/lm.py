@@ -9,6 +9,7 @@ from typing import Any
 from lm_eval.api.model import LM
 
 from harness.engines.base import Completion, Request, Sampling, Turn
+from harness.errors import BadInput
 from harness.feed import Asked
 from harness.lmeval import item_of, task_name
 from harness.prompting import Decoding, Prompting, Thinking
@@ -68,8 +69,8 @@ class JournalLM(LM):  # type: ignore[misc]  # lm-eval is untyped
         return [score for one in asked for score in _scores(one.request, done[one.request.key])]
 
     def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
-        """Not needed by any task of ours."""
-        raise NotImplementedError("JournalLM does not score whole documents: no task of Fathom asks for it")
+        """Refuse: lm-eval wants every LM to say something here, and no task of Fathom's own scores whole texts."""
+        raise BadInput("Fathom's own tasks score no whole texts; `fathom run --tasks` runs lm-eval's tasks that do")
 
     @property
     def tokenizer_name(self) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from datasets import Dataset
 
-from harness.prompting import Decoding, Prompting
+from harness.prompting import MOST_SHOTS, Decoding, Prompting
 from harness.prompts import choices_of, sampling_of
 from harness.suite import Suite, make_items, open_suite
 from harness.suites import TABLES
@@ -21,9 +21,6 @@ from tasks import Cell, Family, Instance, all_families, find_family, instance_fr
 from tasks.base import channels_of, demonstrate, level_of, styles_of
 
 _PLAIN, _GREEDY = Prompting(), Decoding()
-
-N_SHOTS_AT_MOST = 16
-"""Demonstrations made for a cell; lm-eval's `num_fewshot` takes the first ones."""
 
 DEFAULT_N_ITEMS = 100
 """Items a cell where the command line of lm-eval names no number."""
@@ -63,7 +60,7 @@ def build_rows(
     style: str,
     data_seed: int | str = 0,
     n_items: int = DEFAULT_N_ITEMS,
-    n_shot_items: int = N_SHOTS_AT_MOST,
+    n_shot_items: int = MOST_SHOTS,
     first_item: int = 0,
     **_: Any,  # lm-eval hands over the model's arguments too
 ) -> dict[str, Rows]:

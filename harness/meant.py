@@ -9,6 +9,7 @@ from harness.db import read
 from harness.db.finished import Finished, finished_runs, model_names
 from harness.db.read import RunDetail
 from harness.db.sealing import check_unsealed
+from harness.db.task_records import TaskRunDetail, find_task_run
 from harness.errors import NotComparable, UnknownModel, UnknownRun
 from harness.format import plural, ratio
 
@@ -16,6 +17,21 @@ _AT_MOST = 6
 """Runs or names that an error lists."""
 
 Sides = tuple[Sequence[Finished], Sequence[Finished]]
+
+
+def any_run(db: Engine, run: str) -> RunDetail | TaskRunDetail:
+    """Return a run of Fathom's own suites, or one of lm-eval's tasks, by its id or a beginning of it.
+
+    Raises:
+        UnknownRun: no run of either kind begins so, or several do.
+    """
+    try:
+        return read.get_run(db, run)
+    except UnknownRun:
+        foreign = find_task_run(db, run)
+        if foreign is None:
+            raise
+        return foreign
 
 
 def open_run(db: Engine, run: str) -> RunDetail:

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from harness.errors import BadInput
 
 ShotsAs = Literal["turns", "text"]
 
+MOST_SHOTS = 16
+"""Demonstrations that Fathom's own items come with; lm-eval takes the first ones."""
 MOST_REPEATS, HOTTEST = 1024, 10.0
 """Answers to a question, and a temperature, beyond which nobody learns more."""
 
@@ -27,6 +29,21 @@ class Prompting:
     template_options: Mapping[str, Any] = field(default_factory=dict)  # JSON values
     """Handed to the chat template, as in {"enable_thinking": False}."""
 
+    def check(self) -> None:
+        """Raise BadInput where Fathom's own items do not come with so many demonstrations."""
+        if not 0 <= self.n_shots <= MOST_SHOTS:
+            raise BadInput(
+                f"{self.n_shots} shots: Fathom's own items come with 0 to {MOST_SHOTS} demonstrations at most"
+            )
+
+
+def known_shots_as(text: str) -> ShotsAs:
+    """Return how demonstrations are put, or raise BadInput for a word that says neither."""
+    if text not in get_args(ShotsAs):
+        raise BadInput(f"demonstrations of a chat go as {' or '.join(get_args(ShotsAs))}, not as {text!r}")
+    known: ShotsAs = text  # type: ignore[assignment]  # get_args forgets the literals' type
+    return known
+
 
 @dataclass(frozen=True, slots=True)
 class Thinking:
@@ -39,6 +56,11 @@ class Thinking:
     """Tokens for the thought, on top of the answer's budget."""
     opened: bool | None = False
     """Whether the prompt ends within a thought, so that no text opens it; None where nobody can tell."""
+
+    def __post_init__(self) -> None:
+        """Raise BadInput for a thought without room."""
+        if self.budget < 1:
+            raise BadInput(f"a thought of {self.budget} tokens: give it 1 or more")
 
     @property
     def marks(self) -> tuple[str, str]:

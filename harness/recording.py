@@ -13,12 +13,13 @@ from sqlalchemy import Engine
 from harness.db.engine import open_database
 from harness.db.read import RunSummary, get_summary, list_runs
 from harness.db.sealing import SEALED
-from harness.db.task_records import TaskRunDetail, find_task_run
-from harness.errors import BadInput, Conflict, UnknownRun
+from harness.db.task_records import TaskRunDetail
+from harness.errors import BadInput, Conflict
 from harness.exporting import export_tables
 from harness.format import count, plural
 from harness.importing import Imported, import_logs
 from harness.lm_eval_log import find_logs
+from harness.meant import any_run
 from harness.regrade import Regraded, Shift, regrade
 from harness.report import make_console
 from harness.settings import read_service
@@ -106,7 +107,7 @@ def export(database: str, run: str, kind: Literal["lm-eval", "jsonl", "parquet",
     """
     db, talk = open_database(database, create=False), make_console()
     with talk.status(f"exporting {run}"):
-        if (foreign := _of_tasks(db, run)) is not None:
+        if isinstance(foreign := any_run(db, run), TaskRunDetail):
             if kind != "lm-eval":
                 raise BadInput(f"run {run} is of lm-eval's own tasks, which have no cells: export it to a folder")
             written, said = [export_task_run(db, foreign, out)], ", with the samples of each task beside it"
@@ -119,18 +120,6 @@ def export(database: str, run: str, kind: Literal["lm-eval", "jsonl", "parquet",
             found = export_tables(db, run, kind, out)
             written, said = [found.samples, found.cells], ""
     talk.print(f"wrote {' and '.join(map(str, written))}{said}", soft_wrap=True)
-
-
-def _of_tasks(db: Engine, run: str) -> TaskRunDetail | None:
-    """Return a run of lm-eval's own tasks, unless one of Fathom's suites is meant."""
-    try:
-        get_summary(db, run)
-    except UnknownRun:
-        foreign = find_task_run(db, run)
-        if foreign is None:
-            raise
-        return foreign
-    return None
 
 
 def import_place(database: str, place: Path, model: str | None) -> None:

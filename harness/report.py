@@ -1,5 +1,6 @@
 """Turn stored runs into tables and pictures for a terminal, and into JSON values."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -289,7 +290,12 @@ def run_json(detail: RunDetail, scores: Mapping[str, Any] | None = None) -> dict
     }
 
 
-def make_console(*, stderr: bool = False) -> Console:
+def make_console(*, stderr: bool = False, quiet: bool = False) -> Console:
     """Return a console that keeps tables whole where no terminal says how wide it is."""
-    console = Console(stderr=stderr, highlight=False)
-    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=120)
+    console = Console(stderr=stderr, highlight=False, quiet=quiet)
+    return console if console.is_terminal else Console(stderr=stderr, highlight=False, quiet=quiet, width=120)
+
+
+def print_json(value: object) -> None:
+    """Print JSON values for people and programs alike."""
+    print(json.dumps(value, indent=1, ensure_ascii=False))  # noqa: T201  # a command's output

@@ -2,19 +2,18 @@
 
 import logging
 import time
-import traceback
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine as Database
 
+from harness.attempt import check_unchanged, recorded
 from harness.db import read, write
 from harness.db.journal import count_kept
 from harness.db.landing import land_runs
 from harness.engines.base import Engine, EngineSetup, Request, Shows
 from harness.engines.open import open_engine
-from harness.errors import EngineFailed, FathomError, RunChanged, StoreError
+from harness.errors import StoreError
 from harness.model import ModelSource, model_facts
 from harness.prompting import Decoding, Prompting
 from harness.provenance import How, known_suite_digest, make_manifest
@@ -26,9 +25,6 @@ if TYPE_CHECKING:  # it brings lm-eval along
     from harness.conduct import Conductor
 
 log = logging.getLogger(__name__)
-
-_LOG_TAIL = 20_000
-"""Characters of a failed run's log that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +70,7 @@ def evaluate(plan: Plan, db: Database, report: Report = _silent) -> Outcome:
     Raises:
         BadInput: repeats of what is not sampled.
         RunChanged: the run to resume was started with something else.
-        EngineFailed, StoreError, KeyboardInterrupt: after the state was stored.
+        EngineFailed, StoreError, Interrupted: after the state was stored.
     """
     plan.decoding.check(cell.style for cell in plan.suite.cells)
     stored = None if plan.resume is None else read.get_run(db, plan.resume)
@@ -93,23 +89,11 @@ def evaluate(plan: Plan, db: Database, report: Report = _silent) -> Outcome:
         layer="sampled" if plan.decoding.is_sampled else "main",
         n_repeats=plan.decoding.repeats,
     )
+    if stored is not None:
+        check_unchanged(stored.summary.run, stored, manifest)
     run = _start(db, stored, new)
-    began = time.monotonic()
-    try:
-        return _evaluate(plan, db, run, new.manifest_digest, report, began)
-    except KeyboardInterrupt:
-        _end(db, run, "interrupted", began, "stopped by the user")
-        raise
-    except StoreError as error:
-        with suppress(StoreError):  # a full disk may refuse this as well; the samples are safe either way
-            _end(db, run, "failed", began, str(error))
-        raise
-    except FathomError as error:
-        _end(db, run, "failed", began, str(error))
-        raise
-    except Exception as error:
-        _end(db, run, "failed", began, f"{type(error).__name__}: {error}")
-        raise EngineFailed(f"the run stopped: {type(error).__name__}: {error}") from error
+    with recorded(run, lambda ending: write.finish_run(db, run, ending)):
+        return _evaluate(plan, db, run, new.manifest_digest, report)
 
 
 def _start(db: Database, stored: read.RunDetail | None, new: write.NewRun) -> str:
@@ -117,22 +101,12 @@ def _start(db: Database, stored: read.RunDetail | None, new: write.NewRun) -> st
         run = write.start_run(db, new)
         log.info("run %s: %s on %s, %d items", run, new.model, new.suite.name, new.suite.n_items)
         return run
-    if stored.manifest_digest != new.manifest_digest:
-        raise RunChanged(_difference(stored, new))
     write.resume_run(db, stored.summary.run)
     return stored.summary.run
 
 
-def _difference(stored: read.RunDetail, new: write.NewRun) -> str:
-    before, now = stored.manifest["decisive"], new.manifest["decisive"]
-    changed = ", ".join(name for name in now if before.get(name) != now[name])
-    return (
-        f"run {stored.summary.run} was started with another {changed}: its samples would not fit together; "
-        "start a new run, or go back to what it was started with"
-    )
-
-
-def _evaluate(plan: Plan, db: Database, run: str, digest: str, report: Report, began: float) -> Outcome:
+def _evaluate(plan: Plan, db: Database, run: str, digest: str, report: Report) -> Outcome:
+    began = time.monotonic()
     report("building", None)
     quiet_lm_eval()  # lm-eval's progress bars read the environment once, when they are imported
     from harness.conduct import Conductor, Ledger
@@ -189,8 +163,3 @@ def _check_against(conductor: "Conductor", detail: read.RunDetail) -> None:
                 f"run {detail.summary.run}: lm-eval counts {conductor.right[at]} right answers in {cell.family} "
                 f"{cell.level} {cell.channel} {cell.style}, the database {cell.k}: please report this"
             )
-
-
-def _end(db: Database, run: str, state: str, began: float, error: str) -> None:
-    text = traceback.format_exc()[-_LOG_TAIL:]
-    write.finish_run(db, run, write.Ending(state, time.monotonic() - began, error, text))

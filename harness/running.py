@@ -2,7 +2,8 @@
 
 import logging
 import secrets
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -11,20 +12,21 @@ from sqlalchemy import Engine as Database
 from harness.adapter import adapted, bare_name
 from harness.db.endings import count_cut
 from harness.db.engine import open_database
-from harness.db.read import RunDetail, get_run, list_runs
-from harness.db.task_records import find_task_run
+from harness.db.read import RunDetail, get_run
+from harness.db.task_records import TaskRunDetail
 from harness.engines.base import EngineSetup
 from harness.engines.open import check_engine
 from harness.engines.options import check_setup, holds
 from harness.engines.oracle import oracle_kind
-from harness.errors import BadInput, EngineFailed, FathomError, UnknownRun
+from harness.errors import BadInput, EngineFailed, Interrupted
 from harness.format import count, percent, plural
 from harness.manner import cut_text, manner_text
+from harness.meant import any_run
 from harness.model import ModelSource, find_model, served_model
 from harness.progress import RunProgress, StderrHandler
 from harness.prompting import Decoding, Prompting, read_sampling
 from harness.provenance import How, read_setup
-from harness.report import make_console, render_run, run_json
+from harness.report import make_console, print_json, render_run, run_json
 from harness.run import Outcome, Plan, evaluate
 from harness.stock_plan import Asking, StockPlan, check_answers_tasks
 from harness.suite import Selection, open_suite
@@ -46,8 +48,8 @@ class Wish:
     decoding: Decoding
     setup: EngineSetup
     revision: str | None
-    resume: str | None
-    asking: Asking
+    resume: str | None = None
+    asking: Asking = field(default_factory=lambda: Asking(()))
     """Of lm-eval's own tasks; without names, the suite is meant."""
 
 
@@ -70,15 +72,11 @@ def run(wish: Wish, database: str, as_json: bool) -> int:
 def _resume(wish: Wish, run: str, database: str, as_json: bool) -> int:
     talk = make_console(stderr=as_json)
     db = open_database(database, create=False)
-    try:
-        detail = get_run(db, run)
-    except UnknownRun:
-        foreign = find_task_run(db, run)
-        if foreign is None:
-            raise
+    detail = any_run(db, run)
+    if isinstance(detail, TaskRunDetail):
         from harness.stock_running import resume_tasks
 
-        return resume_tasks(db, foreign, (wish.asking, wish.setup), as_json)
+        return resume_tasks(db, detail, (wish.asking, wish.setup), as_json)
     plan = plan_again(detail, wish.setup)
     if detail.summary.state == "done" and detail.summary.n_done == detail.summary.n_samples and not _errors(detail):
         talk.print(f"run {detail.summary.run} is done; nothing is missing")
@@ -99,6 +97,7 @@ def make_plan(wish: Wish, talk: Console) -> Plan:
     """
     suite = open_suite(wish.suite, wish.seed if wish.seed is not None else secrets.token_hex(8), wish.selection)
     check_setup(wish.engine, wish.setup)
+    wish.prompting.check()
     wish.decoding.check(())
     scored = sum(cell.style == "choice" for cell in suite.cells)
     if wish.decoding.repeats > 1 and scored:
@@ -170,29 +169,44 @@ def _evaluate(plan: Plan, db: Database, talk: Console, as_json: bool) -> int:
     )
     if plan.decoding.thinking is not None:
         talk.print(manner_text(plan.prompting, plan.decoding, suite.cells), soft_wrap=True)
-    try:
+
+    def work() -> Outcome:
         sizes = [cell.n * decoding.repeats for cell in suite.cells]
         with RunProgress(talk, sizes, thing="answer" if again else "item") as progress:
-            outcome = evaluate(plan, db, progress)
-    except KeyboardInterrupt:
-        talk.print(f"stopped; what was generated is stored. {_how_to_resume(db, plan)}", soft_wrap=True)
-        return 130
-    except FathomError as error:
-        if isinstance(error, EngineFailed):
-            talk.print(
-                f"the run is stored as failed, with its log (fathom show). {_how_to_resume(db, plan)}", soft_wrap=True
-            )
-        raise
+            return evaluate(plan, db, progress)
+
+    outcome = attempt(talk, db, work)
+    if outcome is None:
+        return STOPPED
     detail = get_run(db, outcome.run)
+    _print(detail, as_json)
+    if not as_json and (cut := cut_text(count_cut(db, outcome.run))):
+        talk.print(cut, style="yellow", highlight=False)
+    return 0
+
+
+STOPPED = 130
+"""Exit code where the user stopped a run."""
+
+
+def attempt(talk: Console, db: Database, work: Callable[[], Outcome]) -> Outcome | None:
+    """Do the work of a run and say what came of it, or how to go on; None where the user stopped it."""
+    try:
+        outcome = work()
+    except KeyboardInterrupt as stop:
+        run = stop.run if isinstance(stop, Interrupted) else None
+        talk.print(f"stopped; what was generated is stored. {_how_to_resume(db, run)}", soft_wrap=True)
+        return None
+    except EngineFailed as error:
+        said = f"the run is stored as failed, with its log (fathom show). {_how_to_resume(db, error.run)}"
+        talk.print(said, soft_wrap=True)
+        raise
     talk.print(
         f"run {outcome.run}: {count(outcome.n_generated)} generated, "
         f"{count(outcome.n_recalled)} recalled from the journal{_cached(outcome)}",
         soft_wrap=True,
     )
-    _print(detail, as_json)
-    if not as_json and (cut := cut_text(count_cut(db, outcome.run))):
-        talk.print(cut, style="yellow", highlight=False)
-    return 0
+    return outcome
 
 
 def _cached(outcome: Outcome) -> str:
@@ -202,10 +216,7 @@ def _cached(outcome: Outcome) -> str:
     return f"; {share} of the prompts' tokens came from the prefix cache"
 
 
-def _how_to_resume(db: Database, plan: Plan) -> str:
-    asked = (plan.model.name, plan.engine, plan.suite.seed)
-    runs = (one.run for one in list_runs(db) if (one.model, one.engine, one.seed) == asked)
-    run = plan.resume or next(runs, None)
+def _how_to_resume(db: Database, run: str | None) -> str:
     if run is None:
         return "Nothing was started yet."
     where = db.url.database if db.dialect.name == "sqlite" else db.url.render_as_string(hide_password=True)
@@ -214,8 +225,6 @@ def _how_to_resume(db: Database, plan: Plan) -> str:
 
 def _print(detail: RunDetail, as_json: bool) -> None:
     if as_json:
-        import json
-
-        print(json.dumps(run_json(detail), indent=1, ensure_ascii=False))  # noqa: T201  # a command's output
+        print_json(run_json(detail))
     else:
         make_console().print(render_run(detail))

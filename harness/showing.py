@@ -2,17 +2,17 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 from sqlalchemy import Engine as Database
 
 from harness.db.endings import count_cut
 from harness.db.engine import open_database
-from harness.db.read import get_run, list_runs
-from harness.db.task_records import TaskRunDetail, find_task_run, list_task_runs, stream_task_samples
-from harness.errors import BadInput, UnknownRun
+from harness.db.read import list_runs
+from harness.db.task_records import TaskRunDetail, list_task_runs, stream_task_samples
+from harness.errors import BadInput
 from harness.manner import cut_text
-from harness.report import make_console, render_run, render_runs, run_json, summary_json
+from harness.meant import any_run
+from harness.report import make_console, print_json, render_run, render_runs, run_json, summary_json
 from harness.stock_report import render_task_run, render_task_runs, task_run_json, task_summary_json
 
 
@@ -21,7 +21,7 @@ def show_runs(database: str, only_tasks: bool, as_json: bool) -> None:
     db = open_database(database, create=False)
     if as_json:
         found = map(task_summary_json, list_task_runs(db)) if only_tasks else map(summary_json, list_runs(db))
-        _dump(list(found))
+        print_json(list(found))
         return
     console, own, foreign = make_console(), () if only_tasks else list_runs(db), list_task_runs(db)
     if own or not (foreign or only_tasks):
@@ -38,18 +38,14 @@ def show_run(database: str, run: str, samples: bool, as_json: bool) -> None:
         BadInput: samples of a run of Fathom's own.
     """
     db = open_database(database, create=False)
-    try:
-        detail = get_run(db, run)
-    except UnknownRun:
-        foreign = find_task_run(db, run)
-        if foreign is None:
-            raise
-        _show_task_run(db, foreign, samples, as_json)
+    detail = any_run(db, run)
+    if isinstance(detail, TaskRunDetail):
+        _show_task_run(db, detail, samples, as_json)
         return
     if samples:
         raise BadInput(f"--samples is for runs of lm-eval's tasks: `fathom export {run}` writes those of this one")
     if as_json:
-        _dump(run_json(detail))
+        print_json(run_json(detail))
         return
     make_console().print(render_run(detail, whole=True))
     if cut := cut_text(count_cut(db, detail.summary.run)):
@@ -61,7 +57,7 @@ def _show_task_run(db: Database, detail: TaskRunDetail, samples: bool, as_json: 
         for line in _sample_lines(db, detail):
             print(line)  # noqa: T201  # a command's output
     elif as_json:
-        _dump(task_run_json(detail))
+        print_json(task_run_json(detail))
     else:
         make_console().print(render_task_run(detail))
 
@@ -72,7 +68,3 @@ def _sample_lines(db: Database, detail: TaskRunDetail) -> Iterator[str]:
     for task in detail.results["n-samples"]:
         for sample in stream_task_samples(db, detail.summary.run, task):
             yield json.dumps({"task": task, **sample}, ensure_ascii=False)
-
-
-def _dump(value: Any) -> None:  # JSON
-    print(json.dumps(value, indent=1, ensure_ascii=False))  # noqa: T201  # a command's output

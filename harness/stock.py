@@ -3,20 +3,20 @@
 import io
 import logging
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import redirect_stdout, suppress
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Engine as Database
 
+from harness.attempt import check_unchanged, recorded
 from harness.db import task_records, task_runs
 from harness.db.task_runs import NewTaskRun, TaskDoc, TaskSample
 from harness.db.write import Ending
 from harness.engines.base import Completion, Engine, Request
 from harness.engines.open import open_engine
-from harness.errors import BadInput, EngineFailed, FathomError, RunChanged, StoreError
+from harness.errors import BadInput
 from harness.provenance import Manifest, describe
 from harness.run import Outcome, first_prompt
 from harness.settings import quiet_lm_eval
@@ -31,9 +31,6 @@ from harness.stock_lm import Asked, StockLM, ask, messages_as_text  # noqa: E402
 from harness.stock_tasks import Loaded, build_requests, load_tasks  # noqa: E402
 
 log = logging.getLogger(__name__)
-
-_LOG_TAIL = 20_000
-"""Characters of a failed run's log that are kept."""
 
 BOOTSTRAPS = 100_000
 """Resamples for the standard error of metrics that have no formula for it, as in lm-eval's own command."""
@@ -146,22 +143,11 @@ def evaluate_tasks(prepared: Prepared, db: Database, report: Report) -> Outcome:
 
     Raises:
         RunChanged: the run to resume was started with something else.
-        EngineFailed, StoreError, KeyboardInterrupt: after the state was stored.
+        EngineFailed, StoreError, Interrupted: after the state was stored.
     """
     run = _start(db, prepared)
-    began = time.monotonic()
-    try:
-        return _evaluate(prepared, db, run, report, began)
-    except KeyboardInterrupt:
-        _end(db, run, "interrupted", began, "stopped by the user")
-        raise
-    except FathomError as error:
-        with suppress(StoreError):  # a full disk may refuse this as well; the samples are safe either way
-            _end(db, run, "failed", began, str(error))
-        raise
-    except Exception as error:
-        _end(db, run, "failed", began, f"{type(error).__name__}: {error}")
-        raise EngineFailed(f"the run stopped: {type(error).__name__}: {error}") from error
+    with recorded(run, lambda ending: task_runs.end_task_run(db, run, ending)):
+        return _evaluate(prepared, db, run, report)
 
 
 def _start(db: Database, prepared: Prepared) -> str:
@@ -175,19 +161,13 @@ def _start(db: Database, prepared: Prepared) -> str:
         log.info("run %s: %s on %s, %d requests", run, new.model, ", ".join(new.tasks), new.n_requests)
         return run
     stored = task_records.get_task_run(db, plan.resume)
-    if stored.manifest_digest != manifest.digest():
-        before = stored.manifest["decisive"]
-        changed = ", ".join(name for name, now in manifest.decisive.items() if before.get(name) != now)
-        raise RunChanged(
-            f"run {stored.summary.run} was started with another {changed}: its samples would not fit together; "
-            "start a new run, or go back to what it was started with"
-        )
+    check_unchanged(stored.summary.run, stored, manifest)
     task_runs.resume_task_run(db, stored.summary.run)
     return stored.summary.run
 
 
-def _evaluate(prepared: Prepared, db: Database, run: str, report: Report, began: float) -> Outcome:
-    plan = prepared.plan
+def _evaluate(prepared: Prepared, db: Database, run: str, report: Report) -> Outcome:
+    plan, began = prepared.plan, time.monotonic()
     journal = DatabaseJournal(db, run, prepared, task_runs.recall_completions(db, run), report)
     opened: list[Engine] = []
 
@@ -263,8 +243,3 @@ def _docs(logged: Mapping[str, list[dict[str, Any]]]) -> Iterator[TaskDoc]:
                 task, doc_id, first["doc"], str(first["target"]), scored, first["doc_hash"], first["prompt_hash"],
                 first["target_hash"],
             )  # fmt: skip
-
-
-def _end(db: Database, run: str, state: str, began: float, error: str) -> None:
-    text = traceback.format_exc()[-_LOG_TAIL:]
-    task_runs.end_task_run(db, run, Ending(state, time.monotonic() - began, error, text))

@@ -1,17 +1,15 @@
 """Do what `fathom run --tasks` asks for."""
 
-import json
-
 from sqlalchemy import Engine as Database
 
-from harness.db.task_records import TaskRunDetail, get_task_run, list_task_runs
+from harness.db.task_records import TaskRunDetail, get_task_run
 from harness.engines.base import EngineSetup
-from harness.errors import EngineFailed, FathomError
 from harness.format import count, plural
 from harness.progress import RunProgress
 from harness.provenance import How, read_setup
-from harness.report import make_console
-from harness.running import model_again
+from harness.report import make_console, print_json
+from harness.run import Outcome
+from harness.running import STOPPED, attempt, model_again
 from harness.settings import quiet_lm_eval
 from harness.stock_plan import Asking, StockPlan, read_asking
 from harness.stock_report import render_task_run, task_run_json
@@ -37,21 +35,14 @@ def run_tasks(plan: StockPlan, db: Database, as_json: bool) -> int:
             "scored, and a thought without an end as an empty answer",
             soft_wrap=True,
         )
-    try:
+
+    def work() -> Outcome:
         with RunProgress(talk, list(prepared.sizes.values()), "task") as progress:
-            outcome = evaluate_tasks(prepared, db, progress)
-    except KeyboardInterrupt:
-        talk.print(f"stopped; what was generated is stored. {_how_to_resume(db, plan)}", soft_wrap=True)
-        return 130
-    except FathomError as error:
-        if isinstance(error, EngineFailed):
-            said = f"the run is stored as failed, with its log (fathom show). {_how_to_resume(db, plan)}"
-            talk.print(said, soft_wrap=True)
-        raise
-    talk.print(
-        f"run {outcome.run}: {count(outcome.n_generated)} generated, "
-        f"{count(outcome.n_recalled)} recalled from the journal"
-    )
+            return evaluate_tasks(prepared, db, progress)
+
+    outcome = attempt(talk, db, work)
+    if outcome is None:
+        return STOPPED
     _print(get_task_run(db, outcome.run), as_json)
     return 0
 
@@ -70,18 +61,8 @@ def resume_tasks(db: Database, detail: TaskRunDetail, now: tuple[Asking, EngineS
     return run_tasks(StockPlan(model, how, asking, one.run), db, as_json)
 
 
-def _how_to_resume(db: Database, plan: StockPlan) -> str:
-    asked = (plan.model.name, plan.how.engine, plan.asking.tasks)
-    runs = (one.run for one in list_task_runs(db) if (one.model, one.engine, one.tasks) == asked)
-    run = plan.resume or next(runs, None)
-    if run is None:
-        return "Nothing was started yet."
-    where = db.url.database if db.dialect.name == "sqlite" else db.url.render_as_string(hide_password=True)
-    return f"Go on with: fathom run --resume {run} --db {where}"
-
-
 def _print(detail: TaskRunDetail, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(task_run_json(detail), indent=1, ensure_ascii=False))  # noqa: T201  # a command's output
+        print_json(task_run_json(detail))
     else:
         make_console().print(render_task_run(detail))

@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy.exc import SQLAlchemyError
 from transformers import AutoTokenizer
 
 from harness.db import read
@@ -19,9 +18,9 @@ from harness.db.engine import open_database
 from harness.engines.base import EngineSetup, Request, Sampling, Turn
 from harness.engines.hf import load_hf
 from harness.engines.openai import open_openai
-from harness.errors import StoreError
 from harness.model import REFERENCE
 from harness.prompts import requests_of
+from tests.peeking import stored
 
 N = 40
 KEY = "a-key-that-nobody-may-read"
@@ -85,16 +84,6 @@ def served(tmp_path_factory, environment):
     one.start()
     yield one
     one.kill()
-
-
-def stored(database):
-    """Return the only run of a database that another process is writing, and how many samples it has."""
-    try:
-        db = open_database(str(database), create=False)
-        (run,) = read.list_runs(db)
-        return run.run, read.count_samples(db, run.run)
-    except (StoreError, SQLAlchemyError, ValueError):
-        return None, 0
 
 
 @pytest.fixture(scope="module")

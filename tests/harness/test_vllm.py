@@ -5,27 +5,16 @@ import signal
 import time
 
 import pytest
-from sqlalchemy.exc import SQLAlchemyError
 
 from harness.db import read
 from harness.db.engine import open_database
-from harness.errors import StoreError
 from harness.model import find_model
 from harness.prompting import read_sampling
 from harness.run import Plan, evaluate
+from tests.peeking import stored
 from tests.thinker import make_thinker
 
 N = 60
-
-
-def stored(database):
-    """Return the only run of a database that another process is writing, and how many samples it has."""
-    try:
-        db = open_database(str(database), create=False)
-        (run,) = read.list_runs(db)
-        return run.run, read.count_samples(db, run.run)
-    except (StoreError, SQLAlchemyError, ValueError):
-        return None, 0
 
 
 @pytest.fixture(scope="module")
