@@ -11,8 +11,6 @@ VIEWS = {
     "wide": WIDE, "phone": {**PHONE, "is_mobile": True, "device_scale_factor": 2}, "dark": {**WIDE, "color_scheme": "dark"},
     "phone in the dark": {**PHONE, "is_mobile": True, "color_scheme": "dark"},
 }  # fmt: skip
-SEEN = ("wide", "dark", "phone in the dark")
-"""Views in which every page is looked at; a phone by day has nothing of its own."""
 
 # Contrast of each text with what lies behind it (WCAG 2.2, 1.4.3); a canvas turns any colour into sRGB.
 FAINT_TEXTS = """() => {
@@ -64,7 +62,7 @@ def opened(request, chromium):
     context.close()
 
 
-@pytest.mark.parametrize("opened", [VIEWS[name] for name in SEEN], ids=SEEN, indirect=True)
+@pytest.mark.parametrize("opened", VIEWS.values(), ids=VIEWS.keys(), indirect=True)
 def test_every_page_fits_is_legible_and_open_to_all(opened, site, empty_site):
     axe, faults = Axe(), {}
     served = {name: site.address + address for name, address in site.pages.items()}

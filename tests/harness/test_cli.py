@@ -99,7 +99,7 @@ def test_any_single_item_can_be_made_alone(fathom):
         (("run", "--engine", "oracle", "--suite", "slow"), "known: quick"),
         (("run", "--engine", "oracle", "--n", "0"), "1 item"),
         (("run", "--engine", "oracle", "--model", "gpt"), "oracle/perfect"),
-        (("run", "--engine", "abacus", "--model", "reference/pebble"), "known: vllm, hf, "),
+        (("run", "--engine", "abacus", "--model", "reference/pebble"), "known: vllm, hf, openai, ray, oracle"),
         (("run", "--engine", "hf"), "say which model"),
         (("run", "--engine", "hf", "--model", "reference/boulder"), "known: reference/pebble"),
         (("run", "--engine", "hf", "--model", "/no/such/folder"), "neither a folder"),

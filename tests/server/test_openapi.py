@@ -16,8 +16,8 @@ from schemathesis.specs.openapi.checks import (
 from harness.db import read
 from harness.db.engine import open_database
 
-CASES = 1000
-EACH = 70
+CASES = 2000
+EACH = 140
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
 
