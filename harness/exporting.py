@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from harness.db.read import CellCounts, RunDetail, get_run
+from harness.db.read import CellCounts, RunDetail
 from harness.db.record import Stored, stream_stored
-from harness.db.sealing import check_unsealed
+from harness.meant import shown_run
 from harness.scores import rung_of
 from harness.suite import SuiteCell, item_at
 from harness.tabular import Format, Kind, Row, whole_file, write_table
@@ -32,18 +32,6 @@ CELLS: dict[str, Kind] = {
 """Columns of the table of cells; low and high bound the 95% interval of k of n."""
 
 ENDINGS: dict[str, Format] = {".jsonl": "jsonl", ".parquet": "parquet", ".csv": "csv"}
-
-
-def open_run(db: Engine, run: str) -> RunDetail:
-    """Return a run whose items may be seen.
-
-    Raises:
-        UnknownRun: no such run.
-        SealedRun: its items may not be seen yet.
-    """
-    detail = get_run(db, run)
-    check_unsealed(detail.summary.sealed, detail.summary.season)
-    return detail
 
 
 def sample_rows(db: Engine, detail: RunDetail) -> Iterator[Row]:
@@ -113,7 +101,7 @@ def export_tables(db: Engine, run: str, kind: Format, out: Path) -> Tables:
         UnknownRun, SealedRun: see open_run.
         BadInput, DiskFull: a file cannot be written.
     """
-    detail = open_run(db, run)
+    detail = shown_run(db, run)
     if out.suffix in ENDINGS and not out.is_dir():
         found = Tables(out, out.with_name(f"{out.stem}-cells{out.suffix}"))
     else:

@@ -13,7 +13,7 @@ from harness.db.write import NewRun
 from harness.errors import BadInput
 from harness.lm_eval_asked import overrides
 from harness.lm_eval_log import Log, LoggedTask, read_samples
-from harness.prompting import Decoding, Prompting, read_sampling, sampling_json
+from harness.prompting import MOST_SHOTS, Decoding, Prompting, read_sampling, sampling_json
 from harness.prompts import sampling_of
 from harness.provenance import Manifest, git_state
 from harness.suite import Suite, SuiteCell, open_suite, suite_names
@@ -140,8 +140,10 @@ def _manner(log: Log) -> tuple[Prompting, Decoding]:
     shots = {task.n_shots for task in log.tasks}
     if len(shots) > 1:
         raise BadInput(f"{log.file}: its tasks have {sorted(shots)} demonstrations: evaluate them apart")
-    if max(shots) > 16:
-        raise BadInput(f"{log.file}: Fathom's tasks have 16 demonstrations at most, and this says {max(shots)}")
+    if max(shots) > MOST_SHOTS:
+        raise BadInput(
+            f"{log.file}: Fathom's tasks have {MOST_SHOTS} demonstrations at most, and this says {max(shots)}"
+        )
     chat = results.chat_template is not None
     if results.fathom is None:
         as_turns = bool(results.fewshot_as_multiturn)

@@ -16,10 +16,10 @@ from harness.db.journal import weights_of
 from harness.db.read import RunDetail
 from harness.db.record import Stored, stream_stored
 from harness.errors import BadInput
-from harness.exporting import open_run
 from harness.items import verdict_json
 from harness.lm_eval_files import as_text, folder_name, pieces_of, text_digest
 from harness.lm_eval_results import Logged, results_json
+from harness.meant import shown_run
 from harness.parcel import check_whole
 from harness.prompting import Decoding, Prompting, manner_of
 from harness.reading import Reading, reading_of
@@ -52,10 +52,10 @@ def export_lm_eval(db: Engine, run: str, out: Path) -> Path:
     All files are written beside their place and moved there at the end, the results last.
 
     Raises:
-        UnknownRun, SealedRun: see harness.exporting.open_run.
+        UnknownRun, SealedRun: see harness.meant.shown_run.
         BadInput: the run is not whole, was made by another version, or the files cannot be written.
     """
-    detail = open_run(db, run)
+    detail = shown_run(db, run)
     check_whole(detail)
     _check_versions(detail)
     folder = out / folder_name(detail.summary.model)

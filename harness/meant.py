@@ -34,6 +34,18 @@ def any_run(db: Engine, run: str) -> RunDetail | TaskRunDetail:
         return foreign
 
 
+def shown_run(db: Engine, run: str) -> RunDetail:
+    """Return a run whose items may be seen, by its id or a beginning of it.
+
+    Raises:
+        UnknownRun: no run begins so, or several do.
+        SealedRun: its season is not over.
+    """
+    detail = read.get_run(db, run)
+    check_unsealed(detail.summary.sealed, detail.summary.season)
+    return detail
+
+
 def open_run(db: Engine, run: str) -> RunDetail:
     """Return a run that may be compared, by its id or a beginning of it.
 

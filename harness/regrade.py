@@ -13,11 +13,11 @@ from typing import IO, Any
 from sqlalchemy import Engine
 
 from harness.db.landing import land_runs
-from harness.db.read import RunDetail, get_run
+from harness.db.read import RunDetail
 from harness.db.record import Changed, as_stored, store_verdicts, stream_stored
-from harness.db.sealing import check_unsealed
 from harness.errors import Conflict
 from harness.grade import judge
+from harness.meant import shown_run
 from harness.prompting import manner_of
 from harness.provenance import git_state
 from harness.reading import Reading, reading_of
@@ -69,8 +69,7 @@ def regrade(db: Engine, run: str, *, dry: bool = False, tell: Tell = lambda _: N
         SealedRun: its items may not be made yet.
         Conflict: it is going on.
     """
-    detail = get_run(db, run)
-    check_unsealed(detail.summary.sealed, detail.summary.season)
+    detail = shown_run(db, run)
     if detail.summary.state == "running":
         raise Conflict(
             f"run {detail.summary.run} is going on, or was killed: let it end, or go on with it "

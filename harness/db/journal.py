@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, Row, Select, func, select
 from sqlalchemy.orm import Session
 
 from harness.db.engine import translate_errors
@@ -34,20 +34,29 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def stream_journal(db: Engine, cell: int) -> Iterator[Journaled]:
-    """Yield the completions of a cell by index and repeat; no statement stays open between two batches."""
+def in_order(db: Engine, wanted: Select[*tuple[Any, ...]]) -> Iterator[Row[*tuple[Any, ...]]]:
+    """Yield rows of samples of one cell by index and repeat, which must be among the columns that `wanted` selects.
+
+    No statement stays open between two batches.
+    """
     after = (-1, 0)
-    while some := _after(db, cell, after):
+    while some := _after(db, wanted, after):
         yield from some
-        after = (some[-1].index, some[-1].repeat)
+        last = some[-1]._mapping
+        after = (last[SampleRow.index], last[SampleRow.repeat])
 
 
-def _after(db: Engine, cell: int, after: tuple[int, int]) -> list[Journaled]:
+def _after(db: Engine, wanted: Select[*tuple[Any, ...]], after: tuple[int, int]) -> Sequence[Row[*tuple[Any, ...]]]:
     index, repeat = after
     later = (SampleRow.index > index) | ((SampleRow.index == index) & (SampleRow.repeat > repeat))
-    wanted = select(*_COLUMNS).where(SampleRow.cell_id == cell, later).order_by(SampleRow.index, SampleRow.repeat)
     with translate_errors(), Session(db) as session:
-        return [Journaled(*row) for row in session.execute(wanted.limit(_AT_A_TIME))]
+        ordered = wanted.where(later).order_by(SampleRow.index, SampleRow.repeat)
+        return session.execute(ordered.limit(_AT_A_TIME)).all()
+
+
+def stream_journal(db: Engine, cell: int) -> Iterator[Journaled]:
+    """Yield the completions of a cell by index and repeat."""
+    return (Journaled(*row) for row in in_order(db, select(*_COLUMNS).where(SampleRow.cell_id == cell)))
 
 
 @dataclass(frozen=True, slots=True)

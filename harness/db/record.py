@@ -9,7 +9,8 @@ from sqlalchemy import Engine, delete, select, update
 from sqlalchemy.orm import Session
 
 from harness.db import audit
-from harness.db.engine import translate_errors, writing
+from harness.db.engine import writing
+from harness.db.journal import in_order
 from harness.db.models import MarkRow, RunRow, SampleRow
 from harness.db.read import RunSummary
 from harness.db.write import recount, storable
@@ -40,19 +41,8 @@ _COLUMNS = (
 
 
 def stream_stored(db: Engine, cell: int) -> Iterator[Stored]:
-    """Yield the samples of a cell by index and repeat; no statement stays open between two batches."""
-    after = (-1, 0)
-    while some := _after(db, cell, after):
-        yield from some
-        after = (some[-1].index, some[-1].repeat)
-
-
-def _after(db: Engine, cell: int, after: tuple[int, int]) -> list[Stored]:
-    index, repeat = after
-    later = (SampleRow.index > index) | ((SampleRow.index == index) & (SampleRow.repeat > repeat))
-    wanted = select(*_COLUMNS).where(SampleRow.cell_id == cell, later).order_by(SampleRow.index, SampleRow.repeat)
-    with translate_errors(), Session(db) as session:
-        return [_stored(row) for row in session.execute(wanted.limit(_AT_A_TIME))]
+    """Yield the samples of a cell by index and repeat."""
+    return (_stored(row) for row in in_order(db, select(*_COLUMNS).where(SampleRow.cell_id == cell)))
 
 
 def _stored(row: Sequence[Any]) -> Stored:  # a row of _COLUMNS

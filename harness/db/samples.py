@@ -1,16 +1,16 @@
 """Read many stored samples: all of a run's, or those of two runs at the same items."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, Select, select
 from sqlalchemy.orm import Session
 
 from harness.db.engine import translate_errors
+from harness.db.journal import in_order
 from harness.db.models import CellRow, RunRow, SampleRow, SuiteRow
 from harness.db.read import SAMPLE, RunDetail, SampleFilter, SampleView, view
 from harness.db.sealing import check_unsealed
-
-_AT_A_TIME = 500
 
 
 def stream_samples(db: Engine, detail: RunDetail, wanted: SampleFilter) -> Iterator[SampleView]:
@@ -25,26 +25,17 @@ def stream_samples(db: Engine, detail: RunDetail, wanted: SampleFilter) -> Itera
 
 def _stream(db: Engine, detail: RunDetail, wanted: SampleFilter) -> Iterator[SampleView]:
     for cell in detail.cells:
-        if wanted.cell is not None and cell.id != wanted.cell:
-            continue
-        after = (-1, 0)
-        while some := _after(db, SampleFilter(cell.id, wanted.label, wanted.correct), after, detail.suite.seed):
-            yield from some
-            after = (some[-1].index, some[-1].repeat)
+        if wanted.cell in (None, cell.id):
+            yield from (view(row, detail.suite.seed) for row in in_order(db, _chosen(cell.id, wanted)))
 
 
-def _after(db: Engine, wanted: SampleFilter, after: tuple[int, int], seed: str) -> list[SampleView]:
-    index, repeat = after
-    conditions = [SampleRow.cell_id == wanted.cell]
-    conditions.append((SampleRow.index > index) | ((SampleRow.index == index) & (SampleRow.repeat > repeat)))
+def _chosen(cell: int, wanted: SampleFilter) -> Select[*tuple[Any, ...]]:
+    rows = select(*SAMPLE).join(CellRow, CellRow.id == SampleRow.cell_id).where(SampleRow.cell_id == cell)
     if wanted.label is not None:
-        conditions.append(SampleRow.label == wanted.label)
+        rows = rows.where(SampleRow.label == wanted.label)
     if wanted.correct is not None:
-        conditions.append(SampleRow.correct == wanted.correct)
-    rows = select(*SAMPLE).join(CellRow, CellRow.id == SampleRow.cell_id).where(*conditions)
-    with translate_errors(), Session(db) as session:
-        ordered = rows.order_by(SampleRow.index, SampleRow.repeat).limit(_AT_A_TIME)
-        return [view(row, seed) for row in session.execute(ordered)]
+        rows = rows.where(SampleRow.correct == wanted.correct)
+    return rows
 
 
 def samples_at(

@@ -214,10 +214,8 @@ class RayEngine:
             return
         if not plan.n_held(one.name):
             one.moved = time.monotonic()
-        if some := plan.give(one.name):
+        while some := plan.give(one.name):
             one.actor.give.remote(some)
-            while some := plan.give(one.name):
-                one.actor.give.remote(some)
 
     def _hear(self, one: _Member, waited: Any, plan: Scheduler) -> list[Completion]:
         """Take what a replica answered, or bury it."""
