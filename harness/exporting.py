@@ -14,6 +14,7 @@ from harness.scores import rung_of
 from harness.suite import SuiteCell, item_at
 from harness.tabular import Format, Kind, Row, whole_file, write_table
 from tasks import TaskError, find_family, pose
+from tasks.base import shown_candidates
 
 SAMPLES: dict[str, Kind] = {
     "run": "text", "item": "text", "family": "text", "version": "int", "level": "text", "channel": "text",
@@ -61,7 +62,7 @@ def _asked(cell: SuiteCell, seed: str, index: int) -> dict[str, Any]:  # the col
         family = find_family(cell.family)
         if family.version == cell.version:
             item = item_at(cell, seed, index)
-            candidates = list(item.choices) if cell.style == "choice" else None
+            candidates = [one.strip() for one in shown_candidates(item, cell.style)] or None
             return {"gold": item.gold, "candidates": candidates, "question": pose(family, item, cell.style)}
     except TaskError:
         pass

@@ -5,7 +5,7 @@ from textwrap import fill
 
 from harness.format import plural
 from tasks import Family, Instance, Level, all_families, make_instance
-from tasks.base import channels_of, demonstrate, styles_of
+from tasks.base import PARAMETRIC, channels_of, demonstrate, styles_of
 from tasks.stream import Stream
 
 SEED = "2026"
@@ -52,7 +52,7 @@ def _item(family: Family, level: Level, channel: str) -> Iterator[str]:
     yield f"#### {level.name}, {channel}\n"
     yield _block(_elide(item.question))
     for style in styles:
-        if style != "free":
+        if style not in PARAMETRIC:
             yield f"**{style}**: {family.instruction(channel, style)}\n"
         if style == "cot":
             yield _block(_elide(demonstrate(family, item, style).strip("\n")))

@@ -5,6 +5,7 @@ from math import isfinite
 from harness.engines.base import Completion, Request, best_choice
 from harness.reading import Answer
 from tasks import Instance, Verdict, find_family
+from tasks.base import weigh
 
 
 def judge(item: Instance, completion: Completion, answer: Answer | None = None) -> Verdict:
@@ -14,6 +15,8 @@ def judge(item: Instance, completion: Completion, answer: Answer | None = None) 
     """
     if completion.finish_reason in ("too_long", "error"):
         return Verdict(False, None, "too_long" if completion.finish_reason == "too_long" else "engine_error")
+    if completion.scores is not None and len(completion.scores) == 1:
+        return weigh(item, completion.scores[0])
     if answer is not None and answer.state == "truncated":
         return Verdict(False, None, "truncated")
     return find_family(item.family).grade(item, completion.text if answer is None else answer.text)

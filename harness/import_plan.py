@@ -19,7 +19,7 @@ from harness.provenance import Manifest, git_state
 from harness.suite import Suite, SuiteCell, open_suite, suite_names
 from harness.suites import TABLES, VERSION
 from tasks import TaskError, all_families, find_family, instance_from_id
-from tasks.base import STYLES
+from tasks.base import SCORED, STYLES
 
 _PLAIN = {"temperature": 0.0, "temperature_free": 1.0, "shots": 0}
 _SECRET = ("key", "token", "secret", "password", "auth")
@@ -130,7 +130,7 @@ def plan_import(log: Log, model: str | None) -> ImportPlan:
     found = {}
     for task in log.tasks:
         ours = sampling_of(task.cell, *manner)
-        if task.cell.style != "choice" and (changed := overrides(_first_generation(task), ours)):
+        if task.cell.style not in SCORED and (changed := overrides(_first_generation(task), ours)):
             found[task.name] = changed
     return ImportPlan(log, name, _suite(log), manner, log.results.system_instruction or "", found)
 

@@ -23,10 +23,11 @@ from harness.import_plan import ImportPlan, plan_import
 from harness.lm_eval_asked import Asked, overrides
 from harness.lm_eval_files import pieces_of
 from harness.lm_eval_log import Answered, LoggedSample, LoggedTask, read_log, read_samples
-from harness.prompts import choices_of, sample_key, sampling_of
+from harness.prompts import sample_key, sampling_of
 from harness.reading import Reading, reading_of
 from harness.suite import SuiteCell
 from tasks import Instance, TaskError, instance_from_id
+from tasks.base import shown_candidates
 
 _BATCH = 500
 _MOST_NAMED = 5
@@ -154,7 +155,7 @@ class _TaskReader:
         for where, row in read_samples(self.task):
             item = self._item(where, row)
             pieces = pieces_of(self.cell.cell, item, self.importer.plan.system, self.task.n_shots)
-            choices = choices_of(item, self.cell.style)
+            choices = shown_candidates(item, self.cell.style)
             self.asked.check(row, where, pieces, choices)
             self._check_generation(where)
             request = Request("", item.id, pieces.question, self.sampling, choices)

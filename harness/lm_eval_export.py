@@ -25,6 +25,7 @@ from harness.prompting import Decoding, Prompting, manner_of
 from harness.reading import Reading, reading_of
 from harness.suite import SuiteCell, item_at
 from tasks import Instance, find_family
+from tasks.base import SCORED
 
 Json = dict[str, Any]  # JSON values
 
@@ -108,7 +109,7 @@ def _sample(task: _Task, index: int, answers: list[Stored]) -> Json:
     item = item_at(task.cell, task.seed, index)
     doc = lmeval.doc_of(task.cell.cell, item)
     prompt = _asked(task, item)
-    if task.cell.style == "choice":
+    if task.cell.style in SCORED:
         arguments: list[tuple[str, Any]] = [(prompt, choice) for choice in doc["choices"]]
         scores = answers[0].completion.scores or (-inf,) * len(doc["choices"])
         resps: list[Any] = [[(score, False)] for score in scores]  # whether it is greedy is not stored

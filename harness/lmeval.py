@@ -13,12 +13,12 @@ from typing import Any
 from datasets import Dataset
 
 from harness.prompting import MOST_SHOTS, Decoding, Prompting
-from harness.prompts import choices_of, sampling_of
+from harness.prompts import sampling_of
 from harness.suite import Suite, make_items, open_suite
 from harness.suites import TABLES
 from harness.waves import Stretch, Wave
 from tasks import Cell, Family, Instance, all_families, find_family, instance_from_id, pose
-from tasks.base import channels_of, demonstrate, level_of, styles_of
+from tasks.base import SCORED, channels_of, demonstrate, level_of, shown_candidates, styles_of, weigh
 
 _PLAIN, _GREEDY = Prompting(), Decoding()
 
@@ -78,11 +78,8 @@ def build_rows(
 
 
 def _row(family: Family, item: Instance, style: str) -> Row:
-    if style == "choice":
-        choices = list(choices_of(item, style))
-        target: str | int = item.choices.index(item.gold)
-    else:
-        choices, target = [], demonstrate(family, item, style)
+    choices = list(shown_candidates(item, style))
+    target: str | int = choices.index(f" {item.gold}") if choices else demonstrate(family, item, style)
     return {"id": item.id, "prompt": pose(family, item, style), "target": target, "choices": choices, "item": item}
 
 
@@ -108,6 +105,8 @@ def process_results(doc: dict[str, Any], results: list[Any]) -> dict[str, float]
         scores = [result[0] for result in results]
         if max(scores) == float("-inf"):  # nothing was scored, see JournalLM
             return {"acc": 0.0}
+        if len(scores) == 1:
+            return {"acc": float(weigh(item, scores[0]).correct)}
         text = doc["choices"][max(range(len(scores)), key=scores.__getitem__)]
     return {"acc": float(find_family(item.family).grade(item, text).correct)}
 
@@ -130,7 +129,7 @@ def cell_config(cell: Cell, prompting: Prompting = _PLAIN, decoding: Decoding = 
     }
     if prompting.n_shots:
         config["num_fewshot"] = prompting.n_shots
-    if cell.style == "choice":
+    if cell.style in SCORED:
         return {**config, "output_type": "multiple_choice", "doc_to_choice": "choices"}
     sampling = sampling_of(cell, prompting, decoding)
     generation = {"until": list(sampling.stop), "max_gen_toks": sampling.max_tokens, **_drawn(sampling.temperature)}

@@ -7,6 +7,7 @@ from harness.prompting import Decoding, Prompting, Thinking, read_sampling
 from harness.prompts import sampling_of
 from harness.suite import SuiteCell
 from tasks import TaskError
+from tasks.base import SCORED
 
 
 def manner_text(prompting: Prompting, decoding: Decoding, cells: Iterable[SuiteCell] = ()) -> str:
@@ -15,7 +16,7 @@ def manner_text(prompting: Prompting, decoding: Decoding, cells: Iterable[SuiteC
     parts = [*_put(prompting), *_drawn(decoding), *_budgets(prompting, decoding, asked)]
     said = "asked " + ", ".join(parts) + _thought(decoding.thinking)
     thinks_in_chat = prompting.chat and decoding.thinking is not None and decoding.thinking.opened is not None
-    if thinks_in_chat and (not asked or any(cell.style == "choice" for cell in asked)):
+    if thinks_in_chat and (not asked or any(cell.style in SCORED for cell in asked)):
         said += "; candidates are scored after an empty thought"
     return said
 
@@ -50,7 +51,7 @@ def _budgets(prompting: Prompting, decoding: Decoding, cells: Iterable[SuiteCell
     found: dict[str, set[int]] = {}
     for cell in cells:
         try:
-            if cell.style != "choice":
+            if cell.style not in SCORED:
                 budget = sampling_of(cell, prompting, decoding).max_tokens - thought
                 found.setdefault(cell.style, set()).add(budget)
         except TaskError:  # a family or level that is no longer there

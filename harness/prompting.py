@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from harness.errors import BadInput
+from tasks.base import SCORED
 
 ShotsAs = Literal["turns", "text"]
 
@@ -96,8 +97,8 @@ class Decoding:
                 f"{self.repeats} greedy answers to a question are one answer {self.repeats} times: "
                 "give a temperature as well, as in --temperature 1, or leave --repeats out"
             )
-        if self.repeats > 1 and "choice" in styles:
-            raise BadInput("candidates are scored, not sampled: ask the style choice in a run without repeats")
+        if self.repeats > 1 and set(SCORED) & set(styles):
+            raise BadInput("candidates are scored, not sampled: ask choice and bits in a run without repeats")
 
 
 def sampling_json(prompting: Prompting, decoding: Decoding) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from harness.engines.base import Request, Sampling, Turn
 from harness.prompting import Decoding, Prompting
 from harness.suite import SuiteCell, make_items
 from tasks import Cell, Instance, find_family, make_instance, pose
-from tasks.base import level_of
+from tasks.base import SCORED, level_of, shown_candidates
 
 _PLAIN, _CHAT, _GREEDY = Prompting(), Prompting(chat=True), Decoding()
 
@@ -18,7 +18,7 @@ def stops(style: str, n_shots: int) -> tuple[str, ...]:
     A direct answer and a free text end with their line. A chain of thought may have blank lines, so it is cut at one
     only after demonstrations, which have none.
     """
-    if style in ("direct", "free"):
+    if style in ("direct", "free", "trained"):
         return ("\n",)
     return ("\n\n",) if n_shots else ()
 
@@ -39,7 +39,7 @@ def sampling_of(cell: SuiteCell | Cell, prompting: Prompting = _PLAIN, decoding:
     A model in a chat ends its turn itself, and may begin with blank lines; a thought has lines of its own. So neither
     is stopped at a text: harness.reading finds the answer in what was written.
     """
-    if cell.style == "choice":
+    if cell.style in SCORED:
         return Sampling(1)
     family, thinking = find_family(cell.family), decoding.thinking
     budget = decoding.budgets.get(cell.style) or family.budget(level_of(family, cell.level), cell.style)
@@ -49,15 +49,10 @@ def sampling_of(cell: SuiteCell | Cell, prompting: Prompting = _PLAIN, decoding:
     return Sampling(budget, () if prompting.chat else answer_stops(cell.style, prompting), heat)
 
 
-def choices_of(item: Instance, style: str) -> tuple[str, ...]:
-    """Return the candidates as they follow the prompt; none but in the style `choice`."""
-    return tuple(f" {choice}" for choice in item.choices) if style == "choice" else ()
-
-
 def request_of(cell: SuiteCell, item: Instance, digest: str, chat: bool = False, repeat: int = 0) -> Request:
     """Write an item's request, as plain text or as the one turn of a chat; `digest` is that of the run's manifest."""
     prompt = pose(find_family(item.family), item, cell.style)
-    sampling, choices = sampling_of(cell, _CHAT if chat else _PLAIN), choices_of(item, cell.style)
+    sampling, choices = sampling_of(cell, _CHAT if chat else _PLAIN), shown_candidates(item, cell.style)
     key = sample_key(digest, item.id, prompt, (sampling, choices), repeat)
     return Request(key, item.id, prompt, sampling, choices, (Turn("user", prompt),) if chat else ())
 

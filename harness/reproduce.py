@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from itertools import product
 from typing import Any
 
@@ -15,6 +15,7 @@ from harness.prompting import Decoding, Prompting, read_sampling
 from harness.provenance import read_setup
 from harness.suite import Selection, Suite, open_suite
 from tasks import TaskError
+from tasks.base import SCORED
 
 Words = Iterator[str]
 
@@ -26,7 +27,7 @@ def reproduce(detail: RunDetail) -> str:
     """
     one = detail.summary
     context = mapping(detail.manifest, "context")
-    left_out = "choice" if one.n_repeats > 1 else ""  # as `fathom run` does by itself
+    left_out = SCORED if one.n_repeats > 1 else ()  # as `fathom run` does by itself
     if one.sealed or context.get("synthetic") or (selection := _selection(detail.suite, left_out)) is None:
         return ""
     adapted = "lora" in mapping(detail.manifest, "context", "placement")
@@ -92,17 +93,17 @@ def _text(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def _selection(asked: Suite, left_out: str) -> list[str] | None:
+def _selection(asked: Suite, left_out: Collection[str]) -> list[str] | None:
     """Write the options that lead from a suite's own cells to those that were asked, as few as will do.
 
-    Cells of the style `left_out` do not count.
+    Cells of the styles `left_out` do not count.
     """
     for wanted in _selections(asked):
         try:
             found = open_suite(asked.name, asked.seed, wanted)
         except (FathomError, TaskError):
             continue
-        if tuple(cell for cell in found.cells if cell.style != left_out) == asked.cells:
+        if tuple(cell for cell in found.cells if cell.style not in left_out) == asked.cells:
             return list(_selecting(wanted))
     return None
 

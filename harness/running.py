@@ -31,6 +31,7 @@ from harness.run import Outcome, Plan, evaluate
 from harness.stock_plan import Asking, StockPlan, check_answers_tasks
 from harness.suite import Selection, open_suite
 from harness.thinking import settle
+from tasks.base import SCORED
 
 _PLAIN = EngineSetup()
 
@@ -99,11 +100,12 @@ def make_plan(wish: Wish, talk: Console) -> Plan:
     check_setup(wish.engine, wish.setup)
     wish.prompting.check()
     wish.decoding.check(())
-    scored = sum(cell.style == "choice" for cell in suite.cells)
+    scored = [cell.style for cell in suite.cells if cell.style in SCORED]
     if wish.decoding.repeats > 1 and scored:
-        suite = suite.without("choice")
+        named = " or ".join(dict.fromkeys(scored))
+        suite = suite.without(SCORED)
         talk.print(
-            f"{plural(scored, 'cell')} of the style choice left out: candidates are scored, so that asking again "
+            f"{plural(len(scored), 'cell')} of the style {named} left out: candidates are scored, so that asking again "
             "gives the same; a run without --repeats asks them",
             soft_wrap=True,
         )

@@ -1,7 +1,7 @@
 """Turn a suite's name, a seed and a selection into an ordered list of cells with a digest."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from functools import lru_cache
@@ -11,7 +11,7 @@ from typing import Any
 from harness.errors import EmptySuite, UnknownSuite
 from harness.suites import FULL_LONG, FULL_LONG_N, FULL_N, TABLES, VERSION, Block
 from tasks import Cell, Family, Instance, UnknownLevel, UnknownStyle, all_families, find_family, make_instance, pose
-from tasks.base import Role, channels_of, check_cell, level_of, styles_of
+from tasks.base import PARAMETRIC, Role, channels_of, check_cell, level_of, styles_of
 from tasks.stream import canonical_seed
 
 
@@ -46,15 +46,15 @@ class Suite:
         """Items over all cells."""
         return sum(cell.n for cell in self.cells)
 
-    def without(self, style: str) -> "Suite":
-        """Return the suite without the cells of a style.
+    def without(self, styles: Collection[str]) -> "Suite":
+        """Return the suite without the cells of some styles.
 
         Raises:
             EmptySuite: nothing is left.
         """
-        cells = tuple(cell for cell in self.cells if cell.style != style)
+        cells = tuple(cell for cell in self.cells if cell.style not in styles)
         if not cells:
-            raise EmptySuite(f"every cell is of the style {style}: name another with --style")
+            raise EmptySuite("every cell is scored, not answered: name another with --style")
         return replace(self, cells=cells)
 
     def digest(self) -> str:
@@ -183,7 +183,7 @@ def _block_cells(block: Block) -> Iterator[SuiteCell]:
 def _full_blocks() -> Iterator[Block]:
     for family in all_families().values():
         for level in family.levels.values():
-            styles = " ".join(style for style in styles_of(family, level) if style != "free")
+            styles = " ".join(style for style in styles_of(family, level) if style not in PARAMETRIC)
             long = int(level.axes.get("length", 0)) >= FULL_LONG
             channels = " ".join(channels_of(family, level))
             yield Block(family.name, level.name, channels, styles, FULL_LONG_N if long else FULL_N)

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from harness.suite import Suite
+from tasks.base import SCORED
 
 WAVE = 2048
 """Items a wave, and fewer where each is asked several times."""
@@ -43,7 +44,7 @@ def waves_of(suite: Suite, size: int = WAVE) -> Iterator[Wave]:
     open_waves: dict[bool, list[Stretch]] = {False: [], True: []}
     room = dict.fromkeys(open_waves, size)
     for at, cell in enumerate(suite.cells):
-        kind, start = cell.style == "choice", 0
+        kind, start = cell.style in SCORED, 0
         while start < cell.n:
             stop = min(cell.n, start + room[kind])
             open_waves[kind].append(Stretch(at, start, stop))

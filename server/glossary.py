@@ -23,6 +23,8 @@ STYLES: Mapping[str, str] = {
     "cot": "steps first, then a last line “Answer: …”",
     "choice": "the candidate that the model finds likeliest, by log-likelihood",
     "free": "going on from the bare text, for models that were trained on the language",
+    "trained": "a question as the training text puts it, for models that were trained on that text",
+    "bits": "how much of the truth a model has learnt, by the log-likelihood of the truth alone",
 }
 
 CHANNELS: Mapping[str, str] = {

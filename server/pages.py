@@ -29,6 +29,8 @@ _STYLE_WORDS = {
     "cot": "after writing steps",
     "choice": "likeliest candidate",
     "free": "bare text, sampled",
+    "trained": "as in training text",
+    "bits": "bits learnt",
 }
 
 

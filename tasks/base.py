@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import inf
+from math import inf, log
 from typing import Any, Literal, Protocol
 
 from tasks.errors import UnknownLevel, UnknownStyle
@@ -13,9 +13,17 @@ Role = Literal["eval", "shot", "train"]
 are disjoint from evaluation items by construction."""
 
 CHANNELS = ("symbol", "story")
-STYLES = ("direct", "cot", "choice", "free")
-"""direct: the answer alone; cot: think first; choice: log-likelihoods of candidates; free: go on
-from the bare text at temperature 1, for models that were trained on the language."""
+STYLES = ("direct", "cot", "choice", "free", "trained", "bits")
+"""direct: the answer alone; cot: think first; choice: log-likelihoods of candidates. The others read a model
+that was trained on our own text, see PARAMETRIC. free: go on from the bare text at temperature 1; trained: a
+question as the training text puts it, answered greedily; bits: the log-likelihood of the truth alone."""
+
+SCORED = ("choice", "bits")
+"""Styles in which nothing is generated: log-likelihoods are read."""
+
+PARAMETRIC = ("free", "trained", "bits")
+"""Styles that ask what training left in the weights. A level has these, or the other ones, never both: what
+stands in a prompt and what was learnt are two tracks, and no score mixes them."""
 
 N_CHOICES = 8
 """Candidates shown in the style `choice`, where a level has so many."""
@@ -222,7 +230,7 @@ ANSWER_MARK = "Answer:"
 
 def pose(family: Family, instance: Instance, style: str) -> str:
     """Write the prompt: question, how to answer, and for short answers the mark to go on from."""
-    if style == "free":
+    if style in PARAMETRIC:
         return instance.question
     asked = f"{instance.question} {family.instruction(instance.channel, style)}\n"
     return asked if style == "cot" else asked + ANSWER_MARK
@@ -233,6 +241,26 @@ def demonstrate(family: Family, instance: Instance, style: str) -> str:
     if style == "cot":
         return f"{family.solution(instance)}\n{ANSWER_MARK} {instance.gold}"
     return f" {instance.gold}"
+
+
+def shown_candidates(instance: Instance, style: str) -> tuple[str, ...]:
+    """Return what is scored, as it follows the prompt: the candidates, or the truth alone; else nothing."""
+    if style == "bits":
+        return (f" {instance.gold}",)
+    return tuple([f" {choice}" for choice in instance.choices]) if style == "choice" else ()
+
+
+def weigh(instance: Instance, nats: float) -> Verdict:
+    """Judge a log-likelihood of the truth: right within one bit of what it would be if all were learnt.
+
+    Items asked in the style `bits` state `facts["nats"]`: {"known", "guessed"}, the log-likelihood of their gold
+    for one who learnt all that can be learnt, and for one who learnt nothing. Where known is 0, right means that
+    the truth has more than half of the probability, so that nothing else can be likelier.
+    """
+    known, guessed = instance.facts["nats"]["known"], instance.facts["nats"]["guessed"]
+    learnt, most = max(0.0, nats - guessed) / log(2), (known - guessed) / log(2)
+    right = nats > known - log(2)
+    return Verdict(right, None, "correct" if right else "unsure", None, f"{learnt:.2f} of {most:.2f} bits")
 
 
 def ask_once(family: Family, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:

@@ -4,6 +4,8 @@ TaskError
 ├── UnknownFamily   no such family
 ├── UnknownLevel    the family has no such level
 ├── UnknownStyle    the family has no such channel or style
+├── UnknownCorpus   no such corpus
+├── BadOption       a setting of a corpus that is not known, out of range, or does not fit the others
 ├── BadSeed         neither a whole number >= 0 nor a hex string
 └── BadItemId       not of the form family@version/level/channel/seed/index
 """
@@ -31,6 +33,16 @@ class UnknownStyle(TaskError):
     """The family has no channel or style of that name."""
 
     status = 404
+
+
+class UnknownCorpus(TaskError):
+    """No corpus of that name."""
+
+    status = 404
+
+
+class BadOption(TaskError):
+    """A setting that a corpus does not take."""
 
 
 class BadSeed(TaskError):

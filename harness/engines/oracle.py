@@ -66,10 +66,13 @@ class OracleEngine:
             item = instance_from_id(request.item)
         except TaskError as error:
             return failed(request, EngineFailed(f"the oracle answers Fathom's own items only: {error}"))
-        style = "choice" if request.choices else _style_of(item)
+        style = _style_of(item) if len(request.choices) < 2 else "choice"
         # whoever is asked again at a temperature thinks again
         again = (str(request.repeat),) if request.repeat and request.sampling.temperature > 0 else ()
         answer = item.gold if self._knows(item, style, again) else self._guess(item, style, again)
+        if len(request.choices) == 1:
+            share = item.facts["nats"]["known" if answer == item.gold else "guessed"]
+            return best_choice(request, [share], [answer == item.gold], n_tokens, 0.0)
         if request.choices:
             scores = [0.0 if choice.strip() == answer else -9.0 for choice in request.choices]
             return best_choice(request, scores, [score == 0.0 for score in scores], n_tokens, 0.0)

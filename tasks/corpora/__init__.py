@@ -1,0 +1,1 @@
+"""Training text: one file a corpus."""

@@ -1,0 +1,131 @@
+"""Say what a corpus is: endless training text, in blocks that are each a function of a name alone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import inf
+from typing import Protocol
+
+from tasks.base import Role
+from tasks.errors import BadOption
+from tasks.stream import Stream, canonical_seed
+
+Value = int | float | str
+Options = Mapping[str, Value]
+Pairs = list[tuple[str, str]]
+"""(prompt, completion) pairs that follow each other in one document; only completions are learnt."""
+
+_TRAIN: Role = "train"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """A setting of a corpus: what it is by default, what it means, and what it may be."""
+
+    default: Value
+    meaning: str
+    low: float = -inf
+    high: float = inf
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBlock:
+    """Documents in token form, one after the other, without anything between them.
+
+    `ids` holds 2 bytes a token, low byte first: places in the corpus's vocabulary. `ends` says after how many tokens
+    of the block each document ends. `learnt` holds 1 byte a token, 1 where loss counts; None: it counts everywhere.
+    """
+
+    ids: bytes
+    ends: tuple[int, ...]
+    learnt: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TextBlock:
+    """Documents as text: of each, its pairs. A pair with an empty prompt is learnt whole."""
+
+    documents: tuple[Pairs, ...]
+
+
+Block = TokenBlock | TextBlock
+
+
+class Corpus(Protocol):
+    """A kind of training text. One module of `tasks/corpora` defines one, as `CORPUS`, named after its family."""
+
+    @property
+    def name(self) -> str:
+        """Name as on the command line; that of the family that asks about it."""
+
+    @property
+    def version(self) -> int:
+        """Raised whenever any byte of any block changes."""
+
+    @property
+    def summary(self) -> str:
+        """Say in one sentence what is written."""
+
+    @property
+    def reference(self) -> str:
+        """Paper and section that define the text."""
+
+    @property
+    def options(self) -> Mapping[str, Option]:
+        """Settings by name; `form` comes first where there are several forms."""
+
+    def check(self, options: Options) -> None:
+        """Raise BadOption where settings, each sound alone, do not fit together."""
+
+    def vocabulary(self, options: Options) -> tuple[str, ...]:
+        """Return the tokens of a token form by id, the first one ending a document; of a text form, nothing."""
+
+    def block(self, options: Options, seed: str, stream: Stream) -> Block:
+        """Write one block of about 64 documents; only options, seed (of a population) and stream decide."""
+
+
+def read_options(corpus: Corpus, given: Mapping[str, Value]) -> dict[str, Value]:
+    """Return all settings of a corpus, with defaults where none are given.
+
+    Raises:
+        BadOption: a setting is not known, of another kind, out of its range, or does not fit the others.
+    """
+    known = corpus.options
+    for name in given:
+        if name not in known:
+            raise BadOption(f"the corpus {corpus.name} has no option {name!r}; known: {', '.join(known)}")
+    settled = {name: _value(corpus.name, name, option, given.get(name)) for name, option in known.items()}
+    corpus.check(settled)
+    return settled
+
+
+def _value(corpus: str, name: str, option: Option, given: Value | None) -> Value:
+    if given is None:
+        return option.default
+    complaint = f"{corpus}: {name} = {given!r}"
+    if isinstance(option.default, str):
+        if option.choices and str(given) not in option.choices:
+            raise BadOption(f"{complaint}; it may be {', '.join(option.choices)}")
+        return str(given)
+    try:
+        number = float(given)
+        value: Value = int(given) if isinstance(option.default, int) and number == int(number) else number
+    except (ValueError, OverflowError) as error:
+        raise BadOption(f"{complaint}: give a number ({option.meaning})") from error
+    if isinstance(option.default, int) and not isinstance(value, int):
+        raise BadOption(f"{complaint}: give a whole number ({option.meaning})")
+    if not option.low <= number <= option.high:
+        raise BadOption(f"{complaint}: give {option.low:g} to {option.high:g} ({option.meaning})")
+    return value
+
+
+def make_block(corpus: Corpus, options: Options, seed: int | str, number: int) -> Block:
+    """Write block `number` of a corpus, the same bytes in every process; `options` are settled ones.
+
+    Its stream is one of the role `train`: evaluation items and demonstrations come from others.
+    """
+    text_seed = canonical_seed(seed)
+    named = [f"{name}={value}" for name, value in sorted(options.items())]
+    return corpus.block(
+        options, text_seed, Stream(_TRAIN, "corpus", corpus.name, corpus.version, *named, text_seed, number)
+    )
