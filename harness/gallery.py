@@ -1,6 +1,7 @@
 """Turn every family into a page of examples: a question, its gold, a wrong answer and its verdict."""
 
 from collections.abc import Iterator
+from math import log
 from textwrap import fill
 
 from harness.format import plural
@@ -24,7 +25,8 @@ Written by `fathom gallery`; a test keeps it fresh. Seed {seed}, index 0, so tha
 `fathom sample FAMILY --level LEVEL --seed {seed}` prints the same items in full.
 
 *direct*: the answer alone. *cot*: think first, then a last line `Answer: ...`. *choice*: the candidate of the highest
-log-likelihood. *free*: go on from the bare text. Long lines are broken here for reading.
+log-likelihood. For models that were trained on our text: *free*: go on from the bare text; *trained*: answer as the
+text does; *bits*: how likely the gold is found. Long lines are broken here for reading.
 """
 
 
@@ -58,7 +60,16 @@ def _item(family: Family, level: Level, channel: str) -> Iterator[str]:
             yield _block(_elide(demonstrate(family, item, style).strip("\n")))
         if style == "choice":
             yield f"Candidates: {', '.join(map(_code, item.choices))}\n"
+        if style == "bits":
+            yield f"**{style}**: {_stake(item)}.\n\n{_right(item, style)}\n"
+            continue
         yield f"{_right(item, style)} {_wrong(family, item, style)}\n"
+
+
+def _stake(item: Instance) -> str:
+    nats = item.facts["nats"]
+    known, guessed = (-nats[who] / log(2) for who in ("known", "guessed"))
+    return f"{guessed:.2f} bits if all is guessed, {abs(known):.2f} if all is known"
 
 
 def _right(item: Instance, style: str) -> str:

@@ -1,22 +1,23 @@
 """Ask about a language that a hierarchical grammar defines: recognise, choose, complete, or go on.
 
 Grammars are drawn from the item's seed, so no model has seen them, except for the ladders `generate-*`:
-they ask a model that was trained on one fixed language for more of its sentences.
+they ask a model that was trained on one fixed language for more of its sentences; `law-*` for their likelihood.
 
 Reference: Allen-Zhu, Physics of Language Models 1 (arXiv 2305.13673), section 2: synthetic CFGs.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
 from tasks import grammar_text as say
 from tasks.answer import MAX_TEXT, final_list, final_option
-from tasks.base import Instance, Level, Problem, Verdict, ask_once, candidates
+from tasks.base import SCORED, Instance, Level, Problem, Verdict, ask_once, candidates
 from tasks.chart import Chart, recognises, sound_height
 from tasks.grammar import Grammar, Shape, draw_grammar
 from tasks.grammar_text import OPTIONS, spell
+from tasks.languages import MARK, go_on, language, language_levels, weigh_sentence
 from tasks.nearmiss import Pair, Tokens, draw_pair, one_right
 from tasks.shortcuts import any_completes, blind_tails, copied_tails
 from tasks.stream import Stream
@@ -33,20 +34,6 @@ ones fewer, or most strings would be sentences; and at depth 5 rules are shorter
 
 N_SAMPLES = {2: 30, 3: 60, 4: 80}
 
-LANGUAGES = {
-    "b": Shape(6, 2, 2),
-    "f": Shape(6, 3, 4, least_mean=240, greatest_mean=260),
-    "k": Shape(7, 3, 4, least_mean=500, greatest_mean=540),
-}
-"""Languages to train a model on, after those of the paper."""
-
-DRAWINGS = {"b": 5, "f": 26, "k": 28}
-"""Which drawing each language is: of 32 (b: 8), the one in which edited sentences, and sentences joined of two
-halves, stay sentences least often. Many drawings let a third of them pass; these 1 in 16 edits or fewer."""
-
-GIVEN = 50
-"""Tokens of a sentence given to a trained model, if any."""
-
 LONGEST = 80
 """Tokens of a sentence in a prompt."""
 
@@ -56,7 +43,6 @@ LEAST_REST = 4
 _CAPITALS = "EFGHJKLMNPQRSTUVWXYZ"  # none of OPTIONS
 _LETTERS = "abcdefghjkmnpqrstuvwxyz"  # none that looks like a digit
 _WORDS = tuple(onset + vowel + coda for onset in "bdfgklmnprtvz" for vowel in "aeiou" for coda in "vb")
-_MARK = "Sentence:"
 _MAX_ANSWER = 2_000  # characters of a completion: room for 243 words and more
 _MAX_DRAWS = 50
 
@@ -70,14 +56,6 @@ best at every level: random letters, one lowest rule or two, the prefix again, a
 expanded, and for samples what follows there after the end of the prefix."""
 
 
-@cache
-def language(shape: str) -> Grammar:
-    """Return the one language of that shape, b, f or k; its terminals are a, b and c."""
-    of = LANGUAGES[shape]
-    symbols = ["S", *[f"{name}{depth}" for depth in range(1, of.depth) for name in "XYZ"]]
-    return draw_grammar(of, symbols, "abc", Stream("language", "lano", shape, DRAWINGS[shape]))
-
-
 def _levels() -> dict[str, Level]:
     asked = ("direct", "cot", "choice")
     table = [
@@ -88,17 +66,7 @@ def _levels() -> dict[str, Level]:
     for depth, n_samples in N_SAMPLES.items():
         axes: dict[str, int | str] = {"mode": "samples", "depth": depth, "samples": n_samples}
         table.append(Level(f"samples-d{depth}", depth, axes, "samples", styles=asked[:2]))
-    table += [_generate_level(shape, given) for shape in LANGUAGES for given in (0, GIVEN)]
-    return {level.name: level for level in table}
-
-
-def _generate_level(shape: str, given: int) -> Level:
-    depth = LANGUAGES[shape].depth
-    axes: dict[str, int | str] = {"mode": "generate", "depth": depth, "shape": shape, "given": given}
-    # 50 tokens of b-like sentences hold about 36 bits, of the others more than 50.
-    space = 1 if not given else 1e10 if shape == "b" else 1e15
-    name, ladder = f"generate-{shape}-{given}", f"generate-{shape}"
-    return Level(name, depth, axes, ladder, channels=("symbol",), styles=("free",), space=space)
+    return {level.name: level for level in [*table, *language_levels()]}
 
 
 def _draw(shape: Shape, channel: str, stream: Stream) -> Grammar:
@@ -121,21 +89,23 @@ class Lano:
     reference: str = "Physics of Language Models 1 (arXiv 2305.13673), synthetic CFGs"
     unit: str = "levels"
     channels: tuple[str, ...] = ("symbol", "story")
-    styles: tuple[str, ...] = ("direct", "cot", "choice", "free")
+    styles: tuple[str, ...] = ("direct", "cot", "choice", "free", "bits")
     labels: tuple[str, ...] = (
         "said_yes", "said_no", "other_string", "outside", "too_short", "whole_sentence", "not_terminals", "no_answer",
     )  # fmt: skip
 
     @cached_property
     def levels(self) -> dict[str, Level]:
-        """Four ways to ask about a new language of depth 2..5, and three languages to be trained on."""
+        """Four ways to ask about a new language of depth 2..5, and four languages to be trained on."""
         return _levels()
 
     def generate(self, level: Level, channel: str, stream: Stream) -> Problem:
         """Draw a language, unless the level has its own, and what is asked about it."""
         mode, depth = str(level.axes["mode"]), int(level.axes["depth"])
         if mode == "generate":
-            return _go_on(str(level.axes["shape"]), int(level.axes["given"]), stream)
+            return go_on(str(level.axes["shape"]), int(level.axes["given"]), stream)
+        if mode == "law":
+            return weigh_sentence(str(level.axes["shape"]), stream)
         while True:
             grammar = _draw(SHAPES[depth], channel, stream)
             made = _MAKERS[mode](grammar, channel, stream)
@@ -165,13 +135,15 @@ class Lano:
 
     def lesson(self, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
         """Ask once; for a language to be trained on, write a whole sentence after the mark."""
-        if level.axes["mode"] == "generate":
-            return [(_MARK, f" {spell(language(str(level.axes['shape'])).sentence(stream))}")]
+        if level.axes["mode"] in ("generate", "law"):
+            return [(MARK, f" {spell(language(str(level.axes['shape'])).sentence(stream))}")]
         return ask_once(self, level, channel, style, stream)
 
     def grade(self, instance: Instance, text: str) -> Verdict:
         """Compare with the gold, or parse prefix and completion; `at` counts within the completion."""
         mode = instance.facts["mode"]
+        if mode == "law":
+            return _grade_same(instance, text)
         if mode == "generate":
             line = "" if len(text) > MAX_TEXT else text.partition("\n")[0]
             return _grade_rest(instance, line.split())
@@ -201,7 +173,7 @@ class Lano:
 
     def budget(self, level: Level, style: str) -> int:
         """Tokens: a word and its blank take about 2, a derivation 10 times as many as its string."""
-        if style == "choice":
+        if style in SCORED:
             return 1
         mode = level.axes["mode"]
         if mode == "generate":
@@ -296,16 +268,6 @@ _MAKERS = {
 }  # fmt: skip
 
 
-def _go_on(shape: str, given: int, stream: Stream) -> Problem:
-    grammar = language(shape)
-    sentence = grammar.sentence(stream, given + 1)
-    prefix = spell(sentence[:given])
-    facts = {
-        "mode": "generate", "shape": shape, "grammar": grammar.to_json(), "prefix": prefix, "accepts": "verifier",
-    }  # fmt: skip
-    return Problem(f"{_MARK} {prefix}".rstrip(), spell(sentence[given:]), (), facts)
-
-
 def _cut(grammar: Grammar, stream: Stream) -> tuple[Tokens, int]:
     sentence = grammar.sentence(stream, 2 + LEAST_REST, LONGEST)
     n = len(sentence)
@@ -338,9 +300,18 @@ def _grade_rest(instance: Instance, tokens: list[str]) -> Verdict:
     return Verdict(False, said, "too_short") if fits == len(tokens) else Verdict(False, said, "outside", fits + 1)
 
 
+def _grade_same(instance: Instance, text: str) -> Verdict:
+    """Compare with the very sentence whose likelihood is asked for, though others may be as good."""
+    said = "" if len(text) > MAX_TEXT else spell(text.partition("\n")[0].split())
+    if not said:
+        return Verdict(False, None, "no_answer")
+    right = said == instance.gold
+    return Verdict(right, said, "correct" if right else "other_string")
+
+
 def _guess_rest(instance: Instance, stream: Stream) -> str:
     """Write the tail of a sample or of a fresh sentence; of a language that is not shown, random letters."""
-    if instance.facts["mode"] == "generate":
+    if instance.facts["mode"] in ("generate", "law"):
         return spell([stream.choice("abc") for _ in range(250)])
     samples, given = instance.facts.get("samples"), len(instance.facts["prefix"].split())
     sentence = stream.choice(samples).split() if samples else _grammar(instance.facts).sentence(stream)

@@ -7,8 +7,8 @@ from math import exp, inf, isclose, log, log2, sqrt
 import pytest
 
 from tasks.chart import Chart, recognises, sound_height
-from tasks.families.lano import LANGUAGES, language
 from tasks.grammar import Grammar, Shape, draw_grammar
+from tasks.languages import LANGUAGES, language
 from tasks.law import END, count_derivations, divergence, log_probability, next_token_law
 from tasks.nearmiss import EDITS, draw_pair, edit
 from tasks.stream import Stream

@@ -1,14 +1,17 @@
 import re
 from collections import Counter
 from dataclasses import replace
-from math import sqrt
+from functools import cache
+from math import exp, inf, log, sqrt
 
 import pytest
 
 from tasks import make_instance, pose
-from tasks.base import Instance, channels_of
+from tasks.base import Instance, channels_of, weigh
 from tasks.chart import recognises
-from tasks.families.lano import FAMILY, GIVEN, LONGEST, N_SAMPLES, language
+from tasks.families.lano import FAMILY, LONGEST, N_SAMPLES
+from tasks.languages import GIVEN, GIVEN_SHORT, LAW_TOKENS, language
+from tasks.law import END, next_token_law
 from tasks.nearmiss import EDITS, edit
 from tasks.stream import Stream
 
@@ -376,16 +379,17 @@ def test_a_completion_is_derived_level_by_level():
 # --- languages to be trained on ---
 
 
-def test_the_three_languages_have_the_lengths_of_the_design():
-    means = {shape: language(shape).mean_length for shape in "bfk"}
-    assert [language(shape).depth for shape in "bfk"] == [6, 6, 7]
+def test_the_languages_have_the_lengths_of_the_design():
+    means = {shape: language(shape).mean_length for shape in "abfk"}
+    assert [language(shape).depth for shape in "abfk"] == [4, 6, 6, 7]
+    assert 20 <= means["a"] <= 40
     assert 240 <= means["f"] <= 260
     assert 500 <= means["k"] <= 540
-    assert all(len(rules) == 2 for rules in language("b").rules.values())
+    assert all(len(rules) == 2 for shape in "ab" for rules in language(shape).rules.values())
     assert {len(rules) for shape in "fk" for rules in language(shape).rules.values()} == {3, 4}
 
 
-@pytest.mark.parametrize("shape", "bfk")
+@pytest.mark.parametrize("shape", "abfk")
 def test_a_language_is_strict(shape):
     """Joined halves of two sentences, and edited sentences, are seldom sentences."""
     grammar, stream = language(shape), Stream("strict", shape)
@@ -398,24 +402,28 @@ def test_a_language_is_strict(shape):
     assert edited < 10
 
 
-@pytest.mark.parametrize("shape", "bfk")
+@pytest.mark.parametrize("shape", "abfk")
 def test_a_trained_model_goes_on_in_a_language_that_no_seed_changes(shape):
-    items = made(f"generate-{shape}-{GIVEN}", "symbol", 1, 3) + made(f"generate-{shape}-{GIVEN}", "symbol", 2, 3)
+    given = GIVEN_SHORT if shape == "a" else GIVEN
+    items = made(f"generate-{shape}-{given}", "symbol", 1, 3) + made(f"generate-{shape}-{given}", "symbol", 2, 3)
     assert len({repr(item.facts["grammar"]) for item in items}) == 1
     for item in items:
         mark, *prefix = pose(FAMILY, item, "free").split(" ")
         assert mark == "Sentence:"
-        assert len(prefix) == GIVEN
+        assert len(prefix) == given
         assert FAMILY.grade(item, f" {item.gold}\nSentence: a a").correct
         assert FAMILY.grade(item, f"Answer: {item.gold}").label == "not_terminals"
         assert FAMILY.grade(item, f" {item.gold}" + " a" * 3_000).label == "outside"
         assert FAMILY.grade(item, f" {' '.join(item.gold.split()[:5])}\nand so on").label == "too_short"
         assert FAMILY.grade(item, f"\n{item.gold}").label == "no_answer"
-        assert FAMILY.grade(item, " ".join([*prefix, item.gold])).label == "whole_sentence"
-    assert not FAMILY.grade(items[0], items[1].gold).correct
+        whole = " ".join([*prefix, item.gold])
+        if len(whole.split()) <= language(shape).longest - given:  # what is longer is outside, wherever it is cut
+            assert FAMILY.grade(item, whole).label == "whole_sentence"
+    apart = items[0] if shape != "a" else replace(items[0], facts={**items[0].facts, "prefix": "a b b"})
+    assert not FAMILY.grade(apart, items[1].gold).correct  # after 12 tokens of a, the same may come twice
 
 
-@pytest.mark.parametrize("shape", "bfk")
+@pytest.mark.parametrize("shape", "abfk")
 def test_from_the_start_any_sentence_is_right(shape):
     first, second = made(f"generate-{shape}-0", "symbol", 1, 2)
     assert first.question == second.question == "Sentence:"
@@ -425,12 +433,53 @@ def test_from_the_start_any_sentence_is_right(shape):
 
 def test_a_lesson_of_a_language_is_a_whole_sentence_after_the_mark():
     for name, level in FAMILY.levels.items():
-        if level.axes["mode"] == "generate":
+        if level.axes["mode"] in ("generate", "law"):
             ((prompt, completion),) = FAMILY.lesson(level, "symbol", "free", Stream("train", name))
             assert prompt == "Sentence:"
             assert FAMILY.grade(
                 make_instance(FAMILY, f"generate-{level.axes['shape']}-0", "symbol", 1, 0), completion
             ).correct
+
+
+@pytest.mark.parametrize("shape", "abfk")
+def test_the_likelihood_of_a_sentence_is_the_one_that_inside_probabilities_give(shape):
+    grammar = language(shape)
+    for item in made(f"law-{shape}", "symbol", 25, 12):
+        tokens, nats = item.gold.split(), item.facts["nats"]
+        assert len(tokens) == item.facts["n_tokens"] <= LAW_TOKENS
+        assert nats["guessed"] == pytest.approx(-len(tokens) * log(4))
+        assert exp(nats["known"]) == pytest.approx(share_of_sentences(grammar, tokens), rel=1e-9)
+        assert nats["guessed"] < nats["known"] < 0
+        assert all(row[END] == -inf for row in next_token_law(grammar, tokens)[:-1])
+
+
+def share_of_sentences(grammar, prefix):
+    """Sum, symbol by symbol from the right, the chance of the strings that begin so: not by the law's way."""
+
+    @cache
+    def ends(line, at):
+        """Return the chance that what the line derives begins with prefix[at:], or is all of it up to a place."""
+        if at == len(prefix):
+            return 1.0
+        if not line:
+            return 0.0
+        first, *rest = line
+        if first not in grammar.rules:
+            return ends(tuple(rest), at + 1) if prefix[at] == first else 0.0
+        options = grammar.rules[first]
+        return sum(ends((*rule, *rest), at) for rule in options) / len(options)
+
+    return ends((grammar.root,), 0)
+
+
+def test_a_model_that_knows_the_law_is_told_from_one_that_guesses():
+    for item in made("law-a", "symbol", 26, 20):
+        known, guessed = (item.facts["nats"][who] for who in ("known", "guessed"))
+        assert weigh(item, known).correct
+        assert weigh(item, known - 0.6).correct
+        assert weigh(item, guessed).label == "unsure"
+        assert FAMILY.grade(item, item.gold).correct
+        assert FAMILY.grade(item, f" {item.gold} a").label == "other_string"
 
 
 def test_every_label_is_stated():
