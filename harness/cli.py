@@ -15,6 +15,7 @@ from harness.cli_run import pairs, run_app
 from harness.cli_season import season_app, verify_season
 from harness.cli_service import service_app
 from harness.cli_stats import stats_app
+from harness.cli_train import train_app
 from harness.errors import BadInput, FathomError
 from harness.settings import read_log, read_settings
 from tasks import TaskError
@@ -33,6 +34,7 @@ app.add_typer(report_app)
 app.add_typer(record_app)
 app.add_typer(stats_app)
 app.add_typer(service_app)
+app.add_typer(train_app)
 app.add_typer(season_app, name="season")
 app.command("verify-season")(verify_season)
 

@@ -5,7 +5,7 @@ import socket
 import time
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -15,8 +15,11 @@ from harness.demo import DemoPlan, sow
 from harness.demo_rows import Sown
 from harness.errors import BadDatabase, BadInput, NewerDatabase
 from harness.format import count, duration, plural
-from harness.report import make_console
+from harness.report import make_console, print_json
 from harness.settings import ServiceSettings, hand_down, quiet_transformers, read_service
+
+if TYPE_CHECKING:
+    from harness.corpora.writing import Plan
 
 
 def upgrade_database(database: str) -> str:
@@ -168,3 +171,28 @@ def train(recipe: str, out: Path) -> None:
     with TrainingProgress(make_console(), known) as progress:
         saved = pretrain(known, out, progress)
     make_console().print("saved " + ", ".join(str(path) for path in saved))
+
+
+def make_corpus(plan: "Plan") -> None:
+    """Write training text with a live bar, and say what is there.
+
+    Raises:
+        CorpusChanged, BadMix, DiskFull, WorkerLost: see harness.corpora.writing.
+    """
+    from harness.corpora.showing import CorpusProgress
+    from harness.corpora.writing import write_corpus
+
+    console = make_console()
+    with CorpusProgress(console, plan.tokens) as progress:
+        manifest = write_corpus(plan, progress)
+    console.print(progress.summary(manifest, plan.out), soft_wrap=True, markup=False, highlight=False)
+
+
+def list_corpora(as_json: bool) -> None:
+    """Print the corpora with their options, as a table or as JSON."""
+    from harness.corpora.showing import corpora_json, render_corpora
+
+    if as_json:
+        print_json(corpora_json())
+    else:
+        make_console().print(render_corpora())

@@ -9,6 +9,9 @@ FathomError                what the command line prints without a traceback
 │   ├── EmptySuite         a selection that leaves nothing to ask
 │   ├── UnknownEngine      no engine of that name, or its package is not installed
 │   ├── BadRecipe          a training recipe that cannot be followed
+│   ├── BadMix             training text that cannot be written as it is asked for
+│   ├── CorpusChanged      a folder that holds other files, or training text of other settings
+│   ├── BrokenCorpus       training text that is not whole or was changed
 │   ├── NotComparable      runs that no test compares, or names that leave open which are meant
 │   ├── StoreError         the database
 │   │   ├── BadDatabase    a URL that cannot be opened
@@ -22,6 +25,7 @@ FathomError                what the command line prints without a traceback
 │   └── UnknownSubmission  no submission, job, season or token of that name
 ├── NotSignedIn, NotAllowed, TooSlow, Conflict (LeaseLost, AlreadySubmitted), TooLarge, TooMany, Busy
 │                          HTTP 401, 403, 408, 409, 413, 429, 503
+├── WorkerLost             exit 2: a process that wrote training text was killed
 ├── Unreachable            exit 4: a server did not answer in time
 └── EngineFailed           exit 3: the engine broke; the run is stored as failed, with its log
 
@@ -91,6 +95,18 @@ class BadRecipe(BadInput):
     """The recipe cannot be followed."""
 
 
+class BadMix(BadInput):
+    """Training text that cannot be written as it is asked for."""
+
+
+class CorpusChanged(BadInput):
+    """The folder holds other files, or training text of other settings."""
+
+
+class BrokenCorpus(BadInput):
+    """Training text that is not whole, or was changed."""
+
+
 class NotComparable(BadInput):
     """No test compares these runs, or it is not clear which are meant."""
 
@@ -129,6 +145,10 @@ class RunChanged(StoreError):
 
 class DiskFull(StoreError):
     """The disk is full."""
+
+
+class WorkerLost(FathomError):
+    """A process that wrote training text was killed."""
 
 
 class EngineFailed(FathomError):

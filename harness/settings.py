@@ -260,6 +260,11 @@ def quiet_transformers() -> None:
     os.environ.setdefault("TQDM_DISABLE", "1")
 
 
+def keep_to_one_core() -> None:
+    """Let tokenizers use one core a process, unless the user chose: processes are what share out the work."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+
 def quiet_lm_eval() -> None:
     """Turn off lm-eval's progress bars and its warning for each task; call before importing it."""
     os.environ.setdefault("TQDM_DISABLE", "1")

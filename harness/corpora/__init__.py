@@ -1,0 +1,1 @@
+"""Training text on disk: mixes of corpora into shards of tokens, tables, and back."""
