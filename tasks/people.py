@@ -201,6 +201,19 @@ def full_name(number: int) -> str:
     return f"{_HEADS[head]}{_CODAS[coda]} {_HEADS[root]}{_TAILS[tail]}"
 
 
+_HEAD_AT = {head: at for at, head in enumerate(_HEADS)}
+_TAIL_AT = {tail: at for at, tail in enumerate(_TAILS)}
+
+
+def number_of_name(name: str) -> int | None:
+    """Return the number of a full name, or None: the reverse of `full_name`."""
+    first, blank, last = name.partition(" ")
+    head, root, tail = _HEAD_AT.get(first[:4]), _HEAD_AT.get(last[:4]), _TAIL_AT.get(last[4:])
+    if not blank or len(first) != 5 or first[4] not in _CODAS or head is None or root is None or tail is None:
+        return None
+    return (root * len(_TAILS) + tail) * N_GIVEN + head * len(_CODAS) + _CODAS.index(first[4])
+
+
 def full_names(stream: Stream, count: int) -> list[str]:
     """Return `count` different full names, such as Tilan Bokerud."""
     return [full_name(number) for number in stream.distinct(count, N_NAMES)]
@@ -235,3 +248,14 @@ class Population:
             given = (given + self._shift(2 * turn + 1, family, N_GIVEN)) % N_GIVEN
         number = draw_numbers(Stream("population", canonical_seed(self.seed), index), 1)[0]
         return person(full_name(family * N_GIVEN + given), number)
+
+    def index_of(self, name: str) -> int | None:
+        """Return who has this name: the reverse of `person`; None for what is no full name."""
+        number = number_of_name(name)
+        if number is None:
+            return None
+        family, given = divmod(number, N_GIVEN)
+        for turn in (1, 0):
+            given = (given - self._shift(2 * turn + 1, family, N_GIVEN)) % N_GIVEN
+            family = (family - self._shift(2 * turn, given, N_FAMILY)) % N_FAMILY
+        return family * N_GIVEN + given

@@ -42,12 +42,14 @@ class Stream:
     """Draw reproducible choices; two streams with different names are independent.
 
     `name` is any sequence of texts and numbers. Parts are length-prefixed before hashing, so
-    ("ab", "c") and ("a", "bc") differ.
+    ("ab", "c") and ("a", "bc") differ. `seed` and `role` choose nothing: they say which population
+    an item is about, and whom of it, where items share one.
     """
 
-    __slots__ = ("_block", "_name", "_spare")
+    __slots__ = ("_block", "_name", "_spare", "role", "seed")
 
-    def __init__(self, *name: str | int) -> None:
+    def __init__(self, *name: str | int, seed: str = "0", role: str = "train") -> None:
+        self.seed, self.role = seed, role
         parts = [str(part) for part in name]
         self._name = "".join([f"{len(part)}:{part}" for part in parts]).encode() + b"#"
         self._block = 0
