@@ -30,7 +30,7 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class TokenBlock:
-    """Documents in token form, one after the other, without anything between them.
+    """Documents in token form, one after the other; each ends with token 0.
 
     `ids` holds 2 bytes a token, low byte first: places in the corpus's vocabulary. `ends` says after how many tokens
     of the block each document ends. `learnt` holds 1 byte a token, 1 where loss counts; None: it counts everywhere.
