@@ -308,6 +308,25 @@ def biography(who: Person, wordings: int, order: int = 0, *, full_name: bool = F
     return " ".join(sentences).replace(_NAME, who.name)
 
 
+CLOSINGS = (
+    "The person told of here is %s.", "All this is told of %s.", "This was the life of %s.", "Such was the life of %s.",
+    "The name that goes with all this is %s.", "The person was called %s.", "The person in question is %s.",
+    "All of this is true of %s.",
+)  # fmt: skip
+"""Ends of a reversed biography."""
+
+
+def reversed_biography(who: Person, wordings: int, order: int = 0) -> str:
+    """Write a biography that names its person only at the end: sentences with pronouns, then one with the name.
+
+    `wordings` and `order` are those of `biography`; the former also decides the last sentence (part 3.2, section 6).
+    """
+    values = (f"{who.day} {MONTHS[who.month - 1]} {who.year}", *who[5:])
+    pool = _LATER[who.pronoun]
+    told = [pool[at][wordings // _WEIGHTS[at] % N_WORDINGS] % values[at] for at in ORDERS[order]]
+    return " ".join([*told, CLOSINGS[wordings % len(CLOSINGS)] % who.name])
+
+
 def record(who: Person) -> str:
     """Write the terse form of a biography, always in the same order."""
     return (

@@ -1,0 +1,115 @@
+"""Write biographies of a population, and questions about half of it: bioS; or lessons of the family `bios`.
+
+People are those of `Population(seed)`, of the corpus's seed; each document is about a uniform one of them. A person
+keeps `wordings` texts, which differ in the wording of every sentence: one of them is the form single, M are multiM.
+Questions with their answers are about the first half of the people only, in the form in which the family `recall`
+asks about the other half, see `tasks/quiz.py`.
+
+Reference: Allen-Zhu and Li, Physics of Language Models 3.1 (arXiv 2309.14316), section 2; 3.2 (arXiv 2309.14402).
+"""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from tasks.biography import N_TEXTS, ORDERS, biography, reversed_biography
+from tasks.corpora.base import Option, Options, Pairs, TextBlock
+from tasks.corpora.formed import Form, FormedCorpus
+from tasks.corpora.prompt import N_DOCUMENTS
+from tasks.errors import BadOption
+from tasks.people import N_NAMES, Person, Population
+from tasks.quiz import Crowd, ask, document, kinds_of
+from tasks.stream import Stream
+
+MOST_WORDINGS = 1_000
+_CACHED = 1 << 17
+_QA = 2  # the share of the people whom questions are about is 1 in _QA
+
+
+class Entry(NamedTuple):
+    """A person, and the wordings that are that person's."""
+
+    person: Person
+    wordings: tuple[int, ...]
+
+
+@lru_cache(maxsize=_CACHED)  # to make a person takes ten times as long as to write a biography
+def entry(seed: str, person: int, wordings: int) -> Entry:
+    """Return a person of a population with as many wordings, each below N_TEXTS; more begin alike."""
+    words = Stream("population", seed, "wordings", person).words(wordings)
+    return Entry(Population(seed).person(person), tuple([word * N_TEXTS >> 64 for word in words]))
+
+
+def wording(seed: str, person: int, which: int, options: Options) -> int:
+    """Return the wording number `which`, below options["wordings"], of a person: what `biography` takes."""
+    return entry(seed, person, int(options["wordings"])).wordings[which]
+
+
+def write_biography(seed: str, person: int, which: int, order: int, options: Options) -> str:
+    """Write a person's biography in one of the person's wordings, as the corpus does.
+
+    `order`, below 720, places the sentences: the corpus draws it where the option permute is set, else it is 0.
+    """
+    who, wordings = entry(seed, person, int(options["wordings"]))
+    if options["reversed"]:
+        return reversed_biography(who, wordings[which], order)
+    return biography(who, wordings[which], order, full_name=bool(options["fullname"]))
+
+
+def _check(options: Options) -> None:
+    if options["reversed"] and options["fullname"]:
+        raise BadOption("bios: where the name comes last (reversed), it cannot be in every sentence (fullname)")
+    if options["qa"]:
+        kinds_of(str(options["tasks"]))
+        if int(options["population"]) < 2 * _QA:
+            raise BadOption(f"bios: questions are about half of the people: give a population of {2 * _QA} or more")
+    elif options["hint"]:
+        raise BadOption("bios: hint belongs to questions: set qa, the share of documents that are questions")
+
+
+def _write(options: Options, seed: str, stream: Stream) -> TextBlock:
+    n_people, n_wordings = int(options["population"]), int(options["wordings"])
+    n_orders = len(ORDERS) if options["permute"] else 1
+    rare = int(float(options["qa"]) * (1 << 64))
+    kinds = kinds_of(str(options["tasks"])) if rare else ()
+    asked = Crowd(lambda index: entry(seed, index, n_wordings).person, 0, n_people // _QA)
+    backwards, full_name = bool(options["reversed"]), bool(options["fullname"])
+    documents: list[Pairs] = []
+    picks, ways = stream.words(N_DOCUMENTS), stream.words(N_DOCUMENTS)
+    kind_words = stream.words(N_DOCUMENTS) if rare else [1 << 64] * N_DOCUMENTS
+    for pick, way, kind in zip(picks, ways, kind_words, strict=True):
+        if kind < rare:
+            quiz = ask(kinds[way * len(kinds) >> 64], asked, stream, hint=bool(options["hint"]))
+            documents.append(document(quiz))
+            continue
+        who, wordings = entry(seed, pick * n_people >> 64, n_wordings)
+        which, order = divmod(way * (n_wordings * n_orders) >> 64, n_orders)
+        if backwards:
+            documents.append([("", reversed_biography(who, wordings[which], order))])
+        else:
+            documents.append([("", biography(who, wordings[which], order, full_name=full_name))])
+    return TextBlock(tuple(documents))
+
+
+CORPUS = FormedCorpus(
+    "bios",
+    1,
+    "Biographies of a population of invented people, and questions about half of it; or lessons of the family bios.",
+    "Physics of Language Models 3.1 and 3.2 (arXiv 2309.14316, 2309.14402), bioS",
+    (
+        Form(
+            "population",
+            {
+                "population": Option(1_000, "people, those of the corpus's seed", 1, N_NAMES),
+                "wordings": Option(1, "texts of each person; 1 is the form single", 1, MOST_WORDINGS),
+                "permute": Option(0, "1: sentences in a new order every time", 0, 1),
+                "fullname": Option(0, "1: every sentence names its person", 0, 1),
+                "reversed": Option(0, "1: the name comes last", 0, 1),
+                "qa": Option(0.0, "share of documents that are a question about the first half of the people", 0, 1),
+                "tasks": Option("extract", "kinds of questions, blanks between them, see tasks/quiz.py"),
+                "hint": Option(0, "1: answers state first what they rest on", 0, 1),
+            },
+            _write,
+            check=_check,
+        ),
+    ),
+)
