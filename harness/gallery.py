@@ -56,6 +56,8 @@ def _item(family: Family, level: Level, channel: str) -> Iterator[str]:
     for style in styles:
         if style not in PARAMETRIC:
             yield f"**{style}**: {family.instruction(channel, style)}\n"
+        if style == "trained":
+            yield f"**{style}**: the question alone, as in the text that the model was trained on.\n"
         if style == "cot":
             yield _block(_elide(demonstrate(family, item, style).strip("\n")))
         if style == "choice":

@@ -102,6 +102,7 @@ LABELS: Mapping[str, Mapping[str, str]] = {
         "too_late": "Named a step that stands after the mistake.",
         "wrong_value": "The right step, but not its right number.",
         "not_a_step": "The solution has no such step.",
+        "wrong_answer": "Worked the problem out to another number; the place is the first wrong step that was kept.",
     },
     "years": {
         "nearest_year": "The year that stands nearest to the statement about the person.",
@@ -126,7 +127,8 @@ GRADING: Mapping[str, str] = {
     "Where somebody is searched for, everybody who fits is right.",
     "igsm": "The number alone decides, from 0 to 22. Written steps are read as well, to say where a wrong answer "
     "went wrong.",
-    "repair": "The number of a step, or none; where the right value is asked too, both, as in 3: 17.",
+    "repair": "The number of a step, or none; where the right value is asked too, both, as in 3: 17. "
+    "Where a problem is solved, its answer alone decides; wrong starts are counted.",
     "years": "The year must be the right one, in four digits.",
 }
 """What decides whether an answer to a family is right."""

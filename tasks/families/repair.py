@@ -7,7 +7,9 @@ one half, saying always "none" would be right half the time, and a right place w
 
 Ladders: `main` (find) in a problem of `igsm` without unneeded parameters; `mano` in the evaluation
 of an expression line by line; `mend` as `main`, with the right number, where a wrong order is no
-fault. The faults are those of `tasks.flaws`.
+fault. The faults are those of `tasks.flaws`. `retry-igsm` and `retry-mano` are for models trained on
+the corpus `repair`: a problem is solved in one line, in which wrong starts may be taken back by
+`[BACK]` (`tasks.retry`); the answer alone decides, and the verdict's note counts wrong starts.
 
 Reference: Allen-Zhu, Physics of Language Models 2.2 (arXiv 2408.16293).
 """
@@ -21,16 +23,29 @@ from typing import Any
 
 from tasks.answer import final_answer
 from tasks.base import N_CHOICES, Instance, Level, Problem, Verdict, ask_once, candidates
+from tasks.families.mano import FAMILY as MANO
 from tasks.flaws import NONE, Flawed, check_lines, check_steps, flaw_expression, flaw_solution
 from tasks.puzzle import Plan, draw, roller
+from tasks.retry import pose_problem, read, write_solution
 from tasks.stream import Stream
 from tasks.telling import REMAINDERS, tell
 
 TASKS = ("find", "mano", "mend")
 OPS = (2, 4, 8, 12, 18, 25)
+RETRIED = {"retry-igsm": (2, 4, 6, 8, 10, 12), "retry-mano": (2, 3, 4, 6, 8)}
+"""Operations of the problems that are solved with wrong starts."""
+
+ASKED = ("direct", "cot", "choice")
+"""Styles of all other levels."""
+
+MAX_SOLUTION = 4_000
+"""Characters of a solution in one line: several times the longest one that is written at an error rate of one half."""
 
 _FAULTS = ("value", "operator", "input")
-_SPACE = {("find", 2): 1e10, ("mend", 2): 1e10, ("mano", 2): 2e7, ("mano", 4): 1e12}
+_SPACE = {
+    ("find", 2): 1e10, ("mend", 2): 1e10, ("mano", 2): 2e7, ("mano", 4): 1e12, ("retry-igsm", 2): 1e8,
+    ("retry-mano", 2): 2e5, ("retry-mano", 3): 3e7, ("retry-mano", 4): 7e9,
+}  # fmt: skip
 """Distinct questions where they are few: places of the numbers, names, faults."""
 
 _FOUND = re.compile(r"(?:step |line )?([0-9]{1,4})", re.IGNORECASE)
@@ -53,7 +68,13 @@ def _level(task: str, op: int) -> Level:
     ladder = "main" if task == "find" else task
     axes: dict[str, int | str] = {"op": op, "task": task}
     space = _SPACE.get((task, op), inf)
-    return Level(f"{task}-op{op}", hardness=op, axes=axes, ladder=ladder, channels=channels, space=space)
+    return Level(f"{task}-op{op}", hardness=op, axes=axes, ladder=ladder, channels=channels, styles=ASKED, space=space)
+
+
+def _retry_level(task: str, op: int) -> Level:
+    name = f"retry-mano-l{op}" if task == "retry-mano" else f"retry-op{op}"
+    space = _SPACE.get((task, op), inf)
+    return Level(name, op, {"op": op, "task": task}, task, ("symbol",), ("trained",), space)
 
 
 @dataclass(frozen=True)
@@ -62,23 +83,27 @@ class Repair:
 
     name: str = "repair"
     version: int = 1
-    summary: str = "Find the first wrong step of a written solution, or say that there is none; or mend it."
+    summary: str = "Find the first wrong step of a written solution, or mend it; or solve, and take wrong starts back."
     reference: str = "Physics of Language Models 2.2 (arXiv 2408.16293)"
     unit: str = "steps"
     channels: tuple[str, ...] = ("symbol", "story")
-    styles: tuple[str, ...] = ("direct", "cot", "choice")
+    styles: tuple[str, ...] = (*ASKED, "trained")
     labels: tuple[str, ...] = (
-        "missed", "false_alarm", "too_early", "too_late", "wrong_value", "not_a_step", "no_answer",
+        "missed", "false_alarm", "too_early", "too_late", "wrong_value", "not_a_step", "wrong_answer", "no_answer",
     )  # fmt: skip
 
     @cached_property
     def levels(self) -> dict[str, Level]:
-        """Three tasks over the number of steps."""
-        return {level.name: level for level in (_level(task, op) for task in TASKS for op in OPS)}
+        """Three tasks over the number of steps; then problems to be solved with wrong starts, over operations."""
+        asked = [_level(task, op) for task in TASKS for op in OPS]
+        retried = [_retry_level(task, op) for task, ops in RETRIED.items() for op in ops]
+        return {level.name: level for level in asked + retried}
 
     def generate(self, level: Level, channel: str, stream: Stream) -> Problem:
         """Draw a problem and its solution, break one step or none, and ask."""
         size, task = int(level.axes["op"]), str(level.axes["task"])
+        if task in RETRIED:
+            return _pose_retry(task, size, stream)
         roll = roller(stream)
         if task == "mano":
             flawed = flaw_expression(size, roll)
@@ -107,6 +132,8 @@ class Repair:
     def solution(self, instance: Instance) -> str:
         """Check one step after another, down to the wrong one."""
         facts = instance.facts
+        if facts["task"] in RETRIED:
+            return instance.gold
         return "\n".join(check_lines(facts) if facts["task"] == "mano" else check_steps(facts))
 
     def lesson(self, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
@@ -115,6 +142,8 @@ class Repair:
 
     def grade(self, instance: Instance, text: str) -> Verdict:
         """Compare the place, and where it is asked the number; a wrong place is early or late."""
+        if instance.facts["task"] in RETRIED:
+            return _grade_retry(instance.facts, text)
         answer = final_answer(text)
         if answer is None:
             return Verdict(False, None, "no_answer")
@@ -131,21 +160,45 @@ class Repair:
         return Verdict(False, parsed, *_diagnose(facts, int(found[1])))
 
     def guess(self, instance: Instance, style: str, stream: Stream) -> str:
-        """Pick a candidate; else any place or none, but none where a number is asked too."""
+        """Pick a candidate; else any place or none, but none where a number is asked too; any answer to a problem."""
+        task = instance.facts["task"]
+        if task in RETRIED:
+            return f"the answer is {MANO.guess(instance, style, stream) if task == 'retry-mano' else stream.below(23)}"
         if style == "choice":
             return stream.choice(instance.choices)
         n_steps = len(instance.facts["steps"])
         place = stream.below(n_steps + 1)
-        return NONE if place == 0 or instance.facts["task"] == "mend" else str(place)
+        return NONE if place == 0 or task == "mend" else str(place)
 
     def chance(self, level: Level, style: str) -> float:
-        """Uniform over the steps and none, or over the candidates; all are equally often right."""
+        """Uniform over the steps and none, or over the candidates: all are equally often right; else as in mano."""
+        task = level.axes["task"]
+        if task in RETRIED:
+            return MANO.chance(MANO.levels[f"p23l{level.axes['op']}"], "direct") if task == "retry-mano" else 1 / 23
         answers = int(level.axes["op"]) + 1
         return 1 / min(answers, N_CHOICES) if style == "choice" else 1 / answers
 
     def budget(self, level: Level, style: str) -> int:
-        """Tokens: to check a step of a story takes about 30, in many words three times that."""
+        """Tokens: to check a step of a story takes about 30, in many words three times that; a wrong start, 20."""
+        if style == "trained":
+            return 64 + 60 * int(level.axes["op"])
         return 16 if style == "direct" else 256 + 90 * int(level.axes["op"]) if style == "cot" else 1
+
+
+def _pose_retry(task: str, op: int, stream: Stream) -> Problem:
+    posed = pose_problem(task.removeprefix("retry-"), op, stream)
+    facts = posed.facts | {"task": task, "answer": str(posed.answer)}
+    return Problem(posed.question, write_solution(posed.facts, 0, stream), (), facts)
+
+
+def _grade_retry(facts: Mapping[str, Any], text: str) -> Verdict:
+    """Compare the answer; `at` is the first wrong step that was not taken back."""
+    retried = read(facts, final_answer(text, MAX_SOLUTION) or "")
+    if retried.answer is None:
+        return Verdict(False, None, "no_answer", retried.first_bad, retried.note)
+    said = str(retried.answer)
+    right = said == facts["answer"]
+    return Verdict(right, said, "correct" if right else "wrong_answer", retried.first_bad, retried.note)
 
 
 def _ask(task: str) -> str:

@@ -7,14 +7,15 @@ import pytest
 
 from tasks import make_instance
 from tasks.base import channels_of, demonstrate
-from tasks.families.repair import FAMILY, OPS, TASKS
+from tasks.families.repair import FAMILY, OPS, RETRIED, TASKS
 from tasks.graph import numbers_in
 
 SPEC = importlib.util.spec_from_file_location("igsm_text", Path(__file__).with_name("test_igsm.py"))
 igsm_text = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(igsm_text)
 
-CELLS = [(level, channel) for level in FAMILY.levels for channel in channels_of(FAMILY, FAMILY.levels[level])]
+ASKED = [level for level in FAMILY.levels.values() if level.ladder not in RETRIED]
+CELLS = [(level.name, channel) for level in ASKED for channel in channels_of(FAMILY, level)]
 EACH = 70  # items a cell: 30 cells x 70 = 2,100
 
 
@@ -78,8 +79,8 @@ def test_a_step_is_one_operation(level, channel):
 
 def test_levels_are_three_tasks_over_the_number_of_steps():
     assert OPS == (2, 4, 8, 12, 18, 25)
-    assert list(FAMILY.levels) == [f"{task}-op{op}" for task in TASKS for op in OPS]
-    assert Counter(level.ladder for level in FAMILY.levels.values()) == {"main": 6, "mano": 6, "mend": 6}
+    assert [level.name for level in ASKED] == [f"{task}-op{op}" for task in TASKS for op in OPS]
+    assert Counter(level.ladder for level in ASKED) == {"main": 6, "mano": 6, "mend": 6}
 
 
 @pytest.mark.parametrize(
