@@ -49,7 +49,9 @@ _PLACES = tuple(permutations(range(N_ORDERS)))
 Order = list[int]
 
 
-class _Graph(NamedTuple):
+class Graph(NamedTuple):
+    """A DAG of numbered vertices."""
+
     parents: list[Order]  # of each vertex; they come before it
     n_children: list[int]
 
@@ -94,7 +96,7 @@ _STORIES = (
 )  # fmt: skip
 
 
-def _graph(words: Sequence[int]) -> _Graph:
+def draw_graph(words: Sequence[int]) -> Graph:
     """Make a DAG of one vertex a word, spent digit by digit: the bounds multiply to below 2**27."""
     n = len(words)
     n_leaves = 1 + words[0] % ((n - 1) // 4 + 1)
@@ -115,10 +117,10 @@ def _graph(words: Sequence[int]) -> _Graph:
                 free.append(parent)
         parents.append(chosen)
         free.append(vertex)
-    return _Graph(parents, n_children)
+    return Graph(parents, n_children)
 
 
-def _needed(parents: Sequence[Order], query: int) -> Order:
+def needed(parents: Sequence[Order], query: int) -> Order:
     """Return the ancestors of the query and the query, ascending: one right order."""
     wanted = {query}
     for vertex in range(query, 0, -1):
@@ -127,15 +129,15 @@ def _needed(parents: Sequence[Order], query: int) -> Order:
     return sorted(wanted)
 
 
-def _orders(right: Order, graph: _Graph, words: Sequence[int]) -> list[Order]:
+def _orders(right: Order, graph: Graph, words: Sequence[int]) -> list[Order]:
     """Return four orders, the right one first and the others wrong.
 
     They are a square: each of two faults, one of order and one of membership, is made in two of the
     four, so that neither a vote among them nor (on average) their length betrays the right one.
     """
     parents, n_children = graph
-    needed = set(right)
-    spare = [v for v, some in enumerate(parents) if v not in needed and (some or n_children[v])]
+    inside = set(right)
+    spare = [v for v, some in enumerate(parents) if v not in inside and (some or n_children[v])]
     if len(right) == 2:
         first = words[0] % len(spare)
         wrong = [[other, right[1]] for other in (spare[first:] + spare[:first])[:3]]
@@ -278,11 +280,11 @@ class Brevo:
         names = codes(stream, n) if channel == "symbol" else given_names(stream, n)
         wording = _CODES if channel == "symbol" else stream.choice(_STORIES)
         words = stream.words(n + 7)
-        graph = _graph(words[7:])
+        graph = draw_graph(words[7:])
         query = n - 1 - words[0] % (n // 4)
         edges = stream.shuffle([(names[a], names[b]) for b, some in enumerate(graph.parents) for a in some])
         orders = [
-            ", ".join([names[v] for v in order]) for order in _orders(_needed(graph.parents, query), graph, words[2:7])
+            ", ".join([names[v] for v in order]) for order in _orders(needed(graph.parents, query), graph, words[2:7])
         ]
         gold, choices = orders[0], tuple([orders[place] for place in _PLACES[words[1] % len(_PLACES)]])
         facts = {"edges": edges, "query": names[query], "accepts": "verifier"}

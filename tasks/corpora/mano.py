@@ -1,0 +1,128 @@
+"""Write expressions and their values modulo p in tokens, in the form of the paper; or lessons of the family `mano`.
+
+Value: * + 3 4 22 = 16
+
+Prefix form: operators stand before their two operands. The number of operations is uniform on 1..max; a part of l
+operations is a uniform number where l is 0, else a uniform operator with 0..l-1 of the others, uniformly, on its left.
+Values are not uniform: at p = 23 about one in 15 is 0.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import NamedTuple
+
+from tasks.corpora.base import Option, Options, TokenBlock
+from tasks.corpora.formed import Form, FormedCorpus
+from tasks.corpora.prompt import N_DOCUMENTS
+from tasks.corpora.spelling import BYTES, END, pack, speller, token_block
+from tasks.stream import Stream
+
+MARK, IS = "Value:", "="
+OPERATORS = ("+", "-", "*")
+MOST_MODULUS = 97
+MOST_OPERATIONS = 64
+_ZERO = 3 + len(OPERATORS)  # id of the number 0
+_MARK, _IS, _END = pack([1]), pack([2]), pack([0])
+_SIGNS = tuple(pack([3 + kind]) for kind in range(len(OPERATORS)))
+_LOW = (1 << 32) - 1
+
+
+class Posed(NamedTuple):
+    """One problem as text: tokens with blanks between them; `prefix` are those of the expression."""
+
+    question: str
+    answer: str
+    prefix: list[str]
+
+
+class _Part(NamedTuple):
+    tokens: bytes
+    value: int
+
+
+@cache
+def tokens(p: int) -> tuple[str, ...]:
+    """Return the vocabulary for numbers of 0..p-1."""
+    return (END, MARK, IS, *OPERATORS, *map(str, range(p)))
+
+
+@cache
+def _numbers(p: int) -> tuple[bytes, ...]:
+    return tuple(pack([_ZERO + number]) for number in range(p))
+
+
+@cache
+def _pairs(p: int) -> tuple[_Part, ...]:
+    """List all expressions of one operation: a third of the work, once for all."""
+    numbers = _numbers(p)
+    return tuple(
+        _Part(sign + numbers[a] + numbers[b], value % p)
+        for a in range(p)
+        for b in range(p)
+        for sign, value in zip(_SIGNS, (a + b, a - b, a * b), strict=True)
+    )
+
+
+def _grow(size: int, words: list[int], p: int) -> _Part:
+    """Draw an expression of 2 operations or more; takes one word for each operation and each number, at most."""
+    word = words.pop()
+    kind = (word >> 32) * 3 >> 32
+    left = (word & _LOW) * size >> 32
+    pairs, numbers = _pairs(p), _numbers(p)
+    parts = []
+    for part in (left, size - 1 - left):
+        if part > 1:
+            parts.append(_grow(part, words, p))
+        elif part:
+            parts.append(pairs[words.pop() * len(pairs) >> 64])
+        else:
+            number = words.pop() * p >> 64
+            parts.append(_Part(numbers[number], number))
+    (one, a), (two, b) = parts
+    return _Part(_SIGNS[kind] + one + two, (a * b if kind == 2 else a - b if kind else a + b) % p)
+
+
+def _expression(size: int, words: list[int], p: int) -> _Part:
+    if size > 1:
+        return _grow(size, words, p)
+    pairs = _pairs(p)
+    return pairs[words.pop() * len(pairs) >> 64]
+
+
+def pose(p: int, operations: int, stream: Stream) -> Posed:
+    """Draw one problem of exactly so many operations, 1 or more, as a document of the corpus holds it."""
+    part = _expression(operations, stream.words(2 * operations + 1), p)
+    shown = speller(tokens(p))(part.tokens)
+    return Posed(f"{MARK} {shown} {IS}", str(part.value), shown.split())
+
+
+def _vocabulary(options: Options) -> tuple[str, ...]:
+    return tokens(int(options["modulus"]))
+
+
+def _write(options: Options, _seed: str, stream: Stream) -> TokenBlock:
+    p, most = int(options["modulus"]), int(options["operations"])
+    numbers, marked = _numbers(p), options["learn"] == "answers"
+    sizes = [1 + (word * most >> 64) for word in stream.words(N_DOCUMENTS)]
+    words = stream.words(sum(sizes) * 2 + N_DOCUMENTS)
+    documents = []
+    for size in sizes:
+        shown, value = _expression(size, words, p)
+        documents.append(b"".join((_MARK, shown, _IS, numbers[value], _END)))
+    learnt = [bytes(len(one) // BYTES - 2) + b"\1\1" for one in documents] if marked else None
+    return token_block(documents, learnt)
+
+
+_OPTIONS: Mapping[str, Option] = {
+    "modulus": Option(23, "p: numbers are 0..p-1", 2, MOST_MODULUS),
+    "operations": Option(10, "most operations of an expression", 1, MOST_OPERATIONS),
+    "learn": Option("answers", "which tokens are learnt", choices=("answers", "all")),
+}
+
+CORPUS = FormedCorpus(
+    "mano",
+    1,
+    "Expressions in prefix form and their values modulo p, token by token; or lessons of the family mano.",
+    "Physics of Language Models 4.1 (arXiv 2512.17351), task Mano",
+    (Form("tokens", _OPTIONS, _write, _vocabulary),),
+)
