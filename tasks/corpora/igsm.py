@@ -1,10 +1,12 @@
-"""Write lessons of the family `igsm`."""
+"""Write problems with solutions in one line, with wrong starts or none; or lessons of the family `igsm`."""
 
 from tasks.corpora.formed import FormedCorpus
+from tasks.corpora.retried import retry_form
 
 CORPUS = FormedCorpus(
     "igsm",
     1,
-    "Lessons of the family igsm: problems of exactly so many operations, posed and solved.",
-    "Physics of Language Models 2.1 (arXiv 2407.20311), iGSM",
+    "Webs of counts, each solved in one line, with wrong starts taken back or none; or lessons of the family igsm.",
+    "Physics of Language Models 2.1 (arXiv 2407.20311), iGSM; 2.2 (arXiv 2408.16293)",
+    (retry_form(("igsm",), 0.0),),
 )

@@ -1,10 +1,13 @@
-"""Write lessons of the family `repair`."""
+"""Write solutions in which wrong starts are taken back; or lessons of the family `repair`."""
 
 from tasks.corpora.formed import FormedCorpus
+from tasks.corpora.retried import retry_form
+from tasks.retry import PROBLEMS
 
 CORPUS = FormedCorpus(
     "repair",
     1,
-    "Lessons of the family repair: written solutions, and which step is the first wrong one.",
-    "Physics of Language Models 2.2 (arXiv 2408.16293)",
+    "Problems solved in one line, in which wrong starts are taken back by [BACK]; or lessons of the family repair.",
+    "Physics of Language Models 2.2 (arXiv 2408.16293), retry data",
+    (retry_form(PROBLEMS, 0.2),),
 )
