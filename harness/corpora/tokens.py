@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from harness.corpora.folder import write_whole
-from harness.corpora.mix import Source, mix_vocabulary
+from harness.corpora.mix import Mix, Source, mix_vocabulary
 from harness.errors import BadMix
 from tasks.corpora.base import Block, TextBlock, TokenBlock
 
@@ -97,18 +97,28 @@ def _texts(block: Block) -> list[str]:
     return ["".join(prompt + completion for prompt, completion in pairs) for pairs in documents]
 
 
+def own_vocabulary(mix: Mix, size: int | None = None, folder: Path | None = None) -> tuple[str, ...]:
+    """Return the tokens of a mix of token forms, or nothing for texts.
+
+    Raises:
+        BadMix: vocabularies that do not fit together; a token form and a size or a folder.
+    """
+    vocabulary = mix_vocabulary(mix)
+    if vocabulary and (size is not None or folder is not None):
+        raise BadMix(
+            f"{mix.parts[0].corpus} in this form has a vocabulary of its own, of {len(vocabulary)} tokens: "
+            "leave --vocabulary and --tokenizer out"
+        )
+    return vocabulary
+
+
 def make_spelling(source: Source, size: int | None = None, folder: Path | None = None) -> Spelling:
     """Return the tokenizer of a mix: its own vocabulary, that of a Hugging Face folder, or a BPE of `size` tokens.
 
     Raises:
         BadMix: a folder without a tokenizer or an end token; a token form and a size or a folder.
     """
-    vocabulary = mix_vocabulary(source.mix)
-    if vocabulary and (size is not None or folder is not None):
-        raise BadMix(
-            f"{source.mix.parts[0].corpus} in this form has a vocabulary of its own, of {len(vocabulary)} tokens: "
-            "leave --vocabulary and --tokenizer out"
-        )
+    vocabulary = own_vocabulary(source.mix, size, folder)
     if vocabulary:
         return Spelling(vocabulary_tokenizer(vocabulary), vocabulary[0])
     if folder is not None:
@@ -183,11 +193,9 @@ def spell(block: Block, spelling: Spelling) -> Documents:
 
 
 def _spell_tokens(block: TokenBlock, spelling: Spelling) -> Documents:
-    """Put the end token, which is learnt, after each document."""
-    ends = np.array(block.ends, np.int64)
-    ids = np.insert(np.frombuffer(block.ids, "<u2"), ends, 0)
-    learnt = None if block.learnt is None else np.insert(np.frombuffer(block.learnt, np.uint8) != 0, ends, True)
-    return Documents(ids.astype(spelling.dtype, copy=False), ends + np.arange(1, len(ends) + 1), learnt, None)
+    ids: NDArray[np.unsignedinteger] = np.frombuffer(block.ids, np.dtype("<u2")).astype(spelling.dtype, copy=False)
+    learnt = None if block.learnt is None else np.frombuffer(block.learnt, np.uint8) != 0
+    return Documents(ids, np.array(block.ends, np.int64), learnt, None)
 
 
 def _spell_texts(block: TextBlock, spelling: Spelling) -> Documents:

@@ -19,7 +19,7 @@ from harness.corpora.folder import Folder, refusal
 from harness.corpora.manifest import FORMAT, Kind, Manifest, ShardRecord, total_digest
 from harness.corpora.mix import Mix, Source
 from harness.corpora.tables import DATASET, save_dataset
-from harness.corpora.tokens import VOCABULARY, Spelling, make_spelling, read_spelling, save_spelling
+from harness.corpora.tokens import VOCABULARY, Spelling, make_spelling, own_vocabulary, read_spelling, save_spelling
 from harness.errors import BadMix, DiskFull, FathomError, WorkerLost
 from harness.settings import keep_to_one_core
 from tasks.stream import canonical_seed
@@ -93,8 +93,9 @@ def write_corpus(plan: Plan, report: Report) -> Manifest:
     keep_to_one_core()
     source = Source(plan.mix, canonical_seed(plan.seed))
     given = read_spelling(plan.tokenizer) if plan.tokenizer else None
+    own = own_vocabulary(plan.mix, plan.vocabulary, plan.tokenizer)
     folder = Folder(plan.out)
-    with folder.claimed(_settings(plan, source, given)):
+    with folder.claimed(_settings(plan, given, bool(own))):
         try:
             spelling = _spelling(plan, source)
         except OSError as error:
@@ -123,16 +124,15 @@ def write_corpus(plan: Plan, report: Report) -> Manifest:
     return manifest
 
 
-def _settings(plan: Plan, source: Source, given: Spelling | None) -> dict[str, Any]:
-    size = None if given or any(part.vocabulary for part in plan.mix.parts) else plan.vocabulary or VOCABULARY
+def _settings(plan: Plan, given: Spelling | None, has_tokens: bool) -> dict[str, Any]:
     return {
         "fathom corpus": FORMAT,
         "corpora": plan.mix.facts(),
-        "seed": source.seed,
+        "seed": canonical_seed(plan.seed),
         "tokens": plan.tokens,
         "format": plan.format,
         "tokenizer": given.digest if given else None,
-        "vocabulary": size,
+        "vocabulary": None if given or has_tokens else plan.vocabulary or VOCABULARY,
         "shard_tokens": plan.shard_tokens,
     }
 
