@@ -6,6 +6,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "Reasoning": ("depo", "brevo", "mano", "igsm", "repair"),
     "Language": ("lano",),
     "Knowledge": ("bios", "years"),
+    "Memory": ("recall", "capo"),
 }
 """Families by part; one that stands nowhere here is shown last, under OTHER."""
 
@@ -15,6 +16,7 @@ PART_LEADS: Mapping[str, str] = {
     "Reasoning": "How many steps a model can take: along arrows, through needs, sums and written solutions.",
     "Language": "How many levels of hidden structure a model can follow in a language that it has never met.",
     "Knowledge": "How well a model finds and uses facts that stand in front of it.",
+    "Memory": "What training on texts of ours has left in a model’s weights: nothing is told in the prompt.",
     OTHER: "Families that belong to none of the parts above.",
 }
 
@@ -37,6 +39,7 @@ HARNESS: Mapping[str, str] = {
     "truncated": "The model’s thought has no end: its token budget ran out, or it stopped within. Nothing in a thought "
     "is an answer, so it counts as wrong.",
     "too_long": "The prompt did not fit the model’s context, so it was not asked. It counts as wrong; nothing is cut.",
+    "unsure": "The truth has less than half of the probability that it would have if all were learnt.",
     "engine_error": "The engine failed on the request. It is not graded, is counted apart, and is asked again "
     "when the run is resumed.",
 }
@@ -87,6 +90,18 @@ LABELS: Mapping[str, Mapping[str, str]] = {
         "wrong": "Another possible value.",
         "not_in_domain": "Nothing that could be an answer to this question.",
     },
+    "recall": {
+        "other_person": "Somebody else of the population, who does not fit.",
+        "other_attribute": "Another fact about the right person.",
+        "swapped": "Both values are right, but in the wrong order.",
+        "near_value": "A number, month or year off by one, or a date with one part wrong.",
+        "wrong": "Another possible value.",
+        "not_in_domain": "Nothing that could be an answer to this question.",
+    },
+    "capo": {
+        "wrong": "Another possible value.",
+        "not_in_domain": "Nothing that could stand there.",
+    },
     "igsm": {
         "arithmetic": "The first bad step miscalculates.",
         "not_ready": "The first bad step uses something that was not worked out yet.",
@@ -125,6 +140,10 @@ GRADING: Mapping[str, str] = {
     "makes a sentence of the language is right, not only the one that was drawn.",
     "bios": "Capitals do not matter. Two facts are separated by a semicolon. "
     "Where somebody is searched for, everybody who fits is right.",
+    "recall": "The first line alone is read. With a hint, facts come first, as in: October 1908, so yes; what comes "
+    "after them decides. Where somebody is searched for, everybody who fits is right.",
+    "capo": "Nothing is written: the log-likelihood of the truth counts, in bits above a uniform guess. A fact is "
+    "right if it has more than half of the probability.",
     "igsm": "The number alone decides, from 0 to 22. Written steps are read as well, to say where a wrong answer "
     "went wrong.",
     "repair": "The number of a step, or none; where the right value is asked too, both, as in 3: 17. "

@@ -18,7 +18,7 @@ _WHOLE = 200_000
 LONGEST_LABEL = 100
 """Characters of a label that can be filtered by."""
 
-_HARNESS_LABELS = ("correct", "truncated", "too_long", "engine_error")
+_HARNESS_LABELS = ("correct", "truncated", "too_long", "unsure", "engine_error")
 _ENDINGS = {
     "stop": "ended by itself",
     "length": "cut off: its token budget ran out",

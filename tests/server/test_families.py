@@ -246,7 +246,7 @@ def test_an_unknown_family_is_404_and_names_the_known_ones(board, name):
     page = board.get(f"/families/{name}")
     assert page.status_code == 404
     assert "<script" not in page.text
-    assert "known: bios, brevo, depo" in text_of(page)
+    assert "known: bios, brevo, capo, depo" in text_of(page)
 
 
 def test_what_a_visitor_wrote_is_inert_and_hides_nothing(board):

@@ -62,7 +62,8 @@ def test_items_of_a_cell_share_no_context(family):
             if length >= SHORTEST:
                 n_told += 1
                 assert shared < ALIKE
-    assert n_told >= 2
+    told_nothing = all("people" in level.axes for level in family.levels.values())  # one line, about whom was learnt
+    assert n_told >= 2 or told_nothing
 
 
 def test_two_questions_about_one_text_would_be_seen():

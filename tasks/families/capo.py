@@ -1,0 +1,111 @@
+"""Ask how many bits of a population a model has learnt: the likelihood of each fact, where its biography tells it.
+
+An item is one fact of one person: the question is the person's biography up to it, in the corpus form single, and the
+truth is what comes next. Over all people and facts, log2 of the number of possible values less the mean cross-entropy,
+but never less than nothing, is what was learnt: 46.59 bits a person at most, and one for the pronoun. The population
+is that of the run's seed; levels say how many people it has.
+
+Reference: Allen-Zhu and Li, Physics of Language Models 3.3 (arXiv 2404.05405), sections 2 and 3.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from math import log
+
+from tasks.answer import MAX_TEXT
+from tasks.base import Instance, Level, Problem, Verdict, ask_once
+from tasks.biography import record
+from tasks.people import CITIES, EMPLOYERS, MAJORS, N_DATES, UNIVERSITIES, Population, person_of, shown
+from tasks.stream import Stream
+from tasks.wording import PRONOUN, cut_at, wording
+
+SIZES = (300, 1_000, 3_000, 10_000, 30_000, 100_000)
+"""People of a population."""
+
+DOMAINS = {
+    "date": N_DATES,
+    "city": len(CITIES),
+    "university": len(UNIVERSITIES),
+    "major": len(MAJORS),
+    "employer": len(EMPLOYERS),
+    PRONOUN: 2,
+}
+"""Facts that are independent of each other, and how many values each has."""
+
+_PRONOUNS = ("he", "him", "his", "she", "her")
+
+
+@dataclass(frozen=True)
+class Capo:
+    """The family `capo`; see the module's docstring."""
+
+    name: str = "capo"
+    version: int = 1
+    summary: str = "Tell by likelihoods how many bits of a population's biographies a model has learnt."
+    reference: str = "Physics of Language Models 3.3 (arXiv 2404.05405), bit complexity of bioS"
+    unit: str = "people"
+    channels: tuple[str, ...] = ("story",)
+    styles: tuple[str, ...] = ("bits",)
+    labels: tuple[str, ...] = ("wrong", "not_in_domain", "no_answer")
+
+    @cached_property
+    def levels(self) -> dict[str, Level]:
+        """Populations of 300 to 100,000 people."""
+        table = [Level(f"people-{people}", people, {"people": people}) for people in SIZES]
+        return {level.name: level for level in table}
+
+    def generate(self, level: Level, channel: str, stream: Stream) -> Problem:
+        """Draw a person and a fact; demonstrations are about people outside of the population."""
+        people = int(level.axes["people"])
+        index, asked = stream.below(people), stream.choice(tuple(DOMAINS))
+        index += 0 if stream.role == "eval" else people
+        who = Population(stream.seed).person(index)
+        before, value = cut_at(who, wording(stream.seed, index), asked)
+        nats = {"known": 0.0, "guessed": -log(DOMAINS[asked])}
+        facts = {"attribute": asked, "person": index, "people": [who._asdict()], "nats": nats, "n_people": people}
+        return Problem(before, value, (), facts)
+
+    def instruction(self, channel: str, style: str) -> str:
+        """Say nothing: a biography is read on."""
+        return ""
+
+    def solution(self, instance: Instance) -> str:
+        """Write the record of the person."""
+        return " " + record(person_of(instance.facts["people"][0]))
+
+    def lesson(self, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
+        """Write a biography up to a fact, and the fact."""
+        return ask_once(self, level, channel, style, stream)
+
+    def grade(self, instance: Instance, text: str) -> Verdict:
+        """Compare a text with the truth, should one be given; likelihoods are judged by `weigh`."""
+        said = "" if len(text) > MAX_TEXT else text.partition("\n")[0].strip()
+        if not said:
+            return Verdict(False, None, "no_answer")
+        if said == instance.gold:
+            return Verdict(True, said, "correct")
+        return Verdict(False, said, "wrong" if self._may_be(instance.facts["attribute"], said) else "not_in_domain")
+
+    def _may_be(self, asked: str, said: str) -> bool:
+        if asked == PRONOUN:
+            return said.lower() in _PRONOUNS
+        known = {"city": CITIES, "university": UNIVERSITIES, "major": MAJORS, "employer": EMPLOYERS}
+        return said in known[asked] if asked in known else len(said.split(" ")) == 3
+
+    def guess(self, instance: Instance, style: str, stream: Stream) -> str:
+        """Write the value of somebody else."""
+        stranger, asked = Population("0").person(stream.below(1 << 30)), instance.facts["attribute"]
+        if asked != PRONOUN:
+            return shown(stranger, asked)
+        return stream.choice(_PRONOUNS)
+
+    def chance(self, level: Level, style: str) -> float:
+        """Nothing: a uniform guesser never gives the truth more than half of the probability."""
+        return 0.0
+
+    def budget(self, level: Level, style: str) -> int:
+        """Tokens: nothing is written."""
+        return 1
+
+
+FAMILY = Capo()

@@ -1,0 +1,228 @@
+"""Ask a model about people whose biographies it was trained on, with nothing about them in the prompt.
+
+The people are those of one population: that of the run's seed, which is the seed of the corpus the model read. Half of
+them come in its question-and-answer text; asked is about the other half. Levels say how many people there are, and must
+be those of the corpus. With a hint, the answer states first the facts that it rests on.
+
+Reference: Allen-Zhu and Li, Physics of Language Models 3.1 (arXiv 2309.14316) and 3.2 (arXiv 2309.14402).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from tasks.answer import MAX_TEXT
+from tasks.base import Instance, Level, Problem, Verdict
+from tasks.biography import record
+from tasks.people import (
+    ATTRIBUTES,
+    CITIES,
+    EMPLOYERS,
+    MAJORS,
+    MONTHS,
+    N_DATES,
+    N_YEARS,
+    STAFFED,
+    UNIVERSITIES,
+    Population,
+    fits,
+    person_of,
+    shown,
+)  # fmt: skip
+from tasks.quiz import EXTRACTS, HINTED, N_RESIDUES, SO, Crowd, ask, crowd, decide, document, pair
+from tasks.readings import misjudged, misread, misread_pair
+from tasks.stream import Stream
+
+SIZES = (300, 1_000, 3_000, 10_000, 30_000, 100_000)
+"""People of a population."""
+
+ASKED: Mapping[str, tuple[str, ...]] = {
+    "extract": EXTRACTS,
+    "year": ("partial-year",),
+    "month": ("partial-month",),
+    "dual": ("dual",),
+    "parity": ("classify-even",),
+    "remainder": ("classify-remainder",),
+    "listed": ("classify-listed",),
+    "compare": ("compare",),
+    "subtract": ("subtract",),
+    "inverse": ("inverse",),
+}
+"""What levels are named after: the kinds of question of each, drawn alike."""
+
+_OPERATIONS = {"parity": "even", "year": "partial", "month": "partial"}
+_DOMAINS = {
+    "date": N_DATES, "city": len(CITIES), "university": len(UNIVERSITIES), "major": len(MAJORS),
+    "employer": len(EMPLOYERS), "work_city": len(EMPLOYERS) / max(map(len, STAFFED)),
+}  # fmt: skip
+"""Values of each attribute, or as many as would give a constant answer its chance."""
+
+_LONGEST = 120
+"""Characters of an answer."""
+
+
+def _chance(asked: str, people: int) -> float:
+    n = len(ATTRIBUTES)
+    shares = {attribute: 1 / size for attribute, size in _DOMAINS.items()}
+    # Whoever names an employer has named the city of work: both are right as often as the employer.
+    independent = sum(shares.values()) ** 2 - sum(share**2 for share in shares.values())
+    tied = 2 * (shares["employer"] - shares["employer"] * shares["work_city"])
+    return {
+        "extract": sum(shares.values()) / n,
+        "year": 1 / N_YEARS,
+        "month": 1 / len(MONTHS),
+        "dual": (independent + tied) / (n * (n - 1)),
+        "parity": 1 / 2,
+        "remainder": 1 / N_RESIDUES,
+        "listed": 1 / 2,
+        "compare": 1 / 2,
+        "subtract": 1 / (6 * N_YEARS),  # of 1, the likeliest number: 2 (M - 1) / (M (M - 1)) with M = 12 N_YEARS months
+        "inverse": 2 / people,
+    }[asked]
+
+
+def _levels() -> dict[str, Level]:
+    table = []
+    for asked, kinds in ASKED.items():
+        for hint in (False, True) if kinds[0] in HINTED else (False,):
+            ladder = f"{asked}-hint" if hint else asked
+            for people in SIZES:
+                axes: dict[str, int | str] = {"asked": asked, "people": people, "hint": int(hint)}
+                table.append(Level(f"{ladder}-{people}", people, axes, "main" if ladder == "extract" else ladder))
+    return {level.name: level for level in table}
+
+
+@dataclass(frozen=True)
+class Recall:
+    """The family `recall`; see the module's docstring."""
+
+    name: str = "recall"
+    version: int = 1
+    summary: str = "Answer questions about people whose biographies a model was trained on; the prompt tells nothing."
+    reference: str = "Physics of Language Models 3.1 and 3.2 (arXiv 2309.14316, 2309.14402), bioS, asked closed-book"
+    unit: str = "people"
+    channels: tuple[str, ...] = ("story",)
+    styles: tuple[str, ...] = ("trained",)
+    labels: tuple[str, ...] = (
+        "other_person", "other_attribute", "swapped", "near_value", "wrong", "not_in_domain", "no_answer",
+    )  # fmt: skip
+
+    @cached_property
+    def levels(self) -> dict[str, Level]:
+        """Ten kinds of question, five of them also with a hint, each about populations of 300 to 100,000 people."""
+        return _levels()
+
+    def generate(self, level: Level, channel: str, stream: Stream) -> Problem:
+        """Draw people of the half that is asked about; demonstrations are about the other half."""
+        people, asked = int(level.axes["people"]), str(level.axes["asked"])
+        half = crowd(stream.seed, people, trained=stream.role != "eval")
+        quiz = ask(stream.choice(ASKED[asked]), half, stream, hint=bool(level.axes["hint"]))
+        facts = {**quiz.facts, "operation": _OPERATIONS.get(asked, asked), "n_people": people}
+        facts["answer"] = quiz.decision
+        if asked in ("year", "month"):
+            facts["attributes"] = [asked]
+        return Problem(quiz.question, quiz.answer, (), facts)
+
+    def instruction(self, channel: str, style: str) -> str:
+        """Say nothing: the text that a model was trained on has no instructions."""
+        return ""
+
+    def solution(self, instance: Instance) -> str:
+        """Write the records of those asked about."""
+        return " " + " ".join([record(person_of(row)) for row in instance.facts["people"]])
+
+    def lesson(self, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
+        """Write a question and its answer about the half that is never asked about."""
+        asked = crowd(stream.seed, int(level.axes["people"]), trained=True)
+        kind = stream.choice(ASKED[str(level.axes["asked"])])
+        return document(ask(kind, asked, stream, hint=bool(level.axes["hint"])))
+
+    def grade(self, instance: Instance, text: str) -> Verdict:
+        """Compare the first line, after the facts of a hint; capitals do not matter; whoever fits a search is right."""
+        facts, gold = instance.facts, instance.gold
+        said = decide(facts["kind"], text, hint=facts["hint"]) if len(text) <= MAX_TEXT else None
+        if said is None or len(said) > _LONGEST:
+            return Verdict(False, None, "no_answer")
+        note = ""
+        if facts["hint"]:
+            stated, _, gold = gold.rpartition(SO)
+            note = "" if text.strip().startswith(f"{stated}{SO}") else "states wrong facts"
+        if not said.isascii():
+            return Verdict(False, said, "not_in_domain")
+        answer, gold = said.lower(), gold.lower()
+        if answer == gold or self._fits(instance, said):
+            return Verdict(True, said, "correct", None, note)
+        label, at = _misled(instance, gold, answer)
+        return Verdict(False, said, label, at, note)
+
+    def _fits(self, instance: Instance, name: str) -> bool:
+        facts = instance.facts
+        who = _somebody(instance, name) if facts["operation"] == "inverse" else None
+        return who is not None and fits(Population(instance.seed).person(who), facts["wanted"])
+
+    def guess(self, instance: Instance, style: str, stream: Stream) -> str:
+        """Answer as somebody who knows what can be answered, but nobody's biography."""
+        answer, facts = self._blind(instance, stream), instance.facts
+        if not facts["hint"]:
+            return answer
+        strangers = Crowd(Population("0").person, 0, 1_000)
+        return ask(facts["kind"], strangers, stream, hint=True).answer.rpartition(SO)[0] + SO + answer
+
+    def _blind(self, instance: Instance, stream: Stream) -> str:
+        facts, operation = instance.facts, instance.facts["operation"]
+        if operation == "inverse":
+            return Population(instance.seed).person(_half(facts) + stream.below(_half(facts))).name
+        if operation == "compare":
+            return str(stream.choice(facts["asked"]))
+        if operation in ("even", "listed"):
+            return stream.choice(("yes", "no"))
+        if operation == "remainder":
+            return str(stream.below(N_RESIDUES))
+        if operation == "subtract":
+            return "1"
+        stranger = Population("0").person(stream.below(1 << 30))
+        two = [city for city, firms in enumerate(STAFFED) if len(firms) == max(map(len, STAFFED))]
+        if facts["attributes"] == ["work_city"]:
+            return CITIES[stream.choice(two)]
+        if operation == "dual":
+            return pair(stranger, tuple(facts["attributes"]))
+        return shown(stranger, facts["attributes"][0])
+
+    def chance(self, level: Level, style: str) -> float:
+        """Accuracy of the likeliest answer to what is asked: any value, or the city where most employers are.
+
+        Yes and no, and the remainders, are balanced; of two people either is as likely; of a search it is anybody of
+        the half that is asked about.
+        """
+        return _chance(str(level.axes["asked"]), int(level.axes["people"]))
+
+    def budget(self, level: Level, style: str) -> int:
+        """Tokens: an answer takes 16 at most where names are short pieces, the facts of a hint twice as many."""
+        return 96 if level.axes["hint"] else 40
+
+
+def _half(facts: Mapping[str, Any]) -> int:
+    return int(facts["n_people"]) // 2
+
+
+def _somebody(instance: Instance, name: str) -> int | None:
+    """Return who of the population has this name, capitals as they should be."""
+    index = Population(instance.seed).index_of(name.title())
+    return index if index is not None and index < instance.facts["n_people"] else None
+
+
+def _misled(instance: Instance, gold: str, answer: str) -> tuple[str, int | None]:
+    """Label a wrong answer; gold and answer are in lower case."""
+    facts, operation = instance.facts, instance.facts["operation"]
+    if operation == "dual":
+        return misread_pair(facts, gold, answer)
+    if operation in ("extract", "partial"):
+        return misread(facts, facts["attributes"][0], answer), None
+    if operation in ("compare", "inverse") and _somebody(instance, answer) is not None:
+        named = answer in [name.lower() for name in facts["asked"]]
+        return "wrong" if named else "other_person", None
+    return misjudged(facts, gold, answer), None
+
+
+FAMILY = Recall()

@@ -1,0 +1,68 @@
+from math import log2
+
+import pytest
+
+from tasks import make_instance
+from tasks.base import weigh
+from tasks.biography import biography
+from tasks.families.capo import DOMAINS, FAMILY
+from tasks.people import ATTRIBUTES, CAPACITY_BITS, Population, shown
+from tasks.wording import PRONOUN, cut_at, fit_wordings, wording
+
+
+def test_independent_facts_hold_the_published_bits_a_person_and_one_for_the_pronoun():
+    bits = {attribute: log2(size) for attribute, size in DOMAINS.items()}
+    assert bits.pop(PRONOUN) == 1
+    assert sum(bits.values()) == pytest.approx(CAPACITY_BITS)
+    assert round(CAPACITY_BITS, 2) == 46.59
+
+
+@pytest.mark.parametrize("attribute", DOMAINS)
+def test_a_question_is_the_biography_up_to_the_fact_and_names_the_person_before(attribute):
+    for index in range(200):
+        who, told = Population("9").person(index), wording("9", index)
+        before, value = cut_at(who, told, attribute)
+        text = biography(who, told)
+        assert text.startswith(f"{before} {value}")
+        assert who.name in before
+        if attribute != PRONOUN:
+            assert value == shown(who, attribute)
+            assert value not in before
+        else:
+            assert value.lower() in ("he", "him", "his", "she", "her")
+            assert not {"he", "him", "his", "she", "her"} & set(before.lower().split())
+
+
+def test_a_persons_wordings_are_their_own_and_stay():
+    assert wording("9", 4) == wording(9, 4) != wording("9", 5)
+    assert wording("9", 4, 1) != wording("9", 4)
+    assert wording("8", 4) != wording("9", 4)
+    assert all(len(fit_wordings(attribute)) >= 30 for attribute in ATTRIBUTES)
+
+
+def test_items_ask_for_every_fact_of_anybody_of_the_population():
+    items = [make_instance(FAMILY, "people-300", "story", 6, index) for index in range(600)]
+    assert {item.facts["attribute"] for item in items} == set(DOMAINS)
+    people = {item.facts["person"] for item in items}
+    assert min(people) < 30
+    assert 270 < max(people) < 300
+    for item in items[:50]:
+        who = Population("6").person(item.facts["person"])
+        assert item.question.startswith(cut_at(who, wording("6", item.facts["person"]), "date").before[:8])
+
+
+def test_half_of_the_probability_is_not_enough_and_more_is():
+    item = make_instance(FAMILY, "people-300", "story", 6, 0)
+    assert not weigh(item, -0.7).correct
+    assert weigh(item, -0.69).correct
+
+
+def test_a_text_is_compared_with_the_truth():
+    for index in range(60):
+        item = make_instance(FAMILY, "people-300", "story", 6, index)
+        assert FAMILY.grade(item, f" {item.gold}").correct
+        assert FAMILY.grade(item, "Nowhere").label == "not_in_domain"
+        stranger = Population("1").person(index)._replace(pronoun="it")
+        value = "his" if item.facts["attribute"] == PRONOUN else shown(stranger, item.facts["attribute"])
+        assert FAMILY.grade(item, value).label in ("wrong", "correct")
+        assert FAMILY.grade(item, "").label == "no_answer"
