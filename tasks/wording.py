@@ -8,7 +8,7 @@ from functools import cache
 from typing import NamedTuple
 
 from tasks.biography import N_WORDINGS, WORDINGS, biography
-from tasks.people import ATTRIBUTES, Person, shown
+from tasks.people import ATTRIBUTES, Person, person_of, shown
 from tasks.stream import Stream, canonical_seed
 
 PRONOUN = "pronoun"
@@ -55,5 +55,6 @@ def cut_at(who: Person, wordings: int, attribute: str) -> Cut:
     if attribute == "date":
         start = biography(who._replace(day=0), wordings).index(f" 0 {shown(who, 'month')} ")
     else:
-        start = biography(who._replace(**{attribute: _MARK}), wordings).index(_MARK) - 1
+        marked = person_of({**who._asdict(), attribute: _MARK})
+        start = biography(marked, wordings).index(_MARK) - 1
     return Cut(text[:start], shown(who, attribute))

@@ -34,7 +34,7 @@ def test_wrong_answers_carry_labels_of_their_family():
     for part in write_gallery().split("\n## ")[1:]:
         family = all_families()[part.partition("\n")[0]]
         labels = [line.rpartition("→ `")[2].partition("`")[0] for line in part.splitlines() if "→ `" in line]
-        assert labels
+        assert labels or family.styles == ("bits",)
         assert set(labels) <= set(family.labels)
 
 
