@@ -5,6 +5,7 @@ and the family capo both take their wordings from here.
 """
 
 from functools import cache
+from math import prod
 from typing import NamedTuple
 
 from tasks.biography import N_WORDINGS, WORDINGS, biography
@@ -25,16 +26,29 @@ def fit_wordings(attribute: str) -> tuple[int, ...]:
     )
 
 
-def wording(seed: str, index: int, which: int = 0) -> int:
-    """Return the wording of a person's biography number `which`: always the same for a population and a person.
+@cache
+def _choices() -> tuple[int, tuple[tuple[int, ...], ...]]:
+    """Return how many wordings there are, and for each attribute what its sentences add to a wording's number."""
+    added = tuple(
+        [tuple([at * N_WORDINGS**place for at in fit_wordings(name)]) for place, name in enumerate(ATTRIBUTES)]
+    )
+    return prod(map(len, added)), added
 
-    It is a number for `biography`. One wording a person is the corpus form single, M of them are multiM.
+
+def wordings(seed: str, index: int, count: int = 1) -> tuple[int, ...]:
+    """Return the first wordings of a person's biography: always the same for a population and a person.
+
+    They are numbers for `biography`. One a person is the corpus form single, M of them are multiM.
     """
-    stream = Stream("wording", canonical_seed(seed), index, which)
-    number = 0
-    for attribute in reversed(ATTRIBUTES):
-        number = number * N_WORDINGS + stream.choice(fit_wordings(attribute))
-    return number
+    many, added = _choices()
+    found = []
+    for word in Stream("population", canonical_seed(seed), "wordings", index).words(count):
+        left, number = word * many >> 64, 0
+        for options in added:
+            left, at = divmod(left, len(options))
+            number += options[at]
+        found.append(number)
+    return tuple(found)
 
 
 class Cut(NamedTuple):
@@ -44,17 +58,17 @@ class Cut(NamedTuple):
     value: str
 
 
-def cut_at(who: Person, wordings: int, attribute: str) -> Cut:
+def cut_at(who: Person, wording: int, attribute: str) -> Cut:
     """Cut a biography in the form single before an attribute's value, or before its first PRONOUN."""
-    text = biography(who, wordings)
+    text = biography(who, wording)
     if attribute == PRONOUN:
-        other = biography(who._replace(pronoun="he" if who.pronoun == "she" else "she"), wordings)
+        other = biography(who._replace(pronoun="he" if who.pronoun == "she" else "she"), wording)
         differs = next(at for at, (a, b) in enumerate(zip(text, other, strict=False)) if a != b)
         start = text.rindex(" ", 0, differs)
         return Cut(text[:start], text[start + 1 :].partition(" ")[0])
     if attribute == "date":
-        start = biography(who._replace(day=0), wordings).index(f" 0 {shown(who, 'month')} ")
+        start = biography(who._replace(day=0), wording).index(f" 0 {shown(who, 'month')} ")
     else:
         marked = person_of({**who._asdict(), attribute: _MARK})
-        start = biography(marked, wordings).index(_MARK) - 1
+        start = biography(marked, wording).index(_MARK) - 1
     return Cut(text[:start], shown(who, attribute))

@@ -11,7 +11,7 @@ Reference: Allen-Zhu and Li, Physics of Language Models 3.1 (arXiv 2309.14316), 
 from functools import lru_cache
 from typing import NamedTuple
 
-from tasks.biography import N_TEXTS, ORDERS, biography, reversed_biography
+from tasks.biography import ORDERS, biography, reversed_biography
 from tasks.corpora.base import Option, Options, Pairs, TextBlock
 from tasks.corpora.formed import Form, FormedCorpus
 from tasks.corpora.prompt import N_DOCUMENTS
@@ -19,6 +19,7 @@ from tasks.errors import BadOption
 from tasks.people import N_NAMES, Person, Population
 from tasks.quiz import Crowd, ask, document, kinds_of
 from tasks.stream import Stream
+from tasks.wording import wordings as wordings_of
 
 MOST_WORDINGS = 1_000
 _CACHED = 1 << 17
@@ -34,9 +35,8 @@ class Entry(NamedTuple):
 
 @lru_cache(maxsize=_CACHED)  # to make a person takes ten times as long as to write a biography
 def entry(seed: str, person: int, wordings: int) -> Entry:
-    """Return a person of a population with as many wordings, each below N_TEXTS; more begin alike."""
-    words = Stream("population", seed, "wordings", person).words(wordings)
-    return Entry(Population(seed).person(person), tuple([word * N_TEXTS >> 64 for word in words]))
+    """Return a person of a population with as many wordings; more begin alike."""
+    return Entry(Population(seed).person(person), wordings_of(seed, person, wordings))
 
 
 def wording(seed: str, person: int, which: int, options: Options) -> int:

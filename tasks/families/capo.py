@@ -17,7 +17,7 @@ from tasks.base import Instance, Level, Problem, Verdict, ask_once
 from tasks.biography import record
 from tasks.people import CITIES, EMPLOYERS, MAJORS, N_DATES, UNIVERSITIES, Population, person_of, shown
 from tasks.stream import Stream
-from tasks.wording import PRONOUN, cut_at, wording
+from tasks.wording import PRONOUN, cut_at, wordings
 
 SIZES = (300, 1_000, 3_000, 10_000, 30_000, 100_000)
 """People of a population."""
@@ -60,7 +60,7 @@ class Capo:
         index, asked = stream.below(people), stream.choice(tuple(DOMAINS))
         index += 0 if stream.role == "eval" else people
         who = Population(stream.seed).person(index)
-        before, value = cut_at(who, wording(stream.seed, index), asked)
+        before, value = cut_at(who, wordings(stream.seed, index)[0], asked)
         nats = {"known": 0.0, "guessed": -log(DOMAINS[asked])}
         facts = {"attribute": asked, "person": index, "people": [who._asdict()], "nats": nats, "n_people": people}
         return Problem(before, value, (), facts)

@@ -5,9 +5,11 @@ import pytest
 from tasks import make_instance
 from tasks.base import weigh
 from tasks.biography import biography
+from tasks.corpora.base import make_block, read_options
+from tasks.corpora.bios import CORPUS
 from tasks.families.capo import DOMAINS, FAMILY
 from tasks.people import ATTRIBUTES, CAPACITY_BITS, Population, shown
-from tasks.wording import PRONOUN, cut_at, fit_wordings, wording
+from tasks.wording import PRONOUN, cut_at, fit_wordings, wordings
 
 
 def test_independent_facts_hold_the_published_bits_a_person_and_one_for_the_pronoun():
@@ -20,7 +22,7 @@ def test_independent_facts_hold_the_published_bits_a_person_and_one_for_the_pron
 @pytest.mark.parametrize("attribute", DOMAINS)
 def test_a_question_is_the_biography_up_to_the_fact_and_names_the_person_before(attribute):
     for index in range(200):
-        who, told = Population("9").person(index), wording("9", index)
+        who, told = Population("9").person(index), wordings("9", index)[0]
         before, value = cut_at(who, told, attribute)
         text = biography(who, told)
         assert text.startswith(f"{before} {value}")
@@ -34,9 +36,10 @@ def test_a_question_is_the_biography_up_to_the_fact_and_names_the_person_before(
 
 
 def test_a_persons_wordings_are_their_own_and_stay():
-    assert wording("9", 4) == wording(9, 4) != wording("9", 5)
-    assert wording("9", 4, 1) != wording("9", 4)
-    assert wording("8", 4) != wording("9", 4)
+    assert wordings("9", 4) == wordings(9, 4) != wordings("9", 5)
+    assert wordings("9", 4, 3)[0] == wordings("9", 4)[0]
+    assert len(set(wordings("9", 4, 50))) == 50
+    assert wordings("8", 4) != wordings("9", 4)
     assert all(len(fit_wordings(attribute)) >= 30 for attribute in ATTRIBUTES)
 
 
@@ -48,13 +51,22 @@ def test_items_ask_for_every_fact_of_anybody_of_the_population():
     assert 270 < max(people) < 300
     for item in items[:50]:
         who = Population("6").person(item.facts["person"])
-        assert item.question.startswith(cut_at(who, wording("6", item.facts["person"]), "date").before[:8])
+        assert item.question.startswith(cut_at(who, wordings("6", item.facts["person"])[0], "date").before[:8])
 
 
 def test_half_of_the_probability_is_not_enough_and_more_is():
     item = make_instance(FAMILY, "people-300", "story", 6, 0)
     assert not weigh(item, -0.7).correct
     assert weigh(item, -0.69).correct
+
+
+def test_the_corpus_tells_people_in_the_words_in_which_they_are_asked_for():
+    options = read_options(CORPUS, {"population": 40})
+    told = {pairs[0][1] for number in range(8) for pairs in make_block(CORPUS, options, 6, number).documents}
+    assert len(told) == 40
+    for index in range(300):
+        item = make_instance(FAMILY, "people-300", "story", 6, index)
+        assert item.facts["person"] >= 40 or any(text.startswith(f"{item.question} {item.gold}") for text in told)
 
 
 def test_a_text_is_compared_with_the_truth():
