@@ -1,6 +1,7 @@
 """Turn the writing of a corpus into a live bar, plain lines and a last line; and the corpora into a table."""
 
 import time
+from math import isinf
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -104,7 +105,7 @@ def _may_be(option: Option) -> str:
         return ", ".join(option.choices)
     if isinstance(option.default, str):
         return ""
-    low, high = (f"{bound:g}" if abs(bound) < float("inf") else "" for bound in (option.low, option.high))
+    low, high = ("" if isinf(bound) else f"{bound:,.10g}" for bound in (option.low, option.high))
     return f"{low} to {high}" if low and high else f"from {low}" if low else ""
 
 

@@ -4,16 +4,18 @@ import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from harness.corpora.folder import write_whole
 from harness.corpora.mix import Mix, Source, mix_vocabulary
+from harness.corpora.pieces import Code, coder, piecewise
 from harness.errors import BadMix
 from tasks.corpora.base import Block, TextBlock, TokenBlock
 
@@ -23,13 +25,10 @@ VOCABULARY = 4096
 
 _SAMPLE_CHARACTERS = 4_000_000
 _SAMPLE_BLOCKS = 400
-# A word or a number with the blank before it; any other character alone. So what follows a word never changes its
-# tokens, and a prompt and its completion read the same apart and together.
-_PIECE = Regex(r" ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]|\s")
 _FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Spelling:
     """A tokenizer with the token that ends a document."""
 
@@ -46,6 +45,11 @@ class Spelling:
         """Return the type of an id, low byte first: 2 bytes where all ids fit."""
         fits = self.tokenizer.get_vocab_size() <= 1 << 16
         return np.dtype("<u2") if fits else np.dtype("<u4")
+
+    @cached_property
+    def code(self) -> Code:
+        """Return what packs the ids of a text."""
+        return coder(self.tokenizer, self.dtype)
 
     @property
     def digest(self) -> str:
@@ -65,12 +69,7 @@ def vocabulary_tokenizer(vocabulary: tuple[str, ...]) -> Tokenizer:
 def text_tokenizer(source: Source, size: int) -> Tokenizer:
     """Train a byte-level BPE on text like that of a mix; any text can be encoded."""
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(_PIECE, "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
+    tokenizer.pre_tokenizer = piecewise()
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=size,
@@ -200,24 +199,27 @@ def _spell_tokens(block: TokenBlock, spelling: Spelling) -> Documents:
 
 def _spell_texts(block: TextBlock, spelling: Spelling) -> Documents:
     """Encode prompts and completions apart, as a model that is asked will read them."""
-    parts = [text for pairs in block.documents for pair in pairs for text in pair if text]
-    coded = iter(spelling.tokenizer.encode_batch_fast(parts, add_special_tokens=False))
-    end = spelling.end_id
-    ids: list[int] = []
+    code, end, size = spelling.code, np.array([spelling.end_id], spelling.dtype).tobytes(), spelling.dtype.itemsize
+    packed: list[bytes] = []
     ends: list[int] = []
     silent: list[tuple[int, int]] = []
+    at = 0
     for pairs in block.documents:
         for prompt, completion in pairs:
             if prompt:
-                began = len(ids)
-                ids += next(coded).ids
-                silent.append((began, len(ids)))
-            if completion:
-                ids += next(coded).ids
-        ids.append(end)
-        ends.append(len(ids))
-    learnt = np.ones(len(ids), np.bool_) if silent else None
+                asked = code(prompt)
+                packed.append(asked)
+                silent.append((at, at + len(asked)))
+                at += len(asked)
+            answer = code(completion)
+            packed.append(answer)
+            at += len(answer)
+        packed.append(end)
+        at += size
+        ends.append(at)
+    learnt = np.ones(at // size, np.bool_) if silent else None
     if learnt is not None:
         for began, ended in silent:
-            learnt[began:ended] = False
-    return Documents(np.array(ids, spelling.dtype), np.array(ends, np.int64), learnt, _texts(block))
+            learnt[began // size : ended // size] = False
+    ids: NDArray[np.unsignedinteger] = np.frombuffer(b"".join(packed), spelling.dtype)
+    return Documents(ids, np.array(ends, np.int64) // size, learnt, _texts(block))
