@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from corpora import main as print_corpora
+
 HERE = Path(__file__).resolve()
 FATHOM = Path(sys.executable).parent / "fathom"
 
@@ -290,6 +292,7 @@ def main() -> None:
         print(f"  {what:<46} {rate:>10,.0f} /s" + (f" {ratio:>6.2f} x" if ratio else ""))
     for what, number in (*measure_language(), *measure_suites()):
         print(f"  {what:<52} {number:>8,.2f}")
+    print_corpora()
     slowest, which = measure_hostile()
     print(f"  {'slowest grading of a hostile text, ms':<52} {slowest:>8,.2f}  {which}")
     if asked.skip_harness:

@@ -1,7 +1,7 @@
-"""Write the golden files: digests of the first 1,000 items a level, and a few items to read in review.
+"""Write the golden files: digests of the first 1,000 items a level, a few items to read in review, digests of corpora.
 
-Run by `make golden` after a family's version was raised; tests/tasks/test_golden.py compares.
-Names of families as arguments write only theirs.
+Run by `make golden` after the version of a family or a corpus was raised; tests/tasks/test_golden.py and
+tests/tasks/corpora compare. Names of families as arguments, or `corpora`, write only these.
 """
 
 import json
@@ -11,6 +11,8 @@ from pathlib import Path
 
 from tasks import Family, all_families, make_instance, pose
 from tasks.base import channels_of, demonstrate, styles_of
+from tasks.corpora.base import make_block, read_options
+from tasks.corpora.registry import all_corpora
 
 HERE = Path(__file__).parent
 N = 1_000
@@ -20,6 +22,16 @@ LONG = 8_000
 
 SEED = 2026
 N_SHOWN = 2
+
+N_BLOCKS = 4
+SETTINGS = {
+    "bios": [{"wordings": 5, "permute": 1, "qa": 0.5, "tasks": "extract compare", "hint": 1}, {"reversed": 1}],
+    "brevo": [{"names": "multi", "n": 40, "learn": "all"}],
+    "depo": [{"names": "long", "n": 125, "k": 16, "learn": "all"}],
+    "lano": [{"language": "b"}],
+    "mano": [{"modulus": 7, "operations": 16, "learn": "all"}],
+}
+"""Settings of corpora that are pinned besides the default of each form."""
 
 
 def digest(family: Family, level: str, channel: str) -> str:
@@ -66,8 +78,28 @@ def elide(text: str) -> str:
     return f"{text[:kept]} [... {len(text) - 2 * kept} characters ...] {text[-kept:]}"
 
 
+def digests_of_corpora() -> dict[str, object]:
+    """Return the digests of the first blocks of each corpus, in each form and with some settings."""
+    pinned = {}
+    for corpus in all_corpora().values():
+        forms = corpus.options["form"].choices
+        for given in [*[{"form": form} for form in forms], *SETTINGS.get(corpus.name, [])]:
+            options = read_options(corpus, given)
+            state = blake2b(digest_size=8)
+            for number in range(N_BLOCKS):
+                block = make_block(corpus, options, SEED, number)
+                state.update(repr(corpus.vocabulary(options)).encode())
+                state.update(repr(block).encode())
+            name = " ".join([corpus.name, *[f"{key}={value}" for key, value in given.items()]])
+            pinned[name] = {"version": corpus.version, "digest": state.hexdigest()}
+    return {"seed": SEED, "blocks": N_BLOCKS, "corpora": pinned}
+
+
 def main() -> None:
-    """Write both files of every family, or of those named."""
+    """Write both files of every family and the one of the corpora, or those named."""
+    if not sys.argv[1:] or "corpora" in sys.argv[1:]:
+        text = json.dumps(digests_of_corpora(), indent=1) + "\n"
+        (HERE / "corpora.json").write_text(text, encoding="utf-8")
     for family in all_families().values():
         if sys.argv[1:] and family.name not in sys.argv[1:]:
             continue
