@@ -44,10 +44,10 @@ def n_names(recipe: Recipe, index: int) -> int:
     return few.count + round((few.most - few.count) * max(0.0, done - few.since) / (few.until - few.since))
 
 
-def lesson_pairs(recipe: Recipe, index: int, part: str = "text") -> list[tuple[str, str]]:
-    """Return the (prompt, completion) pairs of training text number `index`."""
+def lesson_pairs(recipe: Recipe, index: int, part: str = "text", at: int = 0) -> list[tuple[str, str]]:
+    """Return the (prompt, completion) pairs of training text number `index`, or of text `at` of that row."""
     most = n_names(recipe, index) if part == "text" else 1 << 62
-    stream = NarrowStream(most, _TRAIN, "mix", recipe.seed, part, index)
+    stream = NarrowStream(most, _TRAIN, "mix", recipe.seed, part, index, *([at] if at else []))
     done = index / (recipe.steps * recipe.batch) if part == "text" else 1.0
     open_now = [lesson for lesson in recipe.lessons if lesson.since <= done] or recipe.lessons[:1]
     return write_lesson(stream.choice([lesson for lesson in open_now for _ in range(lesson.weight)]), stream)
@@ -98,16 +98,27 @@ class LessonRows:
         return self._recipe.steps * self._recipe.batch
 
     def __getitem__(self, index: int) -> dict[str, list[int]]:
-        """Return row `index`, cut at the context."""
+        """Return row `index`: one text cut at the context, or as many whole ones as `row_tokens` hold."""
+        room = self._recipe.row_tokens
+        row = self._text(index, 0)
+        if room is None:
+            return {name: values[: self._recipe.shape.context] for name, values in row.items()}
+        at = 1
+        while len(row["input_ids"]) + len((text := self._text(index, at))["input_ids"]) <= room:
+            row = {name: values + text[name] for name, values in row.items()}
+            at += 1
+        return {name: values[:room] for name, values in row.items()}
+
+    def _text(self, index: int, at: int) -> dict[str, list[int]]:
+        """Return a text whose positions count from 0: by that, transformers keeps texts of a row apart."""
         ids: list[int] = []
         labels: list[int] = []
-        for prompt, completion in lesson_pairs(self._recipe, index):
+        for prompt, completion in lesson_pairs(self._recipe, index, at=at):
             asked = self._tokenizer.encode(prompt).ids
             answer = [*self._tokenizer.encode(completion).ids, self._end]
             ids += asked + answer
             labels += [IGNORED] * len(asked) + answer
-        context = self._recipe.shape.context
-        return {"input_ids": ids[:context], "labels": labels[:context]}
+        return {"input_ids": ids, "labels": labels, "position_ids": list(range(len(ids)))}
 
 
 def pad_rows(rows: list[dict[str, list[int]]]) -> dict[str, Any]:
@@ -115,7 +126,7 @@ def pad_rows(rows: list[dict[str, list[int]]]) -> dict[str, Any]:
     import torch
 
     width = max(len(row["input_ids"]) for row in rows)
-    fill = {"input_ids": 0, "labels": IGNORED}
+    fill = {"input_ids": 0, "labels": IGNORED, "position_ids": 0}
     return {
         name: torch.tensor([row[name] + [value] * (width - len(row[name])) for row in rows])
         for name, value in fill.items()

@@ -26,6 +26,7 @@ from harness.corpus import END, LessonRows, build_tokenizer, pad_rows
 from harness.engines.base import Request, Sampling
 from harness.engines.hf import HfEngine
 from harness.errors import BadRecipe, EngineFailed
+from harness.muon import Muon
 from harness.prompts import stops
 from harness.recipe import Exam, Recipe
 from harness.stats import wilson
@@ -70,8 +71,10 @@ def pretrain(recipe: Recipe, out: Path, report: Report) -> list[Path]:
     fast = _fast(tokenizer, recipe)
     rows = LessonRows(recipe, tokenizer)
     saver = _Saver(recipe, out, fast, report)
+    model = LlamaForCausalLM(_config(recipe, tokenizer))
     trainer = Trainer(
-        model=LlamaForCausalLM(_config(recipe, tokenizer)),
+        model=model,
+        optimizers=(_optimizer(model, recipe), None),
         args=_arguments(recipe, checkpoints),
         train_dataset=rows,
         data_collator=pad_rows,
@@ -161,6 +164,17 @@ def _arguments(recipe: Recipe, checkpoints: Path) -> TrainingArguments:
         dataloader_pin_memory=False,
         remove_unused_columns=False,
     )
+
+
+def _optimizer(model: LlamaForCausalLM, recipe: Recipe) -> torch.optim.Optimizer | None:
+    """Return what steps the weights; None leaves it to transformers, which takes AdamW."""
+    if recipe.optimizer == "adamw":
+        return None
+    matrices: list[torch.Tensor] = []
+    others: list[torch.Tensor] = []
+    for name, weight in model.named_parameters():
+        (matrices if weight.ndim == 2 and ".layers." in name else others).append(weight)
+    return Muon(matrices, others, recipe.learning_rate)
 
 
 def _default_printer() -> type[TrainerCallback]:

@@ -2,6 +2,7 @@
 
 import tomllib
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -65,6 +66,9 @@ class Recipe(_Part):
     """Also save the model of this step, as NAME-early."""
     exam_every: int = Field(ge=1)
     vocabulary: int = Field(ge=300)
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    row_tokens: int | None = Field(default=None, ge=32)
+    """Fill each row with whole texts up to so many tokens; without it, a row is one text."""
     few_names: FewNames = FewNames()
     shape: Shape
     lessons: tuple[Lesson, ...] = Field(min_length=1)

@@ -1,12 +1,18 @@
 import hashlib
+import itertools
 import json
+import shutil
 import signal
 import time
 
 import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from harness.corpus import LessonRows, build_tokenizer, lesson_pairs, n_names
 from harness.errors import BadRecipe
+from harness.muon import Muon
+from harness.pretrain import pretrain
 from harness.recipe import read_recipe
 from tasks import find_family, make_instance, pose
 
@@ -162,3 +168,54 @@ def test_every_text_can_be_tokenized_and_comes_back():
     for text in ("Each arrow leads", "naïve 数学 \u202e\0 🙂", "QK, RT;", "  \n\n\t x"):
         assert tokenizer.decode(tokenizer.encode(text).ids) == text
     assert build_tokenizer(recipe).to_str() == tokenizer.to_str()
+
+
+def test_a_recipe_with_muon_and_full_rows_goes_on_after_kill_to_the_same_weights(tiny, tmp_path):
+    tiny.write_text(TINY.replace("warmup = 2", 'warmup = 2\noptimizer = "muon"\nrow_tokens = 96'))
+    recipe = read_recipe(str(tiny))
+    pretrain(recipe, tmp_path / "whole", lambda _: None)
+    for name in ("checkpoint-8", "checkpoint-12"):
+        shutil.copytree(tmp_path / "whole" / "checkpoints" / name, tmp_path / "parts" / "checkpoints" / name)
+    (tmp_path / "parts" / "checkpoints" / "checkpoint-12" / "trainer_state.json").unlink()
+    pretrain(recipe, tmp_path / "parts", lambda _: None)
+    assert weights(tmp_path / "parts" / "grain") == weights(tmp_path / "whole" / "grain")
+
+
+def test_a_full_row_holds_whole_texts_that_do_not_see_each_other():
+    recipe = read_recipe("pebble").model_copy(update={"row_tokens": 200})
+    tokenizer = build_tokenizer(recipe)
+    row = LessonRows(recipe, tokenizer)[7]
+    assert len(row["input_ids"]) <= 200
+    starts = [at for at, position in enumerate(row["position_ids"]) if position == 0]
+    assert len(starts) > 1
+    model = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=2000,
+            hidden_size=32,
+            intermediate_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            use_cache=False,
+        )
+    )
+    together = model(input_ids=torch.tensor([row["input_ids"]]), position_ids=torch.tensor([row["position_ids"]]))
+    for start, end in itertools.pairwise([*starts, len(row["input_ids"])]):
+        alone = model(input_ids=torch.tensor([row["input_ids"][start:end]]))
+        torch.testing.assert_close(together.logits[:, start:end], alone.logits, rtol=1e-3, atol=1e-4)
+
+
+def test_muon_steps_along_all_directions_alike_and_falls_to_the_least():
+    torch.manual_seed(0)
+    wide, bias = torch.nn.Parameter(torch.randn(16, 48)), torch.nn.Parameter(torch.randn(48))
+    before, gradient = wide.detach().clone(), torch.randn(16, 48) @ torch.diag(torch.logspace(0, -1, 48))
+    wide.grad = gradient
+    Muon([wide], [], lr=0.1, decay=0.0).step()
+    sizes = torch.linalg.svdvals((before - wide.detach()) / (0.1 * 0.2 * 48**0.5))
+    assert 0.6 < sizes.min() <= sizes.max() < 1.3
+    optimizer = Muon([wide], [bias], lr=0.05)
+    for _ in range(200):
+        optimizer.zero_grad()
+        loss = (wide**2).sum() + (bias**2).sum()
+        loss.backward()
+        optimizer.step()
+    assert loss < 5
