@@ -21,6 +21,7 @@ RATES = (
     ("bios wordings=5 permute=1 qa=0.5", "documents", None),
     ("bios population=100000", "documents", None),
     ("igsm form=prompt", "documents", None),
+    ("repair form=retry", "documents", None),
     ("repair form=prompt", "documents", None),
     ("years form=prompt", "documents", None),
 )
