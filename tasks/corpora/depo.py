@@ -73,7 +73,9 @@ def pose(names: str, n: int, hops: int, stream: Stream) -> Posed:
     place = {arrow: at for at, arrow in enumerate(map(bytes.__add__, ring.names, [*ring.names[1:], ring.names[0]]))}
     edges = [(spelt[place[arrow]], spelt[(place[arrow] + 1) % n]) for arrow in ring.shown]
     shown = " ".join([name for edge in edges for name in edge])
-    return Posed(f"{MARK} {shown} ?{hops} {spelt[0]} {IS}", spelt[hops % n], edges, spelt[0])
+    # Of the first names drawn more are short than of all, so that one short name would be the best constant guess.
+    at = stream.below(n)
+    return Posed(f"{MARK} {shown} ?{hops} {spelt[at]} {IS}", spelt[(at + hops) % n], edges, spelt[at])
 
 
 def first_name(text: str) -> str | None:

@@ -1,7 +1,8 @@
 """Ask who comes k steps after x on a ring that is shown edge by edge: multi-hop reasoning depth.
 
 n names lie on ONE directed n-cycle; its n edges are shown, by default in uniformly random order.
-Asked: the k-fold successor of a start. Since 0 < k < n, it is unique and never the start.
+Asked: the k-fold successor of a start. Since 0 < k < n, it is unique and never the start. The ladders `tokens` and
+`tokens-long` ask models that were trained on the corpus depo, token by token, as that does.
 
 Reference: Allen-Zhu, Physics of Language Models 4.1 (arXiv 2512.17351), synthetic task Depo.
 """
@@ -10,8 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from tasks.answer import final_answer
+from tasks.answer import MAX_TEXT, final_answer
 from tasks.base import N_CHOICES, Instance, Level, Problem, Verdict, candidates, demonstrate, pose
+from tasks.corpora.depo import first_name
+from tasks.corpora.depo import pose as pose_tokens
 from tasks.stream import Stream
 from tasks.words import codes, given_names
 
@@ -26,20 +29,37 @@ _NAMES: Mapping[str, Callable[[Stream, int, int], list[str]]] = {"symbol": codes
 N_QUESTIONS = 10
 """Questions asked of one ring in training text."""
 
+TOKENS = {
+    "short": [(n, k) for n in (8, 16, 32, 75, 125, 225, 375) for k in (1, 2, 4, 8) if k < n and (k != 2 or n <= 16)],
+    "long": [(n, k) for n in (16, 75, 125) for k in (1, 8, 16) if k < n],
+}
+"""Rings in token form, for models trained on the corpus depo: its largest rings, and K and K / 2 hops (part 4.1)."""
+
+_ASKED = ("direct", "cot", "choice")
+_LONGEST = 80  # characters of a name in token form: 7 tokens
+
 Edge = tuple[str, str]
 
 
 def _level(n: int, k: int, order: str = "shuffled", names: str = "short") -> Level:
     ladder = order if order != "shuffled" else "main" if names == "short" else "long-names"
     name = f"n{n}k{k}" + ("" if ladder == "main" else f"-{ladder}")
-    return Level(name, hardness=k + n / 1000, axes={"n": n, "k": k, "order": order, "names": names}, ladder=ladder)
+    axes: dict[str, int | str] = {"n": n, "k": k, "order": order, "names": names}
+    return Level(name, k + n / 1000, axes, ladder, styles=_ASKED)
 
 
 def _levels() -> dict[str, Level]:
     table = [_level(n, k) for n in SIZES for k in HOPS if k < n]
     for order, names in (("forward", "short"), ("backward", "short"), ("shuffled", "long")):
         table += [_level(VARIED_SIZE, k, order, names) for k in HOPS if k < VARIED_SIZE]
+    table += [_token_level(n, k, names) for names, pairs in TOKENS.items() for n, k in pairs]
     return {level.name: level for level in table}
+
+
+def _token_level(n: int, k: int, names: str) -> Level:
+    ladder = "tokens" if names == "short" else "tokens-long"
+    axes: dict[str, int | str] = {"n": n, "k": k, "order": "shuffled", "names": names, "form": "tokens"}
+    return Level(f"{ladder}-n{n}k{k}", k + n / 1000, axes, ladder, channels=("symbol",), styles=("trained",))
 
 
 def _show(edges: list[Edge], channel: str) -> str:
@@ -73,19 +93,23 @@ class Depo:
     reference: str = "Physics of Language Models 4.1 (arXiv 2512.17351), task Depo"
     unit: str = "hops"
     channels: tuple[str, ...] = ("symbol", "story")
-    styles: tuple[str, ...] = ("direct", "cot", "choice")
+    styles: tuple[str, ...] = (*_ASKED, "trained")
     labels: tuple[str, ...] = (
         "start", "one_hop", "short_by_one", "long_by_one", "backwards", "other_node", "not_a_node", "no_answer",
     )  # fmt: skip
 
     @cached_property
     def levels(self) -> dict[str, Level]:
-        """Main ladder n x k with k < n; at n = 16 also the other orders and long names."""
+        """Main ladder n x k with k < n; at n = 16 also the other orders and long names; rings in token form."""
         return _levels()
 
     def generate(self, level: Level, channel: str, stream: Stream) -> Problem:
         """Draw a ring. The start is its first name; names come in random order, so it is anyone."""
         n, hops, order = int(level.axes["n"]), int(level.axes["k"]), level.axes["order"]
+        if "form" in level.axes:
+            posed = pose_tokens(str(level.axes["names"]), n, hops, stream)
+            told = {"edges": posed.edges, "start": posed.start, "hops": hops, "form": "tokens"}
+            return Problem(posed.question, posed.answer, (), told)
         length = _NAME_LENGTHS[str(level.axes["names"])][channel]
         ring = _NAMES[channel](stream, n, length)
         edges = list(zip(ring, ring[1:] + ring[:1], strict=True))
@@ -121,6 +145,8 @@ class Depo:
         first shows the ring.
         """
         problem = self.generate(level, channel, stream)
+        if "form" in level.axes:
+            return [(problem.question, f" {problem.gold}")]
         successor = dict(problem.facts["edges"])
         most = N_QUESTIONS if style == "direct" else N_QUESTIONS // 3
         shown, _, _ = problem.question.partition("\n")
@@ -138,7 +164,7 @@ class Depo:
 
     def grade(self, instance: Instance, text: str) -> Verdict:
         """Compare the final answer with the gold; a wrong name is placed on the ring."""
-        answer = final_answer(text)
+        answer = _read_tokens(text) if "form" in instance.facts else final_answer(text)
         if answer is None:
             return Verdict(False, None, "no_answer")
         if answer == instance.gold:
@@ -173,8 +199,15 @@ class Depo:
         return 1 / min(others, N_CHOICES) if style == "choice" else 1 / others
 
     def budget(self, level: Level, style: str) -> int:
-        """Tokens: a name takes 1-6; a walk takes about 8 a hop, and a wordy one three times that."""
+        """Tokens: a name takes 1-6, or in token form 3 a letter; a walk takes about 8 a hop, a wordy one 24."""
+        if style == "trained":
+            return 48 if level.axes["names"] == "long" else 16
         return 16 if style == "direct" else 256 + 32 * int(level.axes["k"]) if style == "cot" else 1
+
+
+def _read_tokens(text: str) -> str | None:
+    name = first_name(text.partition("\n")[0]) if len(text) <= MAX_TEXT else None
+    return name if name is not None and len(name) <= _LONGEST else None
 
 
 FAMILY = Depo()

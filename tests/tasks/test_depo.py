@@ -3,6 +3,10 @@ import re
 import pytest
 
 from tasks import UnknownLevel, UnknownStyle, find_family, make_instance
+from tasks.base import channels_of
+from tasks.corpora.base import make_block, read_options
+from tasks.corpora.depo import CORPUS
+from tasks.corpora.spelling import unpack
 from tasks.families.depo import FAMILY
 
 SIZES = {4: 3, 8: 5, 16: 7, 32: 9, 64: 10, 128: 10}
@@ -10,31 +14,40 @@ SIZES = {4: 3, 8: 5, 16: 7, 32: 9, 64: 10, 128: 10}
 
 def solve_from_text(question):
     """Solve by following the sentences, without the generator's facts."""
+    if question.startswith("Ring: "):
+        *names, last = [name.strip() for name in re.findall(r"(?:a\d+ )*z\d+ ", question)]
+        hops, start = int(re.search(r" \?(\d+) ", question)[1]), last
+        edges = list(zip(names[::2], names[1::2], strict=True))
+        return walk(edges, start, hops)
     if "->" in question:
         edges = re.findall(r"(\w+) -> (\w+)", question)
         hops, start = re.search(r"Which code is (\d+) arrows? after (\w+)\?", question).groups()
     else:
         edges = re.findall(r"(\w+) always hands it to (\w+)\.", question)
         start, hops = re.search(r"Now (\w+) holds .* after (\d+) hand-overs?\?", question).groups()
+    return walk(edges, start, int(hops))
+
+
+def walk(edges, start, hops):
     table = dict(edges)
     assert len(table) == len(edges)
-    for _ in range(int(hops)):
+    for _ in range(hops):
         start = table[start]
     return start
 
 
 @pytest.mark.parametrize("channel", FAMILY.channels)
 def test_gold_follows_from_the_question_alone(channel):
-    for level in FAMILY.levels:
-        for index in range(40):
-            item = make_instance(FAMILY, level, channel, 11, index)
+    for level in FAMILY.levels.values():
+        for index in range(40 if channel in channels_of(FAMILY, level) else 0):
+            item = make_instance(FAMILY, level.name, channel, 11, index)
             assert solve_from_text(item.question) == item.gold
 
 
 @pytest.mark.parametrize("level", FAMILY.levels)
 def test_the_edges_are_one_ring_of_n_names(level):
     axes = FAMILY.levels[level].axes
-    for channel in FAMILY.channels:
+    for channel in channels_of(FAMILY, FAMILY.levels[level]):
         item = make_instance(FAMILY, level, channel, 2, 0)
         successor = dict(item.facts["edges"])
         node, ring = item.facts["start"], []
@@ -49,6 +62,29 @@ def test_the_edges_are_one_ring_of_n_names(level):
 def test_the_main_ladder_is_every_n_and_k_of_the_design():
     main = [level for level in FAMILY.levels.values() if level.ladder == "main"]
     assert {n: sum(level.axes["n"] == n for level in main) for n in SIZES} == SIZES
+
+
+@pytest.mark.parametrize(("names", "level"), [("short", "tokens-n8k4"), ("long", "tokens-long-n16k8")])
+def test_a_question_in_token_form_is_how_a_document_of_the_corpus_begins(names, level):
+    n = FAMILY.levels[level].axes["n"]
+    options = read_options(CORPUS, {"names": names, "n": n, "k": 8})
+    vocabulary, block = CORPUS.vocabulary(options), make_block(CORPUS, options, 1, 0)
+    item = make_instance(FAMILY, level, "symbol", 4, 0)
+    assert set(f"{item.question} {item.gold}".split()) <= set(vocabulary)
+    form = re.compile(r"Ring: ((?:a\d+ )*z\d+ )+\?\d+ (a\d+ )*z\d+ = (a\d+ )*z\d+ ")
+    document = " ".join(vocabulary[at] for at in unpack(block.ids)[: block.ends[0]])
+    assert form.match(f"{item.question} {item.gold} ")
+    assert form.match(document)
+
+
+def test_the_first_name_is_read_and_what_follows_is_not():
+    item = make_instance(FAMILY, "tokens-n8k2", "symbol", 4, 0)
+    start = item.facts["start"]
+    assert FAMILY.grade(item, f" {item.gold} ?1 {start} = {start}").correct
+    assert FAMILY.grade(item, f" {start} {item.gold}").label == "start"
+    for text in (f"Answer: {item.gold}", "a1 a2", f"\n{item.gold}", "?2 z1", "a1 " * 40 + "z1"):
+        assert FAMILY.grade(item, text).label == "no_answer"
+    assert FAMILY.grade(item, "z999").label == "not_a_node"
 
 
 @pytest.mark.parametrize(("order", "step"), [("forward", 1), ("backward", -1)])
