@@ -21,8 +21,8 @@ from tasks.quiz import Crowd, ask, document, kinds_of
 from tasks.stream import Stream
 from tasks.wording import wordings as wordings_of
 
-MOST_WORDINGS = 1_000
-_CACHED = 1 << 17
+MOST_WORDINGS = 40
+_CACHED = 1 << 17  # people: 70 MB, or 250 MB with 40 wordings each
 _QA = 2  # the share of the people whom questions are about is 1 in _QA
 
 
