@@ -213,19 +213,6 @@ def seed_demo(
     seed_it(DemoPlan(models, suite, n, seed, samples), database_of(db))
 
 
-@app.command("pretrain")
-def train_recipe(
-    recipe: Annotated[str, typer.Argument(help="pebble, or a TOML file.")],
-    out: Annotated[
-        Path, typer.Option(help="Folder for checkpoints and models; a second call goes on from there.")
-    ] = Path("out"),
-) -> None:
-    """Train a small model from a recipe, and save it as a Hugging Face folder."""
-    from harness.commands import train
-
-    train(recipe, out)
-
-
 def main() -> None:
     """Run the command; print our own errors as one line and leave with their exit code."""
     try:

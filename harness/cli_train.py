@@ -47,3 +47,16 @@ def write_training_text(
         made, seed, read_count(tokens), out, read_kind(form), n_workers, tokenizer, vocabulary, read_count(shard_tokens)
     )  # fmt: skip
     make_corpus(plan)
+
+
+@train_app.command("pretrain")
+def train_recipe(
+    recipe: Annotated[str, typer.Argument(help="pebble, or a TOML file.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder for checkpoints and models; a second call goes on from there.")
+    ] = Path("out"),
+) -> None:
+    """Train a small model from a recipe, and save it as a Hugging Face folder."""
+    from harness.commands import train
+
+    raise typer.Exit(train(recipe, out))

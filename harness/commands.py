@@ -16,7 +16,7 @@ from harness.demo_rows import Sown
 from harness.errors import BadDatabase, BadInput, NewerDatabase
 from harness.format import count, duration, plural
 from harness.report import make_console, print_json
-from harness.settings import ServiceSettings, hand_down, quiet_transformers, read_service
+from harness.settings import ServiceSettings, hand_down, is_first_process, quiet_transformers, read_service
 
 if TYPE_CHECKING:
     from harness.corpora.writing import Plan
@@ -155,22 +155,35 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def train(recipe: str, out: Path) -> None:
-    """Train a recipe with a progress bar.
+def train(recipe: str, out: Path) -> int:
+    """Train a recipe with a progress bar; return the exit code. Of several processes, the first alone prints.
 
     Raises:
-        BadRecipe, EngineFailed: see harness.pretrain.
+        BadRecipe, DiskFull, Diverged: see harness.pretrain.
     """
     from harness.recipe import read_recipe
 
     known = read_recipe(recipe)
     quiet_transformers()
     from harness.pretrain import pretrain  # torch and transformers: only once the recipe is sound
+    from harness.running import STOPPED
     from harness.training import TrainingProgress
 
-    with TrainingProgress(make_console(), known) as progress:
-        saved = pretrain(known, out, progress)
-    make_console().print("saved " + ", ".join(str(path) for path in saved))
+    talk = make_console()
+    talk.quiet = not is_first_process()
+    progress = TrainingProgress(talk, known)
+    try:
+        with progress:
+            saved = pretrain(known, out, progress)
+    except KeyboardInterrupt:
+        at = f"at step {progress.step:,} of {known.steps:,}" if progress.step else "before its first step"
+        talk.print(
+            f"stopped {at}; checkpoints are in {out / 'checkpoints'}. Go on with: fathom pretrain {recipe} --out {out}",
+            soft_wrap=True,
+        )
+        return STOPPED
+    talk.print("saved " + ", ".join(str(path) for path in saved), soft_wrap=True)
+    return 0
 
 
 def make_corpus(plan: "Plan") -> None:

@@ -28,6 +28,7 @@ FathomError                what the command line prints without a traceback
 ├── WorkerLost             exit 2: a process that wrote training text was killed
 ├── Unreachable            exit 4: a server did not answer in time
 └── EngineFailed           exit 3: the engine broke; the run is stored as failed, with its log
+    └── Diverged           exit 3: the loss of a training is no longer a number; the last checkpoint is good
 
 Interrupted is a KeyboardInterrupt that names the run that it stopped: exit 130.
 Errors about families, levels, seeds and item ids are `tasks.TaskError`; they count as BadInput.
@@ -155,6 +156,10 @@ class EngineFailed(FathomError):
     """The engine broke beyond one request."""
 
     exit_code = 3
+
+
+class Diverged(EngineFailed):
+    """The loss of a training is no longer a number."""
 
 
 class Unreachable(FathomError):

@@ -265,6 +265,11 @@ def keep_to_one_core() -> None:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
+def is_first_process() -> bool:
+    """Say whether this process is alone, or the first of those that torchrun or accelerate started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def quiet_lm_eval() -> None:
     """Turn off lm-eval's progress bars and its warning for each task; call before importing it."""
     os.environ.setdefault("TQDM_DISABLE", "1")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tokenizers.models import WordLevel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from harness.engines.base import Completion, FinishReason, Prompted, Request, best_choice, failed, seed_of, too_long
@@ -28,6 +29,9 @@ class HfEngine:
         self._tokenizer = tokenizer
         self._device = str(model.device)
         self._batch = batch_size or (128 if self._device == "cpu" else 64)
+        self._can_look = not isinstance(
+            getattr(getattr(tokenizer, "backend_tokenizer", None), "model", None), WordLevel
+        )
 
     @property
     def name(self) -> str:
@@ -111,7 +115,8 @@ class HfEngine:
             max_new_tokens=max(budgets),
             do_sample=temperature > 0,
             **({"temperature": temperature, "top_k": 0, "top_p": how.top_p} if temperature > 0 else {}),
-            **({"stop_strings": stops, "tokenizer": self._tokenizer} if stops else {}),
+            # A vocabulary of whole words cannot spell what transformers looks stops up with; they are cut off below.
+            **({"stop_strings": stops, "tokenizer": self._tokenizer} if stops and self._can_look else {}),
             pad_token_id=self._tokenizer.pad_token_id,
         )
         seconds = (time.perf_counter() - began) / len(batch)

@@ -55,6 +55,11 @@ def tiny(tmp_path):
     return path
 
 
+def curve(folder):
+    rows = [json.loads(line) for line in (folder / "loss.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+
+
 def weights(folder):
     return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
 
@@ -86,12 +91,12 @@ def test_training_makes_a_model_that_runs_and_a_card(tiny, fathom, tmp_path):
     assert weights(out / "grain") != weights(out / "grain-early")
 
 
-def test_a_killed_training_goes_on_to_the_same_weights(tiny, fathom, start_fathom, tmp_path):
+def test_a_killed_training_goes_on_to_the_same_weights_and_the_same_curve(tiny, fathom, start_fathom, tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert fathom("pretrain", tiny, "--out", whole).returncode == 0
     process = start_fathom("pretrain", tiny, "--out", parts)
     end = time.monotonic() + 300
-    while not (parts / "checkpoints" / "checkpoint-4" / "trainer_state.json").exists():
+    while not (parts / "checkpoints" / "checkpoint-4" / "whole.json").exists():
         assert process.poll() is None, process.stdout.read()
         assert time.monotonic() < end
         time.sleep(0.05)
@@ -101,6 +106,8 @@ def test_a_killed_training_goes_on_to_the_same_weights(tiny, fathom, start_fatho
     done = fathom("pretrain", tiny, "--out", parts)
     assert done.returncode == 0, done.stderr
     assert weights(parts / "grain") == weights(whole / "grain")
+    assert curve(parts / "grain") == curve(whole / "grain")
+    assert [row["step"] for row in curve(whole / "grain")] == [1, 4, 8, 10, 12]
 
 
 def test_checkpoints_of_another_recipe_are_not_continued(tiny, fathom, tmp_path):
