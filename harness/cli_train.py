@@ -42,7 +42,7 @@ def write_training_text(
     if tokenizer is not None and vocabulary is not None:
         raise BadInput("--tokenizer has a vocabulary of its own: leave --vocabulary out")
     made = read_mix(mix, pairs(settings or (), "--set"))
-    n_workers = workers or len(os.sched_getaffinity(0))
+    n_workers = workers or os.cpu_count() or 1
     plan = Plan(
         made, seed, read_count(tokens), out, read_kind(form), n_workers, tokenizer, vocabulary, read_count(shard_tokens)
     )  # fmt: skip

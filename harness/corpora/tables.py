@@ -28,16 +28,24 @@ def write_table(documents: Documents) -> memoryview:
 
 
 def save_dataset(folder: Path, shards: list[Path]) -> None:
-    """Write `folder`/dataset, which `datasets.load_from_disk` maps into memory, from Parquet files."""
+    """Write `folder`/dataset, which `datasets.load_from_disk` maps into memory, from Parquet files.
+
+    Raises:
+        OSError: it cannot be written; nothing of it is left.
+    """
     import datasets
 
     datasets.disable_progress_bars()
     partial, cache = folder / ".partial-dataset", folder / ".partial-cache"
-    for left in (partial, cache):
-        shutil.rmtree(left, ignore_errors=True)
-    made = datasets.Dataset.from_parquet([str(path) for path in shards], cache_dir=str(cache))
-    made.save_to_disk(str(partial))
-    del made  # its files are mapped into memory
-    shutil.rmtree(folder / DATASET, ignore_errors=True)
-    partial.rename(folder / DATASET)
-    shutil.rmtree(cache, ignore_errors=True)
+    try:
+        made = datasets.Dataset.from_parquet([str(path) for path in shards], cache_dir=str(cache))
+        made.save_to_disk(str(partial))
+        del made  # its files are mapped into memory
+        partial.rename(folder / DATASET)
+    except datasets.exceptions.DatasetGenerationError as error:
+        if isinstance(error.__cause__, OSError):  # datasets hides what the disk said
+            raise error.__cause__ from error
+        raise
+    finally:
+        for left in (partial, cache):
+            shutil.rmtree(left, ignore_errors=True)

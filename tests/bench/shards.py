@@ -5,6 +5,7 @@ python tests/bench/shards.py lano --tokens 1M,20M --workers 1,2
 
 import argparse
 import hashlib
+import resource
 import subprocess
 import sys
 import tempfile
@@ -27,9 +28,15 @@ def resident(process: psutil.Process) -> int:
     return total
 
 
-def measure(words: list[str], out: Path) -> tuple[float, int]:
-    """Run the command to its end; return seconds of wall time and the peak of resident bytes."""
-    began, peak = time.monotonic(), 0
+def cpu() -> float:
+    """Return the processor time of all processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def measure(words: list[str], out: Path) -> tuple[float, float, int]:
+    """Run the command to its end; return seconds of wall time and of processors, and the peak of resident bytes."""
+    began, spent, peak = time.monotonic(), cpu(), 0
     with subprocess.Popen([str(FATHOM), "corpus", *words, "--out", str(out)], stdout=subprocess.DEVNULL) as process:
         watched = psutil.Process(process.pid)
         while process.poll() is None:
@@ -40,7 +47,7 @@ def measure(words: list[str], out: Path) -> tuple[float, int]:
             time.sleep(0.05)
     if process.wait() != 0:
         raise SystemExit(f"fathom corpus ended with {process.returncode}")
-    return time.monotonic() - began, peak
+    return time.monotonic() - began, cpu() - spent, peak
 
 
 def main() -> None:
@@ -56,14 +63,14 @@ def main() -> None:
         for workers in asked.workers.split(","):
             with tempfile.TemporaryDirectory() as folder:
                 out = Path(folder) / "out"
-                seconds, peak = measure([asked.corpus, *settings, "--tokens", tokens, "--workers", workers], out)
+                seconds, spent, peak = measure([asked.corpus, *settings, "--tokens", tokens, "--workers", workers], out)
                 n = sum(path.stat().st_size for path in out.glob("*.bin")) // 2
                 digest = hashlib.blake2b(digest_size=8)
                 for path in sorted(out.glob("*.bin")):
                     digest.update(path.read_bytes())
             print(
                 f"{asked.corpus:8} {tokens:>5}, {workers} processes: {n:>11,} tokens in {seconds:6.1f} s, "
-                f"{n / seconds:>10,.0f} /s, peak {peak / 1e6:4.0f} MB, {digest.hexdigest()}"
+                f"{n / seconds:>10,.0f} /s, {spent:5.1f} CPU-s, peak {peak / 1e6:4.0f} MB, {digest.hexdigest()}"
             )
 
 

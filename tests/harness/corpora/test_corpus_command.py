@@ -75,8 +75,7 @@ def test_a_killed_worker_is_told_and_the_same_command_goes_on(fathom, start_fath
 
 
 FULL = """
-mount -t tmpfs -o size=400k tmpfs "$1" || exit 99
-shift
+mount -t tmpfs -o size=$SIZE tmpfs "$DISK" || exit 99
 "$@" --out "$DISK/out"; echo "first: $?"
 ls -A "$DISK/out"; echo listed
 mount -o remount,size=50m "$DISK"
@@ -90,22 +89,25 @@ cp -r "$DISK/out" "$KEPT"
     or subprocess.run(["unshare", "-rm", "sh", "-c", "mount -t tmpfs tmpfs /mnt"], capture_output=True).returncode != 0,
     reason="mounting a small disk is not allowed here",
 )
-def test_a_full_disk_is_told_and_leaves_nothing_half_written(environment, whole, tmp_path):
+@pytest.mark.parametrize(("form", "size"), [("tokens", "400k"), ("datasets", "600k")])
+def test_a_full_disk_is_told_and_leaves_nothing_half_written(environment, whole, tmp_path, form, size):
     disk = tmp_path / "disk"
     disk.mkdir()
-    words = ["unshare", "-rm", "bash", "-c", FULL, "full", disk, FATHOM, *WORDS, "--workers", 2]
+    words = ["unshare", "-rm", "bash", "-c", FULL, "full", FATHOM, *WORDS, "--workers", 2, "--format", form]
     done = subprocess.run(
         [str(word) for word in words], capture_output=True, text=True, timeout=200,
-        env=environment(DISK=str(disk), KEPT=str(tmp_path / "kept")),
+        env=environment(DISK=str(disk), KEPT=str(tmp_path / "kept"), SIZE=size),
     )  # fmt: skip
     assert "first: 2" in done.stdout, done.stderr
-    assert "is the last whole shard" in done.stderr
+    assert ("is the last whole shard" in done.stderr) == (form == "tokens")
     assert "No space left on device" in done.stderr
     assert "make room, and the same command goes on" in done.stderr
     assert ".partial" not in done.stdout
     assert "manifest.json" not in done.stdout.partition("listed")[0]
     assert "second: 0" in done.stdout, done.stderr
-    assert files(tmp_path / "kept") == files(whole[0])
+    if form == "tokens":
+        assert files(tmp_path / "kept") == files(whole[0])
+    assert (tmp_path / "kept" / "dataset").exists() == (form == "datasets")
 
 
 def test_the_last_line_says_what_is_there(whole):
