@@ -30,7 +30,7 @@ def write_training_text(
     as_json: Annotated[bool, typer.Option("--json", help="With --list: print JSON.")] = False,
 ) -> None:
     """Write training text, the same bytes for the same words; a killed call goes on when it is made again."""
-    from harness.commands import list_corpora, make_corpus
+    from harness.corpora.command import list_corpora, make_corpus
     from harness.corpora.mix import read_mix
     from harness.corpora.writing import Plan, read_count, read_kind
 

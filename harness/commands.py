@@ -5,7 +5,7 @@ import socket
 import time
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -15,11 +15,8 @@ from harness.demo import DemoPlan, sow
 from harness.demo_rows import Sown
 from harness.errors import BadDatabase, BadInput, NewerDatabase
 from harness.format import count, duration, plural
-from harness.report import make_console, print_json
+from harness.report import make_console
 from harness.settings import ServiceSettings, hand_down, is_first_process, quiet_transformers, read_service
-
-if TYPE_CHECKING:
-    from harness.corpora.writing import Plan
 
 
 def upgrade_database(database: str) -> str:
@@ -184,28 +181,3 @@ def train(recipe: str, out: Path) -> int:
         return STOPPED
     talk.print("saved " + ", ".join(str(path) for path in saved), soft_wrap=True)
     return 0
-
-
-def make_corpus(plan: "Plan") -> None:
-    """Write training text with a live bar, and say what is there.
-
-    Raises:
-        CorpusChanged, BadMix, DiskFull, WorkerLost: see harness.corpora.writing.
-    """
-    from harness.corpora.showing import CorpusProgress
-    from harness.corpora.writing import write_corpus
-
-    console = make_console()
-    with CorpusProgress(console, plan.tokens) as progress:
-        manifest = write_corpus(plan, progress)
-    console.print(progress.summary(manifest, plan.out), soft_wrap=True, markup=False, highlight=False)
-
-
-def list_corpora(as_json: bool) -> None:
-    """Print the corpora with their options, as a table or as JSON."""
-    from harness.corpora.showing import corpora_json, render_corpora
-
-    if as_json:
-        print_json(corpora_json())
-    else:
-        make_console().print(render_corpora())

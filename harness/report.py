@@ -1,14 +1,15 @@
 """Turn stored runs into tables and pictures for a terminal, and into JSON values."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from harness.console import make_console as make_console  # with it, commands print what this makes
+from harness.console import print_json as print_json
 from harness.db.read import CellCounts, RunDetail, RunSummary
 from harness.format import bar, count, depth, duration, instant, interval_text, percent, plural, score
 from harness.manner import manner_of
@@ -288,14 +289,3 @@ def run_json(detail: RunDetail, scores: Mapping[str, Any] | None = None) -> dict
         "cells": cells,
         "scores": scores_json(detail.cells) if scores is None else dict(scores),
     }
-
-
-def make_console(*, stderr: bool = False, quiet: bool = False) -> Console:
-    """Return a console that keeps tables whole where no terminal says how wide it is."""
-    console = Console(stderr=stderr, highlight=False, quiet=quiet)
-    return console if console.is_terminal else Console(stderr=stderr, highlight=False, quiet=quiet, width=120)
-
-
-def print_json(value: object) -> None:
-    """Print JSON values for people and programs alike."""
-    print(json.dumps(value, indent=1, ensure_ascii=False))  # noqa: T201  # a command's output
