@@ -8,6 +8,7 @@ from typing import Annotated, Optional
 import typer
 
 from harness.cli_db import Db, database_of, db_app
+from harness.cli_law import law_app
 from harness.cli_people import token_app, user_app
 from harness.cli_record import record_app
 from harness.cli_report import report_app
@@ -35,6 +36,7 @@ app.add_typer(record_app)
 app.add_typer(stats_app)
 app.add_typer(service_app)
 app.add_typer(train_app)
+app.add_typer(law_app)
 app.add_typer(season_app, name="season")
 app.command("verify-season")(verify_season)
 

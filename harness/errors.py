@@ -12,6 +12,7 @@ FathomError                what the command line prints without a traceback
 │   ├── BadMix             training text that cannot be written as it is asked for
 │   ├── CorpusChanged      a folder that holds other files, or training text of other settings
 │   ├── BrokenCorpus       training text that is not whole or was changed
+│   ├── UnknownLaw         no law of that name
 │   ├── NotComparable      runs that no test compares, or names that leave open which are meant
 │   ├── StoreError         the database
 │   │   ├── BadDatabase    a URL that cannot be opened
@@ -106,6 +107,12 @@ class CorpusChanged(BadInput):
 
 class BrokenCorpus(BadInput):
     """Training text that is not whole, or was changed."""
+
+
+class UnknownLaw(BadInput):
+    """No law of that name."""
+
+    status = 404
 
 
 class NotComparable(BadInput):

@@ -1,0 +1,122 @@
+"""Turn a trained model of a law into a stored run, and the run into measures."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import log
+from pathlib import Path
+
+from harness.db import read
+from harness.db.read import SampleFilter, SampleView
+from harness.db.samples import stream_samples
+from harness.engines.base import EngineSetup
+from harness.laws.base import Question
+from harness.laws.measures import Measure
+from harness.model import find_model, model_facts
+from harness.prompting import Decoding, Prompting
+from harness.provenance import make_manifest
+from harness.questions import make_question
+from harness.run import Plan, evaluate
+from harness.running import plan_again
+from harness.stores import Store
+from harness.suite import Suite, SuiteCell
+from harness.suites import VERSION
+from harness.thinking import settle
+from harness.ticks import Report
+from tasks import find_family
+from tasks.base import level_of
+from tasks.stream import canonical_seed
+
+_BITS = re.compile(r"of ([\d.]+) bits")
+"""What could be learnt, in the note of a verdict in the style bits, see tasks.base.weigh."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A trained model and what it is to be asked; `name` is that of the law."""
+
+    name: str
+    condition: str
+    model: Path
+    seed: str
+    """That of the recipe: the model is asked about the people of whom it read."""
+    questions: tuple[Question, ...]
+
+    @property
+    def n_parameters(self) -> int:
+        """Numbers that the model's weights hold."""
+        return model_facts(self.model).n_parameters
+
+    @property
+    def suite(self) -> Suite:
+        """The questions as a suite of their own."""
+        cells = tuple(
+            SuiteCell(one.family, find_family(one.family).version, one.level, one.channel, one.style, one.n)
+            for one in self.questions
+        )
+        return Suite(f"law-{self.name}", VERSION, canonical_seed(self.seed), cells)
+
+
+def ask(candidate: Candidate, store: Store, engine: str, report: Report) -> str:
+    """Return the finished run of a candidate: one that is stored already, one that goes on, or a new one.
+
+    Raises:
+        EngineFailed, StoreError, Interrupted: see harness.run.evaluate; another call goes on.
+    """
+    plan = _plan(candidate, engine)
+    digest = make_manifest(plan.model, plan.suite, plan.how).digest()
+    with store.opened(create=True) as db:
+        for one in read.list_runs(db):
+            if one.model != plan.model.name:
+                continue
+            detail = read.get_run(db, one.run)
+            if detail.manifest_digest == digest:
+                if one.state == "done":
+                    return one.run
+                plan = plan_again(detail, plan.setup)
+                break
+        return evaluate(plan, db, report).run
+
+
+def _plan(candidate: Candidate, engine: str) -> Plan:
+    model, prompting = find_model(str(candidate.model)), Prompting()
+    return Plan(model, engine, candidate.suite, None, prompting, settle(model, prompting, Decoding()), EngineSetup())
+
+
+def measure(candidate: Candidate, run: str, store: Store) -> tuple[Measure, ...]:
+    """Read a run's samples; an item that was drawn again counts once."""
+    with store.opened() as db:
+        samples = list(stream_samples(db, read.get_run(db, run), SampleFilter()))
+    found = []
+    for question in candidate.questions:
+        mine = _distinct([one for one in samples if _is_of(one, question)])
+        family = find_family(question.family)
+        chance = family.chance(level_of(family, question.level), question.style)
+        right = sum(one.correct for one in mine)
+        measured = Measure(candidate.condition, question.name, right, len(mine), chance)
+        if question.unit == "bits":
+            scale = question.items / candidate.n_parameters
+            measured = replace(measured, chance=None, bits=tuple(_bits(one) * scale for one in mine))
+        found.append(measured)
+    return tuple(found)
+
+
+def _is_of(sample: SampleView, question: Question) -> bool:
+    family, level, channel, *_ = sample.item.split("/")
+    asked = question.family, question.level, question.channel, question.style
+    return (family.partition("@")[0], level, channel, sample.style) == asked
+
+
+def _distinct(samples: Sequence[SampleView]) -> list[SampleView]:
+    """Leave out what asks the same again; whoever is to write freely writes something new each time."""
+    kept: dict[object, SampleView] = {}
+    for one in samples:
+        made = make_question(one)
+        kept.setdefault(one.item if made is None or one.style == "free" else (made.text, made.gold), one)
+    return list(kept.values())
+
+
+def _bits(sample: SampleView) -> float:
+    """Return the bits learnt of an item, less than 0 where a guesser does better: clipping would favour chance."""
+    found = _BITS.search(sample.note)
+    return float(found[1]) + sample.scores[0] / log(2) if found and sample.scores else 0.0

@@ -1,0 +1,97 @@
+"""Say what a law is: what is held against what, what is asked of both, and what decides; all of it before any run."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from harness.laws.measures import Results
+from harness.recipe import RECIPES
+from harness.stats import Estimate
+
+Scale = Literal["cpu", "gpu"]
+SCALES: tuple[Scale, ...] = get_args(Scale)
+"""cpu: about 15 minutes on two cores. gpu: about 10 minutes on one H200."""
+
+Verdict = Literal["shown", "not shown", "reversed"]
+"""reversed: the effect is there beyond doubt, and points the other way."""
+
+MARGIN = 0.1
+"""A difference of shares is shown where the whole of its 95% interval is above this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One model of the experiment."""
+
+    name: str
+    """As in the recipe's file: LAW-NAME-SCALE.toml."""
+    title: str
+    """For tables and pictures."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A cell, and how many items of it a model is asked; of items that are drawn twice, one counts."""
+
+    name: str
+    family: str
+    level: str
+    channel: str
+    style: str
+    n: int
+    conditions: tuple[str, ...] = ()
+    """Who is asked; empty: all."""
+    unit: str = "right"
+    """right: a share of items; bits: what was learnt of them, a parameter of the model."""
+    items: int = 0
+    """Items that there are, for bits: their mean times this, divided by the parameters, is bits a parameter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What came of an experiment: the verdict, in words, and the number that decided."""
+
+    verdict: Verdict
+    sentence: str
+    of: str
+    """What the effect is."""
+    effect: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """A claim about training that a small controlled experiment can bear out or not."""
+
+    name: str
+    claim: str
+    rule: str
+    """When it counts as shown; stated before anything was run."""
+    reference: str
+    conditions: tuple[Condition, ...]
+    differs: tuple[str, ...]
+    """Keys in which the recipes of two conditions may differ, as in `corpus.0.options.wordings`."""
+    questions: Mapping[Scale, tuple[Question, ...]]
+    judge: Callable[[Results], Finding]
+    folder: Path = RECIPES / "laws"
+    """Where the recipes are."""
+
+    def asked(self, scale: Scale, condition: str) -> tuple[Question, ...]:
+        """Return the questions that a condition's model is asked."""
+        return tuple(one for one in self.questions[scale] if not one.conditions or condition in one.conditions)
+
+    def recipe(self, condition: str, scale: Scale) -> Path:
+        """Return the recipe's file."""
+        return self.folder / f"{self.name}-{condition}-{scale}.toml"
+
+
+def weigh_gap(gap: Estimate, margin: float = MARGIN) -> Verdict:
+    """Judge how far one condition is ahead of another: beyond the margin, not beyond doubt, or behind."""
+    if gap.interval.low > margin:
+        return "shown"
+    return "reversed" if gap.interval.high < 0 else "not shown"
+
+
+def names_of(conditions: Sequence[Condition]) -> tuple[str, ...]:
+    """Return the names of conditions, in order."""
+    return tuple(one.name for one in conditions)

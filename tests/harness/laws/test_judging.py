@@ -1,0 +1,67 @@
+"""Each law judges made-up counts by the rule that it states."""
+
+import pytest
+
+from harness.laws.base import Verdict
+from harness.laws.measures import Measure, Results, bootstrap_mean, newcombe
+from harness.laws.registry import find_law
+from harness.stats import wilson
+
+_N = 150
+
+
+def _judged(law: str, question: str, *right: int) -> Verdict:
+    known = find_law(law)
+    measures = [Measure(condition.name, question, k, _N) for condition, k in zip(known.conditions, right, strict=True)]
+    return known.judge(Results(tuple(measures))).verdict
+
+
+@pytest.mark.parametrize(
+    ("law", "question"), [("augmentation", "extraction"), ("parity", "even month"), ("positions", "sentences")]
+)
+@pytest.mark.parametrize(
+    ("right", "verdict"),
+    [((10, 100), "shown"), ((75, 75), "not shown"), ((75, 86), "not shown"), ((100, 10), "reversed")],
+)
+def test_a_gap_is_shown_beyond_doubt_or_not_at_all(
+    law: str, question: str, right: tuple[int, int], verdict: Verdict
+) -> None:
+    assert _judged(law, question, *right) == verdict
+
+
+@pytest.mark.parametrize(
+    ("right", "verdict"),
+    [((0, 100), "shown"), ((0, 5), "not shown"), ((60, 120), "not shown"), ((100, 10), "reversed")],
+)
+def test_reversal_is_shown_only_where_forward_text_fails(right: tuple[int, int], verdict: Verdict) -> None:
+    assert _judged("reversal", "inverse search", *right) == verdict
+
+
+@pytest.mark.parametrize(
+    ("bits", "verdict"),
+    [((1.0, 1.1), "shown"), ((1.0, 2.5), "reversed"), ((1.0, 0.4), "reversed"), ((1.0, 1.5), "not shown")],
+)
+def test_capacity_is_shown_where_a_parameter_holds_alike_in_both_sizes(
+    bits: tuple[float, float], verdict: Verdict
+) -> None:
+    law = find_law("capacity")
+    measures = [
+        Measure(condition.name, "bits a parameter", 0, 200, None, (0.9 * mean, 1.1 * mean) * 100)
+        for condition, mean in zip(law.conditions, bits, strict=True)
+    ]
+    assert law.judge(Results(tuple(measures))).verdict == verdict
+
+
+def test_the_interval_of_a_difference_is_that_of_newcombe() -> None:
+    # Newcombe 1998, table II, method 10: 56/70 less 48/80.
+    gap = newcombe(Measure("a", "q", 56, 70), Measure("b", "q", 48, 80))
+    assert gap.value == pytest.approx(0.2)
+    assert (gap.interval.low, gap.interval.high) == pytest.approx((0.0524, 0.3339), abs=1e-4)
+
+
+def test_a_measure_of_shares_has_the_interval_of_wilson() -> None:
+    assert Measure("a", "q", 3, 20).estimate.interval == wilson(3, 20)
+
+
+def test_the_bootstrap_of_equal_values_has_no_width() -> None:
+    assert bootstrap_mean([2.0] * 30).interval.low == bootstrap_mean([2.0] * 30).interval.high == 2.0
