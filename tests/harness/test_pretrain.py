@@ -125,7 +125,7 @@ def test_checkpoints_of_another_recipe_are_not_continued(tiny, fathom, tmp_path)
         ("steps = 12", "steps = 0", "steps"),
         ("batch = 4", 'batch = "many"', "batch"),
         ('level = "n4k1"', 'level = "n4k9"', "known: n4k1"),
-        ('family = "depo"', 'family = "dopo"', "known: bios, brevo, depo"),
+        ('family = "depo"', 'family = "dopo"', "known: bios, brevo, capo, depo"),
         ('style = "direct"', 'style = "loud"', "known: direct"),
         ("heads = 2", "heads = 3", "multiple"),
         ("vocabulary = 500", "vocabulary = 3", "vocabulary"),
