@@ -13,6 +13,8 @@ from harness.console import print_json as print_json
 from harness.db.read import CellCounts, RunDetail, RunSummary
 from harness.format import bar, count, depth, duration, instant, interval_text, percent, plural, score
 from harness.manner import manner_of
+from harness.measures import MEASURES_LEGEND, Measure, measures_json, measures_table
+from harness.pictures import DataTable
 from harness.repeats import REPEATS_LEGEND, repeats_table, spread_json
 from harness.scores import LadderScore, StyleScore, family_scores, ladder_scores, overall, scores_json
 from harness.stats import corrected, label_shares
@@ -29,6 +31,9 @@ _LEGEND = (
     "score: mean over a ladder's levels of (accuracy - chance) / (1 - chance), one bar a level, ± half of its 95% "
     "interval\ndepth50: the hardness at which accuracy falls half-way to chance, with its 95% interval"
 )
+_TEXTS = ("level", "measure", "unit")
+"""Columns of texts, in tables of numbers."""
+
 _MARKS = ("●", "○", "◆", "◇", "■", "□")
 STATE_COLOURS = {"done": "green", "failed": "red", "interrupted": "yellow", "running": "cyan"}
 
@@ -55,7 +60,7 @@ def group_cells(cells: Iterable[CellCounts]) -> Mapping[GroupKey, list[CellCount
     return groups
 
 
-def render_run(detail: RunDetail, *, whole: bool = False) -> RenderableType:
+def render_run(detail: RunDetail, measures: Sequence[Measure] = (), *, whole: bool = False) -> RenderableType:
     """Draw a run: headline, scores, and where it is `whole` or of one family, each cell and curves."""
     one = detail.summary
     head = Text.assemble(
@@ -73,6 +78,7 @@ def render_run(detail: RunDetail, *, whole: bool = False) -> RenderableType:
         parts += [_cells_table(key, cells) for key, cells in groups.items()]
         parts += _repeats(groups)
         parts += _pictures(groups)
+    parts += _measured(measures)
     parts += [Text(), *_scores(detail.cells)]
     if not whole:
         parts.append(Text(f"`fathom show {one.run}` prints every cell and draws the curves", style="dim"))
@@ -83,15 +89,27 @@ def _repeats(groups: Mapping[GroupKey, list[CellCounts]]) -> Iterator[Renderable
     """Draw what repeated answers come to; nothing where each item was asked once."""
     known = {key: found for key, cells in groups.items() if (found := repeats_table(cells)) is not None}
     for key, found in known.items():
-        title = " · ".join((*key, "repeated answers"))
-        table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
-        for name in found.header:
-            table.add_column(name, justify="left" if name == "level" else "right", header_style="dim")
-        for row in found.rows:
-            table.add_row(*row)
-        yield table
+        yield _plain_table(" · ".join((*key, "repeated answers")), found)
     if known:
         yield Text(REPEATS_LEGEND, style="dim")
+
+
+def _measured(measures: Sequence[Measure]) -> Iterator[RenderableType]:
+    """Draw what is measured of a model that was trained on our text."""
+    found = measures_table(measures)
+    if found is not None:
+        yield Text()
+        yield _plain_table("Measures", found)
+        yield Text(MEASURES_LEGEND, style="dim")
+
+
+def _plain_table(title: str, found: DataTable) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+    for name in found.header:
+        table.add_column(name, justify="left" if name in _TEXTS else "right", header_style="dim")
+    for row in found.rows:
+        table.add_row(*row)
+    return table
 
 
 def _scores(cells: Sequence[CellCounts]) -> Iterator[RenderableType]:
@@ -256,7 +274,9 @@ def summary_json(one: RunSummary) -> dict[str, Any]:
     return {**asdict(one), "created_at": one.created_at.isoformat()}
 
 
-def run_json(detail: RunDetail, scores: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def run_json(
+    detail: RunDetail, scores: Mapping[str, Any] | None = None, measures: Sequence[Measure] = ()
+) -> dict[str, Any]:
     """Return a run as JSON values: summary, manifest, cells with intervals and chance, scores.
 
     `scores` are those of harness.scores.scores_json; they are worked out where they are not given.
@@ -288,4 +308,5 @@ def run_json(detail: RunDetail, scores: Mapping[str, Any] | None = None) -> dict
         "log": detail.log,
         "cells": cells,
         "scores": scores_json(detail.cells) if scores is None else dict(scores),
+        "measures": measures_json(measures),
     }

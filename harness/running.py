@@ -22,6 +22,7 @@ from harness.errors import BadInput, EngineFailed, Interrupted
 from harness.format import count, percent, plural
 from harness.manner import cut_text, manner_text
 from harness.meant import any_run
+from harness.measuring import measure_run
 from harness.model import ModelSource, find_model, served_model
 from harness.progress import RunProgress, StderrHandler
 from harness.prompting import Decoding, Prompting, read_sampling
@@ -81,7 +82,7 @@ def _resume(wish: Wish, run: str, database: str, as_json: bool) -> int:
     plan = plan_again(detail, wish.setup)
     if detail.summary.state == "done" and detail.summary.n_done == detail.summary.n_samples and not _errors(detail):
         talk.print(f"run {detail.summary.run} is done; nothing is missing")
-        _print(detail, as_json)
+        _print(db, detail, as_json)
         return 0
     return _evaluate(plan, db, talk, as_json)
 
@@ -181,7 +182,7 @@ def _evaluate(plan: Plan, db: Database, talk: Console, as_json: bool) -> int:
     if outcome is None:
         return STOPPED
     detail = get_run(db, outcome.run)
-    _print(detail, as_json)
+    _print(db, detail, as_json)
     if not as_json and (cut := cut_text(count_cut(db, outcome.run))):
         talk.print(cut, style="yellow", highlight=False)
     return 0
@@ -225,8 +226,9 @@ def _how_to_resume(db: Database, run: str | None) -> str:
     return f"Go on with: fathom run --resume {run} --db {where}"
 
 
-def _print(detail: RunDetail, as_json: bool) -> None:
+def _print(db: Database, detail: RunDetail, as_json: bool) -> None:
+    measures = measure_run(db, detail)
     if as_json:
-        print_json(run_json(detail))
+        print_json(run_json(detail, measures=measures))
     else:
-        make_console().print(render_run(detail))
+        make_console().print(render_run(detail, measures))

@@ -12,6 +12,7 @@ from harness.db.task_records import TaskRunDetail, list_task_runs, stream_task_s
 from harness.errors import BadInput
 from harness.manner import cut_text
 from harness.meant import any_run
+from harness.measuring import measure_run
 from harness.report import make_console, print_json, render_run, render_runs, run_json, summary_json
 from harness.stock_report import render_task_run, render_task_runs, task_run_json, task_summary_json
 
@@ -45,9 +46,9 @@ def show_run(database: str, run: str, samples: bool, as_json: bool) -> None:
     if samples:
         raise BadInput(f"--samples is for runs of lm-eval's tasks: `fathom export {run}` writes those of this one")
     if as_json:
-        print_json(run_json(detail))
+        print_json(run_json(detail, measures=measure_run(db, detail)))
         return
-    make_console().print(render_run(detail, whole=True))
+    make_console().print(render_run(detail, measure_run(db, detail), whole=True))
     if cut := cut_text(count_cut(db, detail.summary.run)):
         make_console().print(cut, style="yellow", highlight=False)
 

@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse
 from harness.db import board as db_board
 from harness.db import read
 from harness.items import sample_row as item_row
+from harness.measuring import measure_run
 from harness.paired import compare
 from harness.report import families_json
 from server.board import Levels, Row, by_level
@@ -142,7 +143,8 @@ def list_runs(site: SiteOf, response: Response, limit: Limit = 100, offset: Offs
 def read_run(site: SiteOf, run: RunPath) -> RunWhole:
     """Return a run with manifest, cells and scores."""
     detail = find_run(site.db, run)
-    return run_whole(detail, db_board.get_result(site.db, detail.summary.run))
+    stored = db_board.get_result(site.db, detail.summary.run)
+    return run_whole(detail, stored, measure_run(site.db, detail))
 
 
 @router.get("/runs/{run}/samples")

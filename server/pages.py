@@ -8,6 +8,8 @@ from fastapi.responses import HTMLResponse
 from harness.db import read
 from harness.db.board import find_models, get_revision
 from harness.facts import manifest_facts
+from harness.measures import MEASURES_LEGEND, measures_table
+from harness.measuring import measure_run
 from harness.reproduce import reproduce
 from server.board import open_board
 from server.compare import ONLY, open_comparison, open_items
@@ -100,6 +102,8 @@ def _run(site: Site, detail: read.RunDetail) -> str:
         n_stored=read.count_samples(site.db, detail.summary.run),
         groups=grouped(detail.cells),
         repeated=repeated(detail.cells),
+        measured=measures_table(measure_run(site.db, detail)),
+        measures_legend=MEASURES_LEGEND,
         parts_of_manifest=manifest_facts(detail.manifest),
         command=reproduce(detail),
     )

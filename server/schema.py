@@ -2,13 +2,14 @@
 
 import datetime as dt
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from harness.db.board import Place, Pool, Standing
 from harness.db.read import RunDetail, RunSummary, SampleView
+from harness.measures import Measure
 from harness.paired import Comparison
 from harness.report import run_json
 from harness.stats import Estimate
@@ -158,6 +159,7 @@ class RunWhole(RunOut):
     log: str | None
     cells: list[dict[str, Any]]
     scores: dict[str, Any]
+    measures: list[dict[str, Any]]
 
 
 class ModelWhole(ModelOut):
@@ -305,9 +307,9 @@ def run_out(one: RunSummary) -> RunOut:
     return RunOut(**{name: getattr(one, name) for name in RunOut.model_fields})
 
 
-def run_whole(detail: RunDetail, scores: Mapping[str, Any] | None) -> RunWhole:
+def run_whole(detail: RunDetail, scores: Mapping[str, Any] | None, measures: Sequence[Measure]) -> RunWhole:
     """Write a run whole; its stored scores where it has landed."""
-    return RunWhole(**{**run_json(detail, scores), "manifest": _encodable(detail.manifest)})
+    return RunWhole(**{**run_json(detail, scores, measures), "manifest": _encodable(detail.manifest)})
 
 
 def _encodable(manifest: Mapping[str, Any]) -> Any:  # the same JSON; lone surrogates, which UTF-8 lacks, become ?

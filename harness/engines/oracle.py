@@ -69,10 +69,11 @@ class OracleEngine:
         style = _style_of(item) if len(request.choices) < 2 else "choice"
         # whoever is asked again at a temperature thinks again
         again = (str(request.repeat),) if request.repeat and request.sampling.temperature > 0 else ()
-        answer = item.gold if self._knows(item, style, again) else self._guess(item, style, again)
-        if len(request.choices) == 1:
-            share = item.facts["nats"]["known" if answer == item.gold else "guessed"]
-            return best_choice(request, [share], [answer == item.gold], n_tokens, 0.0)
+        knows = self._knows(item, style, again)
+        if len(request.choices) == 1:  # whoever does not know finds every possible truth as likely
+            share = item.facts["nats"]["known" if knows else "guessed"]
+            return best_choice(request, [share], [knows], n_tokens, 0.0)
+        answer = item.gold if knows else self._guess(item, style, again)
         if request.choices:
             scores = [0.0 if choice.strip() == answer else -9.0 for choice in request.choices]
             return best_choice(request, scores, [score == 0.0 for score in scores], n_tokens, 0.0)

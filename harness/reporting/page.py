@@ -14,13 +14,14 @@ from harness.charts import dark_rules
 from harness.db.read import RunDetail
 from harness.errors import BadInput
 from harness.format import count, instant, plural, visible
+from harness.measures import MEASURES_LEGEND
 from harness.pictures import one_line
 from harness.repeats import REPEATS_LEGEND
 from harness.reporting.columns import Column, make_columns
 from harness.reporting.examples import find_examples
 from harness.reporting.figures import draw_figures
 from harness.reporting.rivals import compare_with_first, rank_columns
-from harness.reporting.tables import cell_lines, fact_rows, ladder_rows, repeat_tables, score_rows
+from harness.reporting.tables import cell_lines, fact_rows, ladder_rows, measure_tables, repeat_tables, score_rows
 
 MOST_RUNS = 12
 """Runs that stand beside each other; more would fit on no page."""
@@ -80,6 +81,8 @@ def make_page(db: Engine, details: Sequence[RunDetail], now: dt.datetime, tell: 
         "scores": score_rows(columns),
         "ladders": ladder_rows(columns),
         "repeats": repeat_tables(columns),
+        "measures": measure_tables(db, columns),
+        "measures_legend": MEASURES_LEGEND,
         "repeats_legend": REPEATS_LEGEND,
         "cells": cell_lines(columns),
         "versus": compare_with_first(db, columns) if several else (),

@@ -4,8 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import Engine
+
 from harness.db.read import CellCounts
 from harness.format import interval_text, percent, ratio, score
+from harness.measures import measures_table
+from harness.measuring import measure_run
 from harness.pictures import NOTHING, DataTable, one_line
 from harness.repeats import repeats_table
 from harness.report import wrong_labels
@@ -126,6 +130,12 @@ def repeat_tables(columns: Sequence[Column]) -> tuple[RepeatTable, ...]:
             ladder = known[1].ladder if (known := known_level(cell)) else ""
             found.setdefault((column.label, cell.family, ladder, cell.channel, cell.style), []).append(cell)
     made = ((one_line(" · ".join(key)), repeats_table(cells)) for key, cells in found.items())
+    return tuple(RepeatTable(title, table) for title, table in made if table is not None)
+
+
+def measure_tables(db: Engine, columns: Sequence[Column]) -> tuple[RepeatTable, ...]:
+    """Write what is measured of runs of models that were trained on our text, run by run."""
+    made = ((column.label, measures_table(measure_run(db, column.detail))) for column in columns)
     return tuple(RepeatTable(title, table) for title, table in made if table is not None)
 
 

@@ -1,0 +1,237 @@
+"""Turn graded samples of models that were trained on our text into measures: bits, divergences, diversity, repair.
+
+Each is a number with its 95% interval, from resamplings of what is independent: people, sentences, problems. All
+come from what a run has stored anyway, log-likelihoods and texts, so they are the same through every engine.
+
+Sources: Physics of Language Models 3.3 (arXiv 2404.05405), section 2 (bits); 1 (arXiv 2305.13673), section 3
+(diversity, KL); 2.2 (arXiv 2408.16293) (retrying).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import log
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.pictures import NOTHING, DataTable
+from harness.stats import Interval
+from tasks import Instance
+from tasks.families.capo import DOMAINS
+from tasks.grammar_text import spell
+from tasks.retry import read as read_retried
+
+N_DRAWS = 500
+"""Resamplings of an interval."""
+
+MEASURES_LEGEND = (
+    "bits: log2 of the number of values less the mean cross-entropy, not below 0 · KL: to the exact law of the "
+    "language · different: share of different sentences among the valid ones, beside as many fresh ones\n"
+    "intervals: bootstrap over people, sentences or problems"
+)
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Graded:
+    """A sample with its item. `nats` is the log-likelihood of the truth, where that was asked for."""
+
+    item: Instance
+    correct: bool
+    nats: float | None
+    parsed: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One number of a cell. `most` is what a model that learnt all would reach, where there is such a number."""
+
+    family: str
+    level: str
+    name: str
+    unit: str
+    value: float
+    interval: Interval | None
+    n: int
+    """Samples behind it."""
+    most: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Number:
+    name: str
+    unit: str
+    value: float
+    interval: Interval | None
+    most: float | None = None
+
+
+def is_measured(family: str, level: str, style: str) -> bool:
+    """Say whether a cell has measures beside its accuracy."""
+    return _measurer(family, level, style) is not None
+
+
+def _measurer(family: str, level: str, style: str) -> Callable[..., list[_Number]] | None:
+    begin = level.partition("-")[0]
+    return _MEASURERS.get((family, begin, style))
+
+
+def measure(graded: Sequence[Graded], style: str, n_parameters: int | None = None) -> tuple[Measure, ...]:
+    """Measure the samples of one cell; nothing where the cell has no measures, or nothing was graded."""
+    if not graded:
+        return ()
+    one = graded[0].item
+    measurer = _measurer(one.family, one.level, style)
+    found = measurer(graded, n_parameters) if measurer else []
+    return tuple(
+        Measure(one.family, one.level, it.name, it.unit, it.value, it.interval, len(graded), it.most) for it in found
+    )
+
+
+def _resampled(n: int, estimate: Callable[[NDArray[np.int64]], float]) -> Interval | None:
+    """Return the middle 95% of an estimate over resamplings of n independent things."""
+    if n < 2:
+        return None
+    random = np.random.default_rng(0)
+    return _middle([estimate(random.integers(n, size=n)) for _ in range(N_DRAWS)])
+
+
+def _middle(drawn: Sequence[float]) -> Interval | None:
+    if not drawn:
+        return None
+    low, high = np.nanquantile(drawn, (0.025, 0.975))
+    return Interval(float(low), float(high))
+
+
+def _ratio(tops: Sequence[float], bottoms: Sequence[float]) -> tuple[float, Interval | None]:
+    """Return a ratio of sums with its interval; the two belong to the same things."""
+    top, bottom = np.array(tops, dtype=np.float64), np.array(bottoms, dtype=np.float64)
+
+    def of(chosen: NDArray[np.int64]) -> float:
+        total = bottom[chosen].sum()
+        return float(top[chosen].sum() / total) if total else float("nan")
+
+    return float(top.sum() / bottom.sum()), _resampled(len(top), of)
+
+
+def _capacity(graded: Sequence[Graded], n_parameters: int | None) -> list[_Number]:
+    """Measure the bits learnt by attribute, of a person, and a parameter; whoever was asked about is one cluster."""
+    people: dict[int, int] = {}
+    asked = [one for one in graded if one.nats is not None]
+    names = [name for name in DOMAINS if any(one.item.facts["attribute"] == name for one in asked)]
+    rows = [people.setdefault(one.item.facts["person"], len(people)) for one in asked]
+    gains, counts = np.zeros((len(people), len(names))), np.zeros((len(people), len(names)))
+    for row, one in zip(rows, asked, strict=True):
+        column = names.index(one.item.facts["attribute"])
+        gains[row, column] += (one.nats or 0.0) - one.item.facts["nats"]["guessed"]
+        counts[row, column] += 1
+
+    bits = _learnt(gains, counts)
+    random = np.random.default_rng(0)
+    again = [random.integers(len(people), size=len(people)) for _ in range(N_DRAWS if len(people) > 1 else 0)]
+    drawn = [_learnt(gains[chosen], counts[chosen]) for chosen in again]
+    most = [log(DOMAINS[name]) / log(2) for name in names]
+    found = [
+        _Number(f"bits of {name}", "bits", bits[at], _middle([one[at] for one in drawn]), most[at])
+        for at, name in enumerate(names)
+    ]
+    if len(names) < len(DOMAINS):  # too few samples to know them all
+        return found
+    whole = _Number("bits a person", "bits", sum(bits), _middle([sum(one) for one in drawn]), sum(most))
+    if not n_parameters:
+        return [whole, *found]
+    scale = asked[0].item.facts["n_people"] / n_parameters
+    spread = None if whole.interval is None else Interval(whole.interval.low * scale, whole.interval.high * scale)
+    each = _Number("bits a parameter", "bits", whole.value * scale, spread, sum(most) * scale)
+    return [whole, each, *found]
+
+
+def _learnt(gains: Floats, counts: Floats) -> list[float]:
+    """Return the bits learnt of each attribute: gains in nats and numbers of items, a row a person."""
+    totals = counts.sum(axis=0)
+    means = np.maximum(gains.sum(axis=0) / np.maximum(totals, 1.0), 0.0)
+    return [float(mean) / log(2) for mean in means]
+
+
+def _law(graded: Sequence[Graded], _: int | None) -> list[_Number]:
+    """Measure the divergence of a model's law from the exact one, a token."""
+    asked = [one for one in graded if one.nats is not None]
+    if not asked:
+        return []
+    lost = [one.item.facts["nats"]["known"] - (one.nats or 0.0) for one in asked]
+    nats, spread = _ratio(lost, [one.item.facts["n_tokens"] for one in asked])
+    in_bits = None if spread is None else Interval(spread.low / log(2), spread.high / log(2))
+    return [
+        _Number("KL", "nats a token", nats, spread, 0.0),
+        _Number("KL", "bits a token", nats / log(2), in_bits, 0.0),
+    ]
+
+
+def _diversity(graded: Sequence[Graded], _: int | None) -> list[_Number]:
+    """Measure how many of the valid sentences are different, beside as many that the exact law wrote."""
+    valid = [one for one in graded if one.correct]
+    if not valid:
+        return []
+    written = {f"{one.item.facts['prefix']} {spell(one.parsed.split())}".strip() for one in valid}
+    fresh = {item.id: f"{item.facts['prefix']} {item.gold}".strip() for item in [one.item for one in valid]}
+    return [
+        _Number("different", "share of the valid", len(written) / len(valid), None),
+        _Number("different, by the exact law", "share", len(set(fresh.values())) / len(fresh), None),
+    ]
+
+
+def _repair(graded: Sequence[Graded], _: int | None) -> list[_Number]:
+    """Measure wrong starts, how many of them are taken back, and what is taken back without need."""
+    told = [read_retried(one.item.facts, one.text.partition("\n")[0].strip()) for one in graded]
+    starts, taken = [one.wrong_starts for one in told], [one.taken_back for one in told]
+    each = [1] * len(told)
+    found = [_Number("wrong starts", "a solution", *_ratio(starts, each))]
+    if sum(starts):
+        found.append(_Number("taken back", "share of wrong starts", *_ratio(taken, starts), 1.0))
+    found.append(_Number("needless take-backs", "a solution", *_ratio([one.needless for one in told], each)))
+    return found
+
+
+_MEASURERS: Mapping[tuple[str, str, str], Callable[..., list[_Number]]] = {
+    ("capo", "people", "bits"): _capacity,
+    ("lano", "law", "bits"): _law,
+    ("lano", "generate", "free"): _diversity,
+    ("repair", "retry", "trained"): _repair,
+}
+
+
+def measures_table(measures: Sequence[Measure]) -> DataTable | None:
+    """Write measures down, one a row; None where there are none."""
+    if not measures:
+        return None
+    rows = tuple(
+        (
+            f"{one.family} {one.level}", one.name, _short(one.value), _spread(one.interval),
+            NOTHING if one.most is None else _short(one.most), one.unit, str(one.n),
+        )
+        for one in measures
+    )  # fmt: skip
+    return DataTable(("level", "measure", "value", "95% interval", "at best", "unit", "samples"), rows)
+
+
+def _short(number: float) -> str:
+    return f"{number:.3f}" if abs(number) < 1 else f"{number:.2f}"
+
+
+def _spread(interval: Interval | None) -> str:
+    return NOTHING if interval is None else f"{_short(interval.low)} to {_short(interval.high)}"
+
+
+def measures_json(measures: Sequence[Measure]) -> list[dict[str, Any]]:
+    """Return measures as JSON values; low and high are null where there is no interval."""
+    return [
+        {
+            **{name: value for name, value in asdict(one).items() if name != "interval"},
+            "low": None if one.interval is None else one.interval.low,
+            "high": None if one.interval is None else one.interval.high,
+        }
+        for one in measures
+    ]
