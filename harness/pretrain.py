@@ -101,6 +101,7 @@ def _arguments(recipe: Recipe, checkpoints: Path) -> TrainingArguments:
         include_num_input_tokens_seen="all",
         seed=torch_seed(recipe.seed),
         use_cpu=not cuda,
+        ddp_find_unused_parameters=False,
         report_to="none",
         disable_tqdm=True,
         dataloader_pin_memory=cuda,

@@ -9,7 +9,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from harness.errors import BadRecipe, DiskFull, Diverged
-from harness.recipe import Recipe, Shape, read_recipe
+from harness.recipe import Recipe, Shape, read_recipe, recipe_names
 from tasks.chart import recognises
 from tasks.languages import language
 
@@ -272,3 +272,8 @@ def test_a_corpus_recipe_that_cannot_be_followed_is_refused_with_file_and_key(tm
 def test_lessons_and_corpora_exclude_each_other():
     with pytest.raises(ValueError, match="one of the two kinds"):
         recipe_of(corpus=[])
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_recipe_that_comes_with_fathom_is_sound(name):
+    assert read_recipe(name).name == name
