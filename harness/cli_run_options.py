@@ -19,7 +19,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a ta
 
 Suite = Annotated[str, _asked(help="Suite of cells.")]
 Families = Annotated[Optional[str], _asked(help="Only these families, as in a,b.")]
-Levels = Annotated[Optional[str], _asked(help="These levels instead of the suite's.")]
+Levels = Annotated[Optional[str], _asked(help="These levels instead of the suite's; * stands for anything.")]
 Channel = Annotated[Optional[str], _asked(help="These channels instead of the suite's.")]
 Style = Annotated[Optional[str], _asked(help="These styles instead of the suite's.")]
 N = Annotated[Optional[int], _asked("--n", help="Items a cell.")]

@@ -4,13 +4,25 @@ import json
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
 from harness.errors import EmptySuite, UnknownSuite
 from harness.suites import FULL_LONG, FULL_LONG_N, FULL_N, TABLES, VERSION, Block
-from tasks import Cell, Family, Instance, UnknownLevel, UnknownStyle, all_families, find_family, make_instance, pose
+from tasks import (
+    Cell,
+    Family,
+    Instance,
+    Level,
+    UnknownLevel,
+    UnknownStyle,
+    all_families,
+    find_family,
+    make_instance,
+    pose,
+)
 from tasks.base import PARAMETRIC, Role, channels_of, check_cell, level_of, styles_of
 from tasks.stream import canonical_seed
 
@@ -131,6 +143,9 @@ class Selection:
 DEFAULT_N = 50
 """Items of a cell that is not in the suite, where the user names no number."""
 
+DEFAULT_PEOPLE = 1_000
+"""People of the population that is asked about, where no level is named: as many as the corpus bios has by itself."""
+
 
 def suite_names() -> tuple[str, ...]:
     """Return the names of all suites."""
@@ -142,8 +157,9 @@ def open_suite(name: str, seed: int | str, selection: Selection | None = None) -
 
     Families alone narrow the suite. Levels, channels or styles replace the suite's own: the
     suite's levels where none are named, a level's first channel and style (mostly `symbol` and
-    `direct`) where none is.
-    A level stands for all families that have one of that name.
+    `direct`) where none is. Of a named family that the suite does not ask, and in a style that reads the weights,
+    every level stands that has it, about DEFAULT_PEOPLE people where the number of people is a level's matter.
+    A level stands for all families that have one of that name; `*` in it for anything, as in `*-300`.
 
     Raises:
         UnknownSuite, EmptySuite: no such suite; nothing left to ask.
@@ -169,7 +185,24 @@ def _suite_cells(name: str, families: tuple[str, ...]) -> list[SuiteCell]:
         find_family(family)
     blocks = TABLES[name] if name in TABLES else tuple(_full_blocks())
     chosen = [block for family in families for block in blocks if block.family == family] if families else blocks
-    return [cell for block in chosen for cell in _block_cells(block)]
+    cells = [cell for block in chosen for cell in _block_cells(block)]
+    asked = {cell.family for cell in cells}
+    others = [find_family(family) for family in families if family not in asked]
+    pairs = [(family, level) for family in others for level in _of_the_weights(family, PARAMETRIC)]
+    return cells + [
+        _cell(family, level.name, channels_of(family, level)[0], styles_of(family, level)[0], DEFAULT_N)
+        for family, level in pairs
+    ]
+
+
+def _of_the_weights(family: Family, styles: Collection[str]) -> list[Level]:
+    """Return the levels that a model trained on our text is asked in these styles, where none is named."""
+    return [
+        level
+        for level in family.levels.values()
+        if set(styles_of(family, level)) & set(styles) & set(PARAMETRIC)
+        if level.axes.get("people", DEFAULT_PEOPLE) == DEFAULT_PEOPLE
+    ]
 
 
 def _block_cells(block: Block) -> Iterator[SuiteCell]:
@@ -201,6 +234,7 @@ def _free_cells(own: list[SuiteCell], wanted: Selection) -> list[SuiteCell]:
         UnknownLevel, UnknownStyle: no family has a level of that name; none has such cells.
     """
     families = [find_family(name) for name in wanted.families] or list(all_families().values())
+    wanted = replace(wanted, levels=_spelt_out(wanted.levels, families))
     for level in wanted.levels:
         if not any(level in family.levels for family in families):
             if len(families) == 1:
@@ -220,9 +254,18 @@ def _free_cells(own: list[SuiteCell], wanted: Selection) -> list[SuiteCell]:
     return cells
 
 
+def _spelt_out(levels: tuple[str, ...], families: list[Family]) -> tuple[str, ...]:
+    """Put in place of a name with a `*` all levels that it fits; the name itself where it fits none."""
+    known = dict.fromkeys(level for family in families for level in family.levels)
+    found = ([level for level in known if fnmatchcase(level, name)] or [name] for name in levels)
+    return tuple(dict.fromkeys(level for names in found for level in names))
+
+
 def _crossed(own: list[SuiteCell], families: list[Family], wanted: Selection) -> Iterator[tuple[Family, str, str, str]]:
     for family in families:
         suited = dict.fromkeys(cell.level for cell in own if cell.family == family.name)
+        if set(wanted.styles) & set(PARAMETRIC):
+            suited = dict.fromkeys(level.name for level in _of_the_weights(family, wanted.styles))
         levels = [level for level in wanted.levels if level in family.levels] or ([] if wanted.levels else list(suited))
         for style in wanted.styles or (None,):
             for channel in wanted.channels or (None,):

@@ -9,6 +9,7 @@ from harness.errors import EmptySuite, UnknownSuite
 from harness.suite import Selection, open_suite, suite_names
 from harness.suites import TABLES, VERSION
 from tasks import UnknownLevel, UnknownStyle, all_families
+from tasks.base import PARAMETRIC, styles_of
 
 CELLS = {"quick": "d730cce463c21048", "standard": "60706b76d6717c82", "full": "094c424202404555"}
 DIGESTS = {"quick": "77328f4845562b20a60bed5e809e3713", "standard": "f5ba8cee89ffbde456704c19cc467621"}
@@ -33,8 +34,10 @@ def test_the_prompts_and_golds_of_a_suite_do_not_change_without_a_new_version(na
 
 
 @pytest.mark.parametrize("name", suite_names())
-def test_every_suite_asks_every_family(name):
-    assert {cell.family for cell in open_suite(name, 1).cells} == set(all_families())
+def test_every_suite_asks_every_family_but_those_of_the_weights(name):
+    asked = {cell.family for cell in open_suite(name, 1).cells}
+    assert set(all_families()) - asked == {"recall", "capo"}
+    assert not {cell.style for cell in open_suite(name, 1).cells} & set(PARAMETRIC)
 
 
 def test_suites_have_their_sizes():
@@ -50,23 +53,24 @@ def test_no_cell_comes_twice():
         assert len(cells) == len(set(cells))
 
 
-def test_full_asks_every_level_channel_and_style_but_free():
+def test_full_asks_every_level_channel_and_style_but_those_of_the_weights():
     cells = {cell.cell for cell in open_suite("full", 1).cells}
     levels = {(cell.family, cell.level) for cell in cells}
     known = {
         (f.name, level.name)
         for f in all_families().values()
         for level in f.levels.values()
-        if level.styles != ("free",)
+        if set(styles_of(f, level)) - set(PARAMETRIC)
     }
     assert levels == known
-    assert "free" not in {cell.style for cell in cells}
+    assert not {cell.style for cell in cells} & set(PARAMETRIC)
 
 
 def test_families_alone_narrow_a_suite():
     whole = open_suite("quick", 1)
     for family in all_families():
-        assert open_suite("quick", 1, Selection((family,))).cells == tuple(c for c in whole.cells if c.family == family)
+        own = tuple(cell for cell in whole.cells if cell.family == family)
+        assert not own or open_suite("quick", 1, Selection((family,))).cells == own
 
 
 def test_a_level_stands_for_the_families_that_have_it():
@@ -86,6 +90,29 @@ def test_without_a_style_a_level_is_asked_in_its_first_one():
     assert [(cell.level, cell.channel, cell.style) for cell in cells] == [
         ("generate-f-0", "symbol", "free"), ("recognise-d2", "symbol", "direct"),
     ]  # fmt: skip
+
+
+def test_a_family_of_the_weights_is_asked_about_as_many_people_as_its_corpus_has_by_itself():
+    cells = open_suite("quick", 7, Selection(families=("recall",), n=3)).cells
+    assert {cell.level.rpartition("-")[2] for cell in cells} == {"1000"}
+    assert {(cell.channel, cell.style) for cell in cells} == {("story", "trained")}
+    assert len({cell.level for cell in cells}) == 15
+    cells = open_suite("quick", 7, Selection(families=("capo",), styles=("bits",))).cells
+    assert [(cell.level, cell.style) for cell in cells] == [("people-1000", "bits")]
+
+
+def test_a_style_of_the_weights_alone_asks_every_family_that_has_it_and_nothing_in_another_style():
+    cells = open_suite("quick", 7, Selection(styles=("bits",))).cells
+    assert [(cell.family, cell.level) for cell in cells] == [
+        ("capo", "people-1000"), ("lano", "law-a"), ("lano", "law-b"), ("lano", "law-f"), ("lano", "law-k"),
+    ]  # fmt: skip
+
+
+def test_a_star_in_a_level_stands_for_anything():
+    cells = open_suite("quick", 7, Selection(families=("recall",), levels=("parity*-300", "year-300"))).cells
+    assert [cell.level for cell in cells] == ["parity-300", "parity-hint-300", "year-300"]
+    with pytest.raises(UnknownLevel, match=r"depo has no level 'z\*'"):
+        open_suite("quick", 1, Selection(("depo",), levels=("z*",)))
 
 
 def test_names_that_no_family_has_are_refused():
