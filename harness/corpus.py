@@ -6,16 +6,16 @@ from typing import Any
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from harness.recipe import Lesson, Recipe
+from harness.wording import END, learn_pieces
 from tasks import find_family
 from tasks.base import Role, level_of
 from tasks.stream import Stream
 
-END = "<|end|>"
 IGNORED = -100
 """Label of tokens that carry no loss (PyTorch's default ignore_index)."""
 
 _TRAIN: Role = "train"
-_TOKENIZER_TEXTS = 4000
+_TOKENIZER_TEXTS, _PIECES_TEXTS = 4000, 6000
 # Names and numbers stand alone, so that a code is always the same one token; whatever lies between
 # them may merge across words, so that fixed phrases cost little. Arrows are dropped: with a name and
 # its successor side by side, a model this small learns to look one up 10 times sooner.
@@ -60,7 +60,9 @@ def write_lesson(lesson: Lesson, stream: Stream) -> list[tuple[str, str]]:
 
 
 def build_tokenizer(recipe: Recipe) -> Tokenizer:
-    """Train a byte-level BPE on the recipe's own text; every text but an arrow can be encoded."""
+    """Train a byte-level BPE on the recipe's own text, or learn whole pieces; all but arrows can be encoded."""
+    if recipe.tokenizer == "pieces":
+        return learn_pieces([*_texts(recipe, _PIECES_TEXTS)], recipe.vocabulary or 0)
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -76,12 +78,12 @@ def build_tokenizer(recipe: Recipe) -> Tokenizer:
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(_texts(recipe), trainer)
+    tokenizer.train_from_iterator(_texts(recipe, _TOKENIZER_TEXTS), trainer)
     return tokenizer
 
 
-def _texts(recipe: Recipe) -> Iterator[str]:
-    for index in range(_TOKENIZER_TEXTS):
+def _texts(recipe: Recipe, count: int) -> Iterator[str]:
+    for index in range(count):
         yield "".join(prompt + completion for prompt, completion in lesson_pairs(recipe, index, "tokenizer"))
 
 

@@ -92,6 +92,8 @@ class Recipe(_Part):
     """Items an exam while training goes on; the card states four times as many."""
     vocabulary: int | None = Field(default=None, ge=300)
     """Tokens of the tokenizer that is learnt from the text; token forms have their own."""
+    tokenizer: Literal["merges", "pieces"] = "merges"
+    """Of lessons: merges leave a phrase as some tokens; pieces make names, numbers and fixed phrases one each."""
     tokens: int | None = Field(default=None, ge=1)
     """Tokens of text to write, read again and again; without it, as many as are read."""
     row_tokens: int | None = Field(default=None, ge=32)

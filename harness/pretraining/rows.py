@@ -10,9 +10,10 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from harness.corpora.shards import Shards, open_shards
 from harness.corpora.writing import Plan, write_corpus
-from harness.corpus import END, IGNORED, LessonRows, build_tokenizer, pad_rows
+from harness.corpus import IGNORED, LessonRows, build_tokenizer, pad_rows
 from harness.errors import BadRecipe
 from harness.recipe import Recipe
+from harness.wording import END
 from tasks.stream import Stream
 
 HELD_ROWS = 64

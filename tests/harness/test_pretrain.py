@@ -13,7 +13,7 @@ from harness.corpus import LessonRows, build_tokenizer, lesson_pairs, n_names
 from harness.errors import BadRecipe
 from harness.muon import Muon
 from harness.pretrain import pretrain
-from harness.recipe import read_recipe
+from harness.recipe import Lesson, read_recipe
 from tasks import find_family, make_instance, pose
 
 TINY = """
@@ -226,3 +226,28 @@ def test_muon_steps_along_all_directions_alike_and_falls_to_the_least():
         loss.backward()
         optimizer.step()
     assert loss < 5
+
+
+def test_in_pieces_a_name_or_number_is_the_same_one_token_wherever_it_stands():
+    lessons = tuple(
+        Lesson(family=family, level=level, channel="symbol", style=style)
+        for family, level, style in (("depo", "n8k1", "direct"), ("igsm", "op2", "cot"), ("mano", "p23l2", "cot"))
+    )
+    recipe = read_recipe("pebble").model_copy(update={"tokenizer": "pieces", "vocabulary": 1200, "lessons": lessons})
+    tokenizer = build_tokenizer(recipe)
+    for text in ("after QK? Go", "\nQK = 17 + 4\n", " QK\n", "; QK;", " * (QK + 17)"):
+        assert tokenizer.token_to_id("ĠQK") in tokenizer.encode(text).ids
+    for text in ("\n17 + 4", " (17 - 3)", "= 17 mod"):
+        assert tokenizer.token_to_id("Ġ17") in tokenizer.encode(text).ids
+    for text in (
+        "\n17 + 4 * (QK - 3)",
+        "SV = 12\nQK = 3 + 4 = 7\nAnswer: 7",
+        "f g g\n",
+        "naïve 数学 \u202e\0 🙂",
+        "  \n\n\t x",
+    ):
+        assert tokenizer.decode(tokenizer.encode(text).ids) == text
+    plain = build_tokenizer(recipe.model_copy(update={"tokenizer": "merges"}))
+    asked = lesson_pairs(recipe, 5)[0][0]
+    assert len(tokenizer.encode(asked).ids) < len(plain.encode(asked).ids)
+    assert build_tokenizer(recipe).to_str() == tokenizer.to_str()
