@@ -10,6 +10,7 @@ from harness.errors import BadInput
 from harness.model import ModelSource
 from harness.prompting import Decoding, Prompting, Thinking
 from harness.templates import added_tokens, chat_template_of
+from tasks.base import SCORED
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ DEFAULT = MARKS[0]
 
 _OFF = ("enable_thinking", "thinking")
 """Options with which templates turn thinking off."""
-_BUDGETED = ("direct", "cot", "free")
+_BUDGETED = ("direct", "cot", "free", "trained")
 
 
 def settle(model: ModelSource, prompting: Prompting, decoding: Decoding) -> Decoding:
@@ -55,7 +56,7 @@ def settle(model: ModelSource, prompting: Prompting, decoding: Decoding) -> Deco
 def _check_budgets(decoding: Decoding) -> None:
     for style, budget in decoding.budgets.items():
         if style not in _BUDGETED:
-            more = ": its candidates are scored, nothing is generated" if style == "choice" else ""
+            more = ": its candidates are scored, nothing is generated" if style in SCORED else ""
             raise BadInput(f"no budget for the style {style!r}{more}; known: {', '.join(_BUDGETED)}")
         if isinstance(budget, bool) or not isinstance(budget, int) or budget < 1:
             raise BadInput(f"the budget of {style} is {budget!r}: give a whole number of tokens, as in {style}=2048")

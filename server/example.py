@@ -19,7 +19,7 @@ LONGEST_ANSWER = 4000
 
 _LARGEST = 2**31 - 1
 _SEED_BYTES = 8
-_ONE_LINE = ("direct", "free")
+_ONE_LINE = ("direct", "free", "trained")
 """Styles in which a model is stopped at the end of its line."""
 
 
