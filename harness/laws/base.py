@@ -1,4 +1,4 @@
-"""Say what a law is: what is held against what, what is asked of both, and what decides; all of it before any run."""
+"""Say what a law is: what is held against what, what is asked of both, and what decides."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from harness.stats import Estimate
 
 Scale = Literal["cpu", "gpu"]
 SCALES: tuple[Scale, ...] = get_args(Scale)
-"""cpu: about 15 minutes on two cores. gpu: about 10 minutes on one H200."""
+"""cpu: about 15 minutes on two cores. gpu: meant for about 10 minutes on one H200."""
 
 Verdict = Literal["shown", "not shown", "reversed"]
 """reversed: the effect is there beyond doubt, and points the other way."""
@@ -66,7 +66,7 @@ class Law:
     name: str
     claim: str
     rule: str
-    """When it counts as shown; stated before anything was run."""
+    """When it counts as shown: change it only before a run, never after one."""
     reference: str
     conditions: tuple[Condition, ...]
     differs: tuple[str, ...]
