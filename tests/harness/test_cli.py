@@ -39,7 +39,7 @@ def test_help_names_every_command_and_loads_nothing_heavy(fathom):
 def test_families_are_listed_with_levels_and_chance(fathom):
     (depo,) = (row for row in json.loads(fathom("families", "--json").stdout) if row["family"] == "depo")
     assert depo["channels"] == ["symbol", "story"]
-    assert depo["styles"] == ["direct", "cot", "choice"]
+    assert depo["styles"] == ["direct", "cot", "choice", "trained"]
     assert {row["level"]: row["chance"] for row in depo["levels"]}["n8k3"] == pytest.approx(1 / 7)
     assert "2512.17351" in depo["reference"]
     assert "n128k32" in fathom("families").stdout
@@ -89,11 +89,11 @@ def test_any_single_item_can_be_made_alone(fathom):
 @pytest.mark.parametrize(
     ("words", "advice"),
     [
-        (("sample", "dopo", "--level", "n4k1", "--seed", "1"), "known: bios, brevo, depo"),
+        (("sample", "dopo", "--level", "n4k1", "--seed", "1"), "known: bios, brevo, capo, depo"),
         (("sample", "depo", "--level", "n4k4", "--seed", "1"), "known: n4k1"),
         (("sample", "depo", "--level", "n4k1", "--seed", "one"), "hex digits"),
         (("sample", "depo", "--level", "n4k1", "--seed", "1", "--channel", "song"), "known: symbol, story"),
-        (("run", "--engine", "oracle", "--families", "dopo"), "known: bios, brevo, depo"),
+        (("run", "--engine", "oracle", "--families", "dopo"), "known: bios, brevo, capo, depo"),
         (("run", "--engine", "oracle", "--levels", "n4k4"), "near it: n"),
         (("run", "--engine", "oracle", "--seed", "-3"), "hex digits"),
         (("run", "--engine", "oracle", "--suite", "slow"), "known: quick"),
