@@ -87,7 +87,7 @@ def _losses(rows: Sequence[LossRow], hues: Sequence[str], soft: str) -> Any:
     trained = [{"step": row.step, "loss": row.loss, "of": "training"} for row in rows[::-1][::every]]
     held = [{"step": row.step, "loss": row.held_loss, "of": "held out"} for row in rows if row.held_loss is not None]
     hue = alt.Color("of:N", scale=alt.Scale(domain=["training", "held out"], range=[soft, hues[1]]))
-    x = alt.X("step:Q", title=None)
+    x = alt.X("step:Q", title=None, scale=alt.Scale(domain=[0, rows[-1].step]))
     y = alt.Y("loss:Q", title="loss, nats a token", scale=alt.Scale(zero=False))
     line = alt.Chart(alt.Data(values=trained)).mark_line(strokeWidth=1.2).encode(x=x, y=y, color=hue)
     dots = alt.Chart(alt.Data(values=held)).mark_line(point=True, strokeWidth=2).encode(x=x, y=y, color=hue)

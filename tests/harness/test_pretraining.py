@@ -98,6 +98,17 @@ def test_a_corpus_recipe_makes_a_folder_with_card_curve_and_marks(trained):
     assert 0 <= bits.learnt_bits < bits.most_bits
 
 
+def test_a_model_of_whole_words_is_sampled_with_stops_that_it_cannot_spell(trained):
+    from harness.engines.base import Request, Sampling
+    from harness.engines.hf import load_hf
+
+    engine = load_hf(trained[0] / "grammar")
+    (done,) = next(engine.stream(iter([Request("k", "i", "Sentence:", Sampling(20, ("\n",), 1.0))])))
+    assert done.error is None
+    assert done.text
+    assert set(done.text.split()) <= {"a", "b", "c", "Sentence:"}
+
+
 def test_the_curve_is_drawn_and_written_as_lines(trained):
     folder = trained[0] / "grammar"
     rows = curve(folder)
