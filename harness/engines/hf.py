@@ -29,6 +29,11 @@ class HfEngine:
         self._tokenizer = tokenizer
         self._device = str(model.device)
         self._batch = batch_size or (128 if self._device == "cpu" else 64)
+        self._learns_places = any(
+            "wpe" in name or "position" in name
+            for name, part in model.named_modules()
+            if isinstance(part, torch.nn.Embedding)
+        )
         self._can_look = not isinstance(
             getattr(getattr(tokenizer, "backend_tokenizer", None), "model", None), WordLevel
         )
@@ -83,8 +88,27 @@ class HfEngine:
             alike.setdefault((bool(request.choices), how.stop, how.temperature, how.top_p), []).append((request, ids))
         for (is_choice, *_), pairs in alike.items():
             work = self._score if is_choice else self._generate
-            for start in range(0, len(pairs), self._batch):
-                yield self._try(work, pairs[start : start + self._batch])
+            for batch in self._batches(pairs):
+                yield self._try(work, batch)
+
+    def _batches(self, pairs: list[tuple[Request, list[int]]]) -> Iterator[list[tuple[Request, list[int]]]]:
+        """Cut pairs, shortest prompt first, into batches.
+
+        All rows of a batch go on as long as the one with the largest budget. Where positions are learned there is
+        none after the last, so no row may be led past it by another one's budget.
+        """
+        batch: list[tuple[Request, list[int]]] = []
+        most = 0
+        for request, ids in pairs:
+            budget = min(request.sampling.max_tokens, self.context - len(ids))
+            overrun = self._learns_places and len(ids) + max(most, budget) > self.context
+            if batch and (overrun or len(batch) == self._batch):
+                yield batch
+                batch, most = [], 0
+            batch.append((request, ids))
+            most = max(most, budget)
+        if batch:
+            yield batch
 
     def _try(
         self,
