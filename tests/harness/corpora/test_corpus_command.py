@@ -43,6 +43,7 @@ def test_a_killed_call_goes_on_to_the_same_bytes(fathom, start_fathom, whole, tm
     out = tmp_path / "out"
     process = start_fathom(*WORDS, "--out", out, "--workers", 2)
     begun(process, out, 3)
+    begun(process, out, 0)  # the other worker's
     helpers = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(signal.SIGKILL)
     process.wait()
