@@ -9,7 +9,7 @@ Sources: Physics of Language Models 3.3 (arXiv 2404.05405), section 2 (bits); 1 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import log
+from math import isnan, log
 from typing import Any
 
 import numpy as np
@@ -25,11 +25,17 @@ from tasks.retry import read as read_retried
 N_DRAWS = 500
 """Resamplings of an interval."""
 
+LEAST_NATS = -1e9
+"""Stands for a log-likelihood of minus infinity: an average that holds one is still a number, and as telling."""
+
 MEASURES_LEGEND = (
     "bits: log2 of the number of values less the mean cross-entropy, not below 0 · KL: to the exact law of the "
-    "language · different: share of different sentences among the valid ones, beside as many fresh ones\n"
+    "language · different: share of different sentences among the valid ones, beside as many fresh ones · "
     "intervals: bootstrap over people, sentences or problems"
 )
+
+TEXTS = ("level", "measure", "unit")
+"""Columns of texts, in a table of measures."""
 
 Floats = NDArray[np.float64]
 
@@ -67,6 +73,13 @@ class _Number:
     value: float
     interval: Interval | None
     most: float | None = None
+
+
+def nats_of(scores: Sequence[float] | None) -> float | None:
+    """Return the log-likelihood of a lone candidate, within LEAST_NATS..0 whoever sent it; None if there is none."""
+    if scores is None or len(scores) != 1 or isnan(scores[0]):
+        return None
+    return min(0.0, max(LEAST_NATS, scores[0]))
 
 
 def is_measured(family: str, level: str, style: str) -> bool:

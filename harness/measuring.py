@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from harness.db.journal import weights_of
 from harness.db.read import CellCounts, RunDetail, SampleFilter
 from harness.db.samples import stream_samples
-from harness.measures import Graded, Measure, is_measured, measure
+from harness.measures import Graded, Measure, is_measured, measure, nats_of
 from harness.scores import known_level
 from tasks import instance_from_id
 
@@ -29,5 +29,5 @@ def _graded(db: Engine, detail: RunDetail, cell: CellCounts) -> Iterator[Graded]
     for sample in islice(stream_samples(db, detail, SampleFilter(cell=cell.id)), MOST_SAMPLES):
         if sample.repeat or sample.finish_reason in ("error", "too_long"):
             continue
-        nats = sample.scores[0] if sample.scores is not None and len(sample.scores) == 1 else None
-        yield Graded(instance_from_id(sample.item), sample.correct, nats, sample.parsed or "", sample.completion)
+        item, nats = instance_from_id(sample.item), nats_of(sample.scores)
+        yield Graded(item, sample.correct, nats, sample.parsed or "", sample.completion)

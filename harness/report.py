@@ -13,7 +13,7 @@ from harness.console import print_json as print_json
 from harness.db.read import CellCounts, RunDetail, RunSummary
 from harness.format import bar, count, depth, duration, instant, interval_text, percent, plural, score
 from harness.manner import manner_of
-from harness.measures import MEASURES_LEGEND, Measure, measures_json, measures_table
+from harness.measures import MEASURES_LEGEND, TEXTS, Measure, measures_json, measures_table
 from harness.pictures import DataTable
 from harness.repeats import REPEATS_LEGEND, repeats_table, spread_json
 from harness.scores import LadderScore, StyleScore, family_scores, ladder_scores, overall, scores_json
@@ -31,9 +31,6 @@ _LEGEND = (
     "score: mean over a ladder's levels of (accuracy - chance) / (1 - chance), one bar a level, ± half of its 95% "
     "interval\ndepth50: the hardness at which accuracy falls half-way to chance, with its 95% interval"
 )
-_TEXTS = ("level", "measure", "unit")
-"""Columns of texts, in tables of numbers."""
-
 _MARKS = ("●", "○", "◆", "◇", "■", "□")
 STATE_COLOURS = {"done": "green", "failed": "red", "interrupted": "yellow", "running": "cyan"}
 
@@ -106,7 +103,7 @@ def _measured(measures: Sequence[Measure]) -> Iterator[RenderableType]:
 def _plain_table(title: str, found: DataTable) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
     for name in found.header:
-        table.add_column(name, justify="left" if name in _TEXTS else "right", header_style="dim")
+        table.add_column(name, justify="left" if name in TEXTS else "right", header_style="dim")
     for row in found.rows:
         table.add_row(*row)
     return table

@@ -9,7 +9,6 @@ from fastapi.responses import HTMLResponse
 from harness.db import board as db_board
 from harness.db import read
 from harness.items import sample_row as item_row
-from harness.measuring import measure_run
 from harness.paired import compare
 from harness.report import families_json
 from server.board import Levels, Row, by_level
@@ -18,7 +17,7 @@ from server.fields import LARGEST, CellId, Correct, Label, ModelPath, Models, Pl
 from server.pager import make_pager
 from server.query import PAGE, BoardQuery, NoSuchView, choose_pool, wanted_of
 from server.render import READ, SiteOf, page
-from server.runs import find_run
+from server.runs import find_run, measures_of
 from server.samples import Query as SampleQuery
 from server.samples import check_query
 from server.schema import (
@@ -144,7 +143,7 @@ def read_run(site: SiteOf, run: RunPath) -> RunWhole:
     """Return a run with manifest, cells and scores."""
     detail = find_run(site.db, run)
     stored = db_board.get_result(site.db, detail.summary.run)
-    return run_whole(detail, stored, measure_run(site.db, detail))
+    return run_whole(detail, stored, measures_of(site, detail))
 
 
 @router.get("/runs/{run}/samples")

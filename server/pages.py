@@ -8,8 +8,7 @@ from fastapi.responses import HTMLResponse
 from harness.db import read
 from harness.db.board import find_models, get_revision
 from harness.facts import manifest_facts
-from harness.measures import MEASURES_LEGEND, measures_table
-from harness.measuring import measure_run
+from harness.measures import MEASURES_LEGEND, TEXTS, measures_table
 from harness.reproduce import reproduce
 from server.board import open_board
 from server.compare import ONLY, open_comparison, open_items
@@ -18,7 +17,7 @@ from server.models import open_model
 from server.pager import make_pager
 from server.query import BoardQuery
 from server.render import READ, Site, SiteOf, fill, kept, kept_of_run, page
-from server.runs import find_run, find_summary, n_shots
+from server.runs import find_run, find_summary, measures_of, n_shots
 from server.samples import PAGE, check_query, labels_of, show
 from server.samples import Query as SampleQuery
 from server.scores import grouped, repeated
@@ -102,8 +101,9 @@ def _run(site: Site, detail: read.RunDetail) -> str:
         n_stored=read.count_samples(site.db, detail.summary.run),
         groups=grouped(detail.cells),
         repeated=repeated(detail.cells),
-        measured=measures_table(measure_run(site.db, detail)),
+        measured=measures_table(measures_of(site, detail)),
         measures_legend=MEASURES_LEGEND,
+        measures_texts=TEXTS,
         parts_of_manifest=manifest_facts(detail.manifest),
         command=reproduce(detail),
     )

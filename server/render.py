@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from harness import format as text
 from harness.cache import Cache
 from harness.db.read import RunSummary
+from harness.measures import Measure
 from harness.stats import Estimate
 from server.links import model_key, model_path
 
@@ -32,6 +33,9 @@ READ = ["GET", "HEAD"]
 _PAGES = 256
 """Pages that are kept; most have about 100 kB."""
 
+_MEASURED = 4096
+"""Runs whose measures are kept; they have a few kB at most."""
+
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -43,6 +47,8 @@ class Site:
     templates: Environment
     pages: Cache[tuple[Hashable, ...], bytes] = field(default_factory=lambda: Cache(_PAGES))
     """Pages by all that decides what is on them."""
+    measures: Cache[RunSummary, tuple[Measure, ...]] = field(default_factory=lambda: Cache(_MEASURED))
+    """Of runs; a few seconds of work for a thousand long sentences."""
 
 
 def open_templates(*, live: bool = True) -> Environment:

@@ -4,7 +4,10 @@ from sqlalchemy import Engine
 
 from harness.db.read import RunDetail, RunSummary, get_run, get_summary
 from harness.errors import UnknownRun
+from harness.measures import Measure
+from harness.measuring import measure_run
 from server.fields import HEX
+from server.render import Site
 
 
 def find_run(db: Engine, run: str) -> RunDetail:
@@ -25,6 +28,13 @@ def _checked(run: str) -> str:
     if not HEX.fullmatch(run):
         raise UnknownRun(f"no run {run[:40]!r}: the page of runs lists them")
     return run
+
+
+def measures_of(site: Site, detail: RunDetail) -> tuple[Measure, ...]:
+    """Return a run's measures, worked out once; none while it is running, since they would change with each sample."""
+    if detail.summary.state == "running":
+        return ()
+    return site.measures.get(detail.summary, lambda: measure_run(site.db, detail))
 
 
 def n_shots(detail: RunDetail) -> int:

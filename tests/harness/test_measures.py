@@ -1,8 +1,8 @@
-from math import log, log2
+from math import inf, log, log2, nan
 
 import pytest
 
-from harness.measures import Graded, is_measured, measure, measures_json, measures_table
+from harness.measures import Graded, is_measured, measure, measures_json, measures_table, nats_of
 from tasks import all_families, make_instance
 from tasks.families.capo import DOMAINS
 from tasks.people import CAPACITY_BITS
@@ -99,6 +99,14 @@ def test_wrong_starts_are_counted_with_those_taken_back_and_needless_ones():
     assert found["wrong starts"].value == 1
     assert found["taken back"].value == 0.5
     assert found["needless take-backs"].value == 0
+
+
+@pytest.mark.parametrize(
+    ("scores", "nats"),
+    [(None, None), ([], None), ([-1.0, -2.0], None), ([nan], None), ([-2.5], -2.5), ([-inf], -1e9), ([1e308], 0.0)],
+)
+def test_a_log_likelihood_of_a_stranger_is_within_bounds_or_left_out(scores, nats):
+    assert nats_of(scores) == nats
 
 
 def test_other_cells_have_no_measures_and_those_that_have_any_name_real_levels():

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from harness.db import read
+from harness.db import read, write
 from harness.db.engine import open_database
 from harness.measuring import measure_run
 from harness.model import ModelSource
@@ -54,6 +54,22 @@ def test_the_page_shows_measures_and_asks_the_database_no_more_where_there_are_n
     run = evaluate(Plan(ModelSource("oracle/perfect", None, "other"), "oracle", plain), db).run
     assert measure_run(db, read.get_run(db, run)) == ()
     assert "<h2>Measures</h2>" not in client.get(f"/runs/{run}").text
+
+
+def test_a_run_is_measured_once_however_often_it_is_asked_for(measured, browse, count_statements):
+    _, _, runs, url = measured
+    client, address = browse(url), f"/api/v1/runs/{runs['perfect']}"
+    first, second = (count_statements(lambda: client.get(address).raise_for_status()) for _ in range(2))
+    assert first > second == count_statements(lambda: client.get(address).raise_for_status())
+
+
+def test_a_run_that_is_running_is_not_measured(measured):
+    client, db, runs, _ = measured
+    write.resume_run(db, runs["chance"])
+    assert client.get(f"/api/v1/runs/{runs['chance']}").json()["measures"] == []
+    assert "<h2>Measures</h2>" not in client.get(f"/runs/{runs['chance']}").text
+    write.finish_run(db, runs["chance"], write.Ending("done", 1.0))
+    assert values_of(client.get(f"/api/v1/runs/{runs['chance']}").json())
 
 
 def test_the_terminal_and_the_report_show_them_too(measured, fathom, tmp_path):
