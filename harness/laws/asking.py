@@ -1,6 +1,5 @@
 """Turn a trained model of a law into a stored run, and the run into measures."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import log
@@ -12,6 +11,7 @@ from harness.db.samples import stream_samples
 from harness.engines.base import EngineSetup
 from harness.laws.base import Question
 from harness.laws.measures import Measure
+from harness.measures import nats_of
 from harness.model import find_model, model_facts
 from harness.prompting import Decoding, Prompting
 from harness.provenance import make_manifest
@@ -23,12 +23,9 @@ from harness.suite import Suite, SuiteCell
 from harness.suites import VERSION
 from harness.thinking import settle
 from harness.ticks import Report
-from tasks import find_family
+from tasks import find_family, instance_from_id
 from tasks.base import level_of
 from tasks.stream import canonical_seed
-
-_BITS = re.compile(r"of ([\d.]+) bits")
-"""What could be learnt, in the note of a verdict in the style bits, see tasks.base.weigh."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +93,7 @@ def measure(candidate: Candidate, run: str, store: Store) -> tuple[Measure, ...]
         measured = Measure(candidate.condition, question.name, right, len(mine), chance)
         if question.unit == "bits":
             scale = question.items / candidate.n_parameters
-            measured = replace(measured, chance=None, bits=tuple(_bits(one) * scale for one in mine))
+            measured = replace(measured, chance=None, bits=tuple(one * scale for one in _bits(mine)))
         found.append(measured)
     return tuple(found)
 
@@ -116,7 +113,15 @@ def _distinct(samples: Sequence[SampleView]) -> list[SampleView]:
     return list(kept.values())
 
 
-def _bits(sample: SampleView) -> float:
-    """Return the bits learnt of an item, less than 0 where a guesser does better: clipping would favour chance."""
-    found = _BITS.search(sample.note)
-    return float(found[1]) + sample.scores[0] / log(2) if found and sample.scores else 0.0
+def _bits(samples: Sequence[SampleView]) -> list[float]:
+    """Return the bits learnt of a fact of each person asked about, the mean over those that were asked.
+
+    Less than 0 where a guesser does better: clipping would favour chance. What a model knows of one person hangs
+    together, so that a person is one value.
+    """
+    found: dict[int, list[float]] = {}
+    for one in samples:
+        nats, facts = nats_of(one.scores), instance_from_id(one.item).facts
+        gain = 0.0 if nats is None else (nats - facts["nats"]["guessed"]) / log(2)
+        found.setdefault(facts["person"], []).append(gain)
+    return [sum(gains) / len(gains) for gains in found.values()]

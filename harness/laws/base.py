@@ -1,6 +1,6 @@
 """Say what a law is: what is held against what, what is asked of both, and what decides."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -90,8 +90,3 @@ def weigh_gap(gap: Estimate, margin: float = MARGIN) -> Verdict:
     if gap.interval.low > margin:
         return "shown"
     return "reversed" if gap.interval.high < 0 else "not shown"
-
-
-def names_of(conditions: Sequence[Condition]) -> tuple[str, ...]:
-    """Return the names of conditions, in order."""
-    return tuple(one.name for one in conditions)

@@ -16,7 +16,7 @@ _LEAST = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What a condition's model got of one question: k of n items right, or bits by item."""
+    """What a condition's model got of one question: k of n items right, or bits by person."""
 
     condition: str
     question: str
@@ -24,11 +24,11 @@ class Measure:
     n: int
     chance: float | None = None
     bits: tuple[float, ...] = ()
-    """Bits learnt of each item, divided by the model's parameters and times the items there are."""
+    """Mean bits learnt of a fact of each person asked about, times the facts there are, a parameter of the model."""
 
     @property
     def estimate(self) -> Estimate:
-        """Return the share with Wilson's interval, or the mean of the bits with that of the bootstrap over items."""
+        """Return the share with Wilson's interval, or the mean of the bits with that of the bootstrap over people."""
         if self.bits:
             return bootstrap_mean(self.bits)
         return Estimate(self.k / self.n if self.n else 0.0, wilson(self.k, self.n))
@@ -49,7 +49,7 @@ class Results:
 
 
 def newcombe(first: Measure, second: Measure) -> Estimate:
-    """Return by how much the first share is above the second, with a 95% interval for independent samples.
+    """Return by how much the first share is above the second, with a 95% interval for independent samples of items.
 
     Source: Newcombe, Interval estimation for the difference between independent proportions, Statistics in Medicine
     17 (1998), method 10: Wilson's intervals, joined in squares.
@@ -62,7 +62,7 @@ def newcombe(first: Measure, second: Measure) -> Estimate:
 
 
 def bootstrap_mean(values: Sequence[float]) -> Estimate:
-    """Return a mean with the middle 95% of the means of resamplings of the items."""
+    """Return a mean with the middle 95% of the means of resamplings of the values."""
     drawn = _means(values, 0)
     low, high = np.quantile(drawn, (0.025, 0.975))
     return Estimate(float(np.mean(values)), Interval(float(low), float(high)))

@@ -1,0 +1,32 @@
+"""Bits learnt are told person by person."""
+
+from pathlib import Path
+
+import pytest
+
+from harness.laws.asking import Candidate, measure
+from harness.laws.base import Question
+from harness.model import ModelSource
+from harness.run import Plan, evaluate
+from harness.stores import Store
+from tasks.people import CAPACITY_BITS
+from tasks.registry import instance_from_id
+
+_MODEL = Path(__file__).parents[3] / "harness" / "reference" / "pebble"
+_PEOPLE, _N = 300, 900
+
+
+@pytest.mark.parametrize(("kind", "share"), [("perfect", 1.0), ("chance", 0.0)])
+def test_bits_have_one_value_a_person_however_often_somebody_was_asked_about(
+    tmp_path: Path, kind: str, share: float
+) -> None:
+    question = Question("bits", "capo", f"people-{_PEOPLE}", "story", "bits", _N, unit="bits", items=6 * _PEOPLE)
+    candidate = Candidate("tiny", "one", _MODEL, "7", (question,))
+    store = Store.at(tmp_path / "runs.db")
+    with store.opened(create=True) as db:
+        run = evaluate(Plan(ModelSource(f"oracle/{kind}", None, kind), "oracle", candidate.suite), db).run
+    (found,) = measure(candidate, run, store)
+    asked = {instance_from_id(f"capo@1/people-{_PEOPLE}/story/7/{index}").facts["person"] for index in range(_N)}
+    assert len(found.bits) == len(asked) < found.n < _N
+    everything = (CAPACITY_BITS + 1) * _PEOPLE / candidate.n_parameters
+    assert found.estimate.value == pytest.approx(share * everything, rel=0.03, abs=1e-9)
