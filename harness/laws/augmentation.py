@@ -1,26 +1,23 @@
 """Hold one wording of every biography against five in random order, and ask about both."""
 
-from harness.format import percent
-from harness.laws.base import Condition, Finding, Law, Question, weigh_gap
-from harness.laws.measures import Results, newcombe
+from harness.laws.base import Ahead, Condition, Law, Question
 
 PLAIN = Condition("single", "one wording, one order")
 MORE = Condition("augmented", "five wordings, any order, full names")
 ASKED = "extraction"
 
 
-def judge(results: Results) -> Finding:
-    """Ask how far extraction from varied text is ahead of extraction from text that never varies."""
-    plain, more = results.of(PLAIN.name, ASKED), results.of(MORE.name, ASKED)
-    gap = newcombe(more, plain)
-    verdict = weigh_gap(gap)
-    words = {
+_JUDGE = Ahead(
+    ASKED,
+    PLAIN,
+    MORE,
+    f"{{behind}} from {PLAIN.title}, {{ahead}} from varied text",
+    {
         "shown": "varied text makes what was read known for questions",
         "not shown": "varied text is not ahead by more than 10 points beyond doubt",
         "reversed": "text that never varies is ahead",
-    }[verdict]
-    found = f"{percent(plain.estimate.value)} from {PLAIN.title}, {percent(more.estimate.value)} from varied text"
-    return Finding(verdict, f"{found}: {words}.", f"{ASKED}: {MORE.name} less {PLAIN.name}", gap)
+    },
+)
 
 
 def _questions(people: int, n: int) -> tuple[Question, ...]:
@@ -38,5 +35,5 @@ LAW = Law(
     conditions=(PLAIN, MORE),
     differs=("corpus.0.options.wordings", "corpus.0.options.permute", "corpus.0.options.fullname"),
     questions={"cpu": _questions(300, 400), "gpu": _questions(10_000, 1000)},
-    judge=judge,
+    judge=_JUDGE,
 )

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from harness.laws.measures import Results
+from harness.format import percent
+from harness.laws.measures import Results, newcombe
 from harness.recipe import RECIPES
 from harness.stats import Estimate
 
@@ -83,6 +84,29 @@ class Law:
     def recipe(self, condition: str, scale: Scale) -> Path:
         """Return the recipe's file."""
         return self.folder / f"{self.name}-{condition}-{scale}.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """The plainest judge: whether one condition gets more of a question right than another, beyond a margin."""
+
+    question: str
+    behind: Condition
+    ahead: Condition
+    found: str
+    """What came of it, with {behind} and {ahead} where their shares stand."""
+    words: Mapping[Verdict, str]
+    """What each verdict means here."""
+    margin: float = MARGIN
+
+    def __call__(self, results: Results) -> Finding:
+        """Judge by the whole of Newcombe's 95% interval."""
+        one, other = (results.of(condition.name, self.question) for condition in (self.behind, self.ahead))
+        gap = newcombe(other, one)
+        verdict = weigh_gap(gap, self.margin)
+        found = self.found.format(behind=percent(one.estimate.value), ahead=percent(other.estimate.value))
+        of = f"{self.question}: {self.ahead.name} less {self.behind.name}"
+        return Finding(verdict, f"{found}: {self.words[verdict]}.", of, gap)
 
 
 def weigh_gap(gap: Estimate, margin: float = MARGIN) -> Verdict:

@@ -1,29 +1,23 @@
 """Hold a question answered at once against one answered after its fact was written down."""
 
-from harness.format import percent
-from harness.laws.base import Condition, Finding, Law, Question, weigh_gap
-from harness.laws.measures import Results, newcombe
+from harness.laws.base import Ahead, Condition, Law, Question
 
 DIRECT = Condition("direct", "answered at once")
 HINTED = Condition("hinted", "the month written first")
 ASKED = "even month"
 
 
-def judge(results: Results) -> Finding:
-    """Ask how much writing the month down first helps to classify it."""
-    direct, hinted = results.of(DIRECT.name, ASKED), results.of(HINTED.name, ASKED)
-    gap = newcombe(hinted, direct)
-    verdict = weigh_gap(gap)
-    words = {
+_JUDGE = Ahead(
+    ASKED,
+    DIRECT,
+    HINTED,
+    "{behind} right at once (guessing: 50%), {ahead} with the month written first",
+    {
         "shown": "what is known is not used unless it is written down first",
         "not shown": "writing the month down is not ahead by more than 10 points beyond doubt",
         "reversed": "answering at once is ahead",
-    }[verdict]
-    found = (
-        f"{percent(direct.estimate.value)} right at once (guessing: 50%), "
-        f"{percent(hinted.estimate.value)} with the month written first"
-    )
-    return Finding(verdict, f"{found}: {words}.", f"{ASKED}: {HINTED.name} less {DIRECT.name}", gap)
+    },
+)
 
 
 def _questions(people: int, n: int) -> tuple[Question, ...]:
@@ -45,5 +39,5 @@ LAW = Law(
     conditions=(DIRECT, HINTED),
     differs=("corpus.0.options.hint",),
     questions={"cpu": _questions(300, 400), "gpu": _questions(10_000, 1000)},
-    judge=judge,
+    judge=_JUDGE,
 )

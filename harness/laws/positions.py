@@ -1,31 +1,23 @@
 """Hold rotary positions against learned absolute ones on a hierarchical language, at equal steps."""
 
-from harness.format import percent
-from harness.laws.base import Condition, Finding, Law, Question, weigh_gap
-from harness.laws.measures import Results, newcombe
+from harness.laws.base import Ahead, Condition, Law, Question
 
 ABSOLUTE = Condition("absolute", "learned absolute positions (GPT-2)")
 ROTARY = Condition("rotary", "rotary positions (Llama)")
 ASKED = "sentences"
 
-MARGIN = 0.05
-
-
-def judge(results: Results) -> Finding:
-    """Ask how many more of its sentences a model with rotary positions gets right."""
-    absolute, rotary = results.of(ABSOLUTE.name, ASKED), results.of(ROTARY.name, ASKED)
-    gap = newcombe(rotary, absolute)
-    verdict = weigh_gap(gap, MARGIN)
-    words = {
+_JUDGE = Ahead(
+    ASKED,
+    ABSOLUTE,
+    ROTARY,
+    "{behind} of the sentences valid with absolute positions, {ahead} with rotary ones",
+    {
         "shown": "relative positions learn the language sooner",
         "not shown": "rotary positions are not ahead by more than 5 points beyond doubt",
         "reversed": "absolute positions are ahead",
-    }[verdict]
-    found = (
-        f"{percent(absolute.estimate.value)} of the sentences valid with absolute positions, "
-        f"{percent(rotary.estimate.value)} with rotary ones"
-    )
-    return Finding(verdict, f"{found}: {words}.", f"{ASKED}: {ROTARY.name} less {ABSOLUTE.name}", gap)
+    },
+    margin=0.05,
+)
 
 
 def _questions(shape: str, given: int, n: int) -> tuple[Question, ...]:
@@ -46,5 +38,5 @@ LAW = Law(
     conditions=(ABSOLUTE, ROTARY),
     differs=("shape.kind",),
     questions={"cpu": _questions("a", 12, 500), "gpu": _questions("f", 50, 1000)},
-    judge=judge,
+    judge=_JUDGE,
 )

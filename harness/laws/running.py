@@ -100,14 +100,11 @@ def train(recipe: Recipe, folder: Path, teller: Teller) -> tuple[Path, float]:
     """Return a recipe's model and the seconds that its training took; go on where it was cut off.
 
     Raises:
-        BadRecipe: the folder holds another recipe's model.
+        BadRecipe: the folder holds another recipe's model, or a damaged record of its training.
     """
     model, done = folder / recipe.name, folder / _DONE
     if done.exists() and (model / "config.json").exists():
-        said = json.loads(done.read_text(encoding="utf-8"))
-        if said["recipe"] != digest(recipe):
-            raise BadRecipe(f"{model} was trained from another recipe: give another --out, or remove {folder}")
-        return model, float(said["seconds"])
+        return model, _check_trained(done, recipe)
     from harness.pretrain import pretrain  # torch and transformers
 
     seconds = 0.0
@@ -121,6 +118,18 @@ def train(recipe: Recipe, folder: Path, teller: Teller) -> tuple[Path, float]:
         pretrain(recipe, folder, report)
     _write(done, {"recipe": digest(recipe), "seconds": round(seconds, 1)})
     return model, seconds
+
+
+def _check_trained(done: Path, recipe: Recipe) -> float:
+    """Return the seconds that a finished training took, or raise BadRecipe."""
+    try:
+        said = json.loads(done.read_text(encoding="utf-8"))
+        of, seconds = said["recipe"], float(said["seconds"])
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise BadRecipe(f"{done} is damaged: give another --out, or remove {done.parent}") from error
+    if of != digest(recipe):
+        raise BadRecipe(f"{done.parent} holds a model of another recipe: give another --out, or remove it")
+    return seconds
 
 
 def digest(recipe: Recipe) -> str:

@@ -83,6 +83,10 @@ def test_models_of_other_recipes_are_refused(tiny: Law, place: Place) -> None:
     path.write_text(path.read_text(encoding="utf-8").replace("steps = 6", "steps = 7"), encoding="utf-8")
     with pytest.raises(BadRecipe, match="another recipe"):
         run_law(only, "cpu", place, Quiet())
+    for damaged in ("", "[]", '{"recipe": 1}', '{"recipe": "", "seconds": []}'):
+        (place.out / "one" / "trained.json").write_text(damaged, encoding="utf-8")
+        with pytest.raises(BadRecipe, match=r"trained\.json is damaged"):
+            run_law(only, "cpu", place, Quiet())
 
 
 _KILLED = """
