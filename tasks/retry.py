@@ -252,7 +252,7 @@ class _Web:
         return all(self._value(part) == right for part in parts)
 
     def _value(self, calculation: str) -> int | None:
-        return calculate(_NAME.sub(lambda found: str(self.said.get(found[0], "?")), calculation[:400]))
+        return calculate(_NAME.sub(lambda found: str(self.said.get(found[0], "?")), calculation))
 
 
 class _Expression:

@@ -1,4 +1,6 @@
+import ast
 import re
+from operator import add, mul, sub
 from time import process_time
 
 import pytest
@@ -9,6 +11,7 @@ from tasks.families.repair import FAMILY, MAX_SOLUTION, RETRIED
 from tasks.retry import BACK, MAX_STEPS, PROBLEMS, Retried, pose_problem, read, write_solution
 from tasks.stream import Stream
 
+SIGNS = {ast.Add: add, ast.Sub: sub, ast.Mult: mul}
 LEVELS = [level.name for level in FAMILY.levels.values() if level.ladder in RETRIED]
 
 
@@ -27,7 +30,13 @@ def some(kind, count=60):
 
 def arithmetic(text, values):
     """Work a calculation out by Python's own rules."""
-    return eval(re.sub("[A-Z]{2}", lambda found: f"({values[found[0]]})", text)) % 23
+
+    def work(node):
+        if isinstance(node, ast.BinOp):
+            return SIGNS[type(node.op)](work(node.left), work(node.right))
+        return values[node.id] if isinstance(node, ast.Name) else node.value
+
+    return work(ast.parse(text, mode="eval").body) % 23
 
 
 def solve(question):
@@ -135,6 +144,7 @@ def test_steps_are_judged_by_the_numbers_that_were_written_before():
         "AB = 4; CD = 3 + AB = 3 + 4 = 8": 2,
         "AB = 4; CD = 2 + AB = 3 + 4 = 7": 2,
         "AB = 4; CD = 30": 2,  # congruent, but not reduced
+        f"AB = 4; CD = 3 + AB{' ' * 400}+ 1 = 7": 2,  # read to its end
         "AB = 4; CD": 2,  # no number
         "AB = 4; CD = AB + EF = 7": 2,
         "AB = 4; EF = 7": 2,
