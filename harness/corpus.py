@@ -5,8 +5,8 @@ from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from harness.pieces import END, learn_pieces
 from harness.recipe import Lesson, Recipe
-from harness.wording import END, learn_pieces
 from tasks import find_family
 from tasks.base import Role, level_of
 from tasks.stream import Stream

@@ -12,8 +12,8 @@ from harness.corpora.shards import Shards, open_shards
 from harness.corpora.writing import Plan, write_corpus
 from harness.corpus import IGNORED, LessonRows, build_tokenizer, pad_rows
 from harness.errors import BadRecipe
+from harness.pieces import END
 from harness.recipe import Recipe
-from harness.wording import END
 from tasks.stream import Stream
 
 HELD_ROWS = 64
