@@ -96,6 +96,9 @@ CAPACITY_BITS = sum(log2(size) for size in _SIZES.values())
 """What one person's attributes hold, without name and pronoun: 46.59 bits (part 3.3)."""
 
 N_DATES = N_DAYS * len(MONTHS) * N_YEARS
+POPULATIONS = (300, 1_000, 3_000, 10_000, 30_000, 100_000)
+"""People of the populations that levels ask about; the corpus a model reads has one as its option `population`."""
+
 SPACE = 2 * prod(_SIZES.values())
 """Numbers of attributes: every combination with either pronoun."""
 

@@ -10,14 +10,16 @@ Reference: Allen-Zhu and Li, Physics of Language Models 3.1 (arXiv 2309.14316) a
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from tasks.errors import BadOption
-from tasks.people import ATTRIBUTES, MAJORS, MONTHS, Person, Population, months_apart, shown
+from tasks.inquiries import N_LISTED, N_RESIDUES, pair
+from tasks.people import ATTRIBUTES, MAJORS, MONTHS, Person, Population, moment, months_apart, shown
 from tasks.stream import Stream
 
-N_RESIDUES = 6
-N_LISTED = 6
+LEAST_PEOPLE = 4
+"""People of the smallest population that is asked about: two in each half, who can be compared."""
+
 SO = ", so "
 """What stands between the facts of a hint and the answer."""
 
@@ -46,6 +48,7 @@ _NOUNS = {
     "date": "date of birth", "city": "city of birth", "university": "place of study", "major": "subject of study",
     "employer": "employer", "work_city": "city of work",
 }  # fmt: skip
+_MOST_DRAWS = 10_000  # any one of 500 people is missed by all of them once in 500 million
 _PAIRS = tuple((first, second) for first in ATTRIBUTES for second in ATTRIBUTES if first != second)
 
 _DATE = rf"\d{{1,2}} (?:{'|'.join(MONTHS)}) \d{{4}}"
@@ -119,6 +122,9 @@ def ask(kind: str, asked: Crowd, stream: Stream, *, hint: bool = False) -> Quiz:
         asked: the people to draw from, see `crowd`.
         stream: decides everything.
         hint: state the facts before the answer; does nothing for kinds that are not HINTED.
+
+    Raises:
+        BadOption: nobody of a small crowd fits the question, such as a month that leaves 3.
     """
     group, _, detail = kind.partition("-")
     drawn = _MAKERS[group](detail, asked, stream)
@@ -141,11 +147,6 @@ def decide(kind: str, text: str, *, hint: bool) -> str | None:
     return found[1] if found else None
 
 
-def pair(who: Person, attributes: tuple[str, str]) -> str:
-    """Write the answer to a dual question: two values with a semicolon between them."""
-    return f"{shown(who, attributes[0])}; {shown(who, attributes[1])}"
-
-
 @dataclass(frozen=True, slots=True)
 class _Drawn:
     """A question, its answer alone, and the facts that a hint states."""
@@ -159,6 +160,18 @@ class _Drawn:
 def _about(question: str, answer: str, *people: Person, stated: str = "", **more: Any) -> _Drawn:
     facts = {"asked": [who.name for who in people], "people": [who._asdict() for who in people], **more}
     return _Drawn(question, answer, facts, stated)
+
+
+_T = TypeVar("_T")
+
+
+def _until(fits: Callable[[_T], bool], draw: Callable[[], _T]) -> _T:
+    """Draw again and again until something fits."""
+    for _ in range(_MOST_DRAWS):
+        drawn = draw()
+        if fits(drawn):
+            return drawn
+    raise BadOption("too few people: nobody of those asked about fits a question; give a larger population")
 
 
 def _extract(attribute: str, asked: Crowd, stream: Stream) -> _Drawn:
@@ -178,9 +191,7 @@ def _classify(detail: str, asked: Crowd, stream: Stream) -> _Drawn:
         return _listed(asked, stream)
     n_classes = 2 if detail == "even" else N_RESIDUES
     wanted = stream.below(n_classes)
-    who = asked.anyone(stream)
-    while who.month % n_classes != wanted:
-        who = asked.anyone(stream)
+    who = _until(lambda one: one.month % n_classes == wanted, lambda: asked.anyone(stream))
     month = shown(who, "month")
     if detail == "even":
         question = f"Was {who.name} born in a month with an even number?"
@@ -198,15 +209,12 @@ def _listed(asked: Crowd, stream: Stream) -> _Drawn:
 
 
 def _two(asked: Crowd, stream: Stream, unlike: Callable[[Person], object]) -> tuple[Person, Person]:
-    while True:
-        one, two = asked.anyone(stream), asked.anyone(stream)
-        if unlike(one) != unlike(two):
-            return one, two
+    return _until(lambda both: unlike(both[0]) != unlike(both[1]), lambda: (asked.anyone(stream), asked.anyone(stream)))
 
 
 def _compare(_: str, asked: Crowd, stream: Stream) -> _Drawn:
-    one, two = _two(asked, stream, lambda who: (who.year, who.month, who.day))
-    early = min((one, two), key=lambda who: (who.year, who.month, who.day))
+    one, two = _two(asked, stream, lambda who: moment(who, "life"))
+    early = min((one, two), key=lambda who: moment(who, "life"))
     hint = f"{shown(one, 'date')} and {shown(two, 'date')}"
     return _about(f"Who was born earlier, {one.name} or {two.name}?", early.name, one, two, stated=hint)
 

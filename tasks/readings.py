@@ -1,6 +1,6 @@
 """Turn a wrong answer about people into the label that says how it is wrong.
 
-Every text here is in lower case; `facts` are those of the family bios.
+Every text here is in lower case; `facts` are those of the families bios and recall.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,7 +41,8 @@ _DOMAINS: Mapping[str, frozenset[str]] = {
 _PARTS = ("day", "month", "year")
 
 
-def _in_domain(attribute: str, text: str) -> bool:
+def in_domain(attribute: str, text: str) -> bool:
+    """Say whether a text is a possible value of an attribute."""
     if attribute != "date":
         return text in _DOMAINS[attribute]
     parts = text.split(" ")
@@ -69,7 +70,7 @@ def misread(facts: Facts, attribute: str, answer: str) -> str:
         return "other_attribute"
     if any(shown(person_of(row), attribute).lower() == answer for row in people):
         return "other_person"
-    if not _in_domain(attribute, answer):
+    if not in_domain(attribute, answer):
         return "not_in_domain"
     return "near_value" if _near(attribute, answer, shown(who, attribute).lower()) else "wrong"
 

@@ -8,6 +8,7 @@ asks about the other half, see `tasks/quiz.py`.
 Reference: Allen-Zhu and Li, Physics of Language Models 3.1 (arXiv 2309.14316), section 2; 3.2 (arXiv 2309.14402).
 """
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -17,16 +18,15 @@ from tasks.corpora.formed import Form, FormedCorpus
 from tasks.corpora.prompt import N_DOCUMENTS
 from tasks.errors import BadOption
 from tasks.people import N_NAMES, Person, Population
-from tasks.quiz import Crowd, ask, document, kinds_of
+from tasks.quiz import LEAST_PEOPLE, ask, crowd, document, kinds_of
 from tasks.stream import Stream
 from tasks.wording import wordings as wordings_of
 
 MOST_WORDINGS = 40
 _CACHED = 1 << 17  # people: 70 MB, or 250 MB with 40 wordings each
-_QA = 2  # the share of the people whom questions are about is 1 in _QA
 
 
-class Entry(NamedTuple):
+class _Entry(NamedTuple):
     """A person, and the wordings that are that person's."""
 
     person: Person
@@ -34,25 +34,9 @@ class Entry(NamedTuple):
 
 
 @lru_cache(maxsize=_CACHED)  # to make a person takes ten times as long as to write a biography
-def entry(seed: str, person: int, wordings: int) -> Entry:
+def _entry(seed: str, person: int, wordings: int) -> _Entry:
     """Return a person of a population with as many wordings; more begin alike."""
-    return Entry(Population(seed).person(person), wordings_of(seed, person, wordings))
-
-
-def wording(seed: str, person: int, which: int, options: Options) -> int:
-    """Return the wording number `which`, below options["wordings"], of a person: what `biography` takes."""
-    return entry(seed, person, int(options["wordings"])).wordings[which]
-
-
-def write_biography(seed: str, person: int, which: int, order: int, options: Options) -> str:
-    """Write a person's biography in one of the person's wordings, as the corpus does.
-
-    `order`, below 720, places the sentences: the corpus draws it where the option permute is set, else it is 0.
-    """
-    who, wordings = entry(seed, person, int(options["wordings"]))
-    if options["reversed"]:
-        return reversed_biography(who, wordings[which], order)
-    return biography(who, wordings[which], order, full_name=bool(options["fullname"]))
+    return _Entry(Population(seed).person(person), wordings_of(seed, person, wordings))
 
 
 def _check(options: Options) -> None:
@@ -60,8 +44,8 @@ def _check(options: Options) -> None:
         raise BadOption("bios: where the name comes last (reversed), it cannot be in every sentence (fullname)")
     if options["qa"]:
         kinds_of(str(options["tasks"]))
-        if int(options["population"]) < 2 * _QA:
-            raise BadOption(f"bios: questions are about half of the people: give a population of {2 * _QA} or more")
+        if int(options["population"]) < LEAST_PEOPLE:
+            raise BadOption(f"bios: questions are about half of the people: give {LEAST_PEOPLE} or more (population)")
     elif options["hint"]:
         raise BadOption("bios: hint belongs to questions: set qa, the share of documents that are questions")
 
@@ -71,7 +55,7 @@ def _write(options: Options, seed: str, stream: Stream) -> TextBlock:
     n_orders = len(ORDERS) if options["permute"] else 1
     rare = int(float(options["qa"]) * (1 << 64))
     kinds = kinds_of(str(options["tasks"])) if rare else ()
-    asked = Crowd(lambda index: entry(seed, index, n_wordings).person, 0, n_people // _QA)
+    asked = replace(crowd(seed, n_people, trained=True), person=lambda index: _entry(seed, index, n_wordings).person)
     backwards, full_name = bool(options["reversed"]), bool(options["fullname"])
     documents: list[Pairs] = []
     picks, ways = stream.words(N_DOCUMENTS), stream.words(N_DOCUMENTS)
@@ -81,7 +65,7 @@ def _write(options: Options, seed: str, stream: Stream) -> TextBlock:
             quiz = ask(kinds[way * len(kinds) >> 64], asked, stream, hint=bool(options["hint"]))
             documents.append(document(quiz))
             continue
-        who, wordings = entry(seed, pick * n_people >> 64, n_wordings)
+        who, wordings = _entry(seed, pick * n_people >> 64, n_wordings)
         which, order = divmod(way * (n_wordings * n_orders) >> 64, n_orders)
         if backwards:
             documents.append([("", reversed_biography(who, wordings[which], order))])

@@ -15,21 +15,12 @@ from math import log
 from tasks.answer import MAX_TEXT
 from tasks.base import Instance, Level, Problem, Verdict, ask_once
 from tasks.biography import record
-from tasks.people import CITIES, EMPLOYERS, MAJORS, N_DATES, UNIVERSITIES, Population, person_of, shown
+from tasks.people import ATTRIBUTES, DIGITS, POPULATIONS, Population, person_of, shown
+from tasks.readings import in_domain
 from tasks.stream import Stream
 from tasks.wording import PRONOUN, cut_at, wordings
 
-SIZES = (300, 1_000, 3_000, 10_000, 30_000, 100_000)
-"""People of a population."""
-
-DOMAINS = {
-    "date": N_DATES,
-    "city": len(CITIES),
-    "university": len(UNIVERSITIES),
-    "major": len(MAJORS),
-    "employer": len(EMPLOYERS),
-    PRONOUN: 2,
-}
+DOMAINS = {**{name: DIGITS[name].size for name in ATTRIBUTES if name in DIGITS}, PRONOUN: 2}
 """Facts that are independent of each other, and how many values each has."""
 
 _PRONOUNS = ("he", "him", "his", "she", "her")
@@ -51,7 +42,7 @@ class Capo:
     @cached_property
     def levels(self) -> dict[str, Level]:
         """Populations of 300 to 100,000 people."""
-        table = [Level(f"people-{people}", people, {"people": people}) for people in SIZES]
+        table = [Level(f"people-{people}", people, {"people": people}) for people in POPULATIONS]
         return {level.name: level for level in table}
 
     def generate(self, level: Level, channel: str, stream: Stream) -> Problem:
@@ -84,13 +75,7 @@ class Capo:
             return Verdict(False, None, "no_answer")
         if said == instance.gold:
             return Verdict(True, said, "correct")
-        return Verdict(False, said, "wrong" if self._may_be(instance.facts["attribute"], said) else "not_in_domain")
-
-    def _may_be(self, asked: str, said: str) -> bool:
-        if asked == PRONOUN:
-            return said.lower() in _PRONOUNS
-        known = {"city": CITIES, "university": UNIVERSITIES, "major": MAJORS, "employer": EMPLOYERS}
-        return said in known[asked] if asked in known else len(said.split(" ")) == 3
+        return Verdict(False, said, "wrong" if _may_be(instance.facts["attribute"], said.lower()) else "not_in_domain")
 
     def guess(self, instance: Instance, style: str, stream: Stream) -> str:
         """Write the value of somebody else."""
@@ -106,6 +91,10 @@ class Capo:
     def budget(self, level: Level, style: str) -> int:
         """Tokens: nothing is written."""
         return 1
+
+
+def _may_be(asked: str, said: str) -> bool:
+    return said in _PRONOUNS if asked == PRONOUN else in_domain(asked, said)
 
 
 FAMILY = Capo()

@@ -10,32 +10,27 @@ Reference: Allen-Zhu and Li, Physics of Language Models 3.1 (arXiv 2309.14316) a
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from tasks.answer import MAX_TEXT
 from tasks.base import Instance, Level, Problem, Verdict
 from tasks.biography import record
+from tasks.inquiries import N_RESIDUES, pair
 from tasks.people import (
     ATTRIBUTES,
     CITIES,
-    EMPLOYERS,
-    MAJORS,
+    DIGITS,
     MONTHS,
-    N_DATES,
     N_YEARS,
+    POPULATIONS,
     STAFFED,
-    UNIVERSITIES,
     Population,
     fits,
     person_of,
     shown,
-)  # fmt: skip
-from tasks.quiz import EXTRACTS, HINTED, N_RESIDUES, SO, Crowd, ask, crowd, decide, document, pair
+)
+from tasks.quiz import EXTRACTS, HINTED, SO, Crowd, ask, crowd, decide, document
 from tasks.readings import misjudged, misread, misread_pair
 from tasks.stream import Stream
-
-SIZES = (300, 1_000, 3_000, 10_000, 30_000, 100_000)
-"""People of a population."""
 
 ASKED: Mapping[str, tuple[str, ...]] = {
     "extract": EXTRACTS,
@@ -53,9 +48,9 @@ ASKED: Mapping[str, tuple[str, ...]] = {
 
 _OPERATIONS = {"parity": "even", "year": "partial", "month": "partial"}
 _DOMAINS = {
-    "date": N_DATES, "city": len(CITIES), "university": len(UNIVERSITIES), "major": len(MAJORS),
-    "employer": len(EMPLOYERS), "work_city": len(EMPLOYERS) / max(map(len, STAFFED)),
-}  # fmt: skip
+    **{name: DIGITS[name].size for name in ATTRIBUTES if name in DIGITS},
+    "work_city": DIGITS["employer"].size / max(map(len, STAFFED)),
+}
 """Values of each attribute, or as many as would give a constant answer its chance."""
 
 _LONGEST = 120
@@ -87,7 +82,7 @@ def _levels() -> dict[str, Level]:
     for asked, kinds in ASKED.items():
         for hint in (False, True) if kinds[0] in HINTED else (False,):
             ladder = f"{asked}-hint" if hint else asked
-            for people in SIZES:
+            for people in POPULATIONS:
                 axes: dict[str, int | str] = {"asked": asked, "people": people, "hint": int(hint)}
                 table.append(Level(f"{ladder}-{people}", people, axes, "main" if ladder == "extract" else ladder))
     return {level.name: level for level in table}
@@ -172,7 +167,7 @@ class Recall:
     def _blind(self, instance: Instance, stream: Stream) -> str:
         facts, operation = instance.facts, instance.facts["operation"]
         if operation == "inverse":
-            return Population(instance.seed).person(_half(facts) + stream.below(_half(facts))).name
+            return crowd(instance.seed, facts["n_people"], trained=False).anyone(stream).name
         if operation == "compare":
             return str(stream.choice(facts["asked"]))
         if operation in ("even", "listed"):
@@ -200,10 +195,6 @@ class Recall:
     def budget(self, level: Level, style: str) -> int:
         """Tokens: an answer takes 16 at most where names are short pieces, the facts of a hint twice as many."""
         return 96 if level.axes["hint"] else 40
-
-
-def _half(facts: Mapping[str, Any]) -> int:
-    return int(facts["n_people"]) // 2
 
 
 def _somebody(instance: Instance, name: str) -> int | None:

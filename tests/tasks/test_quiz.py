@@ -5,7 +5,7 @@ import pytest
 
 from tasks.errors import BadOption
 from tasks.people import MONTHS, Population, number_of_name
-from tasks.quiz import HINTED, KINDS, PARTIALS, SO, Quiz, ask, crowd, decide, document, kinds_of
+from tasks.quiz import HINTED, KINDS, PARTIALS, SO, Crowd, Quiz, ask, crowd, decide, document, kinds_of
 from tasks.stream import Stream
 
 N = 60
@@ -117,6 +117,14 @@ def test_groups_of_kinds_are_spelt_out_and_unknown_ones_refused():
     for text in ("", "extract colour"):
         with pytest.raises(BadOption, match="extract"):
             kinds_of(text)
+
+
+@pytest.mark.parametrize("kind", ["classify-even", "classify-remainder", "compare", "subtract"])
+def test_a_question_that_fits_nobody_of_a_small_population_is_refused(kind):
+    somebody = Population("5").person(0)
+    alone = Crowd(lambda _: somebody, 0, 1)
+    with pytest.raises(BadOption, match="give a larger population"):
+        [ask(kind, alone, Stream("alone", index)) for index in range(30)]
 
 
 def test_a_document_is_the_question_and_the_answer():

@@ -3,8 +3,8 @@ from collections import Counter
 import pytest
 
 from tasks import make_instance
-from tasks.families.recall import ASKED, FAMILY, SIZES
-from tasks.people import Population, shown
+from tasks.families.recall import ASKED, FAMILY
+from tasks.people import POPULATIONS, Population, shown
 from tasks.quiz import HINTED, SO
 from tasks.stream import Stream
 
@@ -15,7 +15,7 @@ def made(level, count, seed=3, role="eval"):
 
 def test_every_kind_is_asked_about_every_number_of_people_and_with_a_hint_where_it_can_have_one():
     n_hinted = sum(kinds[0] in HINTED for kinds in ASKED.values())
-    assert len(FAMILY.levels) == (len(ASKED) + n_hinted) * len(SIZES) == 90
+    assert len(FAMILY.levels) == (len(ASKED) + n_hinted) * len(POPULATIONS) == 90
 
 
 @pytest.mark.parametrize("level", ["extract-300", "compare-1000", "inverse-300", "listed-hint-300"])

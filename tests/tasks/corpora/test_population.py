@@ -6,10 +6,10 @@ from collections import Counter, defaultdict
 import pytest
 
 from tasks.biography import CLOSINGS, N_TEXTS, biography
-from tasks.corpora import bios
 from tasks.corpora.base import make_block, read_options
 from tasks.corpora.registry import find_corpus
 from tasks.people import ATTRIBUTES, Population, shown
+from tasks.wording import wordings
 
 N = 20
 PEOPLE = [Population("7").person(index) for index in range(N)]
@@ -103,16 +103,14 @@ def test_a_hint_stands_before_the_answer():
 
 
 @pytest.mark.parametrize("given", [{}, {"wordings": 4}, {"wordings": 4, "fullname": 1}])
-def test_wordings_exported_are_those_of_the_text(given):
-    options = read_options(find_corpus("bios"), {"population": N, **given})
+def test_wordings_of_a_person_are_those_of_the_text(given):
     known = {
-        biography(who, bios.wording("7", index, which, options), full_name=bool(options["fullname"]))
+        biography(who, told, full_name=bool(given.get("fullname")))
         for index, who in enumerate(PEOPLE)
-        for which in range(options["wordings"])
+        for told in wordings("7", index, given.get("wordings", 1))
     }
     assert known == {text for ((_, text),) in written(20, **given)}
-    assert bios.write_biography("7", 3, 0, 0, options) in known
-    assert all(0 <= bios.wording("7", index, 0, options) < N_TEXTS for index in range(N))
+    assert all(0 <= wordings("7", index)[0] < N_TEXTS for index in range(N))
 
 
 def test_populations_of_two_seeds_share_nobody_told_of():
