@@ -104,8 +104,8 @@ class Cell:
     style: str
 
 
-class Family(Protocol):
-    """A kind of question. One module of `tasks/families` defines one, as `FAMILY`."""
+class Described(Protocol):
+    """What people are told of anything that makes text: a family or a corpus."""
 
     @property
     def name(self) -> str:
@@ -113,15 +113,19 @@ class Family(Protocol):
 
     @property
     def version(self) -> int:
-        """Raised whenever any item's bytes or any verdict changes."""
+        """Raised whenever any byte of what is made, or any verdict, changes."""
 
     @property
     def summary(self) -> str:
-        """Say in one sentence what is asked."""
+        """Say in one sentence what is asked, or written."""
 
     @property
     def reference(self) -> str:
-        """Paper and section that define the task."""
+        """Paper and section that define it."""
+
+
+class Family(Described, Protocol):
+    """A kind of question. One module of `tasks/families` defines one, as `FAMILY`."""
 
     @property
     def unit(self) -> str:

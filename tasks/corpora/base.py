@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Protocol
 
-from tasks.base import Role
+from tasks.base import Described, Role
 from tasks.errors import BadOption
 from tasks.stream import Stream, canonical_seed
 
@@ -15,6 +15,7 @@ Pairs = list[tuple[str, str]]
 """(prompt, completion) pairs that follow each other in one document; only completions are learnt."""
 
 _TRAIN: Role = "train"
+_MOST_BITS = 64  # Python refuses to spell numbers of some thousand digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,24 +52,8 @@ class TextBlock:
 Block = TokenBlock | TextBlock
 
 
-class Corpus(Protocol):
+class Corpus(Described, Protocol):
     """A kind of training text. One module of `tasks/corpora` defines one, as `CORPUS`, named after its family."""
-
-    @property
-    def name(self) -> str:
-        """Name as on the command line; that of the family that asks about it."""
-
-    @property
-    def version(self) -> int:
-        """Raised whenever any byte of any block changes."""
-
-    @property
-    def summary(self) -> str:
-        """Say in one sentence what is written."""
-
-    @property
-    def reference(self) -> str:
-        """Paper and section that define the text."""
 
     @property
     def options(self) -> Mapping[str, Option]:
@@ -102,6 +87,8 @@ def read_options(corpus: Corpus, given: Mapping[str, Value]) -> dict[str, Value]
 def _value(corpus: str, name: str, option: Option, given: Value | None) -> Value:
     if given is None:
         return option.default
+    if isinstance(given, int) and given.bit_length() > _MOST_BITS:
+        raise BadOption(f"{corpus}: {name}: give a smaller number ({option.meaning})")
     complaint = f"{corpus}: {name} = {given!r}"
     if isinstance(option.default, str):
         if option.choices and str(given) not in option.choices:

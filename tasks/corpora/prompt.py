@@ -57,7 +57,7 @@ def _lessons(name: str, levels: str, channels: str, styles: str) -> tuple[Lesson
     ):
         idle = [one for one in wanted if one not in asked]
         if idle or not found:
-            said = f"{', '.join(idle)} goes" if idle else "they go"
+            said = f"{', '.join(idle)!r} goes" if idle else "they go"
             raise BadOption(
                 f"{name}: levels {levels or '(easier half)'}, channels {channels!r}, styles {styles!r}: {said} with "
                 f"none of the others; channels are {', '.join(family.channels)}, styles {', '.join(family.styles)}"
