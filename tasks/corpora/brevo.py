@@ -56,11 +56,6 @@ def _singles(n: int) -> list[bytes]:
     return [pack([_FIRST + at]) for at in range(n)]
 
 
-@cache
-def _sizes(most: int) -> list[int]:
-    return sizes(_LEAST, most)
-
-
 def _pick(pool: list[bytes], n: int, stream: Stream) -> list[bytes]:
     """Return n of the pool in random order; the pool loses them."""
     size, picked = len(pool), []
@@ -115,7 +110,7 @@ def _check(options: Options) -> None:
 
 def _write(options: Options, _seed: str, stream: Stream) -> TokenBlock:
     names, most = str(options["names"]), int(options["n"])
-    table, marked = _sizes(most), options["learn"] == "answers"
+    table, marked = sizes(_LEAST, most), options["learn"] == "answers"
     documents, learnt = [], []
     for word in stream.words(N_DOCUMENTS):
         edges, query, answer = _draw(names, table[word * len(table) >> 64], most, stream)

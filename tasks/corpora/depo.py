@@ -27,10 +27,10 @@ _MARK, _IS, _END = pack([1]), pack([2]), pack([0])
 
 
 class Ring(NamedTuple):
-    """A ring in tokens, packed; `names` follow each other, `shown` are its arrows in random order."""
+    """A ring in tokens, packed: `names` follow each other; `order` says in which order their arrows are shown."""
 
     names: list[bytes]
-    shown: list[bytes]
+    order: list[int]
 
 
 class Posed(NamedTuple):
@@ -56,9 +56,8 @@ def _hop_tokens(names: str) -> list[bytes]:
 
 def _draw(kind: Names, n: int, stream: Stream) -> Ring:
     names = kind.draw(stream, n)
-    follows = [*names[1:], names[0]]
     keys = stream.words(n)
-    return Ring(names, [names[at] + follows[at] for at in sorted(range(n), key=keys.__getitem__)])
+    return Ring(names, sorted(range(n), key=keys.__getitem__))
 
 
 def pose(names: str, n: int, hops: int, stream: Stream) -> Posed:
@@ -70,8 +69,7 @@ def pose(names: str, n: int, hops: int, stream: Stream) -> Posed:
     ring = _draw(NAMES[names], n, stream)
     spell = speller(tokens(names, hops))
     spelt = [spell(name) for name in ring.names]
-    place = {arrow: at for at, arrow in enumerate(map(bytes.__add__, ring.names, [*ring.names[1:], ring.names[0]]))}
-    edges = [(spelt[place[arrow]], spelt[(place[arrow] + 1) % n]) for arrow in ring.shown]
+    edges = [(spelt[at], spelt[(at + 1) % n]) for at in ring.order]
     shown = " ".join([name for edge in edges for name in edge])
     # Of the first names drawn more are short than of all, so that one short name would be the best constant guess.
     at = stream.below(n)
@@ -101,14 +99,9 @@ def _check(options: Options) -> None:
         raise BadOption(f"depo: n = {options['n']}, but there are {kind.count} {options['names']} names: n <= {most}")
 
 
-@cache
-def _sizes(most: int) -> list[int]:
-    return sizes(_LEAST, most)
-
-
 def _write(options: Options, _seed: str, stream: Stream) -> TokenBlock:
     kind, asks = NAMES[str(options["names"])], _hop_tokens(str(options["names"]))
-    table, k, n_questions = _sizes(int(options["n"])), int(options["k"]), int(options["questions"])
+    table, k, n_questions = sizes(_LEAST, int(options["n"])), int(options["k"]), int(options["questions"])
     marked = options["learn"] == "answers"
     documents, learnt = [], []
     for word in stream.words(N_DOCUMENTS):
@@ -118,7 +111,8 @@ def _write(options: Options, _seed: str, stream: Stream) -> TokenBlock:
         hops = [word * k >> 64 for word in stream.words(min(n_questions, n))]
         starts = [asks[more] + names[at] + _IS for at, more in enumerate(hops)]
         answers = [names[(at + more + 1) % n] for at, more in enumerate(hops)]
-        shown = b"".join([_MARK, *ring.shown])
+        follows = [*names[1:], names[0]]
+        shown = b"".join([_MARK, *[names[at] + follows[at] for at in ring.order]])
         asked = [part for pair in zip(starts, answers, strict=True) for part in pair]
         documents.append(b"".join([shown, *asked, _END]))
         if marked:

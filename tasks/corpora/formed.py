@@ -1,7 +1,7 @@
 """Give a corpus its forms: lessons of its family, and text of its own where a paper defines one."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 from tasks.corpora.base import Block, Option, Options
@@ -37,7 +37,7 @@ class FormedCorpus:
     version: int
     summary: str
     reference: str
-    forms: tuple[Form, ...] = field(default=())
+    forms: tuple[Form, ...] = ()
 
     @cached_property
     def options(self) -> Mapping[str, Option]:

@@ -5,7 +5,7 @@ A name's last token comes from letters that stand nowhere else, so that names ne
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import accumulate, product
 from math import sqrt
 
@@ -79,13 +79,14 @@ class Names:
         return list(found)
 
 
-def sizes(least: int, most: int) -> list[int]:
+@cache
+def sizes(least: int, most: int) -> tuple[int, ...]:
     """List sizes for uniform draws: n about as often as 1 / (n + sqrt(most)) says (part 4.1), 1 in 65,536 exact."""
     weights = [1 / (n + sqrt(most)) for n in range(least, most + 1)]
     total, table = sum(weights), list[int]()
     for n, upto in zip(range(least, most + 1), accumulate(weights), strict=True):
         table += [n] * (round(_SPREAD * upto / total) - len(table))
-    return table
+    return tuple(table)
 
 
 def speller(vocabulary: Sequence[str]) -> Callable[[bytes], str]:
