@@ -46,7 +46,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a ta
 @app.command("families")
 def show_families(as_json: AsJson = False) -> None:
     """List the task families, their levels and chance levels."""
-    from harness.report import families_json, make_console, print_json, render_families
+    from harness.console import make_console, print_json
+    from harness.report import families_json, render_families
 
     if as_json:
         print_json(families_json())

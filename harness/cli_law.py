@@ -41,9 +41,9 @@ def run_law(
 
 
 def _list(as_json: bool) -> None:
+    from harness.console import make_console, print_json
     from harness.laws.registry import all_laws
     from harness.laws.table import render_laws
-    from harness.report import make_console, print_json
 
     if as_json:
         print_json([{"law": one.name, "claim": one.claim, "rule": one.rule} for one in all_laws().values()])

@@ -35,10 +35,10 @@ def create_token(
 @token_app.command("list")
 def list_tokens(user: Annotated[str, typer.Option(help="Whose.")] = "local", db: Db = None) -> None:
     """List the tokens of a user, newest first."""
+    from harness.console import make_console
     from harness.db import accounts
     from harness.db.engine import open_database
     from harness.format import instant
-    from harness.report import make_console
 
     engine = open_database(database_of(db), create=False)
     found = accounts.list_tokens(engine, accounts.find_user(engine, user).id)
@@ -68,10 +68,10 @@ def revoke_token(
 @user_app.command("list")
 def list_users(db: Db = None) -> None:
     """List who has signed in, newest first."""
+    from harness.console import make_console
     from harness.db import accounts
     from harness.db.engine import open_database
     from harness.format import shorten, visible
-    from harness.report import make_console
 
     for one in accounts.list_users(open_database(database_of(db), create=False)):
         banned = ", banned" if one.banned_at else ""

@@ -25,10 +25,10 @@ def submit_run(
     db: Db = None,
 ) -> None:
     """Send a finished run to a server, which grades it again. Exit code 0 sent, 2 refused, 4 no answer."""
+    from harness.console import make_console
     from harness.db.engine import open_database
     from harness.db.read import get_run
     from harness.errors import BadInput
-    from harness.report import make_console
     from harness.sending import Parcel, read_token, send, write_file
 
     if (server is None) == (out is None):

@@ -24,9 +24,9 @@ def compare_runs(
 ) -> None:
     """Test whether one run is better than another, item by item; say how many more items would tell."""
     from harness.comparing import contest, contest_json
+    from harness.console import make_console, print_json
     from harness.db.engine import open_database
     from harness.meant import open_pair
-    from harness.report import make_console, print_json
     from harness.report_stats import render_contest
 
     store = open_database(database_of(db), create=False)
@@ -46,9 +46,9 @@ def rank_models(
     as_json: AsJson = False,
 ) -> None:
     """Rank models with the range that chance leaves to each rank, and tie groups."""
+    from harness.console import make_console, print_json
     from harness.db.engine import open_database
     from harness.placing import rank_runs, rank_suite, ranks_json
-    from harness.report import make_console, print_json
     from harness.report_stats import render_ranks
 
     if runs and suite:
@@ -78,8 +78,8 @@ def probe_determinism(
     as_json: AsJson = False,
 ) -> None:
     """Ask the same again in other batches: how often do texts and verdicts differ? Nothing is stored."""
+    from harness.console import make_console, print_json
     from harness.probing import Wish, probe
-    from harness.report import make_console, print_json
     from harness.report_stats import render_probe
     from harness.suite import Selection
 

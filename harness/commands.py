@@ -9,13 +9,13 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from harness.console import make_console
 from harness.db.engine import HEAD, current_version, make_engine, open_database, parse_url, upgrade
 from harness.db.landing import land_runs
 from harness.demo import DemoPlan, sow
 from harness.demo_rows import Sown
 from harness.errors import BadDatabase, BadInput, NewerDatabase
 from harness.format import count, duration, plural
-from harness.report import make_console
 from harness.settings import ServiceSettings, hand_down, is_first_process, quiet_transformers, read_service
 
 

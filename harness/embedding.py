@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Engine as Database
 
+from harness.console import make_console
 from harness.engines.base import EngineSetup
 from harness.engines.open import check_engine
 from harness.errors import FathomError, Interrupted
@@ -13,7 +14,6 @@ from harness.meant import find_run
 from harness.notebook import Run
 from harness.progress import RunProgress
 from harness.prompting import Decoding, Prompting, ShotsAs, Thinking, known_shots_as
-from harness.report import make_console
 from harness.run import Plan
 from harness.run import evaluate as evaluate_plan
 from harness.running import Wish, make_plan, plan_again

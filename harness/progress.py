@@ -6,14 +6,15 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
 
 from harness.format import count, duration, plural
 from harness.ticks import Tick
 
-_LINE_EVERY = 5.0
+LINE_EVERY = 5.0
 """Seconds between plain lines."""
 
 
@@ -25,37 +26,46 @@ class StderrHandler(logging.Handler):
         sys.stderr.write(f"{self.format(record)}\n")
 
 
-class RunProgress:
-    """Show a run's phase, items, whole cells, tokens a second and time left; use as a context manager."""
+class LiveBar:
+    """A bar on a terminal, nothing elsewhere; what shows progress inherits it, and is a context manager by that."""
 
-    def __init__(self, console: Console, sizes: Sequence[int], noun: str = "cell", thing: str = "item") -> None:
-        """Draw nothing yet; `sizes` are the numbers of items of its cells, or of what `thing` and `noun` name."""
-        self._console, self._noun, self._thing = console, noun, thing
-        self._planned = dict(enumerate(sizes))
-        self._cells: Counter[int] = Counter()
-        self._tokens = self._new = 0
-        self._began = self._spoken = time.monotonic()
-        self._bar: Progress | None = None
-        self._task: TaskID | None = None
-        self._total = sum(sizes)
+    def __init__(self, console: Console, *columns: ProgressColumn, transient: bool = True) -> None:
+        """Draw nothing yet."""
+        self._console = console
+        self._bar = Progress(*columns, console=console, transient=transient, disable=not console.is_terminal)
 
-    def __enter__(self) -> "RunProgress":
-        """Start the live display on a terminal."""
-        if self._console.is_terminal:
-            self._bar = Progress(
-                TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"),
-                TimeRemainingColumn(), console=self._console, transient=True,
-            )  # fmt: skip
-            self._bar.start()
-            self._task = self._bar.add_task("starting", total=self._total, note="")
+    def __enter__(self) -> Self:
+        """Draw the bar."""
+        self._bar.start()
         return self
 
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        """Take the display away."""
-        if self._bar is not None:
-            self._bar.stop()
+        """Take the bar away, where it is transient, or leave it as it is."""
+        self._bar.stop()
+
+    @property
+    def is_drawn(self) -> bool:
+        """Say whether there is a terminal to draw on."""
+        return not self._bar.disable
+
+
+class RunProgress(LiveBar):
+    """Show a run's phase, items, whole cells, tokens a second and time left; use as a context manager."""
+
+    def __init__(self, console: Console, sizes: Sequence[int], noun: str = "cell", thing: str = "item") -> None:
+        """Draw nothing yet; `sizes` are the numbers of items of its cells, or of what `thing` and `noun` name."""
+        super().__init__(
+            console, TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"), TimeRemainingColumn(),
+        )  # fmt: skip
+        self._task = self._bar.add_task("starting", total=sum(sizes), note="")
+        self._noun, self._thing = noun, thing
+        self._planned = dict(enumerate(sizes))
+        self._cells: Counter[int] = Counter()
+        self._tokens = self._new = 0
+        self._began = self._spoken = time.monotonic()
 
     def __call__(self, phase: str, tick: Tick | None) -> None:
         """Take in progress; see harness.run.Report."""
@@ -67,10 +77,10 @@ class RunProgress:
             self._cells.update(tick.cells)
             self._new += sum(tick.cells.values()) if tick.tokens else 0  # without any, it says what was there before
         note = self._note(now) if tick else ""
-        if self._bar is not None and self._task is not None:
+        if self.is_drawn:
             done = tick.n_done if tick else None
             self._bar.update(self._task, description=phase, completed=done, note=note)
-        elif tick is None or now - self._spoken > _LINE_EVERY or tick.n_done == tick.n_items:
+        elif tick is None or now - self._spoken > LINE_EVERY or tick.n_done == tick.n_items:
             self._spoken = now
             items = f" {count(tick.n_done)} of {plural(tick.n_items, self._thing)}, {note}" if tick else ""
             left = f", {self._left(tick, now)} left" if tick and self._new and tick.n_done < tick.n_items else ""

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine
 
+from harness.console import make_console
 from harness.db.engine import open_database
 from harness.db.read import RunSummary, get_summary, list_runs
 from harness.db.sealing import SEALED
@@ -21,7 +22,6 @@ from harness.importing import Imported, import_logs
 from harness.lm_eval_log import find_logs
 from harness.meant import any_run
 from harness.regrade import Regraded, Shift, regrade
-from harness.report import make_console
 from harness.settings import read_service
 from harness.stock_export import export_task_run
 

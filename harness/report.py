@@ -8,8 +8,6 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from harness.console import make_console as make_console  # with it, commands print what this makes
-from harness.console import print_json as print_json
 from harness.db.read import CellCounts, RunDetail, RunSummary
 from harness.format import bar, count, depth, duration, instant, interval_text, percent, plural, score
 from harness.manner import manner_of

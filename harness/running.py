@@ -10,6 +10,7 @@ from rich.console import Console
 from sqlalchemy import Engine as Database
 
 from harness.adapter import adapted, bare_name
+from harness.console import make_console, print_json
 from harness.db.endings import count_cut
 from harness.db.engine import open_database
 from harness.db.read import RunDetail, get_run
@@ -27,7 +28,7 @@ from harness.model import ModelSource, find_model, served_model
 from harness.progress import RunProgress, StderrHandler
 from harness.prompting import Decoding, Prompting, read_sampling
 from harness.provenance import How, read_setup
-from harness.report import make_console, print_json, render_run, run_json
+from harness.report import render_run, run_json
 from harness.run import Outcome, Plan, evaluate
 from harness.stock_plan import Asking, StockPlan, check_answers_tasks
 from harness.suite import Selection, open_suite

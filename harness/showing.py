@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from sqlalchemy import Engine as Database
 
+from harness.console import make_console, print_json
 from harness.db.endings import count_cut
 from harness.db.engine import open_database
 from harness.db.read import list_runs
@@ -13,7 +14,7 @@ from harness.errors import BadInput
 from harness.manner import cut_text
 from harness.meant import any_run
 from harness.measuring import measure_run
-from harness.report import make_console, print_json, render_run, render_runs, run_json, summary_json
+from harness.report import render_run, render_runs, run_json, summary_json
 from harness.stock_report import render_task_run, render_task_runs, task_run_json, task_summary_json
 
 

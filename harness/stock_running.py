@@ -2,12 +2,12 @@
 
 from sqlalchemy import Engine as Database
 
+from harness.console import make_console, print_json
 from harness.db.task_records import TaskRunDetail, get_task_run
 from harness.engines.base import EngineSetup
 from harness.format import count, plural
 from harness.progress import RunProgress
 from harness.provenance import How, read_setup
-from harness.report import make_console, print_json
 from harness.run import Outcome
 from harness.running import STOPPED, attempt, model_again
 from harness.settings import quiet_lm_eval

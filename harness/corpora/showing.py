@@ -3,51 +3,33 @@
 import time
 from math import isinf
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from harness.corpora.manifest import Manifest
 from harness.corpora.writing import Wrote
 from harness.format import count, duration, plural
+from harness.progress import LINE_EVERY, LiveBar
 from tasks.corpora.base import Option
 from tasks.corpora.registry import all_corpora
 
-_LINE_EVERY = 5.0
-"""Seconds between plain lines."""
 
-
-class CorpusProgress:
+class CorpusProgress(LiveBar):
     """Show tokens, shards, rate and time left; use as a context manager."""
 
     def __init__(self, console: Console, tokens: int) -> None:
         """Draw nothing yet; `tokens` are asked for."""
-        self._console, self._tokens = console, tokens
-        self._bar: Progress | None = None
-        self._task: TaskID | None = None
+        super().__init__(
+            console, TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"),
+            TimeRemainingColumn(),
+        )  # fmt: skip
+        self._task = self._bar.add_task("reading its tokenizer", total=tokens, note="")
+        self._tokens = tokens
         self._began = self._spoken = time.monotonic()
         self._last: Wrote | None = None
-
-    def __enter__(self) -> "CorpusProgress":
-        """Start the bar on a terminal."""
-        if self._console.is_terminal:
-            self._bar = Progress(
-                TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"),
-                TimeRemainingColumn(), console=self._console, transient=True,
-            )  # fmt: skip
-            self._bar.start()
-            self._task = self._bar.add_task("reading its tokenizer", total=self._tokens, note="")
-        return self
-
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        """Take the bar away."""
-        if self._bar is not None:
-            self._bar.stop()
 
     def __call__(self, wrote: Wrote) -> None:
         """Take in progress."""
@@ -59,9 +41,9 @@ class CorpusProgress:
         self._last = wrote
         note = f"{count(wrote.tokens)} of {count(self._tokens)} tokens, {plural(wrote.shards, 'shard')}, "
         note += f"{count(round(self._rate(now)))} tokens/s"
-        if self._bar is not None and self._task is not None:
+        if self.is_drawn:
             self._bar.update(self._task, description="writing", completed=wrote.tokens, note=note)
-        elif now - self._spoken > _LINE_EVERY:
+        elif now - self._spoken > LINE_EVERY:
             self._spoken = now
             left = (self._tokens - wrote.tokens) / max(self._rate(now), 1e-9)
             self._console.print(f"writing: {note}, {duration(left)} left", soft_wrap=True)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from harness.console import make_console, print_json
 from harness.laws.asking import Candidate
 from harness.laws.base import Law, Scale
 from harness.laws.picture import draw_law
@@ -12,7 +13,6 @@ from harness.laws.running import Place, Record, record_json, run_law
 from harness.laws.table import render_record
 from harness.progress import RunProgress
 from harness.recipe import Recipe
-from harness.report import make_console, print_json
 from harness.settings import quiet_transformers
 from harness.stores import Store
 from harness.training import TrainingProgress

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.console import make_console
 from harness.db.engine import open_database
 from harness.db.write import utc_now
 from harness.format import megabytes, plural
 from harness.meant import find_run
-from harness.report import make_console
 from harness.reporting.page import write_report
 
 

@@ -5,13 +5,14 @@ import json
 import pytest
 from sqlalchemy import delete, select
 
+from harness.console import make_console
 from harness.db import read
 from harness.db.engine import open_database
 from harness.db.models import CellRow, MarkRow, SampleRow, StandingRow
 from harness.errors import BadInput
 from harness.model import ModelSource, find_model
 from harness.prompting import Decoding
-from harness.report import make_console, render_run, run_json
+from harness.report import render_run, run_json
 from harness.reproduce import reproduce
 from harness.run import Plan, evaluate
 from harness.spread import pass_at_k

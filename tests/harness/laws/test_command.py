@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from harness.charts import PALETTES, Theme
 from harness.cli import app
+from harness.console import make_console
 from harness.errors import BadInput, UnknownLaw
 from harness.laws.base import SCALES
 from harness.laws.measures import Measure, Results
@@ -15,7 +16,6 @@ from harness.laws.picture import draw_law
 from harness.laws.registry import all_laws, find_law
 from harness.laws.running import Record, record_json
 from harness.laws.table import render_record
-from harness.report import make_console
 
 _MEASURES = (
     Measure("direct", "even month", 90, 150, 0.5),
