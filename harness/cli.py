@@ -221,8 +221,10 @@ def main() -> None:
     try:
         app()
     except (FathomError, TaskError) as error:
+        from harness.format import visible
+
         code = error.exit_code if isinstance(error, FathomError) else BadInput.exit_code
-        print(f"fathom: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"fathom: {visible(' '.join(str(error).split()))}", file=sys.stderr)
         sys.exit(code)
     except BrokenPipeError:  # `fathom sample ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -25,14 +25,14 @@ def write_training_text(
     vocabulary: Annotated[
         Optional[int], typer.Option(min=300, max=1_000_000, help="Tokens of a new tokenizer for texts; default 4096.")
     ] = None,
-    shard_tokens: Annotated[str, typer.Option(help="Tokens a shard, about.")] = "1M",
+    shard_tokens: Annotated[str, typer.Option(help="Tokens a shard, about; at most 100M.")] = "1M",
     show: Annotated[bool, typer.Option("--list", help="List the corpora and their options.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --list: print JSON.")] = False,
 ) -> None:
     """Write training text, the same bytes for the same words; a killed call goes on when it is made again."""
     from harness.corpora.command import list_corpora, make_corpus
     from harness.corpora.mix import read_mix
-    from harness.corpora.writing import Plan, read_count, read_kind
+    from harness.corpora.writing import Plan, read_count, read_kind, read_shard_size
 
     if show:
         list_corpora(as_json)
@@ -44,7 +44,8 @@ def write_training_text(
     made = read_mix(mix, pairs(settings or (), "--set"))
     n_workers = workers or os.cpu_count() or 1
     plan = Plan(
-        made, seed, read_count(tokens), out, read_kind(form), n_workers, tokenizer, vocabulary, read_count(shard_tokens)
+        made, seed, read_count(tokens), out, read_kind(form), n_workers, tokenizer, vocabulary,
+        read_shard_size(shard_tokens),
     )  # fmt: skip
     make_corpus(plan)
 

@@ -1,6 +1,5 @@
 """Turn a TOML file into a checked training recipe."""
 
-import tomllib
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -9,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from harness.corpora.mix import CorpusTable, Mix, mix_vocabulary, settle
 from harness.errors import BadMix, BadRecipe
+from harness.toml_file import read_toml
 from tasks import TaskError, find_family
 from tasks.base import Cell, check_cell, level_of
 from tasks.stream import canonical_seed
@@ -162,13 +162,13 @@ def read_recipe(name: str) -> Recipe:
     """
     path = RECIPES / f"{name}.toml" if name in recipe_names() else Path(name)
     try:
-        return Recipe.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        return Recipe.model_validate(read_toml(path))
     except OSError as error:
         raise BadRecipe(f"no recipe {name!r}: give a TOML file or one of {', '.join(recipe_names())}") from error
     except ValidationError as error:
         said = "; ".join(_say(row) for row in error.errors())
         raise BadRecipe(f"{path}: {said} (a sound one: {RECIPES / 'pebble.toml'})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise BadRecipe(f"{path}: {error}") from error
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.corpora.folder import write_whole
-from harness.corpora.manifest import FileRecord, Kind, ShardRecord
+from harness.corpora.manifest import FileRecord, Kind, ShardRecord, shard_name
 from harness.corpora.mix import Source
 from harness.corpora.tables import write_table
 from harness.corpora.tokens import Documents, Spelling, spell
@@ -24,11 +24,6 @@ class Job:
     folder: Path
     format: Kind
     blocks: int
-
-
-def shard_name(number: int) -> str:
-    """Name a shard's files, without their endings."""
-    return f"shard-{number:05d}"
 
 
 def blocks_a_shard(source: Source, spelling: Spelling, tokens: int) -> int:

@@ -67,14 +67,19 @@ class Folder:
         claim = self.path / CLAIM
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            strange = [one.name for one in self.path.iterdir() if not one.name.startswith(_PARTIAL)]
+            held = [one.name for one in self.path.iterdir()]
         except OSError as error:
             raise refusal(self.path, error) from error
-        if strange and CLAIM not in strange:
-            raise CorpusChanged(f"{self.path} holds other files ({min(strange)}): give a new or empty --out")
-        if not strange:
+        if CLAIM not in held:
+            strange = [name for name in held if not (name.startswith(_PARTIAL) and name.endswith(CLAIM))]
+            if strange:
+                raise CorpusChanged(f"{self.path} holds other files ({min(strange)}): give a new or empty --out")
             write_whole(claim, json.dumps(settings, indent=1).encode() + b"\n")
-        with claim.open("rb") as stream:
+        try:
+            stream = claim.open("rb")
+        except OSError as error:
+            raise refusal(claim, error) from error
+        with stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -90,7 +95,9 @@ class Folder:
     def _compare(self, held: bytes, settings: Mapping[str, Any]) -> None:
         try:
             begun = json.loads(held)
-        except ValueError as error:
+            if not isinstance(begun, dict):
+                raise ValueError("no settings")
+        except (ValueError, RecursionError) as error:
             raise CorpusChanged(f"{self.path / CLAIM} is not ours: give another --out") from error
         differing = _differences(begun, json.loads(json.dumps(settings)))
         if differing:
@@ -106,8 +113,15 @@ class Folder:
             CorpusChanged: they were written with another tokenizer, or cut otherwise.
         """
         journal = self.path / _JOURNAL
-        lines = journal.read_bytes().split(b"\n")[:-1] if journal.exists() else []
-        if lines and json.loads(lines[0]) != dict(head):
+        try:
+            lines = journal.read_bytes().split(b"\n")[:-1] if journal.exists() else []
+        except OSError as error:
+            raise refusal(journal, error) from error
+        try:
+            begun = json.loads(lines[0]) if lines else dict(head)
+        except (ValueError, RecursionError):  # what nobody can read vouches for no shard
+            begun, lines = dict(head), []
+        if begun != dict(head):
             raise CorpusChanged(
                 f"the shards in {self.path} were made with another tokenizer than {self.path / 'tokenizer'}: "
                 "give another --out, or remove it"
@@ -118,6 +132,8 @@ class Folder:
                 record = ShardRecord.model_validate_json(line)
                 check_files(self.path, record)
             except (ValidationError, BrokenCorpus):
+                break
+            if record.number != len(records):
                 break
             records.append(record)
         kept = [json.dumps(dict(head)).encode(), *[record.model_dump_json().encode() for record in records]]
@@ -143,7 +159,7 @@ class Folder:
         """Sweep out shards beyond the last one, and write the manifest."""
         names = {name for shard in shards for name in shard.files}
         for path in self.path.glob("shard-*"):
-            if path.name not in names:
+            if path.name not in names and not path.is_dir():
                 path.unlink(missing_ok=True)
         write_whole(self.path / MANIFEST, manifest.model_dump_json(indent=1).encode() + b"\n")
 

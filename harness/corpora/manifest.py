@@ -2,9 +2,9 @@
 
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from harness.errors import BrokenCorpus
 
@@ -15,6 +15,11 @@ MANIFEST = "manifest.json"
 Kind = Literal["tokens", "parquet", "datasets"]
 
 
+def shard_name(number: int) -> str:
+    """Name a shard's files, without their endings."""
+    return f"shard-{number:05d}"
+
+
 class _Values(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -22,18 +27,28 @@ class _Values(BaseModel):
 class FileRecord(_Values):
     """A file of a shard: its size in bytes and its BLAKE2b digest."""
 
-    size: int
+    size: int = Field(ge=0)
     digest: str
+
+
+_FileName = Annotated[str, Field(pattern=r"^shard-[0-9]+\.[a-z]+$")]
+"""In the folder itself: what a stranger's manifest names is read."""
 
 
 class ShardRecord(_Values):
     """A whole shard: counts, tokens of each part of the mix, and its files by name."""
 
-    number: int
-    tokens: int
-    documents: int
+    number: int = Field(ge=0)
+    tokens: int = Field(ge=1)
+    documents: int = Field(ge=1)
     parts: tuple[int, ...]
-    files: dict[str, FileRecord]
+    files: dict[_FileName, FileRecord]
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        if sum(self.parts) != self.tokens:
+            raise ValueError("the parts are not all tokens")
+        return self
 
 
 class Manifest(_Values):
@@ -49,11 +64,11 @@ class Manifest(_Values):
     tokens: int
     documents: int
     vocabulary: int
-    dtype: str
+    dtype: str = Field(pattern="^<u[24]$")
     """numpy's name of the type of an id in the shards."""
     tokenizer: str
     """Digest of the tokenizer."""
-    shards: tuple[ShardRecord, ...]
+    shards: tuple[ShardRecord, ...] = Field(min_length=1)
     digest: str
     """BLAKE2b of the shards' digests."""
 

@@ -1,6 +1,5 @@
 """Turn a corpus's name and settings, or a TOML file, into a mix; and a mix into numbered blocks."""
 
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +8,15 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.errors import BadMix
+from harness.toml_file import read_toml
 from tasks.base import Role
 from tasks.corpora.base import Block, Value, make_block, read_options
 from tasks.corpora.registry import all_corpora, find_corpus
 from tasks.stream import Stream, canonical_seed
 
 _TRAIN: Role = "train"
+_HEAVIEST = 1e15
+"""Weights of parts are added up."""
 
 
 class CorpusTable(BaseModel):
@@ -23,7 +25,7 @@ class CorpusTable(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
-    weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    weight: float = Field(default=1.0, gt=0, le=_HEAVIEST)
     options: dict[str, int | float | str] = {}
 
 
@@ -118,21 +120,24 @@ def read_mix(name: str, options: Mapping[str, Value]) -> Mix:
     Raises:
         UnknownCorpus, BadOption, BadMix: no such corpus or file, or what does not fit.
     """
-    alone = not name.endswith(".toml") and not Path(name).is_file()
+    try:
+        alone = name in all_corpora() or (not name.endswith(".toml") and not Path(name).is_file())
+    except OSError as error:
+        raise BadMix(f"cannot read {name} ({error.strerror})") from error
     if options and not alone:
         raise BadMix(f"--set goes with the name of a corpus ({', '.join(all_corpora())}): edit {name} instead")
     try:
         if alone:
             tables: dict[str, Any] = {"corpus": [{"name": name, "options": dict(options)}]}
         else:
-            tables = tomllib.loads(Path(name).read_text(encoding="utf-8"))
+            tables = read_toml(Path(name))
         found = _MixFile.model_validate(tables)
     except OSError as error:
         raise BadMix(f"cannot read {name} ({error.strerror})") from error
     except ValidationError as error:
         said = "; ".join(f"{'.'.join(str(part) for part in row['loc'])}: {row['msg']}" for row in error.errors())
         raise BadMix(f"{name}: {said} (a mix is made of [[corpus]] tables with name, weight, options)") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise BadMix(f"{name}: {error}") from error
     return settle(found.corpus)
 

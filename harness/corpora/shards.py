@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.corpora.manifest import Manifest, check_files, read_manifest
+from harness.corpora.manifest import MANIFEST, Manifest, check_files, read_manifest, shard_name
 from harness.errors import BrokenCorpus
 
 
@@ -74,17 +74,22 @@ def _learnt(shard: _Shard, low: int, high: int) -> NDArray[np.bool_]:
 
 
 def _map(folder: Path, manifest: Manifest, at: int) -> _Shard:
-    name = f"shard-{manifest.shards[at].number:05d}"
-    bits = folder / f"{name}.learnt"
+    shard, name = manifest.shards[at], shard_name(at)
+    bits = f"{name}.learnt"
+    sizes = {f"{name}.bin": shard.tokens * np.dtype(manifest.dtype).itemsize, f"{name}.idx": 8 * shard.documents}
+    if bits in shard.files:
+        sizes[bits] = (shard.tokens + 7) // 8
+    if {file: record.size for file, record in shard.files.items()} != sizes:
+        raise BrokenCorpus(f"{folder / MANIFEST}: the files of {name} do not fit its counts: write the corpus again")
     return _Shard(
         np.memmap(folder / f"{name}.bin", manifest.dtype, "r"),
         np.memmap(folder / f"{name}.idx", "<i8", "r"),
-        np.memmap(bits, np.uint8, "r") if bits.name in manifest.shards[at].files else None,
+        np.memmap(folder / bits, np.uint8, "r") if bits in shard.files else None,
     )
 
 
-def open_shards(folder: Path, *, check: bool = True) -> Shards:
-    """Open a corpus that `fathom corpus` wrote; `check` reads it all once, some 2 s a gigabyte.
+def open_shards(folder: Path) -> Shards:
+    """Open a corpus that `fathom corpus` wrote; it is read once to compare digests, some 2 s a gigabyte.
 
     Raises:
         BrokenCorpus: it is not whole, holds no tokens, or a shard was changed.
@@ -92,7 +97,6 @@ def open_shards(folder: Path, *, check: bool = True) -> Shards:
     manifest = read_manifest(folder)
     if manifest.format != "tokens":
         raise BrokenCorpus(f"{folder} holds {manifest.format}: write it with --format tokens to train on it")
-    if check:
-        for shard in manifest.shards:
-            check_files(folder, shard)
+    for shard in manifest.shards:
+        check_files(folder, shard)
     return Shards(folder, manifest)

@@ -40,10 +40,10 @@ class Spelling:
         """Return the id that ends a document."""
         return int(self.tokenizer.token_to_id(self.end) or 0)
 
-    @property
+    @cached_property
     def dtype(self) -> np.dtype[np.uint16] | np.dtype[np.uint32]:
-        """Return the type of an id, low byte first: 2 bytes where all ids fit."""
-        fits = self.tokenizer.get_vocab_size() <= 1 << 16
+        """Return the type of an id, low byte first: 2 bytes where all ids fit; a vocabulary may have gaps."""
+        fits = max(self.tokenizer.get_vocab().values()) < 1 << 16
         return np.dtype("<u2") if fits else np.dtype("<u4")
 
     @cached_property

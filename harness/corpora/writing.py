@@ -8,15 +8,16 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from decimal import Decimal
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 from pathlib import Path
 from threading import Thread
 from typing import Any, cast, get_args
 
-from harness.corpora.building import Job, blocks_a_shard, shard_name, write_shard
+from harness.corpora.building import Job, blocks_a_shard, write_shard
 from harness.corpora.folder import Folder, refusal
-from harness.corpora.manifest import FORMAT, Kind, Manifest, ShardRecord, total_digest
+from harness.corpora.manifest import FORMAT, Kind, Manifest, ShardRecord, shard_name, total_digest
 from harness.corpora.mix import Mix, Source
 from harness.corpora.tables import DATASET, save_dataset
 from harness.corpora.tokens import VOCABULARY, Spelling, make_spelling, own_vocabulary, read_spelling, save_spelling
@@ -26,21 +27,27 @@ from tasks.stream import canonical_seed
 
 SHARD_TOKENS = 1_000_000
 _MOST = 10**13
+_LARGEST_SHARD = 10**8
 _COUNT = re.compile(r"(\d+(?:\.\d+)?)([kmbg]?)", re.IGNORECASE)
 _FACTORS = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "g": 10**9}
 
 
-def read_count(text: str) -> int:
+def read_count(text: str, most: int = _MOST) -> int:
     """Return the number that 20M, 1.5B, 500k or 30000 stands for.
 
     Raises:
-        BadMix: it stands for none, or for no whole number of 1 or more.
+        BadMix: it stands for none, or for no whole number of 1 to `most`.
     """
     found = _COUNT.fullmatch(text.strip().replace("_", "").replace(",", ""))
-    number = float(found[1]) * _FACTORS[found[2].lower()] if found else 0.0
-    if number != int(number) or not 1 <= number <= _MOST:
-        raise BadMix(f"{text!r} is no number of tokens: give one as 20M, 1.5B, 500k or 30000, up to {_MOST:,}")
+    number = Decimal(found[1]) * _FACTORS[found[2].lower()] if found else Decimal(0)
+    if not 1 <= number <= most or number != int(number):
+        raise BadMix(f"{text[:40]!r} is no number of tokens: give one as 20M, 1.5B, 500k or 30000, up to {most:,}")
     return int(number)
+
+
+def read_shard_size(text: str) -> int:
+    """Return the tokens of a shard, or raise BadMix: a process holds a shard in memory."""
+    return read_count(text, _LARGEST_SHARD)
 
 
 def read_kind(text: str) -> Kind:

@@ -145,6 +145,13 @@ def test_bad_words_are_refused_before_anything_is_written(fathom, tmp_path, word
     assert not out.exists()
 
 
+def test_a_strange_file_name_reaches_no_terminal_raw(fathom, tmp_path):
+    (tmp_path / "a\x1b[31mred").touch()
+    done = fathom("corpus", "lano", "--tokens", "1k", "--out", tmp_path)
+    assert done.returncode == 2
+    assert r"a\x1b[31mred" in done.stderr
+
+
 def test_the_list_names_corpora_and_their_options(fathom):
     listed = {one["name"]: one for one in json.loads(fathom("corpus", "--list", "--json").stdout)}
     assert listed["lano"]["options"]["language"]["default"] == "f"

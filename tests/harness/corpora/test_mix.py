@@ -67,6 +67,33 @@ def test_unknown_corpora_and_options_are_refused():
         read_mix("lano", {"language": [1]})
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a=" + "[" * 100_000, "nested too deeply"),
+        ("x='" + "a" * 1_000_001 + "'", "larger than 1,000,000 bytes"),
+        ("[[corpus]]\nname='bios'\n[corpus.options]\npopulation=" + "9" * 5_000, "digits"),
+        ("[[corpus]]\nname='lano'\nweight=1e308", "less than or equal"),
+        ("[[corpus]]\nname='lano'\nweight=nan", "weight"),
+    ],
+)
+def test_a_hostile_file_is_refused(tmp_path, text, said):
+    (tmp_path / "mix.toml").write_text(text)
+    with pytest.raises(BadMix, match=said):
+        read_mix(str(tmp_path / "mix.toml"), {})
+
+
+def test_a_name_too_long_for_a_file_is_refused():
+    with pytest.raises(BadMix, match="cannot read"):
+        read_mix("a" * 5_000, {})
+
+
+def test_a_file_named_like_a_corpus_does_not_hide_it(tmp_path, monkeypatch):
+    (tmp_path / "lano").write_text("a letter")
+    monkeypatch.chdir(tmp_path)
+    assert read_mix("lano", {}).parts[0].corpus == "lano"
+
+
 def test_token_forms_mix_only_with_the_same_tokens():
     tokens = CorpusTable(name="lano", options={"language": "f"})
     assert mix_vocabulary(settle([tokens, CorpusTable(name="lano", options={"language": "k"})]))

@@ -1,10 +1,12 @@
 import json
 
 import pytest
+from tokenizers import Tokenizer, models
 
 from harness.corpora.mix import Source, read_mix
 from harness.corpora.tokens import (
     END,
+    Spelling,
     make_spelling,
     read_spelling,
     save_spelling,
@@ -31,6 +33,12 @@ def test_a_vocabulary_reads_its_tokens_and_ends_a_document_at_others():
     assert tokenizer.encode("Sentence: c").ids == [1, 0]
     assert tokenizer.decode([1, 2, 3]) == "Sentence: a b"
     assert tokenizer.get_vocab_size() == len(WORDS)
+
+
+def test_ids_beyond_a_gap_have_room():
+    gap = Tokenizer(models.WordLevel({"<end>": 0, "a": 1 << 16}, unk_token="<end>"))
+    assert Spelling(gap, "<end>").dtype.str == "<u4"
+    assert Spelling(vocabulary_tokenizer(WORDS), "<end>").dtype.str == "<u2"
 
 
 @pytest.mark.parametrize("corpus", ["lano", "years"])

@@ -1,6 +1,7 @@
 """Shards are a function of mix, seed, tokenizer and number alone."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -8,8 +9,8 @@ import pytest
 
 from harness.corpora.mix import CorpusTable, read_mix, settle
 from harness.corpora.shards import open_shards
-from harness.corpora.writing import Plan, read_count, read_kind, write_corpus
-from harness.errors import BadMix, BrokenCorpus, CorpusChanged
+from harness.corpora.writing import Plan, read_count, read_kind, read_shard_size, write_corpus
+from harness.errors import BadInput, BadMix, BrokenCorpus, CorpusChanged
 
 SMALL = 20_000
 """Tokens a shard."""
@@ -179,3 +180,81 @@ def test_what_is_no_count_is_refused(text):
 def test_an_unknown_format_is_refused():
     with pytest.raises(BadMix, match="parquet"):
         read_kind("csv")
+
+
+@pytest.mark.parametrize("text", ["9" * 400, "1.0005k", "100_000_001"])
+def test_a_shard_of_no_sound_size_is_refused(text):
+    with pytest.raises(BadMix, match="up to 100,000,000"):
+        read_shard_size(text)
+
+
+def test_a_count_is_read_to_the_last_digit():
+    assert read_count("1.005k") == 1005
+
+
+@pytest.mark.parametrize("junk", [b"junk\n", b"\xff\n", b"[" * 100_000 + b"\n", b""])
+def test_a_journal_that_nobody_can_read_is_begun_anew(lano, tmp_path, junk):
+    out = tmp_path / "out"
+    shutil.copytree(lano[0], out)
+    (out / "shards.jsonl").write_bytes(junk)
+    write_corpus(plan_of(out), quiet)
+    assert files(out) == files(lano[0])
+
+
+@pytest.mark.parametrize("change", [("number", 5), ("tokens", 10**30), ("files", {"../secret": {}})])
+def test_a_journal_with_wrong_counts_or_names_is_not_believed(lano, tmp_path, change):
+    out = tmp_path / "out"
+    shutil.copytree(lano[0], out)
+    head, first, *others = (out / "shards.jsonl").read_text().splitlines()
+    changed = json.dumps({**json.loads(first), change[0]: change[1]})
+    (out / "shards.jsonl").write_text("\n".join([head, changed, *others, ""]))
+    write_corpus(plan_of(out), quiet)
+    assert files(out) == files(lano[0])
+
+
+@pytest.mark.parametrize("claim", [b"{", b"[]", b"\xff", b"[" * 100_000])
+def test_a_claim_that_is_not_ours_is_refused(tmp_path, claim):
+    (tmp_path / "corpus.json").write_bytes(claim)
+    with pytest.raises(CorpusChanged, match="not ours"):
+        write_corpus(plan_of(tmp_path), quiet)
+    assert list(files(tmp_path).values()) == [claim]
+
+
+@pytest.mark.parametrize("name", ["corpus.json", "shards.jsonl"])
+def test_a_folder_in_the_place_of_a_file_is_told(lano, tmp_path, name):
+    out = tmp_path / "out"
+    shutil.copytree(lano[0], out)
+    (out / name).unlink()
+    (out / name).mkdir()
+    with pytest.raises(BadInput, match=name):
+        write_corpus(plan_of(out), quiet)
+
+
+def test_partial_files_of_others_are_left_alone(tmp_path):
+    (tmp_path / ".partial-thesis").write_text("mine")
+    with pytest.raises(CorpusChanged, match="thesis"):
+        write_corpus(plan_of(tmp_path), quiet)
+    assert list(files(tmp_path).values()) == [b"mine"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"dtype": "O"},
+        {"dtype": "<u4"},
+        {"shards": []},
+        {"number": -1},
+        {"documents": 7},
+        {"files": {}},
+        {"files": {"../shard-00000.bin": {"size": 1, "digest": ""}}},
+    ],
+)
+def test_a_manifest_that_does_not_fit_its_files_is_refused(lano, tmp_path, change):
+    out = tmp_path / "out"
+    shutil.copytree(lano[0], out)
+    manifest = json.loads((out / "manifest.json").read_text())
+    where = manifest if set(change) <= set(manifest) - {"documents"} else manifest["shards"][0]
+    where.update(change)
+    (out / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BrokenCorpus, match=r"manifest\.json"):
+        open_shards(out)
