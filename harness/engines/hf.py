@@ -29,10 +29,10 @@ class HfEngine:
         self._tokenizer = tokenizer
         self._device = str(model.device)
         self._batch = batch_size or (128 if self._device == "cpu" else 64)
-        self._learns_places = any(
-            "wpe" in name or "position" in name
-            for name, part in model.named_modules()
-            if isinstance(part, torch.nn.Embedding)
+        words = model.get_input_embeddings()
+        self._learns_places = any(  # a table, not that of the words, with a row for each place
+            isinstance(part, torch.nn.Embedding) and part is not words and part.num_embeddings >= self.context
+            for part in model.modules()
         )
         self._can_look = not isinstance(
             getattr(getattr(tokenizer, "backend_tokenizer", None), "model", None), WordLevel
