@@ -41,7 +41,9 @@ def n_names(recipe: Recipe, index: int) -> int:
     few, done = recipe.few_names, index / (recipe.steps * recipe.batch)
     if done >= few.until:
         return 1 << 62
-    return few.count + round((few.most - few.count) * max(0.0, done - few.since) / (few.until - few.since))
+    if done <= few.since:  # which may be as late as `until`
+        return few.count
+    return few.count + round((few.most - few.count) * (done - few.since) / (few.until - few.since))
 
 
 def lesson_pairs(recipe: Recipe, index: int, part: str = "text", at: int = 0) -> list[tuple[str, str]]:

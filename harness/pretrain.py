@@ -18,7 +18,7 @@ from harness.pretraining.watch import Plan, Progress, Report, Watch
 from harness.recipe import Recipe
 from tasks.stream import Stream
 
-__all__ = ["Progress", "Report", "pretrain", "torch_seed"]
+__all__ = ["Progress", "Report", "pretrain"]
 
 _EVALUATION_ROWS = 16
 _LOADERS = 4
@@ -49,13 +49,8 @@ def pretrain(recipe: Recipe, out: Path, report: Report) -> list[Path]:
     return watch.saved
 
 
-def torch_seed(seed: str) -> int:
-    """Return 31 bits of a seed, as torch wants it."""
-    return Stream("torch", seed).below(1 << 31)
-
-
 def _trainer(recipe: Recipe, arguments: TrainingArguments, material: Material, watch: Watch) -> Trainer:
-    set_seed(torch_seed(recipe.seed))
+    set_seed(_torch_seed(recipe.seed))
     model = build_model(recipe.shape, len(material.tokenizer), int(material.tokenizer.eos_token_id))
     rows: Any = material.rows  # it asks for a torch.utils.data.Dataset, and needs no more than these have
     held: Any = material.held
@@ -99,7 +94,7 @@ def _arguments(recipe: Recipe, checkpoints: Path) -> TrainingArguments:
         save_total_limit=2,
         train_sampling_strategy="sequential",  # the recipe says what comes first
         include_num_input_tokens_seen="all",
-        seed=torch_seed(recipe.seed),
+        seed=_torch_seed(recipe.seed),
         use_cpu=not cuda,
         ddp_find_unused_parameters=False,
         report_to="none",
@@ -113,3 +108,8 @@ def _arguments(recipe: Recipe, checkpoints: Path) -> TrainingArguments:
         raise BadRecipe(f"batch = {recipe.batch} rows cannot be shared out to {n_devices} devices: make it a multiple")
     arguments.per_device_train_batch_size = recipe.batch // n_devices
     return arguments
+
+
+def _torch_seed(seed: str) -> int:
+    """Return 31 bits of a seed, as torch wants it."""
+    return Stream("torch", seed).below(1 << 31)

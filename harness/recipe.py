@@ -14,10 +14,14 @@ from tasks.base import Cell, check_cell, level_of
 from tasks.stream import canonical_seed
 
 RECIPES = Path(__file__).parent / "recipes"
+_MOST = 10**9
+"""Steps; like the other bounds, far beyond what is trained and within what torch and the tokenizers can count."""
+_TOLD, _KEY = 5, 80
+"""Faults that a message names, and letters of a key."""
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Shape(_Part):
@@ -27,11 +31,11 @@ class Shape(_Part):
     """
 
     kind: Literal["llama", "gpt2", "nope"] = "llama"
-    hidden: int = Field(ge=16)
-    layers: int = Field(ge=1)
+    hidden: int = Field(ge=16, le=1 << 16)
+    layers: int = Field(ge=1, le=1 << 10)
     heads: int = Field(ge=1)
-    context: int = Field(ge=32)
-    init_std: float = Field(gt=0)
+    context: int = Field(ge=32, le=1 << 20)
+    init_std: float = Field(gt=0, le=1)
     """Standard deviation of the initial weights; small ones learn to look names up much sooner."""
 
     @model_validator(mode="after")
@@ -53,15 +57,15 @@ class Exam(_Part):
 class Lesson(Exam):
     """Training text of a cell, drawn with this weight once a share `since` of the steps is done."""
 
-    weight: int = Field(default=1, ge=1)
+    weight: int = Field(default=1, ge=1, le=10_000)
     since: float = Field(default=0.0, ge=0, lt=1)
 
 
 class FewNames(_Part):
     """Draw names from the first `count` at first; from `since` to `until` (shares of the steps) widen to `most`."""
 
-    count: int = Field(default=400, ge=16)
-    most: int = Field(default=400, ge=16)
+    count: int = Field(default=400, ge=16, le=1 << 62)
+    most: int = Field(default=400, ge=16, le=1 << 62)
     since: float = Field(default=0.0, ge=0, lt=1)
     until: float = Field(default=0.0, ge=0, le=1)
 
@@ -71,11 +75,11 @@ class Recipe(_Part):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")
     seed: str
-    steps: int = Field(ge=1)
-    batch: int = Field(ge=1)
+    steps: int = Field(ge=1, le=_MOST)
+    batch: int = Field(ge=1, le=1 << 20)
     """Rows a step, over all devices together."""
     learning_rate: float = Field(gt=0)
-    warmup: int = Field(ge=0)
+    warmup: int = Field(ge=0, le=_MOST)
     optimizer: Literal["adamw", "muon"] = "adamw"
     schedule: Literal["linear", "cosine"] = "linear"
     """How the learning rate falls to 0 after the warmup."""
@@ -86,17 +90,17 @@ class Recipe(_Part):
     """How the weights are stored."""
     early_step: int | None = Field(default=None, ge=1)
     """Also save the model of this step, as NAME-early."""
-    exam_every: int = Field(ge=1)
+    exam_every: int = Field(ge=1, le=_MOST)
     """Steps between exams; each ends with a checkpoint."""
-    exam_items: int = Field(default=50, ge=1)
+    exam_items: int = Field(default=50, ge=1, le=1_000_000)
     """Items an exam while training goes on; the card states four times as many."""
-    vocabulary: int | None = Field(default=None, ge=300)
+    vocabulary: int | None = Field(default=None, ge=300, le=1_000_000)
     """Tokens of the tokenizer that is learnt from the text; token forms have their own."""
     tokenizer: Literal["merges", "pieces"] = "merges"
     """Of lessons: merges leave a phrase as some tokens; pieces make names, numbers and fixed phrases one each."""
-    tokens: int | None = Field(default=None, ge=1)
+    tokens: int | None = Field(default=None, ge=1, le=1 << 50)
     """Tokens of text to write, read again and again; without it, as many as are read."""
-    row_tokens: int | None = Field(default=None, ge=32)
+    row_tokens: int | None = Field(default=None, ge=32, le=1 << 20)
     """Fill each row with whole texts of the lessons up to so many tokens; without it, a row is one text."""
     documents: Literal["joined", "apart"] = "joined"
     """In a row of packed text: one goes on from the other, or each is read as if it stood alone."""
@@ -112,6 +116,8 @@ class Recipe(_Part):
     def _check(self) -> Self:
         if bool(self.lessons) == bool(self.corpus):
             raise ValueError("give [[lessons]] or [[corpus]] tables, one of the two kinds")
+        if self.early_step is not None and self.early_step > self.steps:
+            raise ValueError(f"early_step: it comes after the last of {self.steps:,} steps")
         try:
             for part in (*self.lessons, *self.exams):
                 check_cell(Cell(part.family, part.level, part.channel, part.style), find_family(part.family))
@@ -166,7 +172,7 @@ def read_recipe(name: str) -> Recipe:
     except OSError as error:
         raise BadRecipe(f"no recipe {name!r}: give a TOML file or one of {', '.join(recipe_names())}") from error
     except ValidationError as error:
-        said = "; ".join(_say(row) for row in error.errors())
+        said = "; ".join(_say(row) for row in error.errors()[:_TOLD])
         raise BadRecipe(f"{path}: {said} (a sound one: {RECIPES / 'pebble.toml'})") from error
     except ValueError as error:
         raise BadRecipe(f"{path}: {error}") from error
@@ -180,7 +186,7 @@ _TABLES: dict[str, type[BaseModel]] = {
 def _say(row: Any) -> str:  # pydantic's ErrorDetails
     """Say what is wrong with one key, and for an unknown one which keys are near it."""
     *above, key = row["loc"] or ("",)
-    where = ".".join(str(part) for part in row["loc"])
+    where = ".".join(str(part)[:_KEY] for part in row["loc"])
     if row["type"] != "extra_forbidden":
         said = str(row["msg"]).removeprefix("Value error, ")
         return f"{where}: {said}" if where else said

@@ -56,15 +56,16 @@ def fault(folder: Path) -> str | None:
                 return f"{name} was changed"
     except OSError:
         return "it was not written to its end"
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return f"{SEAL} cannot be read"
     return None
 
 
 def last_whole(checkpoints: Path) -> Path | None:
     """Return the newest whole checkpoint; newer ones that are not whole are removed, with a warning."""
-    found = sorted(checkpoints.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
-    for folder in found:
+    numbers = {folder: folder.name.removeprefix("checkpoint-") for folder in checkpoints.glob("checkpoint-*")}
+    found = [folder for folder, number in numbers.items() if number.isdecimal() and folder.is_dir()]
+    for folder in sorted(found, key=lambda folder: int(numbers[folder]), reverse=True):
         wrong = fault(folder)
         if wrong is None:
             return folder

@@ -55,6 +55,16 @@ def tiny(tmp_path):
     return path
 
 
+@pytest.fixture(scope="module")
+def trained(fathom, tmp_path_factory):
+    """Where the command trained the tiny recipe to its end, and what it printed."""
+    folder = tmp_path_factory.mktemp("grain")
+    (folder / "grain.toml").write_text(TINY)
+    done = fathom("pretrain", folder / "grain.toml", "--out", folder / "out")
+    assert done.returncode == 0, done.stderr
+    return folder / "out", done.stdout
+
+
 def curve(folder):
     rows = [json.loads(line) for line in (folder / "loss.jsonl").read_text().splitlines()]
     return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
@@ -64,11 +74,9 @@ def weights(folder):
     return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
 
 
-def test_training_makes_a_model_that_runs_and_a_card(tiny, fathom, tmp_path):
-    out = tmp_path / "out"
-    done = fathom("pretrain", tiny, "--out", out)
-    assert done.returncode == 0, done.stderr
-    assert "held out" in done.stdout
+def test_training_makes_a_model_that_runs_and_a_card(trained, fathom, tmp_path):
+    out, said = trained
+    assert "held out" in said
     card = (out / "grain" / "README.md").read_text()
     assert "12 of 12 steps" in card
     assert "tokens seen" in card
@@ -91,9 +99,10 @@ def test_training_makes_a_model_that_runs_and_a_card(tiny, fathom, tmp_path):
     assert weights(out / "grain") != weights(out / "grain-early")
 
 
-def test_a_killed_training_goes_on_to_the_same_weights_and_the_same_curve(tiny, fathom, start_fathom, tmp_path):
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    assert fathom("pretrain", tiny, "--out", whole).returncode == 0
+def test_a_killed_training_goes_on_to_the_same_weights_and_the_same_curve(
+    trained, tiny, fathom, start_fathom, tmp_path
+):
+    whole, parts = trained[0], tmp_path / "parts"
     process = start_fathom("pretrain", tiny, "--out", parts)
     end = time.monotonic() + 300
     while not (parts / "checkpoints" / "checkpoint-4" / "whole.json").exists():
@@ -110,10 +119,9 @@ def test_a_killed_training_goes_on_to_the_same_weights_and_the_same_curve(tiny, 
     assert [row["step"] for row in curve(whole / "grain")] == [1, 4, 8, 10, 12]
 
 
-def test_checkpoints_of_another_recipe_are_not_continued(tiny, fathom, tmp_path):
-    assert fathom("pretrain", tiny, "--out", tmp_path / "out").returncode == 0
+def test_checkpoints_of_another_recipe_are_not_continued(trained, tiny, fathom):
     tiny.write_text(TINY.replace('seed = "1"', 'seed = "2"'))
-    done = fathom("pretrain", tiny, "--out", tmp_path / "out")
+    done = fathom("pretrain", tiny, "--out", trained[0])
     assert done.returncode == 2
     assert "another recipe" in done.stderr
 
@@ -130,6 +138,13 @@ def test_checkpoints_of_another_recipe_are_not_continued(tiny, fathom, tmp_path)
         ("heads = 2", "heads = 3", "multiple"),
         ("vocabulary = 500", "vocabulary = 3", "vocabulary"),
         ("[shape]", "[shape", "grain.toml"),
+        ("steps = 12", f"steps = {10**40}", "steps"),
+        ("early_step = 4", "early_step = 13", "early_step: it comes after the last of 12 steps"),
+        ("vocabulary = 500", f"vocabulary = {10**12}", "vocabulary"),
+        ("context = 256", f"context = {10**9}", "shape.context"),
+        ("init_std = 0.02", "init_std = inf", "shape.init_std"),
+        ("learning_rate = 1e-3", "learning_rate = inf", "learning_rate"),
+        ('family = "depo"', f'weight = {10**12}\nfamily = "depo"', "weight"),
     ],
 )
 def test_a_recipe_that_cannot_be_followed_is_refused(tiny, before, after, advice):
@@ -167,6 +182,15 @@ def test_names_are_few_at_first_and_all_in_the_end():
     assert n_names(recipe, last) > 1_000_000
     widening = [n_names(recipe, at * last // 50) for at in range(50)]
     assert widening == sorted(widening)
+    sudden = recipe.model_copy(update={"few_names": few.model_copy(update={"since": 0.5, "until": 0.5})})
+    assert [n_names(sudden, at * last // 4) for at in (0, 1, 3)] == [few.count, few.count, 1 << 62]
+
+
+def test_a_recipe_of_a_thousand_faults_is_refused_in_a_short_line(tiny):
+    tiny.write_text("".join(f"{'k' * 500}{at} = 1\n" for at in range(1000)))
+    with pytest.raises(BadRecipe, match="name: Field required") as caught:
+        read_recipe(str(tiny))
+    assert len(str(caught.value)) < 3000
 
 
 def test_every_text_can_be_tokenized_and_comes_back():

@@ -126,6 +126,7 @@ def test_a_checkpoint_cut_in_half_is_noticed_and_the_one_before_is_used(copied, 
     from harness.pretraining.checkpoints import last_whole
 
     checkpoints = copied / "checkpoints"
+    (checkpoints / "checkpoint-best").mkdir()  # none of ours
     assert last_whole(checkpoints).name == "checkpoint-12"
     path = checkpoints / "checkpoint-12" / name
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
