@@ -102,11 +102,11 @@ class LessonRows:
         return self._recipe.steps * self._recipe.batch
 
     def __getitem__(self, index: int) -> dict[str, list[int]]:
-        """Return row `index`: one text cut at the context, or as many whole ones as `row_tokens` hold."""
+        """Return row `index`: one text, or as many as `row_tokens` hold; texts are cut at the context."""
         room = self._recipe.row_tokens
         row = self._text(index, 0)
         if room is None:
-            return {name: values[: self._recipe.shape.context] for name, values in row.items()}
+            return row
         at = 1
         while len(row["input_ids"]) + len((text := self._text(index, at))["input_ids"]) <= room:
             row = {name: values + text[name] for name, values in row.items()}
@@ -122,7 +122,8 @@ class LessonRows:
             answer = [*self._tokenizer.encode(completion).ids, self._end]
             ids += asked + answer
             labels += [IGNORED] * len(asked) + answer
-        return {"input_ids": ids, "labels": labels, "position_ids": list(range(len(ids)))}
+        text = {"input_ids": ids, "labels": labels, "position_ids": list(range(len(ids)))}
+        return {name: values[: self._recipe.shape.context] for name, values in text.items()}
 
 
 def pad_rows(rows: list[dict[str, list[int]]]) -> dict[str, Any]:

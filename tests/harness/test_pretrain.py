@@ -212,6 +212,14 @@ def test_a_recipe_with_muon_and_full_rows_goes_on_after_kill_to_the_same_weights
     assert weights(tmp_path / "parts" / "grain") == weights(tmp_path / "whole" / "grain")
 
 
+def test_no_text_of_a_full_row_goes_past_the_last_position(tiny):
+    tiny.write_text(TINY.replace("context = 256", "context = 32").replace("warmup = 2", "warmup = 2\nrow_tokens = 300"))
+    recipe = read_recipe(str(tiny))
+    row = LessonRows(recipe, build_tokenizer(recipe))[3]
+    assert 32 < len(row["input_ids"]) <= 300
+    assert max(row["position_ids"]) == 31
+
+
 def test_a_full_row_holds_whole_texts_that_do_not_see_each_other():
     recipe = read_recipe("pebble").model_copy(update={"row_tokens": 200})
     tokenizer = build_tokenizer(recipe)
