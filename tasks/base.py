@@ -1,7 +1,8 @@
 """Say what a family, a level, an instance and a verdict are; turn a seed into an instance."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from math import inf, log
 from typing import Any, Literal, Protocol
 
@@ -27,6 +28,9 @@ stands in a prompt and what was learnt are two tracks, and no score mixes them."
 
 N_CHOICES = 8
 """Candidates shown in the style `choice`, where a level has so many."""
+
+N_QUESTIONS = 10
+"""Questions asked about one text in training text, at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,11 +273,29 @@ def weigh(instance: Instance, nats: float) -> Verdict:
 
 def ask_once(family: Family, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
     """Write the plainest lesson: one problem, posed and solved."""
-    made = family.generate(level, channel, stream)
-    item = Instance(
+    item = _as_item(family, level, channel, family.generate(level, channel, stream))
+    return [(pose(family, item, style), demonstrate(family, item, style))]
+
+
+def ask_in_turn(
+    family: Family, level: Level, channel: str, style: str, shown: str, problems: Iterable[Problem]
+) -> list[tuple[str, str]]:
+    """Write a lesson of several questions about one text, which only the first of them shows.
+
+    `shown` is that text: what the question of every problem begins with. There are at most N_QUESTIONS
+    of them, and where the model thinks first, a third of that.
+    """
+    pairs: list[tuple[str, str]] = []
+    for made in islice(problems, N_QUESTIONS if style == "direct" else N_QUESTIONS // 3):
+        item = _as_item(family, level, channel, made)
+        pairs.append((pose(family, item, style).removeprefix(shown if pairs else ""), demonstrate(family, item, style)))
+    return pairs
+
+
+def _as_item(family: Family, level: Level, channel: str, made: Problem) -> Instance:
+    return Instance(
         family.name, family.version, level.name, channel, "", 0, made.question, made.gold, made.choices, made.facts
     )
-    return [(pose(family, item, style), demonstrate(family, item, style))]
 
 
 def candidates(stream: Stream, gold: str, others: Sequence[str], count: int = N_CHOICES) -> tuple[str, ...]:

@@ -126,6 +126,11 @@ def _others(stream: Stream, people: list[Person], at: int) -> list[Person]:
     return stream.sample(people[:at] + people[at + 1 :], min(N_CHOICES, len(people)) - 1)
 
 
+def extract(who: Person, attribute: str) -> tuple[str, str]:
+    """Ask for an attribute of a person; return the question and the answer."""
+    return ASKS[attribute].format(who.name), shown(who, attribute)
+
+
 def _extract(stream: Stream, names: list[str]) -> Inquiry:
     attribute = stream.choice(ATTRIBUTES)
     people = _people(names, _spread(stream, _numbers(stream, len(names)), attribute))
@@ -134,7 +139,7 @@ def _extract(stream: Stream, names: list[str]) -> Inquiry:
     if len(people) == 1:
         wrong = [shown(people[0], other) for other in ATTRIBUTES if other != attribute]
     facts = {"operation": "extract", "attributes": [attribute], "asked": [names[at]]}
-    return Inquiry(people, ASKS[attribute].format(names[at]), shown(people[at], attribute), wrong, facts)
+    return Inquiry(people, *extract(people[at], attribute), wrong, facts)
 
 
 def _partial(stream: Stream, names: list[str]) -> Inquiry:

@@ -15,9 +15,9 @@ from functools import cached_property
 from typing import Any
 
 from tasks.answer import final_answer
-from tasks.base import N_CHOICES, Instance, Level, Problem, Verdict, ask_once, candidates
+from tasks.base import N_CHOICES, Instance, Level, Problem, Verdict, ask_in_turn, ask_once, candidates
 from tasks.biography import show
-from tasks.inquiries import COUNTS, LEAST_APART, MODES, N_RESIDUES, N_SHOWN_MONTHS, inquire, n_groups, pair
+from tasks.inquiries import COUNTS, LEAST_APART, MODES, N_RESIDUES, N_SHOWN_MONTHS, extract, inquire, n_groups, pair
 from tasks.people import ATTRIBUTES, N_YEARS, Person, fits, full_names, moment, months_apart, person_of, shown
 from tasks.readings import misjudged, misread, misread_pair
 from tasks.stream import Stream
@@ -183,8 +183,17 @@ class Bios:
         return _steps_of_one(facts, _find(people, facts["asked"][0]))
 
     def lesson(self, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
-        """Write one problem, posed and solved."""
-        return ask_once(self, level, channel, style, stream)
+        """Write one problem; in the mode `extract`, ask for several attributes of the same people."""
+        if level.axes["mode"] != "extract":
+            return ask_once(self, level, channel, style, stream)
+        problem = self.generate(level, channel, stream)
+        shown, people = problem.question.rpartition("\n")[0], [person_of(row) for row in problem.facts["people"]]
+        problems = (
+            Problem(f"{shown}\n{question}", gold, (), {**problem.facts, "attributes": [attribute], "asked": [who.name]})
+            for who, attribute in stream.shuffle([(who, attribute) for who in people for attribute in ATTRIBUTES])
+            for question, gold in [extract(who, attribute)]
+        )
+        return ask_in_turn(self, level, channel, style, shown, problems)
 
     def grade(self, instance: Instance, text: str) -> Verdict:
         """Compare the final answer with the gold, in ASCII letters of either case; any person who fits is right."""

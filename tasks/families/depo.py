@@ -7,12 +7,12 @@ Asked: the k-fold successor of a start. Since 0 < k < n, it is unique and never 
 Reference: Allen-Zhu, Physics of Language Models 4.1 (arXiv 2512.17351), synthetic task Depo.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from tasks.answer import MAX_TEXT, final_answer
-from tasks.base import N_CHOICES, Instance, Level, Problem, Verdict, candidates, demonstrate, pose
+from tasks.base import N_CHOICES, Instance, Level, Problem, Verdict, ask_in_turn, candidates
 from tasks.corpora.depo import first_name
 from tasks.corpora.depo import pose as pose_tokens
 from tasks.stream import Stream
@@ -25,9 +25,6 @@ VARIED_SIZE = 16
 
 _NAME_LENGTHS = {"short": {"symbol": 2, "story": 2}, "long": {"symbol": 5, "story": 4}}
 _NAMES: Mapping[str, Callable[[Stream, int, int], list[str]]] = {"symbol": codes, "story": given_names}
-
-N_QUESTIONS = 10
-"""Questions asked of one ring in training text."""
 
 TOKENS = {
     "short": [(n, k) for n in (8, 16, 32, 75, 125, 225, 375) for k in (1, 2, 4, 8) if k < n and (k != 2 or n <= 16)],
@@ -147,20 +144,17 @@ class Depo:
         problem = self.generate(level, channel, stream)
         if "form" in level.axes:
             return [(problem.question, f" {problem.gold}")]
-        successor = dict(problem.facts["edges"])
-        most = N_QUESTIONS if style == "direct" else N_QUESTIONS // 3
         shown, _, _ = problem.question.partition("\n")
-        pairs: list[tuple[str, str]] = []
-        for start in stream.shuffle(successor)[:most]:
-            hops = 1 + stream.below(problem.facts["hops"])
-            path = _walk(successor, start, hops)
-            facts = {"edges": problem.facts["edges"], "start": start, "hops": hops}
-            question = f"{shown}\n{_ask(start, hops, channel)}"
-            one = Instance(self.name, self.version, level.name, channel, "", 0, question, path[-1], (), facts)
-            pairs.append(
-                (pose(self, one, style).removeprefix("" if not pairs else shown), demonstrate(self, one, style))
-            )
-        return pairs
+
+        def others() -> Iterator[Problem]:
+            successor = dict(problem.facts["edges"])
+            for start in stream.shuffle(successor):
+                hops = 1 + stream.below(problem.facts["hops"])
+                facts = {"edges": problem.facts["edges"], "start": start, "hops": hops}
+                gold = _walk(successor, start, hops)[-1]
+                yield Problem(f"{shown}\n{_ask(start, hops, channel)}", gold, (), facts)
+
+        return ask_in_turn(self, level, channel, style, shown, others())
 
     def grade(self, instance: Instance, text: str) -> Verdict:
         """Compare the final answer with the gold; a wrong name is placed on the ring."""

@@ -14,7 +14,7 @@ from functools import cached_property
 from itertools import pairwise
 
 from tasks.answer import final_answer
-from tasks.base import N_CHOICES, Instance, Level, Problem, Verdict, ask_once, candidates
+from tasks.base import N_CHOICES, Instance, Level, Problem, Verdict, ask_in_turn, candidates
 from tasks.filler import filler
 from tasks.stream import Stream
 from tasks.words import codes, given_names
@@ -163,8 +163,16 @@ class Years:
         return " " + (", ".join(steps) + "." if instance.channel == "symbol" else " ".join(steps))
 
     def lesson(self, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
-        """Pose and solve one problem."""
-        return ask_once(self, level, channel, style, stream)
+        """Ask about several members of the last group of one text."""
+        problem = self.generate(level, channel, stream)
+        facts = problem.facts["facts"]
+        shown, passed = problem.question.rpartition("\n")[0], {known for _, known in facts}
+        last = stream.shuffle([person for person, _ in facts if person not in passed])
+        problems = (
+            Problem(f"{shown}\n{_ask(one, channel)}", _chain(facts, one)[-1], (), {**problem.facts, "asked": one})
+            for one in last
+        )
+        return ask_in_turn(self, level, channel, style, shown, problems)
 
     def grade(self, instance: Instance, text: str) -> Verdict:
         """Compare the final answer with the gold; a wrong year is placed in the text."""

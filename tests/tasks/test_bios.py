@@ -113,6 +113,19 @@ def answers_to(question):
     raise AssertionError(asked)
 
 
+@pytest.mark.parametrize("channel", FAMILY.channels)
+@pytest.mark.parametrize(("style", "count"), [("direct", 10), ("cot", 3)])
+def test_a_lesson_about_attributes_asks_several_of_one_text_and_answers_right(channel, style, count):
+    for index in range(20):
+        pairs = FAMILY.lesson(FAMILY.levels["extract-k5"], channel, style, Stream("train", index))
+        shown = pairs[0][0].partition("?")[0].rpartition("\n")[0]
+        assert [prompt.startswith(shown) for prompt, _ in pairs] == [True] + [False] * (count - 1)
+        for prompt, completion in pairs:
+            question = prompt if prompt.startswith(shown) else shown + "\n" + prompt.strip()
+            assert completion.strip().rpartition("Answer: ")[2] in answers_to(question.partition("?")[0] + "?")
+        assert len({prompt for prompt, _ in pairs[1:]}) == count - 1
+
+
 def items(level, count, channel="symbol", seed=1):
     return [make_instance(FAMILY, level, channel, seed, index) for index in range(count)]
 

@@ -1,5 +1,6 @@
 import re
 from collections import Counter
+from dataclasses import replace
 from math import sqrt
 
 import pytest
@@ -200,8 +201,28 @@ def test_a_solution_is_k_statements_of_the_text(channel):
         assert item.gold in steps[-1]
 
 
-def test_a_lesson_is_one_problem_of_its_level():
-    ((prompt, completion),) = FAMILY.lesson(FAMILY.levels["y8k3"], "story", "cot", Stream("train", 1))
-    assert prompt.count("born in the same year") == 16
+def test_a_lesson_shows_its_text_once_and_its_steps_are_those_of_its_level():
+    (first, completion), *others = FAMILY.lesson(FAMILY.levels["y8k3"], "story", "cot", Stream("train", 1))
+    assert first.count("born in the same year") == 16
     assert completion.count("born in the same year") == 2
     assert re.search(r"\nAnswer: \d{4}$", completion)
+    assert others
+    assert not any("born in the same year" in prompt for prompt, _ in others)
+
+
+@pytest.mark.parametrize("channel", FAMILY.channels)
+@pytest.mark.parametrize("style", ["direct", "cot"])
+def test_a_lesson_asks_different_people_of_the_last_group_and_answers_right(channel, style):
+    level = FAMILY.levels["y8k2"]
+    item = make_instance(FAMILY, "y8k2", channel, 1, 0)
+    for index in range(20):
+        pairs = FAMILY.lesson(level, channel, style, Stream("train", index))
+        shown = pairs[0][0].rpartition("?")[0].rpartition("\n")[0]
+        asked = set()
+        for prompt, completion in pairs:
+            question = prompt if prompt.startswith(shown) else shown + prompt
+            posed = replace(item, question=question.rpartition("?")[0] + "?")
+            assert solve_from_text(posed) == completion.split()[-1]
+            asked.add(re.search(ASKED[channel], posed.question)[1])
+        assert len(asked) == len(pairs) == (8 if style == "direct" else 3)
+        assert not asked & {found[2] for found in statements(posed)}

@@ -33,7 +33,7 @@ def by_person(documents):
 
 @pytest.mark.parametrize(("wordings", "permute"), [(1, 0), (5, 0), (5, 1)])
 def test_a_person_keeps_as_many_texts_as_asked(wordings, permute):
-    found = by_person(written(wordings=wordings, permute=permute))
+    found = by_person(written(24, wordings=wordings, permute=permute))
     assert sorted(found) == sorted(NAMES)
     for texts in found.values():
         # A sentence that opens a text names its person; without the names, sentences differ by wording alone.
