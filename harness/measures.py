@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.gains import Floats, Gain, gather
 from harness.pictures import NOTHING, DataTable
 from harness.stats import Interval
 from tasks import Instance
@@ -36,8 +37,6 @@ MEASURES_LEGEND = (
 
 TEXTS = ("level", "measure", "unit")
 """Columns of texts, in a table of measures."""
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +111,8 @@ def _resampled(n: int, estimate: Callable[[NDArray[np.int64]], float]) -> Interv
     return _middle([estimate(random.integers(n, size=n)) for _ in range(N_DRAWS)])
 
 
-def _middle(drawn: Sequence[float]) -> Interval | None:
-    if not drawn:
+def _middle(drawn: Sequence[float] | Floats) -> Interval | None:
+    if not len(drawn):
         return None
     low, high = np.nanquantile(drawn, (0.025, 0.975))
     return Interval(float(low), float(high))
@@ -132,41 +131,27 @@ def _ratio(tops: Sequence[float], bottoms: Sequence[float]) -> tuple[float, Inte
 
 def _capacity(graded: Sequence[Graded], n_parameters: int | None) -> list[_Number]:
     """Measure the bits learnt by attribute, of a person, and a parameter; whoever was asked about is one cluster."""
-    people: dict[int, int] = {}
     asked = [one for one in graded if one.nats is not None]
-    names = [name for name in DOMAINS if any(one.item.facts["attribute"] == name for one in asked)]
-    rows = [people.setdefault(one.item.facts["person"], len(people)) for one in asked]
-    gains, counts = np.zeros((len(people), len(names))), np.zeros((len(people), len(names)))
-    for row, one in zip(rows, asked, strict=True):
-        column = names.index(one.item.facts["attribute"])
-        gains[row, column] += (one.nats or 0.0) - one.item.facts["nats"]["guessed"]
-        counts[row, column] += 1
-
-    bits = _learnt(gains, counts)
-    random = np.random.default_rng(0)
-    again = [random.integers(len(people), size=len(people)) for _ in range(N_DRAWS if len(people) > 1 else 0)]
-    drawn = [_learnt(gains[chosen], counts[chosen]) for chosen in again]
-    most = [log(DOMAINS[name]) / log(2) for name in names]
+    gains = gather(
+        Gain(facts["person"], facts["attribute"], (one.nats or 0.0) - facts["nats"]["guessed"])
+        for one in asked
+        for facts in [one.item.facts]
+    )
+    bits, drawn = gains.bits().tolist(), gains.resampled(N_DRAWS if gains.n_people > 1 else 0)
+    most = [log(DOMAINS[name]) / log(2) for name in gains.names]
     found = [
-        _Number(f"bits of {name}", "bits", bits[at], _middle([one[at] for one in drawn]), most[at])
-        for at, name in enumerate(names)
+        _Number(f"bits of {name}", "bits", bits[at], _middle(drawn[:, at]), most[at])
+        for at, name in enumerate(gains.names)
     ]
-    if len(names) < len(DOMAINS):  # too few samples to know them all
+    if not gains.complete:  # too few samples to know them all
         return found
-    whole = _Number("bits a person", "bits", sum(bits), _middle([sum(one) for one in drawn]), sum(most))
+    whole = _Number("bits a person", "bits", sum(bits), _middle(drawn.sum(axis=1)), sum(most))
     if not n_parameters:
         return [whole, *found]
     scale = asked[0].item.facts["n_people"] / n_parameters
     spread = None if whole.interval is None else Interval(whole.interval.low * scale, whole.interval.high * scale)
     each = _Number("bits a parameter", "bits", whole.value * scale, spread, sum(most) * scale)
     return [whole, each, *found]
-
-
-def _learnt(gains: Floats, counts: Floats) -> list[float]:
-    """Return the bits learnt of each attribute: gains in nats and numbers of items, a row a person."""
-    totals = counts.sum(axis=0)
-    means = np.maximum(gains.sum(axis=0) / np.maximum(totals, 1.0), 0.0)
-    return [float(mean) / log(2) for mean in means]
 
 
 def _law(graded: Sequence[Graded], _: int | None) -> list[_Number]:

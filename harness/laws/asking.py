@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import log
 from pathlib import Path
 
 from harness.db import read
 from harness.db.read import SampleFilter, SampleView
 from harness.db.samples import stream_samples
 from harness.engines.base import EngineSetup
+from harness.gains import Gain, gather
 from harness.laws.base import Question
 from harness.laws.measures import Measure
 from harness.measures import nats_of
@@ -92,8 +92,8 @@ def measure(candidate: Candidate, run: str, store: Store) -> tuple[Measure, ...]
         right = sum(one.correct for one in mine)
         measured = Measure(candidate.condition, question.name, right, len(mine), chance)
         if question.unit == "bits":
-            scale = question.items / candidate.n_parameters
-            measured = replace(measured, chance=None, bits=tuple(one * scale for one in _bits(mine)))
+            scale = question.people / candidate.n_parameters
+            measured = replace(measured, chance=None, gains=gather(map(_gain, mine)), scale=scale)
         found.append(measured)
     return tuple(found)
 
@@ -113,15 +113,8 @@ def _distinct(samples: Sequence[SampleView]) -> list[SampleView]:
     return list(kept.values())
 
 
-def _bits(samples: Sequence[SampleView]) -> list[float]:
-    """Return the bits learnt of a fact of each person asked about, the mean over those that were asked.
-
-    Less than 0 where a guesser does better: clipping would favour chance. What a model knows of one person hangs
-    together, so that a person is one value.
-    """
-    found: dict[int, list[float]] = {}
-    for one in samples:
-        nats, facts = nats_of(one.scores), instance_from_id(one.item).facts
-        gain = 0.0 if nats is None else (nats - facts["nats"]["guessed"]) / log(2)
-        found.setdefault(facts["person"], []).append(gain)
-    return [sum(gains) / len(gains) for gains in found.values()]
+def _gain(sample: SampleView) -> Gain:
+    """Return what a sample tells of a fact: without scores, as much as a uniform guesser would."""
+    nats, facts = nats_of(sample.scores), instance_from_id(sample.item).facts
+    gained = 0.0 if nats is None else nats - facts["nats"]["guessed"]
+    return Gain(facts["person"], facts["attribute"], gained)

@@ -45,8 +45,8 @@ class Question:
     """Who is asked; empty: all."""
     unit: str = "right"
     """right: a share of items; bits: what was learnt of them, a parameter of the model."""
-    items: int = 0
-    """Items that there are, for bits: their mean times this, divided by the parameters, is bits a parameter."""
+    people: int = 0
+    """People that there are, for bits: what is learnt of one times this, divided by the parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,8 @@ class Finding:
     sentence: str
     of: str
     """What the effect is."""
-    effect: Estimate
+    effect: Estimate | None
+    """None where there is none: a ratio to nothing."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,6 @@ SMALL = Condition("small", "small")
 LARGE = Condition("large", "large")
 ASKED = "bits a parameter"
 
-N_FACTS = 6
-"""Items of the family capo a person: five attributes and the pronoun."""
-
 ALIKE = 1.5
 """Two sizes hold alike where the ratio of their bits a parameter is between 1/ALIKE and ALIKE."""
 
@@ -18,7 +15,7 @@ ALIKE = 1.5
 def judge(results: Results) -> Finding:
     """Ask whether a parameter of the larger model holds as many bits as one of the small model."""
     small, large = results.of(SMALL.name, ASKED), results.of(LARGE.name, ASKED)
-    ratio = bootstrap_ratio(large.bits, small.bits)
+    ratio = bootstrap_ratio(large, small)
     verdict = _weigh(ratio)
     words = {
         "shown": "what is kept grows in proportion to the parameters",
@@ -28,10 +25,14 @@ def judge(results: Results) -> Finding:
     found = (
         f"{small.estimate.value:.2f} bits a parameter in the small model, {large.estimate.value:.2f} in the large one"
     )
+    if ratio is None:
+        words = "the small one kept too little for a ratio"
     return Finding(verdict, f"{found}: {words}.", f"ratio of bits a parameter: {LARGE.name} to {SMALL.name}", ratio)
 
 
-def _weigh(ratio: Estimate) -> Verdict:
+def _weigh(ratio: Estimate | None) -> Verdict:
+    if ratio is None:
+        return "not shown"
     low, high = ratio.interval.low, ratio.interval.high
     if low > 1 / ALIKE and high < ALIKE:
         return "shown"
@@ -39,7 +40,7 @@ def _weigh(ratio: Estimate) -> Verdict:
 
 
 def _questions(people: int, n: int) -> tuple[Question, ...]:
-    return (Question(ASKED, "capo", f"people-{people}", "story", "bits", n, unit="bits", items=people * N_FACTS),)
+    return (Question(ASKED, "capo", f"people-{people}", "story", "bits", n, unit="bits", people=people),)
 
 
 LAW = Law(

@@ -1,37 +1,44 @@
 """Turn graded items into measures: shares and bits with intervals, and how far one is ahead of another."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
 import numpy as np
 
+from harness.gains import Floats, Gains
 from harness.stats import Estimate, Interval, wilson
 
 N_DRAWS = 2000
 """Resamplings of the bootstrap."""
 
-_LEAST = 1e-12
-
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """What a condition's model got of one question: k of n items right, or bits by person."""
+    """What a condition's model got of one question: k of n items right, or bits learnt."""
 
     condition: str
     question: str
     k: int
     n: int
     chance: float | None = None
-    bits: tuple[float, ...] = ()
-    """Mean bits learnt of a fact of each person asked about, times the facts there are, a parameter of the model."""
+    gains: Gains | None = None
+    """What the model gained of people's facts, where bits are measured."""
+    scale: float = 1.0
+    """What the bits of a person are multiplied by: people a parameter."""
 
     @property
     def estimate(self) -> Estimate:
-        """Return the share with Wilson's interval, or the mean of the bits with that of the bootstrap over people."""
-        if self.bits:
-            return bootstrap_mean(self.bits)
+        """Return the share with Wilson's interval, or the bits with that of the bootstrap over people."""
+        if self.gains is not None:
+            return Estimate(float(self.gains.bits().sum()) * self.scale, _middle(self.bits(0)))
         return Estimate(self.k / self.n if self.n else 0.0, wilson(self.k, self.n))
+
+    def bits(self, seed: int) -> Floats:
+        """Return the bits of N_DRAWS resamplings of people; only where bits are measured."""
+        if self.gains is None:
+            raise ValueError(f"{self.question} has no bits")
+        bits: Floats = self.gains.resampled(N_DRAWS, seed).sum(axis=1) * self.scale
+        return bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +68,17 @@ def newcombe(first: Measure, second: Measure) -> Estimate:
     return Estimate(value, Interval(max(-1.0, value - below), min(1.0, value + above)))
 
 
-def bootstrap_mean(values: Sequence[float]) -> Estimate:
-    """Return a mean with the middle 95% of the means of resamplings of the values."""
-    drawn = _means(values, 0)
+def bootstrap_ratio(first: Measure, second: Measure) -> Estimate | None:
+    """Return the ratio of the bits of two models with the middle 95% of those of resamplings of people.
+
+    None where the second, or one of its resamplings, learnt nothing: there is no ratio then.
+    """
+    bottoms = second.bits(2)
+    if not second.estimate.value or not bottoms.all():
+        return None
+    return Estimate(first.estimate.value / second.estimate.value, _middle(first.bits(1) / bottoms))
+
+
+def _middle(drawn: Floats) -> Interval:
     low, high = np.quantile(drawn, (0.025, 0.975))
-    return Estimate(float(np.mean(values)), Interval(float(low), float(high)))
-
-
-def bootstrap_ratio(first: Sequence[float], second: Sequence[float]) -> Estimate:
-    """Return the ratio of two means with the middle 95% of those of resamplings; both means are above 0."""
-    low, high = np.quantile(_means(first, 1) / np.maximum(_means(second, 2), _LEAST), (0.025, 0.975))
-    return Estimate(float(np.mean(first)) / max(float(np.mean(second)), _LEAST), Interval(float(low), float(high)))
-
-
-def _means(values: Sequence[float], seed: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    array = np.array(values, dtype=np.float64)
-    drawn = np.random.default_rng(seed).integers(len(array), size=(N_DRAWS, len(array)))
-    means: np.ndarray[tuple[int, ...], np.dtype[np.float64]] = array[drawn].mean(axis=1)
-    return means
+    return Interval(float(low), float(high))

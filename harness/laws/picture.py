@@ -31,7 +31,7 @@ def specification(record: Record, theme: Theme) -> dict[str, Any]:  # JSON of Ve
     asked = list(dict.fromkeys(one.question for one in record.measures))
     rows = [_row(record.law, one) for one in sorted(record.measures, key=lambda one: asked.index(one.question))]
     order = list(dict.fromkeys(str(row["line"]) for row in rows))
-    shares = all(not one.bits for one in record.measures)
+    shares = all(one.gains is None for one in record.measures)
     base = alt.Chart(alt.InlineData(values=rows))
     titles = [one.title for one in record.law.conditions]
     axis = alt.Axis(
@@ -73,7 +73,7 @@ def _row(law: Law, one: Measure) -> dict[str, Any]:  # JSON values
     return {
         "line": f"{one.question}: {title}", "title": title, "value": estimate.value,
         "low": estimate.interval.low, "high": estimate.interval.high, "chance": chance,
-        "text": f"{estimate.value:.2f}" if one.bits else percent(estimate.value, 0), "note": "chance",
+        "text": f"{estimate.value:.2f}" if one.gains is not None else percent(estimate.value, 0), "note": "chance",
     }  # fmt: skip
 
 
@@ -89,10 +89,13 @@ def _chance(base: Any, y: Any, scale: Any, look: Palette) -> list[Any]:  # of Al
 
 
 def _title(record: Record, look: Palette) -> dict[str, Any]:  # JSON of Vega-Lite
-    low, high = record.finding.effect.interval.low, record.finding.effect.interval.high
-    shares = all(not one.bits for one in record.measures)
-    effect = f"{100 * low:+.1f} to {100 * high:+.1f} points" if shares else f"{low:.2f} to {high:.2f}"
-    below = [*textwrap.wrap(record.finding.sentence, _LINE), f"{record.finding.of}: {effect} (95%)"]
+    found = record.finding
+    shares = all(one.gains is None for one in record.measures)
+    below = textwrap.wrap(found.sentence, _LINE)
+    if found.effect is not None:
+        low, high = found.effect.interval.low, found.effect.interval.high
+        effect = f"{100 * low:+.1f} to {100 * high:+.1f} points" if shares else f"{low:.2f} to {high:.2f}"
+        below.append(f"{found.of}: {effect} (95%)")
     return {
         "text": f"{record.law.name} ({record.scale} scale): {record.finding.verdict}",
         "subtitle": below, "anchor": "start", "color": look.ink, "subtitleColor": look.soft,

@@ -143,7 +143,9 @@ def record_json(record: Record) -> dict[str, Any]:
     return {
         "law": law.name, "scale": record.scale, "claim": law.claim, "rule": law.rule, "reference": law.reference,
         "verdict": finding.verdict, "sentence": finding.sentence,
-        "effect": {"of": finding.of, "value": finding.effect.value, **_interval(finding.effect.interval)},
+        "effect": finding.effect and {
+            "of": finding.of, "value": finding.effect.value, **_interval(finding.effect.interval),
+        },
         "conditions": [
             {"name": one.condition, "recipe": one.recipe, "model": one.model, "run": one.run,
              "n_parameters": one.n_parameters, "train_seconds": round(one.train_seconds, 1),

@@ -10,6 +10,7 @@ from harness.format import count, duration, interval_text, percent, ratio
 from harness.laws.base import Law
 from harness.laws.measures import Measure
 from harness.laws.running import Record
+from harness.stats import Estimate
 
 _COLOURS = {"shown": "green", "not shown": "yellow", "reversed": "red"}
 
@@ -23,11 +24,7 @@ def render_record(record: Record) -> RenderableType:
     for one in record.measures:
         title = next(condition.title for condition in law.conditions if condition.name == one.condition)
         table.add_row(one.question, title, *_numbers(one))
-    interval = finding.effect.interval
-    bits = any(one.bits for one in record.measures)
-    values = finding.effect.value, interval.low, interval.high
-    value, low, high = [f"{one:.2f}" if bits else f"{100 * one:+.1f}" for one in values]
-    effect = f"{value}{'' if bits else ' points'}, 95% interval {low} to {high}"
+    bits = any(one.gains is not None for one in record.measures)
     costs = ", ".join(f"{one.condition} {duration(one.train_seconds)}" for one in record.trials)
     size = ", ".join(dict.fromkeys(count(one.n_parameters) for one in record.trials))
     return Group(
@@ -37,15 +34,21 @@ def render_record(record: Record) -> RenderableType:
         "",
         table,
         "",
-        Text(f"{finding.of}: {effect}"),
+        Text(f"{finding.of}: {'none' if finding.effect is None else _effect(finding.effect, bits=bits)}"),
         Text.assemble((finding.verdict, f"bold {_COLOURS[finding.verdict]}"), f": {finding.sentence}"),
         Text(f"one model a condition of {size} parameters; trained in: {costs}", style="dim"),
     )
 
 
+def _effect(effect: Estimate, *, bits: bool) -> str:
+    values = effect.value, effect.interval.low, effect.interval.high
+    value, low, high = [f"{one:.2f}" if bits else f"{100 * one:+.1f}" for one in values]
+    return f"{value}{'' if bits else ' points'}, 95% interval {low} to {high}"
+
+
 def _numbers(one: Measure) -> tuple[str, str, str, str]:
     estimate = one.estimate
-    if one.bits:
+    if one.gains is not None:
         interval = f"{estimate.interval.low:.2f}–{estimate.interval.high:.2f}"
         return f"{estimate.value:.2f}", f"{count(one.n)} items", interval, "–"
     chance = "–" if one.chance is None else percent(one.chance)

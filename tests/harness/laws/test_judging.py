@@ -1,13 +1,21 @@
 """Each law judges made-up counts by the rule that it states."""
 
+from math import log
+
 import pytest
 
+from harness.gains import Gain, Gains, gather
 from harness.laws.base import Verdict
-from harness.laws.measures import Measure, Results, bootstrap_mean, newcombe
+from harness.laws.measures import Measure, Results, newcombe
 from harness.laws.registry import find_law
 from harness.stats import wilson
 
 _N = 150
+
+
+def gained(*bits: float) -> Gains:
+    """Two hundred people of whom one city each was asked, gains in turn."""
+    return gather(Gain(person, "city", log(2) * bits[person % len(bits)]) for person in range(200))
 
 
 def _judged(law: str, question: str, *right: int) -> Verdict:
@@ -46,7 +54,7 @@ def test_capacity_is_shown_where_a_parameter_holds_alike_in_both_sizes(
 ) -> None:
     law = find_law("capacity")
     measures = [
-        Measure(condition.name, "bits a parameter", 0, 200, None, (0.9 * mean, 1.1 * mean) * 100)
+        Measure(condition.name, "bits a parameter", 0, 200, None, gained(0.9 * mean, 1.1 * mean), 1.0)
         for condition, mean in zip(law.conditions, bits, strict=True)
     ]
     assert law.judge(Results(tuple(measures))).verdict == verdict
@@ -64,4 +72,24 @@ def test_a_measure_of_shares_has_the_interval_of_wilson() -> None:
 
 
 def test_the_bootstrap_of_equal_values_has_no_width() -> None:
-    assert bootstrap_mean([2.0] * 30).interval.low == bootstrap_mean([2.0] * 30).interval.high == 2.0
+    alike = Measure("a", "q", 0, 200, None, gained(2.0, 2.0), 0.5).estimate
+    assert alike.interval.low == pytest.approx(1.0)
+    assert alike.interval.high == alike.value == pytest.approx(1.0)
+
+
+def test_bits_of_an_attribute_that_a_model_guesses_worse_than_chance_take_nothing_from_the_others() -> None:
+    gains = gather(
+        [Gain(person, name, log(2) * bits) for person in range(50) for name, bits in [("city", 3.0), ("major", -5.0)]]
+    )
+    assert Measure("a", "q", 0, 100, None, gains, 1.0).estimate.value == pytest.approx(3.0)
+
+
+def test_capacity_has_no_ratio_to_a_model_that_kept_nothing() -> None:
+    law = find_law("capacity")
+    measures = [
+        Measure(condition.name, "bits a parameter", 0, 200, None, gained(bits, bits), 1.0)
+        for condition, bits in zip(law.conditions, (-2.0, 1.0), strict=True)
+    ]
+    found = law.judge(Results(tuple(measures)))
+    assert (found.verdict, found.effect) == ("not shown", None)
+    assert "too little for a ratio" in found.sentence
