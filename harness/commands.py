@@ -171,7 +171,7 @@ def train(recipe: str, out: Path) -> int:
     progress = TrainingProgress(talk, known)
     try:
         with progress:
-            saved = pretrain(known, out, progress)
+            saved = pretrain(known, out, progress, progress.write)
     except KeyboardInterrupt:
         at = f"at step {progress.step:,} of {known.steps:,}" if progress.step else "before its first step"
         talk.print(

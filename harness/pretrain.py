@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
 
+from harness.corpora.writing import Report as Writing
 from harness.errors import BadRecipe
 from harness.pretraining.checkpoints import claim, last_whole, saving_to
 from harness.pretraining.rows import Material, gather
@@ -25,8 +26,10 @@ _LOADERS = 4
 """Processes that make rows for a GPU."""
 
 
-def pretrain(recipe: Recipe, out: Path, report: Report) -> list[Path]:
+def pretrain(recipe: Recipe, out: Path, report: Report, writing: Writing = lambda _: None) -> list[Path]:
     """Train a recipe to the end, going on from the last whole checkpoint in `out/checkpoints`.
+
+    `report` is told how far the training is, `writing` before that how far the corpus is, if there is one.
 
     Returns the model folders, `out/NAME` and, if the recipe asks for it, `out/NAME-early`; of all processes that
     train together, the first one's list alone is filled.
@@ -40,7 +43,7 @@ def pretrain(recipe: Recipe, out: Path, report: Report) -> list[Path]:
     arguments = _arguments(recipe, checkpoints)
     with arguments.main_process_first(local=False):  # the others find what it wrote
         claim(checkpoints, recipe)
-        material = gather(recipe, out)
+        material = gather(recipe, out, writing)
         begun = last_whole(checkpoints)
     watch = Watch(Plan(recipe, out, material, report))
     trainer = _trainer(recipe, arguments, material, watch)

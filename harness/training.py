@@ -1,5 +1,6 @@
 """Turn training progress into a live bar on a terminal, and into plain lines elsewhere."""
 
+import time
 from typing import Self
 
 from rich.console import Console
@@ -11,10 +12,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from harness.corpora.writing import Wrote
 from harness.format import count, percent
 from harness.pretraining.exams import Marks
 from harness.pretraining.watch import Progress as Report
-from harness.progress import LiveBar
+from harness.progress import LINE_EVERY, LiveBar
 from harness.recipe import Recipe
 
 
@@ -31,6 +33,7 @@ class TrainingProgress(LiveBar):
         self._task = self._bar.add_task("", total=recipe.steps, loss="–", rate="")
         self._recipe = recipe
         self._first: Report | None = None
+        self._spoken = time.monotonic()
         self.step = 0
 
     def __enter__(self) -> Self:
@@ -51,6 +54,13 @@ class TrainingProgress(LiveBar):
                 f"loss {report.loss:.3f}  held out: loss {report.held_loss:.3f}  {marks}"
             )
             self._console.print(line.rstrip(), soft_wrap=True)
+
+    def write(self, wrote: Wrote) -> None:
+        """Take in how far the corpus is, before the first step."""
+        now = time.monotonic()
+        if now - self._spoken > LINE_EVERY:
+            self._spoken = now
+            self._console.print(f"writing its corpus: {count(wrote.tokens)} tokens", soft_wrap=True)
 
     def _rate(self, report: Report) -> str:
         first = self._first

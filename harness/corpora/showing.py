@@ -87,7 +87,7 @@ def _may_be(option: Option) -> str:
         return ", ".join(option.choices)
     if isinstance(option.default, str):
         return ""
-    low, high = ("" if isinf(bound) else f"{bound:,.10g}" for bound in (option.low, option.high))
+    low, high = ("" if isinf(bound) else f"{bound:,.12g}" for bound in (option.low, option.high))
     return f"{low} to {high}" if low and high else f"from {low}" if low else ""
 
 

@@ -10,6 +10,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from harness.corpora.shards import Shards, open_shards
 from harness.corpora.writing import Plan, write_corpus
+from harness.corpora.writing import Report as Writing
 from harness.corpus import IGNORED, LessonRows, build_tokenizer, pad_rows
 from harness.errors import BadRecipe
 from harness.pieces import END
@@ -145,13 +146,15 @@ class Material:
     """One line for the card."""
 
 
-def gather(recipe: Recipe, out: Path) -> Material:
+def gather(recipe: Recipe, out: Path, writing: Writing) -> Material:
     """Make the tokenizer and the rows of a recipe; a corpus is written to `out/corpus` first, or found there.
+
+    `writing` is told how far the corpus is.
 
     Raises:
         BadRecipe, BadMix, BadOption, DiskFull, CorpusChanged, BrokenCorpus: see harness.corpora.
     """
-    return _packed(recipe, out / "corpus") if recipe.corpus else _lessons(recipe)
+    return _packed(recipe, out / "corpus", writing) if recipe.corpus else _lessons(recipe)
 
 
 def _lessons(recipe: Recipe) -> Material:
@@ -169,10 +172,10 @@ def _lessons(recipe: Recipe) -> Material:
     return Material(fast, rows, Rest(rows, len(rows), HELD_ROWS), pad_rows, f"Lessons: {told}")
 
 
-def _packed(recipe: Recipe, folder: Path) -> Material:
+def _packed(recipe: Recipe, folder: Path, writing: Writing) -> Material:
     wanted = recipe.tokens or (recipe.steps * recipe.batch + HELD_ROWS) * recipe.shape.context
     plan = Plan(recipe.mix, recipe.seed, wanted, folder, vocabulary=recipe.vocabulary)
-    manifest = write_corpus(plan, lambda _: None)
+    manifest = write_corpus(plan, writing)
     tokenizer: Any = AutoTokenizer.from_pretrained(folder / "tokenizer")
     tokenizer.model_max_length = recipe.shape.context
     rows = PackedRows(open_shards(folder), recipe, int(tokenizer.eos_token_id))

@@ -54,10 +54,10 @@ def recipe_of(**changed):
     return Recipe.model_validate({**tomllib.loads(SMALL), **changed})
 
 
-def train(recipe, out, report=lambda _: None):
+def train(recipe, out, report=lambda _: None, writing=lambda _: None):
     from harness.pretrain import pretrain
 
-    return pretrain(recipe, out, report)
+    return pretrain(recipe, out, report, writing)
 
 
 def curve(folder):
@@ -68,8 +68,9 @@ def curve(folder):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A folder in which the small recipe was trained to its end, and what was reported."""
-    out, said = tmp_path_factory.mktemp("trained"), []
-    assert train(recipe_of(), out, said.append) == [out / "grammar"]
+    out, said, wrote = tmp_path_factory.mktemp("trained"), [], []
+    assert train(recipe_of(), out, said.append, wrote.append) == [out / "grammar"]
+    assert wrote[-1].tokens >= 12 * 4 * 128
     return out, said
 
 
