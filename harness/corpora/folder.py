@@ -64,33 +64,49 @@ class Folder:
             CorpusChanged: it is of other settings, of another process, or not one of ours.
             DiskFull, BadInput: it cannot be written.
         """
-        claim = self.path / CLAIM
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            held = [one.name for one in self.path.iterdir()]
-        except OSError as error:
-            raise refusal(self.path, error) from error
-        if CLAIM not in held:
-            strange = [name for name in held if not (name.startswith(_PARTIAL) and name.endswith(CLAIM))]
-            if strange:
-                raise CorpusChanged(f"{self.path} holds other files ({min(strange)}): give a new or empty --out")
-            write_whole(claim, json.dumps(settings, indent=1).encode() + b"\n")
-        try:
-            stream = claim.open("rb")
-        except OSError as error:
-            raise refusal(claim, error) from error
-        with stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise CorpusChanged(f"another process is writing {self.path}: wait for its end") from error
-            self._compare(stream.read(), settings)
+        with self._locked():
+            self._compare(self._claim(settings), settings)
             for left in self.path.glob(f"{_PARTIAL}*"):
                 if left.is_dir():
                     shutil.rmtree(left, ignore_errors=True)
                 else:
                     left.unlink(missing_ok=True)
             yield
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Make the folder, and lock it: a lock on a file would be lost where that is written anew."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            raise refusal(self.path, error) from error
+        try:
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise CorpusChanged(f"another process is writing {self.path}: wait for its end") from error
+            except OSError as error:
+                raise refusal(self.path, error) from error
+            yield
+        finally:
+            os.close(folder)
+
+    def _claim(self, settings: Mapping[str, Any]) -> bytes:
+        """Return what the claim says, after writing it where there is none."""
+        claim = self.path / CLAIM
+        try:
+            held = [one.name for one in self.path.iterdir()]
+            if CLAIM in held:
+                return claim.read_bytes()
+        except OSError as error:
+            raise refusal(claim, error) from error
+        strange = [name for name in held if not (name.startswith(_PARTIAL) and name.endswith(CLAIM))]
+        if strange:
+            raise CorpusChanged(f"{self.path} holds other files ({min(strange)}): give a new or empty --out")
+        wanted = json.dumps(settings, indent=1).encode() + b"\n"
+        write_whole(claim, wanted)
+        return wanted
 
     def _compare(self, held: bytes, settings: Mapping[str, Any]) -> None:
         try:

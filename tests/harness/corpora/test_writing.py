@@ -2,11 +2,13 @@
 
 import json
 import shutil
+import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from harness.corpora.folder import Folder
 from harness.corpora.mix import CorpusTable, read_mix, settle
 from harness.corpora.shards import open_shards
 from harness.corpora.writing import Plan, read_count, read_kind, read_shard_size, write_corpus
@@ -109,6 +111,26 @@ def test_two_writers_do_not_share_a_folder(tmp_path):
             write_corpus(plan_of(tmp_path), quiet)
 
     write_corpus(plan_of(tmp_path, tokens=1000), second)
+
+
+def test_of_two_writers_that_begin_at_once_one_has_the_folder(tmp_path):
+    def begin(folder, start, entered):
+        start.wait()
+        try:
+            with Folder(folder).claimed({"seed": "1"}):
+                entered.append(folder)
+                both.wait(10)
+        except CorpusChanged:
+            both.wait(10)
+
+    for at in range(50):
+        start, both, entered = threading.Barrier(2), threading.Barrier(2), []
+        writers = [threading.Thread(target=begin, args=(tmp_path / str(at), start, entered)) for _ in range(2)]
+        for one in writers:
+            one.start()
+        for one in writers:
+            one.join()
+        assert len(entered) == 1
 
 
 def test_a_changed_shard_is_named(tmp_path):
