@@ -155,7 +155,9 @@ class HfEngine:
         kept = tokens if ended is None else tokens[:ended]
         text, stopped = cut_at_stop(written(self._tokenizer, request, kept), request.sampling.stop)
         reason: FinishReason = "stop" if stopped or ended is not None else "length"
-        return Completion(request.key, text, reason, n_prompt, len(kept) + (ended is not None), seconds)
+        padded = stopped and self._can_look  # it ended there: the end that follows only fills the batch up
+        n_written = len(kept) + (ended is not None and not padded)
+        return Completion(request.key, text, reason, n_prompt, n_written, seconds)
 
     @torch.inference_mode()
     def _score(self, batch: list[tuple[Request, list[int]]]) -> list[Completion]:

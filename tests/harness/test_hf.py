@@ -3,7 +3,9 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast, set_seed
 
 from harness.engines.base import Request, Sampling
-from harness.engines.hf import HfEngine
+from harness.engines.hf import HfEngine, load_hf
+from harness.model import REFERENCE
+from tasks import find_family, make_instance, pose
 
 CONTEXT = 24
 
@@ -37,3 +39,17 @@ def test_a_short_prompts_budget_leads_no_other_row_past_the_last_learned_positio
     for key, (_, reason, tokens) in together.items():
         length, budget = map(int, key.split("-"))
         assert (reason, tokens) == ("length", min(budget, CONTEXT - length))
+
+
+def test_what_fills_a_batch_up_after_a_stop_text_is_not_counted():
+    family = find_family("depo")
+    items = [make_instance(family, level, "symbol", 5, at) for level in ("n8k1", "n8k6") for at in range(4)]
+    requests = [Request(one.id, "", pose(family, one, "cot"), Sampling(40, ("\n",))) for one in items]
+    counts = []
+    for size in (1, len(requests)):
+        engine = load_hf(REFERENCE / "pebble", batch_size=size)
+        done = sorted((one for batch in engine.stream(iter(requests)) for one in batch), key=lambda one: one.key)
+        assert {one.finish_reason for one in done} == {"stop"}
+        counts.append([(one.key, one.text, one.completion_tokens) for one in done])
+    assert counts[0] == counts[1]
+    assert len({tokens for _, _, tokens in counts[0]}) > 1
