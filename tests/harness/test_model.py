@@ -112,7 +112,7 @@ def test_reference_models_ship_in_the_wheel(tmp_path):
 def test_parameters_are_counted_once_and_a_chat_template_makes_a_chat_model(tmp_path):
     from harness.model import REFERENCE, ModelFacts, model_facts
 
-    assert model_facts(REFERENCE / "pebble") == ModelFacts(956_288, "base")
+    assert model_facts(REFERENCE / "pebble") == ModelFacts(1_110_656, "base")
     copy = tmp_path / "chatty"
     shutil.copytree(REFERENCE / "pebble", copy)
     (copy / "chat_template.jinja").write_text("{{ messages[0].content }}")

@@ -229,7 +229,7 @@ def test_a_full_row_holds_whole_texts_that_do_not_see_each_other():
     assert len(starts) > 1
     model = LlamaForCausalLM(
         LlamaConfig(
-            vocab_size=2000,
+            vocab_size=2048,
             hidden_size=32,
             intermediate_size=32,
             num_hidden_layers=2,

@@ -66,7 +66,7 @@ def test_the_manifest_names_engine_model_and_suite(resumed):
     assert decisive["engine"]["name"] == "vllm"
     assert decisive["engine"]["packages"]["torch"]
     assert len(decisive["model"]["digest"]) == len(decisive["suite"]["digest"]) == 32
-    assert result["manifest"]["engine_facts"]["context"] == "512"
+    assert result["manifest"]["engine_facts"]["context"] == "1024"
 
 
 def test_pebble_knows_one_hop_and_falls_with_depth(resumed):
@@ -128,7 +128,7 @@ def test_vllm_and_transformers_agree_on_every_score_and_text(resumed, fathom, tm
 
 
 def test_repeats_are_drawn_apart_even_where_prompts_fill_a_step(fathom, tmp_path):
-    words = ("--levels", "n8k3", "--families", "depo", "--n", 8, "--repeats", 12, "--temperature", 1, "--seed", 3)
+    words = ("--levels", "n8k3", "--families", "depo", "--n", 8, "--repeats", 12, "--temperature", 2, "--seed", 3)
     done = fathom("run", "--model", "reference/pebble", "--engine", "vllm", *words, "--db", tmp_path / "r.db", "--json")
     assert done.returncode == 0, done.stderr[-3000:]
     (cell,) = json.loads(done.stdout)["cells"]
@@ -143,7 +143,7 @@ def test_repeats_are_drawn_apart_even_where_prompts_fill_a_step(fathom, tmp_path
 
 def test_a_model_that_thinks_does_so_alike_in_vllm_and_transformers(fathom, tmp_path):
     model = make_thinker(tmp_path / "thinker")
-    asked = ("--families", "depo,bios", "--levels", "n8k2,extract-k5", "--style", "direct,cot,choice")
+    asked = ("--families", "depo,bios", "--levels", "n8k2,extract-k100", "--style", "direct,cot,choice")
     words = (*asked, "--channel", "symbol", "--n", 8, "--seed", 3)
     database = tmp_path / "vllm.db"
     done = fathom("run", "--model", model, "--engine", "vllm", *words, "--chat", "--db", database, "--json")
@@ -159,7 +159,8 @@ def test_a_model_that_thinks_does_so_alike_in_vllm_and_transformers(fathom, tmp_
     ]
     (mine, ours), (theirs, others) = held
     assert mine.manifest["first_prompt"] == theirs.manifest["first_prompt"]
-    assert mine.manifest["first_prompt"]["token_ids"][-1] == 371  # <think>, which is special
+    special = {one["content"]: one["id"] for one in json.loads((model / "tokenizer.json").read_text())["added_tokens"]}
+    assert mine.manifest["first_prompt"]["token_ids"][-1] == special["<think>"]
     for one, other in zip(ours, others, strict=True):
         assert (one.prompt_tokens, one.completion_tokens) == (other.prompt_tokens, other.completion_tokens)
         if one.style == "choice":  # after an empty thought pebble finds all candidates about as unlikely
