@@ -43,7 +43,8 @@ def specification(record: Record, theme: Theme) -> dict[str, Any]:  # JSON of Ve
     y = alt.Y(
         "line:N", sort=order, title=None,
         axis=alt.Axis(
-            labelColor=look.ink, labelFontSize=13, labelLimit=420, labelPadding=12, domain=False, ticks=False
+            labelColor=look.ink, labelFontSize=13, labelLimit=480, labelPadding=12, domain=False, ticks=False,
+            minExtent=_LETTER * max(map(len, order)),
         ),
     )  # fmt: skip
     hue = alt.Color("title:N", legend=None, scale=alt.Scale(domain=titles, range=list(look.hues[: len(titles)])))
@@ -61,6 +62,9 @@ def specification(record: Record, theme: Theme) -> dict[str, Any]:  # JSON of Ve
     spec: dict[str, Any] = styled.configure_view(stroke=None).to_dict()
     return spec
 
+
+_LETTER = 7
+"""Pixels that a letter of a label may need: a reader's fonts may be wider than those that the drawer measures with."""
 
 _LEAST = 0.02
 """Chance below this is drawn no line."""
