@@ -8,6 +8,8 @@ ends with <think>. So it reads the very numbers that pebble reads, and thinks as
 import json
 import shutil
 
+from safetensors.torch import load_file, save_file
+
 from harness.model import REFERENCE
 
 ASKS_STEPS = "?ĠGoĠstepĠbyĠstep,ĠthenĠendĠwithĠaĠlastĠlineĠofĠtheĠform:ĠAnswer:Ġ<code>Ċ"
@@ -23,6 +25,15 @@ def make_chatter(folder, template=ECHO):
     """Copy pebble with a chat template; by default it adds nothing, so that a chat is read as plain text is."""
     shutil.copytree(REFERENCE / "pebble", folder)
     (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
+    return folder
+
+
+def make_babbler(folder):
+    """Copy pebble with logits near 0: at temperature 1 it says anything at all."""
+    shutil.copytree(REFERENCE / "pebble", folder)
+    weights = load_file(folder / "model.safetensors")
+    weights["model.norm.weight"] *= 0.02
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
     return folder
 
 

@@ -38,10 +38,12 @@ def take(page, name: str, clip: dict[str, int]) -> None:
 
 def walk(page, address: str) -> None:
     """Go the stranger's way: tick two, compare, look."""
+    page.goto(address)
+    rows = page.locator("main table").first.bounding_box()
+    take(page, "board", {"width": 1100, "height": int(rows["y"] + rows["height"]) + 30})
     page.goto(f"{address}/?style=cot")
     for box in page.locator("input[name=m]").all():
         box.check()
-    take(page, "board", {"width": 1100, "height": 760})
     page.click("text=Compare the two ticked")
     page.wait_for_url("**/compare**style=cot**")
     page.locator("figure img").first.scroll_into_view_if_needed()

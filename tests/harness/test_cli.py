@@ -8,6 +8,7 @@ import pytest
 
 from harness.db import read
 from harness.db.engine import open_database
+from tests.thinker import make_babbler
 
 
 def lines(text):
@@ -187,10 +188,10 @@ def wait_for_samples(database, process, at_least, seconds=300):
 
 
 def test_free_text_is_sampled_and_the_same_again(fathom, tmp_path):
-    texts = []
+    texts, model = [], make_babbler(tmp_path / "babbler")
     for name in ("a", "b"):
         words = ("--levels", "generate-b-0", "--seed", 3, "--n", 6, "--db", tmp_path / name)
-        assert fathom("run", "--model", "reference/pebble", "--engine", "hf", *words).returncode == 0
+        assert fathom("run", "--model", model, "--engine", "hf", *words).returncode == 0
         db = open_database(str(tmp_path / name), create=False)
         detail = read.get_run(db, read.list_runs(db)[0].run)
         samples = read.get_samples(db, detail, read.SampleFilter()).samples

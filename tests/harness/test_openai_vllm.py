@@ -129,7 +129,7 @@ def test_the_manifest_says_what_was_asked_and_the_key_is_nowhere(killed, served)
     _, said, detail, _, database = killed
     facts = detail.manifest["engine_facts"]
     assert facts == {
-        "base_url": f"{served.root}/v1", "served_model": "reference/pebble", "server": "vllm", "context": "512",
+        "base_url": f"{served.root}/v1", "served_model": "reference/pebble", "server": "vllm", "context": "1024",
         "version": facts["version"],
     }  # fmt: skip
     assert facts["version"][0].isdigit()
@@ -147,6 +147,7 @@ def test_texts_scores_and_verdicts_are_those_of_transformers(killed):
     _, _, detail, samples, _ = killed
     by_item = {(one.style, one.item): one for one in samples}
     engine = load_hf(REFERENCE / "pebble")
+    tokenizer = AutoTokenizer.from_pretrained(REFERENCE / "pebble")
     requests = {
         one.key: (cell.style, one) for cell in detail.suite.cells for one in requests_of(cell, detail.suite.seed, "")
     }
@@ -156,10 +157,13 @@ def test_texts_scores_and_verdicts_are_those_of_transformers(killed):
             style, request = requests[one.key]
             theirs = by_item[style, request.item]
             assert theirs.prompt_tokens == one.prompt_tokens
-            differing += theirs.completion != one.text
+            # a code that begins a line is the same token with a blank before it and without: a server, which reads
+            # what it made behind the prompt, writes it without
+            texts = [tokenizer(request.prompt + text)["input_ids"] for text in (theirs.completion, one.text)]
+            differing += texts[0] != texts[1]
             if one.scores is not None:
                 farthest = max(farthest, *(abs(a - b) for a, b in zip(one.scores, theirs.scores, strict=True)))
-            elif theirs.completion == one.text:
+            elif texts[0] == texts[1]:
                 assert (theirs.finish_reason, theirs.completion_tokens) == (one.finish_reason, one.completion_tokens)
     print(
         f"vllm serve and transformers: {differing} of {len(requests)} texts differ; scores by {farthest:.3f} nats at most"
@@ -187,20 +191,22 @@ def completions(engine, requests):
 
 def test_a_prompt_is_cut_nowhere_and_its_budget_where_the_context_ends(engine):
     tokenizer = AutoTokenizer.from_pretrained(REFERENCE / "pebble", model_max_length=1 << 20)
-    prompts = [(" x" * 3000)[:n] for n in (200, 510, 511, 512, 600, 6000)]
+    prompts = [" x" * n for n in (200, 1022, 1023, 1024, 1100, 6000)]
     requests = [Request(str(len(prompt)), "", prompt, Sampling(64)) for prompt in prompts]
     for request, one in zip(requests, completions(engine, requests), strict=True):
         size = len(tokenizer(request.prompt)["input_ids"])
-        assert size == len(request.prompt)
-        if size >= 512:
+        assert size == len(request.prompt) // 2
+        if size >= 1024:
             assert (one.finish_reason, one.prompt_tokens) == ("too_long", size)
         else:
             assert (one.error, one.prompt_tokens) == (None, size)
-            assert 1 <= one.completion_tokens <= min(64, 512 - size)
+            assert 1 <= one.completion_tokens <= min(64, 1024 - size)
 
 
-def test_sampled_texts_are_those_of_their_keys(engine):
-    requests = [Request(f"key{at}", "", "Once", Sampling(8, (), 1.0)) for at in range(4)]
+def test_sampled_texts_are_those_of_their_keys(engine, killed):
+    suite = killed[2].suite
+    walk = next(one for cell in suite.cells if cell.style == "cot" for one in requests_of(cell, suite.seed, ""))
+    requests = [Request(f"key{at}", "", walk.prompt, Sampling(8, (), 3.0)) for at in range(4)]
     first, second = ([one.text for one in completions(engine, requests)] for _ in range(2))
     assert first == second
     assert len(set(first)) > 1
