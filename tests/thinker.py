@@ -32,7 +32,7 @@ def make_babbler(folder):
     """Copy pebble with logits near 0: at temperature 1 it says anything at all."""
     shutil.copytree(REFERENCE / "pebble", folder)
     weights = load_file(folder / "model.safetensors")
-    weights["model.norm.weight"] *= 0.02
+    weights["model.norm.weight"] *= 0.002
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
     return folder
 

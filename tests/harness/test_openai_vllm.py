@@ -206,9 +206,10 @@ def test_a_prompt_is_cut_nowhere_and_its_budget_where_the_context_ends(engine):
 def test_sampled_texts_are_those_of_their_keys(engine, killed):
     suite = killed[2].suite
     walk = next(one for cell in suite.cells if cell.style == "cot" for one in requests_of(cell, suite.seed, ""))
-    requests = [Request(f"key{at}", "", walk.prompt, Sampling(8, (), 3.0)) for at in range(4)]
-    first, second = ([one.text for one in completions(engine, requests)] for _ in range(2))
+    requests = [Request(f"key{at}", "", walk.prompt, Sampling(8, (), 2.0)) for at in range(4)]
+    first, second = ([(one.error, one.text) for one in completions(engine, requests)] for _ in range(2))
     assert first == second
+    assert {error for error, _ in first} == {None}
     assert len(set(first)) > 1
 
 
