@@ -6,7 +6,7 @@ Any change of a table raises VERSION, so that numbers of the same suite and vers
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-VERSION = "2026.1"
+VERSION = "2026.2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ QUICK = (
     Block("mano", "p23l1 p23l2 p23l4", "symbol", "direct cot", _N),
     Block("lano", "recognise-d2 recognise-d3", "symbol", "direct choice", _N),
     Block("lano", "complete-d2 complete-d3", "symbol", "direct", _N),
+    Block("lano", "write-d2 write-d3", "symbol", "direct cot", _N),
     Block("bios", "extract-k1 extract-k5", "symbol story", "direct", _N),
     Block("bios", "compare-k5 subtract-k5 inverse-k5 count-k5", "symbol", "direct", _N),
     Block("igsm", "op2 op4 op6 op8", "symbol", "direct cot", _N),
@@ -52,6 +53,7 @@ STANDARD = (
     Block("mano", "p23l2-prefix p23l4-prefix p23l8-prefix", "symbol", "direct cot", _M),
     Block("lano", "recognise-d2 recognise-d3 recognise-d4 recognise-d5", "symbol story", "direct cot", _M),
     Block("lano", "complete-d2 complete-d3 complete-d4", "symbol story", "direct cot", _M),
+    Block("lano", "write-d2 write-d3 write-d4 write-d5", "symbol story", "direct cot", _M),
     Block("lano", "choose-d2 choose-d3 choose-d4 choose-d5", "symbol", "direct choice", _M),
     Block("bios", "extract-k1 extract-k5 extract-k20 extract-k100", "story", "direct choice", _M),
     Block("bios", "dual-k1 dual-k5 dual-k20 dual-k100", "story", "direct", _M),

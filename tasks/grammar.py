@@ -127,6 +127,14 @@ class Grammar:
                 return drawn
         raise ValueError(f"no sentence of {shortest} to {longest} tokens; they have {self.shortest} to {self.longest}")
 
+    @cached_property
+    def first_sentence(self) -> tuple[str, ...]:
+        """The sentence in whose derivation every symbol is replaced by its first rule."""
+        line: tuple[str, ...] = (self.root,)
+        for _ in range(self.depth):
+            line = tuple([part for symbol in line for part in self.rules[symbol][0]])
+        return line
+
     def to_json(self) -> dict[str, Any]:
         """Return JSON values: root, rules and terminals."""
         rules = {symbol: [list(rule) for rule in options] for symbol, options in self.rules.items()}

@@ -72,6 +72,14 @@ def ask_rest(prefix: str, channel: str) -> str:
     )
 
 
+def ask_sentence(channel: str) -> str:
+    """Ask for any sentence."""
+    return (
+        f"Write one sentence. Any sentence is right. The answer is the sentence alone: its {TOKEN[channel]}s separated "
+        "by blanks."
+    )
+
+
 def judge(grammar: Grammar, tokens: Sequence[str]) -> str:
     """Show that a string is a sentence, or where it fails."""
     tree = Chart(grammar, tokens).tree()

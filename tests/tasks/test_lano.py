@@ -2,6 +2,7 @@ import re
 from collections import Counter
 from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 from math import exp, inf, log, sqrt
 
 import pytest
@@ -10,6 +11,7 @@ from tasks import make_instance, pose
 from tasks.base import Instance, channels_of, weigh
 from tasks.chart import recognises
 from tasks.families.lano import FAMILY, LONGEST, N_SAMPLES
+from tasks.grammar import Grammar
 from tasks.languages import GIVEN, GIVEN_SHORT, LAW_TOKENS, language
 from tasks.law import END, next_token_law
 from tasks.nearmiss import EDITS, edit
@@ -124,6 +126,52 @@ def test_gold_follows_from_the_question_alone(level, channel):
             assert answer == [item.gold]
         else:
             assert [choice for choice in item.choices if answer(choice)] == [item.gold]
+
+
+@pytest.mark.parametrize(("level", "channel"), cells("write"))
+def test_a_written_sentence_is_right_exactly_if_the_rules_of_the_question_make_it(level, channel):
+    right, n = Counter(), {"write-d2": 60, "write-d3": 30}.get(level, 8)
+    for item in made(level, channel, 24, n):
+        reader, stream = Reader(item.question), Stream("written", item.id)
+        assert item.gold.split() == first_rules(reader)
+        drawn = Grammar.from_json(item.facts["grammar"]).sentence(stream, 0, LONGEST)
+        edited = [" ".join(edit(drawn, kind, item.facts["grammar"]["terminals"], stream)) for kind in EDITS]
+        answers = [item.gold, " ".join(drawn), FAMILY.guess(item, "direct", stream), *edited]
+        for at, answer in enumerate(answers):
+            verdict = FAMILY.grade(item, f"So it is.\nAnswer: {answer}")
+            assert verdict.correct == reader.derives(answer.split())
+            right[at] += verdict.correct
+    assert right[0] == right[1] == n
+    assert any(right[at] < n for at in range(3, 7))
+
+
+def first_rules(reader):
+    line = [reader.root]
+    while line[0] in reader.rules:
+        line = [part for symbol in line for part in reader.rules[symbol][0]]
+    return line
+
+
+def test_where_a_sentence_is_written_in_letters_only_the_rules_are_new():
+    grammars = [item.facts["grammar"] for item in made("write-d3", "symbol", 25, 20)]
+    assert {tuple(grammar["rules"]) for grammar in grammars} == {tuple("SABCDEF")}
+    assert {tuple(grammar["terminals"]) for grammar in grammars} == {tuple("abc")}
+    assert len({str(grammar["rules"]) for grammar in grammars}) == 20
+
+
+@pytest.mark.parametrize("channel", FAMILY.channels)
+def test_a_sentence_is_derived_by_rules_of_the_question(channel):
+    for item in made("write-d4", channel, 26, 20):
+        rules = Reader(item.question).rules
+        rows = [row.split() for row in re.search(r"level by level: (.*)", FAMILY.solution(item))[1].split(" => ")]
+        assert rows[-1] == item.gold.split()
+        assert len(rows) == 5
+        for above, below in pairwise(rows):
+            starts = {()}
+            for symbol in above:
+                starts = {start + tuple(rule) for start in starts for rule in rules[symbol]}
+                starts = {start for start in starts if tuple(below[: len(start)]) == start}
+            assert tuple(below) in starts
 
 
 def test_the_solver_is_given_two_thousand_items():
@@ -243,7 +291,7 @@ def neighbours(tokens, terminals):
 
 
 def test_lengths_stay_within_bounds():
-    for level, channel in cells("recognise", "choose", "complete", "samples"):
+    for level, channel in cells("recognise", "choose", "complete", "samples", "write"):
         for item in made(level, channel, 20, 10):
             facts = item.facts
             whole = (
@@ -268,6 +316,26 @@ GRAMMAR = {
 
 def item_of(gold, **facts):
     return Instance("lano", 1, "complete-d2", "symbol", "", 0, "", gold, (), {"grammar": GRAMMAR, **facts})
+
+
+@pytest.mark.parametrize(
+    ("answer", "label", "at"),
+    [
+        ("a b b c", "correct", None),
+        ("b c, a b, a a b", "correct", None),
+        ("a b b", "too_short", None),
+        ("a b a", "outside", 3),
+        ("a b b c a", "outside", 5),
+        ("S", "not_terminals", 1),
+        ("E F", "not_terminals", 1),
+        ("a b => b c", "not_terminals", 3),
+        ("", "no_answer", None),
+        ("a b b c\nc c a a b a b", "no_answer", None),
+    ],
+)
+def test_a_sentence_is_judged_and_its_first_fault_placed(answer, label, at):
+    verdict = FAMILY.grade(item_of("a b b c", mode="write", prefix="", accepts="verifier"), answer)
+    assert (verdict.label, verdict.at) == (label, at)
 
 
 @pytest.mark.parametrize(
