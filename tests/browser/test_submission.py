@@ -86,7 +86,7 @@ def test_a_stranger_signs_in_submits_a_model_and_sees_it_ranked(public, chromium
 
     page.get_by_label("Model", exact=True).fill("org/pebble")
     page.get_by_label("Suite").select_option("quick")
-    page.get_by_label("Style").select_option("choice")
+    page.get_by_label("Style").select_option("cot")
     page.get_by_role("button", name=re.compile("Submit|Check")).last.click()
     page.wait_for_url(re.compile(r"/submissions/[0-9a-f]+$"))
     submission = page.url
@@ -114,7 +114,7 @@ def test_a_stranger_signs_in_submits_a_model_and_sees_it_ranked(public, chromium
     page.goto(f"{address}/submit")
     page.get_by_label("Model", exact=True).fill("org/pebble")
     page.get_by_label("Suite").select_option("quick")
-    page.get_by_label("Style").select_option("choice")
+    page.get_by_label("Style").select_option("cot")
     page.get_by_role("button", name=re.compile("Submit|Check")).last.click()
     expect(page.get_by_role("link", name=re.compile("see submission"))).to_have_attribute(
         "href", submission.removeprefix(address)
@@ -130,4 +130,4 @@ def test_a_stranger_signs_in_submits_a_model_and_sees_it_ranked(public, chromium
     assert {layer: (one.state, one.tier, one.n_done == one.n_items) for layer, one in runs.items()} == {
         "main": ("done", 3, True), "fresh": ("done", 3, True)
     }  # fmt: skip
-    assert runs["main"].n_items == 210
+    assert runs["main"].n_items == 420
