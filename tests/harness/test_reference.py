@@ -15,12 +15,13 @@ FALLS = {
     ("depo", "direct"): ("n8k1", "n8k4"),
     ("brevo", "direct"): ("n4", "n8"),
     ("mano", "direct"): ("p23l1", "p23l2"),
+    ("lano", "direct"): ("write-d2", "write-d3"),
     ("bios", "direct"): ("extract-k1", "extract-k5"),
     ("igsm", "cot"): ("op2", "op8"),
     ("repair", "direct"): ("find-op2", "find-op4"),
     ("years", "direct"): ("y4k1", "y4k3"),
 }
-"""An easy and a hard level of every family that pebble has learnt; lano it has not."""
+"""An easy and a hard level of every family that asks in the prompt."""
 
 
 @pytest.fixture(scope="module")
