@@ -1,6 +1,6 @@
-"""Draw completions that shortcuts lead to: tails of other sentences, and copies out of samples.
+"""Draw what shortcuts lead to: tails of other sentences, copies out of samples, lowest rules in a row.
 
-An item for which one of them is right would not ask for the grammar, so it is not posed.
+An item that a tail or a copy completes would not ask for the grammar, so it is not posed.
 """
 
 from collections.abc import Iterable, Sequence
@@ -53,3 +53,10 @@ def _context_tails(samples: Sequence[str], prefix: Tokens) -> list[Tokens]:
         if tails:
             return tails[:_N_COPIES]
     return []
+
+
+def rules_in_a_row(grammar: Grammar, stream: Stream) -> Tokens:
+    """Draw as many lowest rules as the shortest sentence may have: two of any, or more of one."""
+    one, other = [stream.choice(grammar.rules[stream.choice(grammar.levels[-2])]) for _ in range(2)]
+    row = (one, other) if grammar.depth == 2 else (one,) * 2 ** (grammar.depth - 1)
+    return [token for rule in row for token in rule]

@@ -19,7 +19,7 @@ from tasks.grammar import Grammar, Shape, draw_grammar
 from tasks.grammar_text import OPTIONS, spell
 from tasks.languages import MARK, go_on, language, language_levels, weigh_sentence
 from tasks.nearmiss import Pair, Tokens, draw_pair, one_right
-from tasks.shortcuts import any_completes, blind_tails, copied_tails
+from tasks.shortcuts import any_completes, blind_tails, copied_tails, rules_in_a_row
 from tasks.stream import Stream
 from tasks.words import given_names
 
@@ -40,7 +40,7 @@ LONGEST = 80
 LEAST_REST = 4
 """Tokens of a completion that is shown or gold, so that none is just one rule, stated in the question."""
 
-_ABC = tuple("SABCDEFGHIJKL"), tuple("abc")
+_FIXED = tuple("SABCDEFGHIJKL"), tuple("abc")
 """Symbols and terminals where a sentence is written, as in the paper's grammars: only the rules are new."""
 
 _CAPITALS = "EFGHJKLMNPQRSTUVWXYZ"  # none of OPTIONS
@@ -79,7 +79,7 @@ def _levels() -> dict[str, Level]:
 def _draw(shape: Shape, mode: str, channel: str, stream: Stream) -> Grammar:
     """Draw a grammar and how its symbols are spelt."""
     if channel == "symbol" and mode == "write":
-        symbols, terminals = [*_ABC[0][: shape.n_symbols]], [*_ABC[1]]
+        symbols, terminals = list(_FIXED[0][: shape.n_symbols]), list(_FIXED[1])
     elif channel == "symbol":
         symbols, terminals = stream.sample(_CAPITALS, shape.n_symbols), stream.sample(_LETTERS, 3)
     else:
@@ -137,11 +137,11 @@ class Lano:
             judged = [say.judge(grammar, string.split()) for string in facts["strings"]]
             return " " + "\n".join([f"{option}: {said}" for option, said in zip(OPTIONS, judged, strict=True)])
         tree = Chart(grammar, f"{facts['prefix']} {instance.gold}".split()).tree()
+        made = say.derive(tree) if tree else instance.gold
         if mode == "write":
-            return f" One sentence is made level by level: {say.derive(tree) if tree else instance.gold}"
+            return f" One sentence is made level by level: {made}"
         rules = f" The sentences fit these rules:\n{say.arrows(grammar)}\nBy them," if mode == "samples" else ""
         one = f"{rules} one" if rules else " One"
-        made = say.derive(tree) if tree else instance.gold
         return f"{one} sentence that begins so is made level by level: {made}\nThe rest of it is {instance.gold}"
 
     def lesson(self, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
@@ -333,21 +333,14 @@ def _grade_same(instance: Instance, text: str) -> Verdict:
 
 
 def _guess_rest(instance: Instance, stream: Stream) -> str:
-    """Write the tail of a sample or of a fresh sentence; of a language that is not shown, random letters."""
+    """Write the tail of a sample or of a fresh sentence, or lowest rules; of a hidden language, random letters."""
     if instance.facts["mode"] in ("generate", "law"):
         return spell([stream.choice("abc") for _ in range(250)])
     if instance.facts["mode"] == "write":
-        return _guess_sentence(_grammar(instance.facts), stream)
+        return spell(rules_in_a_row(_grammar(instance.facts), stream))
     samples, given = instance.facts.get("samples"), len(instance.facts["prefix"].split())
     sentence = stream.choice(samples).split() if samples else _grammar(instance.facts).sentence(stream)
     return spell(sentence[given:] or sentence[-1:])
-
-
-def _guess_sentence(grammar: Grammar, stream: Stream) -> str:
-    """Write lowest rules in a row, as many as the shortest sentence may have: two of any, or more of one."""
-    lowest, n = grammar.levels[-2], 2 ** (grammar.depth - 1)
-    drawn = [stream.choice(grammar.rules[stream.choice(lowest)]) for _ in range(n)]
-    return spell([token for rule in (drawn if n == 2 else drawn[:1] * n) for token in rule])
 
 
 FAMILY = Lano()

@@ -67,6 +67,14 @@ def watch(page, seconds=240):
     pytest.fail(f"not over after {seconds} s: {states} {values}")
 
 
+def submit(page):
+    """Fill in the form for org/pebble and send it."""
+    page.get_by_label("Model", exact=True).fill("org/pebble")
+    page.get_by_label("Suite").select_option("quick")
+    page.get_by_label("Style").select_option("cot")
+    page.get_by_role("button", name=re.compile("Submit|Check")).last.click()
+
+
 def test_a_stranger_signs_in_submits_a_model_and_sees_it_ranked(public, chromium):
     address, url, work = public
     context = chromium.new_context()
@@ -84,10 +92,7 @@ def test_a_stranger_signs_in_submits_a_model_and_sees_it_ranked(public, chromium
     page.get_by_role("button", name=re.compile("Submit|Check")).last.click()
     expect(page.locator("#model[aria-invalid=true]")).to_be_visible()
 
-    page.get_by_label("Model", exact=True).fill("org/pebble")
-    page.get_by_label("Suite").select_option("quick")
-    page.get_by_label("Style").select_option("cot")
-    page.get_by_role("button", name=re.compile("Submit|Check")).last.click()
+    submit(page)
     page.wait_for_url(re.compile(r"/submissions/[0-9a-f]+$"))
     submission = page.url
 
@@ -112,10 +117,7 @@ def test_a_stranger_signs_in_submits_a_model_and_sees_it_ranked(public, chromium
     expect(row.locator("abbr.tier")).to_have_text("T3")
 
     page.goto(f"{address}/submit")
-    page.get_by_label("Model", exact=True).fill("org/pebble")
-    page.get_by_label("Suite").select_option("quick")
-    page.get_by_label("Style").select_option("cot")
-    page.get_by_role("button", name=re.compile("Submit|Check")).last.click()
+    submit(page)
     expect(page.get_by_role("link", name=re.compile("see submission"))).to_have_attribute(
         "href", submission.removeprefix(address)
     )
