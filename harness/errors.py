@@ -4,9 +4,7 @@ FathomError                what the command line prints without a traceback
 ├── BadInput               exit 2, HTTP 422
 │   ├── UnknownModel       no folder, reference model or hub id of that name
 │   ├── BrokenModel        a model folder that is corrupt or half-written
-│   ├── UnknownSuite       no suite of that name
 │   ├── UnknownTask        no lm-eval task of that name, or one that cannot be run here
-│   ├── EmptySuite         a selection that leaves nothing to ask
 │   ├── UnknownEngine      no engine of that name, or its package is not installed
 │   ├── BadRecipe          a training recipe that cannot be followed
 │   ├── BadMix             training text that cannot be written as it is asked for
@@ -32,7 +30,7 @@ FathomError                what the command line prints without a traceback
     └── Diverged           exit 3: the loss of a training is no longer a number; the last checkpoint is good
 
 Interrupted is a KeyboardInterrupt that names the run that it stopped: exit 130.
-Errors about families, levels, seeds and item ids are `tasks.TaskError`; they count as BadInput.
+Errors about families, levels, suites, seeds and item ids are `TaskError`s of fathom.tasks; they count as BadInput.
 """
 
 from collections.abc import Sequence
@@ -73,20 +71,10 @@ class BrokenModel(BadInput):
     """The model's files cannot be read."""
 
 
-class UnknownSuite(BadInput):
-    """No suite of that name."""
-
-    status = 404
-
-
 class UnknownTask(BadInput):
     """No lm-eval task of that name, or one that cannot be run here."""
 
     status = 404
-
-
-class EmptySuite(BadInput):
-    """The selection holds no cell."""
 
 
 class UnknownEngine(BadInput):

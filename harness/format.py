@@ -3,7 +3,7 @@
 import datetime as dt
 from math import inf
 
-from harness.stats import Estimate, Interval, Threshold
+from fathom.harness.stats.intervals import Estimate, Interval
 
 
 def percent(share: float, digits: int = 1) -> str:
@@ -115,23 +115,6 @@ def _odds(number: float) -> str:
     if number < 1:
         return f"{number:.2f}"
     return count(round(number)) if number >= 10 else f"{number:.1f}"
-
-
-def depth(threshold: Threshold) -> str:
-    """Write a threshold as 3.5 (3.1 to 3.9), > 8 or < 1; a bound beyond the levels asked likewise."""
-    value = _hardness(threshold.value, threshold)
-    low, high = (_hardness(bound, threshold) for bound in (threshold.interval.low, threshold.interval.high))
-    return value if low == high == value else f"{value} ({low} to {high})"
-
-
-def _hardness(value: float, threshold: Threshold) -> str:
-    if value == inf:
-        return f"> {_short(threshold.top)}"
-    return f"< {_short(threshold.bottom)}" if value == -inf else _short(value)
-
-
-def _short(number: float) -> str:
-    return f"{number:.0f}" if number >= 100 else f"{number:.2g}"
 
 
 def bar(share: float) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.errors import BadInput
+from fathom.harness.errors import BadInput
 
 DEFAULT_DATABASE = "sqlite:///fathom.db"
 

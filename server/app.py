@@ -11,48 +11,39 @@ from fastapi import FastAPI
 from sqlalchemy import Engine
 from starlette.staticfiles import StaticFiles
 
-from harness.db.accounts import prune_logins
-from harness.db.engine import open_database
-from harness.db.flags import flag_overfit
-from harness.db.landing import land_runs
-from harness.db.limits import prune_limits
-from harness.db.replays import ask_replays, conclude_replays
-from harness.db.seasons import season_seed
-from harness.db.uploads import drop_stale_uploads
-from harness.hub import HubClient
-from harness.planning import SeedOf, conclude_submissions, make_reaper, plan_submissions
-from harness.settings import ServiceSettings, read_settings
-from server import (
-    account,
-    admin,
-    api,
-    downloads,
-    events,
-    families,
-    feeds,
-    health,
-    jobs,
-    metrics,
-    pages,
-    pictures,
-    queue,
-    seasons,
-    sign_in,
-    submissions,
-    submit,
-    uploads,
-)
-from server.accounts import Identify
-from server.caching import ETags
-from server.events import Watch
-from server.housekeeping import Chore, Housekeeper
-from server.logs import Log, log_as_json
-from server.metrics import Measure, Metrics
-from server.oidc import Oidc
-from server.problems import add_problem_pages
-from server.reception import Reception
-from server.render import Site, open_templates
-from server.security import SecureHeaders
+from fathom.harness.db.engine import open_database
+from fathom.harness.db.leaderboard.landing import land_runs
+from fathom.harness.service.seasons.store import season_seed
+from fathom.harness.settings import ServiceSettings, read_settings
+from fathom.server.accounts import sign_in
+from fathom.server.accounts.middleware import Identify
+from fathom.server.accounts.oidc import Oidc
+from fathom.server.accounts.store import prune_logins
+from fathom.server.admin import account
+from fathom.server.admin import pages as admin
+from fathom.server.api import routes as api
+from fathom.server.board import downloads, families, feeds, pages, pictures
+from fathom.server.jobs import api as jobs
+from fathom.server.seasons import pages as seasons
+from fathom.server.submissions import api as submissions
+from fathom.server.submissions import events, submit
+from fathom.server.submissions import pages as queue
+from fathom.server.submissions.events import Watch
+from fathom.server.submissions.hub import HubClient
+from fathom.server.submissions.planner import SeedOf, conclude_submissions, make_reaper, plan_submissions
+from fathom.server.uploads import api as uploads
+from fathom.server.uploads.flags import flag_overfit
+from fathom.server.uploads.replays import ask_replays, conclude_replays
+from fathom.server.uploads.store import drop_stale_uploads
+from fathom.server.web import health, metrics
+from fathom.server.web.bodies import Reception
+from fathom.server.web.headers import ETags, SecureHeaders
+from fathom.server.web.housekeeping import Chore, Housekeeper
+from fathom.server.web.limits import prune_limits
+from fathom.server.web.logs import Log, log_as_json
+from fathom.server.web.metrics import Measure, Metrics
+from fathom.server.web.problems import add_problem_pages
+from fathom.server.web.render import Site, open_templates
 
 _ROUTERS = (
     downloads.router, pages.router, families.router, pictures.router, feeds.router, metrics.router, health.router,

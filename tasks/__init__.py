@@ -1,17 +1,8 @@
 """Turn a seed into questions, and a model's text into verdicts, with the standard library only."""
 
-from tasks.base import (
-    Cell,
-    Family,
-    Instance,
-    Level,
-    Problem,
-    Verdict,
-    make_instance,
-    pose,
-)
-from tasks.errors import BadItemId, BadSeed, TaskError, UnknownFamily, UnknownLevel, UnknownStyle
-from tasks.registry import all_families, find_family, instance_from_id
+from fathom.tasks.base import Cell, Family, Instance, Level, Problem, Verdict, make_instance, pose
+from fathom.tasks.errors import BadItemId, BadSeed, TaskError, UnknownFamily, UnknownLevel, UnknownStyle
+from fathom.tasks.registry import all_families, find_family, instance_from_id
 
 __all__ = [
     "BadItemId",

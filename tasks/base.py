@@ -1,33 +1,40 @@
 """Say what a family, a level, an instance and a verdict are; turn a seed into an instance."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from math import inf, log
 from typing import Any, Literal, Protocol
 
-from tasks.errors import UnknownLevel, UnknownStyle
-from tasks.stream import Stream, canonical_seed
+from fathom.tasks.errors import UnknownLevel, UnknownStyle
+from fathom.tasks.stream import Stream, canonical_seed
 
 Role = Literal["eval", "shot", "train"]
 """What a stream serves. Roles never share a stream, so training text and k-shot demonstrations
 are disjoint from evaluation items by construction."""
 
+
 CHANNELS = ("symbol", "story")
+
+
 STYLES = ("direct", "cot", "choice", "free", "trained", "bits")
 """direct: the answer alone; cot: think first; choice: log-likelihoods of candidates. The others read a model
 that was trained on our own text, see PARAMETRIC. free: go on from the bare text at temperature 1; trained: a
 question as the training text puts it, answered greedily; bits: the log-likelihood of the truth alone."""
 
+
 SCORED = ("choice", "bits")
 """Styles in which nothing is generated: log-likelihoods are read."""
+
 
 PARAMETRIC = ("free", "trained", "bits")
 """Styles that ask what training left in the weights. A level has these, or the other ones, never both: what
 stands in a prompt and what was learnt are two tracks, and no score mixes them."""
 
+
 N_CHOICES = 8
 """Candidates shown in the style `choice`, where a level has so many."""
+
 
 N_QUESTIONS = 10
 """Questions asked about one text in training text, at most."""
@@ -307,3 +314,8 @@ def candidates(stream: Stream, gold: str, others: Sequence[str], count: int = N_
     drawn = stream.sample(others, min(count, len(others) + 1) - 1)
     drawn.insert(stream.below(len(drawn) + 1), gold)
     return tuple(drawn)
+
+
+def verdict_json(verdict: Verdict) -> dict[str, Any]:
+    """Return a verdict as JSON values; `at` and `note` only where they say something."""
+    return {name: value for name, value in asdict(verdict).items() if name not in ("at", "note") or value}

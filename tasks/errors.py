@@ -5,6 +5,8 @@ TaskError
 ├── UnknownLevel    the family has no such level
 ├── UnknownStyle    the family has no such channel or style
 ├── UnknownCorpus   no such corpus
+├── UnknownSuite    no such suite
+├── EmptySuite      a selection that leaves nothing to ask
 ├── BadOption       a setting of a corpus that is not known, out of range, or does not fit the others
 ├── BadSeed         neither a whole number >= 0 nor a hex string
 └── BadItemId       not of the form family@version/level/channel/seed/index
@@ -51,3 +53,13 @@ class BadSeed(TaskError):
 
 class BadItemId(TaskError):
     """A text that does not name an item."""
+
+
+class UnknownSuite(TaskError):
+    """No suite of that name."""
+
+    status = 404
+
+
+class EmptySuite(TaskError):
+    """The selection holds no cell."""

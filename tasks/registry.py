@@ -5,9 +5,9 @@ from functools import cache, lru_cache
 from importlib import import_module
 from pkgutil import iter_modules
 
-import tasks.families as package
-from tasks.base import Family, Instance, make_instance
-from tasks.errors import BadItemId, UnknownFamily
+import fathom.tasks.families as package
+from fathom.tasks.base import Family, Instance, make_instance
+from fathom.tasks.errors import BadItemId, UnknownFamily
 
 _ID = re.compile(r"([a-z]+)@(\d{1,9})/([\w.-]+)/([a-z]+)/([0-9a-f]+)/(\d{1,18})")
 
@@ -17,7 +17,7 @@ def all_families() -> dict[str, Family]:
     """Return all families by name, in alphabetical order."""
     found: dict[str, Family] = {}
     for module in sorted(iter_modules(package.__path__), key=lambda entry: entry.name):
-        family: Family = import_module(f"tasks.families.{module.name}").FAMILY
+        family: Family = import_module(f"fathom.tasks.families.{module.name}").FAMILY
         found[family.name] = family
     return found
 

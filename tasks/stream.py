@@ -13,7 +13,7 @@ from hashlib import shake_128
 from struct import Struct
 from typing import TypeVar
 
-from tasks.errors import BadSeed
+from fathom.tasks.errors import BadSeed
 
 T = TypeVar("T")
 

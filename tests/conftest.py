@@ -83,7 +83,7 @@ def database(request, tmp_path):
 @pytest.fixture(scope="session")
 def copy_tables(request, tmp_path_factory):
     """Give an empty database its tables as a copy of one that was migrated, which takes a tenth of the time."""
-    from harness.db.engine import open_database
+    from fathom.harness.db.engine import open_database
 
     made = {}
 
@@ -104,7 +104,7 @@ def copy_tables(request, tmp_path_factory):
 @pytest.fixture
 def db(database, copy_tables):
     """An open database with its tables, once for each kind."""
-    from harness.db.engine import open_database
+    from fathom.harness.db.engine import open_database
 
     copy_tables(database)
     engine = open_database(database, create=True)

@@ -2,9 +2,9 @@
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from harness.db import read
-from harness.db.engine import open_database
-from harness.errors import StoreError
+from fathom.harness.db import read
+from fathom.harness.db.engine import open_database
+from fathom.harness.errors import StoreError
 
 
 def stored(database):

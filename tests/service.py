@@ -8,12 +8,12 @@ import httpx
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from harness import planning
-from harness.db.engine import open_database, writing
-from harness.db.models import CellRow, RunRow, SampleRow
-from harness.db.service import JobRow, SubmissionRow, UserRow
-from harness.db.write import utc_now
-from harness.season import PRACTICE_SEED
+from fathom.harness.db.engine import open_database, writing
+from fathom.harness.db.schema.runs import CellRow, RunRow, SampleRow
+from fathom.harness.db.schema.service import JobRow, SubmissionRow, UserRow
+from fathom.harness.db.write import utc_now
+from fathom.harness.service.seasons.commitment import PRACTICE_SEED
+from fathom.server.submissions import planner as planning
 
 TOTAL = 1800 + 360
 """Items of the suite quick, and of its fresh layer."""

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from typer.main import get_command
 
-from harness.cli import app
-from tasks import all_families
+from fathom.server.cli.main import build
+from fathom.tasks.registry import all_families
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -71,7 +72,7 @@ def test_every_python_block_runs(shell):
 
 
 def test_every_command_and_family_appears():
-    commands = [command.name for command in app.registered_commands] + ["db upgrade", "db backup", "db restore"]
+    commands = [*get_command(build()).commands, "db upgrade", "db backup", "db restore"]
     for command in commands:
         assert f"fathom {command}" in README
     for family in all_families():
@@ -95,9 +96,7 @@ def test_changelog_lines_are_short():
 
 
 def test_the_packages_come_from_this_repository():
-    import harness
-    import server
-    import tasks
+    from fathom import harness, server, tasks
 
     for package in (harness, server, tasks):
         assert Path(package.__file__).parents[1] == ROOT

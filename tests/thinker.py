@@ -10,7 +10,7 @@ import shutil
 
 from safetensors.torch import load_file, save_file
 
-from harness.model import REFERENCE
+from fathom.harness.engines.model import REFERENCE
 
 ASKS_STEPS = "?ĠGoĠstepĠbyĠstep,ĠthenĠendĠwithĠaĠlastĠlineĠofĠtheĠform:ĠAnswer:Ġ<code>Ċ"
 NAMES = {ASKS_STEPS: "<think>", "ĊAnswer:": "</think>"}

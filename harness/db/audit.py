@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import Engine, insert, select
 from sqlalchemy.orm import Session
 
-from harness.db.engine import translate_errors
-from harness.db.service import AuditRow
-from harness.db.write import storable, utc_now
+from fathom.harness.db.engine import translate_errors
+from fathom.harness.db.schema.service import AuditRow
+from fathom.harness.db.write import storable, utc_now
 
 
 @dataclass(frozen=True, slots=True)

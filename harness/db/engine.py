@@ -11,7 +11,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from harness.errors import BadDatabase, DiskFull, NewerDatabase, OlderDatabase, StoreError
+from fathom.harness.errors import BadDatabase, DiskFull, NewerDatabase, OlderDatabase, StoreError
 
 log = logging.getLogger(__name__)
 

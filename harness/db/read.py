@@ -1,149 +1,28 @@
 """Read runs: frozen rows, never ORM objects; each function runs a fixed number of statements."""
 
-import datetime as dt
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
-from harness.db.engine import translate_errors
-from harness.db.models import CellRow, ModelRow, RunRow, SampleRow, SuiteRow
-from harness.db.sealing import SEALED, check_unsealed, redact
-from harness.errors import UnknownRun
-from harness.spread import Spread, read_spread
-from harness.stats import Interval, wilson
-from harness.suite import Suite, SuiteCell
+from fathom.harness.db.engine import translate_errors
+from fathom.harness.db.schema.runs import CellRow, ModelRow, RunRow, SampleRow, SuiteRow
+from fathom.harness.db.sealing import SEALED, check_unsealed, redact
+from fathom.harness.errors import UnknownRun
+from fathom.harness.records import RunDetail, RunSummary, SampleFilter, SamplePage, SampleView
+from fathom.harness.stats.counts import CellCounts
+from fathom.harness.stats.repeats import read_spread
+from fathom.tasks.suites import Suite, SuiteCell
 
 _HEX = re.compile(r"[0-9a-f]{1,32}")
-
-
-@dataclass(frozen=True, slots=True)
-class RunSummary:
-    """One line of `fathom runs`."""
-
-    run: str
-    model: str
-    model_id: int
-    suite: str
-    seed: str
-    engine: str
-    state: str
-    n_items: int
-    n_done: int
-    """Samples."""
-    k: int
-    n_generated: int
-    attempts: int
-    seconds: int
-    created_at: dt.datetime
-    error: str | None
-    tier: int
-    """1: sent by a user; 2: sent, and replayed by a worker; 3: run by the operators or their workers."""
-    layer: str
-    """main; fresh: on a submission's own seed; sampled: not decoded plainly, so that it is not ranked."""
-    season: str
-    """Season whose seed it is, or empty."""
-    sealed: bool
-    """Whether the seed is secret as yet: no question, completion or gold may be shown."""
-    hidden_at: dt.datetime | None
-    """When it was taken off the board."""
-    n_repeats: int = 1
-    """Answers to each item."""
-
-    @property
-    def n_samples(self) -> int:
-        """Samples that a whole run has."""
-        return self.n_items * self.n_repeats
-
-
-@dataclass(frozen=True, slots=True)
-class CellCounts:
-    """Counts of one cell of a run; `counts_of` makes one."""
-
-    id: int
-    family: str
-    version: int
-    level: str
-    channel: str
-    style: str
-    n_planned: int
-    """Items."""
-    n: int
-    """Graded samples: items, times the repeats."""
-    k: int
-    n_errors: int
-    labels: Mapping[str, int]
-    spread: Spread | None = None
-    """Where items were asked several times."""
-
-    @property
-    def interval(self) -> Interval:
-        """Wilson's 95% interval of k of n; clustered by item where these were asked several times."""
-        effect = 1.0 if self.spread is None else self.spread.effect
-        return wilson(self.k / effect, self.n / effect)
 
 
 def counts_of(row: Sequence[Any]) -> CellCounts:
     """Read a row of CELL."""
     return replace(CellCounts(*row[:-1]), spread=read_spread(row[-1]))
-
-
-@dataclass(frozen=True, slots=True)
-class RunDetail:
-    """A run with all that decides its numbers."""
-
-    summary: RunSummary
-    suite: Suite
-    suite_digest: str
-    pool: str
-    manifest: Mapping[str, Any]  # JSON of provenance.Manifest
-    manifest_digest: str
-    log: str | None
-    cells: tuple[CellCounts, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SampleView:
-    """A stored sample and the id of its item."""
-
-    id: int
-    item: str
-    style: str
-    index: int
-    completion: str
-    finish_reason: str
-    scores: tuple[float, ...] | None
-    parsed: str | None
-    label: str
-    fault_at: int | None
-    note: str
-    correct: bool
-    prompt_tokens: int
-    completion_tokens: int
-    milliseconds: int
-    error: str | None
-    repeat: int = 0
-    """How many answers to the same item came before."""
-
-
-@dataclass(frozen=True, slots=True)
-class SamplePage:
-    """Some samples of a run and how many there are."""
-
-    samples: tuple[SampleView, ...]
-    total: int
-
-
-@dataclass(frozen=True, slots=True)
-class SampleFilter:
-    """Which samples of a run to show; None leaves an axis open."""
-
-    cell: int | None = None
-    label: str | None = None
-    correct: bool | None = None
 
 
 CELL = (
@@ -152,6 +31,7 @@ CELL = (
 )  # fmt: skip
 """Columns of CellCounts, in its order, for `counts_of`."""
 
+
 SAMPLE = (
     SampleRow.id, SampleRow.index, SampleRow.completion, SampleRow.finish_reason, SampleRow.scores, SampleRow.parsed,
     SampleRow.label, SampleRow.fault_at, SampleRow.note, SampleRow.correct, SampleRow.prompt_tokens,
@@ -159,6 +39,7 @@ SAMPLE = (
     CellRow.id, CellRow.family, CellRow.version, CellRow.level, CellRow.channel, CellRow.style,
 )  # fmt: skip
 """Columns of which `view` makes a SampleView."""
+
 
 _SUMMARY = (
     RunRow.id, ModelRow.name, ModelRow.id, SuiteRow.name, SuiteRow.seed, RunRow.engine, RunRow.state, RunRow.n_items,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from harness.errors import NotAllowed
+from fathom.harness.errors import NotAllowed
 
 SEALED = "sealed until the season ends"
 

@@ -1,21 +1,22 @@
 """Write runs: each function is one transaction, and writing the same thing twice changes nothing."""
 
 import datetime as dt
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Engine, case, delete, func, insert, select, update
+from sqlalchemy import Connection, Engine, case, delete, exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from harness.db.dialect import insert_if_new
-from harness.db.engine import translate_errors
-from harness.db.models import CellRow, MarkRow, ModelRow, RunRow, SampleRow, SuiteRow
-from harness.db.spreads import spreads_of
-from harness.engines.base import Completion
-from harness.suite import Suite
-from tasks import Verdict
+from fathom.harness.db.engine import translate_errors
+from fathom.harness.db.schema.runs import CellRow, MarkRow, ModelRow, RunRow, SampleRow, SuiteRow
+from fathom.harness.db.sql import insert_if_new
+from fathom.harness.engines.base import Completion
+from fathom.harness.stats.repeats import Spread, Tally, Vote
+from fathom.tasks.base import Verdict
+from fathom.tasks.suites import Suite
 
 Clock = Callable[[], dt.datetime]
 
@@ -275,3 +276,53 @@ def recount(session: Session, run: str) -> None:
     session.execute(update(CellRow), list(counts.values()))
     n_done, k = (sum(row["n"] + row["n_errors"] for row in counts.values()), sum(row["k"] for row in counts.values()))
     session.execute(update(RunRow).where(RunRow.id == run).values(n_done=n_done, k=k))
+
+
+_AT_A_TIME = 2000
+
+
+def spreads_of(session: Session, run: str) -> dict[int, Spread]:
+    """Count the items of each cell by their right answers, an item in memory at a time; empty for a plain run."""
+    repeats = session.scalars(select(RunRow.n_repeats).where(RunRow.id == run)).one()
+    if repeats == 1:
+        return {}
+    cells = session.scalars(select(CellRow.id).where(CellRow.run_id == run)).all()
+    return {cell: _spread(session, cell, repeats) for cell in cells}
+
+
+def _spread(session: Session, cell: int, repeats: int) -> Spread:
+    tally = Tally(repeats)
+    for item in _items(session, cell):
+        tally.add(item)
+    return tally.spread
+
+
+def _items(session: Session, cell: int) -> Iterator[list[Vote]]:
+    """Yield the graded answers to each item."""
+    columns = (SampleRow.index, SampleRow.correct, SampleRow.parsed)
+    wanted = select(*columns).where(SampleRow.cell_id == cell, SampleRow.finish_reason != "error")
+    # in the order of the table's own key: nothing is sorted, and the rows come as they are read
+    ordered = wanted.order_by(SampleRow.index, SampleRow.repeat).execution_options(yield_per=_AT_A_TIME)
+    for _, rows in groupby(session.execute(ordered), key=lambda row: row[0]):
+        yield [Vote(row.correct, row.parsed) for row in rows]
+
+
+_NOT_YET = "upload"
+"""Digest of the row that stands for the suite of an upload until all of its items were made."""
+
+
+def add_unseen(session: Session, new: NewRun, dtype: str | None, now: Clock) -> str:
+    """Store a run of tier 1 that is shown nowhere, on no suite as yet, in the caller's transaction; return its id."""
+    nothing = {"name": "", "version": "", "seed": "", "cells": [], "pool": ""}
+    id_of(session, SuiteRow, {"digest": _NOT_YET}, nothing)
+    run = add_run(session, replace(new, suite_digest=_NOT_YET, tier=1, layer="upload"), now)
+    session.execute(update(RunRow).where(RunRow.id == run).values(dtype=dtype))
+    return run
+
+
+def remove_unseen(session: Session, run: str) -> None:
+    """Remove a run that is still an upload on its way, and its model if that has no other."""
+    model = session.scalars(select(RunRow.model_id).where(RunRow.id == run)).first()
+    session.execute(delete(RunRow).where(RunRow.id == run, RunRow.layer == "upload"))
+    unused = ~exists().where(RunRow.model_id == ModelRow.id)
+    session.execute(delete(ModelRow).where(ModelRow.id == model, unused))

@@ -11,8 +11,17 @@ import torch
 from tokenizers.models import WordLevel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from harness.engines.base import Completion, FinishReason, Prompted, Request, best_choice, failed, seed_of, too_long
-from harness.engines.tokens import continuation, cut_at_stop, prompt_tokens, prompted, windows, written
+from fathom.harness.engines.base import (
+    Completion,
+    FinishReason,
+    Prompted,
+    Request,
+    best_choice,
+    failed,
+    seed_of,
+    too_long,
+)
+from fathom.harness.engines.tokens import continuation, cut_at_stop, prompt_tokens, prompted, windows, written
 
 log = logging.getLogger(__name__)
 

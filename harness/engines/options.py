@@ -7,15 +7,19 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from harness.adapter import check_adapter
-from harness.address import address_of
-from harness.engines.base import EngineSetup
-from harness.errors import BadInput
+from fathom.harness.engines.adapter import check_adapter
+from fathom.harness.engines.base import EngineSetup
+from fathom.harness.errors import BadInput
+from fathom.harness.settings import read_api
 
 DTYPES = ("auto", "bfloat16", "float16", "float32")
+
+
 RAY_INNER = ("vllm", "hf", "oracle")
 """Engines that a replica of Ray may hold."""
+
 
 _OWN: dict[str, dict[str, str]] = {
     "oracle": {},
@@ -24,10 +28,16 @@ _OWN: dict[str, dict[str, str]] = {
     "ray": {"replicas": "int", "address": "str", "inner": "str"},
 }
 """Options that we define ourselves, with their types. Those of vLLM are read from its own source."""
+
+
 _ELSEWHERE = {"model": "--model", "dtype": "--dtype", "revision": "--revision"}
+
+
 _PLAIN: dict[str, tuple[type, ...]] = {
     "int": (int,), "float": (int, float), "bool": (bool,), "str": (str,), "None": (type(None),),
 }  # fmt: skip
+
+
 _SAID = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text", "None": "null"}
 
 
@@ -130,3 +140,36 @@ def _check_value(name: str, value: Any, kind: str) -> None:  # a JSON value
     if isinstance(value, allowed) and (not isinstance(value, bool) or "bool" in words):
         return
     raise BadInput(f"{name} is {value!r}: it wants {' or '.join(_SAID[word] for word in words)}")
+
+
+def base_address(text: str) -> str:
+    """Return the address before `/completions`, as in http://127.0.0.1:8000/v1; a bare host gets the /v1.
+
+    Raises:
+        BadInput: no http address, or one that holds a secret, which would be stored with the run.
+    """
+    try:
+        parts = urlsplit(text.strip())
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        raise BadInput(f"the base URL cannot be read ({error}): {_EXAMPLE}") from error
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise BadInput(f"the base URL holds more than an address: put a key into FATHOM_API_KEY, and {_EXAMPLE}")
+    if parts.scheme not in ("http", "https") or not host or any(c.isspace() for c in text.strip()):
+        raise BadInput(f"{text!r} is no address of a server: {_EXAMPLE}")
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/') or '/v1'}"
+
+
+def address_of(options: Mapping[str, Any]) -> str:  # JSON values
+    """Return the address that an engine's options name, else FATHOM_BASE_URL.
+
+    Raises:
+        BadInput: as `base_address`, or there is none.
+    """
+    typed = str(options.get("base_url") or read_api().base_url)
+    if not typed:
+        raise BadInput(f"no server is named, neither by --base-url nor in FATHOM_BASE_URL: {_EXAMPLE}")
+    return base_address(typed)
+
+
+_EXAMPLE = "give one as in --base-url http://127.0.0.1:8000/v1"

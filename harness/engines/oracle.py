@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal, get_args
 
-from harness.engines.base import Completion, Request, best_choice, failed, too_long
-from harness.errors import EngineFailed, UnknownModel
-from tasks import Instance, TaskError, find_family, instance_from_id
-from tasks.base import level_of, styles_of
-from tasks.stream import Stream
+from fathom.harness.engines.base import Completion, Request, best_choice, failed, too_long
+from fathom.harness.errors import EngineFailed, UnknownModel
+from fathom.tasks.base import Instance, level_of, styles_of
+from fathom.tasks.errors import TaskError
+from fathom.tasks.registry import find_family, instance_from_id
+from fathom.tasks.stream import Stream
 
 Kind = Literal["perfect", "chance", "noisy"]
 _BATCH = 256

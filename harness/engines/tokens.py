@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from harness.engines.base import Prompted, Request
+from fathom.harness.engines.base import Prompted, Request
 
 
 def cut_at_stop(text: str, stops: Sequence[str]) -> tuple[str, bool]:

@@ -12,11 +12,20 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, get_args
 
-from harness.adapter import check_adapter
-from harness.engines.base import Completion, FinishReason, Prompted, Request, best_choice, failed, seed_of, too_long
-from harness.engines.tokens import continuation, prompt_tokens, prompted, windows, written
-from harness.errors import EngineFailed
-from harness.settings import quiet_vllm
+from fathom.harness.engines.adapter import check_adapter
+from fathom.harness.engines.base import (
+    Completion,
+    FinishReason,
+    Prompted,
+    Request,
+    best_choice,
+    failed,
+    seed_of,
+    too_long,
+)
+from fathom.harness.engines.tokens import continuation, prompt_tokens, prompted, windows, written
+from fathom.harness.errors import EngineFailed
+from fathom.harness.settings import quiet_vllm
 
 quiet_vllm()  # vLLM reads these once, when it is imported
 

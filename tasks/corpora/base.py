@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from math import inf
 from typing import Protocol
 
-from tasks.base import Described, Role
-from tasks.errors import BadOption
-from tasks.stream import Stream, canonical_seed
+from fathom.tasks.base import Described, Role
+from fathom.tasks.errors import BadOption
+from fathom.tasks.stream import Stream, canonical_seed
+from fathom.tasks.tokens import TokenBlock
 
 Value = int | float | str
 Options = Mapping[str, Value]
@@ -27,19 +28,6 @@ class Option:
     low: float = -inf
     high: float = inf
     choices: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class TokenBlock:
-    """Documents in token form, one after the other; each ends with token 0.
-
-    `ids` holds 2 bytes a token, low byte first: places in the corpus's vocabulary. `ends` says after how many tokens
-    of the block each document ends. `learnt` holds 1 byte a token, 1 where loss counts; None: it counts everywhere.
-    """
-
-    ids: bytes
-    ends: tuple[int, ...]
-    learnt: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

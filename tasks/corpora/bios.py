@@ -12,15 +12,15 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
-from tasks.biography import ORDERS, biography, reversed_biography
-from tasks.corpora.base import Option, Options, Pairs, TextBlock
-from tasks.corpora.formed import Form, FormedCorpus
-from tasks.corpora.prompt import N_DOCUMENTS
-from tasks.errors import BadOption
-from tasks.people import N_NAMES, Person, Population
-from tasks.quiz import LEAST_PEOPLE, ask, crowd, document, kinds_of
-from tasks.stream import Stream
-from tasks.wording import wordings as wordings_of
+from fathom.tasks.corpora.base import Option, Options, Pairs, TextBlock
+from fathom.tasks.corpora.forms import Form, FormedCorpus
+from fathom.tasks.corpora.lessons import N_DOCUMENTS
+from fathom.tasks.errors import BadOption
+from fathom.tasks.people.biography import ORDERS, biography, reversed_biography
+from fathom.tasks.people.closed_book import LEAST_PEOPLE, ask, crowd, document, kinds_of
+from fathom.tasks.people.population import N_NAMES, Person, Population
+from fathom.tasks.people.wording import wordings as wordings_of
+from fathom.tasks.stream import Stream
 
 MOST_WORDINGS = 40
 _CACHED = 1 << 17  # people: 70 MB, or 250 MB with 40 wordings each

@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from functools import cache
 from typing import NamedTuple
 
-from tasks.corpora.base import Option, Options, TokenBlock
-from tasks.corpora.formed import Form, FormedCorpus
-from tasks.corpora.prompt import N_DOCUMENTS
-from tasks.corpora.spelling import BYTES, END, Names, pack, sizes, speller, token_block
-from tasks.errors import BadOption
-from tasks.families.brevo import draw_graph, needed
-from tasks.stream import Stream
+from fathom.tasks.corpora.base import Option, Options
+from fathom.tasks.corpora.forms import Form, FormedCorpus
+from fathom.tasks.corpora.lessons import N_DOCUMENTS
+from fathom.tasks.errors import BadOption
+from fathom.tasks.families.brevo import draw_graph, needed
+from fathom.tasks.stream import Stream
+from fathom.tasks.tokens import BYTES, END, Names, TokenBlock, pack, sizes, speller, token_block
 
 MARK, ASK, IS = "Needs:", "?", "="
 _FIRST = 4  # id of the first name

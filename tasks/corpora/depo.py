@@ -8,84 +8,14 @@ each k uniformly from 1..K (also more than n: then round and round).
 """
 
 from functools import cache
-from typing import NamedTuple
 
-from tasks.corpora.base import Option, Options, TokenBlock
-from tasks.corpora.formed import Form, FormedCorpus
-from tasks.corpora.prompt import N_DOCUMENTS
-from tasks.corpora.spelling import BYTES, END, Names, pack, sizes, speller, token_block
-from tasks.errors import BadOption
-from tasks.stream import Stream
-
-MARK, IS = "Ring:", "="
-NAMES = {"short": Names(3, 50, 50, 1, 2), "long": Names(3, 4, 4, 5, 7)}
-"""Part 4.1: names of 1-2 tokens out of 50 + 50, or of 5-7 tokens out of few."""
-
-MOST_HOPS = 64
-_LEAST = 3
-_MARK, _IS, _END = pack([1]), pack([2]), pack([0])
-
-
-class Ring(NamedTuple):
-    """A ring in tokens, packed: `names` follow each other; `order` says in which order their arrows are shown."""
-
-    names: list[bytes]
-    order: list[int]
-
-
-class Posed(NamedTuple):
-    """One problem as text: tokens with blanks between them. Edges lead from the first name to the second."""
-
-    question: str
-    answer: str
-    edges: list[tuple[str, str]]  # as shown
-    start: str
-
-
-@cache
-def tokens(names: str, k: int) -> tuple[str, ...]:
-    """Return the vocabulary for names short or long and up to k hops."""
-    return (END, MARK, IS, *NAMES[names].letters, *[f"?{hops}" for hops in range(1, k + 1)])
-
-
-@cache
-def _hop_tokens(names: str) -> list[bytes]:
-    first = len(tokens(names, 0))
-    return [pack([first + hops]) for hops in range(MOST_HOPS)]  # of 1 hop, 2 hops ...
-
-
-def _draw(kind: Names, n: int, stream: Stream) -> Ring:
-    names = kind.draw(stream, n)
-    keys = stream.words(n)
-    return Ring(names, sorted(range(n), key=keys.__getitem__))
-
-
-def pose(names: str, n: int, hops: int, stream: Stream) -> Posed:
-    """Draw one problem, as a document of the corpus begins: a ring of n names short or long, and one question.
-
-    Question and answer joined by a blank are what training text holds, up to the first answer. There the next
-    question follows: read a model's answer by `first_name`.
-    """
-    ring = _draw(NAMES[names], n, stream)
-    spell = speller(tokens(names, hops))
-    spelt = [spell(name) for name in ring.names]
-    edges = [(spelt[at], spelt[(at + 1) % n]) for at in ring.order]
-    shown = " ".join([name for edge in edges for name in edge])
-    # Of the first names drawn more are short than of all, so that one short name would be the best constant guess.
-    at = stream.below(n)
-    return Posed(f"{MARK} {shown} ?{hops} {spelt[at]} {IS}", spelt[(at + hops) % n], edges, spelt[at])
-
-
-def first_name(text: str) -> str | None:
-    """Return the first name of a text of tokens, up to the token that ends it, or None if there is none."""
-    name: list[str] = []
-    for token in text.split():
-        if not token.startswith(("a", "z")):
-            return None
-        name.append(token)
-        if token.startswith("z"):
-            return " ".join(name)
-    return None
+from fathom.tasks.corpora.base import Option, Options
+from fathom.tasks.corpora.forms import Form, FormedCorpus
+from fathom.tasks.corpora.lessons import N_DOCUMENTS
+from fathom.tasks.errors import BadOption
+from fathom.tasks.families.depo import _END, _IS, _LEAST, _MARK, MOST_HOPS, NAMES, _draw, _hop_tokens, tokens
+from fathom.tasks.stream import Stream
+from fathom.tasks.tokens import BYTES, TokenBlock, sizes, token_block
 
 
 def _vocabulary(options: Options) -> tuple[str, ...]:

@@ -1,7 +1,6 @@
 """Write problems with solutions in one line, with wrong starts or none; or lessons of the family `igsm`."""
 
-from tasks.corpora.formed import FormedCorpus
-from tasks.corpora.retried import retry_form
+from fathom.tasks.corpora.forms import FormedCorpus, retry_form
 
 CORPUS = FormedCorpus(
     "igsm",

@@ -3,12 +3,12 @@
 A mark stands before every sentence, as in the questions `generate-*`, so that nothing need come before a question.
 """
 
-from tasks.corpora.base import Option, Options, TokenBlock
-from tasks.corpora.formed import Form, FormedCorpus
-from tasks.corpora.prompt import N_DOCUMENTS
-from tasks.corpora.spelling import END, pack, token_block
-from tasks.languages import LANGUAGES, MARK, language
-from tasks.stream import Stream
+from fathom.tasks.corpora.base import Option, Options
+from fathom.tasks.corpora.forms import Form, FormedCorpus
+from fathom.tasks.corpora.lessons import N_DOCUMENTS
+from fathom.tasks.grammars.languages import LANGUAGES, MARK, language
+from fathom.tasks.stream import Stream
+from fathom.tasks.tokens import END, TokenBlock, pack, token_block
 
 
 def _vocabulary(options: Options) -> tuple[str, ...]:

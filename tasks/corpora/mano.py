@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from functools import cache
 from typing import NamedTuple
 
-from tasks.corpora.base import Option, Options, TokenBlock
-from tasks.corpora.formed import Form, FormedCorpus
-from tasks.corpora.prompt import N_DOCUMENTS
-from tasks.corpora.spelling import BYTES, END, pack, speller, token_block
-from tasks.stream import Stream
+from fathom.tasks.corpora.base import Option, Options
+from fathom.tasks.corpora.forms import Form, FormedCorpus
+from fathom.tasks.corpora.lessons import N_DOCUMENTS
+from fathom.tasks.stream import Stream
+from fathom.tasks.tokens import BYTES, END, TokenBlock, pack, speller, token_block
 
 MARK, IS = "Value:", "="
 OPERATORS = ("+", "-", "*")

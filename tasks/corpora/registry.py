@@ -4,15 +4,15 @@ from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
 
-import tasks.corpora as package
-from tasks.corpora.base import Corpus
-from tasks.errors import UnknownCorpus
+import fathom.tasks.corpora as package
+from fathom.tasks.corpora.base import Corpus
+from fathom.tasks.errors import UnknownCorpus
 
 
 @cache
 def all_corpora() -> dict[str, Corpus]:
     """Return all corpora by name, in alphabetical order."""
-    modules = [import_module(f"tasks.corpora.{entry.name}") for entry in iter_modules(package.__path__)]
+    modules = [import_module(f"fathom.tasks.corpora.{entry.name}") for entry in iter_modules(package.__path__)]
     found: list[Corpus] = [module.CORPUS for module in modules if hasattr(module, "CORPUS")]
     return {corpus.name: corpus for corpus in sorted(found, key=lambda one: one.name)}
 

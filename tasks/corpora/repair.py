@@ -1,8 +1,7 @@
 """Write solutions in which wrong starts are taken back; or lessons of the family `repair`."""
 
-from tasks.corpora.formed import FormedCorpus
-from tasks.corpora.retried import retry_form
-from tasks.retry import PROBLEMS
+from fathom.tasks.arithmetic.retry import PROBLEMS
+from fathom.tasks.corpora.forms import FormedCorpus, retry_form
 
 CORPUS = FormedCorpus(
     "repair",

@@ -1,6 +1,6 @@
 """Write lessons of the family `years`."""
 
-from tasks.corpora.formed import FormedCorpus
+from fathom.tasks.corpora.forms import FormedCorpus
 
 CORPUS = FormedCorpus(
     "years",

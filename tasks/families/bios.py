@@ -14,14 +14,34 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from tasks.answer import final_answer
-from tasks.base import N_CHOICES, Instance, Level, Problem, Verdict, ask_in_turn, ask_once, candidates
-from tasks.biography import show
-from tasks.inquiries import COUNTS, LEAST_APART, MODES, N_RESIDUES, N_SHOWN_MONTHS, extract, inquire, n_groups, pair
-from tasks.people import ATTRIBUTES, N_YEARS, Person, fits, full_names, moment, months_apart, person_of, shown
-from tasks.readings import misjudged, misread, misread_pair
-from tasks.stream import Stream
-from tasks.words import codes
+from fathom.tasks.answer import final_answer
+from fathom.tasks.base import N_CHOICES, Instance, Level, Problem, Verdict, ask_in_turn, ask_once, candidates
+from fathom.tasks.people.biography import show
+from fathom.tasks.people.diagnosis import misjudged, misread, misread_pair
+from fathom.tasks.people.population import (
+    ATTRIBUTES,
+    N_YEARS,
+    Person,
+    fits,
+    full_names,
+    moment,
+    months_apart,
+    person_of,
+    shown,
+)
+from fathom.tasks.people.questions import (
+    COUNTS,
+    LEAST_APART,
+    MODES,
+    N_RESIDUES,
+    N_SHOWN_MONTHS,
+    extract,
+    inquire,
+    n_groups,
+    pair,
+)
+from fathom.tasks.stream import Stream
+from fathom.tasks.words import codes
 
 SIZES = (1, 5, 20, 100)
 _SEVERAL = ("compare", "subtract", "inverse", "count")

@@ -17,10 +17,10 @@ from functools import cached_property
 from itertools import permutations
 from typing import Any, NamedTuple
 
-from tasks.answer import final_list
-from tasks.base import Instance, Level, Problem, Verdict, ask_once
-from tasks.stream import Stream
-from tasks.words import codes, given_names
+from fathom.tasks.answer import final_list
+from fathom.tasks.base import Instance, Level, Problem, Verdict, ask_once
+from fathom.tasks.stream import Stream
+from fathom.tasks.words import codes, given_names
 
 SIZES = (4, 6, 8, 12, 16, 24, 32, 48, 64)
 MOST_NEEDS = 4

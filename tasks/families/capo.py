@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import log
 
-from tasks.answer import MAX_TEXT
-from tasks.base import Instance, Level, Problem, Verdict, ask_once
-from tasks.biography import record
-from tasks.people import ATTRIBUTES, DIGITS, POPULATIONS, Population, person_of, shown
-from tasks.readings import in_domain
-from tasks.stream import Stream
-from tasks.wording import PRONOUN, cut_at, wordings
+from fathom.tasks.answer import MAX_TEXT
+from fathom.tasks.base import Instance, Level, Problem, Verdict, ask_once
+from fathom.tasks.people.biography import record
+from fathom.tasks.people.diagnosis import in_domain
+from fathom.tasks.people.population import ATTRIBUTES, DIGITS, POPULATIONS, Population, person_of, shown
+from fathom.tasks.people.wording import PRONOUN, cut_at, wordings
+from fathom.tasks.stream import Stream
 
 DOMAINS = {**{name: DIGITS[name].size for name in ATTRIBUTES if name in DIGITS}, PRONOUN: 2}
 """Facts that are independent of each other, and how many values each has."""

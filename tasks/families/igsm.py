@@ -19,13 +19,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from tasks.answer import final_integer
-from tasks.base import N_CHOICES, Instance, Level, Problem, Verdict, ask_once, candidates
-from tasks.graph import MODULUS, needed_for, solve, spell
-from tasks.puzzle import Plan, draw, roller
-from tasks.stream import Stream
-from tasks.telling import tell
-from tasks.written import Reading, read_solution
+from fathom.tasks.answer import final_integer
+from fathom.tasks.arithmetic.dependency_graph import Plan, draw, roller
+from fathom.tasks.arithmetic.formula import MODULUS, needed_for, solve, spell
+from fathom.tasks.arithmetic.solution import Reading, read_solution
+from fathom.tasks.arithmetic.word_problem import tell
+from fathom.tasks.base import N_CHOICES, Instance, Level, Problem, Verdict, ask_once, candidates
+from fathom.tasks.stream import Stream
 
 OPS = (2, 4, 6, 8, 10, 12, 15, 18, 21, 25, 30, 40)
 SIDE_OPS = (4, 10, 18, 30)

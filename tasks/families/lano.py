@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from tasks import grammar_text as say
-from tasks.answer import MAX_TEXT, final_list, final_option
-from tasks.base import SCORED, Instance, Level, Problem, Verdict, ask_once, candidates
-from tasks.chart import Chart, recognises, sound_height
-from tasks.grammar import Grammar, Shape, draw_grammar
-from tasks.grammar_text import OPTIONS, spell
-from tasks.languages import MARK, go_on, language, language_levels, weigh_sentence
-from tasks.nearmiss import Pair, Tokens, draw_pair, one_right
-from tasks.shortcuts import any_completes, blind_tails, copied_tails, rules_in_a_row
-from tasks.stream import Stream
-from tasks.words import given_names
+from fathom.tasks.answer import MAX_TEXT, final_list, final_option
+from fathom.tasks.base import SCORED, Instance, Level, Problem, Verdict, ask_once, candidates
+from fathom.tasks.grammars import text as say
+from fathom.tasks.grammars.baselines import any_completes, blind_tails, copied_tails, rules_in_a_row
+from fathom.tasks.grammars.grammar import Grammar, Shape, draw_grammar
+from fathom.tasks.grammars.languages import MARK, go_on, language, language_levels, weigh_sentence
+from fathom.tasks.grammars.near_miss import Pair, Tokens, draw_pair, one_right
+from fathom.tasks.grammars.parser import Chart, recognises, sound_height
+from fathom.tasks.grammars.text import OPTIONS, spell
+from fathom.tasks.stream import Stream
+from fathom.tasks.words import given_names
 
 SHAPES = {
     2: Shape(2, fewest_rules=3),

@@ -9,28 +9,29 @@ uniform numbers would give 0 too often.
 Reference: Allen-Zhu, Physics of Language Models 4.1 (arXiv 2512.17351), synthetic task Mano.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import comb, inf
-from operator import add, mul, sub
+from operator import mul
 
-from tasks.answer import final_integer
-from tasks.base import N_CHOICES, Instance, Level, Problem, Verdict, ask_once
-from tasks.stream import Stream
+from fathom.tasks.answer import final_integer
+from fathom.tasks.arithmetic.expression import APPLY, DIGITS, MODULI, SIGNS, draw_expression, infix, solve
+from fathom.tasks.base import N_CHOICES, Instance, Level, Problem, Verdict, ask_once
+from fathom.tasks.stream import Stream
 
-MODULI = (23, 5, 7, 10)
 LENGTHS = (1, 2, 3, 4, 6, 8, 10, 13, 16)
 
-_SIGNS = "+-*"
-_APPLY: Mapping[str, Callable[[int, int], int]] = {"+": add, "-": sub, "*": mul}
-_DIGITS = tuple(map(str, range(max(MODULI))))
+
 _NUMERALS = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
     "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty", "twenty-one",
     "twenty-two",
 )  # fmt: skip
+
+
 _NOUNS = {"+": "the sum of", "-": "the difference of", "*": "the product of"}
+
 
 _RULES = {
     "infix": "Each operation inside another one is in brackets.",
@@ -39,17 +40,14 @@ _RULES = {
     "either of which may itself be a sum, difference or product. "
     "The difference of two things is the first minus the second.",
 }
+
+
 _OPENINGS = {
     (p, notation): f"All arithmetic is modulo {p}: only the remainder on division by {p} counts, "
     f"a whole number from 0 to {p - 1} (so -1 counts as {p - 1}). {rule}\nWhat is "
     for p in MODULI
     for notation, rule in _RULES.items()
 }
-
-_FACTORS = {
-    p: [[(a, b) for a in range(p) for b in range(p) if a * b % p == product] for product in range(p)] for p in MODULI
-}
-"""Pairs whose product is 0, 1, ... modulo p; sums and differences have one pair for each first part."""
 
 
 # Chance that the number that `_nearest` finds equals the value, for each of LENGTHS: measured on
@@ -66,34 +64,9 @@ def _level(p: int, length: int, ladder: str) -> Level:
     notation = "prefix" if ladder == "prefix" else "infix"
     name = f"p{p}l{length}" + ("-prefix" if ladder == "prefix" else "")
     axes: dict[str, int | str] = {"p": p, "l": length, "notation": notation}
-    n_expressions = comb(2 * length, length) // (length + 1) * len(_SIGNS) ** length * p ** (length + 1)
+    n_expressions = comb(2 * length, length) // (length + 1) * len(SIGNS) ** length * p ** (length + 1)
     space = n_expressions if n_expressions < 1e13 else inf
     return Level(name, length, axes, ladder, ("symbol",) if ladder == "prefix" else (), space=space)
-
-
-def _grow(size: int, value: int, words: list[int], tokens: list[str], p: int) -> None:
-    """Add to the tokens the prefix form of a random part of `size` operations and of this value."""
-    if not size:
-        tokens.append(_DIGITS[value])
-        return
-    word, kind = divmod(words.pop(), 3)
-    word, left = divmod(word, size)
-    tokens.append(_SIGNS[kind])
-    if kind == 2:
-        pairs = _FACTORS[p][value]
-        a, b = pairs[word % len(pairs)]
-    else:
-        a = word % p
-        b = (a - value if kind else value - a) % p
-    _grow(left, a, words, tokens, p)
-    _grow(size - 1 - left, b, words, tokens, p)
-
-
-def _infix(tokens: Sequence[str]) -> str:
-    stack: list[str] = []
-    for token in reversed(tokens):
-        stack.append(f"({stack.pop()} {token} {stack.pop()})" if token in _APPLY else token)
-    return stack[0][1:-1]
 
 
 def _words(tokens: Sequence[str]) -> str:
@@ -104,12 +77,12 @@ def _words(tokens: Sequence[str]) -> str:
     return stack[0]
 
 
-_SHOW: Mapping[str, Callable[[Sequence[str]], str]] = {"infix": _infix, "words": _words, "prefix": " ".join}
+_SHOW: Mapping[str, Callable[[Sequence[str]], str]] = {"infix": infix, "words": _words, "prefix": " ".join}
 
 
 def _candidates(gold: int, p: int, word: int) -> tuple[str, ...]:
     """Return the gold and others of 0..p-1 in random order; the word is spent digit by digit."""
-    pool = list(_DIGITS[:p])
+    pool = list(DIGITS[:p])
     answer = pool.pop(gold)
     count = min(p, N_CHOICES)
     drawn = []
@@ -120,18 +93,6 @@ def _candidates(gold: int, p: int, word: int) -> tuple[str, ...]:
     return tuple(drawn)
 
 
-def _steps(tokens: Iterator[str], p: int, lines: list[str]) -> int:
-    """Evaluate a prefix form, left before right, and write a line for each operation."""
-    token = next(tokens)
-    if token not in _APPLY:
-        return int(token)
-    a = _steps(tokens, p, lines)
-    b = _steps(tokens, p, lines)
-    raw = _APPLY[token](a, b)
-    lines.append(f"{a} {token} {b} = {raw}" + (f" = {raw % p} mod {p}" if raw != raw % p else ""))
-    return raw % p
-
-
 def _diagnose(tokens: Sequence[str], p: int, answer: int) -> str:
     """Compare a wrong answer of 0..p-1 with what the likely mistakes give."""
     values = [0] * len(tokens)
@@ -139,9 +100,9 @@ def _diagnose(tokens: Sequence[str], p: int, answer: int) -> str:
     stack: list[int] = []
     for place in range(len(tokens) - 1, -1, -1):
         token = tokens[place]
-        if token in _APPLY:
+        if token in APPLY:
             sides[place] = a, b = stack.pop(), stack.pop()
-            values[place] = _APPLY[token](values[a], values[b]) % p
+            values[place] = APPLY[token](values[a], values[b]) % p
         else:
             values[place] = int(token)
         stack.append(place)
@@ -151,7 +112,7 @@ def _diagnose(tokens: Sequence[str], p: int, answer: int) -> str:
         slope, sign = slopes[place], tokens[place]
         slopes[a] = slope * values[b] % p if sign == "*" else slope
         slopes[b] = slope * values[a] % p if sign == "*" else -slope if sign == "-" else slope
-        for other in _APPLY.values():
+        for other in APPLY.values():
             if (values[0] + slope * (other(values[a], values[b]) - values[place]) - answer) % p == 0:
                 return "wrong_op"
     return "sub_expression" if answer in [values[place] for place in sides] else "other"
@@ -161,12 +122,12 @@ def _nearest(tokens: Sequence[str]) -> str:
     """Return the number under the fewest sums and differences, then the fewest operations; then the largest."""
     stack: list[tuple[int, int, int]] = []
     for token in reversed(tokens):
-        if token in _APPLY:
+        if token in APPLY:
             n_sums, n_operations, number = min(stack.pop(), stack.pop())
-            stack.append((n_sums + (_APPLY[token] is not mul), n_operations + 1, number))
+            stack.append((n_sums + (APPLY[token] is not mul), n_operations + 1, number))
         else:
             stack.append((0, 0, -int(token)))
-    return _DIGITS[-stack[0][2]]
+    return DIGITS[-stack[0][2]]
 
 
 @dataclass(frozen=True)
@@ -192,14 +153,11 @@ class Mano:
     def generate(self, level: Level, channel: str, stream: Stream) -> Problem:
         """Draw the value, then what gives it, down to the numbers."""
         p, length = int(level.axes["p"]), int(level.axes["l"])
-        words = stream.words(length + 2)
-        gold = words.pop() % p
-        choices = _candidates(gold, p, words.pop())
-        tokens: list[str] = []
-        _grow(length, gold, words, tokens, p)
+        tokens, gold, word = draw_expression(length, p, stream)
+        choices = _candidates(gold, p, word)
         notation = "words" if channel == "story" else str(level.axes["notation"])
         question = f"{_OPENINGS[p, notation]}{_SHOW[notation](tokens)}{',' if channel == 'story' else ''} modulo {p}?"
-        return Problem(question, _DIGITS[gold], choices, {"prefix": tokens, "modulus": p})
+        return Problem(question, DIGITS[gold], choices, {"prefix": tokens, "modulus": p})
 
     def instruction(self, channel: str, style: str) -> str:
         """Ask for the number alone, or for steps and a last line with the number."""
@@ -210,7 +168,7 @@ class Mano:
     def solution(self, instance: Instance) -> str:
         """Write one line for each operation."""
         lines: list[str] = []
-        _steps(iter(instance.facts["prefix"]), instance.facts["modulus"], lines)
+        solve(iter(instance.facts["prefix"]), instance.facts["modulus"], lines)
         return "\n".join(lines)
 
     def lesson(self, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:

@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from tasks.answer import MAX_TEXT
-from tasks.base import Instance, Level, Problem, Verdict
-from tasks.biography import record
-from tasks.inquiries import N_RESIDUES, pair
-from tasks.people import (
+from fathom.tasks.answer import MAX_TEXT
+from fathom.tasks.base import Instance, Level, Problem, Verdict
+from fathom.tasks.people.biography import record
+from fathom.tasks.people.closed_book import EXTRACTS, HINTED, SO, Crowd, ask, crowd, decide, document
+from fathom.tasks.people.diagnosis import misjudged, misread, misread_pair
+from fathom.tasks.people.population import (
     ATTRIBUTES,
     CITIES,
     DIGITS,
@@ -28,9 +29,8 @@ from tasks.people import (
     person_of,
     shown,
 )
-from tasks.quiz import EXTRACTS, HINTED, SO, Crowd, ask, crowd, decide, document
-from tasks.readings import misjudged, misread, misread_pair
-from tasks.stream import Stream
+from fathom.tasks.people.questions import N_RESIDUES, pair
+from fathom.tasks.stream import Stream
 
 ASKED: Mapping[str, tuple[str, ...]] = {
     "extract": EXTRACTS,

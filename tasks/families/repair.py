@@ -21,14 +21,14 @@ from functools import cached_property
 from math import inf
 from typing import Any
 
-from tasks.answer import final_answer
-from tasks.base import N_CHOICES, Instance, Level, Problem, Verdict, ask_once, candidates
-from tasks.families.mano import FAMILY as MANO
-from tasks.flaws import NONE, Flawed, check_lines, check_steps, flaw_expression, flaw_solution
-from tasks.puzzle import Plan, draw, roller
-from tasks.retry import pose_problem, read, write_solution
-from tasks.stream import Stream
-from tasks.telling import REMAINDERS, tell
+from fathom.tasks.answer import final_answer
+from fathom.tasks.arithmetic.dependency_graph import Plan, draw, roller
+from fathom.tasks.arithmetic.mistakes import NONE, Flawed, check_lines, check_steps, flaw_expression, flaw_solution
+from fathom.tasks.arithmetic.retry import pose_problem, read, write_solution
+from fathom.tasks.arithmetic.word_problem import REMAINDERS, tell
+from fathom.tasks.base import N_CHOICES, Instance, Level, Problem, Verdict, ask_once, candidates
+from fathom.tasks.families.mano import FAMILY as MANO
+from fathom.tasks.stream import Stream
 
 TASKS = ("find", "mano", "mend")
 OPS = (2, 4, 8, 12, 18, 25)

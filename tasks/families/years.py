@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 
-from tasks.answer import final_answer
-from tasks.base import N_CHOICES, Instance, Level, Problem, Verdict, ask_in_turn, candidates
-from tasks.filler import filler
-from tasks.stream import Stream
-from tasks.words import codes, given_names
+from fathom.tasks.answer import final_answer
+from fathom.tasks.base import N_CHOICES, Instance, Level, Problem, Verdict, ask_in_turn, candidates
+from fathom.tasks.stream import Stream
+from fathom.tasks.words import codes, filler, given_names
 
 SIZES = (2, 4, 8, 16, 32)
 HOPS = (1, 2, 3, 4, 5, 6)

@@ -35,8 +35,9 @@ PASSES = 3
 
 def measure_corpora() -> Iterator[tuple[str, float, float | None]]:
     """Yield (what, units a CPU-second, times the reference), the best of some passes over fresh blocks."""
-    from tasks.corpora.base import TokenBlock, make_block, read_options
-    from tasks.corpora.registry import find_corpus
+    from fathom.tasks.corpora.base import make_block, read_options
+    from fathom.tasks.corpora.registry import find_corpus
+    from fathom.tasks.tokens import TokenBlock
 
     for settings, unit, reference in RATES:
         name, *given = settings.split()

@@ -26,9 +26,9 @@ import httpx
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from harness.db.engine import open_database
-from harness.db.models import CellRow, RunRow, SampleRow
-from harness.db.service import JobRow, SubmissionRow
+from fathom.harness.db.engine import open_database
+from fathom.harness.db.schema.runs import CellRow, RunRow, SampleRow
+from fathom.harness.db.schema.service import JobRow, SubmissionRow
 
 FATHOM = Path(sys.executable).parent / "fathom"
 POSTGRES = (

@@ -21,7 +21,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from tasks.stream import Stream
+from fathom.tasks.stream import Stream
 
 FATHOM = Path(sys.executable).parent / "fathom"
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
@@ -54,9 +54,9 @@ class Stock:
 
 def take_stock(database: str, few: int = 200) -> Stock:
     """Read what can be asked for."""
-    from harness.db.board import Wanted, list_pools, list_standings
-    from harness.db.engine import open_database
-    from harness.db.models import CellRow, ModelRow, RunRow, SampleRow
+    from fathom.harness.db.engine import open_database
+    from fathom.harness.db.leaderboard.read import Wanted, list_pools, list_standings
+    from fathom.harness.db.schema.runs import CellRow, ModelRow, RunRow, SampleRow
 
     db = open_database(database, create=False)
     (pool, *_) = list_pools(db)

@@ -64,7 +64,8 @@ def measure_generators() -> Iterator[tuple[str, float, float | None]]:
 
 
 def _family_rates(name: str, cells: tuple[str, ...], peer: float | None) -> Iterator[tuple[str, float, float | None]]:
-    from tasks import find_family, make_instance
+    from fathom.tasks.base import make_instance
+    from fathom.tasks.registry import find_family
 
     family = find_family(name)
     for cell in cells:
@@ -80,9 +81,9 @@ def _family_rates(name: str, cells: tuple[str, ...], peer: float | None) -> Iter
 
 def measure_language() -> Iterator[tuple[str, float]]:
     """Yield speeds of the language's own tools: sentences a second, milliseconds a string recognised."""
-    from tasks.chart import recognises
-    from tasks.families import lano
-    from tasks.stream import Stream
+    from fathom.tasks.families import lano
+    from fathom.tasks.grammars.parser import recognises
+    from fathom.tasks.stream import Stream
 
     for shape in ("f", "k"):
         grammar = lano.language(shape)
@@ -95,8 +96,9 @@ def measure_language() -> Iterator[tuple[str, float]]:
 
 def measure_suites() -> Iterator[tuple[str, float]]:
     """Yield CPU-seconds to make every prompt of a suite."""
-    from harness.suite import instances, open_suite
-    from tasks import find_family, pose
+    from fathom.tasks.base import pose
+    from fathom.tasks.registry import find_family
+    from fathom.tasks.suites import instances, open_suite
 
     for name in ("quick", "standard"):
         began = time.process_time()
@@ -112,8 +114,8 @@ def measure_suites() -> Iterator[tuple[str, float]]:
 
 def measure_hostile() -> tuple[float, str]:
     """Return the longest that any family took to grade a hostile text, in ms, and which one."""
-    from tasks import all_families, make_instance
-    from tasks.base import channels_of
+    from fathom.tasks.base import channels_of, make_instance
+    from fathom.tasks.registry import all_families
 
     texts = [
         "", "x" * 10_000_000, "\n" * 10_000_000, "Answer:" * 1_000, "Answer: 1\n" * 40_000, "9" * 1_000_000,
@@ -171,7 +173,7 @@ def worker(kind: str, n_items: int, seed: int) -> None:
 
 
 def _suite(n_items: int, seed: int):
-    from harness.suite import Selection, open_suite
+    from fathom.tasks.suites import Selection, open_suite
 
     levels = ("n8k1", "n8k2", "n8k3", "n8k4", "n8k6")
     return open_suite("quick", seed, Selection(levels=levels, styles=("direct", "cot"), n=n_items // 10))
@@ -179,9 +181,11 @@ def _suite(n_items: int, seed: int):
 
 def _time_fathom(n_items: int, seed: int) -> dict[str, float]:
     """Time from the loaded engine to the landed run: generation, journal, grading, lm-eval's own work, scores."""
-    from harness.db.engine import open_database
-    from harness.model import find_model
-    from harness.run import Plan, evaluate
+    from fathom.harness.db.engine import open_database
+    from fathom.harness.engines.model import find_model
+    from fathom.harness.runs import evaluate as evaluation
+    from fathom.harness.runs.evaluate import evaluate
+    from fathom.harness.runs.plan import Plan
 
     marks: dict[str, float] = {}
 
@@ -191,7 +195,7 @@ def _time_fathom(n_items: int, seed: int) -> dict[str, float]:
         else:
             marks[phase] = time.perf_counter()
 
-    from harness.engines import open as opening
+    from fathom.harness.engines import factory as opening
 
     load = opening.open_engine
 
@@ -208,9 +212,7 @@ def _time_fathom(n_items: int, seed: int) -> dict[str, float]:
         marks["loaded"] = time.perf_counter()
         return engine
 
-    import harness.run
-
-    harness.run.open_engine = timed
+    evaluation.open_engine = timed
     with tempfile.TemporaryDirectory() as folder:
         db = open_database(f"{folder}/a.db", create=True)
         evaluate(Plan(find_model("reference/pebble"), "vllm", _suite(n_items, seed)), db, report)
@@ -218,7 +220,7 @@ def _time_fathom(n_items: int, seed: int) -> dict[str, float]:
 
 
 def _warm(engine) -> None:
-    from harness.engines.base import Request, Sampling
+    from fathom.harness.engines.base import Request, Sampling
 
     for _ in engine.stream(iter([Request("warm", "", "Which code is 1 arrow after QK?", Sampling(4))])):
         pass
@@ -228,12 +230,12 @@ def _time_raw(n_items: int, seed: int) -> dict[str, float]:
     """Time LLM.generate on the same prompts, budgets and stops, with the same engine settings."""
     from vllm import LLM, SamplingParams
 
-    from harness.engines.vllm import engine_settings
-    from harness.model import find_model
-    from harness.prompts import stops
-    from harness.suite import instances
-    from tasks import find_family, pose
-    from tasks.base import level_of
+    from fathom.harness.engines.model import find_model
+    from fathom.harness.engines.vllm import engine_settings
+    from fathom.harness.runs.requests import stops
+    from fathom.tasks.base import level_of, pose
+    from fathom.tasks.registry import find_family
+    from fathom.tasks.suites import instances
 
     path = find_model("reference/pebble").folder()
     llm = LLM(model=str(path), **engine_settings(path, {}))
@@ -254,14 +256,14 @@ def _time_raw(n_items: int, seed: int) -> dict[str, float]:
 
 def _time_stock(n_items: int, seed: int) -> dict[str, float]:
     """Time lm-eval with its own hf backend on the same tasks, from the loaded model to the results."""
-    from harness.settings import quiet_lm_eval
+    from fathom.harness.settings import quiet_lm_eval
 
     quiet_lm_eval()
     from lm_eval.evaluator import evaluate
     from lm_eval.models.huggingface import HFLM
 
-    from harness.lmeval import open_tasks
-    from harness.model import find_model
+    from fathom.harness.engines.model import find_model
+    from fathom.harness.runs.lm_eval_adapter import open_tasks
 
     lm = HFLM(pretrained=str(find_model("reference/pebble").folder()), dtype="float32", batch_size=128, device="cpu")
     tasks = open_tasks(_suite(n_items, seed))

@@ -5,17 +5,22 @@ from dataclasses import dataclass
 
 import pytest
 
-from harness.db import board, jobs, read, seasons, submissions, write
-from harness.db.accounts import local_user
-from harness.db.engine import open_database
-from harness.db.landing import land_runs
-from harness.db.seasons import Beacon
-from harness.db.submissions import NewSubmission
-from harness.engines.base import Completion
-from harness.planning import plan_submissions
-from harness.reporting.page import write_report
-from harness.suite import Selection, open_suite
-from tasks import Verdict
+from fathom.harness.db import read, write
+from fathom.harness.db.engine import open_database
+from fathom.harness.db.leaderboard import read as board
+from fathom.harness.db.leaderboard.landing import land_runs
+from fathom.harness.engines.base import Completion
+from fathom.harness.records import SampleFilter
+from fathom.harness.reports.html.page import write_report
+from fathom.harness.service.seasons import store as seasons
+from fathom.harness.service.seasons.store import Beacon
+from fathom.server.accounts.store import local_user
+from fathom.server.jobs import leases as jobs
+from fathom.server.submissions import store as submissions
+from fathom.server.submissions.planner import plan_submissions
+from fathom.server.submissions.store import NewSubmission
+from fathom.tasks.base import Verdict
+from fathom.tasks.suites import Selection, open_suite
 
 LONG = "W" * 300 + "<script>document.title = 'owned'</script>"
 
@@ -111,7 +116,7 @@ def site(tmp_path_factory, fathom, start_fathom):
         assert played.returncode == 0, played.stderr
     db = open_database(url, create=False)
     perfect, noisy = (read.get_run(db, one.run) for one in read.list_runs(db))
-    wrong = read.get_samples(db, noisy, read.SampleFilter(correct=False)).samples[0]
+    wrong = read.get_samples(db, noisy, SampleFilter(correct=False)).samples[0]
     hostile_run = _write_hostile(db, "done")
     failed = _write_hostile(db, "failed")
     land_runs(db)

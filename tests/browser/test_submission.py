@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from harness.db import read
-from harness.db.engine import open_database
+from fathom.harness.db import read
+from fathom.harness.db.engine import open_database
 
 
 @pytest.fixture

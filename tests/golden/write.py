@@ -9,10 +9,10 @@ import sys
 from hashlib import blake2b
 from pathlib import Path
 
-from tasks import Family, all_families, make_instance, pose
-from tasks.base import channels_of, demonstrate, styles_of
-from tasks.corpora.base import make_block, read_options
-from tasks.corpora.registry import all_corpora
+from fathom.tasks.base import Family, channels_of, demonstrate, make_instance, pose, styles_of
+from fathom.tasks.corpora.base import make_block, read_options
+from fathom.tasks.corpora.registry import all_corpora
+from fathom.tasks.registry import all_families
 
 HERE = Path(__file__).parent
 N = 1_000

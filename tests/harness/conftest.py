@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from sqlalchemy import insert
 
-from harness.db import service, task_tables  # noqa: F401  # their tables belong to Table.metadata
-from harness.db.backup import kind_of
-from harness.db.models import Table
+from fathom.harness.db.backup.backup import kind_of
+from fathom.harness.db.schema import service  # noqa: F401  # their tables belong to Table.metadata
+from fathom.harness.db.schema.runs import Table
 
 ODD = "tab\t, line\n, return\r, \\\\N, \\\", 'quote', ½ 深 \U0001f30a \u202e \x7f"
 AT = dt.datetime(2026, 11, 24, 1, 2, 3, 456789, tzinfo=dt.timezone(dt.timedelta(hours=5, minutes=30)))

@@ -13,17 +13,19 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from harness.db import read, write
-from harness.db.engine import open_database
-from harness.db.landing import land_runs
-from harness.engines.base import Completion
-from harness.errors import FathomError
-from harness.model import ModelSource
-from harness.run import Plan, evaluate
-from harness.settings import OidcSettings, ServiceSettings
-from harness.suite import Selection, open_suite
-from server.app import ServerSettings, create_app
-from tasks import Verdict
+from fathom.harness.db import read, write
+from fathom.harness.db.engine import open_database
+from fathom.harness.db.leaderboard.landing import land_runs
+from fathom.harness.engines.base import Completion
+from fathom.harness.engines.model import ModelSource
+from fathom.harness.errors import FathomError
+from fathom.harness.records import RunDetail, SampleFilter
+from fathom.harness.runs.evaluate import evaluate
+from fathom.harness.runs.plan import Plan
+from fathom.harness.settings import OidcSettings, ServiceSettings
+from fathom.server.app import ServerSettings, create_app
+from fathom.tasks.base import Verdict
+from fathom.tasks.suites import Selection, open_suite
 
 NO_HUB = "http://127.0.0.1:9"
 
@@ -48,9 +50,9 @@ class Played:
     """A database in which the oracle played well, perfectly, and not at all."""
 
     url: str
-    noisy: read.RunDetail
-    perfect: read.RunDetail
-    failed: read.RunDetail
+    noisy: RunDetail
+    perfect: RunDetail
+    failed: RunDetail
     sample: int
     """A wrong answer of the noisy run."""
 
@@ -81,7 +83,7 @@ def played(tmp_path_factory):
     db = open_database(url, create=True)
     runs = [play(db, f"oracle/{kind}") for kind in ("noisy", "perfect", "nobody")]
     details = [read.get_run(db, run) for run in runs]
-    wrong = read.get_samples(db, details[0], read.SampleFilter(correct=False), limit=1).samples
+    wrong = read.get_samples(db, details[0], SampleFilter(correct=False), limit=1).samples
     db.dispose()
     return Played(url, *details, wrong[0].id)
 

@@ -11,8 +11,8 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from harness.errors import OlderDatabase
-from server.app import ServerSettings, create_app
+from fathom.harness.errors import OlderDatabase
+from fathom.server.app import ServerSettings, create_app
 
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "

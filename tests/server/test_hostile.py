@@ -10,9 +10,10 @@ from html.parser import HTMLParser
 
 import pytest
 
-from harness.db import read, write
-from harness.db.engine import open_database
-from harness.format import visible
+from fathom.harness.db import read, write
+from fathom.harness.db.engine import open_database
+from fathom.harness.format import visible
+from fathom.harness.records import SampleFilter
 
 HOSTILE = {
     "script": "<script>alert(1)</script>",
@@ -46,7 +47,7 @@ def stage(request, browse, write_run, tmp_path_factory):
     done = write_run(db, write_run.story(**whole))
     failed = write_run(db, write_run.story(**whole, state="failed", error=name, log=name))
     detail = read.get_run(db, done)
-    sample = read.get_samples(db, detail, read.SampleFilter()).samples[0].id
+    sample = read.get_samples(db, detail, SampleFilter()).samples[0].id
     key = f"~{detail.summary.model_id}"
     db.dispose()
     return (

@@ -5,11 +5,11 @@ import pytest
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
-from harness.db import accounts
-from harness.db.models import RunRow
-from harness.db.service import SubmissionRow
-from harness.db.write import utc_now
-from server.forms import csrf_of
+from fathom.harness.db.schema.runs import RunRow
+from fathom.harness.db.schema.service import SubmissionRow
+from fathom.harness.db.write import utc_now
+from fathom.server.accounts import store as accounts
+from fathom.server.web.forms import csrf_of
 
 WHO = ("stranger", "owner", "other", "admin", "read token", "submit token", "worker token", "banned")
 """Ada owns the submission; her tokens may read and submit; the worker's token is an admin's; mallory is banned."""
@@ -124,7 +124,7 @@ class World:
         }  # fmt: skip
         with Session(desk.db) as session, session.begin():
             session.execute(insert(SubmissionRow), [row])
-        from harness.db import moderation
+        from fathom.server.admin import moderation
 
         moderation.ban(desk.db, moderation.Deed("operator", str(mallory), "spam"))
 

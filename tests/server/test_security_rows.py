@@ -174,7 +174,7 @@ def test_secrets_are_compared_in_constant_time():
 
 @pytest.fixture(scope="module")
 def odd_names(browse, write_run, tmp_path_factory):
-    from harness.db.engine import open_database
+    from fathom.harness.db.engine import open_database
 
     url = f"sqlite:///{tmp_path_factory.mktemp('odd') / 'runs.db'}"
     db = open_database(url, create=True)

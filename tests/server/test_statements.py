@@ -2,11 +2,12 @@
 
 import pytest
 
-from harness.db import read
-from harness.db.accounts import local_user
-from harness.db.engine import open_database
-from harness.db.submissions import NewSubmission, create
-from harness.planning import plan_submissions
+from fathom.harness.db import read
+from fathom.harness.db.engine import open_database
+from fathom.harness.records import SampleFilter
+from fathom.server.accounts.store import local_user
+from fathom.server.submissions.planner import plan_submissions
+from fathom.server.submissions.store import NewSubmission, create
 
 PAIR = "m=org/model0&m=org/model1"
 BOUNDS = {
@@ -44,7 +45,7 @@ def small_and_large(browse, write_run, tmp_path_factory):
             for at in range(n)
         ]
         submission = _submit(db, n)
-        sample = read.get_samples(db, read.get_run(db, runs[0]), read.SampleFilter()).samples[0].id
+        sample = read.get_samples(db, read.get_run(db, runs[0]), SampleFilter()).samples[0].id
         db.dispose()
         boards.append((browse(url), {"run": runs[0], "sample": sample, "submission": submission}))
     return boards

@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from tasks.answer import final_answer, final_integer, final_list, normalise
+from fathom.tasks.answer import final_answer, final_integer, final_list, normalise
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_a_hostile_text_is_parsed_without_raising_or_hanging(name):
 
 
 def test_answers_without_end_are_no_answer():
-    from tasks.answer import MAX_MARKS, MAX_TEXT
+    from fathom.tasks.answer import MAX_MARKS, MAX_TEXT
 
     assert final_answer("Answer: 4\n" * MAX_MARKS) == "4"
     assert final_answer("Answer: 4\n" * (MAX_MARKS + 1)) is None

@@ -10,8 +10,8 @@ from itertools import combinations
 
 import pytest
 
-from tasks import all_families, make_instance, pose
-from tasks.base import channels_of, styles_of
+from fathom.tasks.base import channels_of, make_instance, pose, styles_of
+from fathom.tasks.registry import all_families
 
 RUN = 12
 N_SHORT, N_LONG, LONG = 24, 2, 1500

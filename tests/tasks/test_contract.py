@@ -11,9 +11,9 @@ from math import sqrt
 
 import pytest
 
-from tasks import all_families, instance_from_id, make_instance, pose
-from tasks.base import PARAMETRIC, channels_of, demonstrate, styles_of, weigh
-from tasks.stream import Stream
+from fathom.tasks.base import PARAMETRIC, channels_of, demonstrate, make_instance, pose, styles_of, weigh
+from fathom.tasks.registry import all_families, instance_from_id
+from fathom.tasks.stream import Stream
 
 FAMILIES = list(all_families().values())
 SIZES = (None, 300, 100_000)

@@ -3,9 +3,8 @@ from collections import Counter
 
 import pytest
 
-from tasks.filler import _THEMES, CHARS_A_TOKEN, _table, filler
-from tasks.stream import Stream
-from tasks.words import codes, given_names
+from fathom.tasks.stream import Stream
+from fathom.tasks.words import _THEMES, CHARS_A_TOKEN, _table, codes, filler, given_names
 
 CHANNELS = ("symbol", "story")
 BEGINNINGS = {channel: [head for head, _ in _table(channel)[0]] for channel in CHANNELS}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks import all_families
+from fathom.tasks.registry import all_families
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SPEC = importlib.util.spec_from_file_location("golden_write", GOLDEN / "write.py")

@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
-from tasks import BadSeed
-from tasks.stream import Stream, canonical_seed
+from fathom.tasks.errors import BadSeed
+from fathom.tasks.stream import Stream, canonical_seed
 
 PINNED = ["025dca6504fc6957", "bb91484d99a46bbf", "777910e581dc9159"]
 
@@ -73,9 +73,7 @@ def test_what_is_no_seed_is_refused_with_advice(seed):
 
 
 def test_tasks_need_nothing_but_the_standard_library():
-    script = (
-        "import sys; before = set(sys.modules); import tasks, tasks.families.depo; print(*(set(sys.modules) - before))"
-    )
+    script = "import sys; before = set(sys.modules); import fathom.tasks, fathom.tasks.families.depo; print(*(set(sys.modules) - before))"
     done = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, check=True)
     loaded = {name.partition(".")[0] for name in done.stdout.split()}
-    assert loaded - {"tasks"} <= set(sys.stdlib_module_names)
+    assert loaded - {"fathom"} <= set(sys.stdlib_module_names)

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from harness.db.models import Table
+from fathom.harness.db.schema.runs import Table
 
 connection = context.config.attributes["connection"]
 context.configure(connection=connection, target_metadata=Table.metadata, render_as_batch=True)

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tasks import find_family, make_instance
-from tasks.base import channels_of
-from tasks.corpora.base import TokenBlock, make_block, read_options
-from tasks.corpora.registry import all_corpora, find_corpus
-from tasks.errors import BadOption, UnknownCorpus, UnknownLevel
+from fathom.tasks.base import channels_of, make_instance
+from fathom.tasks.corpora.base import make_block, read_options
+from fathom.tasks.corpora.registry import all_corpora, find_corpus
+from fathom.tasks.errors import BadOption, UnknownCorpus, UnknownLevel
+from fathom.tasks.registry import find_family
+from fathom.tasks.tokens import TokenBlock
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 SPEC = importlib.util.spec_from_file_location("golden_write", GOLDEN / "write.py")

@@ -5,11 +5,11 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from tasks.biography import CLOSINGS, N_TEXTS, biography
-from tasks.corpora.base import make_block, read_options
-from tasks.corpora.registry import find_corpus
-from tasks.people import ATTRIBUTES, Population, shown
-from tasks.wording import wordings
+from fathom.tasks.corpora.base import make_block, read_options
+from fathom.tasks.corpora.registry import find_corpus
+from fathom.tasks.people.biography import CLOSINGS, N_TEXTS, biography
+from fathom.tasks.people.population import ATTRIBUTES, Population, shown
+from fathom.tasks.people.wording import wordings
 
 N = 20
 PEOPLE = [Population("7").person(index) for index in range(N)]

@@ -2,12 +2,12 @@ import re
 
 import pytest
 
-from tasks import make_instance
-from tasks.corpora.base import make_block, read_options
-from tasks.corpora.registry import find_corpus
-from tasks.errors import BadOption
-from tasks.families.repair import FAMILY
-from tasks.retry import BACK
+from fathom.tasks.arithmetic.retry import BACK
+from fathom.tasks.base import make_instance
+from fathom.tasks.corpora.base import make_block, read_options
+from fathom.tasks.corpora.registry import find_corpus
+from fathom.tasks.errors import BadOption
+from fathom.tasks.families.repair import FAMILY
 
 KINDS = {"igsm": ("repair", {}, "retry-op"), "mano": ("repair", {"problem": "mano"}, "retry-mano-l")}
 

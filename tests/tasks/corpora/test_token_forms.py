@@ -5,13 +5,14 @@ from collections import Counter
 
 import pytest
 
-from tasks.chart import recognises
-from tasks.corpora import brevo, depo, mano
-from tasks.corpora.base import make_block, read_options
-from tasks.corpora.registry import find_corpus
-from tasks.corpora.spelling import Names, pack, sizes, unpack
-from tasks.languages import LANGUAGES, language
-from tasks.stream import Stream
+from fathom.tasks.corpora import brevo, mano
+from fathom.tasks.corpora.base import make_block, read_options
+from fathom.tasks.corpora.registry import find_corpus
+from fathom.tasks.families import depo as depo_family
+from fathom.tasks.grammars.languages import LANGUAGES, language
+from fathom.tasks.grammars.parser import recognises
+from fathom.tasks.stream import Stream
+from fathom.tasks.tokens import Names, pack, sizes, unpack
 
 NAME = r"v\d+|(?:a\d+ )*z\d+"
 
@@ -130,24 +131,24 @@ def test_what_is_learnt_is_a_setting():
         assert all(" ".join(learnt) == text for text, learnt in documents(name, learn="all"))
 
 
-@pytest.mark.parametrize("names", depo.NAMES)
+@pytest.mark.parametrize("names", depo_family.NAMES)
 def test_a_ring_posed_alone_reads_as_a_document_begins(names):
-    vocabulary = set(depo.tokens(names, 4))
+    vocabulary = set(depo_family.tokens(names, 4))
     for index in range(20):
-        posed = depo.pose(names, 9, 4, Stream("test", index))
+        posed = depo_family.pose_tokens(names, 9, 4, Stream("test", index))
         arrows, ((k, start, answer),) = read_ring(f"{posed.question} {posed.answer}")
         assert (k, start, answer, list(arrows.items())) == (4, posed.start, posed.answer, posed.edges)
         at = start
         for _ in range(k):
             at = arrows[at]
-        assert at == answer == depo.first_name(f" {answer} ?3 a0")
+        assert at == answer == depo_family.first_name(f" {answer} ?3 a0")
         assert set(posed.question.split()) <= vocabulary
 
 
 def test_a_name_without_an_end_is_no_name():
-    assert depo.first_name("a1 a2") is None
-    assert depo.first_name("? a1 z2") is None
-    assert depo.first_name("") is None
+    assert depo_family.first_name("a1 a2") is None
+    assert depo_family.first_name("? a1 z2") is None
+    assert depo_family.first_name("") is None
     assert brevo.read_names("v1 v2 a3") is None
     assert brevo.read_names("v1 = v2") is None
     assert brevo.read_names("") == []

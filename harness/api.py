@@ -1,0 +1,340 @@
+"""Turn a call from Python into a stored run, as `fathom run` does."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from html import escape
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from sqlalchemy import Engine as Database
+
+from fathom.harness.db import read
+from fathom.harness.db.find import check_comparable, find_run
+from fathom.harness.db.leaderboard import read as board
+from fathom.harness.db.leaderboard.landing import land_runs
+from fathom.harness.db.samples import stream_samples
+from fathom.harness.db.write import utc_now
+from fathom.harness.engines.base import EngineSetup
+from fathom.harness.engines.factory import check_engine
+from fathom.harness.errors import BadInput, FathomError, Interrupted, NotComparable
+from fathom.harness.format import count, percent
+from fathom.harness.records import Report, RunDetail, SampleFilter
+from fathom.harness.reports.comparison import pair_cells
+from fathom.harness.reports.console import RunProgress, make_console
+from fathom.harness.reports.figures.picture import one_line
+from fathom.harness.reports.frames import AXES, SAMPLE, Store, axes_of, cell_row, sample_row, score_frame
+from fathom.harness.reports.html.columns import make_columns
+from fathom.harness.reports.html.figures import Figure, draw_figures
+from fathom.harness.reports.html.page import write_report
+from fathom.harness.reports.html.tables import score_rows
+from fathom.harness.reports.reproduce import reproduce
+from fathom.harness.runs.evaluate import evaluate as evaluate_plan
+from fathom.harness.runs.plan import Plan, Wish, make_plan, plan_again
+from fathom.harness.runs.prompting import Decoding, Prompting, ShotsAs, Thinking, known_shots_as
+from fathom.harness.stats.paired import compare
+from fathom.harness.stats.scores import scores_json
+from fathom.tasks.suites import Selection
+
+Names = str | Sequence[str]
+"""One name, or several."""
+
+
+@dataclass(frozen=True)  # no slots: what was read is kept in the instance's own dictionary
+class Run:
+    """A stored run, read when it is asked for; `Run.load(run.id, db)` reads it anew."""
+
+    id: str
+    store: Store = field(repr=False)
+
+    @classmethod
+    def load(cls, run: str, db: str | Path | None = None) -> "Run":
+        """Return a run by its id, a beginning of it, or a model's name for its newest finished run.
+
+        Raises:
+            UnknownModel, StoreError: no run and no model is called so; no such database.
+        """
+        store = Store.at(db)
+        with store.opened() as opened:
+            return cls(find_run(opened, run).summary.run, store)
+
+    @cached_property
+    def detail(self) -> RunDetail:
+        """All but the samples, as the rest of Fathom knows it."""
+        with self.store.opened() as opened:
+            return read.get_run(opened, self.id)
+
+    @property
+    def model(self) -> str:
+        """Name of the model."""
+        return self.detail.summary.model
+
+    @property
+    def state(self) -> str:
+        """done, failed, interrupted or running."""
+        return self.detail.summary.state
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:  # JSON of harness.provenance.Manifest
+        """Everything needed to say what was measured, and how."""
+        return self.detail.manifest
+
+    @property
+    def command(self) -> str:
+        """The command that does it again; empty where there is none."""
+        return reproduce(self.detail)
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """One row a cell: counts, accuracy with its 95% interval, chance, and the score corrected for chance."""
+        return pd.DataFrame([cell_row(cell) for cell in self.detail.cells])
+
+    @cached_property
+    def mistakes(self) -> pd.DataFrame:
+        """One row a cell and label (`correct` is one): how many answers, and their share."""
+        rows = [
+            {**axes_of(cell), "label": label, "n": n, "share": n / cell.n}
+            for cell in self.detail.cells for label, n in cell.labels.items()
+        ]  # fmt: skip
+        return pd.DataFrame(rows, columns=[*AXES, "label", "n", "share"])
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """One row a ladder, a family and a style: `of` says which; scores are corrected for chance."""
+        return pd.DataFrame(score_frame(scores_json(self.detail.cells)))
+
+    @cached_property
+    def samples(self) -> pd.DataFrame:
+        """One row a sample, with question and gold made again; `iter_samples` yields a large run in parts.
+
+        Raises:
+            SealedRun: they may not be seen yet.
+        """
+        parts = list(self.iter_samples())
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(SAMPLE))
+
+    def iter_samples(self, size: int = 10_000) -> Iterator[pd.DataFrame]:
+        """Yield the samples in the order of cells and items, so many a frame, in constant memory.
+
+        Raises:
+            SealedRun: they may not be seen yet.
+        """
+        with self.store.opened() as opened:
+            rows = map(sample_row, stream_samples(opened, self.detail, SampleFilter()))
+            while part := list(islice(rows, size)):
+                yield pd.DataFrame(part, columns=list(SAMPLE))
+
+    def plot(self, family: str | None = None, *, mistakes: bool = False) -> "Plot":
+        """Draw accuracy against difficulty, or how answers go wrong, of all families or of one."""
+        with self.store.opened() as opened:
+            drawn = draw_figures(make_columns(opened, [self.detail]))
+        chosen = [one for one in drawn if family in (None, one.family)]
+        if not chosen:
+            raise BadInput(f"nothing to draw of {family!r}; known: {', '.join(one.family for one in drawn)}")
+        return Plot(tuple(figure for one in chosen for figure in (one.mistakes if mistakes else one.curves)))
+
+    def compare(self, other: "Run") -> pd.DataFrame:
+        """Test this run against another, which may be in another database: one row a style and family.
+
+        The family is empty for all together. `p_holm` is corrected over the families of a style; `ahead` is `first`
+        or `second` where that is so beyond doubt.
+
+        Raises:
+            NotComparable: they share no cell; one is not whole, or has several answers to a question.
+            SealedRun: the season of one is not over.
+        """
+        for one in (self, other):
+            check_comparable(one.detail)
+        pairs = pair_cells(self.detail, other.detail, {**self._marks(), **other._marks()})
+        found = compare(pairs)
+        if not found:
+            raise NotComparable(f"runs {self.id} and {other.id} share no cell: run both models on one suite")
+        return pd.DataFrame(
+            {
+                "style": one.style, "family": one.name, "first": one.first.value, "second": one.second.value,
+                "difference": one.difference.value, "low": one.difference.interval.low,
+                "high": one.difference.interval.high, "n": one.n, "only_first": one.only_first,
+                "only_second": one.only_second, "p": one.p, "p_holm": one.p_holm,
+                "ahead": ("", "first", "second")[one.ahead],
+            }
+            for one in found
+        )  # fmt: skip
+
+    def _marks(self) -> Mapping[str, Any]:  # harness.paired.Marks
+        with self.store.opened() as opened:
+            land_runs(opened)  # what a killed process left undone
+            return board.marks_of(opened, {self.id: self.detail.suite.n_items})
+
+    def report(self, path: str | Path = "report.html", *others: "Run") -> Path:
+        """Write one self-contained HTML file about this run, and about others of the same database beside it.
+
+        Raises:
+            BadInput: too many runs, another database, nothing graded, or nowhere to write.
+        """
+        if any(one.store.url != self.store.url for one in others):
+            raise BadInput("a report is of runs in one database: give evaluate the same db")
+        with self.store.opened() as opened:
+            details = [one.detail for one in (self, *others)]
+            return write_report(opened, details, Path(path), utc_now()).path
+
+    def __repr__(self) -> str:
+        """Say in one line what was run, and how it ended."""
+        one = self.detail.summary
+        n, k = (sum(getattr(cell, name) for cell in self.detail.cells) for name in ("n", "k"))
+        right = f", {percent(k / n)} right" if n else ""
+        name = one_line(f"{one.model} on {one.suite}, seed {one.seed}, engine {one.engine}", 200)
+        return f"<Run {one.run}: {name}: {one.state}, {count(n)} of {count(one.n_samples)} graded{right}>"
+
+    def _repr_html_(self) -> str:
+        """Show the scores by family and style."""
+        head = f"<p>{escape(repr(self)[1:-1])}</p>"
+        if not any(cell.n for cell in self.detail.cells):
+            return head
+        with self.store.opened() as opened:
+            rows = score_rows(make_columns(opened, [self.detail]))
+        cells = "".join(
+            f"<tr><th scope='row'>{escape(one_line(row.family or 'all families'))}</th>"
+            f"<td>{escape(one_line(row.style))}</td><td>{escape(row.scores[0])}</td></tr>"
+            for row in rows
+        )
+        titles = "".join(f"<th scope='col'>{name}</th>" for name in ("family", "style", "score"))
+        return f"{head}<table><thead><tr>{titles}</tr></thead><tbody>{cells}</tbody></table>"
+
+
+def evaluate(  # one parameter an option, as `fathom run` has them
+    model: str | Path | None = None,
+    *,
+    suite: str = "quick",
+    engine: str = "vllm",
+    seed: int | str | None = None,
+    families: Names = (),
+    levels: Names = (),
+    channels: Names = (),
+    styles: Names = (),
+    n: int | None = None,
+    shots: int = 0,
+    chat: bool = False,
+    system: str = "",
+    shots_as: ShotsAs = "turns",
+    template_options: Mapping[str, Any] | None = None,
+    repeats: int = 1,
+    temperature: float | None = None,
+    budgets: Mapping[str, int] | None = None,
+    think_budget: int | None = None,
+    think_marks: tuple[str, str] | None = None,
+    dtype: str = "auto",
+    revision: str | None = None,
+    engine_args: Mapping[str, Any] | None = None,
+    db: str | Path | None = None,
+    resume: str | None = None,
+    progress: bool | Report = True,
+) -> Run:
+    """Evaluate a model on a suite as `fathom run` does, and return the stored run.
+
+    It blocks until the run is done, also in a notebook, and leaves no model loaded. `engine_args` go by the engine's
+    own names (`tensor_parallel_size`, `base_url`, `lora` ...). `db` is a file or a URL, by default FATHOM_DB or
+    ./fathom.db; ":memory:" keeps nothing. A run that was cut off goes on with `resume` alone, or its `db` as well.
+
+    >>> from harness import evaluate
+    >>> run = evaluate("oracle/perfect", engine="oracle", families=["depo"], n=2, seed=7, db=":memory:", progress=False)
+    >>> run.cells[["level", "style", "k", "n"]].head(2)
+      level   style  k  n
+    0  n4k1  direct  2  2
+    1  n4k2  direct  2  2
+    >>> run.samples.groupby("label").size().to_dict()
+    {'correct': 36}
+
+    Raises:
+        BadInput: what is asked for cannot be done; harness.errors lists the kinds.
+        EngineFailed: the engine broke. The run is stored as failed, and can be resumed.
+    """
+    check_engine(engine)
+    store = Store.at(db)
+    setup = EngineSetup(dtype, dict(engine_args or {}))
+    with store.opened(create=True) as opened:
+        if resume is not None:
+            plan = plan_again(find_run(opened, resume), setup)
+        else:
+            chosen = Selection(_names(families), _names(levels), _names(channels), _names(styles), n)
+            put = Prompting(shots, chat, system, known_shots_as(shots_as), dict(template_options or {}))
+            drawn = Decoding(repeats, temperature, dict(budgets or {}), _thinking(think_budget, think_marks))
+            say = make_console(stderr=True, quiet=progress is not True)
+            plan = make_plan(Wish(_text(model), engine, _text(seed), suite, chosen, put, drawn, setup, revision), say)
+        return Run(_evaluated(plan, opened, progress), store)
+
+
+def _text(given: object) -> str | None:
+    return None if given is None else str(given)
+
+
+def _names(given: Names) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _thinking(budget: int | None, marks: tuple[str, str] | None) -> Thinking | None:
+    if budget is None and marks is None:
+        return None
+    found = ("", "") if marks is None else marks
+    return Thinking(*found) if budget is None else Thinking(*found, budget)
+
+
+def _evaluated(plan: Plan, db: Database, progress: bool | Report) -> str:
+    try:
+        if callable(progress):
+            return evaluate_plan(plan, db, progress).run
+        if not progress:
+            return evaluate_plan(plan, db).run
+        sizes = [cell.n * plan.decoding.repeats for cell in plan.suite.cells]
+        with RunProgress(make_console(stderr=True), sizes) as shown:
+            return evaluate_plan(plan, db, shown).run
+    except (FathomError, Interrupted) as error:
+        if error.run is not None:
+            error.add_note(f"go on with: evaluate(resume={error.run!r})")
+        raise
+
+
+def runs(db: str | Path | None = None, limit: int = 1000) -> pd.DataFrame:
+    """Return the newest stored runs, newest first, one row each.
+
+    Raises:
+        StoreError: no such database.
+    """
+    names = (
+        "run", "model", "suite", "seed", "engine", "state", "n_items", "n_repeats", "n_done", "k", "seconds",
+        "created_at",
+    )  # fmt: skip
+    with Store.at(db).opened() as opened:
+        found = read.list_runs(opened, limit)
+    return pd.DataFrame([{name: getattr(one, name) for name in names} for one in found], columns=list(names))
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """Drawings that a notebook shows; `figures` have each its title and SVG."""
+
+    figures: tuple[Figure, ...]
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Write one SVG file a drawing into a folder, which is made if need be."""
+        where = Path(folder)
+        where.mkdir(parents=True, exist_ok=True)
+        paths = []
+        for one in self.figures:
+            name = "".join(char if char.isalnum() else "-" for char in one.title.replace(", ", " "))
+            paths.append(where / f"{name}.svg")
+            paths[-1].write_text(one.svg, encoding="utf-8")
+        return paths
+
+    def __repr__(self) -> str:
+        """Name the drawings."""
+        return f"<Plot of {'; '.join(one.title for one in self.figures) or 'nothing'}>"
+
+    def _repr_html_(self) -> str:
+        """Show the drawings on a light ground, whatever the notebook's colours."""
+        style = "background:#fff;color:#000;max-width:44rem;margin:0 0 1rem;padding:.5rem"
+        return "".join(
+            f'<figure style="{style}"><figcaption>{escape(one.title)}</figcaption>{one.svg}</figure>'
+            for one in self.figures
+        )

@@ -1,0 +1,81 @@
+"""The commands that speak with a server: parsing, and what they print."""
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from fathom.harness.cli.options import Db, database_of, pairs
+from fathom.harness.errors import BadInput
+from fathom.harness.settings import read_token_variable
+
+app = typer.Typer()
+
+
+@app.command("submit")
+def submit_run(
+    run: Annotated[str, typer.Argument(help="A run's id or its beginning.")],
+    server: Annotated[Optional[str], typer.Option(help="Address of a board, as in https://fathom.example.")] = None,
+    token_file: Annotated[
+        Optional[Path], typer.Option(help="File with an API token of the scope submit; default FATHOM_TOKEN.")
+    ] = None,
+    out: Annotated[Optional[Path], typer.Option(help="Write a file for the form in the browser instead.")] = None,
+    model: Annotated[Optional[str], typer.Option(help="Hub id to name, where the run was made from a folder.")] = None,
+    sha: Annotated[Optional[str], typer.Option(help="Commit of the model on the hub; a replay needs it.")] = None,
+    patience: Annotated[float, typer.Option(help="Seconds to go on trying where the server does not answer.")] = 900.0,
+    db: Db = None,
+) -> None:
+    """Send a finished run to a server, which grades it again. Exit code 0 sent, 2 refused, 4 no answer."""
+    from fathom.harness.db.engine import open_database
+    from fathom.harness.db.read import get_run
+    from fathom.harness.io.upload import Parcel, read_token, send, write_file
+    from fathom.harness.reports.console import make_console
+
+    if (server is None) == (out is None):
+        raise BadInput("say where to: --server ADDRESS, or --out FILE for the form in the browser")
+    engine = open_database(database_of(db), create=False)
+    parcel = Parcel(engine, get_run(engine, run).summary.run, model, sha)
+    if out is not None:
+        print(f"wrote {out} ({write_file(parcel, out) / 1e6:.1f} MB): send it at /submit/results of a board")
+        return
+    talk = make_console(stderr=True)
+    token = read_token(token_file, read_token_variable())
+    answer = send(parcel, str(server), token, lambda words: talk.print(words, soft_wrap=True), patience)
+    if answer.is_new:
+        print(f"graded there: {answer.n_right} of {answer.n_items} right, tier 1, run {answer.run}")
+    else:
+        print("the server has these results already")
+    print(answer.link)
+
+
+@app.command("worker")
+def work_for_server(
+    server: Annotated[str, typer.Option(help="Address of the server, as in https://fathom.example.")],
+    engine: Annotated[str, typer.Option(help="vllm, hf, oracle, or ray for replicas.")] = "vllm",
+    token_file: Annotated[
+        Optional[Path], typer.Option(help="File with an API token of scope worker; default: FATHOM_TOKEN.")
+    ] = None,
+    models: Annotated[
+        Optional[Path], typer.Option(help="Folder with models as org/name, looked at before the hub.")
+    ] = None,
+    name: Annotated[Optional[str], typer.Option(help="How the worker is called; default: machine and process.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="Do one job, or none, and end.")] = False,
+    max_gb: Annotated[Optional[float], typer.Option(min=0, help="Take no model larger than this.")] = None,
+    no_isolation: Annotated[
+        bool, typer.Option("--no-isolation", help="Leave the network to the process that runs foreign models.")
+    ] = False,
+    engine_arg: Annotated[
+        Optional[list[str]], typer.Option(help="Where and how fast it runs, as in tensor_parallel_size=2.")
+    ] = None,
+) -> None:
+    """Evaluate submitted models for a server until stopped. Exit code 0 stopped or done, 2 bad input, 3 job failed."""
+    from fathom.harness.service.worker.work import Options, default_name, start
+    from fathom.harness.settings import read_token, read_worker
+
+    found = read_worker()
+    options = Options(
+        server, read_token(token_file) if token_file else found.token, engine, name or default_name(), found.cache,
+        models, found.hub, once, None if max_gb is None else int(max_gb * 2**30), not no_isolation,
+        pairs(engine_arg or (), "--engine-arg"),
+    )  # fmt: skip
+    raise typer.Exit(start(options))

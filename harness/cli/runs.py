@@ -1,0 +1,308 @@
+"""The commands about the record of a run: `fathom regrade`, `fathom export`, `fathom import`; parsing only."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from itertools import count as count_up
+from pathlib import Path
+from typing import Annotated, Literal, Optional, cast
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import Engine
+from sqlalchemy import Engine as Database
+
+from fathom.harness.cli.options import AsJson, Db, database_of
+from fathom.harness.db.engine import open_database
+from fathom.harness.db.find import any_run
+from fathom.harness.db.read import get_summary, list_runs
+from fathom.harness.db.samples import count_cut
+from fathom.harness.db.sealing import SEALED
+from fathom.harness.db.task_runs.read import TaskRunDetail, list_task_runs, stream_task_samples
+from fathom.harness.errors import BadInput, Conflict
+from fathom.harness.format import count, plural
+from fathom.harness.io.lm_eval.export_tasks import export_task_run
+from fathom.harness.io.lm_eval.importer import Imported, import_logs
+from fathom.harness.io.lm_eval.log import find_logs
+from fathom.harness.io.tables import export_tables
+from fathom.harness.records import RunSummary
+from fathom.harness.reports.console import make_console, print_json
+from fathom.harness.reports.describe import cut_text
+from fathom.harness.reports.measures import measure_run
+from fathom.harness.reports.task_terminal import render_task_run, render_task_runs, task_run_json, task_summary_json
+from fathom.harness.reports.terminal import render_run, render_runs, run_json, summary_json
+from fathom.harness.runs.regrade import Regraded, Shift, regrade
+from fathom.harness.settings import read_service
+
+app = typer.Typer()
+
+
+@app.command("runs")
+def list_all_runs(
+    db: Db = None,
+    tasks: Annotated[bool, typer.Option("--tasks", help="Only those of lm-eval's own tasks.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """List the stored runs, newest first."""
+    show_runs(database_of(db), tasks, as_json)
+
+
+@app.command("show")
+def show_stored_run(
+    run: Annotated[str, typer.Argument(help="A run's id or its beginning.")],
+    db: Db = None,
+    samples: Annotated[
+        bool, typer.Option("--samples", help="Of lm-eval's own tasks: print each sample as a line of JSON.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show a run: accuracy, interval, chance and kinds of mistake by level; or metrics by task."""
+    show_run(database_of(db), run, samples, as_json)
+
+
+@app.command("regrade")
+def regrade_runs(
+    run: Annotated[Optional[str], typer.Argument(help="A run's id or its beginning.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All runs that have ended.")] = False,
+    dry: Annotated[bool, typer.Option("--dry-run", help="Say what would change, and store nothing.")] = False,
+    db: Db = None,
+) -> None:
+    """Judge stored completions again with this Fathom's graders; no model is needed."""
+    if (run is None) != every:
+        raise BadInput("say which run, or --all for all of them: `fathom runs` lists them")
+
+    if run is None:
+        regrade_all(database_of(db), dry)
+    else:
+        regrade_one(database_of(db), run, dry)
+
+
+@app.command("export")
+def export_run(
+    run: Annotated[str, typer.Argument(help="A run's id or its beginning.")],
+    out: Annotated[Path, typer.Option(help="Folder, or a file that ends with .jsonl, .parquet or .csv.")],
+    kind: Annotated[
+        Optional[str],
+        typer.Option("--format", help="lm-eval, jsonl, parquet or csv; default: by the file's ending, or lm-eval."),
+    ] = None,
+    db: Db = None,
+) -> None:
+    """Write a run as lm-eval logs it, or its samples and cells as tables."""
+    from fathom.harness.io.tables import ENDINGS
+
+    of_file = None if out.is_dir() else ENDINGS.get(out.suffix)
+    chosen = kind or of_file or "lm-eval"
+    if chosen not in ("lm-eval", "jsonl", "parquet", "csv"):
+        raise BadInput(f"--format is lm-eval, jsonl, parquet or csv, not {chosen!r}")
+    if of_file is not None and chosen != of_file:
+        raise BadInput(f"--out names a file that ends with {out.suffix}, and --format is {chosen}: change one of them")
+    export(database_of(db), run, cast(Literal["lm-eval", "jsonl", "parquet", "csv"], chosen), out)
+
+
+@app.command("import")
+def import_runs(
+    place: Annotated[Path, typer.Argument(help="Folder that `lm_eval --log_samples` wrote, or a results_DATE.json.")],
+    model: Annotated[Optional[str], typer.Option(help="Name of the model; default: as lm-eval was told.")] = None,
+    db: Db = None,
+) -> None:
+    """Store evaluations by the stock lm_eval command as runs: every prompt is checked, every answer graded again."""
+    import_place(database_of(db), place, model)
+
+
+def regrade_one(database: str, run: str, dry: bool) -> None:
+    """Judge a run again and print what changed.
+
+    Raises:
+        UnknownRun, SealedRun, Conflict: see harness.regrade.
+    """
+    db, talk = open_database(database, create=False), make_console()
+    found = _regrade(db, get_summary(db, run), dry, talk)
+    _say(talk, f"run {found.run}", found, dry)
+
+
+def regrade_all(database: str, dry: bool) -> None:
+    """Judge all runs that have ended, and print a line for each that changed or was passed over."""
+    db, talk = open_database(database, create=False), make_console()
+    total, n_runs = Regraded("all"), 0
+    for one in _all_runs(db):
+        if one.sealed:
+            talk.print(f"run {one.run} passed over: its items are {SEALED}", soft_wrap=True)
+            continue
+        try:
+            found = _regrade(db, one, dry, talk)
+        except Conflict as error:
+            talk.print(f"run {one.run} passed over: {error}", soft_wrap=True)
+            continue
+        n_runs += 1
+        if found.n_changed:
+            talk.print(f"run {found.run}: {_headline(found, dry)}", soft_wrap=True)
+        _add(total, found)
+    _say(talk, plural(n_runs, "run"), total, dry)
+
+
+def _all_runs(db: Engine) -> Iterator[RunSummary]:
+    for page in count_up():
+        some = list_runs(db, limit=500, offset=500 * page)
+        yield from some
+        if len(some) < 500:
+            return
+
+
+def _regrade(db: Engine, one: RunSummary, dry: bool, talk: Console) -> Regraded:
+    with talk.status(f"{one.run} {one.model}") as line:
+        return regrade(
+            db, one.run, dry=dry,
+            tell=lambda n: line.update(f"{one.run} {one.model}: {count(n)} of {count(one.n_done)} judged"),
+        )  # fmt: skip
+
+
+def _add(total: Regraded, found: Regraded) -> None:
+    total.n_judged += found.n_judged
+    total.n_right_before += found.n_right_before
+    total.n_right_after += found.n_right_after
+    total.shifts += found.shifts
+    for why, n in found.skipped.items():
+        total.skipped[why] = total.skipped.get(why, 0) + n
+
+
+def _headline(found: Regraded, dry: bool) -> str:
+    changed = "would change" if dry else "changed"
+    return (
+        f"{plural(found.n_judged, 'completion')} judged again, "
+        f"{plural(found.n_changed, 'verdict')} {changed}; right: {count(found.n_right_before)} before, "
+        f"{count(found.n_right_after)} now"
+    )
+
+
+def _say(talk: Console, what: str, found: Regraded, dry: bool) -> None:
+    talk.print(f"{what}: {_headline(found, dry)}", soft_wrap=True)
+    if found.shifts:
+        talk.print(_shifts_table(found.shifts))
+    for why, n in found.skipped.items():
+        talk.print(f"left as they are: {plural(n, 'sample')} of {why}", soft_wrap=True)
+
+
+def export(database: str, run: str, kind: Literal["lm-eval", "jsonl", "parquet", "csv"], out: Path) -> None:
+    """Write a run to files and print their names.
+
+    Raises:
+        UnknownRun, SealedRun, BadInput, DiskFull: see harness.exporting and harness.lm_eval_export.
+    """
+    db, talk = open_database(database, create=False), make_console()
+    with talk.status(f"exporting {run}"):
+        if isinstance(foreign := any_run(db, run), TaskRunDetail):
+            if kind != "lm-eval":
+                raise BadInput(f"run {run} is of lm-eval's own tasks, which have no cells: export it to a folder")
+            written, said = [export_task_run(db, foreign, out)], ", with the samples of each task beside it"
+        elif kind == "lm-eval":
+            from fathom.harness.io.lm_eval.export import export_lm_eval  # loads lm-eval's packages
+
+            written = [export_lm_eval(db, run, out)]
+            said = f", with the samples of each task beside it; `fathom import {written[0].parent}` reads them"
+        else:
+            found = export_tables(db, run, kind, out)
+            written, said = [found.samples, found.cells], ""
+    talk.print(f"wrote {' and '.join(map(str, written))}{said}", soft_wrap=True)
+
+
+def import_place(database: str, place: Path, model: str | None) -> None:
+    """Store the evaluations of a folder and say what each came to.
+
+    Raises:
+        BadInput, Conflict: see harness.importing.
+    """
+    files, talk = find_logs(place), make_console()
+    found = import_logs(open_database(database, create=True), files, model, read_service().secret_key)
+    while True:
+        with talk.status(f"reading {place}"):
+            one = next(found, None)
+        if one is None:
+            return
+        if one.is_new:
+            _say_imported(talk, one)
+        else:
+            talk.print(f"run {one.run} of {one.model} was made of these files before: nothing is new", soft_wrap=True)
+
+
+def _say_imported(talk: Console, one: Imported) -> None:
+    ranked = "" if one.ranked else "; not ranked, as it was not asked and answered plainly"
+    talk.print(
+        f"run {one.run}: {one.model} through {one.engine}, {plural(one.n_samples, 'answer')}, "
+        f"{count(one.n_right)} right, tier 1{ranked}",
+        soft_wrap=True,
+    )
+    if one.n_differing:
+        talk.print(f"lm-eval counted otherwise in {plural(one.n_differing, 'item')}, which is not stored:")
+        for line in one.differing:
+            talk.print(f"  {line}", soft_wrap=True, markup=False)
+    else:
+        talk.print("all verdicts are lm-eval's as well")
+    if one.n_cut:
+        talk.print(f"{plural(one.n_cut, 'answer')} went on after its end, and ends there now")
+    if one.others:
+        talk.print(f"passed over, as they are not Fathom's: {', '.join(one.others)}", soft_wrap=True, markup=False)
+
+
+def _shifts_table(shifts: Counter[Shift]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("family", "label before", "label now", "verdicts"):
+        table.add_column(name, justify="right" if name == "verdicts" else "left", header_style="dim")
+    for shift, n in sorted(shifts.items(), key=lambda row: (row[0].family, -row[1], row[0].before, row[0].after)):
+        after = shift.after if shift.after != shift.before else f"{shift.after} (other details)"
+        table.add_row(shift.family, shift.before, after, count(n))
+    return table
+
+
+def show_runs(database: str, only_tasks: bool, as_json: bool) -> None:
+    """Print all runs, newest first; those of lm-eval's tasks stand in a table of their own."""
+    db = open_database(database, create=False)
+    if as_json:
+        found = map(task_summary_json, list_task_runs(db)) if only_tasks else map(summary_json, list_runs(db))
+        print_json(list(found))
+        return
+    console, own, foreign = make_console(), () if only_tasks else list_runs(db), list_task_runs(db)
+    if own or not (foreign or only_tasks):
+        console.print(render_runs(own))
+    if foreign or only_tasks:
+        console.print(render_task_runs(foreign))
+
+
+def show_run(database: str, run: str, samples: bool, as_json: bool) -> None:
+    """Print a run of either kind; `samples` prints those of a run of lm-eval's tasks as lm-eval logs them.
+
+    Raises:
+        UnknownRun: no run of either kind begins so.
+        BadInput: samples of a run of Fathom's own.
+    """
+    db = open_database(database, create=False)
+    detail = any_run(db, run)
+    if isinstance(detail, TaskRunDetail):
+        _show_task_run(db, detail, samples, as_json)
+        return
+    if samples:
+        raise BadInput(f"--samples is for runs of lm-eval's tasks: `fathom export {run}` writes those of this one")
+    if as_json:
+        print_json(run_json(detail, measures=measure_run(db, detail)))
+        return
+    make_console().print(render_run(detail, measure_run(db, detail), whole=True))
+    if cut := cut_text(count_cut(db, detail.summary.run)):
+        make_console().print(cut, style="yellow", highlight=False)
+
+
+def _show_task_run(db: Database, detail: TaskRunDetail, samples: bool, as_json: bool) -> None:
+    if samples:
+        for line in _sample_lines(db, detail):
+            print(line)  # a command's output
+    elif as_json:
+        print_json(task_run_json(detail))
+    else:
+        make_console().print(render_task_run(detail))
+
+
+def _sample_lines(db: Database, detail: TaskRunDetail) -> Iterator[str]:
+    if detail.results is None:
+        raise BadInput(f"run {detail.summary.run} is not scored yet: `fathom run --resume {detail.summary.run}`")
+    for task in detail.results["n-samples"]:
+        for sample in stream_task_samples(db, detail.summary.run, task):
+            yield json.dumps({"task": task, **sample}, ensure_ascii=False)

@@ -1,0 +1,84 @@
+"""The commands about what is asked: families, single items, grading, lm-eval task names."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fathom.harness.cli.options import AsJson
+from fathom.harness.errors import BadInput
+from fathom.harness.settings import read_settings
+
+app = typer.Typer()
+
+
+@app.command("families")
+def show_families(as_json: AsJson = False) -> None:
+    """List the task families, their levels and chance levels."""
+    from fathom.harness.reports.console import make_console, print_json
+    from fathom.harness.reports.terminal import families_json, render_families
+
+    if as_json:
+        print_json(families_json())
+    else:
+        make_console().print(render_families())
+
+
+@app.command("sample")
+def print_samples(
+    family: Annotated[str, typer.Argument(help="A family, as in `fathom families`.")],
+    level: Annotated[str, typer.Option(help="A level of the family.")],
+    seed: Annotated[str, typer.Option(help="A whole number or a hex string of any length.")],
+    count: Annotated[int, typer.Option(min=1, help="How many items.")] = 1,
+    start: Annotated[int, typer.Option(min=0, help="Index of the first one.")] = 0,
+    channel: Annotated[str, typer.Option(help="symbol or story.")] = "symbol",
+    style: Annotated[str, typer.Option(help="direct, cot or choice.")] = "direct",
+) -> None:
+    """Print items as JSON lines: question, gold, and the facts behind them."""
+    from fathom.harness.io.items import sample_lines
+
+    for line in sample_lines(family, level, channel, style, seed, range(start, start + count)):
+        print(line)
+
+
+@app.command("grade")
+def grade_completions() -> None:
+    """Read {"id", "completion"} as JSON lines; print {"id", "correct", "parsed", "label", ...}."""
+    from fathom.harness.io.items import grade_lines
+
+    for line in grade_lines(sys.stdin):
+        print(line, flush=True)
+
+
+@app.command("tasks")
+def list_tasks(
+    lm_eval_path: Annotated[
+        bool, typer.Option("--lm-eval-path", help="Print a folder for `lm_eval --include_path`.")
+    ] = False,
+) -> None:
+    """List the lm-eval tasks, or print where lm-eval finds them."""
+    from fathom.harness.runs.lm_eval_adapter import all_cells, task_name, write_yaml
+
+    if lm_eval_path:
+        print(write_yaml(read_settings().cache))
+        return
+    for cell in all_cells():
+        print(task_name(cell))
+
+
+@app.command("gallery")
+def print_gallery(
+    out: Annotated[Path, typer.Option(help="File to write; - prints it.")] = Path("tasks/GALLERY.md"),
+) -> None:
+    """Write one item of each family, ladder and style, with gold, a wrong answer and its verdict."""
+    from fathom.harness.cli.gallery import write_gallery
+
+    text = write_gallery()
+    if str(out) == "-":
+        print(text, end="")
+        return
+    if not out.parent.is_dir():
+        raise BadInput(f"there is no folder {out.parent}: run it in Fathom's own folder, or give --out FILE")
+    out.write_text(text, encoding="utf-8")
+    print(f"wrote {out}")

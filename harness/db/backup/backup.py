@@ -1,0 +1,165 @@
+"""Turn a database into one portable file: compressed lines of JSON, with a checksum a table.
+
+The first line is a header; each table is a line with its columns, its rows, and a line with their number and SHA-256;
+the last line counts all rows, and has the SHA-256 of the header and of the tables' last lines. What SQLite and
+PostgreSQL keep differently is written alike: instants in UTC, bytes in base64, JSON as the text that was stored.
+"""
+
+import base64
+import datetime as dt
+import gzip
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    DateTime,
+    Engine,
+    Float,
+    Integer,
+    LargeBinary,
+    Text,
+    cast,
+    select,
+)
+from sqlalchemy import Table as Columns
+from sqlalchemy.types import TypeDecorator, TypeEngine
+
+from fathom.harness.db.engine import HEAD, translate_errors
+from fathom.harness.db.schema import service  # noqa: F401  # their tables belong to Table.metadata
+from fathom.harness.db.schema.runs import Table
+from fathom.harness.errors import BadInput, DiskFull
+
+FORMAT = 1
+"""Raised whenever an older Fathom could not read the file."""
+
+Kind = Literal["int", "float", "bool", "time", "bytes", "json", "text"]
+Value = str | int | float | bool | None
+
+_KINDS: tuple[tuple[type[TypeEngine[Any]], Kind], ...] = (
+    (JSON, "json"), (Boolean, "bool"), (DateTime, "time"), (LargeBinary, "bytes"), (Float, "float"),
+    (BigInteger, "int"), (Integer, "int"), (Text, "text"),
+)  # fmt: skip
+_AT_A_TIME = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Dumped:
+    """What a backup holds."""
+
+    schema: str
+    made_at: dt.datetime
+    rows: Mapping[str, int]
+    """Number of rows by table, in the order of the file."""
+
+
+def all_tables() -> list[Columns]:
+    """Return all tables, each after those that it points to."""
+    return Table.metadata.sorted_tables
+
+
+def kind_of(column: Column[Any]) -> Kind:
+    """Say how a column's values are written."""
+    found: TypeEngine[Any] = column.type
+    if isinstance(found, TypeDecorator):
+        found = found.impl_instance
+    return next(kind for known, kind in _KINDS if isinstance(found, known))
+
+
+def back_up(db: Engine, file: Path) -> Dumped:
+    """Write all rows, as they are at one instant, to a new file that only its owner may read.
+
+    Whoever writes to the database meanwhile is not held up. The file appears whole or not at all.
+
+    Raises:
+        BadInput: the file is there already, or its folder is not.
+        DiskFull, StoreError: see harness.errors.
+    """
+    if file.exists():
+        raise BadInput(f"{file} is there already: name a new file")
+    if not file.parent.is_dir():
+        raise BadInput(f"the folder {file.parent} does not exist: make it, or name another file")
+    unfinished = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        with translate_errors(), _snapshot(db) as connection, _opened(unfinished) as out:
+            dumped = _write(connection, out)
+        unfinished.replace(file)
+    except OSError as error:
+        raise DiskFull(f"cannot write {file}: {error.strerror}: free some space or name another file") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return dumped
+
+
+@contextmanager
+def _snapshot(db: Engine) -> Iterator[Connection]:
+    """Open a transaction that sees one state of the database, whatever is written meanwhile."""
+    with db.connect() as connection:
+        if db.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN")
+        else:
+            connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        yield connection
+        connection.rollback()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[gzip.GzipFile]:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as raw:
+        with gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=6) as out:
+            yield out
+        raw.flush()
+        os.fsync(raw.fileno())
+
+
+def _write(connection: Connection, out: gzip.GzipFile) -> Dumped:
+    now, counts, whole = dt.datetime.now(dt.UTC), {}, sha256()
+    out.write(head := line_of({"fathom-backup": FORMAT, "schema": HEAD, "made_at": now.isoformat()}))
+    whole.update(head)
+    for table in all_tables():
+        counts[table.name], end = _write_table(connection, table, out)
+        whole.update(end)
+    out.write(line_of({"complete": sum(counts.values()), "sha256": whole.hexdigest()}))
+    return Dumped(HEAD, now, counts)
+
+
+def _write_table(connection: Connection, table: Columns, out: gzip.GzipFile) -> tuple[int, bytes]:
+    """Write a table; return the number of its rows and its last line."""
+    kinds = [kind_of(column) for column in table.columns]
+    names = [[column.name, kind] for column, kind in zip(table.columns, kinds, strict=True)]
+    out.write(head := line_of({"table": table.name, "columns": names}))
+    # a JSON column may hold SQL's NULL or JSON's: as text they differ
+    wanted = select(*(cast(one, Text) if kind_of(one) == "json" else one for one in table.columns))
+    wanted = wanted.order_by(*table.primary_key.columns)
+    digest, n = sha256(head), 0
+    for row in connection.execution_options(yield_per=_AT_A_TIME).execute(wanted):
+        line = line_of([_portable(value) for value in row])
+        digest.update(line)
+        out.write(line)
+        n += 1
+    out.write(end := line_of({"end": table.name, "rows": n, "sha256": digest.hexdigest()}))
+    return n, end
+
+
+def line_of(value: object) -> bytes:
+    """Write one line of the file."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def _portable(value: Any) -> Value:  # whatever a column holds
+    if isinstance(value, dt.datetime):
+        return value.astimezone(dt.UTC).isoformat()
+    if isinstance(value, bytes | memoryview):
+        return base64.b64encode(value).decode()
+    found: Value = value
+    return found

@@ -1,0 +1,307 @@
+"""Read standings and models: frozen rows; each function runs a fixed number of statements."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from sqlalchemy import Engine, func, or_, select
+from sqlalchemy.orm import Session
+
+from fathom.harness.db.engine import translate_errors
+from fathom.harness.db.read import CELL, counts_of
+from fathom.harness.db.schema.runs import EVERY_TIER, CellRow, MarkRow, ModelRow, PoolRow, ResultRow, StandingRow
+from fathom.harness.errors import UnknownModel
+from fathom.harness.stats.counts import CellCounts
+from fathom.harness.stats.intervals import Estimate, Interval
+from fathom.harness.stats.paired import Marks
+from fathom.harness.stats.ranking import Array
+
+Order = Literal["asc", "desc"]
+
+_AT_A_TIME = 10_000  # a statement takes some 30,000 parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Facets:
+    """Values that runs of a pool have, to filter by."""
+
+    kinds: tuple[str, ...] = ()
+    dtypes: tuple[str, ...] = ()
+    engines: tuple[str, ...] = ()
+    tiers: tuple[str, ...] = ()
+    seasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Runs that were asked the same cells, and may be ranked together."""
+
+    id: str
+    name: str
+    version: str
+    n_cells: int
+    n_items: int
+    n_models: int
+    asked: Mapping[str, Sequence[str]]
+    """Families by style."""
+    facets: Facets
+    stale: bool
+    tier: int
+    """Least tier that is ranked here."""
+
+    @property
+    def styles(self) -> tuple[str, ...]:
+        """Styles that the pool asks."""
+        return tuple(self.asked)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model by id and name."""
+
+    id: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A line of the board: a model's newest finished run in a pool, in one style."""
+
+    model: Model
+    run: str
+    engine: str
+    seed: str
+    dtype: str | None
+    kind: str | None
+    n_parameters: int | None
+    date: str
+    score: Estimate
+    rank: int
+    rank_low: int
+    rank_high: int
+    tie: int
+    n_missing: int
+    families: Mapping[str, Estimate]
+    n_runs: int
+    """Finished runs of the model in this pool, this one included."""
+    tier: int
+    season: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which standings to return, and in what order; None and empty texts leave an axis open.
+
+    `sort` is rank, model, size, date, or a family's name. Sizes are in parameters.
+    """
+
+    pool: str
+    style: str
+    search: str = ""
+    kind: str | None = None
+    dtype: str | None = None
+    engine: str | None = None
+    tier: int | None = None
+    season: str | None = None
+    min_size: float | None = None
+    max_size: float | None = None
+    complete: bool = False
+    sort: str = "rank"
+    order: Order = "asc"
+
+
+@dataclass(frozen=True, slots=True)
+class StandingPage:
+    """Some standings and how many there are."""
+
+    standings: tuple[Standing, ...]
+    total: int
+
+
+def list_pools(db: Engine) -> tuple[Pool, ...]:
+    """Return all pools that hold a model: those that rank no uploads, of most models first; then those that do."""
+    busiest = (PoolRow.tier.desc(), PoolRow.n_models.desc(), PoolRow.n_items.desc(), PoolRow.id)
+    with translate_errors(), Session(db) as session:
+        rows = session.scalars(select(PoolRow).where(PoolRow.n_models > 0).order_by(*busiest))
+        return tuple(_pool(row) for row in rows)
+
+
+def _pool(row: PoolRow) -> Pool:
+    facets = Facets(**{name: tuple(values) for name, values in row.facets.items()})
+    return Pool(
+        row.id, row.name, row.version, row.n_cells, row.n_items, row.n_models, row.asked, facets,
+        row.landed != row.ranked, row.tier,
+    )  # fmt: skip
+
+
+def get_revision(db: Engine) -> tuple[int, int]:
+    """Return two numbers of which one changes whenever what pools and standings say changes."""
+    sums = select(func.coalesce(func.sum(PoolRow.landed), 0), func.coalesce(func.sum(PoolRow.ranked), 0))
+    with translate_errors(), Session(db) as session:
+        landed, ranked = session.execute(sums).one()
+        return int(landed), int(ranked)
+
+
+def list_standings(db: Engine, wanted: Wanted, offset: int = 0, limit: int | None = None) -> StandingPage:
+    """Return standings with their scores by family."""
+    conditions = _filtered(wanted)
+    found = select(*_STANDING).where(*conditions).order_by(*_order(wanted)).offset(offset).limit(limit)
+    with translate_errors(), Session(db) as session:
+        total = session.scalars(select(func.count()).select_from(StandingRow).where(*conditions)).one()
+        return StandingPage(tuple(_standing(row) for row in session.execute(found)), total)
+
+
+def _filtered(wanted: Wanted) -> list[Any]:  # conditions; SQLAlchemy's own types name no column
+    conditions = [StandingRow.pool == wanted.pool, StandingRow.style == wanted.style]
+    conditions += [StandingRow.name.icontains(word, autoescape=True) for word in wanted.search.split()]
+    same = ("kind", "dtype", "engine", "tier", "season")
+    conditions += [getattr(StandingRow, name) == getattr(wanted, name) for name in same if getattr(wanted, name)]
+    if wanted.min_size is not None:
+        conditions.append(StandingRow.n_parameters >= wanted.min_size)
+    if wanted.max_size is not None:
+        conditions.append(StandingRow.n_parameters <= wanted.max_size)
+    if wanted.complete:
+        conditions.append(StandingRow.n_missing == 0)
+    return conditions
+
+
+_PLAIN: Mapping[str, Any] = {
+    "rank": StandingRow.rank,
+    "model": func.lower(StandingRow.name),
+    "size": StandingRow.n_parameters,
+    "date": StandingRow.created_at,
+}
+"""Columns to sort by that are no family."""
+
+
+def _order(wanted: Wanted) -> tuple[Any, ...]:
+    family = StandingRow.families[wanted.sort]["value"].as_float()
+    column = _PLAIN.get(wanted.sort, family)
+    towards = column.desc() if wanted.order == "desc" else column.asc()
+    return towards.nulls_last(), StandingRow.rank, StandingRow.name, StandingRow.run_id
+
+
+def _estimate(value: float, half: float) -> Estimate:
+    return Estimate(value, Interval(value - half, value + half))
+
+
+_STANDING = (
+    StandingRow.model_id, StandingRow.name, StandingRow.run_id, StandingRow.engine, StandingRow.seed,
+    StandingRow.dtype, StandingRow.kind, StandingRow.n_parameters, StandingRow.created_at, StandingRow.value,
+    StandingRow.half, StandingRow.rank, StandingRow.rank_low, StandingRow.rank_high, StandingRow.tie,
+    StandingRow.n_missing, StandingRow.families, StandingRow.n_runs, StandingRow.tier, StandingRow.season,
+)  # fmt: skip
+"""Columns of which _standing makes a Standing."""
+
+
+def _standing(row: Sequence[Any]) -> Standing:  # a row of _STANDING
+    model, name, run, engine, seed, dtype, kind, n_parameters, created_at, value, half, *rest = row
+    rank, low, high, tie, n_missing, scores, n_runs, tier, season = rest
+    families = {family: _estimate(score["value"], score["half"]) for family, score in scores.items()}
+    return Standing(
+        Model(model, name), run, engine, seed, dtype, kind, n_parameters, created_at.date().isoformat(),
+        _estimate(value, half), rank, low, high, tie, n_missing, families, n_runs, tier,
+        season,
+    )  # fmt: skip
+
+
+def list_models(db: Engine, search: str, limit: int, offset: int) -> tuple[tuple[Model, ...], int]:
+    """Return models whose names contain all words, by name, and how many there are."""
+    found = select(ModelRow.id, ModelRow.name)
+    for word in search.split():
+        found = found.where(ModelRow.name.icontains(word, autoescape=True))
+    with translate_errors(), Session(db) as session:
+        total = session.scalars(select(func.count()).select_from(found.subquery())).one()
+        rows = session.execute(found.order_by(ModelRow.name).limit(limit).offset(offset))
+        return tuple(Model(*row) for row in rows), total
+
+
+def find_models(db: Engine, names: Sequence[str]) -> tuple[Model, ...]:
+    """Return models by name, or by ~ and their number, in the order asked.
+
+    Raises:
+        UnknownModel: there is no such model on this board.
+    """
+    numbers = {name: int(name[1:]) for name in names if _is_number(name)}
+    same = or_(ModelRow.name.in_(names), ModelRow.id.in_(numbers.values()))
+    with translate_errors(), Session(db) as session:
+        found = [Model(row.id, row.name) for row in session.scalars(select(ModelRow).where(same))]
+    by_key: dict[str | int, Model] = {model.id: model for model in found} | {model.name: model for model in found}
+    for name in names:
+        if numbers.get(name, name) not in by_key:
+            raise UnknownModel(f"this board has no model {name[:80]!r}: search for it on the board")
+    return tuple(by_key[numbers.get(name, name)] for name in names)
+
+
+def _is_number(name: str) -> bool:
+    return name.startswith("~") and name[1:].isascii() and name[1:].isdigit() and len(name) < 11
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a model stands in one pool and style."""
+
+    pool: str
+    run: str
+    style: str
+    score: Estimate
+    rank: int
+    rank_low: int
+    rank_high: int
+    tie: int
+    tier: int
+
+
+def places_of(db: Engine, models: Sequence[int]) -> Mapping[int, tuple[Place, ...]]:
+    """Return the standings of some models in all pools and styles, by model.
+
+    Where a model is ranked among its kind, its place among the uploads is left out.
+    """
+    found: dict[int, list[Place]] = {model: [] for model in models}
+    wanted = select(StandingRow).where(StandingRow.model_id.in_(models)).order_by(StandingRow.pool, StandingRow.style)
+    with translate_errors(), Session(db) as session:
+        for row in session.scalars(wanted):
+            found[row.model_id].append(
+                Place(row.pool, row.run_id, row.style, _estimate(row.value, row.half), row.rank, row.rank_low,
+                      row.rank_high, row.tie, row.tier)
+            )  # fmt: skip
+    return {model: _without_doubles(places) for model, places in found.items()}
+
+
+def _without_doubles(places: Sequence[Place]) -> tuple[Place, ...]:
+    ranked = {(one.pool + EVERY_TIER, one.style) for one in places}
+    return tuple(one for one in places if (one.pool, one.style) not in ranked)
+
+
+def get_result(db: Engine, run: str) -> Mapping[str, Any] | None:  # JSON of harness.scores.scores_json
+    """Return the ladder scores and depths of a run that has landed, else None."""
+    with translate_errors(), Session(db) as session:
+        return session.scalars(select(ResultRow.scores).where(ResultRow.run_id == run)).first()
+
+
+def marks_of(db: Engine, n_items: Mapping[str, int]) -> Mapping[str, Marks]:
+    """Return the marks of those runs that have landed; `n_items` is by run."""
+    with translate_errors(), Session(db) as session:
+        rows = session.scalars(select(MarkRow).where(MarkRow.run_id.in_(n_items)))
+        return {
+            row.run_id: Marks(unpack(row.right, n_items[row.run_id]), unpack(row.graded, n_items[row.run_id]))
+            for row in rows
+        }
+
+
+def unpack(marks: bytes, n_items: int) -> Array:
+    """Return stored marks as booleans, one an item."""
+    return np.unpackbits(np.frombuffer(marks, dtype=np.uint8), count=n_items).astype(bool)
+
+
+def cells_of_family(db: Engine, runs: Sequence[str], family: str, style: str) -> Mapping[str, tuple[CellCounts, ...]]:
+    """Return one family's cells of several runs in one style, by run."""
+    found: dict[str, list[CellCounts]] = {run: [] for run in runs}
+    wanted = select(CellRow.run_id, *CELL).where(CellRow.family == family, CellRow.style == style)
+    with translate_errors(), Session(db) as session:
+        for at in range(0, max(len(runs), 1), _AT_A_TIME):
+            some = wanted.where(CellRow.run_id.in_(runs[at : at + _AT_A_TIME])).order_by(CellRow.position)
+            for run, *cell in session.execute(some):
+                found[run].append(counts_of(cell))
+    return {run: tuple(cells) for run, cells in found.items()}

@@ -1,0 +1,71 @@
+"""Write many rows at once: COPY on PostgreSQL, one prepared statement elsewhere."""
+
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import Connection, Engine, func, select, text
+from sqlalchemy.dialects import postgresql, sqlite
+
+from fathom.harness.db.schema.runs import Table
+from fathom.harness.errors import StoreError
+
+Row = tuple[Any, ...]  # one value a column, as the driver takes it: JSON as text, no dates
+
+
+_AT_A_TIME = 20_000
+
+
+def insert_rows(connection: Connection, table: type[Table], columns: Sequence[str], rows: Iterable[Row]) -> None:
+    """Insert rows in the connection's transaction.
+
+    Raises:
+        StoreError: PostgreSQL refused; SQLAlchemy's own errors come through as they are.
+    """
+    insert_into(connection, table.__tablename__, columns, rows)
+
+
+def insert_into(connection: Connection, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
+    """Do the same for a table by its name, which must not be a user's text."""
+    names = ", ".join(f'"{column}"' for column in columns)
+    if connection.dialect.name == "postgresql":
+        _copy(connection, f"COPY {table} ({names}) FROM STDIN", rows)
+        return
+    places = ", ".join("?" * len(columns))
+    statement = f"INSERT INTO {table} ({names}) VALUES ({places})"  # noqa: S608  # our own names
+    waiting = iter(rows)
+    while some := list(islice(waiting, _AT_A_TIME)):
+        connection.exec_driver_sql(statement, some)
+
+
+def _copy(connection: Connection, statement: str, rows: Iterable[Row]) -> None:
+    import psycopg  # needed where the database is PostgreSQL only
+
+    driver: Any = connection.connection.driver_connection
+    try:
+        with driver.cursor() as cursor, cursor.copy(statement) as copy:
+            for row in rows:
+                copy.write_row(row)
+    except psycopg.Error as error:
+        raise StoreError(f"the database refused: {str(error).splitlines()[0]}") from error
+
+
+def next_id(connection: Connection, table: Any) -> int:  # a table with a numeric column `id`
+    """Return the number after the highest id of a table."""
+    return int(connection.execute(select(func.coalesce(func.max(table.id), 0))).scalar_one()) + 1
+
+
+def raise_counters(connection: Connection, tables: Iterable[type[Table]]) -> None:
+    """Let PostgreSQL count on from the ids that were given by hand; SQLite does so by itself."""
+    if connection.dialect.name != "postgresql":
+        return
+    for table in tables:
+        name = table.__tablename__
+        counter = f"SELECT setval(pg_get_serial_sequence('{name}', 'id'), max(id)) FROM {name}"  # noqa: S608  # ours
+        connection.execute(text(counter))
+
+
+def insert_if_new(bind: Engine | Connection, table: type[Table]) -> Any:  # each dialect has an Insert of its own
+    """Return an INSERT that passes over rows that break a unique constraint."""
+    dialect = postgresql if bind.dialect.name == "postgresql" else sqlite
+    return dialect.insert(table).on_conflict_do_nothing()

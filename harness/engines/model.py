@@ -1,0 +1,219 @@
+"""Turn a model's name into a checked folder and a digest of its files."""
+
+import json
+import os
+import re
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from math import prod
+from pathlib import Path
+
+from fathom.harness.engines.chat_template import chat_template_of
+from fathom.harness.errors import BadInput, BrokenModel, UnknownModel
+from fathom.harness.settings import read_settings
+
+REFERENCE = Path(__file__).parents[1] / "training" / "reference"
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}")
+_WEIGHTS = ("*.safetensors",)
+READ = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
+"""Files of a repository that are fetched: no code, no pickles."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """A model by name; `path` is None where there are no files, as for the oracle."""
+
+    name: str
+    path: Path | None
+    digest: str
+
+    def folder(self) -> Path:
+        """Return the folder, or raise UnknownModel where there is none."""
+        if self.path is None:
+            raise UnknownModel(f"{self.name} has no files: only the oracle engine plays it")
+        return self.path
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What the files say of a model; `kind` is chat where they bring a chat template, else base."""
+
+    n_parameters: int
+    kind: str
+
+
+def model_facts(path: Path) -> ModelFacts:
+    """Count the numbers of the weights, those of a tied output layer once, and look for a chat template."""
+    tied = json.loads((path / "config.json").read_text(encoding="utf-8")).get("tie_word_embeddings") is True
+    apart = {"__metadata__", "lm_head.weight"} if tied else {"__metadata__"}
+    n = 0
+    for file in _weights(path):
+        with file.open("rb") as stream:
+            header = json.loads(stream.read(struct.unpack("<Q", stream.read(8))[0]))
+        n += sum(prod(row["shape"]) for name, row in header.items() if name not in apart)
+    return ModelFacts(n, "base" if chat_template_of(path) is None else "chat")
+
+
+def reference_models() -> tuple[str, ...]:
+    """Return the names of the models that come with Fathom."""
+    return tuple(f"reference/{path.name}" for path in sorted(REFERENCE.glob("*")) if (path / "config.json").exists())
+
+
+def find_model(name: str, revision: str | None = None) -> ModelSource:
+    """Find a reference model, a local folder or a hub id, and check its files; only the hub has revisions.
+
+    Raises:
+        UnknownModel: none of these.
+        BrokenModel: files missing, cut off, or not what they claim to be.
+        BadInput: a revision of what is not on the hub.
+    """
+    path = locate_model(name, revision)
+    check_folder(path)
+    return ModelSource(name, path, folder_digest(path))
+
+
+def served_model(name: str) -> ModelSource:
+    """Return a model that a server holds: with the digest of its files where they are here as well."""
+    if name in reference_models() or (_is_folder(name) and (Path(name) / "config.json").exists()):
+        return find_model(name)
+    return ModelSource(name, None, f"openai:{name}")
+
+
+def is_hub_id(name: str) -> bool:
+    """Say whether a name has the form of a hub id, org/name."""
+    return _HUB_ID.fullmatch(name) is not None and ".." not in name and "--" not in name
+
+
+def locate_model(name: str, revision: str | None = None) -> Path:
+    """Return a model's folder, unchecked; one of the hub is fetched. Raises as `find_model`."""
+    if revision is not None and (name.startswith("reference/") or _is_folder(name)):
+        raise BadInput(f"{name} lies on this machine, and only models of the hub have revisions: leave out --revision")
+    if name.startswith("reference/"):
+        if name not in reference_models():
+            raise UnknownModel(f"no reference model {name!r}; known: {', '.join(reference_models())}")
+        return REFERENCE / name.removeprefix("reference/")
+    if _is_folder(name):
+        return Path(name)
+    if not is_hub_id(name):
+        raise UnknownModel(
+            f"{name!r} is neither a folder, nor a hub id (org/name), nor one of {', '.join(reference_models())}"
+        )
+    return _download(name, revision)
+
+
+def _is_folder(name: str) -> bool:
+    try:
+        return bool(name) and Path(name).is_dir()
+    except (OSError, ValueError):  # too long for a path, or with a NUL in it
+        return False
+
+
+def _download(name: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    from huggingface_hub.utils.tqdm import disable_progress_bars
+
+    disable_progress_bars()
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(READ)))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UnknownModel(
+            f"no folder {name!r}, and the hub gave no model of that name ({reason[:150]}): "
+            "check the name, the network, or HF_TOKEN for a gated model"
+        ) from error
+
+
+def check_folder(path: Path) -> None:
+    """Raise BrokenModel unless config, tokenizer and whole safetensors files are there."""
+    _read_config(path / "config.json")
+    if not any((path / name).exists() for name in ("tokenizer.json", "tokenizer.model", "tokenizer_config.json")):
+        raise BrokenModel(f"{path} has no tokenizer: tokenizer.json is missing")
+    weights = list(_weights(path))
+    if not weights:
+        raise BrokenModel(f"{path} has no *.safetensors file: convert the weights with save_pretrained")
+    for file in weights:
+        check_safetensors(file)
+
+
+def _weights(path: Path) -> Iterator[Path]:
+    for pattern in _WEIGHTS:
+        yield from sorted(path.glob(pattern))
+
+
+def _read_config(file: Path) -> None:
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BrokenModel(f"{file.parent} is no model folder: config.json is missing") from error
+    except (UnicodeDecodeError, json.JSONDecodeError, OSError) as error:
+        raise BrokenModel(f"{file} cannot be read ({error}): fetch the model again") from error
+    if not isinstance(config, dict) or "model_type" not in config:
+        raise BrokenModel(f"{file} names no model_type: it is not a transformers config")
+
+
+def check_safetensors(file: Path) -> None:
+    """Raise BrokenModel unless a file is as long as its header promises (safetensors: 8-byte length + JSON)."""
+    size = file.stat().st_size
+    with file.open("rb") as stream:
+        head = stream.read(8)
+        n_header = struct.unpack("<Q", head)[0] if len(head) == 8 else size
+        try:
+            header = json.loads(stream.read(min(n_header, size)))
+            promised = max(
+                (row["data_offsets"][1] for name, row in header.items() if name != "__metadata__"), default=0
+            )
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise BrokenModel(f"{file} is not a safetensors file, or is cut off: fetch the model again") from error
+    if size != 8 + n_header + promised:
+        raise BrokenModel(f"{file} has {size} bytes, its header promises {8 + n_header + promised}: fetch it again")
+
+
+def commit_of(path: Path | None) -> str:
+    """Return the hub's commit that a folder of its cache holds, or nothing for any other folder."""
+    if path is None or path.parent.name != "snapshots" or not re.fullmatch(r"[0-9a-f]{40}", path.name):
+        return ""
+    return path.name
+
+
+REMEMBERED = 1 << 30
+"""Bytes from which on a folder's digest is remembered, as long as no file changes."""
+
+
+def folder_digest(path: Path, remembered: int = REMEMBERED) -> str:
+    """Hash name and bytes of every file that decides what the model says; 32 hex digits."""
+    files = sorted({file for pattern in READ for file in path.glob(pattern)})
+    stats = [(str(file.resolve()), file.stat()) for file in files]
+    if sum(stat.st_size for _, stat in stats) < remembered:
+        return files_digest(files)
+    told = repr([(name, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino) for name, stat in stats])
+    note = read_settings().cache / "model-digests" / blake2b(told.encode(), digest_size=16).hexdigest()
+    if note.exists():
+        return note.read_text(encoding="ascii")
+    digest = files_digest(files)
+    note.parent.mkdir(parents=True, exist_ok=True)
+    partial = note.with_suffix(f".{os.getpid()}")
+    partial.write_text(digest, encoding="ascii")
+    partial.replace(note)
+    return digest
+
+
+def folder_outline(path: Path) -> str:
+    """Hash what tells a model's folder from others at a glance: names and sizes, and all bytes but the weights'."""
+    files = sorted({file for pattern in READ for file in path.glob(pattern)})
+    sizes = "".join(f"{file.name}\0{file.stat().st_size}\0" for file in files)
+    small = files_digest(file for file in files if not any(file.match(pattern) for pattern in _WEIGHTS))
+    return blake2b(f"{sizes}{small}".encode(), digest_size=16).hexdigest()
+
+
+def files_digest(files: Iterable[Path]) -> str:
+    """Hash name and bytes of files; 32 hex digits."""
+    state = blake2b(digest_size=16)
+    for file in files:
+        state.update(f"{file.name}\0{file.stat().st_size}\0".encode())
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 22):
+                state.update(block)
+    return state.hexdigest()

@@ -1,0 +1,288 @@
+"""Turn a stored run into what `lm_eval --log_samples` would have written of it."""
+
+import json
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from importlib.metadata import version
+from inspect import getsource
+from itertools import groupby
+from math import inf, sqrt
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Engine
+
+from fathom.harness.db.find import shown_run
+from fathom.harness.db.samples import Stored, Weights, stream_stored, weights_of
+from fathom.harness.errors import BadInput
+from fathom.harness.io.lm_eval.format import as_text, folder_name, pieces_of, text_digest
+from fathom.harness.io.parcel import check_whole
+from fathom.harness.records import RunDetail
+from fathom.harness.runs import lm_eval_adapter as lmeval
+from fathom.harness.runs.grading import Reading, reading_of
+from fathom.harness.runs.prompting import Decoding, Prompting, manner_of
+from fathom.tasks.base import SCORED, Instance, verdict_json
+from fathom.tasks.registry import find_family
+from fathom.tasks.suites import SuiteCell, item_at
+
+Json = dict[str, Any]  # JSON values
+
+
+@dataclass(slots=True)
+class Logged:
+    """A task whose samples were written, and what they came to."""
+
+    name: str
+    cell: SuiteCell
+    config: Json
+    """As harness.lmeval.cell_config has it."""
+    n: int = 0
+    total: float = 0.0
+    squares: float = 0.0
+    """Sums of what the items got: 0 or 1, or the share of their right answers."""
+    hashes: Any = field(default_factory=sha256)  # hashlib's own type has no public name
+
+    def count(self, row: Json) -> None:
+        """Take a sample into account."""
+        self.n += 1
+        self.total += row["acc"]
+        self.squares += row["acc"] ** 2
+        self.hashes.update((row["doc_hash"] + row["prompt_hash"] + row["target_hash"]).encode())
+
+    @property
+    def accuracy(self) -> float:
+        """Mean of the items."""
+        return self.total / self.n
+
+    @property
+    def error(self) -> float | str:
+        """Standard error of the accuracy, as lm-eval has it."""
+        if self.n < 2:
+            return "N/A"
+        return sqrt(max(0.0, self.squares / self.n - self.accuracy**2) / (self.n - 1))
+
+
+@dataclass(slots=True)
+class _Task:
+    """A cell on its way out: how it was asked, and what its samples came to."""
+
+    cell: SuiteCell
+    id: int
+    seed: str
+    manner: tuple[Prompting, Decoding]
+    reading: Reading
+    config: Json
+    logged: Logged = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Expect the first sample."""
+        self.logged = Logged(lmeval.task_name(self.cell.cell), self.cell, self.config)
+
+
+def export_lm_eval(db: Engine, run: str, out: Path) -> Path:
+    """Write results_DATE.json and samples_TASK_DATE.jsonl into a folder named after the model; return the results.
+
+    All files are written beside their place and moved there at the end, the results last.
+
+    Raises:
+        UnknownRun, SealedRun: see harness.meant.shown_run.
+        BadInput: the run is not whole, was made by another version, or the files cannot be written.
+    """
+    detail = shown_run(db, run)
+    check_whole(detail)
+    _check_versions(detail)
+    folder = out / folder_name(detail.summary.model)
+    date = detail.summary.created_at.replace(tzinfo=None).isoformat(timespec="microseconds").replace(":", "-")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as name:
+            partial = Path(name)
+            logged = [_write_samples(db, task, partial, date) for task in _tasks(detail)]
+            results = results_json(detail, weights_of(db, detail.summary.run), logged)
+            text = json.dumps(results, indent=2, ensure_ascii=False)
+            (partial / f"results_{date}.json").write_text(text, encoding="utf-8")
+            for file in sorted(partial.iterdir(), reverse=True):  # samples before results
+                file.replace(folder / file.name)
+    except OSError as error:
+        raise BadInput(f"cannot write {folder} ({error.strerror}): give another --out, or free some space") from error
+    return folder / f"results_{date}.json"
+
+
+def _check_versions(detail: RunDetail) -> None:
+    for cell in detail.suite.cells:
+        if (now := find_family(cell.family).version) != cell.version:
+            raise BadInput(
+                f"run {detail.summary.run} asked {cell.family}@{cell.version}, and this Fathom makes "
+                f"{cell.family}@{now}: export its tables instead (--format jsonl)"
+            )
+
+
+def _tasks(detail: RunDetail) -> Iterator[_Task]:
+    manner = manner_of(detail.manifest)
+    sampling = detail.manifest.get("decisive", {}).get("sampling", {})
+    for cell, counted in zip(detail.suite.cells, detail.cells, strict=True):
+        reading = reading_of(cell.style, *manner)
+        config = lmeval.cell_config(cell.cell, *manner)
+        if "generation_kwargs" in config:  # a run that was imported may have been answered with other settings
+            config["generation_kwargs"] |= sampling.get("generation", {}).get(config["task"], {})
+        yield _Task(cell, counted.id, detail.suite.seed, manner, reading, config)
+
+
+def _write_samples(db: Engine, task: _Task, folder: Path, date: str) -> Logged:
+    with (folder / f"samples_{task.logged.name}_{date}.jsonl").open("w", encoding="utf-8") as stream:
+        for index, answers in groupby(stream_stored(db, task.id), key=lambda one: one.index):
+            row = _sample(task, index, list(answers))
+            task.logged.count(row)
+            stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+    return task.logged
+
+
+def _sample(task: _Task, index: int, answers: list[Stored]) -> Json:
+    item = item_at(task.cell, task.seed, index)
+    doc = lmeval.doc_of(task.cell.cell, item)
+    prompt = _asked(task, item)
+    if task.cell.style in SCORED:
+        arguments: list[tuple[str, Any]] = [(prompt, choice) for choice in doc["choices"]]
+        scores = answers[0].completion.scores or (-inf,) * len(doc["choices"])
+        resps: list[Any] = [[(score, False)] for score in scores]  # whether it is greedy is not stored
+        filtered: list[Any] = [row[0] for row in resps]
+    else:
+        arguments = [(prompt, task.config["generation_kwargs"])]
+        resps = [[one.completion.text for one in answers]]
+        read = [task.reading.answer(one.completion).text for one in answers]
+        filtered = read if len(read) == 1 else [read]
+    return {
+        "doc_id": index, "doc": doc, "target": str(doc["target"]),
+        "arguments": {
+            f"gen_args_{at}": {f"arg_{place}": value for place, value in enumerate(pair)}
+            for at, pair in enumerate(arguments)
+        },
+        "resps": as_text(resps), "filtered_resps": as_text(filtered), "filter": "none", "metrics": ["acc"],
+        "doc_hash": text_digest(json.dumps(doc, indent=2, ensure_ascii=False)), "prompt_hash": text_digest(prompt),
+        "target_hash": text_digest(str(doc["target"])),
+        "acc": sum(one.verdict.correct for one in answers) / len(answers),
+        "fathom": [_ours(one) for one in answers],
+    }  # fmt: skip
+
+
+def _asked(task: _Task, item: Instance) -> str:
+    prompting = task.manner[0]
+    pieces = pieces_of(task.cell.cell, item, lmeval.put(prompting)["system_instruction"] or "", prompting.n_shots)
+    if not prompting.chat:
+        return pieces.plain()
+    return json.dumps(pieces.messages(prompting.shots_as == "turns"), ensure_ascii=False)
+
+
+def _ours(one: Stored) -> Json:
+    """Return what lm-eval does not say of an answer: its verdict, how it ended, tokens and time."""
+    done = one.completion
+    return {
+        **verdict_json(one.verdict), "finish_reason": done.finish_reason, "prompt_tokens": done.prompt_tokens,
+        "completion_tokens": done.completion_tokens, "milliseconds": round(done.seconds * 1000),
+    }  # fmt: skip
+
+
+def results_json(detail: RunDetail, weights: Weights, tasks: Sequence[Logged]) -> Json:
+    """Return the aggregated results; what Fathom does not keep is null, and what lm-eval has no place for is ours."""
+    prompting, _ = manner_of(detail.manifest)
+    return {
+        "results": {
+            one.name: {
+                "name": one.name, "alias": one.name, "sample_len": one.n, "acc,none": one.accuracy,
+                "acc_stderr,none": one.error,
+            }
+            for one in tasks
+        },
+        "group_subtasks": {},
+        "configs": {one.name: _config(one, detail, prompting) for one in tasks},
+        "versions": {one.name: one.cell.version for one in tasks},
+        "n-shot": {one.name: prompting.n_shots for one in tasks},
+        "higher_is_better": {one.name: {"acc": True} for one in tasks},
+        "n-samples": {one.name: {"original": one.n, "effective": one.n} for one in tasks},
+        "config": _settings(detail, weights),
+        **_surroundings(detail),
+        "task_hashes": {one.name: one.hashes.hexdigest() for one in tasks},
+        **_general(detail, prompting),
+        "fathom": _run_facts(detail),
+    }  # fmt: skip
+
+
+def _config(one: Logged, detail: RunDetail, prompting: Prompting) -> Json:
+    """Return a task's configuration as lm-eval dumps it."""
+    plain = one.config
+    choices = {"doc_to_choice": "choices"} if "doc_to_choice" in plain else {}
+    drawn = {"generation_kwargs": plain["generation_kwargs"]} if "generation_kwargs" in plain else {}
+    filters = {"filter_list": plain["filter_list"]} if "filter_list" in plain else {}
+    shots = {
+        "sampler": "first_n", "split": "shots", "process_docs": None, "fewshot_indices": None, "samples": None,
+        "doc_to_text": "prompt", "doc_to_choice": plain.get("doc_to_choice"), "doc_to_target": "target",
+        "gen_prefix": None, "fewshot_delimiter": plain["fewshot_delimiter"],
+        "target_delimiter": plain["target_delimiter"],
+    }  # fmt: skip
+    return {
+        "task": one.name, "custom_dataset": getsource(lmeval.build_dataset), "dataset_kwargs": plain["dataset_kwargs"],
+        "test_split": "test", "fewshot_split": "shots", "doc_to_text": "prompt", "doc_to_target": "target",
+        "unsafe_code": False, **choices, "process_results": getsource(lmeval.process_results), "description": "",
+        "target_delimiter": plain["target_delimiter"], "fewshot_delimiter": plain["fewshot_delimiter"],
+        "fewshot_config": shots, "num_fewshot": prompting.n_shots, "metric_list": plain["metric_list"],
+        "output_type": plain["output_type"], **drawn, **filters,
+        "repeats": plain.get("repeats", 1), "should_decontaminate": False,
+        "metadata": {
+            "version": one.cell.version, "pretrained": detail.summary.model, "data_seed": detail.suite.seed,
+            "n_items": one.cell.n,
+        },
+    }  # fmt: skip
+
+
+def _settings(detail: RunDetail, weights: Weights) -> Json:
+    """Return what lm-eval says of the model and how it was called."""
+    stated = detail.manifest.get("decisive", {}).get("engine", {})
+    context = detail.manifest.get("context", {})
+    return {
+        "model": detail.summary.engine.removeprefix("lm-eval/"),
+        "model_args": {"pretrained": detail.summary.model, **stated.get("options", {})},
+        "model_num_parameters": weights.n_parameters, "model_dtype": weights.dtype,
+        "model_revision": context.get("revision") or "main", "model_sha": context.get("model_sha", ""),
+        "batch_size": None, "batch_sizes": [], "device": None, "use_cache": None, "limit": None, "bootstrap_iters": 0,
+        "gen_kwargs": {}, "random_seed": None, "numpy_seed": None, "torch_seed": None, "fewshot_seed": None,
+    }  # fmt: skip
+
+
+def _surroundings(detail: RunDetail) -> Json:
+    decisive, context = detail.manifest.get("decisive", {}), detail.manifest.get("context", {})
+    packages = decisive.get("engine", {}).get("packages", {})
+    machine = {"python": context.get("python"), "platform": context.get("platform"), **context.get("hardware", {})}
+    return {
+        "git_hash": context.get("fathom", {}).get("commit"), "date": detail.summary.created_at.timestamp(),
+        "pretty_env_info": "\n".join(f"{name}: {said}" for name, said in (machine | packages).items()),
+        "transformers_version": packages.get("transformers"),
+        "lm_eval_version": decisive.get("lm_eval") or version("lm-eval"), "upper_git_hash": None,
+        "tokenizer_pad_token": None, "tokenizer_eos_token": None, "tokenizer_bos_token": None, "eot_token_id": None,
+        "max_length": None,
+    }  # fmt: skip
+
+
+def _general(detail: RunDetail, prompting: Prompting) -> Json:
+    model, said = detail.summary.model, lmeval.put(prompting)
+    system = said["system_instruction"]
+    return {
+        "model_source": detail.summary.engine.removeprefix("lm-eval/"), "model_name": model,
+        "model_name_sanitized": folder_name(model), "system_instruction": system,
+        "system_instruction_sha": text_digest(system) if system else None,
+        "fewshot_as_multiturn": said["fewshot_as_multiturn"] or None,
+        # the engine applies the model's own template, whose text is not kept
+        "chat_template": "" if prompting.chat else None, "chat_template_sha": None,
+        "total_evaluation_time_seconds": str(float(detail.summary.seconds)),
+    }  # fmt: skip
+
+
+def _run_facts(detail: RunDetail) -> Json:
+    """Return what only Fathom says; `fathom import` reads suite and sampling again, and believes no count."""
+    one, suite = detail.summary, detail.suite
+    return {
+        "run": one.run, "tier": one.tier, "suite": {"name": suite.name, "version": suite.version},
+        "sampling": detail.manifest.get("decisive", {}).get("sampling"), "manifest_digest": detail.manifest_digest,
+        "manifest": dict(detail.manifest),
+    }  # fmt: skip

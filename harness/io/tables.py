@@ -1,0 +1,228 @@
+"""Turn a stored run into files for other tools: its samples and its cells as JSON lines, Parquet or CSV."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from errno import ENOSPC
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+from uuid import uuid4
+
+from sqlalchemy import Engine
+
+from fathom.harness.db.find import shown_run
+from fathom.harness.db.samples import Stored, stream_stored
+from fathom.harness.errors import BadInput, DiskFull
+from fathom.harness.records import RunDetail
+from fathom.harness.stats.counts import CellCounts
+from fathom.harness.stats.scores import rung_of
+from fathom.tasks.base import pose, shown_candidates
+from fathom.tasks.errors import TaskError
+from fathom.tasks.registry import find_family
+from fathom.tasks.suites import SuiteCell, item_at
+
+Kind = Literal["text", "int", "float", "bool", "texts", "floats", "counts"]
+"""What a column holds; `counts` are numbers by name. Any of them may be None."""
+
+
+SAMPLES: dict[str, Kind] = {
+    "run": "text", "item": "text", "family": "text", "version": "int", "level": "text", "channel": "text",
+    "style": "text", "seed": "text", "index": "int", "repeat": "int", "correct": "bool", "label": "text",
+    "fault_at": "int", "note": "text", "parsed": "text", "gold": "text", "finish_reason": "text", "completion": "text",
+    "candidates": "texts", "candidate_scores": "floats", "prompt_tokens": "int", "completion_tokens": "int",
+    "milliseconds": "int", "error": "text", "question": "text",
+}  # fmt: skip
+"""Columns of the table of samples; question, gold and candidates are None where they cannot be made again."""
+
+
+CELLS: dict[str, Kind] = {
+    "run": "text", "model": "text", "family": "text", "version": "int", "level": "text", "channel": "text",
+    "style": "text", "seed": "text", "hardness": "float", "chance": "float", "n_planned": "int", "n": "int", "k": "int",
+    "n_errors": "int", "low": "float", "high": "float", "labels": "counts",
+}  # fmt: skip
+"""Columns of the table of cells; low and high bound the 95% interval of k of n."""
+
+
+Format = Literal["jsonl", "parquet", "csv"]
+
+
+ENDINGS: dict[str, Format] = {".jsonl": "jsonl", ".parquet": "parquet", ".csv": "csv"}
+
+
+Row = Mapping[str, Any]  # texts, numbers, booleans, None; in JSON lines and Parquet lists and dicts of these as well
+"""A line of a table; all rows of one have the same keys."""
+
+
+def sample_rows(db: Engine, detail: RunDetail) -> Iterator[Row]:
+    """Yield the rows of SAMPLES in the order of cells and indices, in constant memory."""
+    for planned, counted in zip(detail.suite.cells, detail.cells, strict=True):
+        for one in stream_stored(db, counted.id):
+            yield _sample_row(detail, planned, one)
+
+
+def _sample_row(detail: RunDetail, cell: SuiteCell, one: Stored) -> Row:
+    seed, done, verdict = detail.suite.seed, one.completion, one.verdict
+    return {
+        "run": detail.summary.run,
+        "item": f"{cell.family}@{cell.version}/{cell.level}/{cell.channel}/{seed}/{one.index}",
+        "family": cell.family, "version": cell.version, "level": cell.level, "channel": cell.channel,
+        "style": cell.style, "seed": seed, "index": one.index, "repeat": one.repeat, "correct": verdict.correct,
+        "label": verdict.label, "fault_at": verdict.at, "note": verdict.note, "parsed": verdict.parsed,
+        "finish_reason": done.finish_reason, "completion": done.text,
+        "candidate_scores": None if done.scores is None else list(done.scores), "prompt_tokens": done.prompt_tokens,
+        "completion_tokens": done.completion_tokens, "milliseconds": round(done.seconds * 1000), "error": done.error,
+        **_asked(cell, seed, one.index),
+    }  # fmt: skip
+
+
+def _asked(cell: SuiteCell, seed: str, index: int) -> dict[str, Any]:  # the columns that tell of the item
+    try:
+        family = find_family(cell.family)
+        if family.version == cell.version:
+            item = item_at(cell, seed, index)
+            candidates = [one.strip() for one in shown_candidates(item, cell.style)] or None
+            return {"gold": item.gold, "candidates": candidates, "question": pose(family, item, cell.style)}
+    except TaskError:
+        pass
+    return {"gold": None, "candidates": None, "question": None}
+
+
+def cell_rows(detail: RunDetail) -> Iterator[Row]:
+    """Yield the rows of CELLS."""
+    return (_cell_row(detail, cell) for cell in detail.cells)
+
+
+def _cell_row(detail: RunDetail, cell: CellCounts) -> Row:
+    rung, interval = rung_of(cell), cell.interval
+    return {
+        "run": detail.summary.run, "model": detail.summary.model, "family": cell.family, "version": cell.version,
+        "level": cell.level, "channel": cell.channel, "style": cell.style, "seed": detail.suite.seed,
+        "hardness": rung.hardness if rung else None, "chance": rung.chance if rung else None,
+        "n_planned": cell.n_planned, "n": cell.n, "k": cell.k, "n_errors": cell.n_errors, "low": interval.low,
+        "high": interval.high, "labels": dict(cell.labels),
+    }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """Where a run's two tables were written."""
+
+    samples: Path
+    cells: Path
+
+
+def export_tables(db: Engine, run: str, kind: Format, out: Path) -> Tables:
+    """Write a run's samples and cells, each to a file that is whole or not there.
+
+    `out` is a folder, or the file for the samples; that for the cells lies beside it.
+
+    Raises:
+        UnknownRun, SealedRun: see open_run.
+        BadInput, DiskFull: a file cannot be written.
+    """
+    detail = shown_run(db, run)
+    if out.suffix in ENDINGS and not out.is_dir():
+        found = Tables(out, out.with_name(f"{out.stem}-cells{out.suffix}"))
+    else:
+        name = f"fathom-{detail.summary.run}"
+        found = Tables(out / f"{name}-samples.{kind}", out / f"{name}-cells.{kind}")
+    with whole_file(found.samples) as stream:
+        write_table(sample_rows(db, detail), SAMPLES, kind, stream)
+    with whole_file(found.cells) as stream:
+        write_table(cell_rows(detail), CELLS, kind, stream)
+    return found
+
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+_ROW_GROUP = 2_000
+
+
+def csv_lines(rows: Iterable[Row], columns: Sequence[str]) -> Iterator[str]:
+    """Write RFC 4180 lines; a text that a spreadsheet would take for a formula gets a leading quote."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer)
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([_cell(row[column]) for column in columns])
+        if buffer.tell() > 1 << 16:
+            yield _drain(buffer)
+    yield _drain(buffer)
+
+
+def _drain(buffer: io.StringIO) -> str:
+    text = buffer.getvalue()
+    buffer.seek(0)
+    buffer.truncate()
+    return text
+
+
+def _cell(value: object) -> object:
+    if isinstance(value, dict | list):
+        value = json.dumps(value, ensure_ascii=False)
+    if not isinstance(value, str):
+        return value
+    text = value.replace("\0", "\ufffd")  # csv readers stop at NUL
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def json_lines(rows: Iterable[Row]) -> Iterator[str]:
+    """Write one JSON object a line."""
+    for row in rows:
+        yield json.dumps(dict(row), ensure_ascii=False) + "\n"
+
+
+def write_table(rows: Iterable[Row], columns: Mapping[str, Kind], kind: Format, out: BinaryIO) -> None:
+    """Write a table as it is read, in memory that does not grow with it."""
+    if kind == "parquet":
+        _write_parquet(rows, columns, out)
+        return
+    ordered = ({name: row[name] for name in columns} for row in rows)
+    for text in csv_lines(rows, list(columns)) if kind == "csv" else json_lines(ordered):
+        out.write(text.encode())
+
+
+def _write_parquet(rows: Iterable[Row], columns: Mapping[str, Kind], out: BinaryIO) -> None:
+    import pyarrow as pa  # a quarter of a second to import, needed for this format only
+    import pyarrow.parquet as pq
+
+    types = {
+        "text": pa.string(), "int": pa.int64(), "float": pa.float64(), "bool": pa.bool_(),
+        "texts": pa.list_(pa.string()), "floats": pa.list_(pa.float64()), "counts": pa.map_(pa.string(), pa.int64()),
+    }  # fmt: skip
+    schema = pa.schema([(name, types[column]) for name, column in columns.items()])
+    waiting = iter(rows)
+    with pq.ParquetWriter(out, schema, compression="zstd") as writer:
+        while some := list(islice(waiting, _ROW_GROUP)):
+            made = {name: [_arrow(row[name]) for row in some] for name in columns}
+            writer.write_table(pa.table(made, schema=schema))
+
+
+def _arrow(value: object) -> object:
+    return list(value.items()) if isinstance(value, dict) else value
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for writing under a name of its own; it gets its name when it is whole.
+
+    Raises:
+        BadInput, DiskFull: it cannot be written.
+    """
+    partial = path.with_name(f".partial-{uuid4().hex}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("xb") as stream:
+            yield stream
+        partial.replace(path)
+    except OSError as error:
+        kind = DiskFull if error.errno == ENOSPC else BadInput
+        raise kind(f"cannot write {path} ({error.strerror}): give another --out, or free some space") from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)

@@ -1,0 +1,77 @@
+"""Turn stored runs into the columns of a report: what each is called, was asked, and scored."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine
+
+from fathom.harness.db.leaderboard import read as board
+from fathom.harness.errors import BadInput
+from fathom.harness.format import count, ratio
+from fathom.harness.records import RunDetail
+from fathom.harness.reports.describe import Fact, Facts, asked_facts, manifest_facts
+from fathom.harness.reports.figures.picture import one_line
+from fathom.harness.reports.reproduce import reproduce
+from fathom.harness.stats.scores import scores_json
+
+_LABEL = 60
+"""Characters of a model's name that head a column."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A run as a report knows it."""
+
+    number: int
+    label: str
+    """The model's name; of several runs of a model, with the run's id."""
+    detail: RunDetail
+    scores: dict[str, Any]  # JSON of harness.scores.scores_json
+    facts: tuple[Fact, ...]
+    manifest: tuple[Facts, ...]
+    command: str
+    note: str
+    """What is missing or may not be seen; empty where nothing is."""
+
+    @property
+    def run(self) -> str:
+        """The run's id."""
+        return self.detail.summary.run
+
+
+def make_columns(db: Engine, details: Sequence[RunDetail]) -> tuple[Column, ...]:
+    """Describe runs in the order given.
+
+    Raises:
+        BadInput: nothing of one is graded.
+    """
+    names = [one.summary.model for one in details]
+    return tuple(_column(db, at, one, names.count(one.summary.model) > 1) for at, one in enumerate(details, 1))
+
+
+def _column(db: Engine, number: int, detail: RunDetail, doubled: bool) -> Column:
+    one = detail.summary
+    if not any(cell.n for cell in detail.cells):
+        raise BadInput(
+            f"nothing of run {one.run} is graded yet ({one.state}): `fathom run --resume {one.run}` goes on with it"
+        )
+    label = one_line(one.model, _LABEL) + (f" ({one.run[:6]})" if doubled else "")
+    scores = board.get_result(db, one.run) or scores_json(detail.cells)
+    return Column(
+        number, label, detail, dict(scores), asked_facts(detail), manifest_facts(detail.manifest), reproduce(detail),
+        _note(detail),
+    )  # fmt: skip
+
+
+def _note(detail: RunDetail) -> str:
+    one = detail.summary
+    said = []
+    if one.sealed:
+        said.append(f"Questions and answers of this run are sealed until the season {one_line(one.season)} ends.")
+    if one.state != "done":
+        n = sum(cell.n for cell in detail.cells)
+        said.append(f"This run is {one.state}: {ratio(n, one.n_samples)} answers are counted.")
+    if errors := sum(cell.n_errors for cell in detail.cells):
+        said.append(f"On {count(errors)} of its items the engine failed; they are not graded.")
+    return " ".join(said)

@@ -1,0 +1,127 @@
+"""Turn the runs of a report into comparisons with the first one, and into ranks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+
+from fathom.harness.db.find import check_comparable
+from fathom.harness.db.sealing import SealedRun
+from fathom.harness.errors import NotComparable
+from fathom.harness.format import about, difference, p_value, ratio, score
+from fathom.harness.reports.comparison import Line, contest
+from fathom.harness.reports.figures.picture import NOTHING
+from fathom.harness.reports.html.columns import Column
+from fathom.harness.reports.ranks import rank_runs
+from fathom.harness.stats.ranking import ALPHA
+
+
+@dataclass(frozen=True, slots=True)
+class VersusLine:
+    """Two runs on one family, or on all of them (named ""), in one style; all in words."""
+
+    family: str
+    style: str
+    first: str
+    second: str
+    difference: str
+    only_first: str
+    only_second: str
+    p: str
+    p_holm: str
+    verdict: str
+    ahead: int
+    """1 or 2 where one is ahead beyond doubt, else 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Versus:
+    """A run compared with the first one."""
+
+    first: Column
+    second: Column
+    paired: bool
+    notes: tuple[str, ...]
+    lines: tuple[VersusLine, ...]
+    refusal: str
+    """Why there is nothing to compare; empty where there is."""
+
+
+@dataclass(frozen=True, slots=True)
+class RankLine:
+    """A run's rank with its range and tie group."""
+
+    rank: int
+    low: int
+    high: int
+    tie: int
+    label: str
+    score: str
+
+
+@dataclass(frozen=True, slots=True)
+class RankTable:
+    """The ranks in one style, best first."""
+
+    style: str
+    lines: tuple[RankLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The ranks style by style, or why there are none."""
+
+    asked: str
+    tables: tuple[RankTable, ...]
+    refusal: str
+
+
+def compare_with_first(db: Engine, columns: Sequence[Column]) -> tuple[Versus, ...]:
+    """Compare each further run with the first."""
+    return tuple(_versus(db, columns[0], other) for other in columns[1:])
+
+
+def _versus(db: Engine, first: Column, second: Column) -> Versus:
+    try:
+        for one in (first, second):
+            check_comparable(one.detail)
+        found = contest(db, first.detail, second.detail)
+    except (NotComparable, SealedRun) as error:
+        return Versus(first, second, False, (), (), str(error))
+    return Versus(first, second, found.paired, found.notes, tuple(map(_line, found.lines)), "")
+
+
+def _line(line: Line) -> VersusLine:
+    one = line.result
+    alone = [ratio(n, one.n) if one.n else NOTHING for n in (one.only_first, one.only_second)]
+    return VersusLine(
+        one.name, one.style, score(one.first), score(one.second), difference(one.difference), alone[0], alone[1],
+        p_value(one.p), p_value(one.p_holm), _verdict(line), one.ahead,
+    )  # fmt: skip
+
+
+def _verdict(line: Line) -> str:
+    if line.result.ahead:
+        return ("", "the first is ahead", "the second is ahead")[line.result.ahead]
+    if line.result.p_holm <= ALPHA:
+        return "test and scores disagree"
+    if line.outlook is None:
+        return "no difference beyond doubt"
+    return f"no difference beyond doubt; {about(line.outlook.n_more)} more items might show one"
+
+
+def rank_columns(db: Engine, columns: Sequence[Column]) -> Ranking:
+    """Rank the runs on the cells that all were asked."""
+    try:
+        found = rank_runs(db, [one.run for one in columns], None)
+    except (NotComparable, SealedRun) as error:
+        return Ranking("", (), str(error))
+    labels = {one.run: one.label for one in columns}
+    tables = (
+        RankTable(
+            style,
+            tuple(RankLine(one.rank, one.low, one.high, one.tie, labels[one.run], score(one.score)) for one in lines),
+        )
+        for style, lines in found.styles
+    )
+    return Ranking(found.asked, tuple(tables), "")

@@ -1,0 +1,173 @@
+"""Turn a pool of the board, or some chosen runs, into ranks with their ranges and tie groups."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Engine
+
+from fathom.harness.db.find import open_run
+from fathom.harness.db.leaderboard import read as board
+from fathom.harness.db.leaderboard.landing import land_runs
+from fathom.harness.db.leaderboard.read import Pool, Standing, Wanted
+from fathom.harness.db.schema.runs import EVERY_TIER
+from fathom.harness.errors import NotComparable
+from fathom.harness.format import plural
+from fathom.harness.records import RunDetail
+from fathom.harness.reports.comparison import estimate_json
+from fathom.harness.stats.counts import CellCounts
+from fathom.harness.stats.intervals import Estimate
+from fathom.harness.stats.paired import Marks
+from fathom.harness.stats.ranking import Contender, rank_all
+from fathom.harness.stats.scores import family_scores, ladder_scores, overall
+from fathom.tasks.suites import open_suite, suite_names
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A run's rank with its range, and the number of its tie group."""
+
+    rank: int
+    low: int
+    high: int
+    tie: int
+    model: str
+    run: str
+    engine: str
+    seed: str
+    score: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Ranks:
+    """Ranks style by style, best first; `asked` says in words of what."""
+
+    asked: str
+    styles: tuple[tuple[str, tuple[Ranked, ...]], ...]
+
+
+def rank_suite(db: Engine, suite: str | None, style: str | None) -> Ranks:
+    """Return the ranks of a pool as the board has them; `suite` is a suite's name or a pool's id.
+
+    A name stands for the suite as it is dated, or for the only selection of its cells that was asked.
+
+    Raises:
+        NotComparable: there is no such pool, or several.
+    """
+    land_runs(db)  # what a killed process left undone
+    pool = _pool(board.list_pools(db), suite)
+    found = []
+    for one in _styles(pool.styles, style):
+        lines = board.list_standings(db, Wanted(pool.id, one)).standings
+        found.append((one, tuple(_ranked(line) for line in lines)))
+    return Ranks(_named(pool), tuple(found))
+
+
+def _pool(pools: Sequence[Pool], suite: str | None) -> Pool:
+    own = [pool for pool in pools if not pool.id.endswith(EVERY_TIER)] or list(pools)
+    if not own:
+        raise NotComparable("no run has finished yet: `fathom run` makes one")
+    chosen = [pool for pool in pools if pool.id == suite]
+    if not chosen:
+        chosen = [pool for pool in own if suite in (None, pool.name)]
+    if suite in suite_names() and len(chosen) > 1:
+        whole = open_suite(suite, 0).pool()
+        chosen = [pool for pool in chosen if pool.id == whole] or chosen
+    if len(chosen) == 1:
+        return chosen[0]
+    what = f"no pool {suite!r}" if not chosen else f"{plural(len(chosen), 'pool')} of runs that were asked alike"
+    listed = "; ".join(f"{pool.id}: {_named(pool)}, {plural(pool.n_models, 'model')}" for pool in chosen or own)
+    raise NotComparable(f"{what}; name one with --suite: {listed}")
+
+
+def _named(pool: Pool) -> str:
+    return f"{pool.name} suite, {plural(pool.n_items, 'item')} in {plural(pool.n_cells, 'cell')}"
+
+
+def _styles(known: Sequence[str], wanted: str | None) -> Sequence[str]:
+    if wanted is None:
+        return known
+    if wanted not in known:
+        raise NotComparable(f"no style {wanted!r} here; known: {', '.join(known)}")
+    return (wanted,)
+
+
+def _ranked(one: Standing) -> Ranked:
+    place = (one.rank, one.rank_low, one.rank_high, one.tie)
+    return Ranked(*place, one.model.name, one.run, one.engine, one.seed, one.score)
+
+
+def rank_runs(db: Engine, runs: Sequence[str], style: str | None) -> Ranks:
+    """Rank chosen runs on the cells that all of them were asked.
+
+    Raises:
+        UnknownRun, SealedRun, NotComparable: there is none such; they cannot be compared, or share no cell.
+    """
+    found = {one.summary.run: one for one in (open_run(db, run) for run in runs)}
+    if len(found) < len(runs) or len(found) < 2:
+        raise NotComparable("name two runs or more, each once")
+    land_runs(db)
+    marks = board.marks_of(db, {run: one.suite.n_items for run, one in found.items()})
+    n_shared = _shared(list(found.values()))
+    if not n_shared:
+        raise NotComparable("these runs share no cell: run the models on one suite")
+    styles = _styles(tuple(dict.fromkeys(key[-1] for key in n_shared)), style)
+    details = list(found.values())
+    asked = f"{plural(len(details), 'run')} on {plural(len(n_shared), 'cell')} that all were asked"
+    return Ranks(asked, tuple((one, _rank(details, marks, n_shared, one)) for one in styles))
+
+
+Key = tuple[str, int, str, str, str]
+
+
+def _key(cell: CellCounts) -> Key:
+    return cell.family, cell.version, cell.level, cell.channel, cell.style
+
+
+def _shared(details: Sequence[RunDetail]) -> dict[Key, int]:
+    """Return the cells of all, with the items that all were asked, in the order of the first run."""
+    sizes = [{_key(cell): cell.n_planned for cell in one.cells} for one in details]
+    return {key: min(size[key] for size in sizes) for key in sizes[0] if all(key in size for size in sizes)}
+
+
+def _rank(
+    details: Sequence[RunDetail], marks: Mapping[str, Marks], n_shared: Mapping[Key, int], style: str
+) -> tuple[Ranked, ...]:
+    wanted = {key: n for key, n in n_shared.items() if key[-1] == style}
+    contenders = [_contender(one, marks[one.summary.run], wanted) for one in details]
+    found = [
+        Ranked(
+            place.rank, place.low, place.high, place.tie, one.summary.model, one.summary.run, one.summary.engine,
+            one.suite.seed, contender.score,
+        )
+        for one, contender, place in zip(details, contenders, rank_all(contenders), strict=True)
+    ]  # fmt: skip
+    return tuple(sorted(found, key=lambda one: (one.rank, one.model, one.run)))
+
+
+def _contender(one: RunDetail, marks: Marks, wanted: Mapping[Key, int]) -> Contender:
+    cells, at, start = {}, {}, 0
+    for cell in one.cells:
+        cells[_key(cell)], at[_key(cell)] = cell, start
+        start += cell.n_planned
+    items = np.concatenate([np.arange(at[key], at[key] + n) for key, n in wanted.items()])
+    scores = list(overall(family_scores(ladder_scores(cells[key] for key in wanted))).values())
+    if not scores:
+        raise NotComparable(f"nothing that run {one.summary.run} shares with the others was graded")
+    return Contender(one.suite.seed, scores[0], marks.right[items], marks.graded[items])
+
+
+def ranks_json(ranks: Ranks) -> dict[str, Any]:
+    """Return ranks as JSON values."""
+    return {
+        "asked": ranks.asked,
+        "styles": {style: [_ranked_json(one) for one in lines] for style, lines in ranks.styles},
+    }
+
+
+def _ranked_json(one: Ranked) -> dict[str, Any]:
+    return {
+        "rank": one.rank, "rank_low": one.low, "rank_high": one.high, "tie": one.tie, "model": one.model,
+        "run": one.run, "engine": one.engine, "seed": one.seed, "score": estimate_json(one.score),
+    }  # fmt: skip

@@ -1,0 +1,309 @@
+"""Turn stored runs into tables and pictures for a terminal, and into JSON values."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from fathom.harness.format import bar, count, duration, instant, interval_text, percent, plural, score
+from fathom.harness.records import RunDetail, RunSummary
+from fathom.harness.reports.describe import manner_of
+from fathom.harness.reports.figures.picture import DataTable
+from fathom.harness.reports.measures import MEASURES_LEGEND, TEXTS, measures_json, measures_table
+from fathom.harness.reports.repeats import REPEATS_LEGEND, repeats_table, spread_json
+from fathom.harness.stats.counts import CellCounts
+from fathom.harness.stats.intervals import corrected, depth, label_shares
+from fathom.harness.stats.measures import Measure
+from fathom.harness.stats.scores import LadderScore, StyleScore, family_scores, ladder_scores, overall, scores_json
+from fathom.tasks.base import Family, Level, level_of, styles_of
+from fathom.tasks.registry import all_families, find_family
+
+_N_LABELS = 3
+_ROWS = 10
+_COLUMN = 9
+_FEW = 2
+"""Ladders of which a run prints every cell without being asked."""
+
+_LEGEND = (
+    "score: mean over a ladder's levels of (accuracy - chance) / (1 - chance), one bar a level, ± half of its 95% "
+    "interval\ndepth50: the hardness at which accuracy falls half-way to chance, with its 95% interval"
+)
+_MARKS = ("●", "○", "◆", "◇", "■", "□")
+STATE_COLOURS = {"done": "green", "failed": "red", "interrupted": "yellow", "running": "cyan"}
+
+
+GroupKey = tuple[str, str, str, str]
+"""Family, ladder, channel, style."""
+
+
+def level_of_cell(cell: CellCounts) -> Level:
+    """Return the level of a cell."""
+    return level_of(find_family(cell.family), cell.level)
+
+
+def chance_of(cell: CellCounts) -> float:
+    """Return the chance level of a cell, 0..1."""
+    return find_family(cell.family).chance(level_of_cell(cell), cell.style)
+
+
+def group_cells(cells: Iterable[CellCounts]) -> Mapping[GroupKey, list[CellCounts]]:
+    """Group cells by (family, ladder, channel, style), in the order in which they come."""
+    groups: dict[GroupKey, list[CellCounts]] = {}
+    for cell in cells:
+        groups.setdefault((cell.family, level_of_cell(cell).ladder, cell.channel, cell.style), []).append(cell)
+    return groups
+
+
+def render_run(detail: RunDetail, measures: Sequence[Measure] = (), *, whole: bool = False) -> RenderableType:
+    """Draw a run: headline, scores, and where it is `whole` or of one family, each cell and curves."""
+    one = detail.summary
+    head = Text.assemble(
+        (one.model, "bold"), f"  {one.suite} suite, seed {one.seed}, engine {one.engine}, run {one.run} ",
+        (one.state, STATE_COLOURS.get(one.state, "")), f" after {duration(one.seconds)}",
+    )  # fmt: skip
+    parts: list[RenderableType] = [Text(), head]
+    if manner := manner_of(detail.manifest, detail.suite.cells):
+        parts.append(Text(manner, style="dim"))
+    if one.error:
+        parts.append(Text(one.error, style="red"))
+    groups = group_cells(detail.cells)
+    whole = whole or len({key[:3] for key in groups}) <= _FEW
+    if whole:
+        parts += [_cells_table(key, cells) for key, cells in groups.items()]
+        parts += _repeats(groups)
+        parts += _pictures(groups)
+    parts += _measured(measures)
+    parts += [Text(), *_scores(detail.cells)]
+    if not whole:
+        parts.append(Text(f"`fathom show {one.run}` prints every cell and draws the curves", style="dim"))
+    return Group(*parts)
+
+
+def _repeats(groups: Mapping[GroupKey, list[CellCounts]]) -> Iterator[RenderableType]:
+    """Draw what repeated answers come to; nothing where each item was asked once."""
+    known = {key: found for key, cells in groups.items() if (found := repeats_table(cells)) is not None}
+    for key, found in known.items():
+        yield _plain_table(" · ".join((*key, "repeated answers")), found)
+    if known:
+        yield Text(REPEATS_LEGEND, style="dim")
+
+
+def _measured(measures: Sequence[Measure]) -> Iterator[RenderableType]:
+    """Draw what is measured of a model that was trained on our text."""
+    found = measures_table(measures)
+    if found is not None:
+        yield Text()
+        yield _plain_table("Measures", found)
+        yield Text(MEASURES_LEGEND, style="dim")
+
+
+def _plain_table(title: str, found: DataTable) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+    for name in found.header:
+        table.add_column(name, justify="left" if name in TEXTS else "right", header_style="dim")
+    for row in found.rows:
+        table.add_row(*row)
+    return table
+
+
+def _scores(cells: Sequence[CellCounts]) -> Iterator[RenderableType]:
+    ladders = ladder_scores(cells)
+    if not ladders:
+        return
+    styles = list(dict.fromkeys(style for ladder in ladders for style in ladder.styles))
+    yield _scores_table(ladders)
+    means = overall(family_scores(ladders))
+    said = "   ".join(f"{style} {score(means[style])}" for style in styles)
+    yield Text.assemble(("mean of families  ", "bold"), said)
+    yield Text(_LEGEND, style="dim")
+
+
+def _scores_table(ladders: Sequence[LadderScore]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("family", "ladder", "channel", "style", "levels", "score", "depth50", "thinking adds"):
+        table.add_column(name, header_style="dim", no_wrap=True)
+    for ladder in ladders:
+        named = [ladder.key.family, ladder.key.ladder, ladder.key.channel]
+        for one in ladder.styles.values():
+            limit = f"{depth(found)} {ladder.unit}" if (found := one.depth) else ""
+            adds = score(ladder.gap) if ladder.gap and one.style == "cot" else ""
+            table.add_row(*named, one.style, _curve(one), score(one.mean), limit, adds)
+            named = ["", "", ""]
+    return table
+
+
+def _curve(one: StyleScore) -> str:
+    """Draw a ladder as one bar a level."""
+    return "".join(bar(corrected(rung.k, rung.n, rung.chance)) for rung in one.rungs.values())
+
+
+def _cells_table(key: GroupKey, cells: Sequence[CellCounts]) -> Table:
+    table = Table(title=" · ".join(key), title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+    again = next((cell.spread.repeats for cell in cells if cell.spread is not None), 0)
+    share = f"mean@{again}" if again else "accuracy"
+    for name in ("level", share, "95% interval", "right", "chance", "how it is wrong"):
+        table.add_column(name, justify="left" if name in ("level", "how it is wrong") else "right", header_style="dim")
+    for cell in cells:
+        right = f"{cell.k}/{cell.n}" + (f" ({plural(cell.n_errors, 'error')})" if cell.n_errors else "")
+        accuracy = percent(cell.k / cell.n) if cell.n else "–"
+        table.add_row(
+            cell.level, accuracy, interval_text(cell.interval), right, percent(chance_of(cell)), wrong_labels(cell)
+        )
+    return table
+
+
+def wrong_labels(cell: CellCounts, most: int = _N_LABELS) -> str:
+    """Write the commonest kinds of mistake with their shares of all samples."""
+    wrong = sorted(
+        ((n, label) for label, n in cell.labels.items() if label != "correct"), key=lambda row: (-row[0], row[1])
+    )
+    shown = [f"{label} {percent(n / cell.n, 0)}" for n, label in wrong[:most]]
+    rest = sum(n for n, _ in wrong[most:])
+    if rest:
+        shown.append(f"other {percent(rest / cell.n, 0)}")
+    return ", ".join(shown)
+
+
+def _pictures(groups: Mapping[GroupKey, list[CellCounts]]) -> list[RenderableType]:
+    ladders: dict[str, dict[str, list[CellCounts]]] = {}
+    for (*ladder, style), members in groups.items():
+        ladders.setdefault(" · ".join(ladder), {})[style] = members
+    return [Text(draw_curves(name, styles)) for name, styles in ladders.items()]
+
+
+def draw_curves(title: str, styles: Mapping[str, Sequence[CellCounts]]) -> str:
+    """Draw accuracy against level: one column a level, easiest first, one mark a style, dots at chance."""
+    cells = {cell.level: cell for members in styles.values() for cell in members if cell.n}
+    levels = sorted(cells, key=lambda level: level_of_cell(cells[level]).hardness)
+    if not levels:
+        return ""
+    column = max(_COLUMN, 2 + max(map(len, levels)))
+    grid = [[" "] * (column * len(levels)) for _ in range(_ROWS + 1)]
+    for at, level in enumerate(levels):
+        dots = _row_of(chance_of(cells[level]))
+        for place in range(1, _COLUMN - 1):
+            grid[dots][at * column + place] = "·"
+    for order, members in enumerate(styles.values()):
+        for cell in members:
+            if cell.n:
+                place = levels.index(cell.level) * column + 2 + 2 * order
+                grid[_row_of(cell.k / cell.n)][place] = _MARKS[order]
+    axis = [f"{100 - 10 * row:>4}% ┤" if row % 5 == 0 else "      │" for row in range(_ROWS + 1)]
+    lines = [left + "".join(row).rstrip() for left, row in zip(axis, grid, strict=True)]
+    names = "".join(f"{level:<{column}}" for level in levels)
+    legend = "   ".join(f"{_MARKS[order]} {style}" for order, style in enumerate(styles))
+    return "\n".join(
+        ["", f"{title}: accuracy against level    {legend}   · chance", *lines, f"        {names}".rstrip()]
+    )
+
+
+def _row_of(share: float) -> int:
+    return _ROWS - round(share * _ROWS)
+
+
+def render_runs(runs: Sequence[RunSummary]) -> RenderableType:
+    """Draw the list of runs."""
+    if not runs:
+        return Text("no runs yet: `fathom run --model reference/pebble --engine vllm` makes one")
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("run", "model", "suite", "engine", "state", "answers", "right", "started"):
+        table.add_column(name, justify="right" if name in ("answers", "right") else "left", header_style="dim")
+    for one in runs:
+        state = Text(one.state, style=STATE_COLOURS.get(one.state, ""))
+        done = f"{count(one.n_done)}/{count(one.n_samples)}"
+        table.add_row(one.run, one.model, one.suite, one.engine, state, done, count(one.k), instant(one.created_at))
+    return table
+
+
+def render_families() -> RenderableType:
+    """Draw all families with their levels and chance."""
+    return Group(*(_family_table(family) for family in all_families().values()))
+
+
+def _family_table(family: Family) -> RenderableType:
+    head = Text.assemble((f"{family.name}@{family.version}", "bold"), f"  {family.summary}")
+    about = Text(
+        f"channels {', '.join(family.channels)} · styles {', '.join(family.styles)} · {family.reference}", style="dim"
+    )
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("ladder", "level", "hardness", *(f"chance {style}" for style in family.styles)):
+        table.add_column(name, justify="left" if name in ("ladder", "level") else "right", header_style="dim")
+    for level in family.levels.values():
+        asked = styles_of(family, level)
+        chances = (percent(family.chance(level, style)) if style in asked else "" for style in family.styles)
+        table.add_row(level.ladder, level.name, f"{level.hardness:g}", *chances)
+    return Group(head, about, table)
+
+
+def families_json() -> list[dict[str, Any]]:
+    """Return all families as JSON values; `chance` is that of the first style."""
+    return [
+        {
+            "family": family.name,
+            "version": family.version,
+            "summary": family.summary,
+            "channels": list(family.channels),
+            "styles": list(family.styles),
+            "labels": list(family.labels),
+            "reference": family.reference,
+            "levels": [
+                {
+                    "level": level.name,
+                    "ladder": level.ladder,
+                    "hardness": level.hardness,
+                    "axes": dict(level.axes),
+                    "chance": family.chance(level, styles_of(family, level)[0]),
+                    "chance_by_style": {style: family.chance(level, style) for style in styles_of(family, level)},
+                    "budget_by_style": {style: family.budget(level, style) for style in styles_of(family, level)},
+                }
+                for level in family.levels.values()
+            ],
+        }
+        for family in all_families().values()
+    ]
+
+
+def summary_json(one: RunSummary) -> dict[str, Any]:
+    """Return a run's summary as JSON values."""
+    return {**asdict(one), "created_at": one.created_at.isoformat()}
+
+
+def run_json(
+    detail: RunDetail, scores: Mapping[str, Any] | None = None, measures: Sequence[Measure] = ()
+) -> dict[str, Any]:
+    """Return a run as JSON values: summary, manifest, cells with intervals and chance, scores.
+
+    `scores` are those of harness.scores.scores_json; they are worked out where they are not given.
+    """
+    cells = [
+        {
+            "family": cell.family,
+            "version": cell.version,
+            "level": cell.level,
+            "channel": cell.channel,
+            "style": cell.style,
+            "n": cell.n,
+            "k": cell.k,
+            "low": cell.interval.low,
+            "high": cell.interval.high,
+            "chance": chance_of(cell),
+            "n_planned": cell.n_planned,
+            "n_errors": cell.n_errors,
+            "labels": dict(cell.labels),
+            "label_shares": label_shares(cell.labels),
+            "spread": spread_json(cell.spread),
+        }
+        for cell in detail.cells
+    ]
+    return {
+        **summary_json(detail.summary),
+        "manifest_digest": detail.manifest_digest,
+        "manifest": dict(detail.manifest),
+        "log": detail.log,
+        "cells": cells,
+        "scores": scores_json(detail.cells) if scores is None else dict(scores),
+        "measures": measures_json(measures),
+    }

@@ -1,0 +1,325 @@
+"""Turn cells into lm-eval tasks: configurations for its Python API, YAML files for its command line.
+
+Source: lm-eval's task guide (TaskConfig with `custom_dataset`). A field that names a column of the
+data set is taken as it stands, so no Jinja template is compiled.
+"""
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from datasets import Dataset
+
+from fathom.harness.runs.prompting import MOST_SHOTS, Decoding, Prompting
+from fathom.harness.runs.requests import sampling_of
+from fathom.tasks.base import (
+    SCORED,
+    Cell,
+    Family,
+    Instance,
+    channels_of,
+    demonstrate,
+    level_of,
+    pose,
+    shown_candidates,
+    styles_of,
+    weigh,
+)
+from fathom.tasks.registry import all_families, find_family, instance_from_id
+from fathom.tasks.suites import TABLES, Suite, make_items, open_suite
+
+_PLAIN, _GREEDY = Prompting(), Decoding()
+
+
+DEFAULT_N_ITEMS = 100
+"""Items a cell where the command line of lm-eval names no number."""
+
+
+def task_name(cell: Cell) -> str:
+    """Name a cell's lm-eval task."""
+    return f"fathom_{cell.family}_{cell.level}_{cell.channel}_{cell.style}"
+
+
+Row = dict[str, Any]  # a row of a data set: texts, numbers, lists of texts
+
+
+class Rows(list[Row]):
+    """Rows as a list with the one attribute of datasets.Dataset that lm-eval reads; twice as fast to read."""
+
+    @property
+    def features(self) -> Row:
+        """Return the columns by name."""
+        return self[0]
+
+
+def build_dataset(**kwargs: Any) -> dict[str, Dataset]:  # build_rows says which
+    """Make what `build_rows` makes as the data sets that lm-eval's task guide asks for."""
+    made = {split: [_plain(row) for row in rows] for split, rows in build_rows(**kwargs).items()}
+    return {split: Dataset.from_list(rows) for split, rows in made.items()}
+
+
+def _plain(row: Row) -> Row:
+    return {name: value for name, value in row.items() if name != "item"}
+
+
+def build_rows(
+    family: str,
+    level: str,
+    channel: str,
+    style: str,
+    data_seed: int | str = 0,
+    n_items: int = DEFAULT_N_ITEMS,
+    n_shot_items: int = MOST_SHOTS,
+    first_item: int = 0,
+    **_: Any,  # lm-eval hands over the model's arguments too
+) -> dict[str, Rows]:
+    """Make the items and demonstrations of a cell; the names of the arguments avoid lm-eval's own.
+
+    Columns: id, prompt, target (text, or the gold's place among the choices), choices; and the item itself.
+    """
+    kind, cell, first = find_family(family), Cell(family, level, channel, style), int(first_item)
+    items = make_items(cell, data_seed, first + int(n_items), first=first)
+    shots = make_items(cell, data_seed, int(n_shot_items), "shot")
+    return {
+        "test": Rows(_row(kind, item, style) for item in items),
+        "shots": Rows(_row(kind, item, style) for item in shots),
+    }
+
+
+def _row(family: Family, item: Instance, style: str) -> Row:
+    choices = list(shown_candidates(item, style))
+    target: str | int = choices.index(f" {item.gold}") if choices else demonstrate(family, item, style)
+    return {"id": item.id, "prompt": pose(family, item, style), "target": target, "choices": choices, "item": item}
+
+
+def doc_of(cell: Cell, item: Instance) -> Row:
+    """Return an item's row as lm-eval logs it."""
+    return _plain(_row(find_family(item.family), item, cell.style))
+
+
+def item_of(doc: Row) -> Instance:
+    """Return the item behind a row; the command line of lm-eval keeps its id only."""
+    found: Instance = doc.get("item") or instance_from_id(doc["id"])
+    return found
+
+
+def process_results(doc: dict[str, Any], results: list[Any]) -> dict[str, float]:
+    """Grade what lm-eval collected for one item: a text, texts of repeats, or (log-likelihood, greedy) a choice."""
+    item = item_of(doc)
+    text = results[0]
+    if isinstance(text, list):
+        right = [find_family(item.family).grade(item, one).correct for one in text]
+        return {"acc": sum(right) / len(right)}
+    if doc["choices"]:
+        scores = [result[0] for result in results]
+        if max(scores) == float("-inf"):  # nothing was scored, see JournalLM
+            return {"acc": 0.0}
+        if len(scores) == 1:
+            return {"acc": float(weigh(item, scores[0]).correct)}
+        text = doc["choices"][max(range(len(scores)), key=scores.__getitem__)]
+    return {"acc": float(find_family(item.family).grade(item, text).correct)}
+
+
+def cell_config(cell: Cell, prompting: Prompting = _PLAIN, decoding: Decoding = _GREEDY) -> dict[str, Any]:
+    """Return the plain fields of a cell's task; callables are added by whoever writes or loads it."""
+    family = find_family(cell.family)
+    config: dict[str, Any] = {
+        "task": task_name(cell),
+        "dataset_kwargs": {"family": cell.family, "level": cell.level, "channel": cell.channel, "style": cell.style},
+        "test_split": "test",
+        "fewshot_split": "shots",
+        "fewshot_config": {"sampler": "first_n"},
+        "doc_to_text": "prompt",
+        "doc_to_target": "target",
+        "target_delimiter": "",
+        "fewshot_delimiter": "\n\n",
+        "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
+        "metadata": {"version": family.version},
+    }
+    if prompting.n_shots:
+        config["num_fewshot"] = prompting.n_shots
+    if cell.style in SCORED:
+        return {**config, "output_type": "multiple_choice", "doc_to_choice": "choices"}
+    sampling = sampling_of(cell, prompting, decoding)
+    generation = {"until": list(sampling.stop), "max_gen_toks": sampling.max_tokens, **_drawn(sampling.temperature)}
+    return {**config, **_repeated(decoding.repeats), "output_type": "generate_until", "generation_kwargs": generation}
+
+
+def _repeated(repeats: int) -> dict[str, Any]:
+    """Have lm-eval ask each item several times and hand all answers to `process_results`, not the first one alone."""
+    if repeats == 1:
+        return {}
+    every = {"name": "none", "filter": [{"function": "take_first_k", "k": repeats}]}
+    return {"repeats": repeats, "filter_list": [every]}
+
+
+def _drawn(temperature: float) -> dict[str, Any]:
+    if temperature > 0:  # from the whole of the model's law, which transformers would cut at its 50 likeliest tokens
+        return {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
+    return {"do_sample": False, "temperature": temperature}
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Items start to stop of the cell at a position of the suite."""
+
+    cell: int
+    start: int
+    stop: int
+
+    @property
+    def n(self) -> int:
+        """Items in it."""
+        return self.stop - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Wave:
+    """Stretches of different cells; either all of them choose among candidates, or none does.
+
+    lm-eval asks one kind of request after the other, so the engine would wait between the two.
+    """
+
+    stretches: tuple[Stretch, ...]
+
+    @property
+    def n_items(self) -> int:
+        """Items over all stretches."""
+        return sum(one.n for one in self.stretches)
+
+
+def open_tasks(
+    suite: Suite, prompting: Prompting = _PLAIN, decoding: Decoding = _GREEDY, wave: Wave | None = None
+) -> dict[str, Any]:
+    """Return lm-eval's Task objects of a wave, or of a whole suite, by name; their data sets are made here."""
+    from lm_eval.api.task import ConfigurableTask
+
+    stretches = (Stretch(at, 0, cell.n) for at, cell in enumerate(suite.cells)) if wave is None else wave.stretches
+    configs = (_live_config(suite, one, prompting, decoding) for one in stretches)
+    return {config["task"]: ConfigurableTask(config=config) for config in configs}
+
+
+def _live_config(suite: Suite, stretch: Stretch, prompting: Prompting, decoding: Decoding) -> dict[str, Any]:
+    config = cell_config(suite.cells[stretch.cell].cell, prompting, decoding)
+    config["dataset_kwargs"] |= {
+        "data_seed": suite.seed,
+        "first_item": stretch.start,
+        "n_items": stretch.n,
+        "n_shot_items": max(1, prompting.n_shots),  # lm-eval looks for one even where it needs none
+    }
+    return {**config, "custom_dataset": build_rows, "process_results": process_results}
+
+
+def put(prompting: Prompting) -> dict[str, Any]:
+    """Return the arguments of lm-eval's `evaluate` that say how questions are put."""
+    system = prompting.system
+    if system and not prompting.chat and not system[-1].isspace():
+        system += "\n\n"  # lm-eval writes the question right behind it
+    return {
+        "system_instruction": system or None,
+        "apply_chat_template": prompting.chat,
+        "fewshot_as_multiturn": prompting.chat and prompting.shots_as == "turns",
+    }
+
+
+def all_cells() -> Iterator[Cell]:
+    """Yield every cell of every family: level x channel x style."""
+    for family in all_families().values():
+        for level in family.levels.values():
+            for channel in channels_of(family, level):
+                for style in styles_of(family, level):
+                    yield Cell(family.name, level.name, channel, style)
+
+
+def write_yaml(cache: Path) -> Path:
+    """Write one YAML file a task and a group, for `lm_eval --include_path`; return their folder.
+
+    The folder is named after its contents, so it is written once and never half-written.
+    """
+    files = dict(_yaml_files())
+    state = blake2b("".join(f"{name}\0{text}\0" for name, text in files.items()).encode(), digest_size=8)
+    folder = cache / f"lm-eval-{state.hexdigest()}"
+    if folder.is_dir():
+        return folder
+    cache.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(dir=cache, prefix=".partial-"))
+    for name, text in files.items():
+        (partial / f"{name}.yaml").write_text(text, encoding="utf-8")
+    try:
+        partial.rename(folder)
+    except OSError:  # another process was quicker
+        for file in partial.iterdir():
+            file.unlink()
+        partial.rmdir()
+    return folder
+
+
+def _yaml_files() -> Iterator[tuple[str, str]]:
+    import yaml
+
+    groups: dict[str, dict[str, None]] = {}
+    for cell in all_cells():
+        name = task_name(cell)
+        plain: str = yaml.safe_dump(cell_config(cell), sort_keys=False)
+        functions = "".join(
+            f"{field}: !function fathom.harness.runs.lm_eval_adapter.{function}\n"
+            for field, function in (("custom_dataset", "build_dataset"), ("process_results", "process_results"))
+        )
+        yield name, plain + functions
+        for group, member in _memberships(cell, name):
+            groups.setdefault(group, {})[member] = None
+    for group, member in _suite_memberships():
+        groups.setdefault(group, {})[member] = None
+    for group, members in groups.items():
+        yield group, yaml.safe_dump(_group(group, members), sort_keys=False)
+
+
+def _memberships(cell: Cell, task: str) -> Iterator[tuple[str, str]]:
+    """Yield (group, member): fathom_depo > fathom_depo_symbol_direct > its main ladder; the rest in _axes."""
+    family = f"fathom_{cell.family}"
+    if level_of(find_family(cell.family), cell.level).ladder != "main":
+        yield f"{family}_axes", task
+        return
+    ladder = f"{family}_{cell.channel}_{cell.style}"
+    yield ladder, task
+    yield family, ladder
+
+
+def _suite_memberships() -> Iterator[tuple[str, str]]:
+    """Yield (group, member): fathom_quick > fathom_quick_depo > the suite's cells; `fathom` is the suite standard."""
+    for suite in TABLES:
+        for cell in open_suite(suite, 0).cells:
+            family = f"fathom_{suite}_{cell.family}"
+            yield family, task_name(cell.cell)
+            yield f"fathom_{suite}", family
+            if suite == "standard":
+                yield "fathom", family
+
+
+def _group(name: str, members: Iterable[str]) -> dict[str, Any]:
+    mean = {"metric": "acc", "aggregation": "mean", "weight_by_size": False}
+    return {"group": name, "task": list(members), "aggregate_metric_list": [mean], "metadata": {"version": 1}}
+
+
+WAVE = 2048
+"""Items a wave, and fewer where each is asked several times."""
+
+
+def waves_of(suite: Suite, size: int = WAVE) -> Iterator[Wave]:
+    """Cut a suite into waves of at most `size` items, in the order of its cells as far as kinds allow."""
+    open_waves: dict[bool, list[Stretch]] = {False: [], True: []}
+    room = dict.fromkeys(open_waves, size)
+    for at, cell in enumerate(suite.cells):
+        kind, start = cell.style in SCORED, 0
+        while start < cell.n:
+            stop = min(cell.n, start + room[kind])
+            open_waves[kind].append(Stretch(at, start, stop))
+            room[kind] -= stop - start
+            start = stop
+            if not room[kind]:
+                yield Wave(tuple(open_waves[kind]))
+                open_waves[kind], room[kind] = [], size
+    yield from (Wave(tuple(stretches)) for stretches in open_waves.values() if stretches)

@@ -1,0 +1,149 @@
+"""Turn a run's cells into scores: ladder by ladder, family by family, and over all."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import isfinite
+from typing import Any
+
+from fathom.harness.stats.counts import CellCounts
+from fathom.harness.stats.intervals import Estimate, Rung, Threshold, depth, depth50, gap, ladder_mean, mean_of
+from fathom.tasks.base import Family, Level
+from fathom.tasks.registry import all_families
+
+
+@dataclass(frozen=True, slots=True)
+class LadderKey:
+    """What may be averaged: one family's levels of one ladder, in one channel."""
+
+    family: str
+    ladder: str
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class StyleScore:
+    """A ladder asked in one style."""
+
+    style: str
+    rungs: Mapping[str, Rung]
+    """By level, in the family's order of levels."""
+
+    @property
+    def mean(self) -> Estimate:
+        """Mean of the accuracies corrected for chance."""
+        return ladder_mean(list(self.rungs.values()))
+
+    @property
+    def depth(self) -> Threshold | None:
+        """Hardness at which accuracy falls half-way to chance; None where fewer than two levels were asked."""
+        return depth50(list(self.rungs.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class LadderScore:
+    """A ladder's scores by style; `gap` is what thinking adds: cot minus direct on the levels asked in both."""
+
+    key: LadderKey
+    unit: str
+    styles: Mapping[str, StyleScore]
+    gap: Estimate | None
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyScore:
+    """Mean of a family's ladders and channels in one style."""
+
+    family: str
+    style: str
+    mean: Estimate
+
+
+def known_level(cell: CellCounts) -> tuple[Family, Level] | None:
+    """Return a cell's family and level, or None where this code no longer makes its items."""
+    family = all_families().get(cell.family)
+    if family is None or family.version != cell.version or cell.level not in family.levels:
+        return None
+    return family, family.levels[cell.level]
+
+
+def rung_of(cell: CellCounts) -> Rung | None:
+    """Return a cell as a point of a curve; None where nothing was graded or chance is not known."""
+    known = known_level(cell)
+    if known is None or not cell.n:
+        return None
+    family, level = known
+    effect = 1.0 if cell.spread is None else cell.spread.effect
+    return Rung(level.hardness, cell.k, cell.n, family.chance(level, cell.style), effect)
+
+
+def ladder_scores(cells: Iterable[CellCounts]) -> tuple[LadderScore, ...]:
+    """Score each ladder in each channel, in the order in which the cells come."""
+    found: dict[LadderKey, dict[str, dict[str, Rung]]] = {}
+    for cell in cells:
+        known, rung = known_level(cell), rung_of(cell)
+        if known is not None and rung is not None:
+            key = LadderKey(cell.family, known[1].ladder, cell.channel)
+            found.setdefault(key, {}).setdefault(cell.style, {})[cell.level] = rung
+    return tuple(_ladder(key, styles) for key, styles in found.items())
+
+
+def _ladder(key: LadderKey, styles: Mapping[str, Mapping[str, Rung]]) -> LadderScore:
+    order = list(all_families()[key.family].levels)
+    scored = {
+        style: StyleScore(style, {level: rungs[level] for level in order if level in rungs})
+        for style, rungs in styles.items()
+    }
+    direct, cot = styles.get("direct", {}), styles.get("cot", {})
+    shared = [level for level in direct if level in cot]
+    both = gap([direct[level] for level in shared], [cot[level] for level in shared]) if shared else None
+    return LadderScore(key, all_families()[key.family].unit, scored, both)
+
+
+def family_scores(ladders: Iterable[LadderScore]) -> tuple[FamilyScore, ...]:
+    """Average each family's ladders and channels, style by style."""
+    found: dict[tuple[str, str], list[Estimate]] = {}
+    for ladder in ladders:
+        for style, score in ladder.styles.items():
+            found.setdefault((ladder.key.family, style), []).append(score.mean)
+    return tuple(FamilyScore(family, style, mean_of(means)) for (family, style), means in found.items())
+
+
+def overall(families: Iterable[FamilyScore]) -> dict[str, Estimate]:
+    """Average the families, style by style; meaningful only where runs asked the same suite."""
+    found: dict[str, list[Estimate]] = {}
+    for one in families:
+        found.setdefault(one.style, []).append(one.mean)
+    return {style: mean_of(means) for style, means in found.items()}
+
+
+def scores_json(cells: Sequence[CellCounts]) -> dict[str, Any]:
+    """Return ladders, families and overall means as JSON values; depths beyond the levels asked are null."""
+    ladders = ladder_scores(cells)
+    families = family_scores(ladders)
+    return {
+        "ladders": [
+            {
+                **asdict(ladder.key),
+                "style": style,
+                "levels": list(one.rungs),
+                **_estimate_json(one.mean),
+                "depth50": None if (limit := one.depth) is None else _threshold_json(limit, ladder.unit),
+            }
+            for ladder in ladders
+            for style, one in ladder.styles.items()
+        ],
+        "gaps": [{**asdict(ladder.key), **_estimate_json(ladder.gap)} for ladder in ladders if ladder.gap],
+        "families": [{"family": one.family, "style": one.style, **_estimate_json(one.mean)} for one in families],
+        "overall": {style: _estimate_json(mean) for style, mean in overall(families).items()},
+    }
+
+
+def _estimate_json(one: Estimate) -> dict[str, float]:
+    return {"score": one.value, "low": one.interval.low, "high": one.interval.high}
+
+
+def _threshold_json(one: Threshold, unit: str) -> dict[str, Any]:
+    """Write a threshold; `text` says also where it lies beyond the levels asked, which JSON has no number for."""
+    numbers = {"value": one.value, "low": one.interval.low, "high": one.interval.high}
+    finite = {name: number if isfinite(number) else None for name, number in numbers.items()}
+    return {**finite, "unit": unit, "text": depth(one)}

@@ -1,0 +1,190 @@
+"""Turn a corpus's name and settings, or a TOML file, into a mix; and a mix into numbered blocks."""
+
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from fathom.harness.errors import BadMix
+from fathom.tasks.base import Role
+from fathom.tasks.corpora.base import Block, Value, make_block, read_options
+from fathom.tasks.corpora.registry import all_corpora, find_corpus
+from fathom.tasks.stream import Stream, canonical_seed
+
+_TRAIN: Role = "train"
+
+
+_HEAVIEST = 1e15
+"""Weights of parts are added up."""
+
+
+class CorpusTable(BaseModel):
+    """A `[[corpus]]` table of a TOML file: a corpus, its share of the blocks, and its settings."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    weight: float = Field(default=1.0, gt=0, le=_HEAVIEST)
+    options: dict[str, int | float | str] = {}
+
+
+class _MixFile(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    corpus: tuple[CorpusTable, ...] = Field(min_length=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A corpus with all its settings; `weight` is its share of the blocks beside those of the other parts."""
+
+    corpus: str
+    version: int
+    options: Mapping[str, Value]
+    weight: float = 1.0
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """Return the tokens of a token form by id; of a text form, nothing."""
+        return find_corpus(self.corpus).vocabulary(self.options)
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """Corpora whose blocks are drawn by weight."""
+
+    parts: tuple[Part, ...]
+
+    def part_of(self, seed: str, *block: str | int) -> int:
+        """Return which part writes a block: a function of the seed and the block's number alone."""
+        if len(self.parts) == 1:
+            return 0
+        total = sum(part.weight for part in self.parts)
+        left = Stream(_TRAIN, "mix", seed, *block).words(1)[0] / 2**64 * total
+        for at, part in enumerate(self.parts):
+            left -= part.weight
+            if left < 0:
+                return at
+        return len(self.parts) - 1  # what rounding leaves over
+
+    def facts(self) -> list[dict[str, Any]]:
+        """Say what decides the text, for a manifest."""
+        return [
+            {"name": one.corpus, "version": one.version, "weight": one.weight, "options": dict(one.options)}
+            for one in self.parts
+        ]
+
+
+def settle(tables: Iterable[CorpusTable]) -> Mix:
+    """Return the mix of some tables, with all settings.
+
+    Raises:
+        UnknownCorpus, BadOption: see tasks.corpora.
+        BadMix: vocabularies that do not fit.
+    """
+    parts = []
+    for table in tables:
+        corpus = find_corpus(table.name)
+        parts.append(Part(table.name, corpus.version, read_options(corpus, table.options), table.weight))
+    mix = Mix(tuple(parts))
+    mix_vocabulary(mix)
+    return mix
+
+
+def mix_vocabulary(mix: Mix) -> tuple[str, ...]:
+    """Return the tokens that all parts share by id, or nothing where all are texts.
+
+    Raises:
+        BadMix: parts with different vocabularies, or token forms beside texts.
+    """
+    first, *others = mix.parts
+    for other in others:
+        if other.vocabulary != first.vocabulary:
+            raise BadMix(
+                f"the vocabularies of {_told(first)} and {_told(other)} do not fit together: mix texts with texts, "
+                "and token forms only where they have the same tokens"
+            )
+    return first.vocabulary
+
+
+def _told(part: Part) -> str:
+    form = f" ({part.options['form']})" if "form" in part.options else ""
+    n = len(part.vocabulary)
+    return f"{part.corpus}{form}, {f'{n} tokens' if n else 'a text'},"
+
+
+def read_mix(name: str, options: Mapping[str, Value]) -> Mix:
+    """Return the mix of one corpus with some options, or that of a TOML file.
+
+    Raises:
+        UnknownCorpus, BadOption, BadMix: no such corpus or file, or what does not fit.
+    """
+    try:
+        alone = name in all_corpora() or (not name.endswith(".toml") and not Path(name).is_file())
+    except OSError as error:
+        raise BadMix(f"cannot read {name} ({error.strerror})") from error
+    if options and not alone:
+        raise BadMix(f"--set goes with the name of a corpus ({', '.join(all_corpora())}): edit {name} instead")
+    try:
+        if alone:
+            tables: dict[str, Any] = {"corpus": [{"name": name, "options": dict(options)}]}
+        else:
+            tables = read_toml(Path(name))
+        found = _MixFile.model_validate(tables)
+    except OSError as error:
+        raise BadMix(f"cannot read {name} ({error.strerror})") from error
+    except ValidationError as error:
+        said = "; ".join(f"{'.'.join(str(part) for part in row['loc'])}: {row['msg']}" for row in error.errors())
+        raise BadMix(f"{name}: {said} (a mix is made of [[corpus]] tables with name, weight, options)") from error
+    except ValueError as error:
+        raise BadMix(f"{name}: {error}") from error
+    return settle(found.corpus)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Endless training text: what decides each block. The seed is also that of a corpus's population."""
+
+    mix: Mix
+    seed: str
+
+    def block(self, number: int) -> tuple[int, Block]:
+        """Return which part writes a block, and the block."""
+        at = self.mix.part_of(self.seed, number)
+        part = self.mix.parts[at]
+        return at, make_block(find_corpus(part.corpus), part.options, self.seed, number)
+
+    def specimens(self) -> Iterator[Block]:
+        """Yield blocks like those of the training text, but other ones: to train a tokenizer and to measure sizes."""
+        seed, number = canonical_seed(self.seed), 0
+        while True:
+            part = self.mix.parts[self.mix.part_of(self.seed, "tokenizer", number)]
+            corpus = find_corpus(part.corpus)
+            named = [f"{name}={value}" for name, value in sorted(part.options.items())]
+            stream = Stream(_TRAIN, "tokenizer", part.corpus, part.version, *named, seed, number)
+            yield corpus.block(part.options, seed, stream)
+            number += 1
+
+
+_LARGEST = 1_000_000
+"""Bytes of a file that people write by hand."""
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the tables of a file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is too large, nested too deeply, or no TOML; the message says which.
+    """
+    with path.open("rb") as stream:
+        data = stream.read(_LARGEST + 1)
+    if len(data) > _LARGEST:
+        raise ValueError(f"it is larger than {_LARGEST:,} bytes")
+    try:
+        return tomllib.loads(data.decode())
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error

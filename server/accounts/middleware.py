@@ -1,0 +1,175 @@
+"""Find out who asks, before any route is called: by a browser's cookie, by an API token, or as this machine's user."""
+
+import ipaddress
+import secrets
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+from typing import Literal
+from urllib.parse import urlsplit
+
+from fastapi import Request
+from sqlalchemy import Engine
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fathom.harness.errors import BadInput, FathomError, NotAllowed, NotSignedIn
+from fathom.harness.settings import ServiceSettings
+from fathom.server.accounts import store as accounts
+from fathom.server.accounts.store import User
+from fathom.server.web.actor import NOBODY, SCOPES, Actor, scopes_of
+from fathom.server.web.forms import csrf_of
+from fathom.server.web.problems import answer_problem
+
+_SAFE = ("GET", "HEAD", "OPTIONS")
+
+
+_EVERYWHERE = ("/healthz", "/metrics")
+"""Addresses that answer under any name of this machine: those who watch it ask from inside, and find no secret."""
+
+
+LASTS = int(accounts.LOGIN_LASTS.total_seconds())
+
+
+class WrongHost(BadInput):
+    """The request was meant for another server; so speaks a page that rebinds its name to this address."""
+
+    status = 421
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Where this server stands, and what its cookie is called."""
+
+    origin: str
+    """As in https://fathom.example; empty where it serves this machine only."""
+    cookie: str
+    secure: bool
+
+    def header(self, value: str, lasts: int = LASTS) -> str:
+        """Write a Set-Cookie header."""
+        secure = "; Secure" if self.secure else ""
+        return f"{self.cookie}={value}; Path=/; Max-Age={lasts}; HttpOnly; SameSite=Lax{secure}"
+
+
+def door_of(service: ServiceSettings) -> Door:
+    """Return where a server with these settings stands."""
+    if service.oidc is None:
+        return Door("", "fathom", False)
+    secure = service.url.startswith("https://")
+    return Door(service.url, "__Host-fathom" if secure else "fathom", secure)
+
+
+class Identify:
+    """Put an Actor into scope["fathom.actor"]; refuse foreign hosts, foreign origins and bad tokens.
+
+    A stranger's request, without cookie or token, asks the database nothing.
+    """
+
+    def __init__(self, app: ASGIApp, db: Engine, service: ServiceSettings) -> None:
+        self._app, self._db, self._service = app, db, service
+        self._door = door_of(service)
+        self._local: User | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        cookie, fresh = cookie_of(headers, self._door.cookie), ""
+        if self._service.oidc is None and not cookie:
+            cookie = fresh = secrets.token_urlsafe(32)
+        try:
+            self._check_host(scope["path"], headers)
+            actor = await self._identify(headers, cookie)
+            check_origin(scope["method"], headers, self._door, actor)
+        except FathomError as error:
+            answer = answer_problem(Request(scope), error.status, str(error))
+            if isinstance(error, NotSignedIn):
+                answer.headers["WWW-Authenticate"] = "Bearer"
+            await answer(scope, receive, send)
+            return
+        scope["fathom.actor"] = actor
+
+        async def send_with_cookie(message: Message) -> None:
+            if message["type"] == "http.response.start" and fresh:
+                found = MutableHeaders(scope=message)
+                if "private" in found.get("cache-control", ""):  # pages with a form are; what all may share needs none
+                    found.append("Set-Cookie", self._door.header(fresh))
+            await send(message)
+
+        await self._app(scope, receive, send_with_cookie)
+
+    def _check_host(self, path: str, headers: Headers) -> None:
+        host = headers.get("host", "")
+        if path in _EVERYWHERE or host == urlsplit(self._door.origin).netloc != "":
+            return
+        if not self._door.origin and is_loopback(urlsplit(f"//{host}").hostname or ""):
+            return
+        raise WrongHost("this server does not go by that name: use the address that it was started with")
+
+    async def _identify(self, headers: Headers, cookie: str) -> Actor:
+        kind, _, token = headers.get("authorization", "").partition(" ")
+        if kind.lower() == "bearer":
+            return await run_in_threadpool(self._by_token, token.strip())
+        if self._service.oidc is None:
+            if self._local is None:
+                self._local = await run_in_threadpool(accounts.local_user, self._db)
+            return _actor(self._local, cookie)
+        if not cookie:
+            return NOBODY
+        user = await run_in_threadpool(accounts.user_of_login, self._db, cookie)
+        return NOBODY if user is None else _actor(user, cookie)
+
+    def _by_token(self, text: str) -> Actor:
+        user, token = accounts.find_token(self._db, text)
+        role = _role(user)
+        return Actor(user.id, user.name, role, scopes_of(role, token.scopes), token.id)
+
+
+def _role(user: User) -> Literal["user", "admin"]:
+    return "admin" if user.role == "admin" else "user"
+
+
+def _actor(user: User, cookie: str) -> Actor:
+    role = _role(user)
+    return Actor(user.id, user.name, role, scopes_of(role, SCOPES), None, cookie, csrf_of(cookie))
+
+
+def cookie_of(headers: Headers, name: str) -> str:
+    """Return the value of a cookie, or nothing."""
+    try:
+        found = SimpleCookie(headers.get("cookie", "")).get(name)
+    except CookieError:
+        return ""
+    return found.value if found is not None and found.value.isascii() else ""
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether a name means this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def check_origin(method: str, headers: Headers, door: Door, actor: Actor) -> None:
+    """Refuse to change anything for a page of another site; programs with a token are no pages.
+
+    Browsers say where a request comes from. A program without a token does not, and may speak to this machine's own
+    server only.
+
+    Raises:
+        NotAllowed: the request comes from elsewhere, or does not say where it comes from.
+    """
+    if method in _SAFE or actor.token_id is not None:
+        return
+    own = door.origin or f"http://{headers.get('host', '')}"
+    origin, site = headers.get("origin"), headers.get("sec-fetch-site")
+    if origin not in (None, own) or site not in (None, "same-origin", "none"):
+        raise NotAllowed("this was sent from a page of another site: open this server's own page for it")
+    if origin is None and site is None and door.origin and actor.user_id is not None:
+        raise NotAllowed("this did not say where it comes from: programs send an API token instead of a cookie")

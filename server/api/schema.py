@@ -1,0 +1,317 @@
+"""Say what the JSON API answers: one model a thing, documented for OpenAPI."""
+
+import datetime as dt
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import Field
+
+from fathom.harness.db.leaderboard.read import Place, Pool, Standing
+from fathom.harness.records import RunDetail, RunSummary, SampleView
+from fathom.harness.reports.terminal import run_json
+from fathom.harness.stats.intervals import Estimate
+from fathom.harness.stats.measures import Measure
+from fathom.harness.stats.paired import Comparison
+from fathom.server.board.downloads import sample_row
+from fathom.server.web.problems import Frozen
+
+
+class Score(Frozen):
+    """A score, 0 for a guesser and 1 for a perfect model, with its 95% interval."""
+
+    score: float
+    low: float
+    high: float
+
+
+class SuiteOut(Frozen):
+    """Cells that were asked alike, whatever the seed; models of one suite are ranked together."""
+
+    pool: str = Field(description="Digest of name, version and cells.")
+    name: str
+    version: str
+    n_cells: int
+    n_items: int
+    n_models: int
+    asked: dict[str, list[str]] = Field(description="Families by style.")
+
+
+class Counts(Frozen):
+    """How many of n graded answers are right."""
+
+    k: int
+    n: int
+
+
+class StandingOut(Frozen):
+    """A model's newest finished run in a suite and style."""
+
+    model: str
+    run: str
+    rank: int
+    rank_low: int
+    rank_high: int
+    tie: int
+    kind: str | None
+    n_parameters: int | None
+    dtype: str | None
+    engine: str
+    tier: int = Field(description="1: sent by a user, 2: sent and replayed, 3: run by this board's workers.")
+    season: str
+    seed: str
+    date: str
+    n_missing: int
+    n_runs: int
+    overall: Score
+    families: dict[str, Score]
+    levels: dict[str, Counts] | None = Field(None, description="By level, where a family was asked for.")
+
+
+class BoardOut(Frozen):
+    """A page of the board."""
+
+    pool: str
+    style: str
+    total: int
+    page: int
+    n_pages: int
+    standings: list[StandingOut]
+
+
+class ModelOut(Frozen):
+    """A model by number and name."""
+
+    id: int
+    name: str
+
+
+class ModelList(Frozen):
+    """Some models, by name."""
+
+    total: int
+    models: list[ModelOut]
+
+
+class PlaceOut(Frozen):
+    """Where a model stands in one suite and style."""
+
+    pool: str
+    style: str
+    run: str
+    rank: int
+    rank_low: int
+    rank_high: int
+    tie: int
+    overall: Score
+
+
+class RunOut(Frozen):
+    """A run in short."""
+
+    run: str
+    model: str
+    suite: str
+    seed: str
+    engine: str
+    state: str
+    n_items: int
+    n_done: int
+    k: int
+    n_generated: int
+    attempts: int
+    seconds: int
+    created_at: dt.datetime
+    error: str | None
+    tier: int
+    layer: str
+    season: str
+    sealed: bool = Field(description="Whether its items are secret until the season ends.")
+    hidden_at: dt.datetime | None = Field(description="When it was taken off the board.")
+    n_repeats: int = Field(description="Answers to each item; n_done and k count answers.")
+
+
+class RunList(Frozen):
+    """Some runs, newest first."""
+
+    total: int
+    runs: list[RunOut]
+
+
+class RunWhole(RunOut):
+    """A run with manifest, cells and scores."""
+
+    manifest_digest: str
+    manifest: dict[str, Any]
+    log: str | None
+    cells: list[dict[str, Any]]
+    scores: dict[str, Any]
+    measures: list[dict[str, Any]]
+
+
+class ModelWhole(ModelOut):
+    """A model with its standings and newest runs."""
+
+    places: list[PlaceOut]
+    runs: list[RunOut]
+
+
+class SampleOut(Frozen):
+    """A completion with its question and verdict."""
+
+    id: int
+    item: str
+    style: str
+    correct: bool
+    label: str
+    fault_at: int | None
+    note: str
+    parsed: str | None
+    gold: str | None
+    finish_reason: str
+    completion: str
+    candidate_scores: list[float] | None
+    prompt_tokens: int
+    completion_tokens: int
+    milliseconds: int
+    error: str | None
+    repeat: int = Field(description="How many answers to the same item came before.")
+    question: str | None
+
+
+class SampleList(Frozen):
+    """Some samples, in the order of cells and items."""
+
+    total: int
+    samples: list[SampleOut]
+
+
+class ComparisonOut(Frozen):
+    """Two runs in one family and style, or over all families where `family` is empty."""
+
+    family: str
+    style: str
+    first: Score
+    second: Score
+    difference: Score
+    n_shared: int
+    only_first: int
+    only_second: int
+    p: float
+    p_holm: float
+    ahead: int = Field(description="1 or 2 where one is ahead beyond doubt, else 0.")
+
+
+class CompareOut(Frozen):
+    """Two models compared."""
+
+    models: list[str]
+    runs: list[str]
+    paired: bool
+    comparisons: list[ComparisonOut]
+    cells: list[dict[str, Any]]
+
+
+class SeasonOut(Frozen):
+    """A season; its secret and the digest of its suite once they are revealed."""
+
+    season: str
+    state: str = Field(description="new, committed, open, closed or revealed.")
+    suite: str
+    terms: dict[str, Any] = Field(description="All that the commitment covers but the secret.")
+    commitment: str | None = Field(description="SHA-256 of terms and secret as canonical JSON, in hex.")
+    beacon: str | None
+    beacon_source: str | None
+    practice_seed: str
+    suite_digest: str | None
+    secret: str | None = Field(description="In hex.")
+    created_at: dt.datetime
+    committed_at: dt.datetime | None
+    opened_at: dt.datetime | None
+    closed_at: dt.datetime | None
+    revealed_at: dt.datetime | None
+    equating: dict[str, Any] | None = Field(description="How its items compare with those of the last season.")
+
+
+class SeasonList(Frozen):
+    """All seasons, the newest first."""
+
+    total: int
+    seasons: list[SeasonOut]
+
+
+class ItemOut(Frozen):
+    """A question with its gold."""
+
+    id: str
+    family: str
+    version: int
+    level: str
+    channel: str
+    style: str
+    seed: str
+    index: int
+    question: str
+    gold: str
+    choices: list[str] | None
+    facts: dict[str, Any]
+
+
+def score_out(one: Estimate) -> Score:
+    """Write an estimate."""
+    return Score(score=one.value, low=one.interval.low, high=one.interval.high)
+
+
+def suite_out(pool: Pool) -> SuiteOut:
+    """Write a pool."""
+    return SuiteOut(
+        pool=pool.id, name=pool.name, version=pool.version, n_cells=pool.n_cells, n_items=pool.n_items,
+        n_models=pool.n_models, asked={style: list(families) for style, families in pool.asked.items()},
+    )  # fmt: skip
+
+
+def standing_out(one: Standing, levels: Mapping[str, Counts] | None = None) -> StandingOut:
+    """Write a standing, with counts by level where they are given."""
+    return StandingOut(
+        model=one.model.name, run=one.run, rank=one.rank, rank_low=one.rank_low, rank_high=one.rank_high, tie=one.tie,
+        kind=one.kind, n_parameters=one.n_parameters, dtype=one.dtype, engine=one.engine, tier=one.tier,
+        season=one.season, seed=one.seed, date=one.date, n_missing=one.n_missing, n_runs=one.n_runs,
+        overall=score_out(one.score), families={family: score_out(score) for family, score in one.families.items()},
+        levels=None if levels is None else dict(levels),
+    )  # fmt: skip
+
+
+def place_out(one: Place) -> PlaceOut:
+    """Write where a model stands."""
+    return PlaceOut(
+        pool=one.pool, style=one.style, run=one.run, rank=one.rank, rank_low=one.rank_low, rank_high=one.rank_high,
+        tie=one.tie, overall=score_out(one.score),
+    )  # fmt: skip
+
+
+def run_out(one: RunSummary) -> RunOut:
+    """Write a run in short."""
+    return RunOut(**{name: getattr(one, name) for name in RunOut.model_fields})
+
+
+def run_whole(detail: RunDetail, scores: Mapping[str, Any] | None, measures: Sequence[Measure]) -> RunWhole:
+    """Write a run whole; its stored scores where it has landed."""
+    return RunWhole(**{**run_json(detail, scores, measures), "manifest": _encodable(detail.manifest)})
+
+
+def _encodable(manifest: Mapping[str, Any]) -> Any:  # the same JSON; lone surrogates, which UTF-8 lacks, become ?
+    return json.loads(json.dumps(manifest, ensure_ascii=False).encode("utf-8", "replace"))
+
+
+def sample_out(one: SampleView) -> SampleOut:
+    """Write a sample with its question."""
+    return SampleOut(id=one.id, **sample_row(one))
+
+
+def comparison_out(one: Comparison) -> ComparisonOut:
+    """Write a comparison."""
+    return ComparisonOut(
+        family=one.name, style=one.style, first=score_out(one.first), second=score_out(one.second),
+        difference=score_out(one.difference), n_shared=one.n, only_first=one.only_first,
+        only_second=one.only_second, p=one.p, p_holm=one.p_holm, ahead=one.ahead,
+    )  # fmt: skip

@@ -1,0 +1,280 @@
+"""Turn two models into what one can do and the other cannot."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import numpy as np
+from sqlalchemy import Engine
+
+from fathom.harness.db import read
+from fathom.harness.db.leaderboard import read as db_board
+from fathom.harness.db.leaderboard.read import Model, Place, Pool
+from fathom.harness.db.samples import samples_at
+from fathom.harness.db.sealing import check_unsealed
+from fathom.harness.records import RunDetail
+from fathom.harness.reports.comparison import shared_cells
+from fathom.harness.stats.paired import CellPair, Comparison, compare, mcnemar
+from fathom.server.board.leaderboard import NoSuchView
+from fathom.server.board.pictures import Drawn, compared_pictures
+from fathom.server.board.samples import Shown, show
+from fathom.server.board.scores import Score, score_of
+from fathom.server.web.addresses import Pager, make_pager, model_key
+
+ITEMS = 10
+"""Items on a page of differences."""
+
+ONLY = {"first": "only the first is right", "second": "only the second is right", "neither": "both are wrong"}
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the two: its model, and the run that stands for it."""
+
+    model: Model
+    key: str
+    detail: RunDetail
+
+
+@dataclass(frozen=True, slots=True)
+class CellLine:
+    """A cell of both; `p` is that of McNemar's test, None where no item is shared."""
+
+    pair: CellPair
+    first: Score
+    second: Score
+    p: float | None
+    link: str
+
+
+@dataclass(frozen=True, slots=True)
+class LadderLine:
+    """How deep each gets on a ladder, in words."""
+
+    ladder: str
+    channel: str
+    first: str
+    second: str
+
+
+Depths = Mapping[tuple[str, str], tuple[LadderLine, ...]]
+"""Lines by family and style."""
+
+
+@dataclass(frozen=True, slots=True)
+class FamilyPart:
+    """One family of both, in one style."""
+
+    comparison: Comparison
+    depths: tuple[LadderLine, ...]
+    cells: tuple[CellLine, ...]
+    pictures: tuple[Drawn, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Both:
+    """An item with what each made of it; None where the completion is not stored."""
+
+    item: Shown
+    answers: tuple[Shown | None, Shown | None]
+
+
+@dataclass(frozen=True, slots=True)
+class ComparePage:
+    """Everything on the page."""
+
+    sides: tuple[Side, Side]
+    paired: bool
+    styles: tuple[str, ...]
+    style: str
+    overall: Comparison | None
+    families: tuple[FamilyPart, ...]
+    example: Both | None
+    example_line: CellLine | None
+    link: str
+    """Query of this page without a style."""
+    sealed: bool
+    """Whether items of either may not be seen yet."""
+
+
+def open_comparison(db: Engine, names: Sequence[str], style: str | None) -> ComparePage:
+    """Compare two models on the largest suite that both have finished, on shared items where there are any.
+
+    Raises:
+        UnknownModel, NoSuchView: there is none such; they have no cell in common.
+    """
+    sides = open_sides(db, names)
+    pairs = open_pairs(db, sides)
+    styles = tuple(dict.fromkeys(pair.first.style for pair in pairs))
+    chosen = style or styles[0]
+    if chosen not in styles:
+        raise NoSuchView(f"these two have no style {chosen!r} in common; known: {', '.join(styles)}")
+    mine = [pair for pair in pairs if pair.first.style == chosen]
+    found = compare(mine)
+    lines = [_line(sides, pair) for pair in mine]
+    depths = _depths(db, sides)
+    best = max(lines, key=_telling, default=None)
+    example = None
+    if best is not None and _telling(best):
+        example = next(iter(_both(db, sides, best.pair, _indices(best.pair, _leader(best.pair))[:1])), None)
+    return ComparePage(
+        sides, any(pair.n for pair in mine), styles, chosen, next((one for one in found if not one.name), None),
+        tuple(_part(sides, one, lines, depths) for one in found if one.name), example, best if example else None,
+        _link(sides), any(side.detail.summary.sealed for side in sides),
+    )  # fmt: skip
+
+
+def open_sides(db: Engine, names: Sequence[str]) -> tuple[Side, Side]:
+    """Return two models with the runs that can be compared best.
+
+    Raises:
+        UnknownModel, NoSuchView: there is none such, or not two of them.
+    """
+    if len(names) != 2:
+        raise NoSuchView(f"a comparison takes two models, {len(names)} were named: give m=ONE&m=ANOTHER")
+    models = db_board.find_models(db, names)
+    places = db_board.places_of(db, [model.id for model in models])
+    pools = db_board.list_pools(db)
+    runs = _shared_runs(pools, [places[model.id] for model in models])
+    details = {run: read.get_run(db, run) for run in dict.fromkeys(runs)}
+    first, second = (Side(model, model_key(model), details[run]) for model, run in zip(models, runs, strict=True))
+    return first, second
+
+
+def _shared_runs(pools: Sequence[Pool], places: Sequence[Sequence[Place]]) -> list[str]:
+    by_pool = [{place.pool: place.run for place in mine} for mine in places]
+    for pool in sorted(pools, key=lambda one: -one.n_items):
+        if all(pool.id in mine for mine in by_pool):
+            return [mine[pool.id] for mine in by_pool]
+    largest = {pool.id: pool.n_items for pool in pools}
+    if not all(by_pool):
+        raise NoSuchView("one of these models has not finished a run yet: its page shows how far it is")
+    return [max(mine.items(), key=lambda item: largest.get(item[0], 0))[1] for mine in by_pool]
+
+
+def open_pairs(db: Engine, sides: tuple[Side, Side]) -> tuple[CellPair, ...]:
+    """Return the cells that two runs share, in all styles.
+
+    Raises:
+        NoSuchView: they share none.
+    """
+    pairs = shared_cells(db, sides[0].detail, sides[1].detail)
+    if not pairs:
+        raise NoSuchView("these two were never asked the same cells: run both on one suite")
+    return pairs
+
+
+def _line(sides: tuple[Side, Side], pair: CellPair) -> CellLine:
+    p = mcnemar(pair.only_first, pair.only_second) if pair.n else None
+    return CellLine(pair, score_of(pair.first), score_of(pair.second), p, f"/compare/items?{_cell_query(sides, pair)}")
+
+
+def _cell_query(sides: tuple[Side, Side], pair: CellPair) -> str:
+    return urlencode([*_keys(sides), ("cell", cell_name(pair))])
+
+
+def _keys(sides: tuple[Side, Side]) -> list[tuple[str, str]]:
+    return [("m", side.key) for side in sides]
+
+
+def _link(sides: tuple[Side, Side]) -> str:
+    return "?" + urlencode(_keys(sides))
+
+
+def cell_name(pair: CellPair) -> str:
+    """Name a cell as family/level/channel/style."""
+    cell = pair.first
+    return f"{cell.family}/{cell.level}/{cell.channel}/{cell.style}"
+
+
+def _telling(line: CellLine) -> int:
+    return abs(line.pair.only_first - line.pair.only_second)
+
+
+def _leader(pair: CellPair) -> str:
+    return "first" if pair.only_first > pair.only_second else "second"
+
+
+def _indices(pair: CellPair, only: str) -> list[int]:
+    first, second = pair.first_right, pair.second_right
+    chosen = {"first": first & ~second, "second": second & ~first, "neither": ~first & ~second}[only]
+    return [int(index) for index in np.asarray(pair.indices)[chosen]]
+
+
+def _part(sides: tuple[Side, Side], one: Comparison, lines: Sequence[CellLine], depths: Depths) -> FamilyPart:
+    mine = tuple(line for line in lines if line.pair.first.family == one.name)
+    cells = [[line.pair.first for line in mine], [line.pair.second for line in mine]]
+    names = [side.model.name for side in sides]
+    pictures = compared_pictures([side.detail.summary.run for side in sides], names, cells, one.style)
+    return FamilyPart(one, depths.get((one.name, one.style), ()), mine, tuple(pictures.values()))
+
+
+def _depths(db: Engine, sides: tuple[Side, Side]) -> Depths:
+    first, second = (_stored_depths(db_board.get_result(db, side.detail.summary.run)) for side in sides)
+    found: dict[tuple[str, str], tuple[LadderLine, ...]] = {}
+    for key in first:
+        if key in second:
+            family, ladder, channel, style = key
+            line = LadderLine(ladder, channel, first[key], second[key])
+            found[family, style] = (*found.get((family, style), ()), line)
+    return found
+
+
+def _stored_depths(result: Mapping[str, Any] | None) -> dict[tuple[str, str, str, str], str]:
+    """Return depths in words by family, ladder, channel and style; `result` is JSON of scores_json."""
+    return {
+        (one["family"], one["ladder"], one["channel"], one["style"]): f"{limit['text']} {limit['unit']}"
+        for one in (result or {}).get("ladders", ())
+        if (limit := one["depth50"])
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class ItemsPage:
+    """Items of one cell on which two models differ, or both fail."""
+
+    sides: tuple[Side, Side]
+    cell: str
+    line: CellLine
+    only: str
+    counts: Mapping[str, int]
+    items: tuple[Both, ...]
+    pager: Pager
+    link: str
+
+
+def open_items(db: Engine, names: Sequence[str], cell: str, only: str | None, page: int) -> ItemsPage:
+    """Read the items of a cell that one model alone got right, or neither.
+
+    Raises:
+        UnknownModel, NoSuchView, NoSuchPage: there is none such.
+        SealedRun: the items may not be seen yet.
+    """
+    sides = open_sides(db, names)
+    for side in sides:
+        check_unsealed(side.detail.summary.sealed, side.detail.summary.season)
+    pair = next((one for one in open_pairs(db, sides) if cell_name(one) == cell), None)
+    if pair is None or not pair.n:
+        raise NoSuchView("these two share no items in that cell: their comparison lists those in which they do")
+    chosen = only or _leader(pair)
+    counts = {name: len(_indices(pair, name)) for name in ONLY}
+    link = f"?{_cell_query(sides, pair)}"
+    pager = make_pager(page, counts[chosen], ITEMS, lambda to: f"{link}&only={chosen}&page={to}")
+    indices = _indices(pair, chosen)[(page - 1) * ITEMS : page * ITEMS]
+    items = tuple(_both(db, sides, pair, indices))
+    return ItemsPage(sides, cell, _line(sides, pair), chosen, counts, items, pager, link)
+
+
+def _both(db: Engine, sides: tuple[Side, Side], pair: CellPair, indices: Sequence[int]) -> list[Both]:
+    found = []
+    if not indices:
+        return []
+    stored = samples_at(db, [pair.first.id, pair.second.id], indices, sides[0].detail.suite.seed)
+    for index in indices:
+        first, second = (
+            show(sample) if (sample := stored.get((cell.id, index))) else None for cell in (pair.first, pair.second)
+        )
+        if (item := first or second) is not None:
+            found.append(Both(item, (first, second)))
+    return found

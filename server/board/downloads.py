@@ -1,0 +1,210 @@
+"""Turn what pages show into flat rows: one line a model, a cell, a sample."""
+
+import io
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import StreamingResponse
+
+from fathom.harness.db.leaderboard import read as db_board
+from fathom.harness.db.leaderboard.read import Standing
+from fathom.harness.db.samples import stream_samples
+from fathom.harness.io.tables import Row, csv_lines, json_lines
+from fathom.harness.records import RunDetail, SampleView
+from fathom.harness.reports.questions import make_question
+from fathom.harness.stats.paired import CellPair, mcnemar
+from fathom.harness.stats.scores import rung_of
+from fathom.server.board.compare import open_pairs, open_sides
+from fathom.server.board.leaderboard import BoardQuery, BoardRow, by_level, choose_pool, wanted_of
+from fathom.server.board.samples import Query as SampleQuery
+from fathom.server.board.samples import check_query, find_run
+from fathom.server.web.addresses import CellId, Correct, Label, Models, RunPath, SampleFormat
+from fathom.server.web.render import READ, SiteOf
+
+Rows = list[dict[str, Any]]  # texts, numbers, None
+
+
+SAMPLE_COLUMNS = (
+    "item", "style", "correct", "label", "fault_at", "note", "parsed", "gold", "finish_reason", "completion",
+    "candidate_scores", "prompt_tokens", "completion_tokens", "milliseconds", "error", "repeat", "question",
+)  # fmt: skip
+
+
+CELL_COLUMNS = (
+    "family", "version", "level", "channel", "style", "hardness", "chance",
+    "k_first", "n_first", "k_second", "n_second", "n_shared", "only_first", "only_second", "p",
+)  # fmt: skip
+
+
+def standing_columns(families: Sequence[str]) -> tuple[str, ...]:
+    """Name the columns of a table of standings."""
+    scores = tuple(f"{family}{end}" for family in families for end in ("", "_half"))
+    return (
+        "rank", "rank_low", "rank_high", "tie", "model", "kind", "n_parameters", "dtype", "engine", "tier", "season",
+        "date", "seed", "run", "n_missing", "score", "score_half", *scores,
+    )  # fmt: skip
+
+
+def standing_row(one: Standing, families: Sequence[str]) -> dict[str, Any]:  # texts, numbers, None
+    """Write a standing as one row; scores are 0..1 beyond chance, halves those of 95% intervals."""
+    row: dict[str, Any] = {
+        "rank": one.rank, "rank_low": one.rank_low, "rank_high": one.rank_high, "tie": one.tie,
+        "model": one.model.name, "kind": one.kind, "n_parameters": one.n_parameters, "dtype": one.dtype,
+        "engine": one.engine, "tier": one.tier, "season": one.season, "date": one.date,
+        "seed": one.seed, "run": one.run, "n_missing": one.n_missing,
+        "score": one.score.value, "score_half": (one.score.interval.high - one.score.interval.low) / 2,
+    }  # fmt: skip
+    for family in families:
+        score = one.families.get(family)
+        row[family] = None if score is None else score.value
+        row[f"{family}_half"] = None if score is None else (score.interval.high - score.interval.low) / 2
+    return row
+
+
+def level_columns(levels: Sequence[str]) -> tuple[str, ...]:
+    """Name the columns of a table of one family level by level."""
+    return (*standing_columns(()), *(f"{level}_{count}" for level in levels for count in ("k", "n")))
+
+
+def level_row(row: BoardRow, levels: Sequence[str]) -> dict[str, Any]:  # texts, numbers, None
+    """Write a model's counts level by level; None where it was not asked."""
+    found = standing_row(row.standing, ())
+    for level, score in zip(levels, row.levels, strict=True):
+        found[f"{level}_k"], found[f"{level}_n"] = (score.counts.k, score.counts.n) if score else (None, None)
+    return found
+
+
+def cell_rows(pairs: Iterable[CellPair]) -> Rows:
+    """Write the cells that two runs share, one row each; p is McNemar's, not corrected."""
+    return [
+        {
+            **{axis: getattr(pair.first, axis) for axis in CELL_COLUMNS[:5]},
+            "hardness": rung.hardness if (rung := rung_of(pair.first)) else None,
+            "chance": rung.chance if rung else None,
+            "k_first": pair.first.k,
+            "n_first": pair.first.n,
+            "k_second": pair.second.k,
+            "n_second": pair.second.n,
+            "n_shared": pair.n,
+            "only_first": pair.only_first,
+            "only_second": pair.only_second,
+            "p": mcnemar(pair.only_first, pair.only_second) if pair.n else None,
+        }
+        for pair in pairs
+    ]
+
+
+def sample_rows(samples: Iterable[SampleView]) -> Iterator[dict[str, Any]]:  # texts, numbers, None
+    """Write samples with their questions, one row each; question and gold are None where they cannot be made again."""
+    for one in samples:
+        yield sample_row(one)
+
+
+def sample_row(one: SampleView) -> dict[str, Any]:  # texts, numbers, None
+    """Write a sample with its question as one row."""
+    made = make_question(one)
+    return {
+        "item": one.item, "style": one.style, "correct": one.correct, "label": one.label, "fault_at": one.fault_at,
+        "note": one.note, "parsed": one.parsed, "gold": made.gold if made else None,
+        "finish_reason": one.finish_reason, "completion": one.completion,
+        "candidate_scores": None if one.scores is None else list(one.scores), "prompt_tokens": one.prompt_tokens,
+        "completion_tokens": one.completion_tokens, "milliseconds": one.milliseconds, "error": one.error,
+        "repeat": one.repeat, "question": made.text if made else None,
+    }  # fmt: skip
+
+
+def run_cells(detail: RunDetail) -> Rows:
+    """Write a run's cells, one row each, with interval and chance."""
+    return [
+        {
+            "family": cell.family, "version": cell.version, "level": cell.level, "channel": cell.channel,
+            "style": cell.style, "hardness": rung.hardness if (rung := rung_of(cell)) else None, "k": cell.k,
+            "n": cell.n, "n_planned": cell.n_planned, "n_errors": cell.n_errors, "low": cell.interval.low,
+            "high": cell.interval.high, "chance": rung.chance if rung else None, "labels": dict(cell.labels),
+        }
+        for cell in detail.cells
+    ]  # fmt: skip
+
+
+router = APIRouter(include_in_schema=False)
+
+
+Format = Literal["csv", "json", "parquet"]
+
+
+@router.api_route("/board.{kind}", methods=READ)
+def download_board(site: SiteOf, kind: Format, query: Annotated[BoardQuery, Query()]) -> Response:
+    """Send all pages of the board that a query asks for as one file."""
+    pools = db_board.list_pools(site.db)
+    if not pools:
+        return download([], standing_columns(()), kind, "fathom-board")
+    pool = choose_pool(query, pools)
+    wanted = wanted_of(query, pool)
+    families = [family for family in pool.asked[wanted.style] if not query.columns or family in query.columns]
+    name = f"fathom-{pool.id}-{wanted.style}"
+    standings = db_board.list_standings(site.db, wanted).standings
+    if query.family is None:
+        rows = [standing_row(one, families) for one in standings]
+        return download(rows, standing_columns(families), kind, name)
+    found, lines = by_level(site.db, query, wanted.style, standings)
+    levels = [column.level for column in found.columns]
+    counts = [level_row(line, levels) for line in lines]
+    return download(counts, level_columns(levels), kind, f"{name}-{found.group.family}-{found.group.channel}")
+
+
+@router.api_route("/compare.{kind}", methods=READ)
+def download_comparison(site: SiteOf, kind: Format, m: Models) -> Response:
+    """Send the cells that two models share as one file."""
+    return download(cell_rows(open_pairs(site.db, open_sides(site.db, m))), CELL_COLUMNS, kind, "fathom-comparison")
+
+
+@router.api_route("/runs/{run}/samples.{kind}", methods=READ)
+def download_samples(
+    site: SiteOf, run: RunPath, kind: SampleFormat, cell: CellId = None, label: Label = None, correct: Correct = None
+) -> Response:
+    """Send a run's samples with their questions as one file, written as it is read."""
+    detail = find_run(site.db, run)
+    query = SampleQuery(cell, label, None if correct is None else correct == "true")
+    check_query(detail, query)
+    rows = sample_rows(stream_samples(site.db, detail, query.wanted))
+    return stream(rows, SAMPLE_COLUMNS, kind, f"fathom-samples-{detail.summary.run}")
+
+
+_TYPES = {
+    "csv": "text/csv; charset=utf-8",
+    "json": "application/json",
+    "jsonl": "application/jsonl",
+    "parquet": "application/vnd.apache.parquet",
+}
+
+
+def download(rows: Sequence[Row], columns: Sequence[str], kind: Format, name: str) -> Response:
+    """Answer with a table as a file; `columns` are named even where there is no row."""
+    if kind == "json":
+        body: str | bytes = json.dumps([dict(row) for row in rows], ensure_ascii=False, indent=1)
+    elif kind == "csv":
+        body = "".join(csv_lines(rows, columns))
+    else:
+        body = _parquet(rows, columns)
+    return Response(body, media_type=_TYPES[kind], headers=_headers(f"{name}.{kind}"))
+
+
+def stream(rows: Iterable[Row], columns: Sequence[str], kind: Literal["csv", "jsonl"], name: str) -> Response:
+    """Answer with a table of any length, written as it is read."""
+    lines = csv_lines(rows, columns) if kind == "csv" else json_lines(rows)
+    return StreamingResponse(lines, media_type=_TYPES[kind], headers=_headers(f"{name}.{kind}"))
+
+
+def _headers(name: str) -> dict[str, str]:
+    return {"Content-Disposition": f'attachment; filename="{name}"'}  # names are our own: words and hex digits
+
+
+def _parquet(rows: Sequence[Row], columns: Sequence[str]) -> bytes:
+    import pyarrow as pa  # half a second to import, needed for this format only
+    import pyarrow.parquet as pq
+
+    buffer = io.BytesIO()
+    pq.write_table(pa.table({column: pa.array([row[column] for row in rows]) for column in columns}), buffer)
+    return buffer.getvalue()

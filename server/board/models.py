@@ -1,0 +1,130 @@
+"""Turn a model into what its page shows: where it stands, and how it falls with difficulty."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine
+
+from fathom.harness.db import read
+from fathom.harness.db.leaderboard import read as db_board
+from fathom.harness.db.leaderboard.read import Model, Place, Pool
+from fathom.harness.records import RunDetail, RunSummary
+from fathom.harness.reports.reproduce import reproduce
+from fathom.harness.stats.counts import CellCounts
+from fathom.harness.stats.intervals import Estimate, Interval
+from fathom.server.board.leaderboard import NoSuchView
+from fathom.server.board.pictures import LadderPictures, ladder_pictures
+from fathom.server.web.addresses import badge_path, model_key
+
+
+@dataclass(frozen=True, slots=True)
+class PoolPlaces:
+    """Where a model stands in one pool, style by style."""
+
+    pool: Pool
+    run: str
+    places: tuple[Place, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LadderLine:
+    """A ladder in one style, in words; `adds` is what thinking adds, where both styles were asked."""
+
+    ladder: str
+    channel: str
+    style: str
+    score: Estimate
+    depth: str | None
+    adds: Estimate | None
+
+
+@dataclass(frozen=True, slots=True)
+class FamilySection:
+    """One family of a run."""
+
+    family: str
+    scores: Mapping[str, Estimate]
+    """By style."""
+    lines: tuple[LadderLine, ...]
+    pictures: tuple[LadderPictures, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPage:
+    """Everything on the page; `detail` is None where no run of the model has finished."""
+
+    model: Model
+    key: str
+    badge: str
+    pools: tuple[PoolPlaces, ...]
+    runs: tuple[RunSummary, ...]
+    detail: RunDetail | None
+    sections: tuple[FamilySection, ...]
+    overall: Mapping[str, Estimate]
+    """By style."""
+    command: str
+
+
+def open_model(db: Engine, model: Model, runs: tuple[RunSummary, ...], run: str | None = None) -> ModelPage:
+    """Read a model, shown by the run named, or by its newest finished one of the largest suite.
+
+    Raises:
+        UnknownRun, NoSuchView: there is none such; the run is another model's.
+    """
+    places = db_board.places_of(db, [model.id])[model.id]
+    pools = _pools(db_board.list_pools(db), places)
+    chosen = run or next((one.run for one in pools), None) or next((one.run for one in runs), None)
+    detail = None if chosen is None else read.get_run(db, chosen)
+    if detail is not None and detail.summary.model_id != model.id:
+        raise NoSuchView(f"run {detail.summary.run} is not of this model: choose one of its own below")
+    scores = (detail and db_board.get_result(db, detail.summary.run)) or {}
+    overall = {style: _estimate(one) for style, one in scores.get("overall", {}).items()}
+    return ModelPage(
+        model, model_key(model), badge_path(model), pools, runs, detail,
+        _sections(detail, scores) if detail else (), overall,
+        reproduce(detail) if detail else "",
+    )  # fmt: skip
+
+
+def _pools(pools: Sequence[Pool], places: Sequence[Place]) -> tuple[PoolPlaces, ...]:
+    found: list[PoolPlaces] = []
+    for pool in sorted(pools, key=lambda one: -one.n_items):
+        mine = {place.style: place for place in places if place.pool == pool.id}
+        if mine:
+            ordered = tuple(mine[style] for style in pool.styles if style in mine)
+            found.append(PoolPlaces(pool, ordered[0].run, ordered))
+    return tuple(found)
+
+
+def _sections(detail: RunDetail, scores: Mapping[str, Any]) -> tuple[FamilySection, ...]:
+    gaps = {(one["family"], one["ladder"], one["channel"]): one for one in scores.get("gaps", ())}
+    lines: dict[str, list[LadderLine]] = {}
+    means: dict[str, dict[str, Estimate]] = {}
+    for one in scores.get("families", ()):
+        means.setdefault(one["family"], {})[one["style"]] = _estimate(one)
+    for one in scores.get("ladders", ()):
+        gap = gaps.get((one["family"], one["ladder"], one["channel"])) if one["style"] == "cot" else None
+        lines.setdefault(one["family"], []).append(_line(one, gap))
+    cells: dict[str, list[CellCounts]] = {}
+    for cell in detail.cells:
+        cells.setdefault(cell.family, []).append(cell)
+    return tuple(
+        FamilySection(
+            family, means.get(family, {}), tuple(lines.get(family, ())), ladder_pictures([detail.summary.run], members)
+        )
+        for family, members in cells.items()
+    )
+
+
+def _line(one: Mapping[str, Any], gap: Mapping[str, Any] | None) -> LadderLine:
+    depth = one["depth50"]
+    return LadderLine(
+        one["ladder"], one["channel"], one["style"], _estimate(one),
+        f"{depth['text']} {depth['unit']}" if depth else None,
+        None if gap is None else _estimate(gap),
+    )  # fmt: skip
+
+
+def _estimate(one: Mapping[str, Any]) -> Estimate:
+    return Estimate(one["score"], Interval(one["low"], one["high"]))

@@ -1,0 +1,161 @@
+"""Turn requests into pages: the board, models, comparisons, runs and their samples."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.responses import HTMLResponse
+
+from fathom.harness.db import read
+from fathom.harness.db.leaderboard.read import find_models, get_revision
+from fathom.harness.records import RunDetail
+from fathom.harness.reports.describe import manifest_facts
+from fathom.harness.reports.measures import MEASURES_LEGEND, TEXTS, measures_table
+from fathom.harness.reports.reproduce import reproduce
+from fathom.server.board.compare import ONLY, open_comparison, open_items
+from fathom.server.board.leaderboard import BoardQuery, open_board
+from fathom.server.board.models import open_model
+from fathom.server.board.samples import PAGE, check_query, find_run, find_summary, labels_of, measures_of, n_shots, show
+from fathom.server.board.samples import Query as SampleQuery
+from fathom.server.board.scores import grouped, repeated
+from fathom.server.web.addresses import (
+    CellId,
+    Correct,
+    Label,
+    ModelPath,
+    Models,
+    Only,
+    PageNumber,
+    RunPath,
+    SampleId,
+    StyleName,
+    make_pager,
+)
+from fathom.server.web.render import READ, Site, SiteOf, fill, kept, kept_of_run, page
+
+router = APIRouter(include_in_schema=False)
+
+_RUNS = 50
+_STYLE_WORDS = {
+    "direct": "answered at once",
+    "cot": "after writing steps",
+    "choice": "likeliest candidate",
+    "free": "bare text, sampled",
+    "trained": "as in training text",
+    "bits": "bits learnt",
+}
+
+
+@router.api_route("/", methods=READ)
+def show_board(site: SiteOf, query: Annotated[BoardQuery, Query()]) -> HTMLResponse:
+    """Show who stands where, in one suite and style."""
+    revision = get_revision(site.db)
+    if revision == (0, 0):  # nothing has landed; running runs change the page as well
+        return HTMLResponse(_board(site, query))
+    return kept(site, ("board", query.model_dump_json(), *revision), lambda: _board(site, query))
+
+
+def _board(site: Site, query: BoardQuery) -> str:
+    board = open_board(site.db, query)
+    n_runs = read.count_runs(site.db) if board is None else 0
+    return fill(site, "board", board=board, query=query, style_words=_STYLE_WORDS, n_runs=n_runs)
+
+
+@router.api_route("/models/{name:path}", methods=READ)
+def show_model(site: SiteOf, name: ModelPath, run: str | None = None) -> HTMLResponse:
+    """Show where a model stands and how it falls with difficulty."""
+    (model,) = find_models(site.db, [name])
+    runs = read.runs_of_model(site.db, model.id)
+    key = ("model", run, *runs, *get_revision(site.db))
+    return kept(site, key, lambda: fill(site, "model", page=open_model(site.db, model, runs, run)))
+
+
+@router.api_route("/compare", methods=READ)
+def show_comparison(site: SiteOf, m: Models = (), style: StyleName = None) -> HTMLResponse:
+    """Show what one model can do and another cannot; with fewer than two, ask for them."""
+    if len(m) != 2:
+        return page(site, "choose", chosen=m, total=len(m))
+    key = ("compare", *m, style, *get_revision(site.db))
+    return kept(site, key, lambda: fill(site, "compare", page=open_comparison(site.db, m, style)))
+
+
+@router.api_route("/compare/items", methods=READ)
+def show_differences(
+    site: SiteOf, m: Models, cell: Annotated[str, Query(max_length=200)], only: Only = None, page_number: PageNumber = 1
+) -> HTMLResponse:
+    """Show the items of a cell that one of two models alone got right, or neither."""
+    return page(site, "items", page=open_items(site.db, m, cell, only, page_number), words=ONLY)
+
+
+@router.api_route("/runs", methods=READ)
+def show_runs(site: SiteOf, page_number: PageNumber = 1) -> HTMLResponse:
+    """Show all runs, newest first."""
+    total = read.count_runs(site.db)
+    pager = make_pager(page_number, total, _RUNS, lambda to: f"?page={to}")
+    runs = read.list_runs(site.db, _RUNS, (page_number - 1) * _RUNS)
+    return page(site, "runs", runs=runs, pager=pager, n_runs=total)
+
+
+@router.api_route("/runs/{run}", methods=READ)
+def show_run(site: SiteOf, run: RunPath) -> HTMLResponse:
+    """Show one run: counts, cells, manifest, and how to do it again."""
+    summary = find_summary(site.db, run)
+    return kept_of_run(site, summary, ("run",), lambda: _run(site, read.get_run(site.db, summary.run)))
+
+
+def _run(site: Site, detail: RunDetail) -> str:
+    return fill(
+        site,
+        "run",
+        run=detail.summary,
+        detail=detail,
+        n_stored=read.count_samples(site.db, detail.summary.run),
+        groups=grouped(detail.cells),
+        repeated=repeated(detail.cells),
+        measured=measures_table(measures_of(site, detail)),
+        measures_legend=MEASURES_LEGEND,
+        measures_texts=TEXTS,
+        parts_of_manifest=manifest_facts(detail.manifest),
+        command=reproduce(detail),
+    )
+
+
+@router.api_route("/runs/{run}/samples", methods=READ)
+def show_samples(
+    site: SiteOf, run: RunPath, cell: CellId = None, label: Label = None, correct: Correct = None,
+    page_number: PageNumber = 1,
+) -> HTMLResponse:  # fmt: skip
+    """Show samples of a run, twenty a page."""
+    summary = find_summary(site.db, run)
+    query = SampleQuery(cell, label, None if correct is None else correct == "true", page_number)
+    return kept_of_run(site, summary, ("samples", query), lambda: _samples(site, summary.run, query))
+
+
+def _samples(site: Site, run: str, query: SampleQuery) -> str:
+    detail = read.get_run(site.db, run)
+    check_query(detail, query)
+    found = read.get_samples(site.db, detail, query.wanted, (query.page - 1) * PAGE, PAGE)
+    return fill(
+        site,
+        "samples",
+        run=detail.summary,
+        query=query,
+        cells=detail.cells,
+        labels=labels_of(detail.cells),
+        pager=make_pager(query.page, found.total, PAGE, query.link),
+        samples=[show(sample) for sample in found.samples],
+        n_shots=n_shots(detail),
+    )
+
+
+@router.api_route("/runs/{run}/samples/{sample}", methods=READ)
+def show_sample(site: SiteOf, run: RunPath, sample: SampleId) -> HTMLResponse:
+    """Show one sample whole."""
+    detail = find_run(site.db, run)
+    found = show(read.get_sample(site.db, detail, sample), whole=True)
+    return page(site, "sample", run=detail.summary, one=found, n_shots=n_shots(detail))
+
+
+@router.api_route("/about", methods=READ)
+def show_about(site: SiteOf) -> HTMLResponse:
+    """Say how scores are made, what ranks mean, and what is stored."""
+    return page(site, "about")

@@ -1,0 +1,160 @@
+"""Turn the counts of a cell into what is shown of it: accuracy, interval, and where chance lies."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+from fathom.harness.reports.figures.picture import DataTable
+from fathom.harness.reports.repeats import repeats_table
+from fathom.harness.stats.counts import CellCounts
+from fathom.harness.stats.intervals import Interval
+from fathom.tasks.base import CHANNELS, STYLES, Family
+from fathom.tasks.registry import all_families
+
+Standing = Literal["above", "level", "below", "unknown"]
+"""Where a cell's interval lies: above chance, around it, below it, or not known."""
+
+_SHADES = 10
+GAUGE = 200
+"""Width of a gauge, in pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Cells that share a table: numbers in it may be compared."""
+
+    family: str
+    version: int
+    channel: str
+    style: str
+    ladder: str = "main"
+
+    @property
+    def order(self) -> tuple[str, int, int, int, int]:
+        """Sort by family, newest version first, then by ladder, channel and style in their own order."""
+        places = _place(self.ladder, _ladders(self.family)), _place(self.channel, CHANNELS), _place(self.style, STYLES)
+        return self.family, -self.version, *places
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """A bar from 0 to `value` with its interval and the chance level, in pixels of GAUGE."""
+
+    value: int
+    low: int
+    high: int
+    chance: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """How often a kind of wrong answer came."""
+
+    label: str
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A cell and its chance level; `chance` is None for an item that this code no longer makes."""
+
+    counts: CellCounts
+    chance: float | None
+
+    @property
+    def accuracy(self) -> float | None:
+        """Share of right answers; None before the first one is graded."""
+        return self.counts.k / self.counts.n if self.counts.n else None
+
+    @property
+    def interval(self) -> Interval:
+        """Wilson's 95% interval."""
+        return self.counts.interval
+
+    @property
+    def standing(self) -> Standing:
+        """Compare the interval with chance."""
+        if self.chance is None or not self.counts.n:
+            return "unknown"
+        if self.interval.high < self.chance:
+            return "below"
+        return "above" if self.interval.low > self.chance else "level"
+
+    @property
+    def shade(self) -> int:
+        """Step of the colour scale, 0..10."""
+        return round((self.accuracy or 0.0) * _SHADES)
+
+    @property
+    def gauge(self) -> Gauge:
+        """Lay the score out as a bar."""
+        chance = None if self.chance is None else round(self.chance * GAUGE)
+        low, high = round(self.interval.low * GAUGE), round(self.interval.high * GAUGE)
+        return Gauge(round((self.accuracy or 0.0) * GAUGE), low, high, chance)
+
+    @property
+    def mistakes(self) -> tuple[Mistake, ...]:
+        """Kinds of wrong answers, commonest first."""
+        wrong = [Mistake(label, n) for label, n in self.counts.labels.items() if label != "correct"]
+        return tuple(sorted(wrong, key=lambda one: (-one.n, one.label)))
+
+
+def score_of(counts: CellCounts) -> Score:
+    """Add the chance level to a cell."""
+    family = known_family(group_of(counts))
+    level = None if family is None else family.levels.get(counts.level)
+    return Score(counts, None if family is None or level is None else family.chance(level, counts.style))
+
+
+def group_of(counts: CellCounts) -> Group:
+    """Say to which table a cell belongs."""
+    family = all_families().get(counts.family)
+    level = None if family is None else family.levels.get(counts.level)
+    ladder = "main" if level is None else level.ladder
+    return Group(counts.family, counts.version, counts.channel, counts.style, ladder)
+
+
+@cache
+def _ladders(family: str) -> tuple[str, ...]:
+    known = all_families().get(family)
+    return tuple(dict.fromkeys(level.ladder for level in known.levels.values())) if known else ()
+
+
+def known_family(group: Group) -> Family | None:
+    """Return the family, or None where this code makes no such items."""
+    family = all_families().get(group.family)
+    if family is None or family.version != group.version:
+        return None
+    return family if group.channel in family.channels and group.style in family.styles else None
+
+
+def grouped(cells: Iterable[CellCounts]) -> Mapping[Group, tuple[Score, ...]]:
+    """Score cells by table, tables in the order of Group.order."""
+    found: dict[Group, list[Score]] = {}
+    for counts in cells:
+        found.setdefault(group_of(counts), []).append(score_of(counts))
+    return {group: tuple(found[group]) for group in sorted(found, key=lambda group: group.order)}
+
+
+def repeated(cells: Iterable[CellCounts]) -> Mapping[Group, DataTable]:
+    """Return what repeated answers come to, for those tables of `grouped` whose items were asked several times."""
+    tables = {group: repeats_table([one.counts for one in scores]) for group, scores in grouped(cells).items()}
+    return {group: table for group, table in tables.items() if table is not None}
+
+
+def level_order(group: Group, levels: Iterable[str]) -> tuple[str, ...]:
+    """Sort levels as the family does; those that it no longer has come last."""
+    family = known_family(group)
+    known = tuple(family.levels) if family else ()
+    return tuple(sorted(dict.fromkeys(levels), key=lambda level: (_place(level, known), level)))
+
+
+def hardness_of(group: Group) -> Mapping[str, float]:
+    """Return the hardness of each level that the family has."""
+    family = known_family(group)
+    return {name: level.hardness for name, level in family.levels.items()} if family else {}
+
+
+def _place(value: str, order: tuple[str, ...]) -> int:
+    return order.index(value) if value in order else len(order)

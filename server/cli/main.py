@@ -1,0 +1,88 @@
+"""The `fathom` command: load the command that was asked for, run it, turn errors into one line and an exit code."""
+
+import os
+import sys
+
+import typer
+
+from fathom.harness.errors import BadInput, FathomError
+from fathom.tasks.errors import TaskError
+
+
+def build(command: str | None = None) -> typer.Typer:
+    """Return the application; with a command's name, only the part that has it, which starts faster."""
+    app = typer.Typer(
+        help="Measure how deep a language model can think, with questions made afresh from a seed.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+    )
+
+    @app.callback()
+    def stay_a_group() -> None:
+        """Keep `fathom run` a command of a group where it is the only one."""
+
+    for part, name in _parts(command) or _parts(None):
+        app.add_typer(part, name=name)
+    return app
+
+
+def _parts(command: str | None) -> list[tuple[typer.Typer, str | None]]:
+    """Import the modules that hold a command, or all; a part with a name is a group of commands."""
+    found: list[tuple[typer.Typer, str | None]] = []
+    if command in (None, "run"):
+        from fathom.harness.cli import run
+
+        found.append((run.app, None))
+    if command in (None, "runs", "show", "regrade", "export", "import"):
+        from fathom.harness.cli import runs
+
+        found.append((runs.app, None))
+    if command in (None, "compare", "rank", "report"):
+        from fathom.harness.cli import compare
+
+        found.append((compare.app, None))
+    if command in (None, "families", "sample", "grade", "tasks", "gallery"):
+        from fathom.harness.cli import tasks
+
+        found.append((tasks.app, None))
+    if command in (None, "serve", "export-static"):
+        from fathom.server.cli import serve
+
+        found.append((serve.app, None))
+    if command in (None, "submit", "worker"):
+        from fathom.harness.cli import board
+
+        found.append((board.app, None))
+    if command in (None, "corpus", "pretrain", "law"):
+        from fathom.harness.cli import train
+
+        found.append((train.app, None))
+    if command in (None, "db"):
+        from fathom.harness.cli import db
+
+        found.append((db.app, "db"))
+    if command in (None, "token", "user"):
+        from fathom.server.cli import people
+
+        found += [(people.token_app, "token"), (people.user_app, "user")]
+    if command in (None, "season", "verify-season"):
+        from fathom.server.cli import seasons
+
+        found += [(seasons.season_app, "season"), (seasons.verify_app, None)]
+    return found
+
+
+def main() -> None:
+    """Run the command; print our own errors as one line and leave with their exit code."""
+    try:
+        build(next(iter(sys.argv[1:]), None))()
+    except (FathomError, TaskError) as error:
+        from fathom.harness.format import visible
+
+        code = error.exit_code if isinstance(error, FathomError) else BadInput.exit_code
+        print(f"fathom: {visible(' '.join(str(error).split()))}", file=sys.stderr)
+        sys.exit(code)
+    except BrokenPipeError:  # `fathom sample ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

@@ -1,0 +1,189 @@
+"""Turn the board into files that any web host serves: pages, pictures, tables, feeds."""
+
+import asyncio
+import html
+import os
+import re
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path, PurePosixPath
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import httpx
+from fastapi import FastAPI
+
+from fathom.harness.errors import BadInput, EngineFailed
+from fathom.server.app import STATIC, ServerSettings, create_app
+
+_SEED = "2026"
+"""Seed of the example on a family's page, which a live board draws anew."""
+
+_LINK = re.compile(r'(href|src|srcset)="([^"]*)"')
+_PLACE = re.compile(r"[^\w.~-]+")
+_LONGEST = 100
+"""Characters of a file's name."""
+
+_ROUTES: tuple[tuple[str, frozenset[str]], ...] = (
+    (r"/", frozenset({"pool", "style", "family", "channel", "page"})),
+    (r"/board\.(csv|json|parquet)", frozenset({"pool", "style", "family", "channel"})),
+    (r"/models/.+", frozenset({"run"})),
+    (r"/runs", frozenset({"page"})),
+    (r"/runs/[0-9a-f]+", frozenset()),
+    (r"/runs/[0-9a-f]+/samples", frozenset({"page"})),
+    (r"/runs/[0-9a-f]+/samples\.(csv|jsonl)", frozenset()),
+    (r"/seasons", frozenset()),
+    (r"/seasons/[a-z0-9-]+(\.json)?", frozenset()),
+    (r"/families", frozenset()),
+    (r"/families/[a-z]+", frozenset()),
+    (r"/about", frozenset()),
+    (r"/static/.+", frozenset()),
+    (r"/pictures/.+", frozenset({"run", "family", "ladder", "channel", "style", "theme"})),
+    (r"/badge/.+\.svg", frozenset()),
+    (r"/feed\.atom", frozenset({"model"})),
+)  # fmt: skip
+"""Addresses that are copied, with the parameters that they may have; what else a page links to loses its link."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """What was written: files, their bytes, and addresses whose page was none."""
+
+    n_files: int
+    n_bytes: int
+    missing: tuple[str, ...]
+
+
+Report = Callable[[int, int], None]
+"""Called with the files written and the addresses known so far."""
+
+
+def _silent(_done: int, _known: int) -> None:
+    """Report nothing."""
+
+
+def copy_board(database: str, out: Path, sample_pages: int = 1, report: Report | None = None) -> Copied:
+    """Write every page of a board into an empty or new folder; links become relative.
+
+    Of each run's samples, the first `sample_pages` pages are copied, and all of them as CSV and JSON lines.
+
+    Raises:
+        BadInput: the folder holds other files.
+        StoreError: the database cannot be read.
+        EngineFailed: a page is broken.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise BadInput(f"{out} is not an empty folder: give a new one, so that no file of yours is overwritten")
+    app = create_app(ServerSettings(database, live=False))
+    with ThreadPoolExecutor(1) as apart:  # the caller's thread may run an event loop of its own, as in a notebook
+        return apart.submit(lambda: asyncio.run(_copy(app, _Site(out, sample_pages), report or _silent))).result()
+
+
+@dataclass(slots=True)
+class _Site:
+    """Which addresses are known, and where their files lie."""
+
+    out: Path
+    sample_pages: int
+    files: dict[str, str] = field(default_factory=dict)
+    waiting: deque[str] = field(default_factory=deque)
+
+    def place(self, address: str) -> str | None:
+        """Return the file of an address, which is remembered; None where it is not copied."""
+        if address in self.files:
+            return self.files[address]
+        if not _is_copied(address, self.sample_pages):
+            return None
+        self.files[address] = _file_of(address)
+        self.waiting.append(address)
+        return self.files[address]
+
+
+def _is_copied(address: str, sample_pages: int) -> bool:
+    parts = urlsplit(address)
+    asked = dict(parse_qsl(parts.query))
+    if parts.netloc or (parts.path.endswith("/samples") and int(asked.get("page", 1)) > sample_pages):
+        return False
+    return any(re.fullmatch(route, parts.path) and set(asked) <= known for route, known in _ROUTES)
+
+
+def _file_of(address: str) -> str:
+    """Name the file of an address: its path, then its parameters; .html where the path has no ending of a file."""
+    parts = urlsplit(address)
+    path = "/".join(_PLACE.sub("_", part) for part in unquote(parts.path).strip("/").split("/")) or "index"
+    asked = _PLACE.sub("_", "--".join(f"{key}-{value}" for key, value in parse_qsl(parts.query)))
+    if len(asked) > _LONGEST:
+        asked = blake2b(asked.encode(), digest_size=12).hexdigest()
+    ending = PurePosixPath(path).suffix
+    if ending not in (".svg", ".css", ".js", ".csv", ".json", ".jsonl", ".parquet", ".atom"):
+        path, ending = f"{path}.html", ".html"
+    stem = path.removesuffix(ending)
+    return f"{stem}--{asked}{ending}" if asked else f"{stem}{ending}"
+
+
+async def _copy(app: FastAPI, site: _Site, report: Report) -> Copied:
+    missing, n_files, n_bytes = [], 0, 0
+    for start in ("/", "/runs", "/seasons", "/families", "/about", "/feed.atom", *_static_files()):
+        site.place(start)
+    transport = httpx.ASGITransport(app=app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://board") as client:
+        while site.waiting:
+            address = site.waiting.popleft()
+            body = await _fetch(client, address)
+            if body is None:
+                missing.append(address)
+                continue
+            written = _write(site, address, body)
+            n_files, n_bytes = n_files + 1, n_bytes + written
+            report(n_files, len(site.files))
+    return Copied(n_files, n_bytes, tuple(missing))
+
+
+def _static_files() -> Iterator[str]:
+    """Name what style sheets ask for as well as what pages do."""
+    return (f"/static/{path.name}" for path in sorted(STATIC.iterdir()))
+
+
+async def _fetch(client: httpx.AsyncClient, address: str) -> bytes | None:
+    asked = f"{address}?seed={_SEED}&reveal=1" if re.fullmatch(r"/families/[a-z]+", address) else address
+    answer = await client.get(asked)
+    if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
+        raise EngineFailed(f"the page {address} is broken: `fathom serve` shows it; please report this")
+    return answer.content if answer.status_code == httpx.codes.OK else None
+
+
+def _write(site: _Site, address: str, body: bytes) -> int:
+    file = site.files[address]
+    if file.endswith((".html", ".atom")):
+        body = _relink(site, file, address, body.decode()).encode()
+    path = site.out / file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(body)
+    return len(body)
+
+
+def _relink(site: _Site, file: str, address: str, text: str) -> str:
+    """Make the links of a page relative; one that leads to no file is taken out."""
+
+    def relative(found: re.Match[str]) -> str:
+        name, target = found[1], html.unescape(found[2])
+        to, _, anchor = target.partition("#")
+        if not to:
+            return found[0]
+        place = site.place(_absolute(address, to))
+        if place is None:
+            return "" if name == "href" else found[0]
+        near = os.path.relpath(place, PurePosixPath(file).parent)
+        return f'{name}="{html.escape(near + ("#" + anchor if anchor else ""))}"'
+
+    return _LINK.sub(relative, text)
+
+
+def _absolute(page: str, address: str) -> str:
+    """Complete an address that is a query alone by the path of the page that it stands on."""
+    if not address.startswith("?"):
+        return address
+    path = urlsplit(page).path
+    return path if address == "?" else path + address

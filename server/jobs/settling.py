@@ -1,0 +1,89 @@
+"""Turn the states of a submission's jobs into the submission's own.
+
+Whoever changes a job calls `settle` afterwards, in a transaction of its own that locks the submission first and its
+jobs then, so that two workers never wait for each other. What a killed process leaves unsettled the housekeeper does.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+
+from sqlalchemy import Engine, select, update
+from sqlalchemy.orm import Session
+
+from fathom.harness.db import audit
+from fathom.harness.db.engine import writing
+from fathom.harness.db.schema.runs import RunRow
+from fathom.harness.db.schema.service import JobRow, SubmissionRow
+from fathom.harness.db.write import Clock, Ending, end_run, utc_now
+from fathom.harness.service.faults import fault_of
+
+ACTIVE = ("queued", "leased", "downloading", "loading", "generating", "scoring")
+"""States of a submission that has jobs and has not ended."""
+OVER = ("failed", "cancelled", "superseded")
+"""States in which no job of it may go on."""
+_PHASES = ("leased", "downloading", "loading", "generating")
+RUNNING_KINDS = ("run", "fresh")
+"""Kinds of job that a model's submission stands and falls with."""
+
+
+def settle(db: Engine, submission: str, now: Clock = utc_now) -> None:
+    """Bring a model's submission up to date with its jobs: one that failed fails it, and stops the others."""
+    with writing(db) as session:
+        row = session.get(SubmissionRow, submission, with_for_update=True)
+        if row is None or row.kind != "model" or row.state not in ACTIVE:
+            return
+        jobs = session.scalars(
+            select(JobRow).where(JobRow.submission_id == submission, JobRow.kind.in_(RUNNING_KINDS)).order_by(JobRow.id)
+        ).all()
+        failed = next((job for job in jobs if job.state == "failed"), None)
+        if failed is not None:
+            _fail(session, row, failed, now())
+            return
+        state = _state_of(jobs)
+        if state != row.state:
+            row.state, row.changed_at = state, now()
+
+
+def _state_of(jobs: Sequence[JobRow]) -> str:
+    """Return the phase of the job that is furthest on; `queued` while none is leased."""
+    if jobs and all(job.state == "done" for job in jobs):
+        return "scoring"
+    phases = [job.phase for job in jobs if job.state == "leased"]
+    return max((phase for phase in phases if phase in _PHASES), key=_PHASES.index, default="queued")
+
+
+def _fail(session: Session, row: SubmissionRow, job: JobRow, at: dt.datetime) -> None:
+    code = job.error_code or "engine_failed"
+    fault = fault_of(code)
+    row.state, row.error_code, row.error_tail = "failed", code, job.error_tail
+    row.fingerprint = None  # it may come again
+    row.quota_returned = row.quota_returned or fault.ours
+    row.changed_at = row.finished_at = at
+    cancel_jobs(session, row.id)
+    end_runs(session, row, Ending("failed", 0, f"{code}: {fault.words}", job.error_tail), at)
+    audit.record(session, "system", "submission.failed", f"submission/{row.id}", code=code, job=job.id)
+
+
+def cancel_jobs(session: Session, submission: str) -> None:
+    """Take a submission's jobs from the queue and from their workers, in the caller's transaction."""
+    session.execute(
+        update(JobRow)
+        .where(JobRow.submission_id == submission, JobRow.state.in_(("queued", "leased")))
+        .values(state="cancelled", lease_token=None, lease_expires_at=None)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def end_runs(session: Session, row: SubmissionRow, ending: Ending, at: dt.datetime) -> None:
+    """End the runs of a submission that still go on, in the caller's transaction."""
+    named = [run for run in (row.run_id, row.fresh_run_id) if run is not None]
+    for run in session.scalars(select(RunRow.id).where(RunRow.id.in_(named), RunRow.state == "running")).all():
+        end_run(session, run, ending, lambda: at)
+
+
+def unsettled(db: Engine) -> list[str]:
+    """Return submissions whose state lags behind their jobs', whatever cut the settling off."""
+    with Session(db) as session:
+        failed = select(JobRow.submission_id).where(JobRow.state == "failed", JobRow.kind.in_(RUNNING_KINDS))
+        waiting = select(SubmissionRow.id).where(SubmissionRow.kind == "model", SubmissionRow.state.in_(ACTIVE))
+        return list(session.scalars(waiting.where(SubmissionRow.id.in_(failed))))

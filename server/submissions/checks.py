@@ -1,0 +1,331 @@
+"""Turn what a hub tells of a model into findings: everything that keeps us from running it, all at once."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fathom.harness.errors import Finding
+from fathom.harness.service.faults import FAULTS
+from fathom.server.submissions.repository import (
+    INDEX,
+    Repository,
+    Tensor,
+    bad,
+    listed,
+    read_json,
+    read_tensors,
+    shards_of,
+    walk,
+)
+from fathom.server.submissions.repository import weights_of as files_of
+
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+"""Bytes of a number in each precision that may be asked for; in `auto` it stays as it is stored."""
+
+
+_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json")
+
+
+_LICENCES = ("license", "license.txt", "license.md", "licence", "licence.txt", "licence.md", "copying")
+
+
+_PATH = re.compile(r"(?:/|~|\\|[A-Za-z]:[\\/]|\.\.[\\/]|file:)", re.IGNORECASE)
+
+
+_NAMES = ("_name_or_path", "name_or_path")
+"""Keys that often hold a path of whoever trained the model; nothing reads them."""
+
+
+_SAVE = "Save the model with save_pretrained of transformers"
+
+
+_CODE = ("auto_map", "custom_pipelines", "trust_remote_code")
+
+
+ATTENTIONS = frozenset(("eager", "flash_attention_2", "flash_attention_3", "flex_attention", "sdpa"))
+"""Attention that transformers has within; any other name is that of a repository whose kernel would be run."""
+
+
+EXPERTS = frozenset(("eager", "batched_mm", "grouped_mm"))
+"""Mixtures of experts that transformers has within."""
+
+
+_IMPLEMENTATIONS = {
+    "_attn_implementation": ATTENTIONS, "attn_implementation": ATTENTIONS, "_attn_implementation_internal": ATTENTIONS,
+    "_experts_implementation": EXPERTS, "experts_implementation": EXPERTS,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How a model is to be run."""
+
+    dtype: str = "auto"
+    chat_template: bool = False
+    max_bytes: int = 200 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was found; `warnings` keep nothing from running. Counts are None where they cannot be told."""
+
+    findings: tuple[Finding, ...]
+    warnings: tuple[Finding, ...] = ()
+    n_parameters: int | None = None
+    n_bytes: int | None = None
+    kind: str = "base"
+    """chat where the model brings a chat template."""
+
+
+def lint(repository: Repository, wish: Wish) -> Report:
+    """Check a model's files by what is known of them; opens nothing."""
+    if repository.gated:
+        return Report((_fault("gated"), *_files(repository)))
+    config = _object(repository, "config.json")
+    tensors, broken = _tensors(repository)
+    tied = config is not None and config.get("tie_word_embeddings") is True
+    n = sum(one.n for one in tensors if not (tied and one.name == "lm_head.weight")) or None
+    sizes = _sizes(repository)
+    findings = (
+        *_files(repository), *_config(repository, config), *_code(repository), *_weights(repository), *broken,
+        *_size(sum(sizes.values()), _quantized(config), n, wish), *_tokenizer(repository, wish), *_licence(repository),
+    )  # fmt: skip
+    card = bad("There is no model card (README.md).", "Say in one what the model was trained on.", "no_card")
+    warnings = () if repository.has("README.md") else (card,)
+    return Report(findings, warnings, n, sum(sizes.values()) or None, "chat" if _is_chat(repository) else "base")
+
+
+def _fault(code: str, problem: str = "", field: str = "model") -> Finding:
+    """Write a finding in the words of the same fault of a worker."""
+    fault = FAULTS[code]
+    return Finding(field, problem or fault.words, fault.fix, code)
+
+
+def _object(repository: Repository, name: str) -> dict[str, Any] | None:  # JSON
+    value = read_json(repository.texts.get(name, b""))
+    return value if isinstance(value, dict) else None
+
+
+def _files(repository: Repository) -> Iterator[Finding]:
+    odd = [file.name for file in repository.files if _is_odd(file.name)]
+    if odd:
+        fix = "Rename them: letters, digits, hyphens, full stops and underscores between single slashes."
+        yield bad(f"Some file names are not plain paths: {listed([ascii(name)[1:-1] for name in odd])}.", fix)
+
+
+def _is_odd(name: str) -> bool:
+    parts = name.split("/")
+    plain = name.isprintable() and len(name) <= 400 and not any(char in name for char in '\\:*?"<>|')
+    return not plain or name[:1] in ("~", "-") or any(part in ("", ".", "..") for part in parts)
+
+
+def _config(repository: Repository, config: Mapping[str, Any] | None) -> Iterator[Finding]:
+    if not repository.has("config.json"):
+        if repository.has("adapter_config.json"):
+            fix = "Merge it into its base model (merge_and_unload of peft), and submit the whole."
+            yield bad("This is an adapter, not a whole model.", fix, "unsupported_architecture")
+            return
+        yield bad("There is no config.json.", f"{_SAVE}, and upload it again.")
+        return
+    if config is None:
+        yield bad("config.json cannot be read as JSON.", f"{_SAVE}, and submit the new revision.")
+        return
+    named = config.get("architectures")
+    known = named if isinstance(named, list) else []
+    if not isinstance(config.get("model_type"), str) or not known:
+        yield bad("config.json names no model_type or no architectures.", f"{_SAVE}, and submit the new revision.")
+    elif not any(name in ARCHITECTURES for name in known if isinstance(name, str)):
+        yield _fault("unsupported_architecture", f"The engine does not know the architecture {ascii(known[0])[:80]}.")
+    yield from _quantization(config)
+
+
+def _quantization(config: Mapping[str, Any]) -> Iterator[Finding]:
+    for key, value in walk(config):
+        if key not in ("quantization_config", "compression_config") or not isinstance(value, dict):
+            continue
+        method = value.get("quant_method", "modelopt" if "quant_algo" in value or key[0] == "c" else None)
+        if not isinstance(method, str) or method not in QUANTIZATIONS:
+            fix = "Quantise it with awq, gptq, fp8 or compressed-tensors, or submit it as it was."
+            problem = f"config.json asks for the quantisation {ascii(method)[:60]}, whose code is not run here."
+            yield bad(problem, fix, "unsupported_architecture")
+
+
+def _quantized(config: Mapping[str, Any] | None) -> bool:
+    return config is not None and any(key in ("quantization_config", "compression_config") for key, _ in walk(config))
+
+
+def _code(repository: Repository) -> Iterator[Finding]:
+    for name in ("config.json", "tokenizer_config.json"):
+        pairs = list(walk(_object(repository, name)))
+        keys = sorted({key for key, value in pairs if key in _CODE and value})
+        if keys:
+            yield _fault(
+                "remote_code_required", f"{name} has {', '.join(keys)}, which asks for code of the repository."
+            )
+        strange = sorted({f"{key} = {ascii(value)[:60]}" for key, value in pairs if _is_foreign(key, value)})
+        if strange:
+            problem = f"{name} asks for an implementation from elsewhere: {listed(strange)}."
+            yield _fault("remote_code_required", problem)
+        paths = sorted({key for key, value in pairs if _is_path(key, value)}) if name == "config.json" else []
+        if paths:
+            fix = "Take them out: nothing but the repository's own files is read."
+            yield bad(f"{name} names files outside of the repository, under {listed(paths)}.", fix)
+
+
+def _is_foreign(key: str, value: Any) -> bool:  # JSON
+    known = _IMPLEMENTATIONS.get(key)
+    if known is None:
+        return key.startswith("_attn_") and key != "_attn_implementation_autoset"
+    values = value.values() if isinstance(value, dict) else [value]
+    return any(one is not None and (not isinstance(one, str) or one not in known) for one in values)
+
+
+def _is_path(key: str, value: Any) -> bool:  # JSON
+    return isinstance(value, str) and key not in _NAMES and _PATH.match(value) is not None
+
+
+def _weights(repository: Repository) -> Iterator[Finding]:
+    index = _object(repository, INDEX)
+    if not any(file.name.endswith(".safetensors") for file in repository.files):
+        yield _fault("no_safetensors")
+        return
+    if repository.has(INDEX) and not shards_of(index):
+        yield bad(f"{INDEX} cannot be read.", f"{_SAVE}, and submit the new revision.")
+    absent = [name for name in shards_of(index) if not repository.has(name)]
+    if absent:
+        yield bad(f"{INDEX} names files that are not there: {listed(absent)}.", "Upload them, and submit anew.")
+    if not absent and not files_of(repository.files, index):
+        yield bad("No safetensors file lies where a loader looks, at the root.", "Move the weights there.")
+
+
+def _tensors(repository: Repository) -> tuple[list[Tensor], list[Finding]]:
+    """Read all headers; return their tensors, and what contradicts what."""
+    found: dict[str, Tensor] = {}
+    places: dict[str, str] = {}
+    findings = []
+    fix = "Upload the file again, and submit the new revision."
+    told = {file.name: file.size for file in repository.files}
+    for name, header in repository.headers.items():
+        tensors = read_tensors(header)
+        if tensors is None:
+            findings.append(bad(f"{name} is cut off, or not what its header says.", fix))
+        if told.get(name) not in (None, header.size):
+            findings.append(bad(f"The hub lists {name} with {told[name]} bytes, and it has {header.size}.", fix))
+        for one in tensors or ():
+            found[one.name], places[one.name] = one, name
+    if not findings and repository.headers:
+        findings += _indexed(_object(repository, INDEX), places)
+    return list(found.values()), findings
+
+
+def _indexed(index: Mapping[str, Any] | None, places: Mapping[str, str]) -> list[Finding]:
+    wanted = index.get("weight_map") if index else None
+    if not isinstance(wanted, dict):
+        return []
+    lost = sorted(str(name) for name, shard in wanted.items() if places.get(name) != shard)
+    if not lost:
+        return []
+    return [bad(f"{INDEX} and the weights disagree on {listed(lost)}.", "Save the model anew with save_pretrained.")]
+
+
+def _sizes(repository: Repository) -> dict[str, int]:
+    """Return the size of each file of weights: the true one where it is known."""
+    read = repository.headers
+    files = files_of(repository.files, _object(repository, INDEX))
+    return {file.name: read[file.name].size if file.name in read else file.size or 0 for file in files}
+
+
+def _size(stored: int, is_quantized: bool, n_parameters: int | None, wish: Wish) -> Iterator[Finding]:
+    as_asked = 0 if is_quantized else (n_parameters or 0) * BYTES.get(wish.dtype, 0)
+    if max(stored, as_asked) > wish.max_bytes:
+        field, how = ("dtype", f" in {wish.dtype}") if stored <= wish.max_bytes else ("model", "")
+        size = f"{max(stored, as_asked) / (1 << 30):,.1f} GB{how}"
+        problem = f"The weights have {size}; at most {wish.max_bytes / (1 << 30):,.1f} GB are taken."
+        yield _fault("too_large", problem, field)
+
+
+def _tokenizer(repository: Repository, wish: Wish) -> Iterator[Finding]:
+    if not any(repository.has(name) for name in _TOKENIZERS):
+        yield bad("There is no tokenizer: tokenizer.json is missing.", "Save it with save_pretrained, and upload it.")
+    if wish.chat_template and not _is_chat(repository):
+        yield _fault("no_chat_template", field="chat_template")
+
+
+def _is_chat(repository: Repository) -> bool:
+    settings = _object(repository, "tokenizer_config.json") or {}
+    return repository.has("chat_template.jinja") or bool(settings.get("chat_template"))
+
+
+def _licence(repository: Repository) -> Iterator[Finding]:
+    if not repository.licence and not any(file.name.lower() in _LICENCES for file in repository.files):
+        fix = "Name one in the head of README.md, as `license: apache-2.0`, or add a file LICENSE."
+        yield bad("Nothing says under which licence the model may be used.", fix, "no_licence")
+
+
+_TEXT = """
+    AXK1ForCausalLM AfmoeForCausalLM ApertusForCausalLM ArceeForCausalLM BailingMoeForCausalLM
+    BailingMoeV2ForCausalLM BailingMoeV2_5ForCausalLM BailingMoeV3ForCausalLM BloomForCausalLM
+    Cohere2ForCausalLM Cohere2MoeForCausalLM CohereForCausalLM CwmForCausalLM DbrxForCausalLM DeciLMForCausalLM
+    DeepseekForCausalLM DeepseekV2ForCausalLM DeepseekV32ForCausalLM DeepseekV3ForCausalLM DeepseekV4ForCausalLM
+    Ernie4_5ForCausalLM Ernie4_5_MoeForCausalLM Exaone4ForCausalLM ExaoneForCausalLM ExaoneMoEForCausalLM
+    ExaoneMoeForCausalLM FalconForCausalLM FalconH1ForCausalLM FalconMambaForCausalLM FlexOlmoForCausalLM
+    GPT2LMHeadModel GPTBigCodeForCausalLM GPTJForCausalLM GPTNeoXForCausalLM Gemma2ForCausalLM Gemma3ForCausalLM
+    Gemma3nForCausalLM Gemma4ForCausalLM GemmaForCausalLM Glm4ForCausalLM Glm4MoeForCausalLM
+    Glm4MoeLiteForCausalLM Glm5NextForCausalLM GlmForCausalLM GlmMoeDsaForCausalLM GptOssForCausalLM
+    GraniteForCausalLM GraniteMoeForCausalLM GraniteMoeHybridForCausalLM GraniteMoeSWAForCausalLM
+    GraniteMoeSharedForCausalLM GraniteSWAForCausalLM HCXVisionV2ForCausalLM HYV3ForCausalLM HYV4ForCausalLM
+    HrmTextForCausalLM HunYuanDenseV1ForCausalLM HunYuanMoEV1ForCausalLM HyperCLOVAXForCausalLM
+    IQuestCoderForCausalLM IQuestLoopCoderForCausalLM InklingForCausalLM InklingForConditionalGeneration
+    InternLM2ForCausalLM InternLM3ForCausalLM Jais2ForCausalLM JambaForCausalLM K2HorizonForCausalLM
+    KimiLinearForCausalLM LLaMAForCausalLM LagunaForCausalLM Lfm2ForCausalLM Lfm2MoeForCausalLM
+    Llama4ForCausalLM LlamaForCausalLM LongcatFlashForCausalLM LongcatFlashNgramForCausalLM Mamba2ForCausalLM
+    MambaForCausalLM MellumForCausalLM MiMoForCausalLM MiMoV2FlashForCausalLM MiMoV2ForCausalLM
+    MiniCPM3ForCausalLM MiniCPMForCausalLM MiniMaxM2ForCausalLM MiniMaxM3SparseForCausalLM Ministral3ForCausalLM
+    MistralForCausalLM MistralLarge3ForCausalLM MixtralForCausalLM MuseGlimmerForCausalLM NanbeigeForCausalLM
+    NemotronForCausalLM NemotronHForCausalLM NemotronHPuzzleForCausalLM OPTForCausalLM Olmo2ForCausalLM
+    Olmo3ForCausalLM OlmoForCausalLM OlmoHybridForCausalLM OlmoeForCausalLM OrionForCausalLM
+    PanguEmbeddedForCausalLM PanguProMoEV2ForCausalLM PanguUltraMoEForCausalLM Param2MoEForCausalLM
+    Phi3ForCausalLM PhiForCausalLM PhiMoEForCausalLM Plamo3ForCausalLM Qwen2ForCausalLM Qwen2MoeForCausalLM
+    Qwen3ForCausalLM Qwen3MoeForCausalLM Qwen3NextForCausalLM Qwen3_5ForCausalLM Qwen3_5MoeForCausalLM
+    Qwen4ExpForCausalLM Rnj1ForCausalLM SarvamMLAForCausalLM SarvamMoEForCausalLM SeedOssForCausalLM
+    SmolLM3ForCausalLM SolarForCausalLM StableLmForCausalLM Starcoder2ForCausalLM Step1ForCausalLM
+    Step3TextForCausalLM Step3p5ForCausalLM TeleChat2ForCausalLM TeleChat3ForCausalLM TeleFLMForCausalLM
+    VaultGemmaForCausalLM Zamba2ForCausalLM
+"""
+
+
+TEXT = frozenset(_TEXT.split())
+"""Models of text alone."""
+
+
+_TEXT_AND_MORE = """
+    Cohere2VisionForConditionalGeneration Ernie4_5_VLMoeForConditionalGeneration
+    Exaone4_5_ForConditionalGeneration Gemma3ForConditionalGeneration Gemma3nForConditionalGeneration
+    Gemma4ForConditionalGeneration Glm4vForConditionalGeneration Glm4vMoeForConditionalGeneration
+    Glm5NextForConditionalGeneration Idefics3ForConditionalGeneration InternS1ForConditionalGeneration
+    InternVLForConditionalGeneration KimiK25ForConditionalGeneration KimiK3ForConditionalGeneration
+    Llama4ForConditionalGeneration LlavaForConditionalGeneration LlavaNextForConditionalGeneration
+    MiniMaxM3SparseForConditionalGeneration Mistral3ForConditionalGeneration MuseGlimmerForConditionalGeneration
+    PixtralForConditionalGeneration Qwen2VLForConditionalGeneration Qwen2_5_VLForConditionalGeneration
+    Qwen3VLForConditionalGeneration Qwen3VLMoeForConditionalGeneration Qwen3_5ForConditionalGeneration
+    Qwen3_5MoeForConditionalGeneration Qwen4ExpForConditionalGeneration SmolVLMForConditionalGeneration
+"""
+
+
+TEXT_AND_MORE = frozenset(_TEXT_AND_MORE.split())
+"""Models of text and pictures, here asked in text alone."""
+
+
+ARCHITECTURES = TEXT | TEXT_AND_MORE
+"""Values of `architectures` in config.json that are taken."""
+
+
+_QUANTIZATIONS = """
+    auto-round awq compressed-tensors experts_int8 fbgemm_fp8 fp8 fp_quant gpt_oss_mxfp4 gptq inc modelopt modelopt_fp4
+    modelopt_mixed modelopt_mxfp8 mxfp4 quark
+"""
+
+
+QUANTIZATIONS = frozenset(_QUANTIZATIONS.split())
+"""Values of `quant_method` that vLLM 0.32.0 reads; torchao's are left out, since its configs name Python classes."""

@@ -1,0 +1,299 @@
+"""Turn accepted submissions into runs and jobs, and done jobs into results on the board.
+
+Each function is a chore of the housekeeper: any number of processes may do it at once, and one that is killed leaves
+nothing that the next round does not make good.
+"""
+
+import datetime as dt
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+
+from sqlalchemy import Engine, func, insert, select
+from sqlalchemy.orm import Session
+
+from fathom.harness.db import audit
+from fathom.harness.db.engine import translate_errors, writing
+from fathom.harness.db.leaderboard.landing import land_runs
+from fathom.harness.db.schema.runs import RunRow
+from fathom.harness.db.schema.service import JobRow, SubmissionRow
+from fathom.harness.db.write import Clock, Ending, NewRun, add_run, end_run, sealed_seed, utc_now
+from fathom.harness.errors import FathomError
+from fathom.harness.runs.manifest import Manifest, git_state
+from fathom.harness.service.faults import fault_of
+from fathom.harness.service.seasons.store import items_of
+from fathom.server.jobs import leases as jobs
+from fathom.server.jobs.settling import ACTIVE, OVER, RUNNING_KINDS, end_runs, settle, unsettled
+from fathom.server.submissions import planner as plans
+from fathom.tasks.errors import EmptySuite, TaskError
+from fathom.tasks.registry import find_family
+from fathom.tasks.suites import Selection, Suite, SuiteCell, open_suite
+
+log = logging.getLogger(__name__)
+
+
+SHARD = 512
+"""Items of a shard at least, so that loading a model is worth it."""
+
+
+_FRESH_SHARE, _FRESH_LEAST = 5, 5
+
+
+_GRACE = 30.0
+"""Seconds after a start in which no lease is taken back: workers must be able to beat again."""
+
+
+SeedOf = Callable[[Engine, str], str]
+"""Returns the seed of a season by name; of the empty name, the practice seed."""
+
+
+Check = Callable[[Engine, str], object]
+"""Looks at a submission whose runs have landed, by id."""
+
+
+def plan_submissions(db: Engine, seed_of: SeedOf) -> int:
+    """Make runs and jobs of all accepted submissions of models; return of how many."""
+    n_planned = 0
+    for asked in plans.list_unplanned(db):
+        try:
+            runs = plan(asked, seed_of(db, asked.season), items_of(db, asked.season))
+        except (FathomError, TaskError) as error:
+            log.error("submission %s cannot be planned: %s", asked.id, error)
+            plans.refuse_plan(db, asked.id, "engine_failed", f"it could not be planned: {error}")
+            continue
+        n_planned += plans.store_plan(db, asked.id, runs)
+    return n_planned
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A submission of a model that waits to be planned."""
+
+    id: str
+    model: str
+    revision: str
+    sha: str
+    dtype: str
+    style: str
+    chat_template: bool
+    suite: str
+    season: str
+    engine: str
+    n_parameters: int | None
+    model_kind: str | None
+
+
+def shards(cells: Sequence[SuiteCell], at_least: int = SHARD) -> Iterator[tuple[int, ...]]:
+    """Cut cells into runs of neighbours with so many items at least; yield their positions."""
+    n_left = sum(cell.n for cell in cells)
+    held: list[int] = []
+    n_held = 0
+    for at, cell in enumerate(cells):
+        held.append(at)
+        n_held += cell.n
+        if n_held >= at_least and n_left - n_held >= at_least:
+            yield tuple(held)
+            n_left -= n_held
+            held, n_held = [], 0
+    if held:
+        yield tuple(held)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRun:
+    """A run to be made, and its shards as positions of cells; `kind` is that of its jobs, run or fresh."""
+
+    kind: str
+    new: NewRun
+    shards: Sequence[Sequence[int]]
+
+
+def plan(asked: Asked, seed: str, n: int | None = None) -> list[PlannedRun]:
+    """Return the run on the shared seed and the one on a fresh seed, each cut into shards.
+
+    A small season asks `n` items a cell, in place of what the suite says.
+
+    Raises:
+        UnknownSuite, EmptySuite: there is nothing to ask.
+    """
+    suite = open_suite(asked.suite, seed, Selection(n=n))
+    cells = tuple(cell for cell in suite.cells if asked.style in ("", cell.style))
+    if not cells:
+        raise EmptySuite(f"the suite {asked.suite} asks nothing in the style {asked.style!r}")
+    shared = replace(suite, cells=cells)
+    few = tuple(replace(cell, n=max(_FRESH_LEAST, cell.n // _FRESH_SHARE)) for cell in cells)
+    fresh = replace(open_suite(asked.suite, secrets.token_hex(16)), cells=few)
+    return [_planned(asked, shared, "run"), _planned(asked, fresh, "fresh")]
+
+
+def _planned(asked: Asked, suite: Suite, kind: str) -> PlannedRun:
+    season = asked.season if kind == "run" else ""
+    digest = _digest(suite)
+    manifest = _manifest(asked, suite, digest, season)
+    new = NewRun(
+        asked.model, asked.engine, suite, digest, manifest.to_json(), manifest.digest(), asked.n_parameters,
+        asked.model_kind, layer="main" if kind == "run" else "fresh", season=season, sealed=bool(season),
+    )  # fmt: skip
+    return PlannedRun(kind, new, tuple(shards(suite.cells)))
+
+
+@lru_cache(maxsize=16)  # seconds for a large suite, and most submissions ask the same one
+def _digest(suite: Suite) -> str:
+    return suite.digest()
+
+
+def _manifest(asked: Asked, suite: Suite, digest: str, season: str) -> Manifest:
+    """Describe a run before a worker starts it; of a season neither seed nor digest, which would give items away."""
+    about = {"name": suite.name, "version": suite.version, "seed": suite.seed, "digest": digest}
+    if season:
+        about |= {"seed": sealed_seed(season), "digest": "sealed", "season": season}
+    decisive = {
+        "model": {"name": asked.model, "digest": asked.sha, "revision": asked.revision},
+        "engine": {"name": asked.engine, "packages": {}},  # a worker's are among engine_facts
+        "suite": about,
+        "families": {cell.family: find_family(cell.family).version for cell in suite.cells},
+        "sampling": {
+            "temperature": 0.0, "temperature_free": 1.0, "shots": 0, "chat_template": asked.chat_template,
+            "dtype": asked.dtype,
+        },
+    }  # fmt: skip
+    context = {
+        "fathom": {"version": version("fathom"), "commit": _commit()},
+        "submission": asked.id,
+        "cells": [asdict(cell) for cell in suite.cells],
+    }
+    return Manifest(decisive, context)
+
+
+@lru_cache(maxsize=1)
+def _commit() -> str:
+    return git_state(Path(__file__).parents[1])
+
+
+def conclude_submissions(db: Engine, checks: Sequence[Check] = ()) -> int:
+    """Score the submissions all of whose jobs are done, and put them on the board; return how many."""
+    for submission in unsettled(db):
+        settle(db, submission)
+    plans.end_stopped_runs(db)
+    generated = plans.list_generated(db)
+    for submission in generated:
+        plans.close_runs(db, submission)
+    if generated:
+        land_runs(db)
+    n_finished = 0
+    for submission in generated:
+        for check in checks:
+            check(db, submission)
+        n_finished += plans.finish_submission(db, submission)
+    return n_finished
+
+
+def make_reaper(clock: Callable[[], float] = time.monotonic, grace: float = _GRACE) -> Callable[[Engine], int]:
+    """Return the chore that takes back leases which ran out, once this process has been up for a while."""
+    began = clock()
+    return lambda db: jobs.reap(db) if clock() - began >= grace else 0
+
+
+def list_unplanned(db: Engine) -> list[Asked]:
+    """Return the submissions of models that have no jobs yet, oldest first."""
+    columns = [getattr(SubmissionRow, name) for name in Asked.__slots__]
+    waiting = select(*columns).where(SubmissionRow.state == "validating", SubmissionRow.kind == "model")
+    with translate_errors(), Session(db) as session:
+        return [Asked(*row) for row in session.execute(waiting.order_by(SubmissionRow.created_at, SubmissionRow.id))]
+
+
+def store_plan(db: Engine, submission: str, runs: Sequence[PlannedRun], now: Clock = utc_now) -> bool:
+    """Store runs and jobs and queue the submission; return False where another process did, or it was cancelled."""
+    at = now()
+    with writing(db) as session:
+        row = session.get(SubmissionRow, submission, with_for_update=True)
+        if row is None or row.state != "validating":
+            return False
+        for planned in runs:
+            run = add_run(session, planned.new, now)
+            if planned.kind == "run":
+                row.run_id = run
+            else:
+                row.fresh_run_id = run
+            session.execute(
+                insert(JobRow), [_job(row, planned, run, shard, at) for shard in range(len(planned.shards))]
+            )
+        row.state, row.changed_at = "queued", at
+        return True
+
+
+def _job(row: SubmissionRow, planned: PlannedRun, run: str, shard: int, at: dt.datetime) -> dict[str, object]:
+    cells = list(planned.shards[shard])
+    return {
+        "submission_id": row.id, "owner_id": row.owner_id, "kind": planned.kind, "run_id": run, "shard": shard,
+        "cells": cells, "state": "queued", "priority": row.priority, "not_before": at, "created_at": at,
+        "progress_total": sum(planned.new.suite.cells[cell].n for cell in cells),
+    }  # fmt: skip
+
+
+def refuse_plan(db: Engine, submission: str, code: str, tail: str, now: Clock = utc_now) -> None:
+    """Note that a submission cannot be planned."""
+    with writing(db) as session:
+        row = session.get(SubmissionRow, submission, with_for_update=True)
+        if row is None or row.state != "validating":
+            return
+        row.state, row.error_code, row.error_tail, row.fingerprint = "failed", code, tail[-8000:], None
+        row.quota_returned = row.quota_returned or fault_of(code).ours
+        row.changed_at = row.finished_at = now()
+        audit.record(session, "system", "submission.failed", f"submission/{submission}", code=code)
+
+
+def list_generated(db: Engine) -> list[str]:
+    """Return the submissions of models all of whose jobs are done, oldest first."""
+    unfinished = select(JobRow.id).where(
+        JobRow.submission_id == SubmissionRow.id, JobRow.kind.in_(RUNNING_KINDS), JobRow.state != "done"
+    )
+    waiting = select(SubmissionRow.id).where(SubmissionRow.kind == "model", SubmissionRow.state.in_(ACTIVE))
+    with translate_errors(), Session(db) as session:
+        return list(session.scalars(waiting.where(~unfinished.exists()).order_by(SubmissionRow.created_at)))
+
+
+def close_runs(db: Engine, submission: str, now: Clock = utc_now) -> None:
+    """End the runs of a submission as done, and count their cells."""
+    with writing(db) as session:
+        row = session.get(SubmissionRow, submission, with_for_update=True)
+        if row is None or row.state not in ACTIVE:
+            return
+        row.state = "scoring"
+        spent = select(func.coalesce(func.sum(JobRow.seconds), 0.0))
+        for run in (row.run_id, row.fresh_run_id):
+            if run is not None and session.get_one(RunRow, run).state == "running":
+                seconds = session.execute(spent.where(JobRow.run_id == run)).scalar_one()
+                end_run(session, run, Ending("done", float(seconds)), now)
+
+
+def finish_submission(db: Engine, submission: str, now: Clock = utc_now) -> bool:
+    """Say that a submission's runs are done and have landed; return False where that was said before."""
+    with writing(db) as session:
+        row = session.get(SubmissionRow, submission, with_for_update=True)
+        if row is None or row.state != "scoring":
+            return False
+        row.state = "finished"
+        row.changed_at = row.finished_at = now()
+        audit.record(session, "system", "submission.finished", f"submission/{submission}", run=row.run_id)
+        return True
+
+
+def end_stopped_runs(db: Engine, now: Clock = utc_now) -> int:
+    """End the runs of submissions that were cancelled, superseded or failed while they went on; return how many."""
+    going = select(RunRow.id).where(RunRow.state == "running")
+    stopped = select(SubmissionRow.id).where(
+        SubmissionRow.state.in_(OVER), SubmissionRow.run_id.in_(going) | SubmissionRow.fresh_run_id.in_(going)
+    )
+    with translate_errors(), Session(db) as session:
+        found = list(session.scalars(stopped))
+    for submission in found:
+        with writing(db) as session:
+            row = session.get_one(SubmissionRow, submission, with_for_update=True)
+            end_runs(session, row, Ending("interrupted", 0, f"the submission was {row.state}"), now())
+    return len(found)

@@ -1,0 +1,138 @@
+"""Turn the bytes of an upload into lines, within limits that hold while it grows.
+
+Plain text or gzip, told apart by the first two bytes: what a header says of the encoding decides nothing, so nothing is
+decoded twice. At no time is more held than one piece of text and one line.
+"""
+
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from fathom.harness.errors import BadInput, TooLarge
+
+_MAGIC = b"\x1f\x8b"
+_PIECE = 256 << 10
+"""Bytes that are unpacked at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is taken, in bytes."""
+
+    packed: int = 64 << 20
+    unpacked: int = 512 << 20
+    ratio: int = 100
+    """Unpacked to packed, once there is more than `free` of it."""
+    free: int = 1 << 20
+    line: int = 256 << 10
+    members: int = 20_000
+    """Parts of a gzip file; a tool that packs in parallel makes one of each 64 kB."""
+
+
+LIMITS = Limits()
+
+
+class Unpacker:
+    """Takes chunks of bytes, gives lists of whole lines."""
+
+    def __init__(self, limits: Limits = LIMITS) -> None:
+        """Expect the first byte."""
+        self._limits = limits
+        self._head, self._rest = b"", b""
+        self._gzip: _Gzip | None = None
+        self._begun = False
+        self.n_packed = self.n_unpacked = self.n_lines = 0
+
+    def feed(self, chunk: bytes) -> Iterator[list[bytes]]:
+        """Yield the lines that a chunk completes.
+
+        Raises:
+            TooLarge: a limit is passed.
+            BadInput: this is not gzip, though it began so.
+        """
+        self.n_packed += len(chunk)
+        if self.n_packed > self._limits.packed:
+            raise TooLarge(f"more than {self._limits.packed >> 20} MB: pack it with gzip, or send a smaller run")
+        if not self._begun:
+            self._head += chunk
+            if len(self._head) < len(_MAGIC):
+                return
+            chunk, self._head, self._begun = self._head, b"", True
+            self._gzip = _Gzip(self._limits.members) if chunk.startswith(_MAGIC) else None
+        pieces = iter((chunk,)) if self._gzip is None else self._gzip.feed(chunk)
+        for piece in pieces:
+            yield self._split(piece)
+
+    def close(self) -> list[bytes]:
+        """Return the last line if no newline ends it.
+
+        Raises:
+            BadInput: the gzip file is cut off.
+        """
+        if self._gzip is not None:
+            self._gzip.close()
+        last, self._head, self._rest = self._head + self._rest, b"", b""
+        return [last] if last else []
+
+    def _split(self, piece: bytes) -> list[bytes]:
+        limits = self._limits
+        self.n_unpacked += len(piece)
+        if self.n_unpacked > limits.unpacked:
+            raise TooLarge(f"more than {limits.unpacked >> 20} MB once unpacked: send a smaller run")
+        if self.n_unpacked > max(limits.free, limits.ratio * self.n_packed):
+            raise TooLarge(f"it unpacks to more than {limits.ratio} times its size, which results never do")
+        *lines, self._rest = (self._rest + piece).split(b"\n")
+        for line in (*lines, self._rest):
+            self.n_lines += 1
+            if len(line) > limits.line:
+                raise TooLarge(f"line {self.n_lines} has more than {limits.line >> 10} kB")
+        self.n_lines -= 1  # the rest is not whole yet
+        return lines
+
+
+class _Gzip:
+    """One or more gzip members, as RFC 1952 allows; zeros may follow them, nothing else."""
+
+    def __init__(self, members: int) -> None:
+        self._left = members
+        self._member = self._next()
+        self._tail = b""
+
+    def _next(self) -> "zlib._Decompress":
+        self._left -= 1
+        if self._left < 0:
+            raise TooLarge("this gzip file has too many members: pack it whole, with `gzip`")
+        return zlib.decompressobj(31)
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        waiting, full = chunk, False
+        while waiting or full:  # a full piece may have left more in zlib, though it took all that was given
+            if self._member.eof:
+                waiting, full = self._between(waiting), False
+                continue
+            try:
+                piece = self._member.decompress(waiting, _PIECE)
+            except zlib.error as error:
+                raise BadInput(f"the gzip file is damaged: {error}") from error
+            full = len(piece) == _PIECE
+            waiting = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
+            if piece:
+                yield piece
+
+    def _between(self, waiting: bytes) -> bytes:
+        """Begin a new member; what cannot be one yet, for want of its second byte, is kept."""
+        waiting = self._tail + waiting
+        self._tail = b""
+        if not waiting.strip(b"\0"):
+            return b""
+        if not waiting.startswith(_MAGIC[: len(waiting)]):
+            raise BadInput("something follows the end of the gzip file: pack it again")
+        if len(waiting) < len(_MAGIC):
+            self._tail = waiting
+            return b""
+        self._member = self._next()
+        return waiting
+
+    def close(self) -> None:
+        if not self._member.eof or self._tail:
+            raise BadInput("the gzip file is cut off: send it again")

@@ -1,0 +1,144 @@
+"""Say what the parts of an address may be: types for FastAPI's routes."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+from urllib.parse import quote, urlencode
+
+from fastapi import Path, Query
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from fathom.harness.db.leaderboard.read import Model
+from fathom.harness.errors import BadInput
+
+LARGEST = 2**31 - 1
+"""Largest number that a column of ids holds."""
+
+
+def _blank_is_none(value: Any) -> Any:
+    return None if value == "" else value
+
+
+def _plain(value: str) -> str:
+    if not value.isprintable():
+        raise ValueError("control characters have no place in an address")
+    return value
+
+
+Open = BeforeValidator(_blank_is_none)  # a form sends the fields that were left open as empty texts
+
+
+Plain = AfterValidator(_plain)
+
+
+HEX = re.compile(r"[0-9a-f]{1,32}")
+
+
+_MODEL = "A model's name, or ~ and its number"
+
+
+RunPath = Annotated[str, Path(max_length=64, description="A run's id, or a beginning of it that no other has.")]
+
+
+RunId = Annotated[list[Annotated[str, Field(pattern=f"^{HEX.pattern}$")]], Query(min_length=1, max_length=2)]
+
+
+ModelPath = Annotated[str, Plain, Path(max_length=400, description=f"{_MODEL}.")]
+
+
+ModelName = Annotated[Annotated[str, Field(max_length=400), Plain] | None, Open, Query()]
+
+
+Models = Annotated[
+    Sequence[Annotated[str, Field(max_length=400), Plain]], Query(max_length=20, description=f"{_MODEL}; two of them.")
+]
+
+
+SampleFormat = Annotated[Literal["jsonl", "csv"], Path()]
+
+
+StyleName = Annotated[Annotated[str, Field(max_length=64), Plain] | None, Open, Query()]
+
+
+Only = Annotated[Literal["first", "second", "neither"] | None, Open, Query()]
+
+
+Name = Annotated[str, Plain, Query(max_length=64)]
+
+
+ThemeName = Annotated[Literal["light", "dark"], Query()]
+
+
+CellId = Annotated[
+    Annotated[int, Field(ge=0, le=LARGEST)] | None, Open, Query(description="Number of a cell; open: all cells.")
+]
+
+
+Label = Annotated[Annotated[str, Field(max_length=100)] | None, Open, Query(description="Label of the verdict.")]
+
+
+Correct = Annotated[Literal["true", "false"] | None, Open, Query(description="Only right answers, or only wrong ones.")]
+
+
+PageNumber = Annotated[int, Query(alias="page", ge=1, le=1_000_000)]
+
+
+SampleId = Annotated[int, Path(ge=0, le=2**62, description="Number of a sample.")]
+
+
+_PLAIN = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95}){0,3}", re.ASCII)
+
+
+def model_key(model: Model) -> str:
+    """Name a model in an address: by its name where that is plain, else by ~ and its number."""
+    return model.name if _PLAIN.fullmatch(model.name) else f"~{model.id}"
+
+
+def model_path(model: Model) -> str:
+    """Return the address of a model's page."""
+    return f"/models/{quote(model_key(model))}"
+
+
+def badge_path(model: Model) -> str:
+    """Return the address of a model's badge."""
+    return f"/badge/{quote(model_key(model))}.svg"
+
+
+def compare_path(first: Model, second: Model) -> str:
+    """Return the address of the comparison of two models."""
+    return "/compare?" + urlencode({"m": [model_key(first), model_key(second)]}, doseq=True)
+
+
+class NoSuchPage(BadInput):
+    """The address names a page beyond the last."""
+
+    status = 404
+
+
+@dataclass(frozen=True, slots=True)
+class Pager:
+    """Where a page stands among all; a link is None where there is no page."""
+
+    page: int
+    n_pages: int
+    first: int
+    last: int
+    total: int
+    previous: str | None
+    next: str | None
+
+
+def make_pager(page: int, total: int, size: int, link: Callable[[int], str]) -> Pager:
+    """Place a page among all; `link` writes the query of another page.
+
+    Raises:
+        NoSuchPage: beyond the last.
+    """
+    n_pages = max(1, -(-total // size))
+    if page > n_pages:
+        raise NoSuchPage(f"there is no page {page}: the last one is {n_pages}")
+    first = (page - 1) * size
+    previous = link(page - 1) if page > 1 else None
+    following = link(page + 1) if page < n_pages else None
+    return Pager(page, n_pages, min(first + 1, total), min(first + size, total), total, previous, following)

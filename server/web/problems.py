@@ -1,0 +1,107 @@
+"""Turn errors into pages that say what to do."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+
+from fathom.harness.errors import AlreadySubmitted, BadSubmission, Busy, FathomError
+from fathom.harness.format import shorten, visible
+from fathom.server.web.headers import HEADERS
+from fathom.server.web.logs import HEADER, request_id
+from fathom.server.web.render import page, site_of
+from fathom.tasks.errors import TaskError
+
+log = logging.getLogger(__name__)
+
+
+class Frozen(BaseModel):
+    """Base of all JSON answers."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Problem(Frozen):
+    """What went wrong, as RFC 9457 has it."""
+
+    title: str
+    status: int
+    detail: str
+
+
+_ADVICE = {
+    404: "There is no such page here. The board lists every model, and every run has its page.",
+    405: "This address can only be read.",
+}
+
+
+def add_problem_pages(app: FastAPI) -> None:
+    """Give every error a page in the look of the others."""
+    app.add_exception_handler(FathomError, _typed)
+    app.add_exception_handler(TaskError, _typed)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _typed(request: Request, error: Exception) -> Response:
+    status = error.status if isinstance(error, FathomError | TaskError) else 500
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("%s: %s", request.url.path, error)
+    answer = answer_problem(request, status, str(error), _details(error))
+    if isinstance(error, Busy):
+        answer.headers["Retry-After"] = "30"
+    return answer
+
+
+def _details(error: Exception) -> dict[str, Any]:  # JSON values
+    """Return what programs can use beside the words."""
+    if isinstance(error, BadSubmission):
+        return {"findings": [{name: visible(text) for name, text in asdict(one).items()} for one in error.findings]}
+    if isinstance(error, AlreadySubmitted):
+        return {"submission": error.submission, "page": f"/submissions/{error.submission}"}
+    return {}
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    found = error.errors() if isinstance(error, RequestValidationError) else ()
+    said = "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in found)
+    return answer_problem(request, 422, f"The address asks for something that cannot be: {said}.")
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    answer = answer_problem(request, error.status_code, _ADVICE.get(error.status_code, error.detail))
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _unexpected(request: Request, _error: Exception) -> Response:
+    number = request_id(request.scope)
+    answer = answer_problem(
+        request,
+        500,
+        "This is a fault of Fathom's, not yours; the server's log says more. Please report it, "
+        f"with the number of this request: {number}.",
+    )
+    answer.headers.update(HEADERS | {HEADER: number})  # this answer is made outside of all middleware
+    return answer
+
+
+def answer_problem(
+    request: Request, status: int, message: str, details: Mapping[str, Any] | None = None
+) -> Response:  # details: JSON values
+    """Answer with a page, or with problem+json (RFC 9457) under /api."""
+    title = HTTPStatus(status).phrase
+    if request.url.path.startswith("/api/"):
+        body = {"title": title, "status": status, "detail": visible(shorten(message, 600)), **(details or {})}
+        return JSONResponse(body, status, media_type="application/problem+json")
+    return page(site_of(request), "problem", status, code=status, title=title, message=message)

@@ -1,0 +1,150 @@
+"""Turn a template and values into a page."""
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from sqlalchemy import Engine
+
+from fathom.harness import format as text
+from fathom.harness.records import RunSummary
+from fathom.harness.reports.figures.charts import Cache
+from fathom.harness.stats.intervals import Estimate
+from fathom.harness.stats.measures import Measure
+from fathom.server.web.addresses import model_key, model_path
+
+TIERS = {
+    1: "tier 1: completions sent by a user, graded here",
+    2: "tier 2: sent by a user, and the same on random items asked again here",
+    3: "tier 3: run by this board’s own workers",
+}
+"""How far a run can be believed."""
+
+PRIVATE = "private, no-store"
+"""Cache-Control of a page that knows its visitor; `server.accounts` hands out a cookie with such pages only."""
+
+READ = ["GET", "HEAD"]
+"""Methods of every page that can only be read."""
+
+_PAGES = 256
+"""Pages that are kept; most have about 100 kB."""
+
+_MEASURED = 4096
+"""Runs whose measures are kept; they have a few kB at most."""
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What every page needs."""
+
+    db: Engine
+    templates: Environment
+    pages: Cache[tuple[Hashable, ...], bytes] = field(default_factory=lambda: Cache(_PAGES))
+    """Pages by all that decides what is on them."""
+    measures: Cache[RunSummary, tuple[Measure, ...]] = field(default_factory=lambda: Cache(_MEASURED))
+    """Of runs; a few seconds of work for a thousand long sentences."""
+
+
+def open_templates(*, live: bool = True) -> Environment:
+    """Return the environment of all templates; a name that is not given is an error, not a blank.
+
+    Where the site is not `live` but a copy in files, pages have no forms.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        clock=text.instant,
+        half=half,
+        points=points,
+        shade=shade,
+        size=text.size,
+        p=text.p_value,
+        signed=signed,
+        count=text.count,
+        duration=text.duration,
+        interval=text.interval_text,
+        milliseconds=text.milliseconds,
+        name=name,
+        nats=text.log_likelihood,
+        percent=text.percent,
+        score=text.score,
+        visible=text.visible,
+    )
+    environment.globals.update(
+        tier_words=TIERS,
+        plural=text.plural,
+        ratio=text.ratio,
+        ranks=text.ranks,
+        live=live,
+        path=model_path,
+        key=model_key,
+    )
+    return environment
+
+
+def points(value: float) -> str:
+    """Write a score of 0..1 in points, as 71.3, with a real minus sign."""
+    return f"{100 * value:.1f}".replace("-", "\N{MINUS SIGN}")
+
+
+def half(score: Estimate) -> str:
+    """Write half of a score's 95% interval in points."""
+    return f"{50 * (score.interval.high - score.interval.low):.1f}"
+
+
+def signed(difference: Estimate) -> str:
+    """Write a difference of scores in points, as +12.3 ±4.5."""
+    return f"{100 * difference.value:+.1f} ±{half(difference)}".replace("-", "\N{MINUS SIGN}")
+
+
+def shade(value: float) -> int:
+    """Return the step of the colour scale for a score of 0..1, 0..10."""
+    return round(10 * min(1.0, max(0.0, value)))
+
+
+def name(foreign: str, limit: int = 120) -> str:
+    """Write a foreign text where one line is wanted: cut to size, nothing hidden in it."""
+    return text.visible(text.shorten(foreign, limit))
+
+
+def site_of(request: Request) -> Site:
+    """Return the site that the application was made with."""
+    site: Site = request.app.state.site
+    return site
+
+
+SiteOf = Annotated[Site, Depends(site_of)]
+
+
+def page(site: Site, template: str, status: int = 200, **values: object) -> HTMLResponse:
+    """Answer with a template of `templates/`, filled; a page that knows its visitor is nobody else's."""
+    headers = {"Cache-Control": PRIVATE} if "actor" in values else None
+    return HTMLResponse(fill(site, template, **values), status, headers)
+
+
+def kept(site: Site, key: tuple[Hashable, ...], make: Callable[[], str]) -> HTMLResponse:
+    """Answer with a page that is made anew only where its key is new."""
+    return HTMLResponse(site.pages.get(key, lambda: make().encode()))
+
+
+def kept_of_run(site: Site, run: RunSummary, key: tuple[Hashable, ...], make: Callable[[], str]) -> HTMLResponse:
+    """Answer with a page about a run that is made anew only where the run has changed; a running one changes."""
+    if run.state == "running":
+        return HTMLResponse(make())
+    return kept(site, (run, *key), make)
+
+
+def fill(site: Site, template: str, **values: object) -> str:
+    """Fill a template of `templates/`."""
+    return site.templates.get_template(f"{template}.html").render(values)

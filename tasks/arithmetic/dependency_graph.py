@@ -1,0 +1,347 @@
+"""Turn a stream into a web of counts whose query takes exactly `op` operations.
+
+Items lie in 2-4 layers; an item holds items of the next layer. Instance parameter: how many of one
+kind an item holds directly, given by a formula. Abstract parameter: how many items of a whole lower
+layer it holds, which follows from the structure as sums and sums of products.
+
+The needed parameters are drawn from the query downwards. Each open parameter (needed, no formula
+yet) still costs at least `due`; a formula may cost what these debts leave of op, and the last open
+one takes all that is left, so op is met exactly and nothing is rejected. A formula reads only what
+is open or new, so the reverse of the order in which parameters are settled has inputs first.
+
+Reference: Allen-Zhu, Physics of Language Models 2.1 (arXiv 2407.20311), section 2, iGSM.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from fathom.tasks.arithmetic.formula import CONSTANT, MODULUS, Formula, evaluate
+from fathom.tasks.stream import Stream
+
+POOL = 12
+"""Most items in a layer; the outermost layer has no limit."""
+
+_SHAPES = ((1, True),) * 3 + ((2, False),) * 3 + ((2, True),) * 2 + ((3, False), (3, True))
+"""How often a formula of an instance parameter has so many inputs, and a constant besides."""
+
+_INNER = ("+", "+", "-", "*")
+_OUTER = ("+", "-", "*")
+_TRIES = 60
+_DRAWS = 3
+
+Roll = Callable[[], int]  # the next uniform 64-bit integer
+
+
+def roller(stream: Stream) -> Roll:
+    """Return a quick source of the stream's words, 32 at a time."""
+
+    def endless() -> Iterator[int]:
+        while True:
+            yield from stream.words(32)
+
+    return endless().__next__
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a puzzle must be."""
+
+    op: int  # operations of the query
+    unneeded: int = 0  # further parameters, in percent of the needed ones
+    widest: int = 4  # most numbers in one formula
+    original: int = 0  # where not 0: op of a second query, which rests on the first
+
+
+@dataclass(slots=True)
+class Puzzle:
+    """Parameters by number. `held[i]` is an item, or ~layer for an abstract parameter.
+
+    `order` lists them all, inputs first; the first `n_needed` are what the query needs, and the
+    query is the last of those. `holds[x]` are the items that item x holds.
+    """
+
+    layers: list[list[int]]
+    layer_of: list[int] = field(default_factory=list)
+    holds: list[list[int]] = field(default_factory=list)
+    frozen: list[bool] = field(default_factory=list)  # an abstract parameter counts on these contents
+    holder: list[int] = field(default_factory=list)
+    held: list[int] = field(default_factory=list)
+    formulas: list[Formula] = field(default_factory=list)
+    due: list[int] = field(default_factory=list)
+    constants: list[int] = field(default_factory=list)
+    values: list[int] = field(default_factory=list)
+    order: list[int] = field(default_factory=list)
+    n_needed: int = 0
+    query: int = 0
+    original: int = 0
+
+    def is_full(self, layer: int) -> bool:
+        """Say whether the layer takes no further item."""
+        return layer > 0 and len(self.layers[layer]) >= POOL
+
+    def item(self, layer: int) -> int:
+        """Add an item."""
+        at = len(self.layer_of)
+        self.layer_of.append(layer)
+        self.layers[layer].append(at)
+        self.holds.append([])
+        self.frozen.append(False)
+        return at
+
+    def parameter(self, holder: int, held: int, formula: Formula, due: int) -> int:
+        """Add a parameter."""
+        self.holder.append(holder)
+        self.held.append(held)
+        self.formulas.append(formula)
+        self.due.append(due)
+        return len(self.due) - 1
+
+    def edge(self, holder: int, kind: int) -> int:
+        """Let an item hold one more kind; return the instance parameter."""
+        self.holds[holder].append(kind)
+        return self.parameter(holder, kind, CONSTANT, 1)
+
+    def fill(self, holder: int, roll: Roll) -> int | None:
+        """Let an item hold one more kind at random, or return None where it holds all there are."""
+        layer = self.layer_of[holder] + 1
+        known, inside = self.layers[layer], self.holds[holder]
+        at = roll() * (len(known) + 1) >> 64
+        if at < len(known) and known[at] not in inside:
+            return self.edge(holder, known[at])
+        if not self.is_full(layer):
+            return self.edge(holder, self.item(layer))
+        kind = next((other for other in known if other not in inside), None)
+        return None if kind is None else self.edge(holder, kind)
+
+    def instance(self, roll: Roll) -> int:
+        """Add an instance parameter at a random place."""
+        layer = roll() * (len(self.layers) - 1) >> 64
+        known = self.layers[layer]
+        at = roll() * (len(known) + 1) >> 64
+        made = None
+        if at < len(known) and not self.frozen[known[at]]:
+            made = self.fill(known[at], roll)
+        elif not self.is_full(layer):
+            made = self.fill(self.item(layer), roll)
+        while made is None:
+            made = self.fill(self.item(0), roll)
+        return made
+
+    def total(self, roll: Roll, room: int, widest: int) -> int | None:
+        """Add an abstract parameter and all that it counts, for at most `room` operations in all."""
+        last = len(self.layers) - 1
+        layer = roll() * last >> 64
+        span = 1 + (roll() * (last - layer) >> 64)
+        if room < (3 if span == 1 else 2 * span):
+            return None
+        if any(len(known) + 4 > POOL for known in self.layers[max(1, layer) : layer + span]):
+            return None
+        return self._count(layer, layer + span, room, widest, roll)
+
+    def _count(self, layer: int, target: int, room: int, widest: int, roll: Roll, least: int = 2) -> int:
+        """Add an item of `layer` and the parameter that counts all of layer `target` in it."""
+        holder, span = self.item(layer), target - layer
+        self.frozen[holder] = True
+        if span == 1:
+            width = _between(least if room > 2 else 1, min(widest, (room + 1) // 2, 3), roll)
+            edges = [edge for _ in range(width) if (edge := self.fill(holder, roll)) is not None]
+            return self.parameter(holder, ~target, Formula("+", tuple(edges), ""), max(1, width - 1) + width)
+        width = _between(1, 2 if widest > 3 and room > 4 * span else 1, roll)
+        due, inputs = 3 * width - 1, []
+        for left in range(width - 1, -1, -1):
+            share = room - due - left * 2 * (span - 1)
+            inside = self._count(layer + 1, target, share, widest, roll, 1)
+            inputs += [self.edge(holder, self.holder[inside]), inside]
+            due += self.due[inside]
+        return self.parameter(holder, ~target, Formula(".", tuple(inputs), ""), due)
+
+
+def _between(low: int, high: int, roll: Roll) -> int:
+    return low + (roll() * (high - low + 1) >> 64)
+
+
+def _take(known: list[int], taken: list[int], roll: Roll) -> int:
+    """Return one of `known` that is not yet taken; there must be one."""
+    at = roll() * len(known) >> 64
+    while known[at] in taken:
+        at = (at + 1) % len(known)
+    return known[at]
+
+
+def _formula(inputs: list[int], has_constant: bool, roll: Roll) -> Formula:
+    inner = "+" if len(inputs) != 2 else _INNER[roll() >> 62]
+    return Formula(inner, tuple(inputs), _OUTER[roll() * 3 >> 64] if has_constant else "")
+
+
+def _settle(puzzle: Puzzle, opened: list[int], room: int, widest: int, roll: Roll) -> Formula:
+    """Draw a formula that costs, with the debts of what it opens, at most `room`; exactly if it is the last."""
+    if room == 1 or (opened and roll() >> 61 == 0):
+        return CONSTANT
+    while True:
+        width, has_constant = _SHAPES[roll() * len(_SHAPES) >> 64]
+        left = room - (width + has_constant - 1)
+        if width + has_constant <= widest and left >= 0 and width <= len(opened) + left and (opened or width <= left):
+            break
+    inputs: list[int] = []
+    free = len(opened)
+    for still in range(width - 1, -1, -1):
+        if free and (left == 0 or roll() >> 63):
+            inputs.append(_take(opened, inputs, roll))
+            free -= 1
+            continue
+        made = puzzle.total(roll, left - max(0, still - free), widest) if roll() >> 62 == 0 else None
+        made = puzzle.instance(roll) if made is None else made
+        left -= puzzle.due[made]
+        inputs.append(made)
+    opened += [source for source in inputs if source not in opened]
+    return _formula(inputs, has_constant, roll)
+
+
+def _grow(puzzle: Puzzle, plan: Plan, roll: Roll) -> None:
+    """Draw the query and all that it needs."""
+    first = puzzle.total(roll, plan.op, plan.widest) if roll() >> 63 else None
+    puzzle.query = puzzle.instance(roll) if first is None else first
+    opened, owed, left = [puzzle.query], puzzle.due[puzzle.query], plan.op
+    settled = []
+    while opened:
+        at = roll() * len(opened) >> 64
+        opened[at], opened[-1] = opened[-1], opened[at]
+        one = opened.pop()
+        owed -= puzzle.due[one]
+        known = len(opened)
+        if puzzle.held[one] < 0:
+            opened += puzzle.formulas[one].inputs
+        else:
+            puzzle.formulas[one] = _settle(puzzle, opened, left - owed, plan.widest, roll)
+        owed += sum([puzzle.due[source] for source in opened[known:]])
+        left -= puzzle.formulas[one].cost
+        settled.append(one)
+    puzzle.order, puzzle.n_needed, puzzle.original = settled[::-1], len(settled), puzzle.query
+
+
+def _rest_on(puzzle: Puzzle, plan: Plan, roll: Roll) -> None:
+    """Add parameters on top of the query, each reading the one before, up to a second query of its own op."""
+    top, left = puzzle.query, plan.original - plan.op
+    while left:
+        width = 1 + (roll() * min(2, left, len(puzzle.order)) >> 64)
+        inputs = [top]
+        for _ in range(width - 1):
+            inputs.append(_take(puzzle.order, inputs, roll))
+        top = puzzle.instance(roll)
+        puzzle.formulas[top] = _formula(inputs, width == 1 or (left > width - 1 and roll() >> 63 == 1), roll)
+        puzzle.order.append(top)
+        left -= puzzle.formulas[top].cost
+    puzzle.original = top
+
+
+def _distract(puzzle: Puzzle, count: int, roll: Roll) -> None:
+    """Add `count` parameters that nothing asked rests on; they may read all but the last query."""
+    readable = [one for one in puzzle.order if one != puzzle.original]
+    while count:
+        start = len(puzzle.due)
+        if roll() >> 62 or puzzle.total(roll, count, 3) is None:
+            puzzle.instance(roll)
+        for one in range(start, len(puzzle.due)):
+            if puzzle.held[one] >= 0:
+                puzzle.formulas[one] = _distraction(readable, roll)
+            puzzle.order.append(one)
+            readable.append(one)
+        count -= len(puzzle.due) - start
+
+
+def _distraction(readable: list[int], roll: Roll) -> Formula:
+    width, has_constant = _SHAPES[roll() * len(_SHAPES) >> 64]
+    if roll() >> 62 == 0 or width > len(readable):
+        return CONSTANT
+    inputs: list[int] = []
+    for _ in range(width):
+        inputs.append(_take(readable, inputs, roll))
+    return _formula(inputs, has_constant, roll)
+
+
+def _draw_constants(puzzle: Puzzle, roll: Roll) -> None:
+    """Draw every formula's constant: 1..22 where it adds or subtracts, else 2..22 (a factor of 1 is a copy)."""
+    puzzle.constants = [
+        1 + (roll() * 22 >> 64) if outer in ("+", "-") else 2 + (roll() * 21 >> 64) if outer or not inputs else 0
+        for _, inputs, outer in puzzle.formulas
+    ]
+    puzzle.values = evaluate(puzzle.formulas, puzzle.constants, puzzle.order, [0] * len(puzzle.formulas))
+
+
+def _all_matter(puzzle: Puzzle, roll: Roll) -> bool:
+    """Draw constants; say whether the query depends on every needed parameter, and none cancels out.
+
+    A parameter cancels if the query's slope in it is 0 for all of some draws of the constants: in
+    (b - a) + a, neither a nor b - a does anything, and the answer could be copied.
+    """
+    idle = puzzle.order[: puzzle.n_needed]
+    for _ in range(_DRAWS):
+        _draw_constants(puzzle, roll)
+        slopes = _slopes(puzzle)
+        idle = [one for one in idle if not slopes[one]]
+        if not idle:
+            return True
+    return False
+
+
+def _slopes(puzzle: Puzzle) -> list[int]:
+    """Return the query's derivative in each parameter, modulo 23, by one pass from the query down."""
+    values, slopes = puzzle.values, [0] * len(puzzle.values)
+    slopes[puzzle.query] = 1
+    for at in puzzle.order[puzzle.n_needed - 1 :: -1]:
+        inner, inputs, outer = puzzle.formulas[at]
+        slope = slopes[at] * puzzle.constants[at] % MODULUS if outer == "*" else slopes[at]
+        if inner == "+":
+            for source in inputs:
+                slopes[source] = (slopes[source] + slope) % MODULUS
+        elif inputs:
+            for left, right in zip(inputs[::2], inputs[1::2], strict=True):
+                over_left, over_right = (1, -1) if inner == "-" else (values[right], values[left])
+                slopes[left] = (slopes[left] + slope * over_left) % MODULUS
+                slopes[right] = (slopes[right] + slope * over_right) % MODULUS
+    return slopes
+
+
+def _aim(puzzle: Puzzle, target: int, roll: Roll) -> bool:
+    """Change one needed constant so that the query's value is `target`; say whether that succeeded.
+
+    A constant on which the query depends as on a x + b is found by its values at two places, and
+    checked at the solution. Plain constants come first, as they may be 0; no formula adds 0.
+    """
+    needed = puzzle.order[: puzzle.n_needed]
+    formulas, constants, query = puzzle.formulas, puzzle.constants, puzzle.query
+    plain = [one for one in needed if not formulas[one].inputs]
+    cut = roll() * len(plain) >> 64
+    now = puzzle.values[query]
+    for one in plain[cut:] + plain[:cut] + [one for one in needed if formulas[one].outer]:
+        known = constants[one]
+        constants[one] = known + 1
+        slope = (evaluate(formulas, constants, needed, puzzle.values)[query] - now) % MODULUS
+        if slope:
+            found = (known + (target - now) * pow(slope, -1, MODULUS)) % MODULUS
+            constants[one] = found
+            allowed = not formulas[one].inputs or found > (formulas[one].outer == "*")
+            if allowed and evaluate(formulas, constants, puzzle.order, puzzle.values)[query] == target:
+                return True
+        constants[one] = known
+    return False
+
+
+def draw(plan: Plan, roll: Roll) -> Puzzle:
+    """Draw a puzzle whose query has exactly `plan.op`; its value is uniform on 0..22, whatever the structure."""
+    target = roll() * MODULUS >> 64
+    depths = (2,) if plan.op < 4 else (2, 3) if plan.op < 8 else (2, 3, 4) if plan.op < 20 else (3, 4)
+    while True:
+        puzzle = Puzzle([[] for _ in range(depths[roll() * len(depths) >> 64])])
+        _grow(puzzle, plan, roll)
+        if not _all_matter(puzzle, roll):
+            continue
+        n_core = puzzle.n_needed
+        if plan.original:
+            _rest_on(puzzle, plan, roll)
+            n_core = len(puzzle.order)
+        _distract(puzzle, (n_core * plan.unneeded + 50) // 100, roll)
+        for _ in range(_TRIES):
+            _draw_constants(puzzle, roll)
+            if _aim(puzzle, target, roll):
+                return puzzle

@@ -1,0 +1,74 @@
+"""Arithmetic expressions modulo p in prefix form: draw one from its value, write it in infix, work it out in steps."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import add, mul, sub
+from typing import NamedTuple
+
+from fathom.tasks.stream import Stream
+
+MODULI = (23, 5, 7, 10)
+SIGNS = "+-*"
+APPLY: Mapping[str, Callable[[int, int], int]] = {"+": add, "-": sub, "*": mul}
+DIGITS = tuple(map(str, range(max(MODULI))))
+"""Texts of all numbers that an expression holds; they are shared, which spares memory."""
+
+_FACTORS = {
+    p: [[(a, b) for a in range(p) for b in range(p) if a * b % p == product] for product in range(p)] for p in MODULI
+}
+"""Pairs whose product is 0, 1, ... modulo p; sums and differences have one pair for each first part."""
+
+
+class Expression(NamedTuple):
+    """Tokens in prefix form and their value in 0..p-1; `word` is a random number that nothing was drawn from."""
+
+    prefix: list[str]
+    value: int
+    word: int
+
+
+def draw_expression(length: int, p: int, stream: Stream) -> Expression:
+    """Draw an expression of exactly `length` operations modulo p, one of MODULI; its value is uniform on 0..p-1."""
+    words = stream.words(length + 2)
+    value = words.pop() % p
+    word = words.pop()
+    prefix: list[str] = []
+    _grow(length, value, words, prefix, p)
+    return Expression(prefix, value, word)
+
+
+def _grow(size: int, value: int, words: list[int], tokens: list[str], p: int) -> None:
+    """Add to the tokens the prefix form of a random part of `size` operations and of this value."""
+    if not size:
+        tokens.append(DIGITS[value])
+        return
+    word, kind = divmod(words.pop(), 3)
+    word, left = divmod(word, size)
+    tokens.append(SIGNS[kind])
+    if kind == 2:
+        pairs = _FACTORS[p][value]
+        a, b = pairs[word % len(pairs)]
+    else:
+        a = word % p
+        b = (a - value if kind else value - a) % p
+    _grow(left, a, words, tokens, p)
+    _grow(size - 1 - left, b, words, tokens, p)
+
+
+def infix(tokens: Sequence[str]) -> str:
+    """Write a prefix form in infix, each inner operation in brackets."""
+    stack: list[str] = []
+    for token in reversed(tokens):
+        stack.append(f"({stack.pop()} {token} {stack.pop()})" if token in APPLY else token)
+    return stack[0][1:-1] if len(tokens) > 1 else stack[0]
+
+
+def solve(tokens: Iterator[str], p: int, lines: list[str]) -> int:
+    """Evaluate a prefix form modulo p, left before right, and append a line for each operation."""
+    token = next(tokens)
+    if token not in APPLY:
+        return int(token)
+    a = solve(tokens, p, lines)
+    b = solve(tokens, p, lines)
+    raw = APPLY[token](a, b)
+    lines.append(f"{a} {token} {b} = {raw}" + (f" = {raw % p} mod {p}" if raw != raw % p else ""))
+    return raw % p

@@ -1,0 +1,93 @@
+"""State the fixed languages that models are trained on, and turn a stream into what is asked about them.
+
+Reference: Allen-Zhu, Physics of Language Models 1 (arXiv 2305.13673), section 2: synthetic CFGs.
+"""
+
+from functools import cache
+from math import log
+
+from fathom.tasks.base import Level, Problem
+from fathom.tasks.grammars.grammar import Grammar, Shape, draw_grammar
+from fathom.tasks.grammars.likelihood import next_token_law
+from fathom.tasks.grammars.text import spell
+from fathom.tasks.stream import Stream
+
+LANGUAGES = {
+    "a": Shape(4, 2, 2, least_mean=20, greatest_mean=40),
+    "b": Shape(6, 2, 2),
+    "f": Shape(6, 3, 4, least_mean=240, greatest_mean=260),
+    "k": Shape(7, 3, 4, least_mean=500, greatest_mean=540),
+}
+"""Languages to train a model on: b, f and k after those of the paper, and a that is learnt in minutes."""
+
+DRAWINGS = {"a": 22, "b": 5, "f": 26, "k": 28}
+"""Which drawing each language is: of 32 (b: 8), the one in which edited sentences, and sentences joined of two
+halves, stay sentences least often. Many drawings let a third of them pass; these 1 in 16 edits or fewer."""
+
+GIVEN = 50
+"""Tokens of a sentence given to a trained model, if any."""
+
+GIVEN_SHORT = 12
+"""The same in the language a, whose sentences have 37 tokens on average."""
+
+LAW_TOKENS = 64
+"""Tokens of a sentence whose log-likelihood is asked for, at most; never more than the shortest sentence has."""
+
+MARK = "Sentence:"
+"""What stands before every sentence of the training text."""
+
+
+@cache
+def language(shape: str) -> Grammar:
+    """Return the one language of that shape, a, b, f or k; its terminals are a, b and c."""
+    of = LANGUAGES[shape]
+    symbols = ["S", *[f"{name}{depth}" for depth in range(1, of.depth) for name in "XYZ"]]
+    return draw_grammar(of, symbols, "abc", Stream("language", "lano", shape, DRAWINGS[shape]))
+
+
+def language_levels() -> list[Level]:
+    """State the levels that ask a trained model for sentences, and for their likelihood."""
+    pairs = [(shape, given) for shape in LANGUAGES for given in (0, GIVEN_SHORT if shape == "a" else GIVEN)]
+    return [*[_generate_level(*pair) for pair in pairs], *[_law_level(shape) for shape in LANGUAGES]]
+
+
+def _generate_level(shape: str, given: int) -> Level:
+    depth = LANGUAGES[shape].depth
+    axes: dict[str, int | str] = {"mode": "generate", "depth": depth, "shape": shape, "given": given}
+    # 50 tokens of b-like sentences hold about 36 bits, of f and k more than 50, and 12 tokens of a about 8.
+    space = 1 if not given else {"a": 300, "b": 1e10}.get(shape, 1e15)
+    name, ladder = f"generate-{shape}-{given}", f"generate-{shape}"
+    return Level(name, depth, axes, ladder, channels=("symbol",), styles=("free",), space=space)
+
+
+def _law_level(shape: str) -> Level:
+    depth = LANGUAGES[shape].depth
+    axes: dict[str, int | str] = {"mode": "law", "depth": depth, "shape": shape}
+    return Level(f"law-{shape}", depth, axes, f"law-{shape}", channels=("symbol",), styles=("bits",), space=1)
+
+
+def go_on(shape: str, given: int, stream: Stream) -> Problem:
+    """Ask for the rest of a sentence after its first tokens, or for a whole one."""
+    grammar = language(shape)
+    sentence = grammar.sentence(stream, given + 1)
+    prefix = spell(sentence[:given])
+    facts = {
+        "mode": "generate", "shape": shape, "grammar": grammar.to_json(), "prefix": prefix, "accepts": "verifier",
+    }  # fmt: skip
+    return Problem(f"{MARK} {prefix}".rstrip(), spell(sentence[given:]), (), facts)
+
+
+def weigh_sentence(shape: str, stream: Stream) -> Problem:
+    """Ask for the log-likelihood of the first tokens of a fresh sentence.
+
+    The mean over sentences of (known - observed) over tokens is the divergence of the model's law from the exact one,
+    in nats a token, since sentences are drawn from the exact law. No sentence ends within so few tokens: so the end,
+    which every tokenizer writes otherwise, is not asked for. The guesser takes any terminal or the end alike.
+    """
+    grammar = language(shape)
+    tokens = grammar.sentence(stream)[: min(LAW_TOKENS, grammar.shortest)]
+    rows = next_token_law(grammar, tokens)[:-1]
+    known = sum([row[token] for row, token in zip(rows, tokens, strict=True)])
+    nats = {"known": known, "guessed": -len(tokens) * log(len(grammar.terminals) + 1)}
+    facts = {"mode": "law", "shape": shape, "prefix": "", "n_tokens": len(tokens), "nats": nats}
+    return Problem(MARK, spell(tokens), (), facts)

@@ -1,0 +1,120 @@
+"""Draw a sentence of a language and a string one edit away from one, equally long and outside."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from fathom.tasks.grammars.grammar import Grammar
+from fathom.tasks.grammars.text import spell
+from fathom.tasks.stream import Stream
+
+EDITS = {"substitute": 0, "swap": 0, "delete": -1, "insert": 1}
+"""Kinds of edit, and by how much they lengthen a string."""
+
+_ROUNDS = 10
+"""Rounds in search of a miss before a lower height will do."""
+
+_DRAWS = 40
+_EDITS_TRIED = 16
+
+Tokens = list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A sentence, and a string outside the language that is one edit away from another or the same, `base`.
+
+    Sentence and miss are equally long, and a pair is drawn before it is known which of them will be shown: so
+    the length of a shown string says nothing of what it is.
+    """
+
+    sentence: Tokens
+    base: Tokens
+    miss: Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class _Twins:
+    sentence: Tokens
+    base: Tokens
+
+
+def draw_pair(
+    sentence: Callable[[], Tokens | None], height: Callable[[Tokens], int], grammar: Grammar, stream: Stream
+) -> Pair | None:
+    """Draw a pair; None if `sentence` gives none, or no edit leads outside.
+
+    `sentence` draws one string of the language; `height` is that of `sound_height`. Most edits break
+    a rule just above the tokens, which would make deep grammars no harder than flat ones. So a height
+    is drawn first, any as often as another, and the miss must be sound up to it at least. Kinds of
+    edit are tried equally often. Where an edit changes the length, sentences are drawn until two of
+    them differ by as much.
+    """
+    wanted = stream.below(grammar.depth)
+    for least in range(wanted, -1, -1):
+        for _ in range(_ROUNDS):
+            kind = stream.choice(tuple(EDITS))
+            twins = _draw_twins(sentence, EDITS[kind])
+            if twins is None:
+                continue
+            for _ in range(_EDITS_TRIED):
+                miss = edit(twins.base, kind, grammar.terminals, stream)
+                if least <= height(miss) < grammar.depth:
+                    return Pair(twins.sentence, twins.base, miss)
+    return None
+
+
+def _draw_twins(sentence: Callable[[], Tokens | None], longer: int) -> _Twins | None:
+    """Draw a sentence and one that is shorter by `longer`; the same one if by 0."""
+    by_length: dict[int, Tokens] = {}
+    for _ in range(_DRAWS):
+        drawn = sentence()
+        if drawn is None:
+            return None
+        n = len(drawn)
+        by_length[n] = drawn
+        if n - longer in by_length:
+            return _Twins(drawn, by_length[n - longer])
+        if n + longer in by_length:
+            return _Twins(by_length[n + longer], drawn)
+    return None
+
+
+def edit(tokens: Tokens, kind: str, terminals: Sequence[str], stream: Stream) -> Tokens:
+    """Return the tokens after one edit at a random place.
+
+    A substitution changes the token, and a swap exchanges two unlike neighbours, where there are any.
+    """
+    n = len(tokens)
+    if kind == "insert":
+        at = stream.below(n + 1)
+        return [*tokens[:at], stream.choice(terminals), *tokens[at:]]
+    if kind == "swap":
+        unlike = [at for at in range(n - 1) if tokens[at] != tokens[at + 1]]
+        if not unlike:
+            return tokens
+        at = stream.choice(unlike)
+        return [*tokens[:at], tokens[at + 1], tokens[at], *tokens[at + 2 :]]
+    at = stream.below(n)
+    fresh = [stream.choice([other for other in terminals if other != tokens[at]])] if kind == "substitute" else []
+    return [*tokens[:at], *fresh, *tokens[at + 1 :]]
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Strings of which one is a sentence, and its place."""
+
+    strings: list[str]
+    right: int
+
+
+def one_right(pairs: Sequence[Pair | None], stream: Stream) -> Shown | None:
+    """Take the sentence of one pair and the misses of the others.
+
+    None if two of them are one string, or come from one sentence: a sentence among edits of itself
+    would stand out as what they have in common.
+    """
+    right = stream.below(len(pairs))
+    drawn = [pair for pair in pairs if pair]
+    strings = [spell(pair.sentence if at == right else pair.miss) for at, pair in enumerate(drawn)]
+    origins = {spell(pair.sentence if at == right else pair.base) for at, pair in enumerate(drawn)}
+    return Shown(strings, right) if min(len(set(strings)), len(origins)) == len(pairs) else None

@@ -1,0 +1,107 @@
+"""Turn tokens into the bytes of a block, and a stream into names of one token or of several.
+
+A name's last token comes from letters that stand nowhere else, so that names need nothing between them.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from itertools import accumulate, product
+from math import sqrt
+
+from fathom.tasks.stream import Stream
+
+END = "<end>"
+"""Token 0 of every vocabulary; it ends each document."""
+
+BYTES = 2
+"""Bytes a token."""
+
+_SPREAD = 1 << 16
+
+
+def pack(ids: Iterable[int]) -> bytes:
+    """Write ids as a block holds them: 2 bytes each, low byte first."""
+    return b"".join([at.to_bytes(BYTES, "little") for at in ids])
+
+
+def unpack(ids: bytes) -> list[int]:
+    """Read what `pack` wrote."""
+    return [low | high << 8 for low, high in zip(ids[::2], ids[1::2], strict=True)]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBlock:
+    """Documents in token form, one after the other; each ends with token 0.
+
+    `ids` holds 2 bytes a token, low byte first: places in the corpus's vocabulary. `ends` says after how many tokens
+    of the block each document ends. `learnt` holds 1 byte a token, 1 where loss counts; None: it counts everywhere.
+    """
+
+    ids: bytes
+    ends: tuple[int, ...]
+    learnt: bytes | None = None
+
+
+def token_block(documents: Sequence[bytes], learnt: Sequence[bytes] | None = None) -> TokenBlock:
+    """Join documents, each packed and with its end, and what is learnt of each, one byte a token."""
+    ends = tuple([size // BYTES for size in accumulate(map(len, documents))])
+    return TokenBlock(b"".join(documents), ends, None if learnt is None else b"".join(learnt))
+
+
+@dataclass(frozen=True)
+class Names:
+    """Names of `shortest` to `longest` tokens: letters of `inner` ones, then one of `last` other ones.
+
+    `first` is the id of the first letter; the others follow it.
+    """
+
+    first: int
+    inner: int
+    last: int
+    shortest: int
+    longest: int
+
+    @cached_property
+    def letters(self) -> tuple[str, ...]:
+        """Spell the letters by id, from `first` on: a0, a1 ..., then those that end a name, z0, z1 ..."""
+        return (*[f"a{at}" for at in range(self.inner)], *[f"z{at}" for at in range(self.last)])
+
+    @cached_property
+    def table(self) -> list[bytes]:
+        """List all names, packed, the shorter ones again and again: each length is equally likely."""
+        inner = [pack([self.first + at]) for at in range(self.inner)]
+        last = [pack([self.first + self.inner + at]) for at in range(self.last)]
+        lengths = range(self.shortest, self.longest + 1)
+        pools = [[b"".join(name) for name in product(*[inner] * (length - 1), last)] for length in lengths]
+        most = len(pools[-1])
+        return [name for pool in pools for name in pool * (most // len(pool))]
+
+    @cached_property
+    def count(self) -> int:
+        """Count the different names."""
+        return sum(self.inner ** (length - 1) * self.last for length in range(self.shortest, self.longest + 1))
+
+    def draw(self, stream: Stream, count: int) -> list[bytes]:
+        """Draw different names; each of a uniform length, and a uniform one of that length, if it is new."""
+        table, size = self.table, len(self.table)
+        found = dict.fromkeys([table[word * size >> 64] for word in stream.words(count)])
+        while len(found) < count:
+            found |= dict.fromkeys([table[word * size >> 64] for word in stream.words(count - len(found))])
+        return list(found)
+
+
+@cache
+def sizes(least: int, most: int) -> tuple[int, ...]:
+    """List sizes for uniform draws: n about as often as 1 / (n + sqrt(most)) says (part 4.1), 1 in 65,536 exact."""
+    weights = [1 / (n + sqrt(most)) for n in range(least, most + 1)]
+    total, table = sum(weights), list[int]()
+    for n, upto in zip(range(least, most + 1), accumulate(weights), strict=True):
+        table += [n] * (round(_SPREAD * upto / total) - len(table))
+    return tuple(table)
+
+
+def speller(vocabulary: Sequence[str]) -> Callable[[bytes], str]:
+    """Return what writes packed ids as text: tokens with blanks between them."""
+    spelt: Mapping[bytes, str] = {pack([at]): token for at, token in enumerate(vocabulary)}
+    return lambda ids: " ".join([spelt[ids[at : at + BYTES]] for at in range(0, len(ids), BYTES)])

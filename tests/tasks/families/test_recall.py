@@ -1,0 +1,102 @@
+from collections import Counter
+
+import pytest
+
+from fathom.tasks.base import make_instance
+from fathom.tasks.families.recall import ASKED, FAMILY
+from fathom.tasks.people.closed_book import HINTED, SO
+from fathom.tasks.people.population import POPULATIONS, Population, shown
+from fathom.tasks.stream import Stream
+
+
+def made(level, count, seed=3, role="eval"):
+    return [make_instance(FAMILY, level, "story", seed, index, role=role) for index in range(count)]
+
+
+def test_every_kind_is_asked_about_every_number_of_people_and_with_a_hint_where_it_can_have_one():
+    n_hinted = sum(kinds[0] in HINTED for kinds in ASKED.values())
+    assert len(FAMILY.levels) == (len(ASKED) + n_hinted) * len(POPULATIONS) == 90
+
+
+@pytest.mark.parametrize("level", ["extract-300", "compare-1000", "inverse-300", "listed-hint-300"])
+def test_people_asked_about_are_of_the_second_half_and_those_of_demonstrations_of_the_first(level):
+    n, people = FAMILY.levels[level].axes["people"], Population("3")
+    for role, half in (("eval", range(n // 2, n)), ("shot", range(n // 2))):
+        for item in made(level, 60, role=role):
+            assert all(people.index_of(name) in half for name in item.facts["asked"])
+
+
+def test_a_lesson_is_about_the_half_that_is_not_asked_about():
+    known = [Population("3").person(index).name for index in range(150)]
+    for index in range(60):
+        stream = Stream("lesson", index, seed="3")
+        ((prompt, _),) = FAMILY.lesson(FAMILY.levels["extract-300"], "story", "trained", stream)
+        assert any(name in prompt for name in known)
+
+
+@pytest.mark.parametrize(
+    ("level", "answer", "label"),
+    [
+        ("parity-300", "maybe", "not_in_domain"),
+        ("remainder-300", "6", "not_in_domain"),
+        ("compare-300", "Tilan Bokerud", "not_in_domain"),
+        ("inverse-300", "Tilan Bokerud", "not_in_domain"),
+        ("subtract-300", "99999", "not_in_domain"),
+        ("extract-300", "", "no_answer"),
+        ("extract-300", "\nGavik", "no_answer"),
+        ("parity-hint-300", "yes", "no_answer"),
+        ("dual-300", "Gavik", "not_in_domain"),
+    ],
+)
+def test_answers_of_another_form_are_told_apart(level, answer, label):
+    for item in made(level, 3):
+        verdict = FAMILY.grade(item, answer)
+        assert (verdict.correct, verdict.label) == (False, label)
+
+
+def test_the_first_line_is_read_and_capitals_do_not_matter():
+    for item in made("extract-300", 20):
+        assert FAMILY.grade(item, f" {item.gold.upper()}\nIn which city was").correct
+        assert not FAMILY.grade(item, f"Answer: {item.gold}").correct
+
+
+def test_other_facts_of_the_same_person_and_dates_with_one_part_wrong_are_told():
+    labels = Counter()
+    for item in made("extract-300", 60):
+        who = Population("3").person(Population("3").index_of(item.facts["asked"][0]))
+        asked = item.facts["attributes"][0]
+        labels[FAMILY.grade(item, who.major if asked != "major" else who.city).label] += 1
+        if asked == "date":
+            assert FAMILY.grade(item, f"{who.day % 28 + 1}{item.gold[len(str(who.day)) :]}").label == "near_value"
+    assert labels == {"other_attribute": 60}
+
+
+def test_whoever_fits_a_search_is_right_and_others_of_the_population_are_told_from_strangers():
+    item = made("inverse-300", 1)[0]
+    someone, outside = Population("3").person(7).name, Population("3").person(300).name
+    assert FAMILY.grade(item, someone).label == "other_person"
+    assert FAMILY.grade(item, outside).label == "not_in_domain"
+    who = Population("3").person(7)
+    item.facts["wanted"].update(date=shown(who, "date"), city=who.city)
+    assert FAMILY.grade(item, someone).correct
+    assert FAMILY.grade(item, someone.upper()).correct
+
+
+def test_a_right_answer_after_wrong_facts_is_right_and_said_to_rest_on_wrong_facts():
+    for item in made("parity-hint-300", 20):
+        stated, _, answer = item.gold.rpartition(SO)
+        assert FAMILY.grade(item, item.gold).note == ""
+        verdict = FAMILY.grade(item, f"{stated[:-4]}1799{SO}{answer}")
+        assert (verdict.correct, verdict.note) == (True, "states wrong facts")
+        wrong = "no" if answer == "yes" else "yes"
+        assert FAMILY.grade(item, f"{stated}{SO}{wrong}").label == "wrong"
+
+
+def test_chance_of_two_attributes_is_that_of_the_likeliest_pair():
+    shares = [1 / 67_200, 1 / 200, 1 / 300, 1 / 100, 1 / 263, 2 / 263]
+    pairs = [a * b for at, a in enumerate(shares) for b in shares[at + 1 :]]
+    pairs[-1] = 1 / 263  # the employer gives the city of work away
+    assert FAMILY.chance(FAMILY.levels["dual-300"], "trained") == pytest.approx(sum(pairs) / 15)
+    assert FAMILY.chance(FAMILY.levels["extract-300"], "trained") == pytest.approx(
+        (1 / 67_200 + 1 / 200 + 1 / 300 + 1 / 100 + 3 / 263) / 6
+    )

@@ -1,0 +1,127 @@
+"""What each suite asks is pinned: a changed digest needs a new VERSION in harness/suites.py."""
+
+import json
+from hashlib import blake2b
+
+import pytest
+
+from fathom.tasks.base import PARAMETRIC, styles_of
+from fathom.tasks.errors import EmptySuite, UnknownLevel, UnknownStyle, UnknownSuite
+from fathom.tasks.registry import all_families
+from fathom.tasks.suites import TABLES, VERSION, Selection, open_suite, suite_names
+
+CELLS = {"quick": "787bb829414c4792", "standard": "18bc56714eb6cacf", "full": "6e70ab2ae364fa30"}
+DIGESTS = {"quick": "874fa3a97ea2c8d7c9bcafe1686ec12f", "standard": "ab014b97baced95446600fd5667c4860"}
+
+
+def digest_of_cells(suite):
+    return blake2b(json.dumps(suite.to_json()).encode(), digest_size=8).hexdigest()
+
+
+def test_the_version_is_pinned_with_the_digests():
+    assert VERSION == "2026.2"
+
+
+@pytest.mark.parametrize("name", suite_names())
+def test_the_cells_of_a_suite_do_not_change_without_a_new_version(name):
+    assert digest_of_cells(open_suite(name, 2026)) == CELLS[name]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_the_prompts_and_golds_of_a_suite_do_not_change_without_a_new_version(name):
+    assert open_suite(name, 2026).digest() == DIGESTS[name]
+
+
+@pytest.mark.parametrize("name", suite_names())
+def test_every_suite_asks_every_family_but_those_of_the_weights(name):
+    asked = {cell.family for cell in open_suite(name, 1).cells}
+    assert set(all_families()) - asked == {"recall", "capo"}
+    assert not {cell.style for cell in open_suite(name, 1).cells} & set(PARAMETRIC)
+
+
+def test_suites_have_their_sizes():
+    sizes = {name: open_suite(name, 1).n_items for name in suite_names()}
+    assert 800 <= sizes["quick"] <= 2_000
+    assert 10_000 <= sizes["standard"] <= 14_000
+    assert sizes["full"] >= 100_000
+
+
+def test_no_cell_comes_twice():
+    for name in suite_names():
+        cells = [cell.cell for cell in open_suite(name, 1).cells]
+        assert len(cells) == len(set(cells))
+
+
+def test_full_asks_every_level_channel_and_style_but_those_of_the_weights():
+    cells = {cell.cell for cell in open_suite("full", 1).cells}
+    levels = {(cell.family, cell.level) for cell in cells}
+    known = {
+        (f.name, level.name)
+        for f in all_families().values()
+        for level in f.levels.values()
+        if set(styles_of(f, level)) - set(PARAMETRIC)
+    }
+    assert levels == known
+    assert not {cell.style for cell in cells} & set(PARAMETRIC)
+
+
+def test_families_alone_narrow_a_suite():
+    whole = open_suite("quick", 1)
+    for family in all_families():
+        own = tuple(cell for cell in whole.cells if cell.family == family)
+        assert not own or open_suite("quick", 1, Selection((family,))).cells == own
+
+
+def test_a_level_stands_for_the_families_that_have_it():
+    cells = open_suite("quick", 1, Selection(levels=("n8k2", "n8k3"), styles=("cot", "direct"))).cells
+    assert [(cell.family, cell.level, cell.style) for cell in cells] == [
+        ("depo", "n8k2", "cot"), ("depo", "n8k3", "cot"), ("depo", "n8k2", "direct"), ("depo", "n8k3", "direct"),
+    ]  # fmt: skip
+
+
+def test_a_style_that_only_some_levels_have_is_asked_of_those():
+    cells = open_suite("full", 1, Selection(("lano",), styles=("free",), levels=("generate-f-0", "recognise-d2"))).cells
+    assert [(cell.level, cell.style) for cell in cells] == [("generate-f-0", "free")]
+
+
+def test_without_a_style_a_level_is_asked_in_its_first_one():
+    cells = open_suite("quick", 1, Selection(levels=("generate-f-0", "recognise-d2"))).cells
+    assert [(cell.level, cell.channel, cell.style) for cell in cells] == [
+        ("generate-f-0", "symbol", "free"), ("recognise-d2", "symbol", "direct"),
+    ]  # fmt: skip
+
+
+def test_a_family_of_the_weights_is_asked_about_as_many_people_as_its_corpus_has_by_itself():
+    cells = open_suite("quick", 7, Selection(families=("recall",), n=3)).cells
+    assert {cell.level.rpartition("-")[2] for cell in cells} == {"1000"}
+    assert {(cell.channel, cell.style) for cell in cells} == {("story", "trained")}
+    assert len({cell.level for cell in cells}) == 15
+    cells = open_suite("quick", 7, Selection(families=("capo",), styles=("bits",))).cells
+    assert [(cell.level, cell.style) for cell in cells] == [("people-1000", "bits")]
+
+
+def test_a_style_of_the_weights_alone_asks_every_family_that_has_it_and_nothing_in_another_style():
+    cells = open_suite("quick", 7, Selection(styles=("bits",))).cells
+    assert [(cell.family, cell.level) for cell in cells] == [
+        ("capo", "people-1000"), ("lano", "law-a"), ("lano", "law-b"), ("lano", "law-f"), ("lano", "law-k"),
+    ]  # fmt: skip
+
+
+def test_a_star_in_a_level_stands_for_anything():
+    cells = open_suite("quick", 7, Selection(families=("recall",), levels=("parity*-300", "year-300"))).cells
+    assert [cell.level for cell in cells] == ["parity-300", "parity-hint-300", "year-300"]
+    with pytest.raises(UnknownLevel, match=r"depo has no level 'z\*'"):
+        open_suite("quick", 1, Selection(("depo",), levels=("z*",)))
+
+
+def test_names_that_no_family_has_are_refused():
+    with pytest.raises(UnknownLevel, match="no family has a level 'zzz'"):
+        open_suite("quick", 1, Selection(levels=("zzz",)))
+    with pytest.raises(UnknownLevel, match="depo has no level 'zzz'; known: n4k1"):
+        open_suite("quick", 1, Selection(("depo",), levels=("zzz",)))
+    with pytest.raises(UnknownStyle, match="known: direct, cot, choice"):
+        open_suite("quick", 1, Selection(("depo",), styles=("song",)))
+    with pytest.raises(UnknownSuite, match="known: quick, standard, full"):
+        open_suite("huge", 1)
+    with pytest.raises(EmptySuite):
+        open_suite("quick", 1, Selection(n=0))
