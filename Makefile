@@ -8,10 +8,10 @@ JOBS  = 2
 
 BIN = .venv/bin
 
-.PHONY: help setup demo test check fix bench golden serve clean
+.PHONY: help setup demo test test-full check fix bench golden serve clean
 
 help: ## List the targets.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
 
 setup: ## Make .venv, with the packages for this machine. EXTRA=cpu or gpu decides otherwise.
 	@.ci/setup $(EXTRA)
@@ -25,9 +25,12 @@ demo: setup ## Evaluate two small models on a fresh seed with vLLM, then serve t
 	done; \
 	test "$(SERVE)" = 0 || $(BIN)/fathom serve --db demo.db --port $(PORT)
 
-test: setup check ## Check the code, then run all tests, offline. ARGS='tests/tasks -k depo' for some, JOBS=1 on a GPU.
+test: setup check ## Check the code, then run the tests, offline. ARGS=--quick for 90 seconds, ARGS='tests/tasks -k depo' for some.
 	@.ci/needs
-	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	@HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(JOBS) --dist loadgroup --no-loadscope-reorder $(ARGS)
+
+test-full: ## Run the exhaustive variants as well: every level, view and README line in a process of its own.
+	@$(MAKE) test ARGS="--full $(ARGS)"
 
 check: setup ## Lint, format check, types and import rules; changes nothing.
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -27,20 +28,55 @@ ARGUMENTS = (
 
 LONGEST = (
     "test_readme.py",
+    "vllm",
     "test_contract.py",
     "test_golden.py",
-    "test_vllm.py",
-    "test_openai_vllm.py",
-    "test_ray.py",
-    "test_lmeval.py",
+    "test_engine.py",
+    "test_lm_eval_adapter.py",
     "test_submission.py",
     "test_pages.py",
 )
-"""Files that take minutes: begun first, so that no process is left with one at the end."""
+"""Files and groups that take longest: started first, so that no process is left with one at the end."""
+
+SLOW_FIXTURES = {"postgres", "chromium", "vllm_engine"}
+"""Fixtures that start a real server, browser or engine: `--quick` leaves out the tests that use one."""
 
 
-def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: item.path.name not in LONGEST)
+def pytest_addoption(parser):
+    parser.addoption("--quick", action="store_true", help="leave out vLLM, Ray, PostgreSQL, browser and wheel")
+    parser.addoption("--full", action="store_true", help="also run the exhaustive variants, marked `full`")
+
+
+def pytest_configure(config):
+    os.environ.setdefault("FATHOM_TEST_SEED", secrets.token_hex(4))  # workers inherit it: all collect the same tests
+
+
+def pytest_report_header(config):
+    return f"FATHOM_TEST_SEED={os.environ['FATHOM_TEST_SEED']} chooses the sampled levels"
+
+
+def pytest_collection_modifyitems(config, items):
+    left_out = [item for item in items if _is_left_out(config, item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+    items.sort(key=lambda item: not {item.path.name, _group(item)} & set(LONGEST))
+
+
+def _is_left_out(config, item):
+    if item.get_closest_marker("full") and not config.getoption("--full"):
+        return True
+    if not config.getoption("--quick"):
+        return False
+    is_postgres = "postgresql" in getattr(getattr(item, "callspec", None), "params", {}).values()
+    return is_postgres or bool(item.get_closest_marker("slow")) or bool(SLOW_FIXTURES & set(item.fixturenames))
+
+
+def _group(item):
+    """Name what one process runs: a file, or all tests of a kind of engine, which share one engine."""
+    return "vllm" if item.get_closest_marker("vllm") else str(item.path)
 
 
 @pytest.fixture(scope="session")
