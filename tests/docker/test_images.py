@@ -287,7 +287,7 @@ def tool(*names):
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_hadolint_finds_nothing(file):
-    done = subprocess.run([tool("hadolint"), file], capture_output=True, text=True)
+    done = subprocess.run([Path(sys.executable).with_name("hadolint"), file], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "")
 
 
