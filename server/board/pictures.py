@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from fathom.harness.db import read
 from fathom.harness.records import RunSummary
-from fathom.harness.reports.figures.charts import Theme, draw
+from fathom.harness.reports.figures.palettes import Theme
 from fathom.harness.reports.figures.picture import (
     Anatomy,
     Curves,
@@ -20,6 +20,7 @@ from fathom.harness.reports.figures.picture import (
     digest,
     table_of,
 )
+from fathom.harness.reports.figures.svg import draw
 from fathom.harness.stats.counts import CellCounts
 from fathom.server.board.leaderboard import NoSuchView
 from fathom.server.board.scores import group_of

@@ -12,9 +12,9 @@ from sqlalchemy import Engine
 
 from fathom.harness import format as text
 from fathom.harness.records import RunSummary
-from fathom.harness.reports.figures.charts import Cache
+from fathom.harness.reports.figures.cache import Cache
+from fathom.harness.stats.cell_measures import CellMeasure
 from fathom.harness.stats.intervals import Estimate
-from fathom.harness.stats.measures import Measure
 from fathom.server.web.addresses import model_key, model_path
 
 TIERS = {
@@ -36,7 +36,7 @@ _PAGES = 256
 _MEASURED = 4096
 """Runs whose measures are kept; they have a few kB at most."""
 
-_TEMPLATES = Path(__file__).parent / "templates"
+_TEMPLATES = Path(__file__).parents[1] / "templates"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Site:
     templates: Environment
     pages: Cache[tuple[Hashable, ...], bytes] = field(default_factory=lambda: Cache(_PAGES))
     """Pages by all that decides what is on them."""
-    measures: Cache[RunSummary, tuple[Measure, ...]] = field(default_factory=lambda: Cache(_MEASURED))
+    measures: Cache[RunSummary, tuple[CellMeasure, ...]] = field(default_factory=lambda: Cache(_MEASURED))
     """Of runs; a few seconds of work for a thousand long sentences."""
 
 

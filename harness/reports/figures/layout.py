@@ -1,13 +1,16 @@
-"""Turn a picture into rows of marks: what stands where, before anything is drawn."""
+"""Layout of a picture: where its curves, bars, labels and key stand."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import cos, log2, radians, sin
+from typing import Literal
 
+from fathom.harness.format import percent
 from fathom.harness.reports.figures.picture import (
     MOST_MISTAKES,
     MOST_SERIES,
+    NOTHING,
     OTHER,
     Anatomy,
     Curves,
@@ -20,35 +23,34 @@ from fathom.harness.reports.figures.picture import (
 WIDTH, HEIGHT = 640, 330
 """Size of every picture in pixels of its own; it scales to its container."""
 
-FONT, SMALL = 15, 14
-"""Sizes of letters in pixels: of the key, and of everything else."""
+KEY_FONT, LABEL_FONT = 15, 14
+"""Font sizes in pixels: of the key, and of all other text."""
 
 SLANT = 50
-"""Slope in degrees of level names that do not fit side by side."""
+"""Angle in degrees of level names that do not fit side by side."""
+
+GRID = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Shares with a line across the plot and a label."""
 
 NEUTRAL = MOST_SERIES
-"""Hue of what belongs to no single series; those below it are the series' own."""
+"""Hue of a mark that belongs to no single series; smaller numbers are the series' own hues."""
 
-N_KINDS = MOST_MISTAKES + 2  # correct and other
+N_KINDS = MOST_MISTAKES + 2
+"""Kinds of answers with a colour of their own: correct, the commonest mistakes, and all others together."""
 
 _LEFT, _TOP, _EDGE, _FOOT = 54.0, 40.0, 6.0, 30.0
-_LETTER = 0.59  # width of a letter over its size in a wide sans-serif font; a narrower one leaves more room
-_KEY, _SYMBOL = 34.0, 16.0  # from the plot to the key's texts and to the middle of its symbols
-_LINE, _BETWEEN = 17.0, 5.0  # height of a line of the key, and what is left between two entries
+_LETTER = 0.59  # width of a letter over its size in a wide sans-serif font: readers' fonts differ, none is wider
+_KEY, _SYMBOL = 34.0, 16.0  # pixels from the plot to the key's texts, and to the centre of its symbols
+_LINE, _BETWEEN = 17.0, 5.0  # height of a line of the key, and the gap between two entries
 _NAME = 16  # letters of a level's name
 _ENTRY = 23  # letters of a line of the key
-_WIDEST = 8  # a span of hardness beyond which equal steps would crowd the easy levels
-_CLOSEST = 9.0  # pixels between two levels that can still be told apart
-
-Row = dict[str, float | int | str]
-
-Marks = dict[str, list[Row]]
-"""Rows by the layer that draws them; x and y are shares of the plot, which may lie outside 0..1."""
+_WIDEST = 8  # ratio of hardness above which equal steps would crowd the easy levels
+_CLOSEST = 9.0  # least pixels between two levels
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Where the plot stands in the picture, in pixels."""
+    """Position of the plot in the picture, in pixels."""
 
     left: float
     top: float
@@ -56,91 +58,161 @@ class Frame:
     height: float
 
     def x(self, right: float) -> float:
-        """Return the place so many pixels right of the plot's left edge."""
+        """Convert pixels right of the plot's left edge to a share of its width."""
         return right / self.width
 
     def y(self, down: float) -> float:
-        """Return the place so many pixels below the plot's top."""
+        """Convert pixels below the plot's top edge to a share of its height, counted from the bottom."""
         return 1 - down / self.height
 
 
 @dataclass(frozen=True, slots=True)
+class Dot:
+    """A point of a curve with its interval; as in all marks, x and y are shares of the plot, from bottom left."""
+
+    x: float
+    y: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """The dots of one series from left to right; `hue` chooses colour and symbol."""
+
+    hue: int
+    dots: tuple[Dot, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Dash:
+    """A dashed horizontal line: accuracy by chance."""
+
+    x: float
+    x2: float
+    y: float
+    hue: int
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of a stacked bar; `kind` chooses the colour."""
+
+    x: float
+    x2: float
+    y: float
+    y2: float
+    kind: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeySymbol:
+    """A symbol of the key: of a series, or of a kind of answers."""
+
+    x: float
+    y: float
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """A text; its role decides font, colour and anchor."""
+
+    x: float
+    y: float
+    text: str
+    role: Literal["axis", "name", "slanted", "blank", "entry", "note"]
+
+
+@dataclass(frozen=True, slots=True)
 class Sheet:
-    """A picture laid out."""
+    """A picture laid out; marks of the key and the labels lie outside the plot."""
 
     frame: Frame
-    marks: Marks
+    ticks: tuple[float, ...]
+    captions: tuple[Caption, ...]
+    curves: tuple[Curve, ...] = ()
+    dashes: tuple[Dash, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    series_keys: tuple[KeySymbol, ...] = ()
+    kind_keys: tuple[KeySymbol, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """An entry of the key: its lines, its hue, and how far up the plot it belongs (0..1)."""
+    """An entry of the key: its lines, its hue or kind, and the share of the plot's height where it belongs."""
 
     lines: tuple[str, ...]
-    hue: int
+    index: int
     place: float
 
 
+_Key = Sequence[tuple[_Entry, float]]
+"""Entries of the key with the pixels from the plot's top to their centres."""
+
+
 def lay_out(picture: Picture) -> Sheet:
-    """Decide where each mark of a picture goes."""
-    return _curves(picture) if isinstance(picture, Curves) else _bars(picture)
+    """Place every mark of a picture."""
+    return _lay_out_curves(picture) if isinstance(picture, Curves) else _lay_out_bars(picture)
 
 
-def _curves(picture: Curves) -> Sheet:
+def _lay_out_curves(picture: Curves) -> Sheet:
     chances = _chances(picture)
-    entries = [
-        _Entry(_two_lines(one.name), hue, _last(one.points)) for hue, one in enumerate(picture.series)
-    ] + [_Entry(("chance",), NEUTRAL, float(row["y"])) for row in chances[-1:]]  # fmt: skip
+    entries = [_Entry(_two_lines(one.name), hue, _last(one.points)) for hue, one in enumerate(picture.series)]
+    entries += [_Entry(("chance",), NEUTRAL, one.value) for one in chances[-1:]]
     names, hardness = list(picture.levels), list(picture.levels.values())
     width = WIDTH - _LEFT - _key_width(entries)
     places = _spread(hardness, width)
     labels, shared = _labels(names, places, width)
     frame = _frame(width, labels, places)
     at = dict(zip(names, places, strict=True))
-    marks = _curve_marks(picture, at, frame)
     key = _stack(entries, frame)
-    marks["keys"] = [_mark(frame, entry, middle) for entry, middle in key if entry.hue != NEUTRAL]
-    marks["chance"] = [_placed(row, at, frame) for row in chances]
-    marks["chance"] += [_dash(frame, middle) for entry, middle in key if entry.hue == NEUTRAL]
     scale = " (log scale)" if places != _even(len(places)) else ""
     notes = _notes(frame, "Accuracy", f"Level{shared}, by {short(picture.unit, 30)}{scale}")
-    return Sheet(frame, marks | _texts(key, frame) | _names(labels, places, frame) | notes)
+    dashes = [_chance_dash(one, at, frame) for one in chances]
+    dashes += [_key_dash(frame, middle) for entry, middle in key if entry.index == NEUTRAL]
+    return Sheet(
+        frame, tuple(places), (*_names(labels, places, frame), *_key_texts(key, frame), *notes),
+        curves=tuple(_curve(picture, hue, at, frame) for hue in range(len(picture.series))), dashes=tuple(dashes),
+        series_keys=tuple(_symbol(frame, entry, middle) for entry, middle in key if entry.index != NEUTRAL),
+    )  # fmt: skip
 
 
-def _bars(picture: Anatomy) -> Sheet:
-    hues = [N_KINDS - 1 if kind == OTHER else hue for hue, kind in enumerate(picture.kinds)]
-    stacked = [_Entry(_two_lines(kind), hue, 1) for hue, kind in zip(hues, picture.kinds, strict=True)]
-    entries = stacked[::-1]  # from the top, as the bars show them
+def _lay_out_bars(picture: Anatomy) -> Sheet:
+    kinds = [N_KINDS - 1 if kind == OTHER else at for at, kind in enumerate(picture.kinds)]
+    entries = [_Entry(_two_lines(name), kind, 1) for kind, name in zip(kinds, picture.kinds, strict=True)]
     width = WIDTH - _LEFT - _key_width(entries)
     places = _even(len(picture.bars))
     labels, shared = _labels([bar.level for bar in picture.in_order], places, width)
     frame = _frame(width, labels, places)
-    marks: Marks = {"bars": [], "blanks": []}
+    key = _stack(entries[::-1], frame)  # from the top, as the bars show them
+    half = frame.x(min(28.0, 0.38 * frame.width / len(places)))
+    segments: list[Segment] = []
+    blanks: list[Caption] = []
     for bar, place in zip(picture.in_order, places, strict=True):
-        half = frame.x(min(28.0, 0.38 * frame.width / len(places)))
-        marks["bars"] += _pile(picture.counts_of(bar), hues, frame, (place - half, place + half))
-        marks["blanks"] += [] if bar.n else [{"x": place, "y": frame.y(frame.height - 9), "text": "–"}]
-    key = _stack(entries, frame)
-    marks["swatches"] = [_mark(frame, entry, middle) for entry, middle in key]
-    below = f"{picture.axis}{shared}" if picture.axis else f"Level{shared}, easiest first"
-    notes = _notes(frame, "Share of graded answers", below)
-    return Sheet(frame, marks | _texts(key, frame) | _names(labels, places, frame) | notes)
+        segments += _pile(picture.counts_of(bar), kinds, frame, (place - half, place + half))
+        blanks += [] if bar.n else [Caption(place, frame.y(frame.height - 9), NOTHING, "blank")]
+    notes = _notes(
+        frame, "Share of graded answers", f"{picture.axis}{shared}" if picture.axis else f"Level{shared}, easiest first"
+    )
+    return Sheet(
+        frame, tuple(places), (*_names(labels, places, frame), *blanks, *_key_texts(key, frame), *notes),
+        segments=tuple(segments), kind_keys=tuple(_symbol(frame, entry, middle) for entry, middle in key),
+    )  # fmt: skip
 
 
-def _pile(counts: Sequence[int], hues: Sequence[int], frame: Frame, sides: tuple[float, float]) -> list[Row]:
-    """Pile one bar up, with a thin gap between what is tall enough to spare it."""
-    rows: list[Row] = []
+def _pile(counts: Sequence[int], kinds: Sequence[int], frame: Frame, sides: tuple[float, float]) -> Iterator[Segment]:
+    """Yield the segments of one bar, with a thin gap above each that is tall enough."""
     below, total = 0, sum(counts)
-    for kind, n in zip(hues, counts, strict=True):
+    for kind, n in zip(kinds, counts, strict=True):
         if n:
             low, high = below / total, (below + n) / total
             gap = min(1.5 / frame.height, (high - low) / 2) if below + n < total else 0
-            rows.append({"x": sides[0], "x2": sides[1], "y": low, "y2": high - gap, "kind": kind})
+            yield Segment(*sides, low, high - gap, kind)
         below += n
-    return rows
 
 
-# places of levels
+# levels
 
 
 def _even(n: int) -> list[float]:
@@ -148,7 +220,7 @@ def _even(n: int) -> list[float]:
 
 
 def _spread(hardness: Sequence[float], width: float) -> list[float]:
-    """Place levels by the logarithm of their hardness where that spans much and parts them, else evenly."""
+    """Place levels by the logarithm of their hardness if it spans much and none come too close, else evenly."""
     low, high = hardness[0], hardness[-1]
     if low <= 0 or high <= _WIDEST * low:
         return _even(len(hardness))
@@ -165,7 +237,7 @@ def _gap(places: Sequence[float], width: float) -> float:
 
 
 def _labels(names: Sequence[str], places: Sequence[float], width: float) -> tuple[list[str], str]:
-    """Return what to write at the levels, and what was taken from all of them because room is short."""
+    """Return the labels of the levels, and what all names share, which is left out of the labels if space is short."""
     whole = [short(name, _NAME) for name in names]
     if _fit(whole, places, width):
         return whole, ""
@@ -190,30 +262,30 @@ def _beginning(names: Sequence[str]) -> str:
 
 def _fit(labels: Sequence[str], places: Sequence[float], width: float) -> bool:
     """Say whether labels fit side by side."""
-    halves = [_length(label, SMALL) / 2 + 4 for label in labels]
+    halves = [_length(label, LABEL_FONT) / 2 + 4 for label in labels]
     sides = [(width * place - half, width * place + half) for place, half in zip(places, halves, strict=True)]
     return all(left[1] <= right[0] for left, right in pairwise(sides))
 
 
 def _frame(width: float, labels: Sequence[str], places: Sequence[float]) -> Frame:
-    longest = max(_length(label, SMALL) for label in labels)
-    tall = SMALL if _fit(labels, places, width) else longest * sin(radians(SLANT)) + SMALL * cos(radians(SLANT))
+    longest = max(_length(label, LABEL_FONT) for label in labels)
+    tall = (
+        LABEL_FONT if _fit(labels, places, width) else longest * sin(radians(SLANT)) + LABEL_FONT * cos(radians(SLANT))
+    )
     return Frame(_LEFT, _TOP, width, HEIGHT - _TOP - 10 - tall - _FOOT)
 
 
-def _names(labels: Sequence[str], places: Sequence[float], frame: Frame) -> Marks:
-    """Write labels under their ticks; where even slanted ones would touch, some are left out."""
+def _names(labels: Sequence[str], places: Sequence[float], frame: Frame) -> list[Caption]:
+    """Return the labels below their ticks; where even slanted ones would touch, some are left out."""
     below = frame.y(frame.height + 9)
-    rows: list[Row] = [{"x": x, "y": below, "text": label} for label, x in zip(labels, places, strict=True)]
-    ticks: list[Row] = [{"x": x, "y": 0, "y2": frame.y(frame.height + 5)} for x in places]
     if _fit(labels, places, frame.width):
-        return {"ticks": ticks, "names": rows, "slanted": []}
-    apart = 1.15 * SMALL / sin(radians(SLANT)) / frame.width
-    kept = rows[:1]
-    for row in rows[1:]:
-        if float(row["x"]) - float(kept[-1]["x"]) >= apart:
-            kept.append(row)
-    return {"ticks": ticks, "names": [], "slanted": kept}
+        return [Caption(x, below, label, "name") for label, x in zip(labels, places, strict=True)]
+    apart = 1.15 * LABEL_FONT / sin(radians(SLANT)) / frame.width
+    kept: list[Caption] = []
+    for label, x in zip(labels, places, strict=True):
+        if not kept or x - kept[-1].x >= apart:
+            kept.append(Caption(x, below, label, "slanted"))
+    return kept
 
 
 def _length(text: str, size: int) -> float:
@@ -223,20 +295,16 @@ def _length(text: str, size: int) -> float:
 # curves
 
 
-def _curve_marks(picture: Curves, at: Mapping[str, float], frame: Frame) -> Marks:
-    marks: Marks = {"points": [], "whiskers": []}
-    step = min(7.0, 0.6 * _gap(list(at.values()), frame.width) / len(picture.series))
-    for hue, one in enumerate(picture.series):
-        aside = frame.x(step * (hue - (len(picture.series) - 1) / 2))  # so that equal points do not hide each other
-        rows = [_row(point, at[point.level] + aside, hue) for point in one.points if point.n]
-        marks["points"] += sorted(rows, key=lambda row: float(row["x"]))
-        marks["whiskers"] += rows if len(rows) == 1 else []  # a band needs two
-    return marks
-
-
-def _row(point: Point, x: float, hue: int) -> Row:
-    interval = point.interval
-    return {"x": x, "y": point.k / point.n, "low": interval.low, "high": interval.high, "hue": hue}
+def _curve(picture: Curves, hue: int, at: Mapping[str, float], frame: Frame) -> Curve:
+    n = len(picture.series)
+    step = min(7.0, 0.6 * _gap(list(at.values()), frame.width) / n)
+    aside = frame.x(step * (hue - (n - 1) / 2))  # so that equal points do not hide each other
+    dots = [
+        Dot(at[point.level] + aside, point.k / point.n, point.interval.low, point.interval.high)
+        for point in picture.series[hue].points
+        if point.n
+    ]
+    return Curve(hue, tuple(sorted(dots, key=lambda dot: dot.x)))
 
 
 def _last(points: Sequence[Point]) -> float:
@@ -244,29 +312,38 @@ def _last(points: Sequence[Point]) -> float:
     return asked[-1].k / asked[-1].n if asked else 0.0
 
 
-def _chances(picture: Curves) -> list[Row]:
-    """Return each level's chance, easiest level first; one row without a level where all are the same."""
+@dataclass(frozen=True, slots=True)
+class _Chance:
+    """Accuracy by chance at a level, or at all levels (None); the hue of its series where others differ from it."""
+
+    level: str | None
+    value: float
+    hue: int
+
+
+def _chances(picture: Curves) -> list[_Chance]:
+    """Return the chance of each level, easiest level first; one value where it is the same at all."""
     found: dict[tuple[str, float], set[int]] = {}
     for hue, one in enumerate(picture.series):
         for point in one.points:
             if point.chance is not None:
                 found.setdefault((point.level, point.chance), set()).add(hue)
     if len({chance for _, chance in found}) == 1:
-        return [{"y": chance} for _, chance in list(found)[:1]]
+        return [_Chance(None, chance, NEUTRAL) for _, chance in list(found)[:1]]
     order = {level: place for place, level in enumerate(picture.levels)}
     rivals = [level for level, _ in found]
     return [
-        {"level": level, "y": chance, "hue": min(hues) if len(hues) == 1 and rivals.count(level) > 1 else NEUTRAL}
+        _Chance(level, chance, min(hues) if len(hues) == 1 and rivals.count(level) > 1 else NEUTRAL)
         for (level, chance), hues in sorted(found.items(), key=lambda item: order[item[0][0]])
     ]
 
 
-def _placed(row: Row, at: Mapping[str, float], frame: Frame) -> Row:
-    if "level" not in row:
-        return {"x": 0, "x2": 1, "y": row["y"], "hue": NEUTRAL}
+def _chance_dash(one: _Chance, at: Mapping[str, float], frame: Frame) -> Dash:
+    if one.level is None:
+        return Dash(0, 1, one.value, one.hue)
     half = frame.x(min(17.0, 0.42 * _gap(list(at.values()), frame.width)))
-    middle = at[str(row["level"])]
-    return {"x": middle - half, "x2": middle + half, "y": row["y"], "hue": row["hue"]}
+    middle = at[one.level]
+    return Dash(middle - half, middle + half, one.value, one.hue)
 
 
 # the key
@@ -285,12 +362,12 @@ def _two_lines(name: str) -> tuple[str, ...]:
 
 
 def _key_width(entries: Iterable[_Entry]) -> float:
-    return max(84.0, _KEY + _EDGE + max(_length(line, FONT) for entry in entries for line in entry.lines))
+    return max(84.0, _KEY + _EDGE + max(_length(line, KEY_FONT) for entry in entries for line in entry.lines))
 
 
-def _stack(entries: Sequence[_Entry], frame: Frame) -> list[tuple[_Entry, float]]:
-    """Place entries as near as they can to where they belong; return each with its middle, in pixels down."""
-    end = frame.height + SMALL / 2
+def _stack(entries: Sequence[_Entry], frame: Frame) -> _Key:
+    """Place entries without overlap, as near as possible to the ends of their curves."""
+    end = frame.height + LABEL_FONT / 2
     ordered = sorted(entries, key=lambda entry: -entry.place)
     if sum(map(_tall, ordered)) > frame.top - _EDGE + end:
         widest = max(room(line) for entry in entries for line in entry.lines)
@@ -300,7 +377,7 @@ def _stack(entries: Sequence[_Entry], frame: Frame) -> list[tuple[_Entry, float]
     for entry, size in zip(ordered, tall, strict=True):
         free = tops[-1] + tall[len(tops) - 1] if tops else _EDGE - frame.top
         tops.append(max(free, (1 - entry.place) * frame.height - size / 2))
-    for at in reversed(range(len(tops))):  # what was pushed out below moves the others up
+    for at in reversed(range(len(tops))):  # entries pushed out at the bottom move the others up
         tops[at] = min(tops[at], end - tall[at])
         end = tops[at]
     return [(entry, top + size / 2) for entry, top, size in zip(ordered, tops, tall, strict=True)]
@@ -310,27 +387,26 @@ def _tall(entry: _Entry) -> float:
     return _LINE * len(entry.lines) + _BETWEEN
 
 
-def _mark(frame: Frame, entry: _Entry, middle: float) -> Row:
-    return {"x": frame.x(frame.width + _SYMBOL), "y": frame.y(middle), "hue": entry.hue, "kind": entry.hue}
+def _symbol(frame: Frame, entry: _Entry, middle: float) -> KeySymbol:
+    return KeySymbol(frame.x(frame.width + _SYMBOL), frame.y(middle), entry.index)
 
 
-def _dash(frame: Frame, middle: float) -> Row:
+def _key_dash(frame: Frame, middle: float) -> Dash:
     ends = frame.x(frame.width + _SYMBOL - 10), frame.x(frame.width + _SYMBOL + 10)
-    return {"x": ends[0], "x2": ends[1], "y": frame.y(middle), "hue": NEUTRAL}
+    return Dash(*ends, frame.y(middle), NEUTRAL)
 
 
-def _texts(key: Sequence[tuple[_Entry, float]], frame: Frame) -> Marks:
+def _key_texts(key: _Key, frame: Frame) -> Iterator[Caption]:
     x = frame.x(frame.width + _KEY)
-    rows: list[Row] = []
     for entry, middle in key:
         for at, line in enumerate(entry.lines):
-            rows.append({"x": x, "y": frame.y(middle + _LINE * (at - (len(entry.lines) - 1) / 2)), "text": line})
-    return {"entries": rows}
+            yield Caption(x, frame.y(middle + _LINE * (at - (len(entry.lines) - 1) / 2)), line, "entry")
 
 
-def _notes(frame: Frame, above: str, below: str) -> Marks:
-    rows: list[Row] = [
-        {"x": frame.x(_EDGE - frame.left), "y": frame.y(_EDGE + SMALL / 2 - frame.top), "text": above},
-        {"x": 0, "y": frame.y(HEIGHT - frame.top - _EDGE - SMALL / 2), "text": below},
-    ]
-    return {"notes": rows}
+def _notes(frame: Frame, above: str, below: str) -> tuple[Caption, ...]:
+    """Return the labels of the two axes, and of the grid."""
+    return (
+        *(Caption(frame.x(-8), share, percent(share, 0), "axis") for share in GRID),
+        Caption(frame.x(_EDGE - frame.left), frame.y(_EDGE + LABEL_FONT / 2 - frame.top), above, "note"),
+        Caption(0, frame.y(HEIGHT - frame.top - _EDGE - LABEL_FONT / 2), below, "note"),
+    )

@@ -1,4 +1,4 @@
-"""Turn cells into descriptions of pictures: frozen values with a digest and a table of their own."""
+"""Descriptions of pictures: frozen values with a digest, and a data table for readers who cannot see them."""
 
 import hashlib
 import json
@@ -14,15 +14,17 @@ from fathom.harness.stats.intervals import Interval, wilson
 from fathom.harness.stats.scores import known_level
 from fathom.tasks.base import Family, Level
 
-EDITION = 1
-"""Part of every digest: raise it whenever the same picture comes to look different."""
-
 MOST_SERIES = 6
+"""Series of a picture of curves."""
+
 MOST_MISTAKES = 6
-"""Kinds of mistakes with a colour of their own; the rest are `OTHER`."""
+"""Kinds of mistakes with a colour of their own; the rest are counted as `OTHER`."""
 
 CORRECT, OTHER = "correct", "other"
 NOTHING = "–"
+"""Stands in a table for a missing value."""
+
+_EDITION = 2  # part of every digest: raise it when the same picture is drawn in another way
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,7 @@ Picture = Curves | Anatomy
 
 def digest(picture: Picture) -> str:
     """Return the picture's content address in hex, the same in every process."""
-    content = json.dumps([EDITION, type(picture).__name__, asdict(picture)], sort_keys=True, separators=(",", ":"))
+    content = json.dumps([_EDITION, type(picture).__name__, asdict(picture)], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(content.encode("ascii")).hexdigest()
 
 

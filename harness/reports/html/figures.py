@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from fathom.harness.reports.figures.charts import draw
+from fathom.harness.reports.figures.svg import draw
 from fathom.harness.reports.figures.picture import (
     CORRECT,
     MOST_SERIES,

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from fathom.harness.errors import BadInput
 from fathom.harness.format import count, instant, plural, visible
 from fathom.harness.records import RunDetail
-from fathom.harness.reports.figures.charts import dark_rules
+from fathom.harness.reports.figures.palettes import dark_rules
 from fathom.harness.reports.figures.picture import one_line
 from fathom.harness.reports.html.columns import Column, make_columns
 from fathom.harness.reports.html.examples import find_examples

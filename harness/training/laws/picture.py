@@ -4,12 +4,12 @@ import textwrap
 from typing import Any
 
 from fathom.harness.format import percent
-from fathom.harness.reports.figures.charts import PALETTES, Palette, Theme
+from fathom.harness.reports.figures.palettes import PALETTES, Palette, Theme
 from fathom.harness.training.laws.base import Law
 from fathom.harness.training.laws.experiment import Record
-from fathom.harness.training.laws.measures import Measure
+from fathom.harness.training.laws.results import Observation
 
-WIDTH, ROW = 560, 34
+_WIDTH, _ROW_HEIGHT = 560, 34
 """Of the plot, and of a line, in pixels."""
 
 _LINE = 100
@@ -20,10 +20,10 @@ def draw_law(record: Record, theme: Theme = "light") -> str:
     """Return an SVG with a ground of its own, so that it can be read wherever it is put."""
     import vl_convert
 
-    return str(vl_convert.vegalite_to_svg(specification(record, theme)))
+    return str(vl_convert.vegalite_to_svg(vega_lite_spec(record, theme)))
 
 
-def specification(record: Record, theme: Theme) -> dict[str, Any]:  # JSON of Vega-Lite
+def vega_lite_spec(record: Record, theme: Theme) -> dict[str, Any]:  # JSON of Vega-Lite
     """Return what Vega-Lite draws."""
     import altair as alt
 
@@ -57,7 +57,7 @@ def specification(record: Record, theme: Theme) -> dict[str, Any]:  # JSON of Ve
     ]
     if any(one.chance is not None and one.chance >= _LEAST for one in record.measures):
         layers += _chance(base, y, scale, look)
-    sheet = alt.layer(*layers).properties(width=WIDTH, height=ROW * len(order) + 10, title=_title(record, look))
+    sheet = alt.layer(*layers).properties(width=_WIDTH, height=_ROW_HEIGHT * len(order) + 10, title=_title(record, look))
     styled = sheet.configure(background=look.ground, font="system-ui, sans-serif", padding=14)
     spec: dict[str, Any] = styled.configure_view(stroke=None).to_dict()
     return spec
@@ -70,7 +70,7 @@ _LEAST = 0.02
 """Chance below this is drawn no line."""
 
 
-def _row(law: Law, one: Measure) -> dict[str, Any]:  # JSON values
+def _row(law: Law, one: Observation) -> dict[str, Any]:  # JSON values
     estimate = one.estimate
     title = next(condition.title for condition in law.conditions if condition.name == one.condition)
     chance = one.chance if one.chance is not None and one.chance >= _LEAST else None
@@ -87,7 +87,7 @@ def _chance(base: Any, y: Any, scale: Any, look: Palette) -> list[Any]:  # of Al
 
     at = alt.X("chance:Q", scale=scale)
     return [
-        known.mark_tick(thickness=2, size=ROW - 8, color=look.soft).encode(x=at, y=y),
+        known.mark_tick(thickness=2, size=_ROW_HEIGHT - 8, color=look.soft).encode(x=at, y=y),
         known.mark_text(dy=15, fontSize=11, color=look.soft).encode(x=at, y=y, text="note:N"),
     ]
 

@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fathom.harness.reports.figures.charts import PALETTES
-from fathom.harness.training.pretrain.exams import Marks
+from fathom.harness.reports.figures.palettes import PALETTES
+from fathom.harness.training.pretrain.exams import ExamResult
 
-LINES, DRAWING = "loss.jsonl", "loss.svg"
+CURVE_FILE, CURVE_PICTURE = "loss.jsonl", "loss.svg"
 _MOST_POINTS = 600
 _LEGEND_WIDTH = 260
 
@@ -24,7 +24,7 @@ class LossRow:
     tokens: int
     seconds: float
     held_loss: float | None = None
-    exams: Mapping[str, Marks] = field(default_factory=dict)
+    exams: Mapping[str, ExamResult] = field(default_factory=dict)
 
 
 def read_history(history: Iterable[Mapping[str, Any]]) -> tuple[LossRow, ...]:
@@ -43,14 +43,14 @@ def _row(entry: Mapping[str, Any]) -> LossRow:
         tokens=int(entry["num_input_tokens_seen"]),
         seconds=entry.get("seconds", 0.0),
         held_loss=entry.get("eval_loss"),
-        exams={name: Marks(**marks) for name, marks in entry.get("exams", {}).items()},
+        exams={name: ExamResult(**marks) for name, marks in entry.get("exams", {}).items()},
     )
 
 
 def save_curve(rows: Sequence[LossRow], folder: Path, title: str) -> None:
     """Write `loss.jsonl` and `loss.svg`."""
     lines = "".join(json.dumps(asdict(row)) + "\n" for row in rows)
-    for name, text in ((LINES, lines), (DRAWING, draw_curve(rows, title))):
+    for name, text in ((CURVE_FILE, lines), (CURVE_PICTURE, draw_curve(rows, title))):
         partial = folder / f".{name}"
         partial.write_text(text, encoding="utf-8")
         partial.replace(folder / name)

@@ -8,27 +8,27 @@ from typer.testing import CliRunner
 
 from fathom.harness.errors import BadInput, UnknownLaw
 from fathom.harness.reports.console import make_console
-from fathom.harness.reports.figures.charts import PALETTES, Theme
+from fathom.harness.reports.figures.palettes import PALETTES, Theme
 from fathom.harness.training.laws.base import SCALES
 from fathom.harness.training.laws.experiment import Record, record_json
-from fathom.harness.training.laws.measures import Measure, Results
 from fathom.harness.training.laws.picture import draw_law
 from fathom.harness.training.laws.registry import all_laws, find_law
+from fathom.harness.training.laws.results import Observation, ExperimentResults
 from fathom.harness.training.laws.table import render_record
 from fathom.server.cli.main import build
 
 _MEASURES = (
-    Measure("direct", "even month", 90, 150, 0.5),
-    Measure("direct", "month", 80, 150, 1 / 12),
-    Measure("hinted", "even month", 130, 150, 0.5),
-    Measure("hinted", "month", 81, 150, 1 / 12),
+    Observation("direct", "even month", 90, 150, 0.5),
+    Observation("direct", "month", 80, 150, 1 / 12),
+    Observation("hinted", "even month", 130, 150, 0.5),
+    Observation("hinted", "month", 81, 150, 1 / 12),
 )
 
 
 @pytest.fixture
 def record() -> Record:
     law = find_law("parity")
-    return Record(law, "cpu", (), _MEASURES, law.judge(Results(_MEASURES)))
+    return Record(law, "cpu", (), _MEASURES, law.judge(ExperimentResults(_MEASURES)))
 
 
 def test_laws_are_listed_with_their_claims_and_rules() -> None:

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from fathom.harness.reports.figures.charts import Cache
+from fathom.harness.reports.figures.cache import Cache
 
 
 def test_a_value_is_made_once_and_the_oldest_unused_one_goes():

@@ -13,7 +13,7 @@ import pytest
 
 from fathom.harness.format import interval_text, percent, ratio
 from fathom.harness.reports.figures import layout
-from fathom.harness.reports.figures.charts import PALETTES, dark_rules, draw
+from fathom.harness.reports.figures.palettes import PALETTES, dark_rules
 from fathom.harness.reports.figures.picture import (
     MOST_MISTAKES,
     NOTHING,
@@ -30,6 +30,7 @@ from fathom.harness.reports.figures.picture import (
     short,
     table_of,
 )
+from fathom.harness.reports.figures.svg import draw
 from fathom.harness.stats.counts import CellCounts
 from fathom.harness.stats.intervals import wilson
 from fathom.tasks.registry import all_families
@@ -193,24 +194,23 @@ def test_curves_stand_at_their_shares():
 
 
 def test_bands_are_wilson_intervals():
-    rows = layout.lay_out(curves(line("direct", 20, 5, 0))).marks["points"]
-    assert [(row["low"], row["high"]) for row in rows] == [(wilson(k, 20).low, wilson(k, 20).high) for k in (20, 5, 0)]
+    (curve,) = layout.lay_out(curves(line("direct", 20, 5, 0))).curves
+    assert [(dot.low, dot.high) for dot in curve.dots] == [(wilson(k, 20).low, wilson(k, 20).high) for k in (20, 5, 0)]
 
 
 def test_bars_fill_up_and_leave_thin_gaps(shape):
     if isinstance(shape, Curves):
         return
-    rows = layout.lay_out(shape).marks["bars"]
-    by_bar = {row["x"]: [other for other in rows if other["x"] == row["x"]] for row in rows}
+    segments = layout.lay_out(shape).segments
+    by_bar = {one.x: [other for other in segments if other.x == one.x] for one in segments}
     for pile in by_bar.values():
-        assert (pile[0]["y"], pile[-1]["y2"]) == (0, 1)
-        assert all(0 <= above["y"] - below["y2"] < 0.02 for below, above in pairwise(pile))
+        assert (pile[0].y, pile[-1].y2) == (0, 1)
+        assert all(0 <= above.y - below.y2 < 0.02 for below, above in pairwise(pile))
 
 
 def test_levels_are_spaced_by_the_logarithm_only_where_hardness_spans_much():
     def gaps(picture):
-        rows = layout.lay_out(picture).marks["ticks"]
-        return [right["x"] - left["x"] for left, right in pairwise(rows)]
+        return [right - left for left, right in pairwise(layout.lay_out(picture).ticks)]
 
     even = gaps(curves(line("direct", 1, 1, 1, hardness=lambda place: (1, 2, 8)[place])))
     assert even[0] == pytest.approx(even[1])
@@ -235,11 +235,11 @@ def test_what_all_level_names_share_is_said_once_where_room_is_short():
 
 
 def test_chance_is_one_line_where_it_is_the_same_and_ticks_where_not():
-    same = layout.lay_out(curves(line("direct", 1, 2, 3))).marks["chance"]
-    assert [(row["x"], row["x2"]) for row in same if row["y"] == 0.1] == [(0, 1)]
-    other = layout.lay_out(SHAPES["chance by level"]).marks["chance"]
-    assert sorted(row["y"] for row in other if row["x"] < 1) == [0.1, 0.1, 0.5]
-    assert not layout.lay_out(curves(line("direct", 1, chance=None))).marks["chance"]
+    same = layout.lay_out(curves(line("direct", 1, 2, 3))).dashes
+    assert [(one.x, one.x2) for one in same if one.y == 0.1] == [(0, 1)]
+    other = layout.lay_out(SHAPES["chance by level"]).dashes
+    assert sorted(one.y for one in other if one.x < 1) == [0.1, 0.1, 0.5]
+    assert not layout.lay_out(curves(line("direct", 1, chance=None))).dashes
 
 
 @pytest.fixture(scope="module")
@@ -267,7 +267,7 @@ def test_texts_in_a_browser_stay_inside_and_do_not_touch(page, shape):
             apart = one[0] >= other[2] or other[0] >= one[2] or one[1] >= other[3] - 3 or other[1] >= one[3] - 3
             assert apart, (one, other)  # boxes are taller than letters
     slanted = sorted(box[1] for box in boxes if box[0])
-    assert all((right - left) * sin(radians(layout.SLANT)) >= layout.SMALL for left, right in pairwise(slanted))
+    assert all((right - left) * sin(radians(layout.SLANT)) >= layout.LABEL_FONT for left, right in pairwise(slanted))
 
 
 def test_a_picture_fills_its_container(page):
@@ -334,12 +334,11 @@ def test_rare_mistakes_are_counted_together():
 
 def test_digests_are_the_same_in_every_process_and_differ_between_pictures(environment):
     code = (
-        "from harness.pictures import *\n"
+        "from fathom.harness.reports.figures.picture import *\n"
         "print(digest(Curves('t', 'd', 'hops', (Series('<\\ud800>', (Point('a', 1.5, 1, 2, None),)),))))\n"
-        "import sys; sys.exit(bool({'altair', 'vl_convert'} & set(sys.modules)))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=environment(PYTHONPATH=str(ROOT), PYTHONHASHSEED="5")
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, env=environment(PYTHONHASHSEED="5")
     )  # fmt: skip
     picture = Curves("t", "d", "hops", (Series("<\ud800>", (Point("a", 1.5, 1, 2, None),)),))
     assert (done.returncode, done.stdout.strip()) == (0, digest(picture)), done.stderr
@@ -347,9 +346,15 @@ def test_digests_are_the_same_in_every_process_and_differ_between_pictures(envir
     assert len(digests) == len(SHAPES) + 2
 
 
-def test_importing_charts_loads_neither_altair_nor_v8(environment):
-    code = "import sys, harness.charts; sys.exit(bool({'altair', 'vl_convert'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment(PYTHONPATH=str(ROOT))).returncode == 0
+def test_drawing_loads_no_chart_library(environment):
+    code = (
+        "import sys\n"
+        "from fathom.harness.reports.figures.picture import Curves, Point, Series\n"
+        "from fathom.harness.reports.figures.svg import draw\n"
+        "draw(Curves('t', 'd', 'hops', (Series('a', (Point('l', 1, 1, 2, None),)),)), 'light')\n"
+        "sys.exit(bool({'altair', 'vl_convert', 'matplotlib'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment()).returncode == 0
 
 
 def test_what_was_drawn_is_kept_and_threads_share_it():
