@@ -1,4 +1,4 @@
-"""Say what a family, a level, an instance and a verdict are; turn a seed into an instance."""
+"""Families, levels, items and verdicts: the values of this package, and the functions that make them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -10,44 +10,58 @@ from fathom.tasks.errors import UnknownLevel, UnknownStyle
 from fathom.tasks.stream import Stream, canonical_seed
 
 Role = Literal["eval", "shot", "train"]
-"""What a stream serves. Roles never share a stream, so training text and k-shot demonstrations
+"""What a stream is used for. Roles never share a stream, so training text and few-shot demonstrations
 are disjoint from evaluation items by construction."""
 
+Part = Literal["Reasoning", "Language structure", "Knowledge", "Memory"]
+
+PARTS: Mapping[Part, str] = {
+    "Reasoning": "How many steps a model can take: along arrows, through dependencies, sums and written solutions.",
+    "Language structure": "How many levels of hidden structure a model can follow in a language that it has never met.",
+    "Knowledge": "How well a model finds and combines facts that are stated in the prompt.",
+    "Memory": "What training on our texts has left in a model’s weights: the prompt states none of it.",
+}
+"""The parts of intelligence that families measure, in the order of the pages, with one sentence each."""
 
 CHANNELS = ("symbol", "story")
-
+"""Prompt templates: short codes, or plain sentences with invented names."""
 
 STYLES = ("direct", "cot", "choice", "free", "trained", "bits")
-"""direct: the answer alone; cot: think first; choice: log-likelihoods of candidates. The others read a model
-that was trained on our own text, see PARAMETRIC. free: go on from the bare text at temperature 1; trained: a
-question as the training text puts it, answered greedily; bits: the log-likelihood of the truth alone."""
+"""How an item is answered.
 
+direct: the answer alone. cot: steps first, then the answer. choice: the likeliest candidate by log-likelihood.
+The others are for a model trained on our own text (PARAMETRIC). free: the text continued at temperature 1.
+trained: a question in the form of the training text, answered greedily. bits: the log-likelihood of the gold.
+"""
 
 SCORED = ("choice", "bits")
 """Styles in which nothing is generated: log-likelihoods are read."""
 
-
 PARAMETRIC = ("free", "trained", "bits")
-"""Styles that ask what training left in the weights. A level has these, or the other ones, never both: what
-stands in a prompt and what was learnt are two tracks, and no score mixes them."""
-
+"""Styles that measure what training left in the weights. A level has only these or none of them: in-context and
+parametric scores are never mixed."""
 
 N_CHOICES = 8
-"""Candidates shown in the style `choice`, where a level has so many."""
-
+"""Most candidates in the style `choice`."""
 
 N_QUESTIONS = 10
-"""Questions asked about one text in training text, at most."""
+"""Most questions about one shared text in a lesson."""
+
+NO_ANSWER = (
+    "No single answer could be read: the text is empty, runs on without a line “Answer: …”, "
+    "gives two different answers, or does not have the form that was asked for."
+)
+"""Meaning of the label `no_answer`, which every family has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One rung of difficulty.
+    """One step of difficulty.
 
     `hardness` is the family's own measure; along one `ladder` it never falls.
     `axes` holds what the level fixes, for charts and filters. `channels` and `styles` narrow the
-    family's own; empty means all of them. `space` says roughly how many questions there are: where
-    it is small, two seeds cannot but share some.
+    family's own; empty means all of them. `space` is roughly the number of different questions:
+    where it is small, two seeds share some of them.
     """
 
     name: str
@@ -61,7 +75,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What a family's generator returns: text, truth, and the structured facts behind both."""
+    """What a family's generator returns: the text, the right answer, and the structured facts behind both."""
 
     question: str
     gold: str
@@ -71,7 +85,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One item: a function of (family, version, level, channel, seed, index) and nothing else."""
+    """One item: a pure function of (family, version, level, channel, seed, index)."""
 
     family: str
     version: int
@@ -86,16 +100,16 @@ class Instance:
 
     @property
     def id(self) -> str:
-        """Name the item: family@version/level/channel/seed/index."""
+        """The item's name: family@version/level/channel/seed/index."""
         return f"{self.family}@{self.version}/{self.level}/{self.channel}/{self.seed}/{self.index}"
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a model's text is worth; `label` says how a wrong answer is wrong ("correct" if right).
+    """A graded text; `label` says how a wrong answer is wrong ("correct" if right).
 
-    `at` is the place of the first fault, counted from 1 (an item of a list, a step, a token), where
-    the label has one. `note` says the rest to a reader, such as "2 unneeded steps".
+    `at` is the position of the first mistake, counted from 1 (an item of a list, a step, a token), where
+    the label has one. `note` adds what else a reader should know, such as "2 unneeded steps".
     """
 
     correct: bool
@@ -107,7 +121,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A square of the results table: one family at one level, in one channel and style."""
+    """One entry of the results table: a family at one level, in one channel and style."""
 
     family: str
     level: str
@@ -116,31 +130,39 @@ class Cell:
 
 
 class Described(Protocol):
-    """What people are told of anything that makes text: a family or a corpus."""
+    """The description of a family or a corpus."""
 
     @property
     def name(self) -> str:
-        """Name as on the command line: lower-case, a noun."""
+        """Name on the command line: lower-case letters."""
 
     @property
     def version(self) -> int:
-        """Raised whenever any byte of what is made, or any verdict, changes."""
+        """Number, raised whenever any byte of the output, or any verdict, changes."""
 
     @property
     def summary(self) -> str:
-        """Say in one sentence what is asked, or written."""
+        """One sentence: what is asked, or written."""
 
     @property
     def reference(self) -> str:
-        """Paper and section that define it."""
+        """The paper and section that define it."""
 
 
 class Family(Described, Protocol):
     """A kind of question. One module of `tasks/families` defines one, as `FAMILY`."""
 
     @property
+    def title(self) -> str:
+        """What a solver does, in a few words for pages: "Follow arrows"."""
+
+    @property
+    def part(self) -> Part:
+        """The part of intelligence that it measures, one of PARTS."""
+
+    @property
     def unit(self) -> str:
-        """What hardness counts, as a plural: hops, operations."""
+        """What hardness counts, as a plural noun: hops, operations."""
 
     @property
     def levels(self) -> Mapping[str, Level]:
@@ -155,35 +177,39 @@ class Family(Described, Protocol):
         """Members of STYLES."""
 
     @property
-    def labels(self) -> tuple[str, ...]:
-        """Every label a wrong answer can get."""
+    def labels(self) -> Mapping[str, str]:
+        """Every label that a wrong answer can get, with its meaning in one sentence."""
+
+    @property
+    def grading(self) -> str:
+        """What decides whether an answer is right, in one to three sentences."""
 
     def generate(self, level: Level, channel: str, stream: Stream) -> Problem:
-        """Draw one problem; only `stream` may decide anything."""
+        """Draw one problem; every random choice comes from `stream`."""
 
     def instruction(self, channel: str, style: str) -> str:
-        """Say how to answer."""
+        """Return the sentence that tells the solver how to answer."""
 
     def solution(self, instance: Instance) -> str:
-        """Write the steps that lead to the gold, without the answer line."""
+        """Return the steps that lead to the gold, without the answer line."""
 
     def lesson(self, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
-        """Write training text: (prompt, completion) pairs that follow each other in one context."""
+        """Return training text: (prompt, completion) pairs that follow each other in one context."""
 
     def grade(self, instance: Instance, text: str) -> Verdict:
-        """Judge a completion; never raises."""
+        """Grade a completion; never raises."""
 
     def guess(self, instance: Instance, style: str, stream: Stream) -> str:
-        """Answer as the best guesser that does no reasoning; right with probability `chance`.
+        """Return the answer of the best guesser that does no reasoning; right with probability `chance`.
 
-        The best of: one constant answer, a uniform draw among candidates, the nearest shortcut.
+        The best of: a constant answer, a uniform draw among candidates, the best shortcut.
         """
 
     def chance(self, level: Level, style: str) -> float:
-        """Accuracy of the best guesser that does no reasoning, 0..1."""
+        """Return the accuracy of the best guesser that does no reasoning, 0..1."""
 
     def budget(self, level: Level, style: str) -> int:
-        """Tokens an answer may take."""
+        """Return how many tokens an answer may take."""
 
 
 def level_of(family: Family, level: str) -> Level:
@@ -195,24 +221,32 @@ def level_of(family: Family, level: str) -> Level:
 
 
 def channels_of(family: Family, level: Level) -> tuple[str, ...]:
-    """Return the channels in which a level is posed."""
+    """Return the channels that a level has."""
     return level.channels or family.channels
 
 
 def styles_of(family: Family, level: Level) -> tuple[str, ...]:
-    """Return the styles in which a level is asked."""
+    """Return the styles that a level has."""
     return level.styles or family.styles
 
 
 def check_cell(cell: Cell, family: Family) -> None:
-    """Raise UnknownLevel or UnknownStyle unless the family has such a cell."""
+    """Check that the family has this cell.
+
+    Raises:
+        UnknownLevel, UnknownStyle: it has not.
+    """
     level = level_of(family, cell.level)
     check_channel(family, level, cell.channel)
     _check(f"{family.name} {level.name} has no style", cell.style, styles_of(family, level))
 
 
 def check_channel(family: Family, level: Level, channel: str) -> None:
-    """Raise UnknownStyle unless the level can be posed in this channel."""
+    """Check that the level has this channel.
+
+    Raises:
+        UnknownStyle: it has not.
+    """
     _check(f"{family.name} {level.name} has no channel", channel, channels_of(family, level))
 
 
@@ -227,7 +261,7 @@ def make_instance(
     """Make one item, the same bytes in every process and Python version.
 
     Raises:
-        UnknownLevel, UnknownStyle, BadSeed: the names or the seed are wrong.
+        UnknownLevel, UnknownStyle, BadSeed: the level, the channel or the seed is wrong.
     """
     rung = level_of(family, level)
     check_channel(family, rung, channel)
@@ -244,7 +278,7 @@ ANSWER_MARK = "Answer:"
 
 
 def pose(family: Family, instance: Instance, style: str) -> str:
-    """Write the prompt: question, how to answer, and for short answers the mark to go on from."""
+    """Return the prompt: the question, how to answer, and for short answers the line to complete."""
     if style in PARAMETRIC:
         return instance.question
     asked = f"{instance.question} {family.instruction(instance.channel, style)}\n"
@@ -252,25 +286,25 @@ def pose(family: Family, instance: Instance, style: str) -> str:
 
 
 def demonstrate(family: Family, instance: Instance, style: str) -> str:
-    """Write the gold completion that belongs to `pose`: what a perfect model would say."""
+    """Return the gold completion of the prompt that `pose` returns."""
     if style == "cot":
         return f"{family.solution(instance)}\n{ANSWER_MARK} {instance.gold}"
     return f" {instance.gold}"
 
 
 def shown_candidates(instance: Instance, style: str) -> tuple[str, ...]:
-    """Return what is scored, as it follows the prompt: the candidates, or the truth alone; else nothing."""
+    """Return the texts whose log-likelihood is read: all candidates, the gold alone, or none, by style."""
     if style == "bits":
         return (f" {instance.gold}",)
     return tuple([f" {choice}" for choice in instance.choices]) if style == "choice" else ()
 
 
-def weigh(instance: Instance, nats: float) -> Verdict:
-    """Judge a log-likelihood of the truth: right within one bit of what it would be if all were learnt.
+def grade_likelihood(instance: Instance, nats: float) -> Verdict:
+    """Grade the log-likelihood of a gold, in nats: right if within one bit of the best possible.
 
-    Items asked in the style `bits` state `facts["nats"]`: {"known", "guessed"}, the log-likelihood of their gold
-    for one who learnt all that can be learnt, and for one who learnt nothing. Where known is 0, right means that
-    the truth has more than half of the probability, so that nothing else can be likelier.
+    Items of the style `bits` state `facts["nats"]`: {"known", "guessed"}, the log-likelihood of their gold
+    under a model that learnt everything, and under one that learnt nothing. Where known is 0, right means that
+    the gold has more than half of the probability, so that nothing else is likelier.
     """
     known, guessed = instance.facts["nats"]["known"], instance.facts["nats"]["guessed"]
     learnt, most = max(0.0, nats - guessed) / log(2), (known - guessed) / log(2)
@@ -278,19 +312,19 @@ def weigh(instance: Instance, nats: float) -> Verdict:
     return Verdict(right, None, "correct" if right else "unsure", None, f"{learnt:.2f} of {most:.2f} bits")
 
 
-def ask_once(family: Family, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
-    """Write the plainest lesson: one problem, posed and solved."""
+def write_lesson(family: Family, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
+    """Return the simplest lesson: one problem with its solution."""
     item = _as_item(family, level, channel, family.generate(level, channel, stream))
     return [(pose(family, item, style), demonstrate(family, item, style))]
 
 
-def ask_in_turn(
+def write_lessons(
     family: Family, level: Level, channel: str, style: str, shown: str, problems: Iterable[Problem]
 ) -> list[tuple[str, str]]:
-    """Write a lesson of several questions about one text, which only the first of them shows.
+    """Return a lesson of several questions about one text, which only the first prompt shows.
 
-    `shown` is that text: what the question of every problem begins with. There are at most N_QUESTIONS
-    of them, and where the model thinks first, a third of that.
+    `shown` is that text: every question begins with it. At most N_QUESTIONS problems are used, and a third of
+    that in the style `cot`.
     """
     pairs: list[tuple[str, str]] = []
     for made in islice(problems, N_QUESTIONS if style == "direct" else N_QUESTIONS // 3):
@@ -306,10 +340,10 @@ def _as_item(family: Family, level: Level, channel: str, made: Problem) -> Insta
 
 
 def candidates(stream: Stream, gold: str, others: Sequence[str], count: int = N_CHOICES) -> tuple[str, ...]:
-    """Return up to `count` candidates: the gold at a random place among a sample of the others.
+    """Return up to `count` candidates: the gold at a random position among a sample of the others.
 
-    `others` are different from each other and from the gold. All are drawn uniformly: picking those
-    nearest to the gold would betray it as the one in the middle.
+    `others` differ from each other and from the gold. They are drawn uniformly: if the nearest values were taken,
+    the gold would be recognisable as the one in the middle.
     """
     drawn = stream.sample(others, min(count, len(others) + 1) - 1)
     drawn.insert(stream.below(len(drawn) + 1), gold)
@@ -317,5 +351,5 @@ def candidates(stream: Stream, gold: str, others: Sequence[str], count: int = N_
 
 
 def verdict_json(verdict: Verdict) -> dict[str, Any]:
-    """Return a verdict as JSON values; `at` and `note` only where they say something."""
+    """Return a verdict as JSON values, `at` and `note` only where they are set."""
     return {name: value for name, value in asdict(verdict).items() if name not in ("at", "note") or value}

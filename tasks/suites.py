@@ -1,4 +1,4 @@
-"""Turn a suite's name, a seed and a selection into an ordered list of cells with a digest."""
+"""Suites: dated tables of cells, opened under a seed and narrowed by a selection."""
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from hashlib import blake2b
+from itertools import product
 from typing import Any
 
 from fathom.tasks.base import (
@@ -30,7 +31,7 @@ from fathom.tasks.stream import canonical_seed
 
 @dataclass(frozen=True, slots=True)
 class SuiteCell:
-    """A cell and how many items of it are asked."""
+    """A cell and its number of items."""
 
     family: str
     version: int
@@ -41,13 +42,13 @@ class SuiteCell:
 
     @property
     def cell(self) -> Cell:
-        """The cell without its count."""
+        """The cell without its number of items."""
         return Cell(self.family, self.level, self.channel, self.style)
 
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """Ordered cells and a seed: everything that decides what is asked."""
+    """Ordered cells and a seed: together they determine every item."""
 
     name: str
     version: str
@@ -56,7 +57,7 @@ class Suite:
 
     @property
     def n_items(self) -> int:
-        """Items over all cells."""
+        """Number of items over all cells."""
         return sum(cell.n for cell in self.cells)
 
     def without(self, styles: Collection[str]) -> "Suite":
@@ -80,7 +81,7 @@ class Suite:
         return state.hexdigest()
 
     def pool(self) -> str:
-        """Hash what is asked but for the seed: runs of one pool may be ranked together; 12 hex digits."""
+        """Hash everything but the seed, 12 hex digits: runs of one pool can be ranked together."""
         text = json.dumps([self.name, self.version, self.to_json()], sort_keys=True, separators=(",", ":"))
         return blake2b(text.encode(), digest_size=6).hexdigest()
 
@@ -95,7 +96,7 @@ def instances(cell: SuiteCell, seed: str) -> Iterable[Instance]:
 
 
 def make_items(cell: Cell, seed: int | str, stop: int, role: Role = "eval", first: int = 0) -> Iterable[Instance]:
-    """Make the items first to stop of a cell; styles share items, so small cells are kept for the next style."""
+    """Make the items first..stop-1 of a cell; small cells are cached, as the styles of a level share items."""
     key = (cell.family, cell.level, cell.channel, seed, first, stop, role)
     return _kept(*key) if stop - first <= _KEPT else _made(*key)
 
@@ -116,7 +117,7 @@ def _made(
 
 
 def item_at(cell: SuiteCell, seed: str, index: int) -> Instance:
-    """Make one item of a cell; the last ones are kept, as the styles of a cell ask the same, one after the other."""
+    """Make one item of a cell; the last ones are cached, as the styles of a level share items."""
     return _item(cell.family, cell.level, cell.channel, seed, index)
 
 
@@ -127,7 +128,7 @@ def _item(family: str, level: str, channel: str, seed: str, index: int) -> Insta
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What the user asks for; an empty tuple leaves the choice to the suite."""
+    """What the user selects; an empty tuple leaves the choice to the suite."""
 
     families: tuple[str, ...] = ()
     levels: tuple[str, ...] = ()
@@ -136,36 +137,38 @@ class Selection:
     n: int | None = None
 
     @property
-    def free(self) -> bool:
-        """Say whether an axis is chosen, so that cells outside the suite may be meant."""
+    def has_axes(self) -> bool:
+        """True if levels, channels or styles are named, so that cells outside the suite can be selected."""
         return bool(self.levels or self.channels or self.styles)
 
 
 DEFAULT_N = 50
-"""Items of a cell that is not in the suite, where the user names no number."""
+"""Items of a cell outside the suite, where the selection gives no number."""
 
+DEFAULT_LEVELS = 4
+"""Levels of each ladder that are asked of a family outside the suite, where the selection names none."""
 
 DEFAULT_PEOPLE = 1_000
-"""People of the population that is asked about, where no level is named: as many as the corpus bios has by itself."""
+"""People of the population that is asked about, where the selection names no level: the default of the corpus bios."""
 
 
 def suite_names() -> tuple[str, ...]:
     """Return the names of all suites."""
-    return (*TABLES, "full")
+    return tuple(TABLES)
 
 
 def open_suite(name: str, seed: int | str, selection: Selection | None = None) -> Suite:
     """Return a suite's cells under a seed, narrowed or widened by a selection.
 
-    Families alone narrow the suite. Levels, channels or styles replace the suite's own: the
-    suite's levels where none are named, a level's first channel and style (mostly `symbol` and
-    `direct`) where none is. Of a named family that the suite does not ask, and in a style that reads the weights,
-    every level stands that has it, about DEFAULT_PEOPLE people where the number of people is a level's matter.
-    A level stands for all families that have one of that name; `*` in it for anything, as in `*-300`.
+    - Families alone narrow the suite. A named family that the suite has no cell of is asked at the first
+      DEFAULT_LEVELS levels of each of its ladders, or, if it is parametric, about DEFAULT_PEOPLE people.
+    - Levels, channels or styles replace the suite's own: the suite's levels where none are named, a level's first
+      channel and style (mostly `symbol` and `direct`) where none are named.
+    - A level name selects all families that have such a level; `*` matches anything, as in `*-300`.
 
     Raises:
         UnknownSuite, EmptySuite: no such suite; nothing left to ask.
-        UnknownFamily, UnknownLevel, UnknownStyle, BadSeed: from tasks.
+        UnknownFamily, UnknownLevel, UnknownStyle, BadSeed: the selection names what is not there.
     """
     if name not in suite_names():
         raise UnknownSuite(f"no suite {name!r}; known: {', '.join(suite_names())}")
@@ -173,32 +176,55 @@ def open_suite(name: str, seed: int | str, selection: Selection | None = None) -
     if wanted.n is not None and wanted.n < 1:
         raise EmptySuite(f"n is {wanted.n}: ask for 1 item a cell or more")
     own = _suite_cells(name, wanted.families)
-    cells = _free_cells(own, wanted) if wanted.free else own
+    cells = _crossed_cells(own, wanted) if wanted.has_axes else own
     if wanted.n is not None:
         cells = [replace(cell, n=wanted.n) for cell in cells]
     if not cells:
         raise EmptySuite("the selection holds no cell: name fewer filters, see `fathom families`")
-    return Suite(name, VERSION, canonical_seed(seed), tuple(cells))
+    return Suite(name, SUITE_VERSION, canonical_seed(seed), tuple(cells))
 
 
 def _suite_cells(name: str, families: tuple[str, ...]) -> list[SuiteCell]:
     """Return the suite's cells of these families, or of all; in the order of the families if they are named."""
     for family in families:
         find_family(family)
-    blocks = TABLES[name] if name in TABLES else tuple(_full_blocks())
-    chosen = [block for family in families for block in blocks if block.family == family] if families else blocks
-    cells = [cell for block in chosen for cell in _block_cells(block)]
-    asked = {cell.family for cell in cells}
-    others = [find_family(family) for family in families if family not in asked]
-    pairs = [(family, level) for family in others for level in _of_the_weights(family, PARAMETRIC)]
-    return cells + [
+    table = TABLES[name]
+    rows = [row for family in families for row in table if row.family == family] if families else table
+    cells = [cell for row in rows for cell in _table_cells(row)]
+    for family in families_outside(name, families):
+        cells += _default_cells(find_family(family))
+    return cells
+
+
+def families_outside(name: str, families: Iterable[str]) -> list[str]:
+    """Return those of the families that a suite has no cell of: they are asked at the first levels of their ladders."""
+    inside = {row.family for row in TABLES[name]}
+    return [family for family in families if family not in inside]
+
+
+def _default_cells(family: Family) -> list[SuiteCell]:
+    """Return cells of a family that the suite does not have.
+
+    They are the first levels of each ladder; a parametric family is asked about DEFAULT_PEOPLE people.
+    """
+    levels = _first_levels(family) or _parametric_levels(family, PARAMETRIC)
+    return [
         _cell(family, level.name, channels_of(family, level)[0], styles_of(family, level)[0], DEFAULT_N)
-        for family, level in pairs
+        for level in levels
     ]
 
 
-def _of_the_weights(family: Family, styles: Collection[str]) -> list[Level]:
-    """Return the levels that a model trained on our text is asked in these styles, where none is named."""
+def _first_levels(family: Family) -> list[Level]:
+    """Return the first DEFAULT_LEVELS levels of each ladder that is not parametric."""
+    ladders: dict[str, list[Level]] = {}
+    for level in family.levels.values():
+        if not set(styles_of(family, level)) & set(PARAMETRIC):
+            ladders.setdefault(level.ladder, []).append(level)
+    return [level for levels in ladders.values() for level in levels[:DEFAULT_LEVELS]]
+
+
+def _parametric_levels(family: Family, styles: Collection[str]) -> list[Level]:
+    """Return the levels that have one of these parametric styles, about DEFAULT_PEOPLE people where that varies."""
     return [
         level
         for level in family.levels.values()
@@ -208,10 +234,10 @@ def _of_the_weights(family: Family, styles: Collection[str]) -> list[Level]:
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class Cells:
     """Cells of one family: each of the levels, in each of the channels and styles, n items each.
 
-    Names are separated by blanks.
+    Names are separated by blanks. Cells are listed by channel, then by level; `by_level` puts the level first.
     """
 
     family: str
@@ -219,23 +245,16 @@ class Block:
     channels: str
     styles: str
     n: int
+    by_level: bool = False
 
 
-def _block_cells(block: Block) -> Iterator[SuiteCell]:
-    family = find_family(block.family)
-    for channel in block.channels.split():
-        for level in block.levels.split():
-            for style in block.styles.split():  # innermost: they ask the same questions
-                yield _cell(family, level, channel, style, block.n)
-
-
-def _full_blocks() -> Iterator[Block]:
-    for family in all_families().values():
-        for level in family.levels.values():
-            styles = " ".join(style for style in styles_of(family, level) if style not in PARAMETRIC)
-            long = int(level.axes.get("length", 0)) >= FULL_LONG
-            channels = " ".join(channels_of(family, level))
-            yield Block(family.name, level.name, channels, styles, FULL_LONG_N if long else FULL_N)
+def _table_cells(row: Cells) -> Iterator[SuiteCell]:
+    family = find_family(row.family)
+    channels, levels = row.channels.split(), row.levels.split()
+    pairs = product(levels, channels) if row.by_level else [(level, one) for one, level in product(channels, levels)]
+    for level, channel in pairs:
+        for style in row.styles.split():  # innermost: the styles of a level share its items
+            yield _cell(family, level, channel, style, row.n)
 
 
 def _cell(family: Family, level: str, channel: str, style: str, n: int) -> SuiteCell:
@@ -243,14 +262,14 @@ def _cell(family: Family, level: str, channel: str, style: str, n: int) -> Suite
     return SuiteCell(family.name, family.version, level, channel, style, n)
 
 
-def _free_cells(own: list[SuiteCell], wanted: Selection) -> list[SuiteCell]:
-    """Cross the named levels, channels and styles; a family takes part in those that it has.
+def _crossed_cells(own: list[SuiteCell], wanted: Selection) -> list[SuiteCell]:
+    """Combine the named levels, channels and styles; each family contributes the combinations that it has.
 
     Raises:
         UnknownLevel, UnknownStyle: no family has a level of that name; none has such cells.
     """
     families = [find_family(name) for name in wanted.families] or list(all_families().values())
-    wanted = replace(wanted, levels=_spelt_out(wanted.levels, families))
+    wanted = replace(wanted, levels=_matching_levels(wanted.levels, families))
     for level in wanted.levels:
         if not any(level in family.levels for family in families):
             if len(families) == 1:
@@ -260,7 +279,7 @@ def _free_cells(own: list[SuiteCell], wanted: Selection) -> list[SuiteCell]:
             raise UnknownLevel(f"no family has a level {level!r}{hint}: `fathom families` lists all")
     cells = []
     refused: UnknownStyle | None = None
-    for family, level, channel, style in _crossed(own, families, wanted):
+    for family, level, channel, style in _combinations(own, families, wanted):
         try:
             cells.append(_cell(family, level, channel, style, DEFAULT_N))
         except UnknownStyle as error:
@@ -270,18 +289,20 @@ def _free_cells(own: list[SuiteCell], wanted: Selection) -> list[SuiteCell]:
     return cells
 
 
-def _spelt_out(levels: tuple[str, ...], families: list[Family]) -> tuple[str, ...]:
-    """Put in place of a name with a `*` all levels that it fits; the name itself where it fits none."""
+def _matching_levels(levels: tuple[str, ...], families: list[Family]) -> tuple[str, ...]:
+    """Replace each name with a `*` by all levels that match; keep a name that matches none."""
     known = dict.fromkeys(level for family in families for level in family.levels)
     found = ([level for level in known if fnmatchcase(level, name)] or [name] for name in levels)
     return tuple(dict.fromkeys(level for names in found for level in names))
 
 
-def _crossed(own: list[SuiteCell], families: list[Family], wanted: Selection) -> Iterator[tuple[Family, str, str, str]]:
+def _combinations(
+    own: list[SuiteCell], families: list[Family], wanted: Selection
+) -> Iterator[tuple[Family, str, str, str]]:
     for family in families:
         suited = dict.fromkeys(cell.level for cell in own if cell.family == family.name)
         if set(wanted.styles) & set(PARAMETRIC):
-            suited = dict.fromkeys(level.name for level in _of_the_weights(family, wanted.styles))
+            suited = dict.fromkeys(level.name for level in _parametric_levels(family, wanted.styles))
         levels = [level for level in wanted.levels if level in family.levels] or ([] if wanted.levels else list(suited))
         for style in wanted.styles or (None,):
             for channel in wanted.channels or (None,):
@@ -290,71 +311,182 @@ def _crossed(own: list[SuiteCell], families: list[Family], wanted: Selection) ->
                     yield family, rung.name, channel or first_channel, style or first_style
 
 
-VERSION = "2026.2"
+SUITE_VERSION = "2026.2"
 
-
-_N = 30
-
+_N, _M, _F, _F_LONG = 30, 50, 80, 20  # items a cell; the last one for levels of 4,000 tokens and more
 
 QUICK = (
-    Block("depo", "n4k1 n4k2 n4k3 n8k1 n8k2 n8k3 n8k4 n8k6", "symbol", "direct", _N),
-    Block("depo", "n8k1 n8k2 n8k3 n8k4 n8k6", "symbol", "cot choice", _N),
-    Block("brevo", "n4 n6 n8 n12", "symbol", "direct", _N),
-    Block("mano", "p23l1 p23l2 p23l4", "symbol", "direct cot", _N),
-    Block("lano", "recognise-d2 recognise-d3", "symbol", "direct choice", _N),
-    Block("lano", "complete-d2 complete-d3", "symbol", "direct", _N),
-    Block("lano", "write-d2 write-d3", "symbol", "direct cot", _N),
-    Block("bios", "extract-k1 extract-k5", "symbol story", "direct", _N),
-    Block("bios", "compare-k5 subtract-k5 inverse-k5 count-k5", "symbol", "direct", _N),
-    Block("igsm", "op2 op4 op6 op8", "symbol", "direct cot", _N),
-    Block("repair", "find-op2 find-op4", "symbol", "direct", _N),
-    Block("years", "y2k1 y4k1 y4k2 y4k3", "symbol", "direct", _N),
+    Cells("depo", "n4k1 n4k2 n4k3 n8k1 n8k2 n8k3 n8k4 n8k6", "symbol", "direct", _N),
+    Cells("depo", "n8k1 n8k2 n8k3 n8k4 n8k6", "symbol", "cot choice", _N),
+    Cells("brevo", "n4 n6 n8 n12", "symbol", "direct", _N),
+    Cells("mano", "p23l1 p23l2 p23l4", "symbol", "direct cot", _N),
+    Cells("lano", "recognise-d2 recognise-d3", "symbol", "direct choice", _N),
+    Cells("lano", "complete-d2 complete-d3", "symbol", "direct", _N),
+    Cells("lano", "write-d2 write-d3", "symbol", "direct cot", _N),
+    Cells("bios", "extract-k1 extract-k5", "symbol story", "direct", _N),
+    Cells("bios", "compare-k5 subtract-k5 inverse-k5 count-k5", "symbol", "direct", _N),
+    Cells("igsm", "op2 op4 op6 op8", "symbol", "direct cot", _N),
+    Cells("repair", "find-op2 find-op4", "symbol", "direct", _N),
+    Cells("years", "y2k1 y4k1 y4k2 y4k3", "symbol", "direct", _N),
 )
-"""A minute on two CPU cores with the reference model: does everything work, and where does it break at once?"""
-
-
-_M = 50
-
+"""One minute on two CPU cores with the reference model: a first look at where a model fails."""
 
 STANDARD = (
-    Block("depo", "n16k1 n16k2 n16k3 n16k4 n16k6 n16k8 n16k12", "symbol story", "direct", _M),
-    Block("depo", "n16k4 n16k8 n64k16 n128k32", "symbol story", "cot", _M),
-    Block("depo", "n16k1 n16k2 n16k4 n16k8", "symbol", "choice", _M),
-    Block("brevo", "n8 n12 n16 n24 n32", "symbol story", "direct", _M),
-    Block("brevo", "n8 n16 n32 n64", "symbol story", "cot", _M),
-    Block("mano", "p23l1 p23l2 p23l3 p23l4 p23l6 p23l8", "symbol story", "direct", _M),
-    Block("mano", "p23l2 p23l4 p23l8 p23l16", "symbol story", "cot", _M),
-    Block("mano", "p23l1 p23l2 p23l4", "symbol", "choice", _M),
-    Block("mano", "p23l2-prefix p23l4-prefix p23l8-prefix", "symbol", "direct cot", _M),
-    Block("lano", "recognise-d2 recognise-d3 recognise-d4 recognise-d5", "symbol story", "direct cot", _M),
-    Block("lano", "complete-d2 complete-d3 complete-d4", "symbol story", "direct cot", _M),
-    Block("lano", "write-d2 write-d3 write-d4 write-d5", "symbol story", "direct cot", _M),
-    Block("lano", "choose-d2 choose-d3 choose-d4 choose-d5", "symbol", "direct choice", _M),
-    Block("bios", "extract-k1 extract-k5 extract-k20 extract-k100", "story", "direct choice", _M),
-    Block("bios", "dual-k1 dual-k5 dual-k20 dual-k100", "story", "direct", _M),
-    Block("bios", "classify-k1 classify-k5 classify-k20", "symbol story", "direct cot", _M),
-    Block("bios", "compare-k5 compare-k20 compare-k100", "story", "direct cot", _M),
-    Block("bios", "subtract-k5 subtract-k20 subtract-k100", "story", "direct cot", _M),
-    Block("bios", "inverse-k5 inverse-k20 inverse-k100", "story", "direct cot", _M),
-    Block("bios", "count-k5 count-k20 count-k100", "story", "direct cot", _M),
-    Block("igsm", "op2 op4 op6 op8 op10 op12 op15", "symbol story", "direct", _M),
-    Block("igsm", "op4 op8 op12 op15 op18 op21 op25 op30 op40", "symbol story", "cot", _M),
-    Block("igsm", "op4-crowded op10-crowded op18-crowded op30-crowded", "story", "cot", _M),
-    Block("repair", "find-op2 find-op4 find-op8 find-op12 find-op18", "symbol story", "direct", _M),
-    Block("repair", "find-op4 find-op8 find-op12 find-op18 find-op25", "symbol story", "cot", _M),
-    Block("years", "y8k1 y8k2 y8k3 y8k4 y8k6", "symbol story", "direct", _M),
-    Block("years", "y8k2 y8k4 y8k6 y32k3 y32k6", "story", "cot", _M),
-    Block("years", "y8k1-4k y8k2-4k y8k4-4k y8k1-16k y8k2-16k y8k4-16k", "story", "direct cot", _M),
+    Cells("depo", "n16k1 n16k2 n16k3 n16k4 n16k6 n16k8 n16k12", "symbol story", "direct", _M),
+    Cells("depo", "n16k4 n16k8 n64k16 n128k32", "symbol story", "cot", _M),
+    Cells("depo", "n16k1 n16k2 n16k4 n16k8", "symbol", "choice", _M),
+    Cells("brevo", "n8 n12 n16 n24 n32", "symbol story", "direct", _M),
+    Cells("brevo", "n8 n16 n32 n64", "symbol story", "cot", _M),
+    Cells("mano", "p23l1 p23l2 p23l3 p23l4 p23l6 p23l8", "symbol story", "direct", _M),
+    Cells("mano", "p23l2 p23l4 p23l8 p23l16", "symbol story", "cot", _M),
+    Cells("mano", "p23l1 p23l2 p23l4", "symbol", "choice", _M),
+    Cells("mano", "p23l2-prefix p23l4-prefix p23l8-prefix", "symbol", "direct cot", _M),
+    Cells("lano", "recognise-d2 recognise-d3 recognise-d4 recognise-d5", "symbol story", "direct cot", _M),
+    Cells("lano", "complete-d2 complete-d3 complete-d4", "symbol story", "direct cot", _M),
+    Cells("lano", "write-d2 write-d3 write-d4 write-d5", "symbol story", "direct cot", _M),
+    Cells("lano", "choose-d2 choose-d3 choose-d4 choose-d5", "symbol", "direct choice", _M),
+    Cells("bios", "extract-k1 extract-k5 extract-k20 extract-k100", "story", "direct choice", _M),
+    Cells("bios", "dual-k1 dual-k5 dual-k20 dual-k100", "story", "direct", _M),
+    Cells("bios", "classify-k1 classify-k5 classify-k20", "symbol story", "direct cot", _M),
+    Cells("bios", "compare-k5 compare-k20 compare-k100", "story", "direct cot", _M),
+    Cells("bios", "subtract-k5 subtract-k20 subtract-k100", "story", "direct cot", _M),
+    Cells("bios", "inverse-k5 inverse-k20 inverse-k100", "story", "direct cot", _M),
+    Cells("bios", "count-k5 count-k20 count-k100", "story", "direct cot", _M),
+    Cells("igsm", "op2 op4 op6 op8 op10 op12 op15", "symbol story", "direct", _M),
+    Cells("igsm", "op4 op8 op12 op15 op18 op21 op25 op30 op40", "symbol story", "cot", _M),
+    Cells("igsm", "op4-crowded op10-crowded op18-crowded op30-crowded", "story", "cot", _M),
+    Cells("repair", "find-op2 find-op4 find-op8 find-op12 find-op18", "symbol story", "direct", _M),
+    Cells("repair", "find-op4 find-op8 find-op12 find-op18 find-op25", "symbol story", "cot", _M),
+    Cells("years", "y8k1 y8k2 y8k3 y8k4 y8k6", "symbol story", "direct", _M),
+    Cells("years", "y8k2 y8k4 y8k6 y32k3 y32k6", "story", "cot", _M),
+    Cells("years", "y8k1-4k y8k2-4k y8k4-4k y8k1-16k y8k2-16k y8k4-16k", "story", "direct cot", _M),
 )
 """All families, both channels, from levels that 1B models pass to levels that 70B models fail."""
 
+FULL = (
+    Cells(
+        "bios",
+        "extract-k1 extract-k5 extract-k20 extract-k100 partial-k1 partial-k5 partial-k20 partial-k100 dual-k1 "
+        "dual-k5 dual-k20 dual-k100 classify-k1 classify-k5 classify-k20 classify-k100 compare-k5 compare-k20 "
+        "compare-k100 subtract-k5 subtract-k20 subtract-k100 inverse-k5 inverse-k20 inverse-k100 count-k5 "
+        "count-k20 count-k100",
+        "symbol story",
+        "direct cot choice",
+        _F,
+        by_level=True,
+    ),
+    Cells("brevo", "n4 n6 n8 n12 n16 n24 n32 n48 n64", "symbol story", "direct cot choice", _F, by_level=True),
+    Cells(
+        "depo",
+        "n4k1 n4k2 n4k3 n8k1 n8k2 n8k3 n8k4 n8k6 n16k1 n16k2 n16k3 n16k4 n16k6 n16k8 n16k12 n32k1 n32k2 n32k3 "
+        "n32k4 n32k6 n32k8 n32k12 n32k16 n32k24 n64k1 n64k2 n64k3 n64k4 n64k6 n64k8 n64k12 n64k16 n64k24 n64k32 "
+        "n128k1 n128k2 n128k3 n128k4 n128k6 n128k8 n128k12 n128k16 n128k24 n128k32 n16k1-forward n16k2-forward "
+        "n16k3-forward n16k4-forward n16k6-forward n16k8-forward n16k12-forward n16k1-backward n16k2-backward "
+        "n16k3-backward n16k4-backward n16k6-backward n16k8-backward n16k12-backward n16k1-long-names "
+        "n16k2-long-names n16k3-long-names n16k4-long-names n16k6-long-names n16k8-long-names n16k12-long-names",
+        "symbol story",
+        "direct cot choice",
+        _F,
+        by_level=True,
+    ),
+    Cells(
+        "igsm",
+        "op2 op4 op6 op8 op10 op12 op15 op18 op21 op25 op30 op40 op4-bare op10-bare op18-bare op30-bare "
+        "op4-crowded op10-crowded op18-crowded op30-crowded op4-question-first op10-question-first "
+        "op18-question-first op30-question-first op4-reask op10-reask op18-reask op30-reask",
+        "symbol story",
+        "direct cot choice",
+        _F,
+        by_level=True,
+    ),
+    Cells(
+        "lano",
+        "recognise-d2 recognise-d3 recognise-d4 recognise-d5 choose-d2 choose-d3 choose-d4 choose-d5 complete-d2 "
+        "complete-d3 complete-d4 complete-d5",
+        "symbol story",
+        "direct cot choice",
+        _F,
+        by_level=True,
+    ),
+    Cells(
+        "lano",
+        "samples-d2 samples-d3 samples-d4 write-d2 write-d3 write-d4 write-d5",
+        "symbol story",
+        "direct cot",
+        _F,
+        by_level=True,
+    ),
+    Cells(
+        "mano",
+        "p23l1 p23l2 p23l3 p23l4 p23l6 p23l8 p23l10 p23l13 p23l16",
+        "symbol story",
+        "direct cot choice",
+        _F,
+        by_level=True,
+    ),
+    Cells(
+        "mano",
+        "p23l1-prefix p23l2-prefix p23l3-prefix p23l4-prefix p23l6-prefix p23l8-prefix p23l10-prefix "
+        "p23l13-prefix p23l16-prefix",
+        "symbol",
+        "direct cot choice",
+        _F,
+        by_level=True,
+    ),
+    Cells(
+        "mano",
+        "p5l1 p5l2 p5l3 p5l4 p5l6 p5l8 p5l10 p5l13 p5l16 p7l1 p7l2 p7l3 p7l4 p7l6 p7l8 p7l10 p7l13 p7l16 p10l1 "
+        "p10l2 p10l3 p10l4 p10l6 p10l8 p10l10 p10l13 p10l16",
+        "symbol story",
+        "direct cot choice",
+        _F,
+        by_level=True,
+    ),
+    Cells(
+        "repair",
+        "find-op2 find-op4 find-op8 find-op12 find-op18 find-op25",
+        "symbol story",
+        "direct cot choice",
+        _F,
+        by_level=True,
+    ),
+    Cells(
+        "repair",
+        "mano-op2 mano-op4 mano-op8 mano-op12 mano-op18 mano-op25",
+        "symbol",
+        "direct cot choice",
+        _F,
+        by_level=True,
+    ),
+    Cells(
+        "repair",
+        "mend-op2 mend-op4 mend-op8 mend-op12 mend-op18 mend-op25",
+        "symbol story",
+        "direct cot choice",
+        _F,
+        by_level=True,
+    ),
+    Cells(
+        "years",
+        "y2k1 y2k2 y2k3 y2k4 y2k5 y2k6 y4k1 y4k2 y4k3 y4k4 y4k5 y4k6 y8k1 y8k2 y8k3 y8k4 y8k5 y8k6 y16k1 y16k2 "
+        "y16k3 y16k4 y16k5 y16k6 y32k1 y32k2 y32k3 y32k4 y32k5 y32k6 y8k1-1k y8k2-1k y8k3-1k y8k4-1k y8k6-1k",
+        "symbol story",
+        "direct cot choice",
+        _F,
+        by_level=True,
+    ),
+    Cells(
+        "years",
+        "y8k1-4k y8k2-4k y8k3-4k y8k4-4k y8k6-4k y8k1-16k y8k2-16k y8k3-16k y8k4-16k y8k6-16k y8k1-32k y8k2-32k "
+        "y8k3-32k y8k4-32k y8k6-32k y8k1-16k-early y8k2-16k-early y8k4-16k-early y8k1-16k-middle y8k2-16k-middle "
+        "y8k4-16k-middle y8k1-16k-late y8k2-16k-late y8k4-16k-late",
+        "symbol story",
+        "direct cot choice",
+        _F_LONG,
+        by_level=True,
+    ),
+)  # fmt: skip
+"""Every level, channel and style that was there at VERSION, without the parametric ones."""
 
-TABLES: Mapping[str, tuple[Block, ...]] = {"quick": QUICK, "standard": STANDARD}
-
-
-FULL_N, FULL_LONG_N = 80, 20
-"""The suite `full` asks every level in every channel and style, except `free`: items a cell, and
-items a cell of levels that are as long as FULL_LONG tokens or longer."""
-
-
-FULL_LONG = 4000
+TABLES: dict[str, tuple[Cells, ...]] = {"quick": QUICK, "standard": STANDARD, "full": FULL}
+"""The suites of VERSION. A new family is in none of them until a table of a later version names it."""

@@ -9,9 +9,9 @@ from fastapi.responses import HTMLResponse
 
 from fathom.harness import format as text
 from fathom.server.board.example import LONGEST_ANSWER, Asked, budget_of, ladders_of, make_example
-from fathom.server.board.glossary import CHANNELS, GRADING, HARNESS, PART_LEADS, STYLES, by_part, explain
+from fathom.server.board.glossary import CHANNEL_MEANINGS, HARNESS_LABELS, STYLE_MEANINGS, by_part
 from fathom.server.web.render import SiteOf, page
-from fathom.tasks.base import Family, Level, channels_of, styles_of
+from fathom.tasks.base import PARTS, Family, Level, channels_of, styles_of
 from fathom.tasks.registry import all_families, find_family
 
 router = APIRouter(include_in_schema=False)
@@ -21,7 +21,7 @@ _LONGEST_NAME = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class FamilyGroup:
     """Families that measure one part of intelligence."""
 
     name: str
@@ -70,11 +70,9 @@ class Meaning:
 def show_families(site: SiteOf) -> HTMLResponse:
     """Show all families by part."""
     known = all_families()
-    parts = [
-        Part(part, PART_LEADS[part], tuple(known[name] for name in names)) for part, names in by_part(known).items()
-    ]
+    parts = [FamilyGroup(part, PARTS[part], tuple(members)) for part, members in by_part(known.values()).items()]
     ladders = {name: ladders_of(family) for name, family in known.items()}
-    words = _meanings(STYLES, tuple(STYLES)), _meanings(CHANNELS, tuple(CHANNELS))
+    words = _meanings(STYLE_MEANINGS, tuple(STYLE_MEANINGS)), _meanings(CHANNEL_MEANINGS, tuple(CHANNEL_MEANINGS))
     return page(site, "families", parts=parts, ladders=ladders, words=words)
 
 
@@ -90,11 +88,10 @@ def show_family(site: SiteOf, name: str, asked: Annotated[Asked, Query()]) -> HT
         asked=asked,
         example=example,
         longest=LONGEST_ANSWER,
-        grading=GRADING.get(family.name, ""),
-        styles=_meanings(STYLES, family.styles),
-        channels=_meanings(CHANNELS, family.channels),
-        mistakes=[Meaning(label, explain(family.name, label)) for label in family.labels],
-        harness=[Meaning(label, sentence) for label, sentence in HARNESS.items() if label != "correct"],
+        styles=_meanings(STYLE_MEANINGS, family.styles),
+        channels=_meanings(CHANNEL_MEANINGS, family.channels),
+        mistakes=[Meaning(label, sentence) for label, sentence in family.labels.items()],
+        harness=[Meaning(label, sentence) for label, sentence in HARNESS_LABELS.items() if label != "correct"],
         ladders=ladder_tables(family),
     )
     if example.fresh:

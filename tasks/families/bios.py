@@ -12,10 +12,21 @@ Reference: Allen-Zhu and Li, Physics of Language Models 3.1 and 3.2 (arXiv 2309.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from fathom.tasks.answer import final_answer
-from fathom.tasks.base import N_CHOICES, Instance, Level, Problem, Verdict, ask_in_turn, ask_once, candidates
+from fathom.tasks.base import (
+    N_CHOICES,
+    NO_ANSWER,
+    Instance,
+    Level,
+    Part,
+    Problem,
+    Verdict,
+    candidates,
+    write_lesson,
+    write_lessons,
+)
 from fathom.tasks.people.biography import show
 from fathom.tasks.people.diagnosis import misjudged, misread, misread_pair
 from fathom.tasks.people.population import (
@@ -156,14 +167,26 @@ class Bios:
 
     name: str = "bios"
     version: int = 1
+    title: str = "Answer from biographies"
+    part: Part = "Knowledge"
     summary: str = "Answer a question about k invented people whose biographies are in the prompt."
     reference: str = "Physics of Language Models 3.1 and 3.2 (arXiv 2309.14316, 2309.14402), bioS, asked in the context"
     unit: str = "biographies"
     channels: tuple[str, ...] = ("symbol", "story")
     styles: tuple[str, ...] = ("direct", "cot", "choice")
-    labels: tuple[str, ...] = (
-        "other_person", "other_attribute", "swapped", "near_value", "wrong", "not_in_domain", "no_answer",
-    )  # fmt: skip
+    labels: ClassVar[Mapping[str, str]] = {
+        "other_person": "The right attribute of somebody else; or a person who does not fit.",
+        "other_attribute": "Another attribute of the right person.",
+        "swapped": "Both values are right, but in the wrong order.",
+        "near_value": "A number, month or year off by one, or a date with one part wrong.",
+        "wrong": "Another possible value.",
+        "not_in_domain": "Not a possible answer to this question.",
+        "no_answer": NO_ANSWER,
+    }
+    grading: str = (
+        "Capitals do not matter. A semicolon separates two facts. Where a person is searched for, everybody who "
+        "fits is right."
+    )
 
     @cached_property
     def levels(self) -> dict[str, Level]:
@@ -205,7 +228,7 @@ class Bios:
     def lesson(self, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
         """Write one problem; in the mode `extract`, ask for several attributes of the same people."""
         if level.axes["mode"] != "extract":
-            return ask_once(self, level, channel, style, stream)
+            return write_lesson(self, level, channel, style, stream)
         problem = self.generate(level, channel, stream)
         shown, people = problem.question.rpartition("\n")[0], [person_of(row) for row in problem.facts["people"]]
         problems = (
@@ -213,7 +236,7 @@ class Bios:
             for who, attribute in stream.shuffle([(who, attribute) for who in people for attribute in ATTRIBUTES])
             for question, gold in [extract(who, attribute)]
         )
-        return ask_in_turn(self, level, channel, style, shown, problems)
+        return write_lessons(self, level, channel, style, shown, problems)
 
     def grade(self, instance: Instance, text: str) -> Verdict:
         """Compare the final answer with the gold, in ASCII letters of either case; any person who fits is right."""

@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import permutations
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from fathom.tasks.answer import final_list
-from fathom.tasks.base import Instance, Level, Problem, Verdict, ask_once
+from fathom.tasks.base import NO_ANSWER, Instance, Level, Part, Problem, Verdict, write_lesson
 from fathom.tasks.stream import Stream
 from fathom.tasks.words import codes, given_names
 
@@ -262,12 +262,25 @@ class Brevo:
 
     name: str = "brevo"
     version: int = 1
+    title: str = "Order dependencies"
+    part: Part = "Reasoning"
     summary: str = "List all that must be done before a goal, prerequisites first, from n vertices' shuffled needs."
     reference: str = "Physics of Language Models 4.1 (arXiv 2512.17351), task Brevo"
     unit: str = "vertices"
     channels: tuple[str, ...] = ("symbol", "story")
     styles: tuple[str, ...] = ("direct", "cot", "choice")
-    labels: tuple[str, ...] = ("missing", "extra", "duplicate", "order", "unknown_vertex", "no_answer")
+    labels: ClassVar[Mapping[str, str]] = {
+        "missing": "Something needed is left out; the position is where it was first needed.",
+        "extra": "Something is listed that the goal does not need.",
+        "duplicate": "Something is listed twice.",
+        "order": "Something is listed before what it needs.",
+        "unknown_vertex": "A name that is not in the question.",
+        "no_answer": NO_ANSWER,
+    }
+    grading: str = (
+        "Every order that works is right: the goal and all that it needs, nothing else, each after what it needs. "
+        "Commas or blanks separate the names."
+    )
 
     @cached_property
     def levels(self) -> dict[str, Level]:
@@ -308,7 +321,7 @@ class Brevo:
 
     def lesson(self, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
         """Pose and solve one problem."""
-        return ask_once(self, level, channel, style, stream)
+        return write_lesson(self, level, channel, style, stream)
 
     def grade(self, instance: Instance, text: str) -> Verdict:
         """Accept every order that works; otherwise say where the first fault lies."""

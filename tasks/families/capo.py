@@ -8,12 +8,14 @@ is that of the run's seed; levels say how many people it has.
 Reference: Allen-Zhu and Li, Physics of Language Models 3.3 (arXiv 2404.05405), sections 2 and 3.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import log
+from typing import ClassVar
 
 from fathom.tasks.answer import MAX_TEXT
-from fathom.tasks.base import Instance, Level, Problem, Verdict, ask_once
+from fathom.tasks.base import NO_ANSWER, Instance, Level, Part, Problem, Verdict, write_lesson
 from fathom.tasks.people.biography import record
 from fathom.tasks.people.diagnosis import in_domain
 from fathom.tasks.people.population import ATTRIBUTES, DIGITS, POPULATIONS, Population, person_of, shown
@@ -32,12 +34,22 @@ class Capo:
 
     name: str = "capo"
     version: int = 1
+    title: str = "Count learnt bits"
+    part: Part = "Memory"
     summary: str = "Tell by likelihoods how many bits of a population's biographies a model has learnt."
     reference: str = "Physics of Language Models 3.3 (arXiv 2404.05405), bit complexity of bioS"
     unit: str = "people"
     channels: tuple[str, ...] = ("story",)
     styles: tuple[str, ...] = ("bits",)
-    labels: tuple[str, ...] = ("wrong", "not_in_domain", "no_answer")
+    labels: ClassVar[Mapping[str, str]] = {
+        "wrong": "Another possible value.",
+        "not_in_domain": "Not a possible value.",
+        "no_answer": NO_ANSWER,
+    }
+    grading: str = (
+        "Nothing is generated: the log-likelihood of the gold counts, in bits above a uniform guess. A fact is "
+        "right if it has more than half of the probability."
+    )
 
     @cached_property
     def levels(self) -> dict[str, Level]:
@@ -66,7 +78,7 @@ class Capo:
 
     def lesson(self, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
         """Write a biography up to a fact, and the fact."""
-        return ask_once(self, level, channel, style, stream)
+        return write_lesson(self, level, channel, style, stream)
 
     def grade(self, instance: Instance, text: str) -> Verdict:
         """Compare a text with the truth, should one be given; likelihoods are judged by `weigh`."""

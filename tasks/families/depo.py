@@ -10,10 +10,10 @@ Reference: Allen-Zhu, Physics of Language Models 4.1 (arXiv 2512.17351), synthet
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from fathom.tasks.answer import MAX_TEXT, final_answer
-from fathom.tasks.base import N_CHOICES, Instance, Level, Problem, Verdict, ask_in_turn, candidates
+from fathom.tasks.base import N_CHOICES, NO_ANSWER, Instance, Level, Part, Problem, Verdict, candidates, write_lessons
 from fathom.tasks.stream import Stream
 from fathom.tasks.tokens import END, Names, pack, speller
 from fathom.tasks.words import codes, given_names
@@ -98,14 +98,24 @@ class Depo:
 
     name: str = "depo"
     version: int = 1
+    title: str = "Follow arrows"
+    part: Part = "Reasoning"
     summary: str = "Follow k arrows round a ring of n names whose arrows are shown in random order."
     reference: str = "Physics of Language Models 4.1 (arXiv 2512.17351), task Depo"
     unit: str = "hops"
     channels: tuple[str, ...] = ("symbol", "story")
     styles: tuple[str, ...] = (*_ASKED, "trained")
-    labels: tuple[str, ...] = (
-        "start", "one_hop", "short_by_one", "long_by_one", "backwards", "other_node", "not_a_node", "no_answer",
-    )  # fmt: skip
+    labels: ClassVar[Mapping[str, str]] = {
+        "start": "The name given in the question: no arrow was followed.",
+        "one_hop": "The name one arrow after the start, where more steps were asked.",
+        "short_by_one": "One arrow too few.",
+        "long_by_one": "One arrow too many.",
+        "backwards": "The right number of arrows in the wrong direction.",
+        "other_node": "Another name on the ring, at none of the positions above.",
+        "not_a_node": "Not a name on the ring.",
+        "no_answer": NO_ANSWER,
+    }
+    grading: str = "The name must be spelt as in the question, capitals included."
 
     @cached_property
     def levels(self) -> dict[str, Level]:
@@ -166,7 +176,7 @@ class Depo:
                 gold = _walk(successor, start, hops)[-1]
                 yield Problem(f"{shown}\n{_ask(start, hops, channel)}", gold, (), facts)
 
-        return ask_in_turn(self, level, channel, style, shown, others())
+        return write_lessons(self, level, channel, style, shown, others())
 
     def grade(self, instance: Instance, text: str) -> Verdict:
         """Compare the final answer with the gold; a wrong name is placed on the ring."""

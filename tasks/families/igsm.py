@@ -17,14 +17,14 @@ Reference: Allen-Zhu, Physics of Language Models 2.1 (arXiv 2407.20311), iGSM.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from fathom.tasks.answer import final_integer
 from fathom.tasks.arithmetic.dependency_graph import Plan, draw, roller
 from fathom.tasks.arithmetic.formula import MODULUS, needed_for, solve, spell
 from fathom.tasks.arithmetic.solution import Reading, read_solution
 from fathom.tasks.arithmetic.word_problem import tell
-from fathom.tasks.base import N_CHOICES, Instance, Level, Problem, Verdict, ask_once, candidates
+from fathom.tasks.base import N_CHOICES, NO_ANSWER, Instance, Level, Part, Problem, Verdict, candidates, write_lesson
 from fathom.tasks.stream import Stream
 
 OPS = (2, 4, 6, 8, 10, 12, 15, 18, 21, 25, 30, 40)
@@ -58,14 +58,25 @@ class Igsm:
 
     name: str = "igsm"
     version: int = 1
+    title: str = "Solve word problems"
+    part: Part = "Reasoning"
     summary: str = "Find one of many counts that depend on each other, modulo 23, in exactly op operations."
     reference: str = "Physics of Language Models 2.1 (arXiv 2407.20311), iGSM"
     unit: str = "operations"
     channels: tuple[str, ...] = ("symbol", "story")
     styles: tuple[str, ...] = ("direct", "cot", "choice")
-    labels: tuple[str, ...] = (
-        "arithmetic", "not_ready", "unknown_parameter", "unneeded_only", "wrong_modulus", "other", "no_answer",
-    )  # fmt: skip
+    labels: ClassVar[Mapping[str, str]] = {
+        "arithmetic": "The first bad step miscalculates.",
+        "not_ready": "The first bad step uses a value that was not computed yet.",
+        "unknown_parameter": "The first bad step names something that is not in the problem.",
+        "unneeded_only": "Every step is right, but the value that was asked for was never computed.",
+        "wrong_modulus": "Equal to the answer modulo 23, but not reduced to 0..22.",
+        "other": "Any other number, without a bad step.",
+        "no_answer": NO_ANSWER,
+    }
+    grading: str = (
+        "The final number decides, from 0 to 22. Written steps are read only to say where a wrong answer went wrong."
+    )
 
     @cached_property
     def levels(self) -> dict[str, Level]:
@@ -104,7 +115,7 @@ class Igsm:
 
     def lesson(self, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
         """One problem, posed and solved."""
-        return ask_once(self, level, channel, style, stream)
+        return write_lesson(self, level, channel, style, stream)
 
     def grade(self, instance: Instance, text: str) -> Verdict:
         """Compare the final number with the gold; written steps say where a wrong answer went wrong.

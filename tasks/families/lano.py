@@ -9,10 +9,10 @@ Reference: Allen-Zhu, Physics of Language Models 1 (arXiv 2305.13673), section 2
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from fathom.tasks.answer import MAX_TEXT, final_list, final_option
-from fathom.tasks.base import SCORED, Instance, Level, Problem, Verdict, ask_once, candidates
+from fathom.tasks.base import NO_ANSWER, SCORED, Instance, Level, Part, Problem, Verdict, candidates, write_lesson
 from fathom.tasks.grammars import text as say
 from fathom.tasks.grammars.baselines import any_completes, blind_tails, copied_tails, rules_in_a_row
 from fathom.tasks.grammars.grammar import Grammar, Shape, draw_grammar
@@ -94,14 +94,27 @@ class Lano:
 
     name: str = "lano"
     version: int = 1
+    title: str = "Follow a grammar"
+    part: Part = "Language structure"
     summary: str = "Write, recognise, choose or complete sentences of a language that a hierarchical grammar defines."
     reference: str = "Physics of Language Models 1 (arXiv 2305.13673), synthetic CFGs"
     unit: str = "levels"
     channels: tuple[str, ...] = ("symbol", "story")
     styles: tuple[str, ...] = ("direct", "cot", "choice", "free", "bits")
-    labels: tuple[str, ...] = (
-        "said_yes", "said_no", "other_string", "outside", "too_short", "whole_sentence", "not_terminals", "no_answer",
-    )  # fmt: skip
+    labels: ClassVar[Mapping[str, str]] = {
+        "said_yes": "Said yes to a string that is not a sentence.",
+        "said_no": "Said no to a sentence.",
+        "other_string": "Chose another string.",
+        "outside": "No sentence continues like this; the position is the first token of the answer that does not fit.",
+        "too_short": "The beginning of a sentence, but not a complete one.",
+        "whole_sentence": "A whole sentence with its beginning, where only the rest was asked for.",
+        "not_terminals": "Contains something that is not a letter or word of the language.",
+        "no_answer": NO_ANSWER,
+    }
+    grading: str = (
+        "Yes or no, and the letter of a string, are compared. A continuation is parsed: every continuation that "
+        "makes a sentence is right, not only the gold."
+    )
 
     @cached_property
     def levels(self) -> dict[str, Level]:
@@ -148,7 +161,7 @@ class Lano:
         """Ask once; for a language to be trained on, write a whole sentence after the mark."""
         if level.axes["mode"] in ("generate", "law"):
             return [(MARK, f" {spell(language(str(level.axes['shape'])).sentence(stream))}")]
-        return ask_once(self, level, channel, style, stream)
+        return write_lesson(self, level, channel, style, stream)
 
     def grade(self, instance: Instance, text: str) -> Verdict:
         """Compare with the gold, or parse prefix and completion; `at` counts within the completion."""

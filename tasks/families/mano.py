@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import comb, inf
 from operator import mul
+from typing import ClassVar
 
 from fathom.tasks.answer import final_integer
 from fathom.tasks.arithmetic.expression import APPLY, DIGITS, MODULI, SIGNS, draw_expression, infix, solve
-from fathom.tasks.base import N_CHOICES, Instance, Level, Problem, Verdict, ask_once
+from fathom.tasks.base import N_CHOICES, NO_ANSWER, Instance, Level, Part, Problem, Verdict, write_lesson
 from fathom.tasks.stream import Stream
 
 LENGTHS = (1, 2, 3, 4, 6, 8, 10, 13, 16)
@@ -136,12 +137,24 @@ class Mano:
 
     name: str = "mano"
     version: int = 1
+    title: str = "Evaluate expressions"
+    part: Part = "Reasoning"
     summary: str = "Work out an expression of l operations (+ - *) modulo p, in infix, prefix or words."
     reference: str = "Physics of Language Models 4.1 (arXiv 2512.17351), task Mano"
     unit: str = "operations"
     channels: tuple[str, ...] = ("symbol", "story")
     styles: tuple[str, ...] = ("direct", "cot", "choice")
-    labels: tuple[str, ...] = ("off_by_modulus", "wrong_op", "sub_expression", "other", "no_answer")
+    labels: ClassVar[Mapping[str, str]] = {
+        "off_by_modulus": "Equal to the answer modulo p, but not reduced to 0..p − 1.",
+        "wrong_op": "The value with one operator exchanged. With a small p this is often coincidence.",
+        "sub_expression": "The value of only a part of the expression. With a small p this is often coincidence.",
+        "other": "Any other number.",
+        "no_answer": NO_ANSWER,
+    }
+    grading: str = (
+        "The answer is a whole number in digits, from 0 to p − 1. A number outside this range is wrong, even if "
+        "it is equal modulo p."
+    )
 
     @cached_property
     def levels(self) -> dict[str, Level]:
@@ -173,7 +186,7 @@ class Mano:
 
     def lesson(self, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
         """Pose and solve one problem."""
-        return ask_once(self, level, channel, style, stream)
+        return write_lesson(self, level, channel, style, stream)
 
     def grade(self, instance: Instance, text: str) -> Verdict:
         """Compare the final whole number with the gold: outside 0..p-1 even a congruent one is wrong."""

@@ -10,9 +10,10 @@ Reference: Allen-Zhu and Li, Physics of Language Models 3.1 (arXiv 2309.14316) a
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import ClassVar
 
 from fathom.tasks.answer import MAX_TEXT
-from fathom.tasks.base import Instance, Level, Problem, Verdict
+from fathom.tasks.base import NO_ANSWER, Instance, Level, Part, Problem, Verdict
 from fathom.tasks.people.biography import record
 from fathom.tasks.people.closed_book import EXTRACTS, HINTED, SO, Crowd, ask, crowd, decide, document
 from fathom.tasks.people.diagnosis import misjudged, misread, misread_pair
@@ -94,14 +95,26 @@ class Recall:
 
     name: str = "recall"
     version: int = 1
+    title: str = "Recall trained facts"
+    part: Part = "Memory"
     summary: str = "Answer questions about people whose biographies a model was trained on; the prompt tells nothing."
     reference: str = "Physics of Language Models 3.1 and 3.2 (arXiv 2309.14316, 2309.14402), bioS, asked closed-book"
     unit: str = "people"
     channels: tuple[str, ...] = ("story",)
     styles: tuple[str, ...] = ("trained",)
-    labels: tuple[str, ...] = (
-        "other_person", "other_attribute", "swapped", "near_value", "wrong", "not_in_domain", "no_answer",
-    )  # fmt: skip
+    labels: ClassVar[Mapping[str, str]] = {
+        "other_person": "Another person of the population, who does not fit; or the right attribute of somebody else.",
+        "other_attribute": "Another attribute of the right person.",
+        "swapped": "Both values are right, but in the wrong order.",
+        "near_value": "A number, month or year off by one, or a date with one part wrong.",
+        "wrong": "Another possible value.",
+        "not_in_domain": "Not a possible answer to this question.",
+        "no_answer": NO_ANSWER,
+    }
+    grading: str = (
+        "Only the first line is read. With a hint, facts come first, as in “October 1908, so yes”, and what "
+        "follows decides. Where a person is searched for, everybody who fits is right."
+    )
 
     @cached_property
     def levels(self) -> dict[str, Level]:

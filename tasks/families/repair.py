@@ -19,14 +19,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import inf
-from typing import Any
+from typing import Any, ClassVar
 
 from fathom.tasks.answer import final_answer
 from fathom.tasks.arithmetic.dependency_graph import Plan, draw, roller
 from fathom.tasks.arithmetic.mistakes import NONE, Flawed, check_lines, check_steps, flaw_expression, flaw_solution
 from fathom.tasks.arithmetic.retry import pose_problem, read, write_solution
 from fathom.tasks.arithmetic.word_problem import REMAINDERS, tell
-from fathom.tasks.base import N_CHOICES, Instance, Level, Problem, Verdict, ask_once, candidates
+from fathom.tasks.base import N_CHOICES, NO_ANSWER, Instance, Level, Part, Problem, Verdict, candidates, write_lesson
 from fathom.tasks.families.mano import FAMILY as MANO
 from fathom.tasks.stream import Stream
 
@@ -83,14 +83,27 @@ class Repair:
 
     name: str = "repair"
     version: int = 1
+    title: str = "Find mistakes"
+    part: Part = "Reasoning"
     summary: str = "Find the first wrong step of a written solution, or mend it; or solve, and take wrong starts back."
     reference: str = "Physics of Language Models 2.2 (arXiv 2408.16293)"
     unit: str = "steps"
     channels: tuple[str, ...] = ("symbol", "story")
     styles: tuple[str, ...] = (*ASKED, "trained")
-    labels: tuple[str, ...] = (
-        "missed", "false_alarm", "too_early", "too_late", "wrong_value", "not_a_step", "wrong_answer", "no_answer",
-    )  # fmt: skip
+    labels: ClassVar[Mapping[str, str]] = {
+        "missed": "Said none, but there is a mistake.",
+        "false_alarm": "Named a step, but there is no mistake.",
+        "too_early": "Named a right step before the mistake.",
+        "too_late": "Named a step after the mistake.",
+        "wrong_value": "The right step, but not its right number.",
+        "not_a_step": "The solution has no such step.",
+        "wrong_answer": "Solved the problem with another number; the position is the first wrong step that was kept.",
+        "no_answer": NO_ANSWER,
+    }
+    grading: str = (
+        "The number of a step, or none; where the right value is asked too, both, as in 3: 17. Where a problem is "
+        "solved, its answer decides; wrong starts are counted."
+    )
 
     @cached_property
     def levels(self) -> dict[str, Level]:
@@ -138,7 +151,7 @@ class Repair:
 
     def lesson(self, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
         """One problem, posed and solved."""
-        return ask_once(self, level, channel, style, stream)
+        return write_lesson(self, level, channel, style, stream)
 
     def grade(self, instance: Instance, text: str) -> Verdict:
         """Compare the place, and where it is asked the number; a wrong place is early or late."""

@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from typing import ClassVar
 
 from fathom.tasks.answer import final_answer
-from fathom.tasks.base import N_CHOICES, Instance, Level, Problem, Verdict, ask_in_turn, candidates
+from fathom.tasks.base import N_CHOICES, NO_ANSWER, Instance, Level, Part, Problem, Verdict, candidates, write_lessons
 from fathom.tasks.stream import Stream
 from fathom.tasks.words import codes, filler, given_names
 
@@ -119,14 +120,23 @@ class Years:
 
     name: str = "years"
     version: int = 1
+    title: str = "Trace birth years"
+    part: Part = "Knowledge"
     summary: str = "Find a person's year of birth over k statements that lie scattered in a long text."
     reference: str = "Physics of Language Models 4.1 (arXiv 2512.17351), multi-hop birth years"
     unit: str = "hops"
     channels: tuple[str, ...] = ("symbol", "story")
     styles: tuple[str, ...] = ("direct", "cot", "choice")
-    labels: tuple[str, ...] = (
-        "nearest_year", "last_year", "first_year", "other_year", "not_a_year", "a_person", "no_answer",
-    )  # fmt: skip
+    labels: ClassVar[Mapping[str, str]] = {
+        "nearest_year": "The year stated nearest to the person asked about.",
+        "last_year": "The last year stated in the text.",
+        "first_year": "The first year stated in the text.",
+        "other_year": "Another year of the text.",
+        "not_a_year": "A year that the text does not state, or not a year.",
+        "a_person": "A name instead of a year; the position is the look-up that was not made.",
+        "no_answer": NO_ANSWER,
+    }
+    grading: str = "The year must be the right one, in four digits."
 
     @cached_property
     def levels(self) -> dict[str, Level]:
@@ -171,7 +181,7 @@ class Years:
             Problem(f"{shown}\n{_ask(one, channel)}", _chain(facts, one)[-1], (), {**problem.facts, "asked": one})
             for one in last
         )
-        return ask_in_turn(self, level, channel, style, shown, problems)
+        return write_lessons(self, level, channel, style, shown, problems)
 
     def grade(self, instance: Instance, text: str) -> Verdict:
         """Compare the final answer with the gold; a wrong year is placed in the text."""

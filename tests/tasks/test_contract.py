@@ -11,7 +11,7 @@ from math import sqrt
 
 import pytest
 
-from fathom.tasks.base import PARAMETRIC, channels_of, demonstrate, make_instance, pose, styles_of, weigh
+from fathom.tasks.base import PARAMETRIC, channels_of, demonstrate, make_instance, pose, styles_of, grade_likelihood
 from fathom.tasks.registry import all_families, instance_from_id
 from fathom.tasks.stream import Stream
 
@@ -201,9 +201,9 @@ def test_who_knows_all_earns_every_bit_and_the_uniform_guesser_none(family, leve
     for item in some(family, level, channel)[:60] if "bits" in styles(family, level) else ():
         known, guessed = item.facts["nats"]["known"], item.facts["nats"]["guessed"]
         assert guessed < known <= 0
-        assert weigh(item, known).correct
-        assert not weigh(item, guessed).correct
-        assert weigh(item, guessed).note.startswith("0.00 of ")
+        assert grade_likelihood(item, known).correct
+        assert not grade_likelihood(item, guessed).correct
+        assert grade_likelihood(item, guessed).note.startswith("0.00 of ")
 
 
 @every_cell

@@ -1,14 +1,15 @@
-"""What each suite asks is pinned: a changed digest needs a new VERSION in harness/suites.py."""
+"""The items of each suite are pinned: a changed digest needs a new SUITE_VERSION in tasks/suites.py."""
 
 import json
 from hashlib import blake2b
 
 import pytest
 
-from fathom.tasks.base import PARAMETRIC, styles_of
+from fathom.tasks import suites
+from fathom.tasks.base import PARAMETRIC, Cell, channels_of, styles_of
 from fathom.tasks.errors import EmptySuite, UnknownLevel, UnknownStyle, UnknownSuite
-from fathom.tasks.registry import all_families
-from fathom.tasks.suites import TABLES, VERSION, Selection, open_suite, suite_names
+from fathom.tasks.registry import all_families, find_family
+from fathom.tasks.suites import SUITE_VERSION, TABLES, Selection, families_outside, open_suite, suite_names
 
 CELLS = {"quick": "787bb829414c4792", "standard": "18bc56714eb6cacf", "full": "6e70ab2ae364fa30"}
 DIGESTS = {"quick": "874fa3a97ea2c8d7c9bcafe1686ec12f", "standard": "ab014b97baced95446600fd5667c4860"}
@@ -19,7 +20,7 @@ def digest_of_cells(suite):
 
 
 def test_the_version_is_pinned_with_the_digests():
-    assert VERSION == "2026.2"
+    assert SUITE_VERSION == "2026.2"
 
 
 @pytest.mark.parametrize("name", suite_names())
@@ -27,16 +28,16 @@ def test_the_cells_of_a_suite_do_not_change_without_a_new_version(name):
     assert digest_of_cells(open_suite(name, 2026)) == CELLS[name]
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", DIGESTS)
 def test_the_prompts_and_golds_of_a_suite_do_not_change_without_a_new_version(name):
     assert open_suite(name, 2026).digest() == DIGESTS[name]
 
 
-@pytest.mark.parametrize("name", suite_names())
-def test_every_suite_asks_every_family_but_those_of_the_weights(name):
-    asked = {cell.family for cell in open_suite(name, 1).cells}
-    assert set(all_families()) - asked == {"recall", "capo"}
-    assert not {cell.style for cell in open_suite(name, 1).cells} & set(PARAMETRIC)
+@pytest.mark.parametrize("name", TABLES)
+def test_every_suite_asks_the_same_families_and_nothing_parametric(name):
+    cells = open_suite(name, 1).cells
+    assert {cell.family for cell in cells} == {row.family for row in TABLES["full"]}
+    assert not {cell.style for cell in cells} & set(PARAMETRIC)
 
 
 def test_suites_have_their_sizes():
@@ -52,17 +53,24 @@ def test_no_cell_comes_twice():
         assert len(cells) == len(set(cells))
 
 
-def test_full_asks_every_level_channel_and_style_but_those_of_the_weights():
+def test_full_asks_its_families_at_every_level_channel_and_style_that_is_not_parametric():
     cells = {cell.cell for cell in open_suite("full", 1).cells}
-    levels = {(cell.family, cell.level) for cell in cells}
-    known = {
-        (f.name, level.name)
-        for f in all_families().values()
-        for level in f.levels.values()
-        if set(styles_of(f, level)) - set(PARAMETRIC)
+    assert cells == {
+        Cell(family.name, level.name, channel, style)
+        for family in map(find_family, {cell.family for cell in cells})
+        for level in family.levels.values()
+        for channel in channels_of(family, level)
+        for style in set(styles_of(family, level)) - set(PARAMETRIC)
     }
-    assert levels == known
-    assert not {cell.style for cell in cells} & set(PARAMETRIC)
+
+
+def test_a_family_outside_the_suite_is_asked_at_the_first_levels_of_its_ladders(monkeypatch):
+    monkeypatch.setitem(suites.TABLES, "quick", tuple(row for row in TABLES["quick"] if row.family != "years"))
+    assert families_outside("quick", ["depo", "years"]) == ["years"]
+    cells = open_suite("quick", 1, Selection(("depo", "years"), n=2)).cells
+    assert [cell.level for cell in cells if cell.family == "years"][:5] == ["y2k1", "y2k2", "y2k3", "y2k4", "y8k1-1k"]
+    assert {(cell.channel, cell.style) for cell in cells if cell.family == "years"} == {("symbol", "direct")}
+    assert "years" not in {cell.family for cell in open_suite("quick", 1).cells}
 
 
 def test_families_alone_narrow_a_suite():

@@ -2,7 +2,7 @@ from math import log2
 
 import pytest
 
-from fathom.tasks.base import make_instance, weigh
+from fathom.tasks.base import make_instance, grade_likelihood
 from fathom.tasks.corpora.base import make_block, read_options
 from fathom.tasks.corpora.bios import CORPUS
 from fathom.tasks.families.capo import DOMAINS, FAMILY
@@ -55,8 +55,8 @@ def test_items_ask_for_every_fact_of_anybody_of_the_population():
 
 def test_half_of_the_probability_is_not_enough_and_more_is():
     item = make_instance(FAMILY, "people-300", "story", 6, 0)
-    assert not weigh(item, -0.7).correct
-    assert weigh(item, -0.69).correct
+    assert not grade_likelihood(item, -0.7).correct
+    assert grade_likelihood(item, -0.69).correct
 
 
 def test_the_corpus_tells_people_in_the_words_in_which_they_are_asked_for():

@@ -7,7 +7,7 @@ from math import exp, inf, log, sqrt
 
 import pytest
 
-from fathom.tasks.base import Instance, channels_of, make_instance, pose, weigh
+from fathom.tasks.base import Instance, channels_of, make_instance, pose, grade_likelihood
 from fathom.tasks.families.lano import FAMILY, LONGEST, N_SAMPLES
 from fathom.tasks.grammars.grammar import Grammar
 from fathom.tasks.grammars.languages import GIVEN, GIVEN_SHORT, LAW_TOKENS, language
@@ -542,9 +542,9 @@ def share_of_sentences(grammar, prefix):
 def test_a_model_that_knows_the_law_is_told_from_one_that_guesses():
     for item in made("law-a", "symbol", 26, 20):
         known, guessed = (item.facts["nats"][who] for who in ("known", "guessed"))
-        assert weigh(item, known).correct
-        assert weigh(item, known - 0.6).correct
-        assert weigh(item, guessed).label == "unsure"
+        assert grade_likelihood(item, known).correct
+        assert grade_likelihood(item, known - 0.6).correct
+        assert grade_likelihood(item, guessed).label == "unsure"
         assert FAMILY.grade(item, item.gold).correct
         assert FAMILY.grade(item, f" {item.gold} a").label == "other_string"
 
