@@ -2,12 +2,11 @@
 
 import re
 from functools import cache, lru_cache
-from importlib import import_module
-from pkgutil import iter_modules
 
 import fathom.tasks.families as package
 from fathom.tasks.base import Family, Instance, make_instance
 from fathom.tasks.errors import BadItemId, UnknownFamily
+from fathom.tasks.plugins import load_plugins
 
 _ID = re.compile(r"([a-z]+)@(\d{1,9})/([\w.-]+)/([a-z]+)/([0-9a-f]+)/(\d{1,18})")
 
@@ -15,11 +14,7 @@ _ID = re.compile(r"([a-z]+)@(\d{1,9})/([\w.-]+)/([a-z]+)/([0-9a-f]+)/(\d{1,18})"
 @cache
 def all_families() -> dict[str, Family]:
     """Return all families by name, in alphabetical order."""
-    found: dict[str, Family] = {}
-    for module in sorted(iter_modules(package.__path__), key=lambda entry: entry.name):
-        family: Family = import_module(f"fathom.tasks.families.{module.name}").FAMILY
-        found[family.name] = family
-    return found
+    return load_plugins(package, "FAMILY")
 
 
 def find_family(name: str) -> Family:
