@@ -1,51 +1,175 @@
-"""Every block of the README runs, every command and family appears in it, and its names exist."""
+"""Every block of every README runs; commands, families, files and links that READMEs name exist.
+
+Lines of a `bash` block run in order, with one database a README: here in this process and with the oracle instead of
+a model; with `--full` as they stand, each in a process of its own. Blocks of `text` show output, or commands that need
+another machine: their commands must exist and take the options that are shown.
+"""
 
 import re
+import shlex
 import subprocess
 import sys
 import time
+import types
+from importlib.util import find_spec
 from pathlib import Path
 
 import httpx
 import pytest
 from typer.main import get_command
 
+from fathom.harness.runs.lm_eval_adapter import all_cells, task_name
+from fathom.server.app import ServerSettings, create_app
 from fathom.server.cli.main import build
-from fathom.tasks.registry import all_families
+from fathom.tasks.registry import find_family
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-LINES = [line for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL) for line in block.splitlines() if line]
+READMES = {
+    str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
+    for path in sorted(ROOT.rglob("README.md"))
+    if not any(part.startswith(".") or part == "reference" for part in path.relative_to(ROOT).parts[:-1])
+}
+PROSE = "\n".join(READMES.values())
+PINNED = sorted(path.stem for path in (ROOT / "tests" / "golden").glob("*.txt"))
+"""Families that come with Fathom; one that a user adds needs no row in a README."""
+LANGUAGES = {"bash", "python", "text", "html", "toml"}
+STAND_INS = {"reference/pebble-early": "oracle/noisy", "reference/pebble": "oracle/perfect"}
+
+
+def blocks_of(readme, language):
+    return re.findall(rf"^```{language}\n(.*?)^```", READMES[readme], re.DOTALL | re.MULTILINE)
+
+
+def lines_of(readme, language):
+    """Return the lines of all blocks; a line that ends with a backslash goes on in the next."""
+    text = "\n".join(blocks_of(readme, language)).replace("\\\n", " ")
+    return [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+
+
+def with_blocks(language):
+    return pytest.mark.parametrize("readme", [name for name in READMES if blocks_of(name, language)])
+
+
+@pytest.fixture
+def command(fathom, tmp_path):
+    """Run words after `fathom` in this process, with a database of its own; return what it prints."""
+
+    def run(words, stdin=None):
+        done = fathom(*words, stdin=stdin, FATHOM_DB=str(tmp_path / "readme.db"), XDG_CACHE_HOME=str(tmp_path))
+        assert done.returncode == 0, f"{shlex.join(words)}\n{done.stderr[-2000:]}"
+        return done.stdout + done.stderr
+
+    return run
+
+
+def in_process(line, command, folder):
+    """Run a line with the oracle instead of a model; of a line that needs a process, check the names."""
+    if line.startswith("make "):
+        assert_is_a_target(line.split()[1])
+    elif line.startswith("python -m "):
+        assert find_spec(line.split()[2]), line
+    elif line.startswith("lm_eval "):
+        names = shlex.split(line)[shlex.split(line).index("--tasks") + 1].split(",")
+        assert set(names) <= {task_name(cell) for cell in all_cells()}
+    elif line == "fathom serve":
+        answers_with_the_board(folder / "readme.db", "oracle/perfect")
+    else:
+        first, _, second = line.rpartition(" | ")
+        words = cheaply(shlex.split(second.replace("$(mktemp -d)", str(folder))))
+        assert words.pop(0) == "fathom", line
+        assert command(words, stdin=" ".join(shlex.split(first)[1:]) or None).strip(), line
+
+
+def cheaply(words):
+    """Replace engines and models by the oracle."""
+    if "--engine" in words:
+        words[words.index("--engine") + 1] = "oracle"
+    return [STAND_INS.get(word, word) for word in words]
+
+
+def assert_is_a_target(name):
+    assert re.search(rf"^{name}:", (ROOT / "Makefile").read_text(), re.MULTILINE), name
+
+
+def answers_with_the_board(database, model):
+    from starlette.testclient import TestClient
+
+    application = create_app(ServerSettings(f"sqlite:///{database}"))
+    with TestClient(application, base_url="http://127.0.0.1", client=("127.0.0.1", 50_000)) as client:
+        assert model in client.get("/").text
+
+
+@with_blocks("bash")
+def test_every_line_runs_in_order(readme, command, tmp_path):
+    for line in lines_of(readme, "bash"):
+        in_process(line, command, tmp_path)
+
+
+@with_blocks("python")
+def test_python_blocks_run_in_order(readme, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    module = types.ModuleType("readme_block")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    for block in blocks_of(readme, "python"):
+        exec(compile(block, readme, "exec"), module.__dict__)
+
+
+@with_blocks("text")
+def test_commands_that_are_only_shown_exist_and_take_their_options(readme):
+    commands = get_command(build())
+    for line in lines_of(readme, "text"):
+        if line.startswith("make "):
+            assert_is_a_target(line.split()[1])
+        if line.startswith("python -m "):
+            assert find_spec(line.split()[2]), line
+        found = re.match(r"(?:[A-Z_]+=\S+ )?fathom (.*)", line)
+        if found:
+            assert_is_understood(commands, shlex.split(found[1], comments=True), line)
+
+
+def assert_is_understood(command, words, line):
+    """Follow words to a command, and compare the options with those that it has; values are not checked."""
+    while hasattr(command, "commands"):
+        assert words, line
+        assert words[0] in command.commands, line
+        command = command.commands[words.pop(0)]
+    known = {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)} | {"--help"}
+    given = {word.partition("=")[0] for word in words if word.startswith("--")}
+    assert given <= known, f"{line}: {given - known}"
 
 
 @pytest.fixture(scope="module")
 def shell(environment, tmp_path_factory):
-    """Run a line of the README as its reader would, in the repository, with a database of its own."""
-    folder = tmp_path_factory.mktemp("readme")
-    path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
-    variables = environment(PATH=path, FATHOM_DB=str(folder / "readme.db"), XDG_CACHE_HOME=str(folder))
+    """Start a line as its reader would, in the repository, with a database of its own for each README."""
+    folders = {}
 
-    def start(line, **options):
+    def start(readme, line, **options):
+        folder = folders.setdefault(readme, tmp_path_factory.mktemp("readme"))
+        path = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
+        variables = environment(PATH=path, FATHOM_DB=str(folder / "readme.db"), XDG_CACHE_HOME=str(folder))
         return subprocess.Popen(["bash", "-c", line], cwd=ROOT, env=variables, text=True, **options)
 
     return start
 
 
-def test_every_block_runs_in_order(shell):
-    for line in LINES:
+@pytest.mark.full
+@pytest.mark.vllm
+@with_blocks("bash")
+def test_every_line_runs_in_a_process_of_its_own(readme, shell):
+    for line in lines_of(readme, "bash"):
         if line.startswith("make "):
-            assert re.search(rf"^{line.split()[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+            assert_is_a_target(line.split()[1])
         elif line == "fathom serve":
-            serves_the_board(shell)
+            serves_the_board(readme, shell)
         else:
-            process = shell(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            process = shell(readme, line, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
             output, errors = process.communicate(timeout=500)
             assert process.returncode == 0, f"{line}\n{errors[-3000:]}"
             assert output.strip(), line
 
 
-def serves_the_board(shell):
-    process = shell("exec fathom serve --port 0", stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+def serves_the_board(readme, shell):
+    process = shell(readme, "exec fathom serve --port 0", stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         address = re.search(r"http://\S+", process.stdout.readline())[0]
         end = time.monotonic() + 60
@@ -63,30 +187,62 @@ def serves_the_board(shell):
         process.stdout.close()
 
 
-def test_every_python_block_runs(shell):
-    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    process = shell(f"{sys.executable} -", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    output, errors = process.communicate(f"{block}\nprint(run)", timeout=300)
+@pytest.mark.full
+@with_blocks("python")
+def test_python_blocks_run_in_a_process_of_their_own(readme, shell):
+    process = shell(readme, "exec python -", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    _, errors = process.communicate("\n".join(blocks_of(readme, "python")), timeout=300)
     assert process.returncode == 0, errors[-3000:]
-    assert "oracle/noisy on quick, seed 2026" in output
 
 
-def test_every_command_and_family_appears():
-    commands = [*get_command(build()).commands, "db upgrade", "db backup", "db restore"]
-    for command in commands:
-        assert f"fathom {command}" in README
-    for family in all_families():
-        assert f"`{family}`" in README
-        assert f"`{family}`" in (ROOT / "tasks" / "README.md").read_text()
+def test_blocks_are_of_a_known_language():
+    for readme, text in READMES.items():
+        fences = re.findall(r"^```(.*)$", text, re.MULTILINE)
+        assert set(fences[::2]) <= LANGUAGES, readme
+        assert set(fences[1::2]) <= {""}, readme
 
 
-def test_every_label_and_file_that_is_named_exists():
-    labels = (ROOT / "tasks" / "README.md").read_text(encoding="utf-8").partition("## How answers go wrong")[2]
-    for family in all_families().values():
-        for label in family.labels:
-            assert f"`{label}`" in labels
-    for target in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (ROOT / target).exists(), target
+def test_the_root_readme_fits_on_a_few_screens():
+    assert len(READMES["README.md"].splitlines()) <= 200
+
+
+def all_commands(group, words=("fathom",)):
+    """Yield every command of the program, as in `fathom db backup`."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from all_commands(command, (*words, name))
+        else:
+            yield " ".join((*words, name))
+
+
+def test_every_command_is_described():
+    missing = [command for command in all_commands(get_command(build())) if command not in PROSE]
+    assert not missing
+
+
+def test_the_table_of_families_agrees_with_the_registry():
+    for name in PINNED:
+        family = find_family(name)
+        row = f"| `{name}` | {family.part.lower()} | {family.summary.rstrip('.')} | {len(family.levels)} |"
+        assert row in READMES["README.md"].splitlines()
+
+
+def test_every_family_and_label_is_described():
+    for name in PINNED:
+        for word in (name, *find_family(name).labels):
+            assert f"`{word}`" in READMES["tasks/README.md"]
+
+
+def test_every_link_leads_to_a_file():
+    for readme, text in READMES.items():
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+            assert (ROOT / readme).parent.joinpath(target).exists(), f"{readme}: {target}"
+
+
+def test_every_path_that_is_named_exists():
+    for readme, text in READMES.items():
+        for name in re.findall(r"`((?:harness|server|tasks|tests|docker|src)/[\w/.-]*)`", text):
+            assert (ROOT / name).exists(), f"{readme}: {name}"
 
 
 def test_changelog_lines_are_short():
@@ -99,4 +255,4 @@ def test_the_packages_come_from_this_repository():
     from fathom import harness, server, tasks
 
     for package in (harness, server, tasks):
-        assert Path(package.__file__).parents[1] == ROOT
+        assert Path(package.__file__).resolve().parents[1] == ROOT
