@@ -73,6 +73,7 @@ def test_fathom_run_works_beside_files_of_the_same_names(call):
     assert (run["state"], run["k"]) == ("done", 2)
 
 
+@pytest.mark.slow
 def test_stock_lm_eval_works_beside_files_of_the_same_names(call, tmp_path):
     folder = call(BIN / "fathom", "tasks", "--lm-eval-path", XDG_CACHE_HOME=str(tmp_path)).strip()
     words = ["--include_path", folder, "--tasks", "fathom_depo_n4k1_symbol_direct", "--model", "dummy"]
@@ -121,6 +122,7 @@ def test_the_wheel_holds_one_package_with_all_its_files(built):
         assert f"fathom/{needed}" in names
 
 
+@pytest.mark.slow
 def test_the_wheel_works_beside_files_of_the_same_names(built, call, tmp_path):
     (wheel,) = built.glob("*.whl")
     zipfile.ZipFile(wheel).extractall(tmp_path)

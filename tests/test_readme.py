@@ -127,6 +127,15 @@ def test_commands_that_are_only_shown_exist_and_take_their_options(readme):
             assert_is_understood(commands, shlex.split(found[1], comments=True), line)
 
 
+def test_every_command_that_is_mentioned_exists():
+    commands = get_command(build()).commands
+    for readme, text in READMES.items():
+        for name in re.findall(r"`fathom ([a-z][a-z-]*)", text):
+            assert name in commands, f"{readme}: fathom {name}"
+        for name in re.findall(r"`python -m ([\w.]+)", text):
+            assert find_spec(name), f"{readme}: python -m {name}"
+
+
 def assert_is_understood(command, words, line):
     """Follow words to a command, and compare the options with those that it has; values are not checked."""
     while hasattr(command, "commands"):
@@ -245,10 +254,13 @@ def test_every_path_that_is_named_exists():
             assert (ROOT / name).exists(), f"{readme}: {name}"
 
 
-def test_changelog_lines_are_short():
+def test_changelog_lines_are_short_and_name_commands_that_exist():
+    commands = get_command(build()).commands
     for line in (ROOT / "CHANGELOG.md").read_text().splitlines():
         if line.startswith("- "):
             assert len(line.split()) <= 26
+            for name in re.findall(r"`fathom ([a-z][a-z-]*)", line):
+                assert name in commands or line.startswith("- Removed"), line
 
 
 def test_the_packages_come_from_this_repository():
