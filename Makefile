@@ -4,11 +4,12 @@ SEED  =
 PORT  = 8000
 DB    = fathom.db
 ARGS  =
+NAME  =
 JOBS  = 2
 
 BIN = .venv/bin
 
-.PHONY: help setup demo test test-full check fix bench golden serve clean
+.PHONY: help setup demo test test-full check fix bench golden family serve clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -43,10 +44,16 @@ fix: setup ## Format the code and mend what the linter can mend.
 	$(BIN)/ruff check --fix .
 
 bench: setup ## Time the generators and the harness beside their peers.
-	$(BIN)/python tests/bench/run.py
+	$(BIN)/python -m tests.bench.run
 
 golden: setup ## Write the pinned items and pages anew; then read the diff.
 	$(BIN)/python tests/golden/write.py
+
+family: setup ## Check one family: contract, pinned items (written if there are none), gallery. NAME=depo
+	@test -n "$(NAME)" || { echo "name a family: make family NAME=depo"; exit 2; }
+	@$(BIN)/python tests/golden/write.py --missing $(NAME)
+	@HF_HUB_OFFLINE=1 $(BIN)/pytest -q --full tests/tasks -k "$(NAME)"
+	@$(BIN)/fathom gallery
 
 serve: setup ## Serve the leaderboard. DB=fathom.db PORT=8000
 	$(BIN)/fathom serve --db $(DB) --port $(PORT)

@@ -1,114 +1,92 @@
-"""Turn every family into a page of examples: a question, its gold, a wrong answer and its verdict."""
+"""The gallery: one example item of each family, as a page in Markdown."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from math import log
 from textwrap import fill
 
 from fathom.harness.format import plural
-from fathom.tasks.base import PARAMETRIC, Family, Instance, Level, channels_of, demonstrate, make_instance, styles_of
+from fathom.tasks.base import SCORED, Family, Instance, Level, channels_of, make_instance, styles_of
 from fathom.tasks.registry import all_families
 from fathom.tasks.stream import Stream
 
-SEED = "2026"
-_SHOWN = 1800
-"""Characters of a question that are shown; the middle of a longer one is left out."""
-
-_ENDS = 8
-"""Lines that are shown of each end of a text of many short ones."""
-
+_SEED = "2026"
+_LONGEST = 700  # characters of a question or solution; the middle of a longer one is left out
+_MOST_LINES = 10
 _WIDTH = 110
 
-_HEAD = """# Gallery
+_HEAD = f"""# Gallery
 
-One item of each family, ladder, channel and style, with its gold, a wrong answer, and what the grader says of it.
-Written by `fathom gallery`; a test keeps it fresh. Seed {seed}, index 0, so that
-`fathom sample FAMILY --level LEVEL --seed {seed}` prints the same items in full.
-
-*direct*: the answer alone. *cot*: think first, then a last line `Answer: ...`. *choice*: the candidate of the highest
-log-likelihood. For models that were trained on our text: *free*: go on from the bare text; *trained*: answer as the
-text does; *bits*: how likely the gold is found. Long lines are broken here for reading.
+One item of each family, with its gold, a wrong answer and the label that the grader gives it. Written by
+`fathom gallery`; a test keeps it fresh. Long texts are shortened: `[... 900 characters ...]` marks what is left out.
+`fathom sample FAMILY --level LEVEL --channel CHANNEL --seed {_SEED}` prints these items in full.
 """
 
 
-def write_gallery() -> str:
-    """Return the gallery as Markdown."""
-    return "\n".join(
-        [_HEAD.format(seed=SEED), *(part for family in all_families().values() for part in _family(family))]
+def write_gallery(families: Iterable[Family] | None = None) -> str:
+    """Return the gallery of some families, or of all, as Markdown."""
+    shown = all_families().values() if families is None else families
+    return "\n".join([_HEAD, *(part for family in shown for part in _section(family))])
+
+
+def _section(family: Family) -> Iterator[str]:
+    level = _example_level(family)
+    channel, style = channels_of(family, level)[0], styles_of(family, level)[0]
+    item = make_instance(family, level.name, channel, _SEED, 0)
+    n_ladders = len({level.ladder for level in family.levels.values()})
+    yield f"## {family.name}: {family.title}\n"
+    yield f"{family.summary} *{family.reference}.*\n"
+    yield (
+        f"Hardness counts {family.unit}: {plural(len(family.levels), 'level')} on {plural(n_ladders, 'ladder')}. "
+        f"Shown: `{level.name}`, {channel}, {style}.\n"
     )
+    yield _block(item.question)
+    if instruction := family.instruction(channel, style):
+        yield f"{instruction}\n"
+    yield f"{_gold(item, style)} {_wrong_answer(family, item, style)}\n"
+    if "cot" in styles_of(family, level):
+        yield f"One way to solve it:\n\n{_block(family.solution(item).strip())}"
 
 
-def _family(family: Family) -> Iterator[str]:
-    yield f"## {family.name}\n\n{family.summary} *{family.reference}.* Hardness counts {family.unit}.\n"
-    for ladder in dict.fromkeys(level.ladder for level in family.levels.values()):
-        levels = [level for level in family.levels.values() if level.ladder == ladder]
-        shown = levels[min(1, len(levels) - 1)]
-        names = f"{levels[0].name} to {levels[-1].name}" if len(levels) > 1 else levels[0].name
-        yield f"### {family.name}, ladder {ladder}: {shown.name}\n\n{plural(len(levels), 'level')}: {names}.\n"
-        for channel in channels_of(family, shown):
-            yield from _item(family, shown, channel)
+def _example_level(family: Family) -> Level:
+    """Return the second level of the first ladder, or its only one."""
+    first, *others = family.levels.values()
+    return next((level for level in others if level.ladder == first.ladder), first)
 
 
-def _item(family: Family, level: Level, channel: str) -> Iterator[str]:
-    item = make_instance(family, level.name, channel, SEED, 0)
-    styles = styles_of(family, level)
-    yield f"#### {level.name}, {channel}\n"
-    yield _block(_elide(item.question))
-    for style in styles:
-        if style not in PARAMETRIC:
-            yield f"**{style}**: {family.instruction(channel, style)}\n"
-        if style == "trained":
-            yield f"**{style}**: the question alone, as in the text that the model was trained on.\n"
-        if style == "cot":
-            yield _block(_elide(demonstrate(family, item, style).strip("\n")))
-        if style == "choice":
-            yield f"Candidates: {', '.join(map(_code, item.choices))}\n"
-        if style == "bits":
-            yield f"**{style}**: {_stake(item)}.\n\n{_right(item, style)}\n"
-            continue
-        yield f"{_right(item, style)} {_wrong(family, item, style)}\n"
+def _gold(item: Instance, style: str) -> str:
+    several = " (one of several: a verifier decides)" if item.facts.get("accepts") == "verifier" else ""
+    gold = f"Gold: {_code(item.gold)}{several}."
+    if style in SCORED and "nats" in item.facts:
+        bits = {name: abs(nats) / log(2) for name, nats in item.facts["nats"].items()}
+        gold += f" It costs {bits['guessed']:.2f} bits to guess, and {bits['known']:.2f} if all is learnt."
+    return gold
 
 
-def _stake(item: Instance) -> str:
-    nats = item.facts["nats"]
-    known, guessed = (-nats[who] / log(2) for who in ("known", "guessed"))
-    return f"{guessed:.2f} bits if all is guessed, {abs(known):.2f} if all is known"
-
-
-def _right(item: Instance, style: str) -> str:
-    several = (
-        " (for example; a verifier decides)" if item.facts.get("accepts") == "verifier" and style != "choice" else ""
-    )
-    return f"Gold: {_code(_elide(item.gold))}{several}."
-
-
-def _wrong(family: Family, item: Instance, style: str) -> str:
-    """Find a wrong answer: a candidate if there are any, else a guess, else none at all."""
+def _wrong_answer(family: Family, item: Instance, style: str) -> str:
+    """Show a wrong answer and its label: a candidate, else a guess, else an empty text."""
     stream = Stream("gallery", style, item.id)
     tries = stream.shuffle(item.choices) if item.choices else [family.guess(item, style, stream) for _ in range(20)]
-    for text in [*tries, ""]:
-        verdict = family.grade(item, text)
-        if not verdict.correct:
-            break
+    text, verdict = next((text, verdict) for text in [*tries, ""] if not (verdict := family.grade(item, text)).correct)
     place = f" at {verdict.at}" if verdict.at else ""
-    note = f" ({verdict.note})" if verdict.note else ""
-    return f"Wrong: {_code(_elide(text))} → `{verdict.label}`{place}{note}."
+    return f"Wrong: {_code(text)}, `{verdict.label}`{place}. {family.labels[verdict.label]}"
 
 
 def _block(text: str) -> str:
-    lines = [fill(line, _WIDTH, break_on_hyphens=False) for line in text.splitlines()]
+    lines = [fill(line, _WIDTH, break_on_hyphens=False) for line in _shortened(text).splitlines()]
     return "```text\n" + "\n".join(lines) + "\n```\n"
 
 
 def _code(text: str) -> str:
-    return f"`{text.strip()}`" if text.strip() else "(nothing)"
+    return f"`{_shortened(text.strip())}`" if text.strip() else "(nothing)"
 
 
-def _elide(text: str) -> str:
+def _shortened(text: str) -> str:
+    """Leave out the middle of a text of many characters or lines, and say how much."""
     lines = text.splitlines()
-    if len(lines) > 3 * _ENDS and max(map(len, lines[:-_ENDS])) < _SHOWN // 4:
-        n_left_out = len(lines) - 2 * _ENDS
-        return "\n".join([*lines[:_ENDS], f"[... {n_left_out:,} lines ...]", *lines[-_ENDS:]])
-    if len(text) <= _SHOWN:
+    if len(lines) > _MOST_LINES:
+        half = _MOST_LINES // 2
+        text = "\n".join([*lines[:half], f"[... {len(lines) - 2 * half:,} lines ...]", *lines[-half:]])
+    if len(text) <= _LONGEST:
         return text
-    half = _SHOWN // 2
+    half = _LONGEST // 2
     return f"{text[:half]} [... {len(text) - 2 * half:,} characters ...] {text[-half:]}"

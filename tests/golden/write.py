@@ -1,20 +1,23 @@
 """Write the golden files: digests of the first 1,000 items a level, a few items to read in review, digests of corpora.
 
 Run by `make golden` after the version of a family or a corpus was raised; tests/tasks/test_golden.py and
-tests/tasks/corpora compare. Names of families as arguments, or `corpora`, write only these.
+tests/tasks/corpora compare. Names of families as arguments, or `corpora`, write only these; after `--missing`,
+only those that have no files yet.
 """
 
 import json
 import sys
+from collections.abc import Iterable
 from hashlib import blake2b
 from pathlib import Path
 
 from fathom.tasks.base import Family, channels_of, demonstrate, make_instance, pose, styles_of
 from fathom.tasks.corpora.base import make_block, read_options
 from fathom.tasks.corpora.registry import all_corpora
-from fathom.tasks.registry import all_families
+from fathom.tasks.registry import all_families, find_family
 
 HERE = Path(__file__).parent
+README = HERE.parents[1] / "tasks" / "README.md"
 N = 1_000
 N_LONG = 20
 LONG = 8_000
@@ -46,7 +49,7 @@ def digest(family: Family, level: str, channel: str) -> str:
 
 
 def digests(family: Family) -> dict[str, object]:
-    """Return the golden digests of a family."""
+    """Return the digests of a family as its golden file holds them."""
     levels = {
         f"{level.name}/{channel}": digest(family, level.name, channel)
         for level in family.levels.values()
@@ -95,17 +98,70 @@ def digests_of_corpora() -> dict[str, object]:
     return {"seed": SEED, "blocks": N_BLOCKS, "corpora": pinned}
 
 
+def pinned_families() -> list[Family]:
+    """Return the families that have golden files."""
+    return [family for name, family in all_families().items() if (HERE / f"{name}.json").exists()]
+
+
+def family_table(families: Iterable[Family]) -> str:
+    """Return the table of tasks/README.md that lists the families."""
+    rows = [
+        f"| `{family.name}` | {family.title} | {family.part} | {family.summary} | {family.unit} |\n"
+        for family in families
+    ]
+    return "".join(["| family | title | part | asks | hardness |\n", "|---|---|---|---|---|\n", *rows])
+
+
+def label_table(families: Iterable[Family]) -> str:
+    """Return the table of tasks/README.md that says what the labels of wrong answers mean, a row a family."""
+    rows = [
+        f"| `{family.name}` | {' '.join([f'`{label}`: {meaning}' for label, meaning in _own_labels(family)])} |\n"
+        for family in families
+    ]
+    return "".join(["| family | labels |\n", "|---|---|\n", *rows])
+
+
+def _own_labels(family: Family) -> list[tuple[str, str]]:
+    return [(label, meaning) for label, meaning in family.labels.items() if label != "no_answer"]
+
+
+def with_tables(readme: str) -> str:
+    """Return the text of tasks/README.md with both tables as they should be now."""
+    for name, table in (("families", family_table), ("labels", label_table)):
+        before, start, rest = readme.partition(f"<!-- {name}: written by `make golden` -->\n")
+        _, end, after = rest.partition("<!-- end -->")
+        readme = before + start + table(pinned_families()) + end + after
+    return readme
+
+
+def pin(family: Family) -> None:
+    """Write both files of a family."""
+    text = json.dumps(digests(family), indent=1) + "\n"
+    (HERE / f"{family.name}.json").write_text(text, encoding="utf-8")
+    (HERE / f"{family.name}.txt").write_text(readable(family), encoding="utf-8")
+
+
+def pin_missing(names: Iterable[str]) -> None:
+    """Write the files of those families that have none yet, and say so."""
+    for family in map(find_family, names):
+        if family not in pinned_families():
+            pin(family)
+            print(f"pinned the items of {family.name}: read tests/golden/{family.name}.txt as a newcomer would")
+
+
 def main() -> None:
-    """Write both files of every family and the one of the corpora, or those named."""
-    if not sys.argv[1:] or "corpora" in sys.argv[1:]:
-        text = json.dumps(digests_of_corpora(), indent=1) + "\n"
-        (HERE / "corpora.json").write_text(text, encoding="utf-8")
-    for family in all_families().values():
-        if sys.argv[1:] and family.name not in sys.argv[1:]:
-            continue
-        text = json.dumps(digests(family), indent=1) + "\n"
-        (HERE / f"{family.name}.json").write_text(text, encoding="utf-8")
-        (HERE / f"{family.name}.txt").write_text(readable(family), encoding="utf-8")
+    """Write the files that the arguments name, all of them without arguments, and the tables of tasks/README.md."""
+    names = sys.argv[1:]
+    if names[:1] == ["--missing"]:
+        pin_missing(names[1:])
+    else:
+        if not names or "corpora" in names:
+            text = json.dumps(digests_of_corpora(), indent=1) + "\n"
+            (HERE / "corpora.json").write_text(text, encoding="utf-8")
+        for family in all_families().values():
+            if not names or family.name in names:
+                pin(family)
+    README.write_text(with_tables(README.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

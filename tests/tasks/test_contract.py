@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -11,13 +12,23 @@ from math import sqrt
 
 import pytest
 
-from fathom.tasks.base import PARAMETRIC, channels_of, demonstrate, make_instance, pose, styles_of, grade_likelihood
+from fathom.tasks.base import (
+    NO_ANSWER,
+    PARAMETRIC,
+    PARTS,
+    channels_of,
+    demonstrate,
+    grade_likelihood,
+    make_instance,
+    pose,
+    styles_of,
+)
 from fathom.tasks.registry import all_families, instance_from_id
 from fathom.tasks.stream import Stream
 
 FAMILIES = list(all_families().values())
 SIZES = (None, 300, 100_000)
-"""Levels that differ in the number of people alone are looked at for the fewest and the most; all are pinned."""
+"""Levels that differ only in the number of people are tested with the fewest and the most; all are pinned."""
 
 CELLS = [
     (f, level.name, channel)
@@ -26,14 +37,37 @@ CELLS = [
     for channel in channels_of(f, level)
     if level.axes.get("people") in SIZES
 ]
-IDS = [f"{f.name}-{level}-{channel}" for f, level, channel in CELLS]
+
+
+def sampled(cells):
+    """Choose one cell of each ladder and channel by the seed of the test run."""
+    groups: dict[tuple[str, str, str], list[object]] = {}
+    for cell in cells:
+        family, level, channel = cell
+        groups.setdefault((family.name, family.levels[level].ladder, channel), []).append(cell)
+    seed = os.environ.get("FATHOM_TEST_SEED", "0")
+    return [Stream("contract", seed, *key).choice(members) for key, members in groups.items()]
+
+
+SAMPLED = sampled(CELLS)
+"""The cells that every test run looks at; `make test-full` looks at all of them."""
+
 # Some thousand comparisons are made, so each may stray by 4.5 standard errors (1 in 300,000).
 STRAY = 4.5
 LONG = 8_000
 """Characters; of levels whose questions are longer, fewer items are made."""
 
 # The scope makes pytest run all rules of a cell one after the other, so that few items need be kept.
-every_cell = pytest.mark.parametrize(("family", "level", "channel"), CELLS, ids=IDS, scope="module")
+every_cell = pytest.mark.parametrize(
+    ("family", "level", "channel"),
+    [
+        pytest.param(
+            *cell, id=f"{cell[0].name}-{cell[1]}-{cell[2]}", marks=[] if cell in SAMPLED else [pytest.mark.full]
+        )
+        for cell in CELLS
+    ],
+    scope="module",
+)
 every_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 
 
@@ -43,9 +77,9 @@ def items(family, level, channel, seed=1, count=300, role="eval"):
 
 @lru_cache(maxsize=8)
 def some(family, level, channel, seed=1):
-    """300 items, fewer where they are long; kept for the rules that look at the same ones.
+    """Make 300 items, fewer where they are long; cached for the rules that use the same ones.
 
-    Items about one population go together: whoever is asked about twice is wrong twice. So each is of another one.
+    Items about one population are not independent: a wrong answer about a person repeats. So each is of another one.
     """
     if "people" in family.levels[level].axes:
         return [make_instance(family, level, channel, seed * 1_000 + at, at) for at in range(300)]
@@ -57,8 +91,8 @@ def styles(family, level):
     return styles_of(family, family.levels[level])
 
 
-def asks_the_weights(family, level):
-    """Such an answer is the first line, and nothing marks it."""
+def is_parametric(family, level):
+    """Say whether a level is parametric: its answer is the first line, without a mark."""
     return set(styles(family, level)) <= set(PARAMETRIC)
 
 
@@ -72,13 +106,32 @@ def at_most(hits, n, share):
     return hits / n <= share + STRAY * sqrt(share * (1 - share) / n)
 
 
+@every_family
+def test_a_family_says_in_plain_words_what_it_asks_and_how_it_is_graded(family):
+    assert re.fullmatch(r"[a-z]{1,20}", family.name)
+    assert family.part in PARTS
+    assert 0 < len(family.title) <= 30
+    for sentence in (family.summary, family.grading, family.reference, family.unit):
+        assert sentence.strip() == sentence != ""
+    assert family.summary.endswith(".")
+    assert family.grading.endswith(".")
+
+
+@every_family
+def test_every_label_has_a_meaning_in_one_sentence(family):
+    assert family.labels["no_answer"] == NO_ANSWER
+    for label, meaning in family.labels.items():
+        assert re.fullmatch(r"[a-z_]+", label)
+        assert re.fullmatch(r"[A-Z].*\.", meaning), label
+
+
 @every_cell
 def test_gold_is_right_bare_and_at_the_end_of_a_thought(family, level, channel):
     for item in some(family, level, channel)[:20]:
         assert family.grade(item, item.gold).correct
         for style in styles(family, level):
             assert family.grade(item, demonstrate(family, item, style)).correct
-        if not asks_the_weights(family, level):
+        if not is_parametric(family, level):
             assert family.grade(
                 item, f"I follow it step by step.\n\nSo it is clear.\n**Answer:** {item.gold}.\n"
             ).correct
@@ -193,7 +246,7 @@ def test_the_best_guesser_scores_the_stated_chance(family, level, channel):
 
 @every_cell
 def test_a_level_asks_the_context_or_the_weights_but_not_both(family, level, channel):
-    assert asks_the_weights(family, level) or not set(styles(family, level)) & set(PARAMETRIC)
+    assert is_parametric(family, level) or not set(styles(family, level)) & set(PARAMETRIC)
 
 
 @every_cell
@@ -321,8 +374,9 @@ def digest_of_one_item_a_cell():
 @pytest.mark.parametrize("hash_seed", ["0", "4242"])
 def test_items_are_the_same_bytes_in_a_fresh_process(hash_seed):
     script = (
-        "import hashlib, tasks\n"
-        "from tasks.base import channels_of\n"
+        "import hashlib\n"
+        "from fathom import tasks\n"
+        "from fathom.tasks.base import channels_of\n"
         "state = hashlib.sha256()\n"
         "for f in tasks.all_families().values():\n"
         "    for level in f.levels.values():\n"

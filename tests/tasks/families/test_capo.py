@@ -2,7 +2,7 @@ from math import log2
 
 import pytest
 
-from fathom.tasks.base import make_instance, grade_likelihood
+from fathom.tasks.base import grade_likelihood, make_instance
 from fathom.tasks.corpora.base import make_block, read_options
 from fathom.tasks.corpora.bios import CORPUS
 from fathom.tasks.families.capo import DOMAINS, FAMILY

@@ -7,7 +7,7 @@ from math import exp, inf, log, sqrt
 
 import pytest
 
-from fathom.tasks.base import Instance, channels_of, make_instance, pose, grade_likelihood
+from fathom.tasks.base import Instance, channels_of, grade_likelihood, make_instance, pose
 from fathom.tasks.families.lano import FAMILY, LONGEST, N_SAMPLES
 from fathom.tasks.grammars.grammar import Grammar
 from fathom.tasks.grammars.languages import GIVEN, GIVEN_SHORT, LAW_TOKENS, language
