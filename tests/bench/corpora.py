@@ -1,7 +1,9 @@
-"""Measure how fast corpora are written, beside the papers' own generators; part of `make bench`.
+"""Measure how fast training text is written, beside the papers' own generators; part of `make bench`.
 
-Prints tokens (or biographies, or sentences) a CPU-second on one core. The reference rates were measured here on the
-generators that the papers' authors released, see the docstring of RATES; they are not run again.
+    python -m tests.bench.corpora
+
+Prints tokens (or biographies, or sentences) a CPU-second on one core. The reference rates were measured on the
+generators that the papers' authors released (listed at RATES); they are not run again.
 """
 
 import time

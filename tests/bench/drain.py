@@ -1,13 +1,12 @@
-"""Load a board with submissions, and let workers drain it: what is submitted, beaten and finished a second.
+"""Load a board with submissions and let workers finish them: submissions, heartbeats and items a second.
 
-`python tests/bench/drain.py` serves a fresh SQLite database with two processes, submits 200 models of a hub of its own
-through the API, and starts 10 workers whose engine is the oracle; `--postgres` does so on a PostgreSQL of its own. A
-trigger in that database makes every submission one that the oracle plays. Ends with an error unless each submission
+`python -m tests.bench.drain` serves a fresh SQLite database with two processes, submits 200 models of a hub of its own
+through the API, and starts 10 workers with the oracle engine; `--postgres` uses a PostgreSQL of its own. A
+trigger in that database gives every submission to the oracle. Ends with an error unless each submission
 finished exactly once, with exactly its items.
 """
 
 import argparse
-import importlib.util
 import json
 import os
 import re
@@ -29,6 +28,7 @@ from sqlalchemy.orm import Session
 from fathom.harness.db.engine import open_database
 from fathom.harness.db.schema.runs import CellRow, RunRow, SampleRow
 from fathom.harness.db.schema.service import JobRow, SubmissionRow
+from tests.hub import Hub
 
 FATHOM = Path(sys.executable).parent / "fathom"
 POSTGRES = (
@@ -40,15 +40,6 @@ SQLITE = (
     """CREATE TRIGGER oracle AFTER INSERT ON submissions
     BEGIN UPDATE submissions SET engine = 'oracle', model = 'oracle/noisy' WHERE id = NEW.id; END""",
 )
-
-
-def open_hub():
-    """Return tests/hub.py's server."""
-    spec = importlib.util.spec_from_file_location("hub", Path(__file__).parents[1] / "hub.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["hub"] = module
-    spec.loader.exec_module(module)
-    return module.Hub()
 
 
 def start(stack, folder, *words, **extra):
@@ -164,7 +155,7 @@ def measure(stack, folder, url, asked):
     with db.begin() as connection:
         for statement in POSTGRES if asked.postgres else SQLITE:
             connection.execute(text(statement))
-    hub = open_hub()
+    hub = Hub()
     stack.callback(hub.stop)
     for at in range(asked.submissions):
         hub.add(f"org/model{at}")

@@ -1,8 +1,8 @@
 """Time the board under many visitors: pages a second and milliseconds a page, kind by kind.
 
-`python tests/bench/load.py --db demo.db` starts `fathom serve` itself; with --url it asks a board that is served
+`python -m tests.bench.load --db demo.db` starts `fathom serve` itself; with --url it asks a board that is served
 already from that database. Each visitor keeps one connection open and asks without a pause. Fill a database with
-`fathom seed-demo`.
+`python -m tests.bench.demo`.
 """
 
 import argparse

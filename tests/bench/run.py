@@ -1,6 +1,8 @@
-"""Measure Fathom beside its peers, each pair in one process and one run; print the tables of `make bench`.
+"""Measure the speed of Fathom and of its peers, each pair in one process: the tables of `make bench`.
 
-Nothing here is asserted: speeds vary with the machine, ratios much less.
+    python -m tests.bench.run --skip-vllm
+
+Nothing is asserted: speeds vary with the machine, ratios much less.
 """
 
 import argparse
@@ -14,9 +16,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from corpora import main as print_corpora
+from tests.bench.corpora import main as print_corpora
 
-HERE = Path(__file__).resolve()
+ROOT = Path(__file__).parents[2]
 FATHOM = Path(sys.executable).parent / "fathom"
 
 
@@ -157,9 +159,19 @@ def measure_vllm(n_items: int, passes: int) -> list[dict[str, float]]:
     for number in range(passes):
         took = {}
         for kind in KINDS:
-            words = [sys.executable, str(HERE), "--worker", kind, "--n", str(n_items), "--seed", str(number)]
+            words = [
+                sys.executable,
+                "-m",
+                "tests.bench.run",
+                "--worker",
+                kind,
+                "--n",
+                str(n_items),
+                "--seed",
+                str(number),
+            ]
             done = subprocess.run(
-                words, check=True, capture_output=True, text=True, env={**os.environ, "HF_HUB_OFFLINE": "1"}
+                words, check=True, capture_output=True, text=True, cwd=ROOT, env={**os.environ, "HF_HUB_OFFLINE": "1"}
             )
             took[kind] = json.loads(done.stdout.splitlines()[-1])["seconds"]
         found.append(took)
@@ -186,6 +198,7 @@ def _time_fathom(n_items: int, seed: int) -> dict[str, float]:
     from fathom.harness.runs import evaluate as evaluation
     from fathom.harness.runs.evaluate import evaluate
     from fathom.harness.runs.plan import Plan
+    from fathom.harness.runs.run_settings import RunSettings
 
     marks: dict[str, float] = {}
 
@@ -215,7 +228,7 @@ def _time_fathom(n_items: int, seed: int) -> dict[str, float]:
     evaluation.open_engine = timed
     with tempfile.TemporaryDirectory() as folder:
         db = open_database(f"{folder}/a.db", create=True)
-        evaluate(Plan(find_model("reference/pebble"), "vllm", _suite(n_items, seed)), db, report)
+        evaluate(Plan(find_model("reference/pebble"), _suite(n_items, seed), RunSettings()), db, report)
     return {"seconds": marks["done"] - marks["loaded"]}
 
 
@@ -232,7 +245,7 @@ def _time_raw(n_items: int, seed: int) -> dict[str, float]:
 
     from fathom.harness.engines.model import find_model
     from fathom.harness.engines.vllm import engine_settings
-    from fathom.harness.runs.requests import stops
+    from fathom.harness.runs.requests import answer_ends
     from fathom.tasks.base import level_of, pose
     from fathom.tasks.registry import find_family
     from fathom.tasks.suites import instances
@@ -246,7 +259,7 @@ def _time_raw(n_items: int, seed: int) -> dict[str, float]:
         for item in instances(cell, str(seed)):
             prompts.append(pose(family, item, cell.style))
             room = 512 - len(llm.get_tokenizer().encode(prompts[-1]))
-            stop = list(stops(cell.style, 0))
+            stop = list(answer_ends(cell.style, 0))
             params.append(SamplingParams(temperature=0, max_tokens=min(budget, room), stop=stop))
     llm.generate(["Which code is 1 arrow after QK?"], SamplingParams(max_tokens=4), use_tqdm=False)
     began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Run many items without a model: memory, speed and resume. `python tests/bench/scale.py` takes about two minutes.
+"""Run many items without a model: memory, speed and resume. `python -m tests.bench.scale` takes about two minutes.
 
 Two runs of the oracle, of a tenth and of all items, give the marginal cost of an item. A third is killed with SIGKILL
 at 60% and resumed. Ends with an error unless every item is stored exactly once.

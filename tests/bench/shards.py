@@ -1,6 +1,6 @@
 """Measure `fathom corpus` at two lengths: tokens a second and the peak memory of all its processes. Nothing is asserted.
 
-python tests/bench/shards.py lano --tokens 1M,20M --workers 1,2
+python -m tests.bench.shards lano --tokens 1M,20M --workers 1,2
 """
 
 import argparse

@@ -1,5 +1,9 @@
 """An invented database is as consistent as a real one."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
@@ -10,15 +14,18 @@ from fathom.harness.db.engine import open_database
 from fathom.harness.db.leaderboard.read import Wanted, list_pools, list_standings, marks_of
 from fathom.harness.db.read import get_run, get_samples, list_runs
 from fathom.harness.db.schema.runs import CellRow, MarkRow, ModelRow, RunRow, SampleRow, StandingRow
+from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.model import ModelSource
 from fathom.harness.errors import BadInput
 from fathom.harness.records import SampleFilter
 from fathom.harness.runs.evaluate import evaluate
 from fathom.harness.runs.plan import Plan
+from fathom.harness.runs.run_settings import RunSettings
 from fathom.tasks.registry import find_family, instance_from_id
 from fathom.tasks.suites import Selection, open_suite
-from tests.bench.demo.demo import DemoPlan, sow
+from tests.bench.demo.database import DemoPlan, fill
 
+ROOT = Path(__file__).parents[3]
 PLAN = DemoPlan(models=30, suite="quick", n=30, seed="2026", samples=2000)
 
 
@@ -27,15 +34,15 @@ def quiet(_phase, _sown):
 
 
 @pytest.fixture
-def sown(db):
-    return sow(db, PLAN, quiet)
+def written(db):
+    return fill(db, PLAN, quiet)
 
 
 @pytest.fixture(scope="module")
 def field(tmp_path_factory):
     """A database of many models without samples."""
     db = open_database(f"sqlite:///{tmp_path_factory.mktemp('field') / 'a.db'}", create=True)
-    sow(db, DemoPlan(models=80, suite="quick", n=10, seed="5", samples=0), quiet)
+    fill(db, DemoPlan(models=80, suite="quick", n=10, seed="5", samples=0), quiet)
     yield db
     db.dispose()
 
@@ -51,7 +58,7 @@ def everything(db, run):
     return detail, get_samples(db, detail, SampleFilter(), limit=detail.summary.n_items).samples
 
 
-def test_cells_count_what_their_samples_say(db, sown):
+def test_cells_count_what_their_samples_say(db, written):
     runs = stored(db)
     n_samples = 0
     for run in runs:
@@ -70,10 +77,10 @@ def test_cells_count_what_their_samples_say(db, sown):
                 len(mine) - len(graded),
             )
             assert cell.labels == labels
-    assert n_samples == sown.samples >= PLAN.samples
+    assert n_samples == written.samples >= PLAN.samples
 
 
-def test_stored_verdicts_are_those_of_the_graders(db, sown):
+def test_stored_verdicts_are_those_of_the_graders(db, written):
     _, samples = everything(db, stored(db)[0])
     for one in samples[::7]:
         if one.finish_reason == "error":
@@ -85,7 +92,7 @@ def test_stored_verdicts_are_those_of_the_graders(db, sown):
         )  # fmt: skip
 
 
-def test_a_choice_is_the_candidate_of_the_highest_score(db, sown):
+def test_a_choice_is_the_candidate_of_the_highest_score(db, written):
     _, samples = everything(db, stored(db)[0])
     chosen = [one for one in samples if one.style == "choice"]
     assert chosen
@@ -95,7 +102,7 @@ def test_a_choice_is_the_candidate_of_the_highest_score(db, sown):
         assert len(one.scores) == len(choices)
 
 
-def test_marks_say_what_samples_say(db, sown):
+def test_marks_say_what_samples_say(db, written):
     for run in stored(db):
         detail, samples = everything(db, run)
         if detail.summary.state != "done":
@@ -106,9 +113,11 @@ def test_marks_say_what_samples_say(db, sown):
         assert marks.graded.tolist() == [one.finish_reason != "error" for one in samples]
 
 
-def test_a_real_run_goes_on_from_those_that_were_invented(db, sown):
+def test_a_real_run_goes_on_from_those_that_were_invented(db, written):
     suite = open_suite("quick", 7, Selection(levels=("n4k1",), n=1))
-    plan = Plan(ModelSource("oracle/perfect", None, "oracle/perfect"), "oracle", suite)
+    plan = Plan(
+        ModelSource("oracle/perfect", None, "oracle/perfect"), suite, RunSettings(engine=EngineSettings("oracle"))
+    )
     found = get_run(db, evaluate(plan, db).run)
     assert (found.summary.state, found.summary.k) == ("done", 1)
 
@@ -117,7 +126,7 @@ def test_the_same_seed_invents_the_same_whatever_the_block(tmp_path):
     found = []
     for block in (100, 7):
         db = open_database(f"sqlite:///{tmp_path / f'{block}.db'}", create=True)
-        sow(db, DemoPlan(20, "quick", 5, "9", 500), quiet, block=block)
+        fill(db, DemoPlan(20, "quick", 5, "9", 500), quiet, block=block)
         with Session(db) as session:
             standings = select(
                 StandingRow.run_id, StandingRow.style, StandingRow.value, StandingRow.rank, ModelRow.name
@@ -132,7 +141,7 @@ def test_the_same_seed_invents_the_same_whatever_the_block(tmp_path):
 
 def test_another_seed_invents_others(field, tmp_path):
     db = open_database(f"sqlite:///{tmp_path / 'b.db'}", create=True)
-    sow(db, DemoPlan(10, "quick", 5, "6", 0), quiet)
+    fill(db, DemoPlan(10, "quick", 5, "6", 0), quiet)
     assert not {run.run for run in list_runs(db)} & {run.run for run in list_runs(field)}
     db.dispose()
 
@@ -142,7 +151,7 @@ def test_runs_are_plainly_synthetic(field):
         detail = get_run(field, run.run)
         assert run.model.startswith("demo/")
         assert run.engine == "demo"
-        assert detail.manifest["context"]["synthetic"] is True
+        assert detail.manifest.stored["context"]["synthetic"] is True
 
 
 def test_bigger_models_rank_higher_on_the_whole(field):
@@ -180,21 +189,26 @@ def test_some_runs_did_not_end_and_some_models_have_several(field):
 
 def test_a_database_that_holds_runs_is_refused(field):
     with pytest.raises(BadInput, match=r"holds .* runs already.*--db another\.db"):
-        sow(field, PLAN, quiet)
+        fill(field, PLAN, quiet)
 
 
 @pytest.mark.parametrize("change", [{"models": 0}, {"models": 10**9}, {"samples": -1}, {"n": 0}])
 def test_numbers_that_make_no_sense_are_refused(db, change):
     wrong = {"models": 1, "suite": "quick", "n": 1, "seed": "1", "samples": 0, **change}
     with pytest.raises(BadInput):
-        sow(db, DemoPlan(**wrong), quiet)
+        fill(db, DemoPlan(**wrong), quiet)
     assert not list_runs(db)
 
 
-def test_the_command_says_what_it_invented(fathom, tmp_path):
-    words = ("seed-demo", "--models", "3", "--n", "2", "--samples", "100", "--db", tmp_path / "a.db")
-    first, second = fathom(*words), fathom(*words)
-    assert first.returncode == 0
+def test_the_command_says_what_it_invented(tmp_path, environment):
+    words = ("--models", "3", "--n", "2", "--samples", "100", "--db", str(tmp_path / "a.db"))
+
+    def demo():
+        command = [sys.executable, "-m", "tests.bench.demo", *words]
+        return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment())
+
+    first, second = demo(), demo()
+    assert first.returncode == 0, first.stderr
     assert first.stdout.startswith("invented 3 models, ")
-    assert second.returncode == 2
+    assert second.returncode != 0
     assert "name a new one with --db" in second.stderr

@@ -1,4 +1,4 @@
-"""Turn a number into an invented model, and into what it answers to each item of a suite."""
+"""Invented models and their runs: which answer each model gives to each item of a suite."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fathom.harness.stats.ranking import Array
+from fathom.harness.stats.ranks import Array
 from fathom.tasks.registry import find_family
 from fathom.tasks.stream import Stream
 from fathom.tasks.suites import Suite
-from tests.bench.demo.demo_answers import Bank
+from tests.bench.demo.answers import Bank
 
 _NAMES = (
     "auk", "bittern", "crake", "dipper", "egret", "finch", "godwit", "heron", "ibis", "jay", "kestrel", "linnet",
@@ -29,12 +29,12 @@ _SMALLEST, _LARGEST = 8.0, 11.6
 """Decimal logarithms of the numbers of parameters: 100 million to 400 billion."""
 
 _EVERY_VARIANT, _EVERY_UNFINISHED, _EVERY_FAULTY = 10, 40, 30
-"""One model in so many has further runs; has one that did not end; lost some requests."""
+"""One model in this many has more runs; has an unfinished run; lost some requests."""
 
 
 @dataclass(frozen=True, slots=True)
-class Exam:
-    """What decides who answers what: one value an item, in the order of cells and indices."""
+class ItemTable:
+    """What the answers depend on: one value for each item, in the order of cells and indices."""
 
     seed: str
     cell: Array
@@ -45,14 +45,14 @@ class Exam:
     first: Array
     n_wrong: Array
     labels: Array
-    """An answer's label, as its place in `label_names`; the last answer stands for an engine that failed."""
+    """Label of each answer, as an index into `label_names`; the last answer stands for an engine that failed."""
     label_names: tuple[str, ...]
     families: tuple[str, ...]
     styles: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Invented:
+class InventedModel:
     """A model that does not exist."""
 
     number: int
@@ -62,11 +62,11 @@ class Invented:
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
-    """A run of an invented model; `answers` are places in the bank, of the items done."""
+class InventedRun:
+    """A run of an invented model; `answers` holds, for each item done, the index of its answer in the bank."""
 
-    run: str
-    model: Invented
+    id: str
+    model: InventedModel
     state: str
     dtype: str
     created_at: dt.datetime
@@ -74,8 +74,8 @@ class Sheet:
     answers: Array
 
 
-def make_exam(suite: Suite, bank: Bank) -> Exam:
-    """Give each item its difficulty: that of its level, and a part of its own that all models meet."""
+def make_item_table(suite: Suite, bank: Bank) -> ItemTable:
+    """Give each item a difficulty: that of its level, and an offset that is the same for all models."""
     cells = suite.cells
     sizes = [cell.n for cell in cells]
     families = tuple(dict.fromkeys(cell.family for cell in cells))
@@ -87,7 +87,7 @@ def make_exam(suite: Suite, bank: Bank) -> Exam:
     ]
     own = [_random(suite.seed, "items", cell.family, cell.level, cell.channel).normal(0, 0.8, cell.n) for cell in cells]
     levels = np.array([_height(cell.family, cell.level) for cell in cells])
-    return Exam(
+    return ItemTable(
         suite.seed,
         np.repeat(np.arange(len(cells)), sizes),
         np.repeat([families.index(cell.family) for cell in cells], sizes),
@@ -109,48 +109,50 @@ def _random(*name: str | int) -> np.random.Generator:
     return np.random.default_rng(Stream("demo", *name).words(4))
 
 
-def sit(exam: Exam, number: int) -> Iterator[Sheet]:
-    """Invent a model and its runs: one that is done, for some models further ones."""
-    random = _random(exam.seed, "model", number)
+def invent_runs(table: ItemTable, number: int) -> Iterator[InventedRun]:
+    """Invent a model and yield its runs: one that is done, and for some models more."""
+    random = _random(table.seed, "model", number)
     model = _invent(number, random)
-    talent = _talent(exam, model, random)
+    abilities = _abilities(table, model, random)
     states = ["done"] * (1 + (random.integers(1, 3) if random.integers(_EVERY_VARIANT) == 0 else 0))
     if random.integers(_EVERY_UNFINISHED) == 0:
         states.append(str(random.choice(list(_UNFINISHED))))
     for at, state in enumerate(states):
-        yield _sheet(exam, model, talent, state, _random(exam.seed, "run", number, at))
+        yield _invent_run(table, model, abilities, state, _random(table.seed, "run", number, at))
 
 
-def _invent(number: int, random: np.random.Generator) -> Invented:
+def _invent(number: int, random: np.random.Generator) -> InventedModel:
     size = float(f"{10 ** random.uniform(_SMALLEST, _LARGEST):.1e}")
     kind = "chat" if random.random() < 0.6 else "base"
     text = f"{size / 1e9:.3g}b" if size >= 1e9 else f"{size / 1e6:.0f}m"
     name = f"demo/{random.choice(_NAMES)}-{text}-{kind}-{number:04d}"
-    return Invented(number, name, int(size), kind)
+    return InventedModel(number, name, int(size), kind)
 
 
-def _talent(exam: Exam, model: Invented, random: np.random.Generator) -> Array:
+def _abilities(table: ItemTable, model: InventedModel, random: np.random.Generator) -> Array:
     """Return a model's ability on each item, in doublings of hardness."""
     base = 1.15 * (np.log10(model.n_parameters) - 9) + random.normal(0, 0.45)
-    by_family = random.normal(0, 0.35, len(exam.families))
-    by_style = random.normal(0, 0.15, len(exam.styles))
-    if "cot" in exam.styles:
-        by_style[exam.styles.index("cot")] += 1.0 if model.kind == "chat" else 0.3
-    return np.asarray(base + by_family[exam.family] + by_style[exam.style])
+    by_family = random.normal(0, 0.35, len(table.families))
+    by_style = random.normal(0, 0.15, len(table.styles))
+    if "cot" in table.styles:
+        by_style[table.styles.index("cot")] += 1.0 if model.kind == "chat" else 0.3
+    return np.asarray(base + by_family[table.family] + by_style[table.style])
 
 
-def _sheet(exam: Exam, model: Invented, talent: Array, state: str, random: np.random.Generator) -> Sheet:
-    n = len(talent)
+def _invent_run(
+    table: ItemTable, model: InventedModel, abilities: Array, state: str, random: np.random.Generator
+) -> InventedRun:
+    n = len(abilities)
     dtype = str(random.choice(_DTYPES))
     luck = random.normal(-0.15 if dtype == "float8" else 0.0, 0.7, n)
-    knows = talent + luck > exam.difficulty
-    right = knows | (random.random(n) < exam.chance)
-    mistake = (random.random(n) ** 1.6 * exam.n_wrong).astype(int)  # the likeliest mistakes come first
-    answers = exam.first + np.where(right, 0, 1 + mistake)
+    knows = abilities + luck > table.difficulty
+    right = knows | (random.random(n) < table.chance)
+    mistake = (random.random(n) ** 1.6 * table.n_wrong).astype(int)  # the likeliest mistakes come first
+    answers = table.first + np.where(right, 0, 1 + mistake)
     if random.integers(_EVERY_FAULTY) == 0:
-        answers[random.integers(0, n, 5)] = len(exam.labels) - 1
+        answers[random.integers(0, n, 5)] = len(table.labels) - 1
     if state != "done":
         answers = answers[: int(random.uniform(0, 0.9) * n)]
     born = _BORN + dt.timedelta(seconds=int(random.integers(_YEAR)))
     run = f"{int(random.integers(1 << 48)):012x}"
-    return Sheet(run, model, state, dtype, born, _UNFINISHED.get(state), answers)
+    return InventedRun(run, model, state, dtype, born, _UNFINISHED.get(state), answers)

@@ -1,4 +1,4 @@
-"""Turn invented models' papers into rows, a block of models in one transaction."""
+"""Turn invented models' counted into rows, a block of models in one transaction."""
 
 import datetime as dt
 import json
@@ -15,13 +15,13 @@ from fathom.harness.db.leaderboard.landing import Landed, store_landed
 from fathom.harness.db.schema.runs import CellRow, ModelRow, RunRow, SampleRow, SuiteRow
 from fathom.harness.db.sql import Row, insert_if_new, insert_rows, next_id, raise_counters
 from fathom.harness.db.write import storable
-from fathom.harness.runs.manifest import Manifest
+from fathom.harness.records import Manifest
 from fathom.harness.stats.counts import CellCounts
-from fathom.harness.stats.ranking import Array
+from fathom.harness.stats.ranks import Array
 from fathom.tasks.registry import find_family
 from fathom.tasks.suites import Suite
-from tests.bench.demo.demo_answers import Answer, Bank
-from tests.bench.demo.demo_models import Invented, Sheet
+from tests.bench.demo.answers import Answer, Bank
+from tests.bench.demo.models import InventedModel, InventedRun
 
 _CELLS = ("id", "run_id", "position", "family", "version", "level", "channel", "style", "n_planned", "n", "k",
           "n_errors", "labels")  # fmt: skip
@@ -35,16 +35,16 @@ _LOG = "synthetic log of an invented run\n  loading ... done\n  generating ...\n
 
 
 @dataclass(frozen=True, slots=True)
-class Paper:
-    """A run, its cells (their ids are not known yet), and what it lands with if it is done."""
+class CountedRun:
+    """A run with its counts: `cells` have no database ids yet, `landed` holds its scores if it is done."""
 
-    sheet: Sheet
+    run: InventedRun
     cells: tuple[CellCounts, ...]
     landed: Landed | None
 
 
 @dataclass(frozen=True, slots=True)
-class Sown:
+class Written:
     """How much has been written."""
 
     models: int = 0
@@ -53,8 +53,8 @@ class Sown:
 
 
 @dataclass(frozen=True, slots=True)
-class Sower:
-    """What all papers have in common; `verdicts` are columns of samples from finish_reason to error, an answer."""
+class RunWriter:
+    """Writes invented runs; `verdicts` are, for each answer, the columns of a sample from finish_reason to error."""
 
     db: Engine
     suite: Suite
@@ -64,58 +64,58 @@ class Sower:
     verdicts: Sequence[Row]
     tokens: Array
     places: Sequence[tuple[int, int]]
-    """Position of the cell and index in it, an item."""
+    """Position of the cell and index in it, for each item."""
 
-    def write(self, papers: Sequence[Paper], sown: Sown, wanted: int) -> Sown:
-        """Write papers, with completions of whole runs while fewer than `wanted` are stored; return the new sums."""
+    def write(self, counted: Sequence[CountedRun], before: Written, wanted: int) -> Written:
+        """Write runs, with the samples of whole runs until `wanted` samples are stored; return the new totals."""
         with translate_errors(), Session(self.db) as session, session.begin():
             connection = session.connection()
-            models = _number([paper.sheet.model for paper in papers], next_id(connection, ModelRow))
+            models = _number([one.run.model for one in counted], next_id(connection, ModelRow))
             session.execute(insert(ModelRow), [{"id": at, "name": one.name} for one, at in models.items()])
-            session.execute(insert(RunRow), [self._run(paper, models[paper.sheet.model]) for paper in papers])
+            session.execute(insert(RunRow), [self._run(one, models[one.run.model]) for one in counted])
             first_cell = next_id(connection, CellRow)
-            insert_rows(connection, CellRow, _CELLS, _cell_rows(papers, first_cell))
-            n_samples = sown.samples
-            for at, paper in enumerate(papers):
+            insert_rows(connection, CellRow, _CELLS, _cell_rows(counted, first_cell))
+            n_samples = before.samples
+            for at, one in enumerate(counted):
                 if n_samples >= wanted:
                     break
-                rows = self._samples(paper.sheet, first_cell + at * len(paper.cells), next_id(connection, SampleRow))
+                rows = self._samples(one.run, first_cell + at * len(one.cells), next_id(connection, SampleRow))
                 insert_rows(connection, SampleRow, _SAMPLES, rows)
-                n_samples += len(paper.sheet.answers)
-            store_landed(session, [paper.landed for paper in papers if paper.landed])
+                n_samples += len(one.run.answers)
+            store_landed(session, [one.landed for one in counted if one.landed])
             raise_counters(connection, (ModelRow, CellRow, SampleRow))
-        return Sown(sown.models + len(models), sown.runs + len(papers), n_samples)
+        return Written(before.models + len(models), before.runs + len(counted), n_samples)
 
-    def _run(self, paper: Paper, model: int) -> dict[str, Any]:  # values of RunRow's columns
-        sheet = paper.sheet
-        manifest = _manifest(self.suite, self.suite_digest, sheet)
-        seconds = 5 + round(float(self._milliseconds(sheet).sum()) / 1000 / _AT_ONCE)
-        n_done, ended = len(sheet.answers), sheet.state != "running"
+    def _run(self, one: CountedRun, model: int) -> dict[str, Any]:  # values of RunRow's columns
+        run = one.run
+        manifest = _manifest(self.suite, self.suite_digest, run)
+        seconds = 5 + round(float(self._milliseconds(run).sum()) / 1000 / _AT_ONCE)
+        n_done, ended = len(run.answers), run.state != "running"
         return {
-            "id": sheet.run, "model_id": model, "suite_id": self.suite_id, "state": sheet.state, "engine": "demo",
-            "manifest": {**manifest.to_json(), "engine_facts": {"dtype": sheet.dtype}},
+            "id": run.id, "model_id": model, "suite_id": self.suite_id, "state": run.state, "engine": "demo",
+            "manifest": {**manifest.to_json(), "engine_facts": {"dtype": run.dtype}},
             "manifest_digest": manifest.digest(), "n_items": self.suite.n_items, "n_generated": n_done,
             "attempts": 1, "seconds": seconds if ended else 0, "n_done": n_done,
-            "k": sum(cell.k for cell in paper.cells), "n_parameters": sheet.model.n_parameters, "dtype": sheet.dtype,
-            "kind": sheet.model.kind, "error": sheet.error, "log": _LOG + sheet.error if sheet.error else None,
-            "created_at": sheet.created_at,
-            "finished_at": sheet.created_at + dt.timedelta(seconds=seconds) if ended else None,
+            "k": sum(cell.k for cell in one.cells), "n_parameters": run.model.n_parameters, "dtype": run.dtype,
+            "model_kind": run.model.kind, "error": run.error, "log": _LOG + run.error if run.error else None,
+            "created_at": run.created_at,
+            "finished_at": run.created_at + dt.timedelta(seconds=seconds) if ended else None,
         }  # fmt: skip
 
-    def _milliseconds(self, sheet: Sheet) -> Array:
-        pace = 2 * (sheet.model.n_parameters / 1e9) ** 0.5  # a token
-        return np.asarray(12 + pace * (self.tokens[sheet.answers] + 1), dtype=int)
+    def _milliseconds(self, run: InventedRun) -> Array:
+        pace = 2 * (run.model.n_parameters / 1e9) ** 0.5  # a token
+        return np.asarray(12 + pace * (self.tokens[run.answers] + 1), dtype=int)
 
-    def _samples(self, sheet: Sheet, first_cell: int, first: int) -> Iterator[Row]:
-        prompts, tokens = self.bank.prompt_tokens.tolist(), self.tokens[sheet.answers].tolist()
-        taken = self._milliseconds(sheet).tolist()
-        for at, answer in enumerate(sheet.answers.tolist()):
+    def _samples(self, run: InventedRun, first_cell: int, first: int) -> Iterator[Row]:
+        prompts, tokens = self.bank.prompt_tokens.tolist(), self.tokens[run.answers].tolist()
+        taken = self._milliseconds(run).tolist()
+        for at, answer in enumerate(run.answers.tolist()):
             cell, index = self.places[at]
-            head = (first + at, first_cell + cell, index, 0, f"{sheet.run}{at:020x}")
+            head = (first + at, first_cell + cell, index, 0, f"{run.id}{at:020x}")
             yield (*head, *self.verdicts[answer], prompts[at], tokens[at], taken[at])
 
 
-def open_sower(db: Engine, suite: Suite, bank: Bank) -> Sower:
+def open_writer(db: Engine, suite: Suite, bank: Bank) -> RunWriter:
     """Store the suite, and prepare what all runs share."""
     digest = suite.digest()
     row = {
@@ -127,7 +127,7 @@ def open_sower(db: Engine, suite: Suite, bank: Bank) -> Sower:
         suite_id = connection.execute(select(SuiteRow.id).where(SuiteRow.digest == digest)).scalar_one()
     places = [(position, index) for position, cell in enumerate(suite.cells) for index in range(cell.n)]
     tokens = np.array([answer.tokens for answer in bank.answers])
-    return Sower(db, suite, suite_id, digest, bank, [_verdict(one) for one in bank.answers], tokens, places)
+    return RunWriter(db, suite, suite_id, digest, bank, [_verdict(one) for one in bank.answers], tokens, places)
 
 
 def _verdict(one: Answer) -> Row:
@@ -139,25 +139,25 @@ def _verdict(one: Answer) -> Row:
     )  # fmt: skip
 
 
-def _number(models: Sequence[Invented], first: int) -> Mapping[Invented, int]:
+def _number(models: Sequence[InventedModel], first: int) -> Mapping[InventedModel, int]:
     return {model: first + at for at, model in enumerate(dict.fromkeys(models))}
 
 
-def _cell_rows(papers: Sequence[Paper], first: int) -> Iterator[Row]:
+def _cell_rows(counted: Sequence[CountedRun], first: int) -> Iterator[Row]:
     at = first
-    for paper in papers:
-        for position, cell in enumerate(paper.cells):
+    for one in counted:
+        for position, cell in enumerate(one.cells):
             yield (
-                at, paper.sheet.run, position, cell.family, cell.version, cell.level, cell.channel, cell.style,
+                at, one.run.id, position, cell.family, cell.version, cell.level, cell.channel, cell.style,
                 cell.n_planned, cell.n, cell.k, cell.n_errors, json.dumps(cell.labels),
             )  # fmt: skip
             at += 1
 
 
-def _manifest(suite: Suite, digest: str, sheet: Sheet) -> Manifest:
-    """Describe an invented run as harness.provenance describes a real one."""
+def _manifest(suite: Suite, digest: str, run: InventedRun) -> Manifest:
+    """Return a manifest that says plainly that the run is synthetic."""
     decisive = {
-        "model": {"name": sheet.model.name, "digest": "synthetic", "dtype": sheet.dtype},
+        "model": {"name": run.model.name, "digest": "synthetic", "dtype": run.dtype},
         "engine": {"name": "demo", "packages": {}},
         "suite": {"name": suite.name, "version": suite.version, "seed": suite.seed, "digest": digest},
         "families": {cell.family: find_family(cell.family).version for cell in suite.cells},
@@ -172,4 +172,4 @@ def _manifest(suite: Suite, digest: str, sheet: Sheet) -> Manifest:
         "hardware": {"processor": "none", "cores": "0", "gpus": "none"},
         "cells": [asdict(cell) for cell in suite.cells],
     }
-    return Manifest(decisive, context)
+    return Manifest.read({"decisive": decisive, "context": context})

@@ -1,4 +1,4 @@
-"""Turn a suite into answers for invented models: to each item a right one and some wrong ones, each graded once."""
+"""Answers for invented models: for each item of a suite a right one and some wrong ones, each graded once."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -7,22 +7,22 @@ from itertools import islice
 
 import numpy as np
 
-from fathom.harness.stats.ranking import Array
+from fathom.harness.stats.ranks import Array
 from fathom.tasks.base import ANSWER_MARK, Family, Instance, Verdict, demonstrate, pose
 from fathom.tasks.registry import find_family
 from fathom.tasks.stream import Stream
 from fathom.tasks.suites import Suite, instances
 
 _WRONG = 4
-"""Wrong answers kept an item, where as many are found."""
+"""Most wrong answers kept for an item."""
 
 _LETTERS = 4
-"""Letters a token, about."""
+"""Letters of a token, on average."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A completion and what it is worth; see harness.db.models.SampleRow for the columns."""
+    """A completion with its verdict: what the row of a sample holds of it."""
 
     text: str
     finish_reason: str
@@ -36,7 +36,7 @@ class Answer:
 class Bank:
     """Answers to all items, in the order of cells and indices; the last one stands for an engine that failed.
 
-    `first` is the place of an item's right answer, which its `n_wrong` wrong ones follow.
+    `first` is the index of an item's right answer; its `n_wrong` wrong ones follow it.
     """
 
     answers: tuple[Answer, ...]
