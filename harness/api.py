@@ -1,8 +1,9 @@
-"""Turn a call from Python into a stored run, as `fathom run` does."""
+"""Evaluate models and read stored runs from Python: `evaluate`, `Run` and `runs`, for notebooks."""
 
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from html import escape
 from itertools import islice
 from pathlib import Path
@@ -17,26 +18,33 @@ from fathom.harness.db.leaderboard import read as board
 from fathom.harness.db.leaderboard.landing import land_runs
 from fathom.harness.db.samples import stream_samples
 from fathom.harness.db.write import utc_now
-from fathom.harness.engines.base import EngineSetup
-from fathom.harness.engines.factory import check_engine
+from fathom.harness.engines.base import EngineSettings
+from fathom.harness.engines.options import check_engine
 from fathom.harness.errors import BadInput, FathomError, Interrupted, NotComparable
 from fathom.harness.format import count, percent
-from fathom.harness.records import Report, RunDetail, SampleFilter
+from fathom.harness.records import ProgressReport, RunDetail, SampleFilter
 from fathom.harness.reports.comparison import pair_cells
 from fathom.harness.reports.console import RunProgress, make_console
 from fathom.harness.reports.figures.picture import one_line
-from fathom.harness.reports.frames import AXES, SAMPLE, Store, axes_of, cell_row, sample_row, score_frame
-from fathom.harness.reports.html.columns import make_columns
+from fathom.harness.reports.frames import AXES, FRAME_COLUMNS, Store, axes_of, cell_row, sample_row, score_frame
+from fathom.harness.reports.html.columns import make_report_columns
 from fathom.harness.reports.html.figures import Figure, draw_figures
 from fathom.harness.reports.html.page import write_report
-from fathom.harness.reports.html.tables import score_rows
+from fathom.harness.reports.html.tables import make_score_rows
 from fathom.harness.reports.reproduce import reproduce
 from fathom.harness.runs.evaluate import evaluate as evaluate_plan
-from fathom.harness.runs.plan import Plan, Wish, make_plan, plan_again
-from fathom.harness.runs.prompting import Decoding, Prompting, ShotsAs, Thinking, known_shots_as
+from fathom.harness.runs.plan import Plan, make_plan, resume_plan
+from fathom.harness.runs.run_settings import (
+    PromptSettings,
+    RunSettings,
+    SamplingSettings,
+    ShotsAs,
+    given_thinking,
+    known_shots_as,
+)
 from fathom.harness.stats.paired import compare
 from fathom.harness.stats.scores import scores_json
-from fathom.tasks.suites import Selection
+from fathom.tasks.suites import Selection, open_suite
 
 Names = str | Sequence[str]
 """One name, or several."""
@@ -77,9 +85,9 @@ class Run:
         return self.detail.summary.state
 
     @property
-    def manifest(self) -> Mapping[str, Any]:  # JSON of harness.provenance.Manifest
+    def manifest(self) -> dict[str, Any]:  # JSON values
         """Everything needed to say what was measured, and how."""
-        return self.detail.manifest
+        return self.detail.manifest.to_json()
 
     @property
     def command(self) -> str:
@@ -113,7 +121,7 @@ class Run:
             SealedRun: they may not be seen yet.
         """
         parts = list(self.iter_samples())
-        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(SAMPLE))
+        return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(FRAME_COLUMNS))
 
     def iter_samples(self, size: int = 10_000) -> Iterator[pd.DataFrame]:
         """Yield the samples in the order of cells and items, so many a frame, in constant memory.
@@ -124,12 +132,12 @@ class Run:
         with self.store.opened() as opened:
             rows = map(sample_row, stream_samples(opened, self.detail, SampleFilter()))
             while part := list(islice(rows, size)):
-                yield pd.DataFrame(part, columns=list(SAMPLE))
+                yield pd.DataFrame(part, columns=list(FRAME_COLUMNS))
 
     def plot(self, family: str | None = None, *, mistakes: bool = False) -> "Plot":
         """Draw accuracy against difficulty, or how answers go wrong, of all families or of one."""
         with self.store.opened() as opened:
-            drawn = draw_figures(make_columns(opened, [self.detail]))
+            drawn = draw_figures(make_report_columns(opened, [self.detail]))
         chosen = [one for one in drawn if family in (None, one.family)]
         if not chosen:
             raise BadInput(f"nothing to draw of {family!r}; known: {', '.join(one.family for one in drawn)}")
@@ -193,7 +201,7 @@ class Run:
         if not any(cell.n for cell in self.detail.cells):
             return head
         with self.store.opened() as opened:
-            rows = score_rows(make_columns(opened, [self.detail]))
+            rows = make_score_rows(make_report_columns(opened, [self.detail]))
         cells = "".join(
             f"<tr><th scope='row'>{escape(one_line(row.family or 'all families'))}</th>"
             f"<td>{escape(one_line(row.style))}</td><td>{escape(row.scores[0])}</td></tr>"
@@ -229,7 +237,7 @@ def evaluate(  # one parameter an option, as `fathom run` has them
     engine_args: Mapping[str, Any] | None = None,
     db: str | Path | None = None,
     resume: str | None = None,
-    progress: bool | Report = True,
+    progress: bool | ProgressReport = True,
 ) -> Run:
     """Evaluate a model on a suite as `fathom run` does, and return the stored run.
 
@@ -252,41 +260,34 @@ def evaluate(  # one parameter an option, as `fathom run` has them
     """
     check_engine(engine)
     store = Store.at(db)
-    setup = EngineSetup(dtype, dict(engine_args or {}))
+    settings = RunSettings(
+        PromptSettings(shots, chat, system, known_shots_as(shots_as), dict(template_options or {})),
+        SamplingSettings(repeats, temperature, dict(budgets or {}), given_thinking(think_budget, think_marks)),
+        EngineSettings(engine, dtype, dict(engine_args or {})),
+    )
     with store.opened(create=True) as opened:
         if resume is not None:
-            plan = plan_again(find_run(opened, resume), setup)
+            plan = resume_plan(find_run(opened, resume), settings.engine)
         else:
             chosen = Selection(_names(families), _names(levels), _names(channels), _names(styles), n)
-            put = Prompting(shots, chat, system, known_shots_as(shots_as), dict(template_options or {}))
-            drawn = Decoding(repeats, temperature, dict(budgets or {}), _thinking(think_budget, think_marks))
-            say = make_console(stderr=True, quiet=progress is not True)
-            plan = make_plan(Wish(_text(model), engine, _text(seed), suite, chosen, put, drawn, setup, revision), say)
+            asked = open_suite(suite, secrets.token_hex(8) if seed is None else seed, chosen)
+            console = make_console(stderr=True, quiet=progress is not True)
+            tell = partial(console.print, soft_wrap=True)
+            plan = make_plan(None if model is None else str(model), revision, asked, settings, tell)
         return Run(_evaluated(plan, opened, progress), store)
-
-
-def _text(given: object) -> str | None:
-    return None if given is None else str(given)
 
 
 def _names(given: Names) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given)
 
 
-def _thinking(budget: int | None, marks: tuple[str, str] | None) -> Thinking | None:
-    if budget is None and marks is None:
-        return None
-    found = ("", "") if marks is None else marks
-    return Thinking(*found) if budget is None else Thinking(*found, budget)
-
-
-def _evaluated(plan: Plan, db: Database, progress: bool | Report) -> str:
+def _evaluated(plan: Plan, db: Database, progress: bool | ProgressReport) -> str:
     try:
         if callable(progress):
             return evaluate_plan(plan, db, progress).run
         if not progress:
             return evaluate_plan(plan, db).run
-        sizes = [cell.n * plan.decoding.repeats for cell in plan.suite.cells]
+        sizes = [cell.n * plan.settings.sampling.repeats for cell in plan.suite.cells]
         with RunProgress(make_console(stderr=True), sizes) as shown:
             return evaluate_plan(plan, db, shown).run
     except (FathomError, Interrupted) as error:

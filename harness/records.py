@@ -1,9 +1,20 @@
-"""TODO."""
+"""The values that the database hands out: runs, their manifests and samples, and the progress of a run."""
 
 import datetime as dt
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from hashlib import blake2b
 from typing import Any
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
 
 from fathom.harness.stats.counts import CellCounts
 from fathom.tasks.suites import Suite
@@ -11,7 +22,7 @@ from fathom.tasks.suites import Suite
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """One line of `fathom runs`."""
+    """A run on a suite in short: one line of `fathom runs`."""
 
     run: str
     model: str
@@ -32,11 +43,11 @@ class RunSummary:
     tier: int
     """1: sent by a user; 2: sent, and replayed by a worker; 3: run by the operators or their workers."""
     layer: str
-    """main; fresh: on a submission's own seed; sampled: not decoded plainly, so that it is not ranked."""
+    """main; fresh: on a submission's own seed; sampled: not decoded as ranked runs are, so not ranked."""
     season: str
     """Season whose seed it is, or empty."""
     sealed: bool
-    """Whether the seed is secret as yet: no question, completion or gold may be shown."""
+    """Whether the seed is still secret: then no question, completion or gold may be shown."""
     hidden_at: dt.datetime | None
     """When it was taken off the board."""
     n_repeats: int = 1
@@ -44,22 +55,166 @@ class RunSummary:
 
     @property
     def n_samples(self) -> int:
-        """Samples that a whole run has."""
+        """Samples of a whole run."""
         return self.n_items * self.n_repeats
 
 
 @dataclass(frozen=True, slots=True)
 class RunDetail:
-    """A run with all that decides its numbers."""
+    """A run on a suite with its manifest and its cells."""
 
     summary: RunSummary
     suite: Suite
     suite_digest: str
     pool: str
-    manifest: Mapping[str, Any]  # JSON of provenance.Manifest
+    manifest: "Manifest"
     manifest_digest: str
     log: str | None
     cells: tuple[CellCounts, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRunSummary:
+    """A run on lm-eval's own tasks in short: one line of `fathom runs --tasks`."""
+
+    run: str
+    model: str
+    engine: str
+    tasks: tuple[str, ...]
+    """Names of tasks and groups, as the user gave them."""
+    state: str
+    n_requests: int
+    """Requests to the engine; the choices of one question are one request."""
+    n_done: int
+    n_generated: int
+    attempts: int
+    seconds: int
+    created_at: dt.datetime
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRunDetail:
+    """A run on lm-eval's own tasks with its settings, its manifest and lm-eval's results."""
+
+    summary: TaskRunSummary
+    settings: Mapping[str, Any]
+    manifest: "Manifest"
+    manifest_digest: str
+    results: Mapping[str, Any] | None
+    """Results of lm-eval's `evaluate`, without its samples; None until the run is scored."""
+    log: str | None
+    n_by_reason: Mapping[str, int]
+    """Requests by finish reason."""
+
+
+class _ManifestPart(BaseModel):
+    """A part of a manifest. What is missing, or is not what Fathom writes there, reads as the field's default.
+
+    Manifests of older versions lack fields, and those of uploads and imports may hold anything.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _or_default(cls, value: object, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> object:
+        try:
+            return handler(value)
+        except ValidationError:
+            return cls.model_fields[info.field_name or ""].get_default(call_default_factory=True)
+
+
+class ManifestModel(_ManifestPart):
+    """The model; `revision` is what the submitter of a model named."""
+
+    name: str = ""
+    digest: str | None = None
+    revision: str = ""
+
+
+class ManifestEngine(_ManifestPart):
+    """The engine, the versions of its packages, and the options that decide the numbers."""
+
+    name: str = ""
+    packages: Mapping[str, Any] = {}  # JSON values, here and below
+    options: Mapping[str, Any] = {}
+
+
+class ManifestSuite(_ManifestPart):
+    """The suite; `digest` covers all prompts and right answers."""
+
+    name: str = ""
+    version: str = ""
+    seed: str = ""
+    digest: str = ""
+
+
+class Decisive(_ManifestPart):
+    """What decides the numbers of a run."""
+
+    model: ManifestModel = ManifestModel()
+    engine: ManifestEngine = ManifestEngine()
+    suite: ManifestSuite = ManifestSuite()
+    sampling: Mapping[str, Any] = {}
+    """Prompt and sampling settings; `runs.run_settings.settings_of` reads them."""
+    lm_eval: str = ""
+
+
+class ManifestCode(_ManifestPart):
+    """Version and commit of Fathom."""
+
+    version: str = ""
+    commit: str | None = None
+
+
+class Context(_ManifestPart):
+    """What surrounds a run without deciding its numbers."""
+
+    fathom: ManifestCode = ManifestCode()
+    python: str | None = None
+    platform: str | None = None
+    hardware: Mapping[str, Any] = {}
+    tasks: str = ""
+    """Digest of the code that makes items."""
+    model_sha: str = ""
+    """Commit of the model on the hub."""
+    revision: str | None = None
+    placement: Mapping[str, Any] = {}
+    """Options of the engine that say where and how fast it runs."""
+    synthetic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Everything needed to say what was measured, and how. `Manifest.read` makes one from its JSON."""
+
+    decisive: Decisive
+    context: Context
+    engine_facts: Mapping[str, Any]
+    """What the loaded engine says of itself."""
+    stored: Mapping[str, Any] = field(repr=False)
+    """The JSON as the database keeps it, with all that the attributes leave out."""
+
+    @classmethod
+    def read(cls, stored: Mapping[str, Any]) -> "Manifest":
+        """Read a manifest's JSON; whatever it holds, nothing is raised."""
+        decisive, context, facts = (stored.get(name) for name in ("decisive", "context", "engine_facts"))
+        return cls(
+            Decisive.model_validate(decisive if isinstance(decisive, Mapping) else {}),
+            Context.model_validate(context if isinstance(context, Mapping) else {}),
+            facts if isinstance(facts, Mapping) else {},
+            stored,
+        )
+
+    def digest(self) -> str:
+        """Hash the decisive part as canonical JSON; 32 hex digits."""
+        text = json.dumps(self.stored["decisive"], sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return blake2b(text.encode(), digest_size=16).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the manifest as JSON values."""
+        return dict(self.stored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +238,12 @@ class SampleView:
     milliseconds: int
     error: str | None
     repeat: int = 0
-    """How many answers to the same item came before."""
+    """Number of earlier answers to the same item."""
 
 
 @dataclass(frozen=True, slots=True)
 class SamplePage:
-    """Some samples of a run and how many there are."""
+    """One page of a run's samples, and the number of all of them."""
 
     samples: tuple[SampleView, ...]
     total: int
@@ -96,7 +251,7 @@ class SamplePage:
 
 @dataclass(frozen=True, slots=True)
 class SampleFilter:
-    """Which samples of a run to show; None leaves an axis open."""
+    """Which samples of a run to show; None: all."""
 
     cell: int | None = None
     label: str | None = None
@@ -104,15 +259,16 @@ class SampleFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class Tick:
-    """Progress: samples that are now stored, of how many, and tokens that came with the newest."""
+class Progress:
+    """Samples of a run that are stored now, and what the newest commit added."""
 
     n_done: int
     n_items: int
     tokens: int
+    """Tokens of the newest samples, prompts included; 0 where an earlier attempt stored them."""
     cells: Mapping[int, int]
-    """Samples stored by position of their cell, in the newest commit."""
+    """Newest samples by position of their cell or task."""
 
 
-Report = Callable[[str, Tick | None], None]
-"""Called with a phase ("loading", "generating", "scoring") and, while generating, with progress."""
+ProgressReport = Callable[[str, Progress | None], None]
+"""Called with a phase ("building", "loading", "generating", "scoring"), and with progress while generating."""

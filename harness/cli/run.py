@@ -1,4 +1,4 @@
-"""The `fathom run` command: parsing only."""
+"""The `fathom run` command: its options, read into the values that a run is made of."""
 
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -9,62 +9,62 @@ import typer
 
 from fathom.harness.cli.options import AsJson, Db, database_of, names, pairs
 from fathom.harness.errors import BadInput
-from fathom.harness.runs.prompting import Decoding, Prompting, Thinking, known_shots_as
-
-_asked = partial(typer.Option, rich_help_panel="What is asked")
-_put = partial(typer.Option, rich_help_panel="How it is put")
-_drawn = partial(typer.Option, rich_help_panel="How answers are drawn")
-_engine = partial(typer.Option, rich_help_panel="The engine")
-Model = Annotated[Optional[str], typer.Option(help="reference/pebble, a folder, or a hub id.")]
-Engine = Annotated[str, typer.Option(help="vllm, hf, openai, ray or oracle.")]
-Seed = Annotated[Optional[str], typer.Option(help="Whole number or hex; fresh and random if not given.")]
-Resume = Annotated[Optional[str], typer.Option(help="Go on with this run; nothing else need be given.")]
-Suite = Annotated[str, _asked(help="Suite of cells.")]
-Families = Annotated[Optional[str], _asked(help="Only these families, as in a,b.")]
-Levels = Annotated[Optional[str], _asked(help="These levels instead of the suite's; * stands for anything.")]
-Channel = Annotated[Optional[str], _asked(help="These channels instead of the suite's.")]
-Style = Annotated[Optional[str], _asked(help="These styles instead of the suite's.")]
-N = Annotated[Optional[int], _asked("--n", help="Items a cell.")]
-Tasks = Annotated[Optional[str], _asked(help="Tasks and groups of lm-eval instead of a suite, as in gsm8k,arc_easy.")]
-IncludePath = Annotated[Optional[list[Path]], _asked(help="Folder with lm-eval tasks of your own; goes with --tasks.")]
-Limit = Annotated[Optional[int], _asked(min=1, help="Documents a task at most; goes with --tasks.")]
-Shots = Annotated[
-    Optional[int], _put(min=0, help="Demonstrations before each question; default 0, or what a task says.")
-]
-Chat = Annotated[bool, _put("--chat", help="Use the model's chat template.")]
-System = Annotated[str, _put(help="System message.")]
-ShotsAs = Annotated[str, _put(help="In a chat: demonstrations as turns, or as text.")]
-TemplateOption = Annotated[Optional[list[str]], _put(help="For the chat template, as in enable_thinking=false.")]
-Repeats = Annotated[int, _drawn(min=1, max=1024, help="Answers a question.")]
-Temperature = Annotated[Optional[float], _drawn(min=0, max=10, help="Default: greedy.")]
-Budget = Annotated[Optional[list[str]], _drawn(help="Tokens an answer by style, as in cot=2048,direct=64.")]
-ThinkBudget = Annotated[Optional[int], _drawn(min=1, help="The model thinks first: tokens for its thought.")]
-ThinkMarks = Annotated[Optional[str], _drawn(help="Around a thought, if not as the model's files say.")]
-Dtype = Annotated[str, _engine(help="auto, bfloat16, float16 or float32.")]
-Revision = Annotated[Optional[str], _engine(help="Branch, tag or commit on the hub.")]
-TensorParallel = Annotated[Optional[int], _engine(min=1, help="GPUs that share each layer.")]
-PipelineParallel = Annotated[Optional[int], _engine(min=1, help="Groups of GPUs with some layers each.")]
-Quantization = Annotated[Optional[str], _engine(help="As vLLM names it, as in fp8 or awq.")]
-Lora = Annotated[Optional[Path], _engine(help="Folder of a LoRA adapter.")]
-EngineArg = Annotated[Optional[list[str]], _engine(help="For the engine, as in max_model_len=8192.")]
-Replicas = Annotated[Optional[int], _engine(min=1, help="Copies of the model; engine ray.")]
-BaseUrl = Annotated[Optional[str], _engine(help="Address that ends with /v1; engine openai.")]
-Concurrency = Annotated[Optional[int], _engine(min=1, help="Requests under way at most; engine openai.")]
-
 
 app = typer.Typer()
 
+_questions = partial(typer.Option, rich_help_panel="Questions")
+_prompt = partial(typer.Option, rich_help_panel="Prompt")
+_sampling = partial(typer.Option, rich_help_panel="Sampling")
+_engine = partial(typer.Option, rich_help_panel="Engine")
+_Model = Annotated[Optional[str], typer.Option(help="reference/pebble, a folder, or a hub id.")]
+_Engine = Annotated[str, typer.Option(help="vllm, hf, openai, ray or oracle.")]
+_Seed = Annotated[Optional[str], typer.Option(help="Whole number or hex; fresh and random if not given.")]
+_Resume = Annotated[Optional[str], typer.Option(help="Go on with this run; nothing else need be given.")]
+_Suite = Annotated[str, _questions(help="Suite of cells.")]
+_Families = Annotated[Optional[str], _questions(help="Only these families, as in a,b.")]
+_Levels = Annotated[Optional[str], _questions(help="These levels instead of the suite's; * stands for anything.")]
+_Channel = Annotated[Optional[str], _questions(help="These channels instead of the suite's.")]
+_Style = Annotated[Optional[str], _questions(help="These styles instead of the suite's.")]
+_N = Annotated[Optional[int], _questions("--n", help="Items a cell.")]
+_Tasks = Annotated[
+    Optional[str], _questions(help="Tasks and groups of lm-eval instead of a suite, as in gsm8k,arc_easy.")
+]
+_IncludePath = Annotated[
+    Optional[list[Path]], _questions(help="Folder with lm-eval tasks of your own; goes with --tasks.")
+]
+_Limit = Annotated[Optional[int], _questions(min=1, help="Documents a task at most; goes with --tasks.")]
+_Shots = Annotated[
+    Optional[int], _prompt(min=0, help="Demonstrations before each question; default 0, or what a task says.")
+]
+_Chat = Annotated[bool, _prompt("--chat", help="Use the model's chat template.")]
+_System = Annotated[str, _prompt(help="System message.")]
+_ShotsAs = Annotated[str, _prompt(help="In a chat: demonstrations as turns, or as text.")]
+_TemplateOption = Annotated[Optional[list[str]], _prompt(help="For the chat template, as in enable_thinking=false.")]
+_Repeats = Annotated[int, _sampling(min=1, max=1024, help="Answers a question.")]
+_Temperature = Annotated[Optional[float], _sampling(min=0, max=10, help="Default: greedy.")]
+_Budget = Annotated[Optional[list[str]], _sampling(help="Tokens an answer by style, as in cot=2048,direct=64.")]
+_ThinkBudget = Annotated[Optional[int], _sampling(min=1, help="The model thinks first: tokens for its thought.")]
+_ThinkMarks = Annotated[Optional[str], _sampling(help="Around a thought, if not as the model's files say.")]
+_Dtype = Annotated[str, _engine(help="auto, bfloat16, float16 or float32.")]
+_Revision = Annotated[Optional[str], _engine(help="Branch, tag or commit on the hub.")]
+_TensorParallel = Annotated[Optional[int], _engine(min=1, help="GPUs that share each layer.")]
+_PipelineParallel = Annotated[Optional[int], _engine(min=1, help="Groups of GPUs with some layers each.")]
+_Quantization = Annotated[Optional[str], _engine(help="As vLLM names it, as in fp8 or awq.")]
+_Lora = Annotated[Optional[Path], _engine(help="Folder of a LoRA adapter.")]
+_EngineArg = Annotated[Optional[list[str]], _engine(help="For the engine, as in max_model_len=8192.")]
+_Replicas = Annotated[Optional[int], _engine(min=1, help="Copies of the model; engine ray.")]
+_BaseUrl = Annotated[Optional[str], _engine(help="Address that ends with /v1; engine openai.")]
+_Concurrency = Annotated[Optional[int], _engine(min=1, help="Requests under way at most; engine openai.")]
 
-def _thought(budget: int | None, marks: str | None) -> Thinking | None:
-    if budget is None and marks is None:
-        return None
-    found = ("", "") if marks is None else names(marks)
-    if len(found) != 2:
+
+def _marks(text: str | None) -> tuple[str, str] | None:
+    found = names(text)
+    if text is not None and len(found) != 2:
         raise BadInput("--think-marks wants two marks with a comma between, as in <think>,</think>")
-    return Thinking(*found) if budget is None else Thinking(*found, budget)
+    return (found[0], found[1]) if text is not None else None
 
 
-def check_apart(foreign: Mapping[str, object], own: Mapping[str, object]) -> None:
+def _check_apart(foreign: Mapping[str, object], own: Mapping[str, object]) -> None:
     """Refuse options of lm-eval's tasks and of Fathom's own suites together.
 
     Raises:
@@ -78,75 +78,97 @@ def check_apart(foreign: Mapping[str, object], own: Mapping[str, object]) -> Non
 
 
 def _engine_options(given: Iterable[str], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Join --engine-arg with the options that have names of their own.
+    """Join --engine-arg with the options that have a flag of their own.
 
     Raises:
-        BadInput: the two say different things of one.
+        BadInput: the two give different values for one option.
     """
     options = pairs(given, "--engine-arg")
     for name, value in own.items():
         if value is not None and options.setdefault(name, value) != value:
-            raise BadInput(f"--engine-arg {name}={options[name]} says otherwise than the option of its own")
+            raise BadInput(f"--engine-arg {name}={options[name]} contradicts the flag for {name}: give one of them")
     return options
 
 
 @app.command("run")
 def run_suite(  # one parameter an option: typer reads the signature
-    model: Model = None,
-    engine: Engine = "vllm",
-    seed: Seed = None,
+    model: _Model = None,
+    engine: _Engine = "vllm",
+    seed: _Seed = None,
     db: Db = None,
-    resume: Resume = None,
+    resume: _Resume = None,
     as_json: AsJson = False,
-    suite: Suite = "quick",
-    families: Families = None,
-    levels: Levels = None,
-    channel: Channel = None,
-    style: Style = None,
-    n: N = None,
-    tasks: Tasks = None,
-    include_path: IncludePath = None,
-    limit: Limit = None,
-    shots: Shots = None,
-    chat: Chat = False,
-    system: System = "",
-    shots_as: ShotsAs = "turns",
-    template_option: TemplateOption = None,
-    repeats: Repeats = 1,
-    temperature: Temperature = None,
-    budget: Budget = None,
-    think_budget: ThinkBudget = None,
-    think_marks: ThinkMarks = None,
-    dtype: Dtype = "auto",
-    revision: Revision = None,
-    tensor_parallel: TensorParallel = None,
-    pipeline_parallel: PipelineParallel = None,
-    quantization: Quantization = None,
-    lora: Lora = None,
-    engine_arg: EngineArg = None,
-    replicas: Replicas = None,
-    base_url: BaseUrl = None,
-    concurrency: Concurrency = None,
+    suite: _Suite = "quick",
+    families: _Families = None,
+    levels: _Levels = None,
+    channel: _Channel = None,
+    style: _Style = None,
+    n: _N = None,
+    tasks: _Tasks = None,
+    include_path: _IncludePath = None,
+    limit: _Limit = None,
+    shots: _Shots = None,
+    chat: _Chat = False,
+    system: _System = "",
+    shots_as: _ShotsAs = "turns",
+    template_option: _TemplateOption = None,
+    repeats: _Repeats = 1,
+    temperature: _Temperature = None,
+    budget: _Budget = None,
+    think_budget: _ThinkBudget = None,
+    think_marks: _ThinkMarks = None,
+    dtype: _Dtype = "auto",
+    revision: _Revision = None,
+    tensor_parallel: _TensorParallel = None,
+    pipeline_parallel: _PipelineParallel = None,
+    quantization: _Quantization = None,
+    lora: _Lora = None,
+    engine_arg: _EngineArg = None,
+    replicas: _Replicas = None,
+    base_url: _BaseUrl = None,
+    concurrency: _Concurrency = None,
 ) -> None:
     """Evaluate a model and store every sample. Exit code 0 done, 2 bad input, 3 the engine failed."""
-    from fathom.harness.cli.run_command import run
-    from fathom.harness.engines.base import EngineSetup
-    from fathom.harness.runs.plan import Asking, Wish
-    from fathom.tasks.suites import Selection
+    import secrets
+
+    from fathom.harness.cli import run_command
+    from fathom.harness.engines.base import EngineSettings
+    from fathom.harness.engines.options import check_engine
+    from fathom.harness.runs.plan import TaskSelection, make_plan, make_task_plan
+    from fathom.harness.runs.run_settings import (
+        PromptSettings,
+        RunSettings,
+        SamplingSettings,
+        given_thinking,
+        known_shots_as,
+    )
+    from fathom.tasks.suites import Selection, open_suite
 
     own = {"--suite": suite != "quick", "--families": families, "--levels": levels, "--channel": channel,
            "--style": style, "--n": n, "--seed": seed, "--budget": budget, "--repeats": repeats > 1}  # fmt: skip
-    check_apart({"--tasks": tasks, "--include-path": include_path, "--limit": limit}, own)
+    _check_apart({"--tasks": tasks, "--include-path": include_path, "--limit": limit}, own)
     options = _engine_options(engine_arg or (), {
         "tensor_parallel_size": tensor_parallel, "pipeline_parallel_size": pipeline_parallel, "replicas": replicas,
         "quantization": quantization, "lora": lora and str(lora), "base_url": base_url, "concurrency": concurrency,
     })  # fmt: skip
-    put = Prompting(
-        shots or 0, chat, system, known_shots_as(shots_as), pairs(template_option or (), "--template-option")
-    )
+    template_options = pairs(template_option or (), "--template-option")
     budgets = pairs(names(",".join(budget or ())), "--budget")
-    drawn = Decoding(repeats, temperature, budgets, _thought(think_budget, think_marks))
-    chosen = Selection(names(families), names(levels), names(channel), names(style), n)
-    foreign = Asking(names(tasks), tuple(map(str, include_path or ())), limit, shots, put, drawn)
-    wish = Wish(model, engine, seed, suite, chosen, put, drawn, EngineSetup(dtype, options), revision, resume, foreign)
-    raise typer.Exit(run(wish, database_of(db), as_json))
+    thinking = given_thinking(think_budget, _marks(think_marks))
+    settings = RunSettings(
+        PromptSettings(shots or 0, chat, system, known_shots_as(shots_as), template_options),
+        SamplingSettings(repeats, temperature, budgets, thinking),
+        EngineSettings(engine, dtype, options),
+    )
+    check_engine(engine)
+    output = run_command.Output(database_of(db), as_json)
+    folders = tuple(map(str, include_path or ()))
+    if resume is not None:
+        code = run_command.resume_run(resume, settings.engine, folders, output)
+    elif tasks:
+        selection = TaskSelection(names(tasks), folders, limit, shots)
+        code = run_command.run_tasks(make_task_plan(model, revision, selection, settings), output)
+    else:
+        chosen = Selection(names(families), names(levels), names(channel), names(style), n)
+        asked = open_suite(suite, secrets.token_hex(8) if seed is None else seed, chosen)
+        code = run_command.run_suite(make_plan(model, revision, asked, settings, output.tell), output)
+    raise typer.Exit(code)

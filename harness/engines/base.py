@@ -73,7 +73,7 @@ class Completion:
 
 
 @dataclass(frozen=True, slots=True)
-class Prompted:
+class RenderedPrompt:
     """What a model reads: a request as text, its chat template applied, and as token ids."""
 
     text: str
@@ -81,11 +81,12 @@ class Prompted:
 
 
 @dataclass(frozen=True, slots=True)
-class EngineSetup:
-    """How an engine runs a model."""
+class EngineSettings:
+    """Which engine runs a model, and how; `metadata` names the flag of `fathom run`."""
 
-    dtype: str = "auto"
-    options: Mapping[str, Any] = field(default_factory=dict)  # JSON values
+    name: str = field(default="vllm", metadata={"flag": "--engine"})
+    dtype: str = field(default="auto", metadata={"flag": "--dtype"})
+    options: Mapping[str, Any] = field(default_factory=dict, metadata={"flag": "--engine-arg"})  # JSON values
     """By the engine's own names: those of vllm.EngineArgs, or those that the engine's module lists."""
 
 
@@ -117,14 +118,14 @@ class Engine(Protocol):
 
 
 @runtime_checkable
-class Shows(Protocol):
+class RendersPrompts(Protocol):
     """An engine that can show what it reads; one that asks a server elsewhere may not know."""
 
-    def prompted(self, request: Request) -> Prompted:
+    def render(self, request: Request) -> RenderedPrompt:
         """Return what the model reads for a request."""
 
 
-def seed_of(request: Request) -> int:
+def sampling_seed(request: Request) -> int:
     """Return the seed of a request that is sampled, so that asking it again gives the same text."""
     return int.from_bytes(blake2b(request.key.encode(), digest_size=4).digest(), "big")
 

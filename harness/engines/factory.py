@@ -1,60 +1,49 @@
-"""Turn an engine's name into a loaded engine."""
+"""Load a model into an engine."""
 
-from fathom.harness.engines.base import Engine, EngineSetup
+from fathom.harness.engines.base import Engine, EngineSettings
 from fathom.harness.engines.model import ModelSource
-from fathom.harness.engines.options import check_setup
 from fathom.harness.engines.oracle import OracleEngine, oracle_kind
 from fathom.harness.errors import EngineFailed, FathomError, UnknownEngine
 from fathom.harness.settings import quiet_transformers
 
-ENGINES = ("vllm", "hf", "openai", "ray", "oracle")
-_PLAIN = EngineSetup()
 _INSTALL = "run `make setup`, or install fathom[cpu] (no GPU) or fathom[gpu]"
 
 
-def check_engine(name: str) -> None:
-    """Raise UnknownEngine unless there is an engine of that name."""
-    if name not in ENGINES:
-        raise UnknownEngine(f"no engine {name!r}; known: {', '.join(ENGINES)}")
-
-
-def open_engine(name: str, model: ModelSource, setup: EngineSetup = _PLAIN) -> Engine:
-    """Load a model into an engine.
+def open_engine(model: ModelSource, engine: EngineSettings) -> Engine:
+    """Load a model into an engine whose settings were checked, as `options.check_settings` does.
 
     Raises:
-        UnknownEngine: no such engine, or its package is not installed.
-        BadInput: an option that it does not take.
+        UnknownEngine: its package is not installed.
         EngineFailed: it did not start.
     """
-    check_engine(name)
-    check_setup(name, setup)
+    name = engine.name
     try:
-        return _load(name, model, setup)
+        return _load(model, engine)
     except ImportError as error:
         raise UnknownEngine(f"the engine {name} cannot be imported ({error}): {_INSTALL}") from error
     except FathomError:
         raise
-    except Exception as error:  # engines raise whatever their libraries do; the run's log keeps it whole
+    except Exception as error:  # an engine's libraries may raise anything; the run's log keeps the traceback
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise EngineFailed(f"the engine {name} could not load {model.name}: {reason}") from error
 
 
-def _load(name: str, model: ModelSource, setup: EngineSetup) -> Engine:
-    if name == "oracle":
+def _load(model: ModelSource, engine: EngineSettings) -> Engine:
+    if engine.name == "oracle":
         return OracleEngine(oracle_kind(model.name))
-    if name == "openai":
+    if engine.name == "openai":
         from fathom.harness.engines.openai.engine import open_openai
 
-        return open_openai(model.name, setup)
+        return open_openai(model.name, engine)
     quiet_transformers()
-    if name == "hf":
+    if engine.name == "hf":
         from fathom.harness.engines.hf import load_hf
 
-        return load_hf(model.folder(), setup.dtype, **setup.options)
-    if name == "ray":
+        return load_hf(model.folder(), engine.dtype, **engine.options)
+    if engine.name == "ray":
         from fathom.harness.engines.ray.engine import RayEngine
 
-        return RayEngine(model, setup, open_engine)
+        return RayEngine(model, engine, open_engine)
     from fathom.harness.engines.vllm import VllmEngine
 
-    return VllmEngine(model.folder(), {"dtype": setup.dtype, **setup.options})
+    return VllmEngine(model.folder(), {"dtype": engine.dtype, **engine.options})

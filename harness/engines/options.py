@@ -1,4 +1,4 @@
-"""Check an engine's options before anything is loaded: names with near ones, and types where they are plain."""
+"""The engines, their options, and the check of both before anything is loaded."""
 
 import ast
 from collections.abc import Iterator, Mapping
@@ -10,16 +10,23 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fathom.harness.engines.adapter import check_adapter
-from fathom.harness.engines.base import EngineSetup
-from fathom.harness.errors import BadInput
+from fathom.harness.engines.base import EngineSettings
+from fathom.harness.errors import BadInput, UnknownEngine
 from fathom.harness.settings import read_api
 
-DTYPES = ("auto", "bfloat16", "float16", "float32")
-
-
-RAY_INNER = ("vllm", "hf", "oracle")
+ENGINES = ("vllm", "hf", "openai", "ray", "oracle")
+_DTYPES = ("auto", "bfloat16", "float16", "float32")
+_RAY_INNER = ("vllm", "hf", "oracle")
 """Engines that a replica of Ray may hold."""
 
+PLACEMENT = frozenset(
+    ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "replicas", "gpu_memory_utilization",
+     "max_num_seqs", "max_num_batched_tokens", "kv_cache_memory_bytes", "enforce_eager", "cpu_offload_gb",
+     "concurrency", "base_url", "patience", "timeout", "batch_size", "device", "address", "lora")
+)  # fmt: skip
+"""Options that say where and how fast a model runs, not what it is: a stored run may go on with others.
+
+Of an adapter, `lora` is only its place; the model's digest covers its files."""
 
 _OWN: dict[str, dict[str, str]] = {
     "oracle": {},
@@ -28,69 +35,78 @@ _OWN: dict[str, dict[str, str]] = {
     "ray": {"replicas": "int", "address": "str", "inner": "str"},
 }
 """Options that we define ourselves, with their types. Those of vLLM are read from its own source."""
-
-
 _ELSEWHERE = {"model": "--model", "dtype": "--dtype", "revision": "--revision"}
-
-
+"""Options of vLLM that are flags of `fathom run`."""
 _PLAIN: dict[str, tuple[type, ...]] = {
     "int": (int,), "float": (int, float), "bool": (bool,), "str": (str,), "None": (type(None),),
 }  # fmt: skip
-
-
+_EXAMPLE = "give one as in --base-url http://127.0.0.1:8000/v1"
 _SAID = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text", "None": "null"}
 
 
-def check_setup(engine: str, setup: EngineSetup) -> None:
-    """Raise BadInput for a dtype, an option or a value that the engine does not take."""
-    if setup.dtype not in DTYPES:
-        raise BadInput(f"no dtype {setup.dtype!r}; known: {', '.join(DTYPES)}")
-    known = known_options(engine, setup.options)
+def check_engine(name: str) -> None:
+    """Raise UnknownEngine unless there is an engine of that name."""
+    if name not in ENGINES:
+        raise UnknownEngine(f"no engine {name!r}; known: {', '.join(ENGINES)}")
+
+
+def check_settings(engine: EngineSettings) -> None:
+    """Check the name, the dtype and the options of an engine.
+
+    Raises:
+        UnknownEngine: no engine has that name.
+        BadInput: a dtype, an option or a value that the engine does not take.
+    """
+    check_engine(engine.name)
+    if engine.dtype not in _DTYPES:
+        raise BadInput(f"no dtype {engine.dtype!r}; known: {', '.join(_DTYPES)}")
+    known = known_options(engine.name, engine.options)
     if known is None:
         return
-    for name, value in setup.options.items():
-        _check_name(engine, name, known)
+    for name, value in engine.options.items():
+        _check_name(engine.name, name, known)
         _check_value(name, value, known[name])
-    if engine == "openai":
-        _check_server(setup)
-    if "lora" in setup.options:
-        check_adapter(Path(setup.options["lora"]))
-        if holds(engine, setup.options) == "hf" and find_spec("peft") is None:
+    if engine.name == "openai":
+        _check_server(engine)
+    if "lora" in engine.options:
+        check_adapter(Path(engine.options["lora"]))
+        if inner_engine(engine) == "hf" and find_spec("peft") is None:
             raise BadInput("the engine hf reads LoRA adapters through peft: pip install peft, or take --engine vllm")
 
 
-def _check_server(setup: EngineSetup) -> None:
-    if setup.dtype != "auto":
+def _check_server(engine: EngineSettings) -> None:
+    if engine.dtype != "auto":
         raise BadInput("the server chose its dtype when it was started: leave --dtype out")
-    address_of(setup.options)
+    server_address(engine.options)
     for name in ("concurrency", "patience", "timeout"):
-        if not 0 < setup.options.get(name, 1) < 1e9:
-            raise BadInput(f"{name} is {setup.options[name]!r}: give a number above 0")
+        if not 0 < engine.options.get(name, 1) < 1e9:
+            raise BadInput(f"{name} is {engine.options[name]!r}: give a number above 0")
 
 
-def holds(engine: str, options: Mapping[str, Any]) -> str:
-    """Return the engine that holds the model: that of a replica, where there are replicas.
+def inner_engine(engine: EngineSettings) -> str:
+    """Return the name of the engine that holds the model: with Ray, the one inside each replica.
 
     Raises:
-        BadInput: no replica can hold that engine.
+        BadInput: a replica cannot hold that engine.
     """
-    if engine != "ray":
-        return engine
-    inner = options.get("inner", RAY_INNER[0])
-    if inner not in RAY_INNER:
-        raise BadInput(f"a replica cannot hold the engine {inner!r}; known: {', '.join(RAY_INNER)}")
+    if engine.name != "ray":
+        return engine.name
+    inner = engine.options.get("inner", _RAY_INNER[0])
+    if inner not in _RAY_INNER:
+        raise BadInput(f"a replica cannot hold the engine {inner!r}; known: {', '.join(_RAY_INNER)}")
     return str(inner)
 
 
-def inner_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those of Ray's options that go to the engine inside a replica."""
-    return {name: value for name, value in options.items() if name not in _OWN["ray"]}
+def inner_settings(engine: EngineSettings) -> EngineSettings:
+    """Return the settings of the engine inside a replica of Ray, without Ray's own options."""
+    options = {name: value for name, value in engine.options.items() if name not in _OWN["ray"]}
+    return EngineSettings(inner_engine(engine), engine.dtype, options)
 
 
 def known_options(engine: str, options: Mapping[str, Any]) -> dict[str, str] | None:
-    """Return the options that an engine takes, with their types as Python writes them; None: nobody knows."""
+    """Return the options that an engine takes, with their types as Python writes them; None where they are unknown."""
     if engine == "ray":
-        inside = known_options(holds(engine, options), {})
+        inside = known_options(inner_engine(EngineSettings(engine, options=options)), {})
         return None if inside is None else _OWN["ray"] | inside
     if engine == "vllm":
         found = _vllm_options()
@@ -135,7 +151,7 @@ def _check_name(engine: str, name: str, known: Mapping[str, str]) -> None:
 def _check_value(name: str, value: Any, kind: str) -> None:  # a JSON value
     words = [word.strip() for word in kind.split("|")]
     if not all(word in _PLAIN for word in words):
-        return  # vLLM itself says what is wrong with it
+        return  # vLLM checks it
     allowed = tuple(one for word in words for one in _PLAIN[word])
     if isinstance(value, allowed) and (not isinstance(value, bool) or "bool" in words):
         return
@@ -160,16 +176,13 @@ def base_address(text: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/') or '/v1'}"
 
 
-def address_of(options: Mapping[str, Any]) -> str:  # JSON values
-    """Return the address that an engine's options name, else FATHOM_BASE_URL.
+def server_address(options: Mapping[str, Any]) -> str:  # JSON values
+    """Return the server's address: the option base_url, else FATHOM_BASE_URL.
 
     Raises:
-        BadInput: as `base_address`, or there is none.
+        BadInput: there is none, or it is not an http address or holds a secret.
     """
     typed = str(options.get("base_url") or read_api().base_url)
     if not typed:
         raise BadInput(f"no server is named, neither by --base-url nor in FATHOM_BASE_URL: {_EXAMPLE}")
     return base_address(typed)
-
-
-_EXAMPLE = "give one as in --base-url http://127.0.0.1:8000/v1"

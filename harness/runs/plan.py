@@ -1,185 +1,167 @@
-"""TODO."""
+"""What is to be run: a checked model and engine, the questions, and the settings."""
 
-import secrets
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from rich.console import Console
+from typing import Any
 
 from fathom.harness.engines.adapter import adapted, bare_name
-from fathom.harness.engines.base import EngineSetup
+from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.model import ModelSource, find_model, served_model
-from fathom.harness.engines.options import check_setup, holds
+from fathom.harness.engines.options import check_settings, inner_engine
 from fathom.harness.engines.oracle import oracle_kind
 from fathom.harness.errors import BadInput, UnknownEngine
 from fathom.harness.format import plural
-from fathom.harness.records import RunDetail
-from fathom.harness.runs.manifest import How, read_setup
-from fathom.harness.runs.prompting import Decoding, Prompting, read_sampling, sampling_json, settle
+from fathom.harness.records import Manifest, RunDetail, TaskRunDetail
+from fathom.harness.runs.run_settings import RunSettings, settings_of
+from fathom.harness.runs.thought_marks import add_thinking
 from fathom.tasks.base import SCORED
-from fathom.tasks.suites import Selection, Suite, open_suite
-
-if TYPE_CHECKING:  # it brings lm-eval along
-    pass
+from fathom.tasks.suites import Suite
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be run; `resume` is the run to go on with."""
+    """What is to be run on a suite. Model and engine are checked when a plan is made, and not again.
+
+    `resume` is the whole id of the run to go on with.
+    """
 
     model: ModelSource
-    engine: str
     suite: Suite
+    settings: RunSettings = field(default_factory=RunSettings)
     resume: str | None = None
-    prompting: Prompting = field(default_factory=Prompting)
-    decoding: Decoding = field(default_factory=Decoding)
-    setup: EngineSetup = field(default_factory=EngineSetup)
-
-    @property
-    def how(self) -> How:
-        """All but model and suite."""
-        return How(self.engine, self.prompting, self.decoding, self.setup)
-
-
-_PLAIN = EngineSetup()
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
-    """Which of lm-eval's tasks are asked, and how."""
+class TaskSelection:
+    """Which of lm-eval's own tasks are asked."""
 
-    tasks: tuple[str, ...]
+    tasks: tuple[str, ...] = ()
     """Names of tasks, groups and tags, or patterns such as mmlu_*."""
     include_paths: tuple[str, ...] = ()
-    """Folders with tasks of one's own."""
+    """Folders with tasks of the user's own."""
     limit: int | None = None
     """Documents a task at most."""
     n_shots: int | None = None
-    """None: as each task says."""
-    prompting: Prompting = field(default_factory=Prompting)
-    decoding: Decoding = field(default_factory=Decoding)
+    """Demonstrations; None: as each task says."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPlan:
+    """What is to be run on lm-eval's own tasks; the rest is as in `Plan`."""
+
+    model: ModelSource
+    selection: TaskSelection
+    settings: RunSettings = field(default_factory=RunSettings)
+    resume: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return what `read_asking` reads."""
+        """Return selection and settings as they are stored; `read_task_plan` reads them."""
+        chosen = self.selection
         return {
-            "tasks": list(self.tasks),
-            "include_paths": list(self.include_paths),
-            "limit": self.limit,
-            "shots": self.n_shots,
-            "shots_as": self.prompting.shots_as,  # which `sampling` leaves out where the number is a task's own
-            "sampling": sampling_json(self.prompting, self.decoding),
+            "tasks": list(chosen.tasks),
+            "include_paths": list(chosen.include_paths),
+            "limit": chosen.limit,
+            "shots": chosen.n_shots,
+            "shots_as": self.settings.prompt.shots_as,  # `sampling` has it only beside a number of demonstrations
+            "sampling": self.settings.to_json()["sampling"],
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What the user typed after `fathom run`."""
-
-    model: str | None
-    engine: str
-    seed: str | None
-    suite: str
-    selection: Selection
-    prompting: Prompting
-    decoding: Decoding
-    setup: EngineSetup
-    revision: str | None
-    resume: str | None = None
-    asking: Asking = field(default_factory=lambda: Asking(()))
-    """Of lm-eval's own tasks; without names, the suite is meant."""
-
-
-def make_plan(wish: Wish, talk: Console) -> Plan:
-    """Find the model and the cells that are wished for, and say what is left out.
+def resolve_model(name: str | None, engine: EngineSettings, revision: str | None = None) -> ModelSource:
+    """Check an engine's settings and find the model that it is to run, with the adapter that they name.
 
     Raises:
-        BadInput: there is none such, or it cannot be asked so.
+        UnknownEngine, UnknownModel, BrokenModel: no such engine or model, or files that cannot be used.
+        BadInput: no name, or a setting that the engine does not take.
     """
-    suite = open_suite(wish.suite, wish.seed if wish.seed is not None else secrets.token_hex(8), wish.selection)
-    check_setup(wish.engine, wish.setup)
-    wish.prompting.check()
-    wish.decoding.check(())
-    scored = [cell.style for cell in suite.cells if cell.style in SCORED]
-    if wish.decoding.repeats > 1 and scored:
-        named = " or ".join(dict.fromkeys(scored))
-        suite = suite.without(SCORED)
-        talk.print(
-            f"{plural(len(scored), 'cell')} of the style {named} left out: candidates are scored, so that asking again "
-            "gives the same; a run without --repeats asks them",
-            soft_wrap=True,
-        )
-    model = named_model(wish.model, wish.engine, wish.revision, wish.setup)
-    decoding = settle(model, wish.prompting, wish.decoding)
-    return Plan(model, wish.engine, suite, None, wish.prompting, decoding, wish.setup)
-
-
-@dataclass(frozen=True, slots=True)
-class StockPlan:
-    """What is to be run; `resume` is the run to go on with, by its whole id."""
-
-    model: ModelSource
-    how: How
-    asking: Asking
-    resume: str | None = None
-
-
-def _stock_plan(wish: Wish) -> StockPlan:
-    check_answers_tasks(wish.engine)
-    check_setup(wish.engine, wish.setup)
-    model = named_model(wish.model, wish.engine, wish.revision, wish.setup)
-    decoding = settle(model, wish.prompting, wish.decoding)
-    how = How(wish.engine, wish.prompting, decoding, wish.setup)
-    return StockPlan(model, how, replace(wish.asking, decoding=decoding))
-
-
-def named_model(name: str | None, engine: str, revision: str | None, setup: EngineSetup = _PLAIN) -> ModelSource:
-    """Find the model that an engine is to answer with, with the adapter that its setup names.
-
-    Raises:
-        BadInput: no name; see also harness.model.find_model.
-    """
-    if holds(engine, setup.options) == "oracle":
+    check_settings(engine)
+    if inner_engine(engine) == "oracle":
         kind = oracle_kind(name or "oracle")
         return ModelSource(f"oracle/{kind}", None, f"oracle/{kind}")
     if not name:
         raise BadInput("say which model: --model reference/pebble, a folder, or a hub id (org/name)")
-    if engine == "openai":
+    if engine.name == "openai":
         return served_model(name)
-    lora = setup.options.get("lora")
+    lora = engine.options.get("lora")
     return find_model(name, revision) if lora is None else adapted(find_model(name, revision), Path(lora))
 
 
-def model_again(name: str, engine: str, revision: str | None, setup: EngineSetup) -> ModelSource:
-    """Find the model of a run that is to go on, by its stored name; its adapter may have moved.
+def make_plan(
+    model: str | None, revision: str | None, suite: Suite, settings: RunSettings, tell: Callable[[str], None]
+) -> Plan:
+    """Check everything that a run of a suite needs, before a model is loaded; `tell` hears what is left out.
 
     Raises:
-        BadInput: as `named_model`, or an option that the engine does not take.
+        BadInput: no such model, or settings that it or the suite cannot be run with; see `resolve_model`.
     """
-    check_setup(engine, setup)
-    bare = bare_name(name) if "lora" in setup.options else name
-    return replace(named_model(bare, engine, revision, setup), name=name)
+    settings.prompt.check()
+    settings.sampling.check(())
+    scored = [cell.style for cell in suite.cells if cell.style in SCORED]
+    if settings.sampling.repeats > 1 and scored:
+        suite = suite.without(SCORED)
+        named = " or ".join(dict.fromkeys(scored))
+        tell(
+            f"{plural(len(scored), 'cell')} of the style {named} left out: candidates are scored, so that asking again "
+            "gives the same; a run without --repeats asks them"
+        )
+    source = resolve_model(model, settings.engine, revision)
+    return Plan(source, suite, add_thinking(source, settings))
 
 
-def plan_again(detail: RunDetail, now: EngineSetup) -> Plan:
-    """Go on as before, but with those options of the engine that only place it as they are now."""
-    one = detail.summary
-    prompting, decoding = read_sampling(detail.manifest["decisive"]["sampling"])
-    setup = read_setup(detail.manifest, now)
-    model = model_again(one.model, one.engine, detail.manifest["context"].get("revision"), setup)
-    return Plan(model, one.engine, detail.suite, one.run, prompting, decoding, setup)
+def make_task_plan(
+    model: str | None, revision: str | None, selection: TaskSelection, settings: RunSettings
+) -> TaskPlan:
+    """Check everything that a run of lm-eval's tasks needs, before a task or a model is loaded.
 
-
-def read_asking(stored: Mapping[str, Any], folders: tuple[str, ...] = ()) -> Asking:
-    """Read what `Asking.to_json` wrote; `folders` take the place of the stored ones, if there are any."""
-    prompting, decoding = read_sampling(stored["sampling"])
-    prompting = replace(prompting, shots_as=stored["shots_as"])
-    paths = folders or tuple(stored["include_paths"])
-    return Asking(tuple(stored["tasks"]), paths, stored["limit"], stored["shots"], prompting, decoding)
+    Raises:
+        BadInput: no such model, or settings that it cannot be run with; see `resolve_model`.
+    """
+    check_answers_tasks(settings.engine.name)
+    source = resolve_model(model, settings.engine, revision)
+    return TaskPlan(source, selection, add_thinking(source, settings))
 
 
 def check_answers_tasks(engine: str) -> None:
-    """Raise UnknownEngine for one that answers Fathom's own items only."""
+    """Raise UnknownEngine for the oracle, which answers Fathom's own items only."""
     if engine == "oracle":
         raise UnknownEngine("the oracle answers Fathom's own items only: run --tasks with vllm, hf or another engine")
+
+
+def resume_plan(detail: RunDetail, engine: EngineSettings) -> Plan:
+    """Return the plan of a stored run of a suite, on the machines that `engine` names.
+
+    Raises:
+        BadInput: the model is gone, the engine does not take an option, or the manifest states no settings.
+    """
+    one = detail.summary
+    settings = settings_of(detail.manifest)
+    if settings is None:
+        raise BadInput(f"the manifest of run {one.run} states no settings: only runs of `fathom run` can go on")
+    settings = settings.placed(engine)
+    return Plan(_stored_model(one.model, settings.engine, detail.manifest), detail.suite, settings, one.run)
+
+
+def resume_task_plan(detail: TaskRunDetail, engine: EngineSettings, folders: tuple[str, ...] = ()) -> TaskPlan:
+    """Return the plan of a stored run of lm-eval's tasks; `folders` replace the stored ones, if there are any.
+
+    Raises:
+        BadInput: the model is gone, or the engine does not take an option.
+    """
+    one, said, decided = detail.summary, detail.settings, detail.manifest.decisive.engine
+    settings = RunSettings.from_json(
+        {
+            "engine": decided.name, "sampling": said["sampling"], "options": decided.options,
+            "placement": detail.manifest.context.placement,
+        }
+    ).placed(engine)  # fmt: skip
+    settings = replace(settings, prompt=replace(settings.prompt, shots_as=said["shots_as"]))
+    paths = folders or tuple(said["include_paths"])
+    selection = TaskSelection(tuple(said["tasks"]), paths, said["limit"], said["shots"])
+    return TaskPlan(_stored_model(one.model, settings.engine, detail.manifest), selection, settings, one.run)
+
+
+def _stored_model(name: str, engine: EngineSettings, manifest: Manifest) -> ModelSource:
+    """Find the model of a stored run again, under its stored name; its adapter may have moved."""
+    bare = bare_name(name) if "lora" in engine.options else name
+    return replace(resolve_model(bare, engine, manifest.context.revision), name=name)

@@ -16,12 +16,13 @@ from sqlalchemy.engine import Engine
 from fathom.harness.db import read, write
 from fathom.harness.db.engine import open_database
 from fathom.harness.db.leaderboard.landing import land_runs
-from fathom.harness.engines.base import Completion
+from fathom.harness.engines.base import Completion, EngineSettings
 from fathom.harness.engines.model import ModelSource
 from fathom.harness.errors import FathomError
 from fathom.harness.records import RunDetail, SampleFilter
 from fathom.harness.runs.evaluate import evaluate
 from fathom.harness.runs.plan import Plan
+from fathom.harness.runs.run_settings import RunSettings
 from fathom.harness.settings import OidcSettings, ServiceSettings
 from fathom.server.app import ServerSettings, create_app
 from fathom.tasks.base import Verdict
@@ -72,7 +73,7 @@ class Played:
 def play(db, model, seed=7):
     suite = open_suite("quick", seed, Selection(n=10))
     try:
-        return evaluate(Plan(ModelSource(model, None, model), "oracle", suite), db).run
+        return evaluate(Plan(ModelSource(model, None, model), suite, RunSettings(engine=EngineSettings("oracle"))), db).run
     except FathomError:
         return read.list_runs(db, 1)[0].run
 
@@ -168,7 +169,7 @@ def count_statements():
         seen = []
 
         def note(_connection, _cursor, statement, *_rest):
-            if threading.current_thread().name != "housekeeper":
+            if threading.current_thread().name != "background tasks":
                 seen.append(statement)
 
         event.listen(Engine, "before_cursor_execute", note)

@@ -6,10 +6,11 @@ import pytest
 from scipy.stats import binomtest
 
 from fathom.harness.db.engine import open_database
-from fathom.harness.engines.base import EngineSetup
+from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.model import find_model
 from fathom.harness.runs.evaluate import evaluate
-from fathom.harness.runs.plan import Plan, named_model
+from fathom.harness.runs.plan import Plan, resolve_model
+from fathom.harness.runs.run_settings import RunSettings
 from fathom.tasks.suites import Selection, open_suite
 
 N = 30
@@ -23,13 +24,13 @@ def played(tmp_path_factory):
     suite = open_suite("quick", 2026, Selection(levels=("n8k1", "n8k2"), styles=("direct", "choice"), n=N))
     runs = {}
     for name, model, setup in (
-        ("pebble", "pebble", EngineSetup()),
-        ("early", "pebble-early", EngineSetup()),
-        ("again", "pebble", EngineSetup("bfloat16")),
+        ("pebble", "pebble", EngineSettings("hf")),
+        ("early", "pebble-early", EngineSettings("hf")),
+        ("again", "pebble", EngineSettings("hf", "bfloat16")),
     ):
-        plan = Plan(find_model(f"reference/{model}"), "hf", suite, setup=setup)
+        plan = Plan(find_model(f"reference/{model}"), suite, RunSettings(engine=setup))
         runs[name] = evaluate(plan, db).run
-    runs["oracle"] = evaluate(Plan(named_model("noisy", "oracle", None), "oracle", suite), db).run
+    runs["oracle"] = evaluate(Plan(resolve_model("noisy", EngineSettings("oracle")), suite, RunSettings(engine=EngineSettings("oracle"))), db).run
     yield path, db, runs
     db.dispose()
 

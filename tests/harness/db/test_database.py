@@ -11,10 +11,12 @@ from fathom.harness.db.engine import HEAD, current_version, open_database, parse
 from fathom.harness.db.leaderboard.landing import land_runs
 from fathom.harness.db.schema import service  # noqa: F401  # their tables belong to Table.metadata
 from fathom.harness.db.schema.runs import RunRow, StandingRow, SuiteRow, Table
+from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.model import ModelSource
 from fathom.harness.errors import BadDatabase, NewerDatabase, OlderDatabase
 from fathom.harness.runs.evaluate import evaluate
 from fathom.harness.runs.plan import Plan
+from fathom.harness.runs.run_settings import RunSettings
 from fathom.tasks.suites import Selection, open_suite
 
 
@@ -76,7 +78,7 @@ def test_samples_of_the_first_version_survive_both_ways(db):
 def service_board(db, fill):
     """Two runs that stand on the board, three that must not, and a row in every table."""
     suite = open_suite("quick", 7, Selection(families=("depo", "mano"), n=5))
-    kept = [evaluate(Plan(ModelSource(f"oracle/{kind}", None, kind), "oracle", suite), db).run for kind in ORACLES]
+    kept = [evaluate(Plan(ModelSource(f"oracle/{kind}", None, kind), suite, RunSettings(engine=EngineSettings("oracle"))), db).run for kind in ORACLES]
     land_runs(db)
     fill(db, 1, {("pools", "tier"): 1, ("runs", "layer"): "fresh"})
     with db.begin() as connection:

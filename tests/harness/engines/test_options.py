@@ -5,11 +5,12 @@ import sys
 import pytest
 
 from fathom.harness.engines.adapter import adapted, bare_name, check_adapter
-from fathom.harness.engines.base import EngineSetup
+from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.model import find_model
-from fathom.harness.engines.options import check_setup, known_options
+from fathom.harness.engines.options import check_settings, known_options
 from fathom.harness.errors import BadInput, BrokenModel
-from fathom.harness.runs.manifest import How, make_manifest, read_setup
+from fathom.harness.runs.manifest import make_manifest
+from fathom.harness.runs.run_settings import RunSettings, settings_of
 from fathom.tasks.suites import Selection, open_suite
 
 
@@ -28,18 +29,18 @@ from fathom.tasks.suites import Selection, open_suite
 ])  # fmt: skip
 def test_an_option_that_cannot_be_is_refused_with_what_was_meant(engine, options, said):
     with pytest.raises(BadInput, match=said):
-        check_setup(engine, EngineSetup("auto", options))
+        check_settings(EngineSettings(engine, options=options))
 
 
 def test_options_are_known_without_importing_vllm():
     assert "vllm" not in sys.modules or not hasattr(sys.modules["vllm"], "EngineArgs")
     known = known_options("vllm", {})
     assert {"tensor_parallel_size", "pipeline_parallel_size", "quantization", "max_num_seqs", "lora"} <= set(known)
-    check_setup("vllm", EngineSetup("bfloat16", {"tensor_parallel_size": 2, "quantization": "fp8", "max_num_seqs": 8}))
-    check_setup("ray", EngineSetup("auto", {"replicas": 2, "max_model_len": 8, "gpu_memory_utilization": 1}))
-    check_setup("ray", EngineSetup("auto", {"inner": "hf", "batch_size": 8, "device": "cpu"}))
+    check_settings(EngineSettings("vllm", "bfloat16", {"tensor_parallel_size": 2, "quantization": "fp8", "max_num_seqs": 8}))
+    check_settings(EngineSettings("ray", "auto", {"replicas": 2, "max_model_len": 8, "gpu_memory_utilization": 1}))
+    check_settings(EngineSettings("ray", "auto", {"inner": "hf", "batch_size": 8, "device": "cpu"}))
     with pytest.raises(BadInput, match="no dtype"):
-        check_setup("hf", EngineSetup("float8"))
+        check_settings(EngineSettings("hf", "float8"))
 
 
 def test_only_models_of_the_hub_have_revisions():
@@ -62,9 +63,9 @@ def test_a_run_with_an_adapter_may_go_on_where_the_adapter_was_moved(make_adapte
     digests = []
     for name in ("here", "there"):
         lora = make_adapter(tmp_path / name / "adapter")
-        setup = EngineSetup("auto", {"lora": str(lora), "quantization": "fp8"})
-        manifest = make_manifest(adapted(find_model("reference/pebble"), lora), suite, How("vllm", setup=setup))
-        assert read_setup(manifest.to_json(), EngineSetup()).options == dict(setup.options)
+        setup = EngineSettings("vllm", "auto", {"lora": str(lora), "quantization": "fp8"})
+        manifest = make_manifest(adapted(find_model("reference/pebble"), lora), suite, RunSettings(engine=setup))
+        assert settings_of(manifest).engine.options == dict(setup.options)
         digests.append(manifest.digest())
     assert digests[0] == digests[1]
 

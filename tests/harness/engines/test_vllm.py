@@ -3,17 +3,19 @@
 import json
 import signal
 import time
+from dataclasses import replace
 
 import pytest
 from transformers import AutoTokenizer
 
 from fathom.harness.db import read
 from fathom.harness.db.engine import open_database
+from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.model import REFERENCE, find_model
 from fathom.harness.records import SampleFilter
 from fathom.harness.runs.evaluate import evaluate
 from fathom.harness.runs.plan import Plan
-from fathom.harness.runs.prompting import read_sampling
+from fathom.harness.runs.run_settings import settings_of
 from fathom.tasks.base import pose
 from fathom.tasks.registry import find_family, instance_from_id
 from tests.peeking import stored
@@ -161,16 +163,16 @@ def test_a_model_that_thinks_does_so_alike_in_vllm_and_transformers(fathom, tmp_
     assert "after a thought that the template opens" in done.stderr
     db = open_database(str(database), create=False)
     found = read.get_run(db, read.list_runs(db)[0].run)
-    prompting, decoding = read_sampling(found.manifest["decisive"]["sampling"])
-    again = evaluate(Plan(find_model(str(model)), "hf", found.suite, None, prompting, decoding), db).run
+    settings = replace(settings_of(found.manifest), engine=EngineSettings("hf"))
+    again = evaluate(Plan(find_model(str(model)), found.suite, settings), db).run
     held = [
         (detail, read.get_samples(db, detail, SampleFilter(), limit=999).samples)
         for detail in (found, read.get_run(db, again))
     ]
     (mine, ours), (theirs, others) = held
-    assert mine.manifest["first_prompt"] == theirs.manifest["first_prompt"]
+    assert mine.manifest.stored["first_prompt"] == theirs.manifest.stored["first_prompt"]
     special = {one["content"]: one["id"] for one in json.loads((model / "tokenizer.json").read_text())["added_tokens"]}
-    assert mine.manifest["first_prompt"]["token_ids"][-1] == special["<think>"]
+    assert mine.manifest.stored["first_prompt"]["token_ids"][-1] == special["<think>"]
     for one, other in zip(ours, others, strict=True):
         assert (one.prompt_tokens, one.completion_tokens) == (other.prompt_tokens, other.completion_tokens)
         if one.style == "choice":  # after an empty thought pebble finds all candidates about as unlikely
@@ -195,7 +197,7 @@ def test_a_submission_that_a_worker_runs_equals_a_run_of_ones_own(resumed, servi
     assert row.state == "finished", row.error_tail
     detail = read.get_run(service.db, row.run_id)
     assert (detail.summary.tier, detail.summary.model, detail.summary.n_generated) == (3, "org/pebble", 210)
-    assert detail.manifest["engine_facts"]["device"] == "cpu"
+    assert detail.manifest.stored["engine_facts"]["device"] == "cpu"
     own = open_database(str(resumed[2]), create=False)
     mine, theirs = (
         {

@@ -5,11 +5,13 @@ import pytest
 from fathom.harness.db import read
 from fathom.harness.db.engine import open_database
 from fathom.harness.db.leaderboard import read as board
+from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.model import ModelSource
 from fathom.harness.errors import NotComparable
 from fathom.harness.reports.ranks import rank_runs, rank_suite, ranks_json
 from fathom.harness.runs.evaluate import evaluate
 from fathom.harness.runs.plan import Plan
+from fathom.harness.runs.run_settings import RunSettings
 from fathom.tasks.suites import Selection, open_suite
 
 KINDS = ("chance", "noisy", "perfect")
@@ -26,7 +28,12 @@ def played(tmp_path_factory):
 
 def play(db, kind, n):
     suite = open_suite("quick", 7, Selection(families=("depo",), n=n))
-    return evaluate(Plan(ModelSource(f"oracle/{kind}", None, f"oracle/{kind}"), "oracle", suite), db).run
+    return evaluate(
+        Plan(
+            ModelSource(f"oracle/{kind}", None, f"oracle/{kind}"), suite, RunSettings(engine=EngineSettings("oracle"))
+        ),
+        db,
+    ).run
 
 
 def test_the_ranks_of_a_pool_are_those_of_the_board(played):

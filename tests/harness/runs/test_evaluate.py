@@ -8,13 +8,14 @@ from sqlalchemy.orm import Session
 from fathom.harness.db import read, write
 from fathom.harness.db.schema.runs import SampleRow
 from fathom.harness.engines import factory as opening
-from fathom.harness.engines.base import Completion
+from fathom.harness.engines.base import Completion, EngineSettings
 from fathom.harness.engines.model import ModelSource
 from fathom.harness.engines.oracle import OracleEngine
 from fathom.harness.errors import DiskFull, EngineFailed, RunChanged, UnknownRun
 from fathom.harness.records import SampleFilter
 from fathom.harness.runs.evaluate import evaluate
 from fathom.harness.runs.plan import Plan
+from fathom.harness.runs.run_settings import RunSettings
 from fathom.tasks.base import Verdict
 from fathom.tasks.suites import Selection, open_suite
 
@@ -22,7 +23,7 @@ from fathom.tasks.suites import Selection, open_suite
 def plan(kind="noisy", seed=7, resume=None, **selection):
     name = f"oracle/{kind}"
     chosen = Selection(**{"n": 10, **selection})
-    return Plan(ModelSource(name, None, name), "oracle", open_suite("quick", seed, chosen), resume=resume)
+    return Plan(ModelSource(name, None, name), open_suite("quick", seed, chosen), RunSettings(engine=EngineSettings("oracle")), resume)
 
 
 def stored_samples(db):

@@ -13,12 +13,14 @@ from fathom.harness.db.leaderboard import read as board
 from fathom.harness.db.leaderboard.landing import land_runs
 from fathom.harness.db.schema.runs import CellRow, MarkRow, RunRow, SampleRow, StandingRow, SuiteRow
 from fathom.harness.db.sealing import SealedRun
+from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.model import ModelSource
 from fathom.harness.errors import Conflict, StoreError
 from fathom.harness.records import SampleFilter
 from fathom.harness.runs.evaluate import evaluate
 from fathom.harness.runs.plan import Plan
 from fathom.harness.runs.regrade import regrade
+from fathom.harness.runs.run_settings import RunSettings
 from fathom.tasks.suites import Selection, open_suite
 
 
@@ -35,7 +37,7 @@ def lite(tmp_path, copy_tables):
 def play(db, kind="noisy", seed=7):
     suite = open_suite("quick", seed, Selection(("depo", "mano"), ("n8k2", "p23l1"), (), ("direct", "choice"), 10))
     name = f"oracle/{kind}"
-    return evaluate(Plan(ModelSource(name, None, name), "oracle", suite), db).run
+    return evaluate(Plan(ModelSource(name, None, name), suite, RunSettings(engine=EngineSettings("oracle"))), db).run
 
 
 def spoil(db, run, every=3, **values):
@@ -105,7 +107,7 @@ def test_the_manifest_says_when_and_by_which_code_and_its_digest_stays(lite):
     for _ in range(3):  # a note of nothing gives way to the next
         regrade(lite, run)
     detail = read.get_run(lite, run)
-    other, same = detail.manifest["context"]["regraded"]
+    other, same = detail.manifest.stored["context"]["regraded"]
     assert detail.manifest_digest == digest
     assert (same["n_changed"], same["changed"]) == (0, [])
     assert other["n_changed"] == sum(row["n"] for row in other["changed"]) == spoilt

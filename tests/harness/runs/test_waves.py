@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from fathom.harness.db import read
 from fathom.harness.db.schema.runs import SampleRow
 from fathom.harness.engines import factory as opening
-from fathom.harness.engines.base import Completion
+from fathom.harness.engines.base import Completion, EngineSettings
 from fathom.harness.engines.model import ModelSource
 from fathom.harness.engines.oracle import OracleEngine
 from fathom.harness.errors import DiskFull, EngineFailed
@@ -18,6 +18,7 @@ from fathom.harness.runs import waves as conduct
 from fathom.harness.runs.evaluate import evaluate
 from fathom.harness.runs.lm_eval_adapter import waves_of
 from fathom.harness.runs.plan import Plan
+from fathom.harness.runs.run_settings import RunSettings
 from fathom.tasks.suites import Selection, open_suite
 
 STYLES = ("direct", "cot", "choice")
@@ -28,7 +29,7 @@ def suite_of(n=60, styles=STYLES):
 
 
 def plan(n=60, resume=None, styles=STYLES):
-    return Plan(ModelSource("oracle/noisy", None, "noisy"), "oracle", suite_of(n, styles), resume)
+    return Plan(ModelSource("oracle/noisy", None, "noisy"), suite_of(n, styles), RunSettings(engine=EngineSettings("oracle")), resume)
 
 
 @pytest.fixture

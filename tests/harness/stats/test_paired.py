@@ -7,11 +7,13 @@ from scipy.stats import binomtest, norm
 from fathom.harness.db import read
 from fathom.harness.db.engine import open_database
 from fathom.harness.db.leaderboard import read as board
+from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.model import ModelSource
 from fathom.harness.records import SampleFilter
 from fathom.harness.reports.comparison import pair_cells
 from fathom.harness.runs.evaluate import evaluate
 from fathom.harness.runs.plan import Plan
+from fathom.harness.runs.run_settings import RunSettings
 from fathom.harness.stats.counts import CellCounts
 from fathom.harness.stats.intervals import wilson
 from fathom.harness.stats.paired import compare, holm, mcnemar
@@ -27,7 +29,7 @@ def played(tmp_path_factory):
     for kind, seed, n in (("noisy", 7, 20), ("perfect", 7, 20), ("chance", 7, 30), ("noisy", 8, 20)):
         suite = open_suite("quick", seed, Selection(families=("depo", "mano"), n=n))
         name = f"oracle/{kind}"
-        runs[kind, seed] = read.get_run(db, evaluate(Plan(ModelSource(name, None, name), "oracle", suite), db).run)
+        runs[kind, seed] = read.get_run(db, evaluate(Plan(ModelSource(name, None, name), suite, RunSettings(engine=EngineSettings("oracle"))), db).run)
     marks = board.marks_of(db, {one.summary.run: one.suite.n_items for one in runs.values()})
     samples = {
         one.summary.run: read.get_samples(db, one, SampleFilter(), limit=10_000).samples for one in runs.values()

@@ -8,10 +8,12 @@ import pytest
 
 from fathom.harness.db import read, write
 from fathom.harness.db.engine import open_database
+from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.model import ModelSource
 from fathom.harness.reports.measures import measure_run
 from fathom.harness.runs.evaluate import evaluate
 from fathom.harness.runs.plan import Plan
+from fathom.harness.runs.run_settings import RunSettings
 from fathom.tasks.people.population import CAPACITY_BITS
 from fathom.tasks.suites import Selection, open_suite
 
@@ -24,7 +26,7 @@ def measured(browse, tmp_path_factory):
     suite = open_suite("quick", 7, Selection(families=("capo", "lano", "repair"), levels=levels, n=120))
     runs = {}
     for kind in ("perfect", "chance"):
-        plan = Plan(ModelSource(f"oracle/{kind}", None, kind), "oracle", suite)
+        plan = Plan(ModelSource(f"oracle/{kind}", None, kind), suite, RunSettings(engine=EngineSettings("oracle")))
         runs[kind] = evaluate(plan, db).run
     yield browse(url), db, runs, url
     db.dispose()
@@ -52,7 +54,7 @@ def test_the_page_shows_measures_and_asks_the_database_no_more_where_there_are_n
     assert "capo people-300 bits a person 47.59 47.59 to 47.59 47.59 bits 120" in shown
     assert "lano law-a KL" in shown
     plain = open_suite("quick", 7, Selection(families=("depo",), styles=("direct",), levels=("n8k2",), n=3))
-    run = evaluate(Plan(ModelSource("oracle/perfect", None, "other"), "oracle", plain), db).run
+    run = evaluate(Plan(ModelSource("oracle/perfect", None, "other"), plain, RunSettings(engine=EngineSettings("oracle"))), db).run
     assert measure_run(db, read.get_run(db, run)) == ()
     assert "<h2>Measures</h2>" not in client.get(f"/runs/{run}").text
 

@@ -7,10 +7,11 @@ import pytest
 
 from fathom.harness.db import read
 from fathom.harness.db.engine import open_database
+from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.model import ModelSource
 from fathom.harness.runs.evaluate import evaluate
 from fathom.harness.runs.plan import Plan
-from fathom.harness.runs.prompting import Decoding
+from fathom.harness.runs.run_settings import RunSettings, SamplingSettings
 from fathom.tasks.suites import Selection, open_suite
 
 
@@ -19,7 +20,7 @@ def sampled(browse, tmp_path_factory):
     url = f"sqlite:///{tmp_path_factory.mktemp('repeated') / 'runs.db'}"
     db = open_database(url, create=True)
     suite = open_suite("quick", 7, Selection(families=("depo",), styles=("direct",), levels=("n8k2", "n8k3"), n=6))
-    plan = Plan(ModelSource("oracle/noisy", None, "noisy"), "oracle", suite, decoding=Decoding(3, 1.0))
+    plan = Plan(ModelSource("oracle/noisy", None, "noisy"), suite, RunSettings(sampling=SamplingSettings(3, 1.0), engine=EngineSettings("oracle")))
     run = evaluate(plan, db).run
     yield browse(url), read.get_run(db, run), run
     db.dispose()

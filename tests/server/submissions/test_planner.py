@@ -12,11 +12,11 @@ from fathom.harness.db.schema.runs import MarkRow, RunRow, StandingRow, SuiteRow
 from fathom.harness.db.schema.service import JobRow, SubmissionRow, UserRow
 from fathom.harness.db.sealing import SEALED
 from fathom.harness.db.write import utc_now
-from fathom.harness.engines.base import Completion
+from fathom.harness.engines.base import Completion, EngineSettings
 from fathom.harness.engines.oracle import OracleEngine
 from fathom.harness.errors import BadInput
 from fathom.harness.records import SampleFilter
-from fathom.server.jobs import grading as asking
+from fathom.server.jobs import grader as asking
 from fathom.server.jobs import leases as jobs
 from fathom.server.submissions import planner as planning
 from fathom.server.submissions import planner as plans
@@ -94,7 +94,7 @@ def test_a_submission_goes_from_plan_to_board(db, owner):
     detail = read.get_run(db, row.run_id)
     one = detail.summary
     assert (one.state, one.tier, one.layer, one.k, one.n_items, one.n_generated) == ("done", 3, "main", 210, 210, 210)
-    assert (one.model, one.seed, detail.manifest["decisive"]["model"]["digest"]) == ("oracle/perfect", SEED, "a" * 40)
+    assert (one.model, one.seed, detail.manifest.stored["decisive"]["model"]["digest"]) == ("oracle/perfect", SEED, "a" * 40)
     assert detail.suite_digest == detail.suite.digest()
     fresh = read.get_run(db, row.fresh_run_id).summary
     assert (fresh.layer, fresh.k, fresh.n_items) == ("fresh", 42, 42)
@@ -109,13 +109,14 @@ def test_samples_are_those_of_a_run_through_lm_eval(db, owner):
     from fathom.harness.engines.model import ModelSource
     from fathom.harness.runs.evaluate import evaluate
     from fathom.harness.runs.plan import Plan
+    from fathom.harness.runs.run_settings import RunSettings
 
     name = accept(db, owner, model="oracle/noisy", style="direct")
     planning.plan_submissions(db, seed_of)
     work(db, OracleEngine("noisy"))
     planning.conclude_submissions(db)
     mine = read.get_run(db, row_of(db, SubmissionRow, name).run_id)
-    other = evaluate(Plan(ModelSource("oracle/noisy", None, "noisy"), "oracle", mine.suite), db)
+    other = evaluate(Plan(ModelSource("oracle/noisy", None, "noisy"), mine.suite, RunSettings(engine=EngineSettings("oracle"))), db)
     held = [
         [(one.item, one.completion, one.parsed, one.label, one.correct, one.finish_reason)
          for one in read.get_samples(db, detail, SampleFilter(), limit=9999).samples]

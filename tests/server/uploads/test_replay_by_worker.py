@@ -7,10 +7,12 @@ import pytest
 
 from fathom.harness.db import read
 from fathom.harness.db.engine import open_database
+from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.model import ModelSource
 from fathom.harness.io.parcel import parcel_lines
 from fathom.harness.runs.evaluate import evaluate
 from fathom.harness.runs.plan import Plan
+from fathom.harness.runs.run_settings import RunSettings
 from fathom.server.uploads.replays import get_upload
 from fathom.tasks.suites import Selection, instances, open_suite
 
@@ -21,7 +23,7 @@ SUITE = open_suite("quick", "2026", Selection(levels=("n8k1", "n8k6"), styles=("
 def made(tmp_path_factory):
     """A run of the noisy oracle made elsewhere, and the same with 15 points of answers made right."""
     db = open_database(f"sqlite:///{tmp_path_factory.mktemp('made') / 'runs.db'}", create=True)
-    run = evaluate(Plan(ModelSource("oracle/noisy", None, "oracle/noisy"), "oracle", SUITE), db).run
+    run = evaluate(Plan(ModelSource("oracle/noisy", None, "oracle/noisy"), SUITE, RunSettings(engine=EngineSettings("oracle"))), db).run
     honest = [json.loads(line) for line in parcel_lines(db, run, sha="a" * 40)]
     db.dispose()
     items = [tuple(instances(cell, SUITE.seed)) for cell in SUITE.cells]

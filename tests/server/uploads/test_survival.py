@@ -15,10 +15,12 @@ import pytest
 
 from fathom.harness.db import read
 from fathom.harness.db.engine import open_database
+from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.model import ModelSource
 from fathom.harness.io.parcel import parcel_lines
 from fathom.harness.runs.evaluate import evaluate
 from fathom.harness.runs.plan import Plan
+from fathom.harness.runs.run_settings import RunSettings
 from fathom.tasks.suites import Selection, open_suite
 
 BIG = Selection(levels=("n8k1", "n8k2", "n8k3", "n8k4"), styles=("direct", "cot"), n=500)
@@ -26,7 +28,7 @@ BIG = Selection(levels=("n8k1", "n8k2", "n8k3", "n8k4"), styles=("direct", "cot"
 
 def play(url, selection):
     db = open_database(url, create=True)
-    plan = Plan(ModelSource("oracle/noisy", None, "oracle/noisy"), "oracle", open_suite("quick", "2026", selection))
+    plan = Plan(ModelSource("oracle/noisy", None, "oracle/noisy"), open_suite("quick", "2026", selection), RunSettings(engine=EngineSettings("oracle")))
     run = evaluate(plan, db).run
     db.dispose()
     return run

@@ -11,10 +11,12 @@ from fathom.harness.db.engine import open_database
 from fathom.harness.db.leaderboard import read as board
 from fathom.harness.db.leaderboard.landing import land_runs
 from fathom.harness.db.schema.runs import MarkRow, PoolRow, ResultRow, StandingRow
+from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.model import ModelSource
 from fathom.harness.records import SampleFilter
 from fathom.harness.runs.evaluate import evaluate
 from fathom.harness.runs.plan import Plan
+from fathom.harness.runs.run_settings import RunSettings
 from fathom.harness.stats.scores import scores_json
 from fathom.tasks.suites import Selection, open_suite
 
@@ -24,7 +26,7 @@ DERIVED = (MarkRow, ResultRow, StandingRow, PoolRow)
 def play(db, kind="noisy", seed=7, levels=("n4k1", "n8k2"), n=12):
     suite = open_suite("quick", seed, Selection(families=("depo",), levels=levels, styles=("direct", "cot"), n=n))
     name = f"oracle/{kind}"
-    return evaluate(Plan(ModelSource(name, None, name), "oracle", suite), db).run
+    return evaluate(Plan(ModelSource(name, None, name), suite, RunSettings(engine=EngineSettings("oracle"))), db).run
 
 
 def everything(db):
