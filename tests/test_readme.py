@@ -254,6 +254,17 @@ def test_every_path_that_is_named_exists():
             assert (ROOT / name).exists(), f"{readme}: {name}"
 
 
+def test_the_tree_in_the_root_readme_shows_folders_that_exist():
+    tree = READMES["README.md"].partition("## Where things are")[2].partition("```text\n")[2].partition("```")[0]
+    top = ROOT
+    for line in tree.splitlines():
+        if not line.startswith(" "):
+            top = ROOT / line.partition("/")[0]
+            assert top.is_dir(), line
+        for name in re.findall(r"(\w+)/", line):
+            assert any((folder / name).is_dir() for folder in (ROOT, top, ROOT / "tests")), line
+
+
 def test_changelog_lines_are_short_and_name_commands_that_exist():
     commands = get_command(build()).commands
     for line in (ROOT / "CHANGELOG.md").read_text().splitlines():
