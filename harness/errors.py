@@ -1,36 +1,44 @@
-"""Say what stopped us and what to do about it.
+"""Errors that end a command or a request; each message says what went wrong and what to do.
 
-FathomError                what the command line prints without a traceback
-├── BadInput               exit 2, HTTP 422
-│   ├── UnknownModel       no folder, reference model or hub id of that name
-│   ├── BrokenModel        a model folder that is corrupt or half-written
-│   ├── UnknownTask        no lm-eval task of that name, or one that cannot be run here
-│   ├── UnknownEngine      no engine of that name, or its package is not installed
-│   ├── BadRecipe          a training recipe that cannot be followed
-│   ├── BadMix             training text that cannot be written as it is asked for
-│   ├── CorpusChanged      a folder that holds other files, or training text of other settings
-│   ├── BrokenCorpus       training text that is not whole or was changed
-│   ├── UnknownLaw         no law of that name
-│   ├── NotComparable      runs that no test compares, or names that leave open which are meant
+FathomError                the command line prints the message without a traceback
+├── BadInput               exit code 2, HTTP 422
+│   ├── UnknownModel       no folder, reference model or hub id with this name
+│   ├── BrokenModel        the files of a model cannot be read
+│   ├── UnknownTask        no lm-eval task with this name, or one that cannot run here
+│   ├── UnknownEngine      no engine with this name, or its package is not installed
+│   ├── BadRecipe          a training recipe with an error
+│   ├── BadMix             settings of training text with an error
+│   ├── CorpusChanged      a folder with other files, or with training text of other settings
+│   ├── BrokenCorpus       training text that is incomplete or was changed
+│   ├── UnknownLaw         no law with this name
+│   ├── NotComparable      runs that cannot be compared, or a name that fits several
 │   ├── StoreError         the database
 │   │   ├── BadDatabase    a URL that cannot be opened
-│   │   ├── NewerDatabase  written by a newer Fathom
+│   │   ├── NewerDatabase  written by a newer version of Fathom
 │   │   ├── OlderDatabase  needs `fathom db upgrade`
-│   │   ├── UnknownRun     no run of that name
-│   │   ├── RunChanged     what is to be resumed is no longer what was started
-│   │   └── DiskFull       nowhere to write; the run can be resumed
-│   ├── BadBackup          a backup that is cut short or was changed
+│   │   ├── UnknownRun     no run with this id
+│   │   ├── RunChanged     a run to resume that would not be the same run
+│   │   └── DiskFull       no space to write; the run can be resumed
+│   ├── BadBackup          a backup that is incomplete or was changed
 │   ├── BadSubmission      a form with findings, each with its field and the fix
-│   └── UnknownSubmission  no submission, job, season or token of that name
-├── NotSignedIn, NotAllowed, TooSlow, Conflict (LeaseLost, AlreadySubmitted), TooLarge, TooMany, Busy
-│                          HTTP 401, 403, 408, 409, 413, 429, 503
-├── WorkerLost             exit 2: a process that wrote training text was killed
-├── Unreachable            exit 4: a server did not answer in time
-└── EngineFailed           exit 3: the engine broke; the run is stored as failed, with its log
-    └── Diverged           exit 3: the loss of a training is no longer a number; the last checkpoint is good
+│   └── UnknownSubmission  no submission, job, season or token with this name
+├── NotSignedIn            HTTP 401
+├── NotAllowed             HTTP 403
+├── TooSlow                HTTP 408
+├── Conflict               HTTP 409
+│   ├── AlreadySubmitted   the same submission exists
+│   └── LeaseLost          another worker has the job
+├── TooLarge               HTTP 413
+├── TooMany                HTTP 429
+├── Busy                   HTTP 503
+├── WorkerLost             exit code 2: a process that writes training text was killed
+├── Unreachable            exit code 4: a server did not answer in time
+└── EngineFailed           exit code 3: the engine failed; the run is stored as failed, with its log
+    └── Diverged           exit code 3: the training loss is not a number; the last checkpoint is good
 
-Interrupted is a KeyboardInterrupt that names the run that it stopped: exit 130.
-Errors about families, levels, suites, seeds and item ids are `TaskError`s of fathom.tasks; they count as BadInput.
+Interrupted is a KeyboardInterrupt with the id of the stopped run: exit code 130.
+Errors about families, levels, suites, seeds and item ids are `fathom.tasks.errors.TaskError`; the command line and the
+server treat them as BadInput.
 """
 
 from collections.abc import Sequence
@@ -38,81 +46,81 @@ from dataclasses import dataclass
 
 
 class FathomError(Exception):
-    """Base of all; the message says what to do."""
+    """Base of all errors; the message says what to do."""
 
     exit_code = 2
     status = 500
     run: str | None = None
-    """Run that it ended, where it ended one."""
+    """Id of the run that the error ended, if any."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """The user stopped a run, whose samples are stored."""
+    """The user stopped a run; its samples are stored."""
 
     def __init__(self, run: str) -> None:
-        """Name the run."""
+        """Store the id of the run."""
         super().__init__(f"run {run} was stopped")
         self.run = run
 
 
 class BadInput(FathomError):
-    """What was asked for cannot be done."""
+    """The input is wrong."""
 
     status = 422
 
 
 class UnknownModel(BadInput):
-    """No model of that name."""
+    """No model with this name."""
 
     status = 404
 
 
 class BrokenModel(BadInput):
-    """The model's files cannot be read."""
+    """The files of the model cannot be read."""
 
 
 class UnknownTask(BadInput):
-    """No lm-eval task of that name, or one that cannot be run here."""
+    """No lm-eval task with this name, or one that cannot run here."""
 
     status = 404
 
 
 class UnknownEngine(BadInput):
-    """No engine of that name here."""
+    """No engine with this name, or its package is not installed."""
 
 
 class BadRecipe(BadInput):
-    """The recipe cannot be followed."""
+    """The training recipe has an error."""
 
 
 class BadMix(BadInput):
-    """Training text that cannot be written as it is asked for."""
+    """The settings of training text have an error."""
 
 
 class CorpusChanged(BadInput):
-    """The folder holds other files, or training text of other settings."""
+    """The folder contains other files, or training text of other settings."""
 
 
 class BrokenCorpus(BadInput):
-    """Training text that is not whole, or was changed."""
+    """The training text is incomplete or was changed."""
 
 
 class UnknownLaw(BadInput):
-    """No law of that name."""
+    """No law with this name."""
 
     status = 404
 
 
 class NotComparable(BadInput):
-    """No test compares these runs, or it is not clear which are meant."""
+    """The runs cannot be compared, or a name fits several of them."""
 
 
 class BadBackup(BadInput):
-    """A backup that is cut short, was changed, or is no backup."""
+    """The file is not a backup, is incomplete, or was changed."""
 
 
 class StoreError(BadInput):
-    """The database refused."""
+    """The database failed."""
 
     status = 500
 
@@ -130,13 +138,13 @@ class OlderDatabase(StoreError):
 
 
 class UnknownRun(StoreError):
-    """No run of that name."""
+    """No run with this id."""
 
     status = 404
 
 
 class RunChanged(StoreError):
-    """The run to resume would no longer be the same run."""
+    """The run to resume would not be the same run."""
 
 
 class DiskFull(StoreError):
@@ -144,17 +152,17 @@ class DiskFull(StoreError):
 
 
 class WorkerLost(FathomError):
-    """A process that wrote training text was killed."""
+    """A process that writes training text was killed."""
 
 
 class EngineFailed(FathomError):
-    """The engine broke beyond one request."""
+    """The engine failed, not only one request."""
 
     exit_code = 3
 
 
 class Diverged(EngineFailed):
-    """The loss of a training is no longer a number."""
+    """The training loss is not a number."""
 
 
 class Unreachable(FathomError):
@@ -164,25 +172,25 @@ class Unreachable(FathomError):
 
 
 class NotSignedIn(FathomError):
-    """Nobody has signed in, or the token is not known."""
+    """Nobody is signed in, or the token is unknown."""
 
     status = 401
 
 
 class NotAllowed(FathomError):
-    """Whoever asks may not do this."""
+    """The user may not do this."""
 
     status = 403
 
 
 class Conflict(FathomError):
-    """It is there already, or no longer in the state that this needs."""
+    """The object exists already, or its state does not allow this."""
 
     status = 409
 
 
 class AlreadySubmitted(Conflict):
-    """The same stands here; `submission` is its id."""
+    """The same submission exists; `submission` is its id."""
 
     def __init__(self, submission: str) -> None:
         super().__init__(f"the same was submitted before, as submission {submission}: /submissions/{submission}")
@@ -190,42 +198,42 @@ class AlreadySubmitted(Conflict):
 
 
 class LeaseLost(Conflict):
-    """Another worker has the job now, or nobody: stop working on it."""
+    """The worker does not hold the job any more: it must stop working on it."""
 
 
 class TooSlow(FathomError):
-    """What is sent takes too long to come."""
+    """The request body arrives too slowly."""
 
     status = 408
 
 
 class TooLarge(FathomError):
-    """More bytes than are taken."""
+    """The request body is too large."""
 
     status = 413
 
 
 class TooMany(FathomError):
-    """An address or a user has used up a limit."""
+    """An address or a user has reached a limit."""
 
     status = 429
 
 
 class Busy(FathomError):
-    """Too much is going on; try again in a moment."""
+    """The server is overloaded; try again in a moment."""
 
     status = 503
 
 
 class UnknownSubmission(BadInput):
-    """No submission, job, season or token of that name."""
+    """No submission, job, season or token with this name."""
 
     status = 404
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong with a form: its field, what is wrong, and the fix."""
+    """An error in a form: its field, the problem, and the fix."""
 
     field: str
     problem: str
@@ -234,7 +242,7 @@ class Finding:
 
 
 class BadSubmission(BadInput):
-    """A form with findings, all of them at once."""
+    """A form with errors, all reported at once."""
 
     def __init__(self, findings: Sequence[Finding]) -> None:
         super().__init__("; ".join(f"{one.field}: {one.problem} {one.fix}".strip() for one in findings))

@@ -1,9 +1,11 @@
-"""Turn numbers into text for people; the only place where numbers are formatted."""
+"""Numbers as text for people; no other module formats numbers."""
 
 import datetime as dt
 from math import inf
 
 from fathom.harness.stats.intervals import Estimate, Interval
+
+_BARS = "▁▂▃▄▅▆▇█"
 
 
 def percent(share: float, digits: int = 1) -> str:
@@ -42,7 +44,7 @@ def plural(number: int, noun: str) -> str:
 
 
 def visible(text: str) -> str:
-    """Show control and bidirectional characters as escapes, so that text cannot disguise itself."""
+    """Write control and bidirectional characters as escapes, so that they cannot hide or reorder text."""
     if text.isprintable():
         return text
     return "\n".join(line if line.isprintable() else _visible_line(line) for line in text.split("\n"))
@@ -67,23 +69,20 @@ def log_likelihood(nats: float) -> str:
 
 
 def milliseconds(number: int) -> str:
-    """Write 1234 as 1.23 s, and what is below a second as 234 ms."""
+    """Write 1234 as 1.23 s, and numbers below 1000 as 234 ms."""
     return f"{number} ms" if number < 1000 else f"{number / 1000:.2f} s"
 
 
 def shorten(text: str, limit: int = 120) -> str:
-    """Write a text that is too long as its beginning and the number of characters left out."""
+    """Cut a long text, and add the number of characters cut off."""
     if len(text) <= limit:
         return text
     return f"{text[:limit]}… ({count(len(text) - limit)} more characters)"
 
 
 def hardness(number: float) -> str:
-    """Write a level's hardness as 4 or 2.008, exactly as the family states it."""
+    """Write a level's hardness as 4 or 2.008, with all its digits."""
     return f"{number:.9g}"
-
-
-_BARS = "▁▂▃▄▅▆▇█"
 
 
 def score(estimate: Estimate) -> str:
@@ -99,13 +98,13 @@ def difference(estimate: Estimate) -> str:
 
 
 def about(number: int) -> str:
-    """Write 1,912 as about 1,900, and what has one or two digits as it is."""
+    """Write 1,912 as about 1,900; numbers of one or two digits stay exact."""
     digits = len(str(abs(number)))
     return count(number) if digits <= 2 else f"about {count(round(number, 2 - digits))}"
 
 
 def odds(value: float, interval: Interval) -> str:
-    """Write odds and their interval as 2.5 (1.2–5.1); what is beyond all bounds is ∞."""
+    """Write odds and their interval as 2.5 (1.2–5.1); infinite odds are ∞."""
     return f"{_odds(value)} ({_odds(interval.low)}–{_odds(interval.high)})"
 
 
@@ -118,7 +117,7 @@ def _odds(number: float) -> str:
 
 
 def bar(share: float) -> str:
-    """Draw a share of 0..1 as one block character; anything below an eighth is the lowest."""
+    """Write a share of 0..1 as one of eight block characters."""
     return _BARS[min(len(_BARS) - 1, max(0, int(share * len(_BARS))))]
 
 
@@ -131,12 +130,12 @@ def size(n_parameters: int) -> str:
 
 
 def megabytes(n_bytes: int) -> str:
-    """Write 2,345,678 as 2.3 MB, and what is below a tenth of it as 57 kB."""
+    """Write 2,345,678 as 2.3 MB, and sizes below 100,000 as 57 kB."""
     return f"{n_bytes / 1e6:.1f} MB" if n_bytes >= 100_000 else f"{n_bytes / 1e3:.0f} kB"
 
 
 def p_value(p: float) -> str:
-    """Write a p value as 0.03, and what is below a thousandth as < 0.001."""
+    """Write a p value as 0.03, and values below a thousandth as < 0.001."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
 
 

@@ -123,15 +123,22 @@ def read_api() -> ApiSettings:
 
 def _read(name: str) -> str:
     file = os.environ.get(f"{name}_FILE")
-    return read_token(Path(file)) if file else os.environ.get(name, "").strip()
+    return _read_secret(Path(file)) if file else os.environ.get(name, "").strip()
 
 
 def read_token(file: Path) -> str:
-    """Return a secret that lies in a file.
+    """Read an API token from a file.
 
     Raises:
-        BadInput: it cannot be read.
+        BadInput: the file cannot be read, or does not contain a token.
     """
+    token = _read_secret(file)
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise BadInput(f"{file} does not contain a token: put the token into it, and nothing else")
+    return token
+
+
+def _read_secret(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""The commands that speak with a server: parsing, and what they print."""
+"""`fathom submit` and `fathom worker`: the commands that talk to a server."""
 
 from pathlib import Path
 from typing import Annotated, Optional
@@ -7,7 +7,7 @@ import typer
 
 from fathom.harness.cli.options import Db, database_of, pairs
 from fathom.harness.errors import BadInput
-from fathom.harness.settings import read_token_variable
+from fathom.harness.settings import read_token, read_token_variable
 
 app = typer.Typer()
 
@@ -19,16 +19,18 @@ def submit_run(
     token_file: Annotated[
         Optional[Path], typer.Option(help="File with an API token of the scope submit; default FATHOM_TOKEN.")
     ] = None,
-    out: Annotated[Optional[Path], typer.Option(help="Write a file for the form in the browser instead.")] = None,
-    model: Annotated[Optional[str], typer.Option(help="Hub id to name, where the run was made from a folder.")] = None,
+    out: Annotated[Optional[Path], typer.Option(help="Write a file for the browser form instead.")] = None,
+    model: Annotated[
+        Optional[str], typer.Option(help="Hub id of the model, where the run used a local folder.")
+    ] = None,
     sha: Annotated[Optional[str], typer.Option(help="Commit of the model on the hub; a replay needs it.")] = None,
-    patience: Annotated[float, typer.Option(help="Seconds to go on trying where the server does not answer.")] = 900.0,
+    patience: Annotated[float, typer.Option(help="Seconds to keep trying while the server does not answer.")] = 900.0,
     db: Db = None,
 ) -> None:
-    """Send a finished run to a server, which grades it again. Exit code 0 sent, 2 refused, 4 no answer."""
+    """Send a finished run to a server, which grades it again. Exit codes: 0 sent, 2 refused, 4 no answer."""
     from fathom.harness.db.engine import open_database
     from fathom.harness.db.read import get_run
-    from fathom.harness.io.upload import Parcel, read_token, send, write_file
+    from fathom.harness.io.upload import Parcel, send_parcel, write_parcel
     from fathom.harness.reports.console import make_console
 
     if (server is None) == (out is None):
@@ -36,11 +38,11 @@ def submit_run(
     engine = open_database(database_of(db), create=False)
     parcel = Parcel(engine, get_run(engine, run).summary.run, model, sha)
     if out is not None:
-        print(f"wrote {out} ({write_file(parcel, out) / 1e6:.1f} MB): send it at /submit/results of a board")
+        print(f"wrote {out} ({write_parcel(parcel, out) / 1e6:.1f} MB): send it at /submit/results of a board")
         return
     talk = make_console(stderr=True)
-    token = read_token(token_file, read_token_variable())
-    answer = send(parcel, str(server), token, lambda words: talk.print(words, soft_wrap=True), patience)
+    token = read_token(token_file) if token_file else read_token_variable()
+    answer = send_parcel(parcel, str(server), token, lambda words: talk.print(words, soft_wrap=True), patience)
     if answer.is_new:
         print(f"graded there: {answer.n_right} of {answer.n_items} right, tier 1, run {answer.run}")
     else:
@@ -56,26 +58,28 @@ def work_for_server(
         Optional[Path], typer.Option(help="File with an API token of scope worker; default: FATHOM_TOKEN.")
     ] = None,
     models: Annotated[
-        Optional[Path], typer.Option(help="Folder with models as org/name, looked at before the hub.")
+        Optional[Path], typer.Option(help="Folder with models as org/name, searched before the hub.")
     ] = None,
-    name: Annotated[Optional[str], typer.Option(help="How the worker is called; default: machine and process.")] = None,
-    once: Annotated[bool, typer.Option("--once", help="Do one job, or none, and end.")] = False,
+    name: Annotated[Optional[str], typer.Option(help="Name of the worker; default: machine and process.")] = None,
+    once: Annotated[bool, typer.Option("--once", help="Run at most one job, then end.")] = False,
     max_gb: Annotated[Optional[float], typer.Option(min=0, help="Take no model larger than this.")] = None,
     no_isolation: Annotated[
-        bool, typer.Option("--no-isolation", help="Leave the network to the process that runs foreign models.")
+        bool,
+        typer.Option("--no-isolation", help="Do not cut the process that runs foreign models off from the network."),
     ] = False,
     engine_arg: Annotated[
-        Optional[list[str]], typer.Option(help="Where and how fast it runs, as in tensor_parallel_size=2.")
+        Optional[list[str]],
+        typer.Option(help="Engine option that does not change results, as in tensor_parallel_size=2."),
     ] = None,
 ) -> None:
-    """Evaluate submitted models for a server until stopped. Exit code 0 stopped or done, 2 bad input, 3 job failed."""
-    from fathom.harness.service.worker.work import Options, default_name, start
-    from fathom.harness.settings import read_token, read_worker
+    """Evaluate submitted models for a server until stopped. Exit codes: 0 done, 2 bad input, 3 job failed."""
+    from fathom.harness.service.worker.worker import WorkerOptions, default_name, start_worker
+    from fathom.harness.settings import read_worker
 
     found = read_worker()
-    options = Options(
+    options = WorkerOptions(
         server, read_token(token_file) if token_file else found.token, engine, name or default_name(), found.cache,
         models, found.hub, once, None if max_gb is None else int(max_gb * 2**30), not no_isolation,
         pairs(engine_arg or (), "--engine-arg"),
     )  # fmt: skip
-    raise typer.Exit(start(options))
+    raise typer.Exit(start_worker(options))

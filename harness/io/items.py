@@ -1,4 +1,4 @@
-"""Turn items and completions into JSON lines and back."""
+"""Items as JSON lines, and verdicts on completions read from JSON lines."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -10,18 +10,22 @@ from fathom.tasks.errors import TaskError
 from fathom.tasks.registry import find_family, instance_from_id
 
 
-def sample_lines(family: str, level: str, channel: str, style: str, seed: str, numbers: Iterable[int]) -> Iterator[str]:
-    """Make items as JSON lines; `question` is the whole prompt as a model sees it without shots.
+def item_lines(family: str, level: str, channel: str, style: str, seed: str, numbers: Iterable[int]) -> Iterator[str]:
+    """Yield items of one cell as JSON lines, by their indices `numbers`.
 
     Raises:
         TaskError: a name or the seed is wrong.
     """
     for index in numbers:
-        yield json.dumps(sample_row(family, level, channel, style, seed, index), ensure_ascii=False)
+        yield json.dumps(item_row(family, level, channel, style, seed, index), ensure_ascii=False)
 
 
-def sample_row(family: str, level: str, channel: str, style: str, seed: str, index: int) -> dict[str, Any]:
-    """Make one item as JSON values; see `sample_lines`."""
+def item_row(family: str, level: str, channel: str, style: str, seed: str, index: int) -> dict[str, Any]:
+    """Return one item as JSON values; `question` is the whole prompt that a model sees without demonstrations.
+
+    Raises:
+        TaskError: a name or the seed is wrong.
+    """
     kind = find_family(family)
     check_cell(Cell(family, level, channel, style), kind)
     item = make_instance(kind, level, channel, seed, index)
@@ -42,10 +46,10 @@ def sample_row(family: str, level: str, channel: str, style: str, seed: str, ind
 
 
 def grade_lines(lines: Iterable[str]) -> Iterator[str]:
-    """Grade JSON lines {"id", "completion"}; blank lines are passed over.
+    """Grade JSON lines {"id", "completion"} and yield verdicts as JSON lines; skip blank lines.
 
     Raises:
-        BadInput: a line that is not such an object, by its number.
+        BadInput: a line is not such an object; the message names it by number.
     """
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -59,6 +63,6 @@ def grade_lines(lines: Iterable[str]) -> Iterator[str]:
         except TaskError as error:
             raise BadInput(f"line {number}: {error}") from error
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise BadInput(f'line {number} is not {{"id": "...", "completion": "..."}} in JSON') from error
+            raise BadInput(f'line {number} is not a JSON object {{"id": "...", "completion": "..."}}') from error
         verdict = find_family(instance.family).grade(instance, text)
         yield json.dumps({"id": item, **verdict_json(verdict)}, ensure_ascii=False)

@@ -1,30 +1,30 @@
-"""Turn a stored run into a parcel, and the lines of a parcel into values.
+"""Parcels: a stored run as JSON lines for another server, and back.
 
-A parcel is how results travel: JSON lines in UTF-8, plain or as gzip. The first line is the header, each other line
-one sample; samples keep the order of cells and indices. It holds completions, never verdicts: whoever takes it in makes
-each item again and grades it. Fields that are not named here, such as `correct` or `score`, are passed over unread.
+A parcel is UTF-8, plain or gzip. Its first line is the header; each other line is one sample, in the order of cells and
+indices. It holds completions and no verdicts: the receiver makes each item again and grades it. Unknown fields, such as
+`correct` or `score`, are ignored.
 """
 
 import json
 import zlib
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Any, BinaryIO, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, FiniteFloat
 from sqlalchemy import Engine
 
 from fathom.harness.db.read import get_run
-from fathom.harness.db.samples import Journaled, Weights, stream_journal, weights_of
+from fathom.harness.db.samples import StoredSample, Weights, stream_stored, weights_of
 from fathom.harness.errors import BadInput
-from fathom.harness.io.strict_json import Strict, checked, json_object
+from fathom.harness.io.strict_json import StrictModel, parse_object, validate
 from fathom.harness.records import RunDetail
-from fathom.harness.runs.requests import prompt_digest
+from fathom.harness.runs.requests import digest_of_prompt
 from fathom.tasks.base import pose
 from fathom.tasks.registry import find_family
 from fathom.tasks.suites import make_items
 
-FORMAT = 1
-"""Version of the format; a reader refuses any other."""
+_FORMAT = 1
+"""Version of the format; readers refuse any other."""
 
 _NUMBER = 2**31 - 1
 _Count = Annotated[int, Field(ge=0, le=_NUMBER)]
@@ -32,7 +32,7 @@ _Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[\w.+-]+$")
 _Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{0,64}$")]
 
 
-class CellLine(Strict):
+class ParcelCell(StrictModel):
     """One cell of the header."""
 
     family: _Name
@@ -43,38 +43,38 @@ class CellLine(Strict):
     n: Annotated[int, Field(ge=1, le=100_000)]
 
 
-class Header(Strict):
-    """The first line: which model answered what, and how."""
+class ParcelHeader(StrictModel):
+    """The first line: the model, its settings, and the cells of the run."""
 
     fathom: Literal[1]
     model: Annotated[str, Field(min_length=1, max_length=200)]
     model_digest: Annotated[str, Field(pattern=r"^[\w./-]{0,200}$")] = ""
-    """As `fathom run` digests a model's folder."""
+    """Digest of the model's folder, as `fathom run` computes it."""
     sha: Annotated[str, Field(pattern=r"^([0-9a-f]{40})?$")] = ""
-    """The hub's commit of the model, where it is known; without it nothing can be replayed."""
+    """The model's commit on the hub; without it the run cannot be replayed."""
     engine: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[\w.+-]+(/[\w.+-]+)?$")]
-    """Of a run that was imported: lm-eval/ and its backend."""
+    """For an imported run: lm-eval/ and the name of its backend."""
     dtype: Annotated[str, Field(pattern=r"^[\w.+-]{0,40}$")] = ""
     suite: _Name
     version: _Name
-    cells: Annotated[tuple[CellLine, ...], Field(min_length=1, max_length=5000, strict=False)]
+    cells: Annotated[tuple[ParcelCell, ...], Field(min_length=1, max_length=5000, strict=False)]
     seed: Annotated[str, Field(min_length=1, max_length=100)]
     suite_digest: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
     season: Annotated[str, Field(max_length=64)] = ""
     n_parameters: Annotated[int, Field(ge=0, le=10**15)] | None = None
     kind: Literal["chat", "base"] | None = None
     seconds: _Count = 0
-    manifest: dict[str, Any]  # JSON of provenance.Manifest, without its list of cells
+    manifest: dict[str, Any]  # JSON of the run's manifest, without its list of cells
 
 
-class SampleLine(Strict):
-    """Any other line: one completion."""
+class ParcelSample(StrictModel):
+    """A line after the first: one completion."""
 
     cell: _Count
     index: _Count
     repeat: _Count = 0
     prompt: _Digest
-    """`harness.prompts.prompt_digest` of what the model was asked."""
+    """Digest of the prompt that the model was asked."""
     completion: str
     finish_reason: Literal["stop", "length", "too_long"]
     scores: Annotated[tuple[FiniteFloat, ...], Field(max_length=64, strict=False)] | None = None
@@ -83,58 +83,56 @@ class SampleLine(Strict):
     milliseconds: _Count
 
 
-def read_header(line: bytes) -> Header:
-    """Read the first line.
+def parse_header(line: bytes) -> ParcelHeader:
+    """Parse the first line.
 
     Raises:
-        BadInput: it is not a header of this format.
+        BadInput: not a header of this format.
     """
-    found = json_object(line, "line 1")
-    if found.get("fathom") != FORMAT:
-        raise BadInput(
-            'line 1 is no header: a parcel begins with {"fathom": 1, ...}, as `fathom submit --out` writes it'
-        )
-    return checked(Header, found, "line 1")
+    found = parse_object(line, "line 1")
+    if found.get("fathom") != _FORMAT:
+        raise BadInput('line 1 is not a header {"fathom": 1, ...}: send a file that `fathom submit --out` wrote')
+    return validate(ParcelHeader, found, "line 1")
 
 
-def read_sample(line: bytes, number: int) -> SampleLine:
-    """Read another line; `number` is for the message.
+def parse_sample(line: bytes, number: int) -> ParcelSample:
+    """Parse a line after the first; `number` is used in the error message.
 
     Raises:
-        BadInput: it is not a sample.
+        BadInput: not a sample.
     """
     where = f"line {number}"
-    return checked(SampleLine, json_object(line, where), where)
+    return validate(ParcelSample, parse_object(line, where), where)
 
 
 def parcel_lines(db: Engine, run: str, *, model: str | None = None, sha: str | None = None) -> Iterator[bytes]:
-    """Yield the lines of a run's parcel in constant memory; `model` and `sha` replace what the run says.
+    """Yield the lines of a run's parcel in constant memory; `model` and `sha` override the run's own.
 
     Raises:
         UnknownRun: no such run.
-        BadInput: the run is not whole.
+        BadInput: the run is not complete, or its answers were sampled.
     """
     detail = get_run(db, run)
     check_whole(detail)
     if detail.summary.layer == "sampled":
         raise BadInput(
-            f"run {detail.summary.run} was sampled, and results are sent of greedy answers: run it without temperature"
+            f"run {detail.summary.run} has sampled answers, and only greedy ones can be sent: run without temperature"
         )
     yield _line(_header(detail, weights_of(db, detail.summary.run), model, sha))
     for at, (planned, counted) in enumerate(zip(detail.suite.cells, detail.cells, strict=True)):
         family = find_family(planned.family)
         items = make_items(planned.cell, detail.suite.seed, planned.n)
-        for item, one in zip(items, stream_journal(db, counted.id), strict=True):
-            yield _line(_sample(at, one, prompt_digest(pose(family, item, planned.style))))
+        for item, one in zip(items, stream_stored(db, counted.id), strict=True):
+            yield _line(_sample(at, one, digest_of_prompt(pose(family, item, planned.style))))
 
 
 def check_whole(detail: RunDetail) -> None:
-    """Raise BadInput unless every item of a run was asked and graded."""
+    """Raise BadInput unless every item of a run is graded."""
     one = detail.summary
     n_errors = sum(cell.n_errors for cell in detail.cells)
     if one.state != "done" or one.n_done < one.n_samples or n_errors:
         raise BadInput(
-            f"run {one.run} is not whole ({one.state}, {one.n_done - n_errors} of {one.n_items} items graded): "
+            f"run {one.run} is not complete ({one.state}, {one.n_done - n_errors} of {one.n_items} items graded): "
             f"`fathom run --resume {one.run}` first"
         )
 
@@ -143,24 +141,27 @@ def _header(
     detail: RunDetail, weights: Weights, model: str | None, sha: str | None
 ) -> dict[str, Any]:  # JSON of Header
     one, suite, stated = detail.summary, detail.suite, detail.manifest
-    context = {key: value for key, value in stated.get("context", {}).items() if key != "cells"}
-    facts = stated.get("engine_facts", {})
+    context = {key: value for key, value in stated.stored.get("context", {}).items() if key != "cells"}
     return {
-        "fathom": FORMAT, "model": model or one.model,
-        "model_digest": stated.get("decisive", {}).get("model", {}).get("digest", ""),
-        "sha": context.get("model_sha", "") if sha is None else sha,
+        "fathom": _FORMAT, "model": model or one.model,
+        "model_digest": stated.decisive.model.digest or "",
+        "sha": stated.context.model_sha if sha is None else sha,
         "engine": one.engine, "dtype": weights.dtype or "", "suite": suite.name, "version": suite.version,
         "cells": suite.to_json(), "seed": suite.seed, "suite_digest": detail.suite_digest, "season": one.season,
         "n_parameters": weights.n_parameters, "kind": weights.kind, "seconds": one.seconds,
-        "manifest": {"decisive": stated.get("decisive", {}), "context": context, "engine_facts": facts},
+        "manifest": {
+            "decisive": stated.stored.get("decisive", {}), "context": context,
+            "engine_facts": dict(stated.engine_facts),
+        },
     }  # fmt: skip
 
 
-def _sample(cell: int, one: Journaled, prompt: str) -> dict[str, Any]:  # JSON of SampleLine
+def _sample(cell: int, one: StoredSample, prompt: str) -> dict[str, Any]:  # JSON of SampleLine
+    done = one.completion
     return {
-        "cell": cell, "index": one.index, "repeat": one.repeat, "prompt": prompt, "completion": one.completion,
-        "finish_reason": one.finish_reason, "scores": one.scores, "prompt_tokens": one.prompt_tokens,
-        "completion_tokens": one.completion_tokens, "milliseconds": one.milliseconds,
+        "cell": cell, "index": one.index, "repeat": one.repeat, "prompt": prompt, "completion": done.text,
+        "finish_reason": done.finish_reason, "scores": done.scores, "prompt_tokens": done.prompt_tokens,
+        "completion_tokens": done.completion_tokens, "milliseconds": round(done.seconds * 1000),
     }  # fmt: skip
 
 
@@ -168,19 +169,10 @@ def _line(value: dict[str, Any]) -> bytes:  # JSON values
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
-def packed(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Compress lines as gzip, a piece at a time."""
+def gzip_lines(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Compress lines with gzip; yield the compressed pieces."""
     packer = zlib.compressobj(6, zlib.DEFLATED, 31)
     for line in lines:
         if piece := packer.compress(line):
             yield piece
     yield packer.flush()
-
-
-def write_parcel(db: Engine, run: str, out: BinaryIO) -> int:
-    """Write a run as a gzipped parcel; return its bytes.
-
-    Raises:
-        UnknownRun, BadInput: see parcel_lines.
-    """
-    return sum(out.write(piece) for piece in packed(parcel_lines(db, run)))

@@ -1,4 +1,4 @@
-"""Turn bytes from strangers into values: JSON as RFC 8259 has it, of the types that were asked for."""
+"""Strict reading of JSON (RFC 8259) from untrusted sources into typed values."""
 
 import json
 from collections.abc import Callable
@@ -11,26 +11,24 @@ from fathom.harness.errors import BadInput
 from fathom.harness.format import visible
 
 
-class Strict(BaseModel):
-    """Base of what is read: no value is turned into another type, and unknown keys are passed over."""
+class StrictModel(BaseModel):
+    """Base of values read from JSON: no type conversion; unknown keys are ignored."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore")
 
 
-Model = TypeVar("Model", bound=Strict)
+_Model = TypeVar("_Model", bound=StrictModel)
 
 
 def _refuse(constant: str) -> Any:  # never returns
     raise ValueError(f"{constant} is not a JSON number")
 
 
-def json_object(
-    text: bytes, where: str, constant: Callable[[str], Any] = _refuse
-) -> dict[str, Any]:  # JSON values; `constant` makes one of NaN and its like
-    """Read a JSON object; `where` begins the message.
+def parse_object(text: bytes, where: str, constant: Callable[[str], Any] = _refuse) -> dict[str, Any]:  # JSON values
+    """Parse a JSON object; `where` begins the error message, `constant` replaces NaN and Infinity.
 
     Raises:
-        BadInput: it is none.
+        BadInput: not UTF-8, not JSON, not an object, a repeated key, or a number out of range.
     """
     try:
         found = json.loads(
@@ -51,7 +49,7 @@ def json_object(
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:  # JSON values
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a key stands twice in one object")
+        raise ValueError("an object has the same key twice")
     return found
 
 
@@ -68,11 +66,11 @@ def _whole(digits: str) -> int:
     return int(digits)
 
 
-def checked(kind: type[Model], found: dict[str, Any], where: str) -> Model:
-    """Return JSON values as a value of ours.
+def validate(kind: type[_Model], found: dict[str, Any], where: str) -> _Model:
+    """Return JSON values as a value of type `kind`; `where` begins the error message.
 
     Raises:
-        BadInput: one of them is of another type, or missing.
+        BadInput: a field is missing or has another type.
     """
     try:
         return kind.model_validate(found)
@@ -82,17 +80,20 @@ def checked(kind: type[Model], found: dict[str, Any], where: str) -> Model:
         raise BadInput(f"{where}: {place}: {first['msg'][:300]}") from error
 
 
-_TEXT = 300
-"""Characters of a fact of the sender's that are kept."""
+MOST_CHARACTERS = 300
+"""Characters kept of a text that a sender reports."""
 
 
-def texts(values: object) -> dict[str, str]:
-    """Flatten JSON values by two steps into at most forty short, visible texts."""
+def flat_texts(values: object) -> dict[str, str]:
+    """Flatten two levels of JSON objects into at most 40 short texts without control characters."""
     found: dict[str, str] = {}
     for key, value in list(values.items())[:40] if isinstance(values, dict) else ():
         if isinstance(value, dict):
             inner = {f"{key} {name}": text for name, text in value.items() if not isinstance(text, dict | list)}
         else:
             inner = {} if isinstance(value, list) else {key: value}
-        found |= {visible(str(name))[:_TEXT]: visible(str(text))[:_TEXT] for name, text in list(inner.items())[:40]}
+        found |= {
+            visible(str(name))[:MOST_CHARACTERS]: visible(str(text))[:MOST_CHARACTERS]
+            for name, text in list(inner.items())[:40]
+        }
     return dict(list(found.items())[:40])

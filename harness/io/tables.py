@@ -1,4 +1,4 @@
-"""Turn a stored run into files for other tools: its samples and its cells as JSON lines, Parquet or CSV."""
+"""Tables of a stored run for other tools: its samples and its cells as JSON lines, Parquet or CSV."""
 
 import csv
 import io
@@ -15,9 +15,10 @@ from uuid import uuid4
 from sqlalchemy import Engine
 
 from fathom.harness.db.find import shown_run
-from fathom.harness.db.samples import Stored, stream_stored
+from fathom.harness.db.samples import StoredSample, stream_stored
 from fathom.harness.errors import BadInput, DiskFull
 from fathom.harness.records import RunDetail
+from fathom.harness.reports.frames import FlatRow
 from fathom.harness.stats.counts import CellCounts
 from fathom.harness.stats.scores import rung_of
 from fathom.tasks.base import pose, shown_candidates
@@ -25,11 +26,11 @@ from fathom.tasks.errors import TaskError
 from fathom.tasks.registry import find_family
 from fathom.tasks.suites import SuiteCell, item_at
 
-Kind = Literal["text", "int", "float", "bool", "texts", "floats", "counts"]
-"""What a column holds; `counts` are numbers by name. Any of them may be None."""
+ColumnType = Literal["text", "int", "float", "bool", "texts", "floats", "counts"]
+"""Type of a column; `counts` are numbers by name. Any value may be None."""
 
 
-SAMPLES: dict[str, Kind] = {
+SAMPLES: dict[str, ColumnType] = {
     "run": "text", "item": "text", "family": "text", "version": "int", "level": "text", "channel": "text",
     "style": "text", "seed": "text", "index": "int", "repeat": "int", "correct": "bool", "label": "text",
     "fault_at": "int", "note": "text", "parsed": "text", "gold": "text", "finish_reason": "text", "completion": "text",
@@ -39,7 +40,7 @@ SAMPLES: dict[str, Kind] = {
 """Columns of the table of samples; question, gold and candidates are None where they cannot be made again."""
 
 
-CELLS: dict[str, Kind] = {
+CELLS: dict[str, ColumnType] = {
     "run": "text", "model": "text", "family": "text", "version": "int", "level": "text", "channel": "text",
     "style": "text", "seed": "text", "hardness": "float", "chance": "float", "n_planned": "int", "n": "int", "k": "int",
     "n_errors": "int", "low": "float", "high": "float", "labels": "counts",
@@ -47,24 +48,20 @@ CELLS: dict[str, Kind] = {
 """Columns of the table of cells; low and high bound the 95% interval of k of n."""
 
 
-Format = Literal["jsonl", "parquet", "csv"]
+TableFormat = Literal["jsonl", "parquet", "csv"]
 
 
-ENDINGS: dict[str, Format] = {".jsonl": "jsonl", ".parquet": "parquet", ".csv": "csv"}
+TABLE_SUFFIXES: dict[str, TableFormat] = {".jsonl": "jsonl", ".parquet": "parquet", ".csv": "csv"}
 
 
-Row = Mapping[str, Any]  # texts, numbers, booleans, None; in JSON lines and Parquet lists and dicts of these as well
-"""A line of a table; all rows of one have the same keys."""
-
-
-def sample_rows(db: Engine, detail: RunDetail) -> Iterator[Row]:
-    """Yield the rows of SAMPLES in the order of cells and indices, in constant memory."""
+def _sample_rows(db: Engine, detail: RunDetail) -> Iterator[FlatRow]:
+    """Yield the rows of the table of samples, in the order of cells and indices, in constant memory."""
     for planned, counted in zip(detail.suite.cells, detail.cells, strict=True):
         for one in stream_stored(db, counted.id):
             yield _sample_row(detail, planned, one)
 
 
-def _sample_row(detail: RunDetail, cell: SuiteCell, one: Stored) -> Row:
+def _sample_row(detail: RunDetail, cell: SuiteCell, one: StoredSample) -> FlatRow:
     seed, done, verdict = detail.suite.seed, one.completion, one.verdict
     return {
         "run": detail.summary.run,
@@ -79,7 +76,7 @@ def _sample_row(detail: RunDetail, cell: SuiteCell, one: Stored) -> Row:
     }  # fmt: skip
 
 
-def _asked(cell: SuiteCell, seed: str, index: int) -> dict[str, Any]:  # the columns that tell of the item
+def _asked(cell: SuiteCell, seed: str, index: int) -> dict[str, Any]:  # columns that depend on the item alone
     try:
         family = find_family(cell.family)
         if family.version == cell.version:
@@ -91,12 +88,12 @@ def _asked(cell: SuiteCell, seed: str, index: int) -> dict[str, Any]:  # the col
     return {"gold": None, "candidates": None, "question": None}
 
 
-def cell_rows(detail: RunDetail) -> Iterator[Row]:
-    """Yield the rows of CELLS."""
+def _cell_rows(detail: RunDetail) -> Iterator[FlatRow]:
+    """Yield the rows of the table of cells."""
     return (_cell_row(detail, cell) for cell in detail.cells)
 
 
-def _cell_row(detail: RunDetail, cell: CellCounts) -> Row:
+def _cell_row(detail: RunDetail, cell: CellCounts) -> FlatRow:
     rung, interval = rung_of(cell), cell.interval
     return {
         "run": detail.summary.run, "model": detail.summary.model, "family": cell.family, "version": cell.version,
@@ -108,32 +105,33 @@ def _cell_row(detail: RunDetail, cell: CellCounts) -> Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Tables:
-    """Where a run's two tables were written."""
+class TableFiles:
+    """Paths of a run's two tables."""
 
     samples: Path
     cells: Path
 
 
-def export_tables(db: Engine, run: str, kind: Format, out: Path) -> Tables:
-    """Write a run's samples and cells, each to a file that is whole or not there.
+def export_tables(db: Engine, run: str, kind: TableFormat, out: Path) -> TableFiles:
+    """Write the tables of a run's samples and cells, each to a file that is complete or absent.
 
-    `out` is a folder, or the file for the samples; that for the cells lies beside it.
+    `out` is a folder, or the file for the samples; the file for the cells is written beside it.
 
     Raises:
-        UnknownRun, SealedRun: see open_run.
+        UnknownRun: no such run.
+        SealedRun: its season has not ended.
         BadInput, DiskFull: a file cannot be written.
     """
     detail = shown_run(db, run)
-    if out.suffix in ENDINGS and not out.is_dir():
-        found = Tables(out, out.with_name(f"{out.stem}-cells{out.suffix}"))
+    if out.suffix in TABLE_SUFFIXES and not out.is_dir():
+        found = TableFiles(out, out.with_name(f"{out.stem}-cells{out.suffix}"))
     else:
         name = f"fathom-{detail.summary.run}"
-        found = Tables(out / f"{name}-samples.{kind}", out / f"{name}-cells.{kind}")
+        found = TableFiles(out / f"{name}-samples.{kind}", out / f"{name}-cells.{kind}")
     with whole_file(found.samples) as stream:
-        write_table(sample_rows(db, detail), SAMPLES, kind, stream)
+        write_rows(_sample_rows(db, detail), SAMPLES, kind, stream)
     with whole_file(found.cells) as stream:
-        write_table(cell_rows(detail), CELLS, kind, stream)
+        write_rows(_cell_rows(detail), CELLS, kind, stream)
     return found
 
 
@@ -143,8 +141,8 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _ROW_GROUP = 2_000
 
 
-def csv_lines(rows: Iterable[Row], columns: Sequence[str]) -> Iterator[str]:
-    """Write RFC 4180 lines; a text that a spreadsheet would take for a formula gets a leading quote."""
+def csv_lines(rows: Iterable[FlatRow], columns: Sequence[str]) -> Iterator[str]:
+    """Yield CSV (RFC 4180) in pieces; a text that a spreadsheet would run as a formula gets a leading quote."""
     buffer = io.StringIO()
     writer = csv.writer(buffer)
     writer.writerow(columns)
@@ -171,14 +169,14 @@ def _cell(value: object) -> object:
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
-def json_lines(rows: Iterable[Row]) -> Iterator[str]:
-    """Write one JSON object a line."""
+def json_lines(rows: Iterable[FlatRow]) -> Iterator[str]:
+    """Yield rows as JSON objects, one a line."""
     for row in rows:
         yield json.dumps(dict(row), ensure_ascii=False) + "\n"
 
 
-def write_table(rows: Iterable[Row], columns: Mapping[str, Kind], kind: Format, out: BinaryIO) -> None:
-    """Write a table as it is read, in memory that does not grow with it."""
+def write_rows(rows: Iterable[FlatRow], columns: Mapping[str, ColumnType], kind: TableFormat, out: BinaryIO) -> None:
+    """Write a table row by row, in constant memory."""
     if kind == "parquet":
         _write_parquet(rows, columns, out)
         return
@@ -187,8 +185,8 @@ def write_table(rows: Iterable[Row], columns: Mapping[str, Kind], kind: Format, 
         out.write(text.encode())
 
 
-def _write_parquet(rows: Iterable[Row], columns: Mapping[str, Kind], out: BinaryIO) -> None:
-    import pyarrow as pa  # a quarter of a second to import, needed for this format only
+def _write_parquet(rows: Iterable[FlatRow], columns: Mapping[str, ColumnType], out: BinaryIO) -> None:
+    import pyarrow as pa  # takes a quarter of a second, needed for this format only
     import pyarrow.parquet as pq
 
     types = {
@@ -209,10 +207,10 @@ def _arrow(value: object) -> object:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """Open a file for writing under a name of its own; it gets its name when it is whole.
+    """Open a temporary file for writing, and rename it to `path` once it is complete.
 
     Raises:
-        BadInput, DiskFull: it cannot be written.
+        BadInput, DiskFull: the file cannot be written.
     """
     partial = path.with_name(f".partial-{uuid4().hex}")
     try:

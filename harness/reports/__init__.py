@@ -1,1 +1,1 @@
-"""TODO."""
+"""Reports about stored runs: terminal tables, figures, HTML, data frames, comparisons and ranks."""

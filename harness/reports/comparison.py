@@ -1,4 +1,4 @@
-"""Turn two runs into what a test says of them, style by style, and into what would settle the ties."""
+"""Statistical comparison of two runs, style by style, with the number of items that would separate ties."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,68 +12,67 @@ from fathom.harness.db.leaderboard import read as board
 from fathom.harness.db.leaderboard.landing import land_runs
 from fathom.harness.errors import NotComparable
 from fathom.harness.records import RunDetail
-from fathom.harness.reports.describe import mapping
 from fathom.harness.stats.counts import CellCounts
 from fathom.harness.stats.intervals import Z95, Estimate
-from fathom.harness.stats.paired import CellPair, Comparison, Marks, compare
+from fathom.harness.stats.paired import CellPair, Comparison, RunVerdicts, compare
 from fathom.harness.stats.power import POWER, Odds, discordant_odds, factor_to_separate, n_to_separate
-from fathom.harness.stats.ranking import ALPHA, Array
+from fathom.harness.stats.ranks import ALPHA, Array
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
-    """How many items would tell two runs apart, if the difference is as seen."""
+class SampleSizeNeed:
+    """Number of items that would separate two runs if the true difference is the observed one."""
 
     level: float
-    """Of the test: 5%, by Holm divided among the families that are not told apart yet."""
+    """Level of the test: 5%, which Holm's correction divides among the families that are not separated yet."""
     n_more: int
-    """Shared items; items of each run where none is shared."""
+    """More shared items; more items of each run if they share none."""
     n_a_cell: int
-    """What to give as --n."""
+    """Value for --n."""
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class FamilyComparison:
     """Two runs on one family, or on all of them (named ""), in one style."""
 
     result: Comparison
     odds: Odds | None
-    """That it is the first where only one is right; None where no item tells them apart."""
-    outlook: Outlook | None
-    """None where they are told apart, and where nothing suggests a difference."""
+    """Odds that the right run is the first, on items that only one got right; None if there are none."""
+    needed: SampleSizeNeed | None
+    """None if they are separated, or if nothing suggests a difference."""
 
     @property
     def at_odds(self) -> bool:
-        """Whether the test finds a difference, but the scores point the other way or nowhere."""
+        """Whether the test finds a difference, but the scores show none or the opposite."""
         return not self.result.ahead and self.result.p_holm <= ALPHA
 
 
 @dataclass(frozen=True, slots=True)
-class Contest:
-    """All that is said of two runs."""
+class RunComparison:
+    """The comparison of two runs."""
 
     first: RunDetail
     second: RunDetail
     paired: bool
-    """Whether they were asked the same items; else a z test compares their scores."""
+    """Whether they share items; if not, a z test compares their scores."""
     notes: tuple[str, ...]
-    """What else differs between them, in words."""
-    lines: tuple[Line, ...]
+    """Other differences between them, in words."""
+    lines: tuple[FamilyComparison, ...]
 
 
 def shared_cells(db: Engine, first: RunDetail, second: RunDetail) -> tuple[CellPair, ...]:
-    """Return the cells that two runs share, in all styles; none where they were never asked alike."""
+    """Return the cells that both runs have, in all styles."""
     n_items = {one.summary.run: one.suite.n_items for one in (first, second)}
     return pair_cells(first, second, board.marks_of(db, n_items))
 
 
-def contest(db: Engine, first: RunDetail, second: RunDetail, style: str | None = None) -> Contest:
-    """Compare two finished runs, in one style or in all that both were asked in.
+def compare_run_pair(db: Engine, first: RunDetail, second: RunDetail, style: str | None = None) -> RunComparison:
+    """Compare two finished runs, in one style or in all styles that both have.
 
     Raises:
         NotComparable: they share no cell, or none in that style.
     """
-    land_runs(db)  # what a killed process left undone
+    land_runs(db)  # finishes what a killed process left
     pairs = shared_cells(db, first, second)
     if not pairs:
         raise NotComparable(
@@ -85,48 +84,50 @@ def contest(db: Engine, first: RunDetail, second: RunDetail, style: str | None =
     chosen = [pair for pair in pairs if style in (None, pair.first.style)]
     results = compare(chosen)
     lines = tuple(_line(one, results, chosen) for one in results)
-    return Contest(first, second, any(pair.n for pair in chosen), _notes(first, second, chosen), lines)
+    return RunComparison(
+        first, second, any(pair.n for pair in chosen), _differences_between(first, second, chosen), lines
+    )
 
 
-def _line(one: Comparison, results: Sequence[Comparison], pairs: Sequence[CellPair]) -> Line:
+def _line(one: Comparison, results: Sequence[Comparison], pairs: Sequence[CellPair]) -> FamilyComparison:
     odds = discordant_odds(one.only_first, one.only_second) if one.n else None
     if one.ahead or one.p_holm <= ALPHA:
-        return Line(one, odds, None)
+        return FamilyComparison(one, odds, None)
     mine = [pair for pair in pairs if pair.first.style == one.style and one.name in ("", pair.first.family)]
-    return Line(one, odds, _outlook(one, _level(one, results), mine))
+    return FamilyComparison(one, odds, _sample_size_need(one, _level(one, results), mine))
 
 
 def _level(one: Comparison, results: Sequence[Comparison]) -> float:
-    """Return the level of the next test of Holm's procedure: whoever is told apart already takes no share of it."""
+    """Return the level of the next test in Holm's procedure; families that are separated take no share of it."""
     if not one.name:
         return ALPHA
     open_ones = [other for other in results if other.name and other.style == one.style and other.p_holm > ALPHA]
     return ALPHA / len(open_ones)
 
 
-def _outlook(one: Comparison, level: float, pairs: Sequence[CellPair]) -> Outlook | None:
+def _sample_size_need(one: Comparison, level: float, pairs: Sequence[CellPair]) -> SampleSizeNeed | None:
     if one.n:
         needed = n_to_separate(one.only_first, one.only_second, one.n, level)
-        return None if needed is None else Outlook(level, max(1, needed - one.n), ceil(needed / len(pairs)))
+        return None if needed is None else SampleSizeNeed(level, max(1, needed - one.n), ceil(needed / len(pairs)))
     error = (one.difference.interval.high - one.difference.interval.low) / 2 / Z95
     factor = factor_to_separate(one.difference.value / error, level) if error else None
     if factor is None:
         return None
     n = sum(min(pair.first.n, pair.second.n) for pair in pairs)
     needed = ceil(factor * n)
-    return Outlook(level, max(1, needed - n), ceil(needed / len(pairs)))
+    return SampleSizeNeed(level, max(1, needed - n), ceil(needed / len(pairs)))
 
 
-def _notes(first: RunDetail, second: RunDetail, pairs: Sequence[CellPair]) -> tuple[str, ...]:
+def _differences_between(first: RunDetail, second: RunDetail, pairs: Sequence[CellPair]) -> tuple[str, ...]:
     notes = []
-    before, now = (mapping(one.manifest, "decisive") for one in (first, second))
-    models = [mapping(one, "model").get("digest") for one in (before, now)]
+    before, now = (one.manifest.decisive for one in (first, second))
+    models = [one.model.digest for one in (before, now)]
     if models[0] is not None and models[0] == models[1]:
         notes.append("both are runs of one model")
-    engines = [mapping(one, "engine") for one in (before, now)]
-    if engines[0].get("name") != engines[1].get("name"):
-        engines = [{"engine": one.get("name", "unknown")} for one in engines]
-    for here, there in (engines, [mapping(one, "sampling") for one in (before, now)]):
+    engines = [one.engine.model_dump() for one in (before, now)]
+    if before.engine.name != now.engine.name:
+        engines = [{"engine": one.engine.name or "unknown"} for one in (before, now)]
+    for here, there in (engines, [one.sampling for one in (before, now)]):
         notes += [f"{text} of A, {other} of B" for text, other in _apart(here, there)]
     lost = sum(min(pair.first.n_planned, pair.second.n_planned) - pair.n for pair in pairs if pair.n)
     if lost:
@@ -135,7 +136,7 @@ def _notes(first: RunDetail, second: RunDetail, pairs: Sequence[CellPair]) -> tu
 
 
 def _apart(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[tuple[str, str]]:  # JSON values
-    """Yield what two settings say otherwise, each as "name value" and as the other value."""
+    """Yield the differences of two settings, each as "name value" and the other value."""
     for key in dict.fromkeys((*first, *second)):
         here, there = first.get(key, "none"), second.get(key, "none")
         if isinstance(here, Mapping) or isinstance(there, Mapping):
@@ -144,8 +145,8 @@ def _apart(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[tupl
             yield f"{key.replace('_', ' ')} {here}", str(there)
 
 
-def contest_json(one: Contest) -> dict[str, Any]:
-    """Return a contest as JSON values; odds beyond all bounds are null."""
+def comparison_json(one: RunComparison) -> dict[str, Any]:
+    """Return a comparison as JSON values; infinite odds are null."""
     return {
         "first": _run_json(one.first),
         "second": _run_json(one.second),
@@ -162,7 +163,7 @@ def _run_json(one: RunDetail) -> dict[str, str]:
     return {"run": short.run, "model": short.model, "engine": short.engine, "suite": short.suite, "seed": short.seed}
 
 
-def _line_json(line: Line) -> dict[str, Any]:
+def _line_json(line: FamilyComparison) -> dict[str, Any]:
     one = line.result
     return {
         "style": one.style, "family": one.name or None, "first": estimate_json(one.first),
@@ -170,12 +171,12 @@ def _line_json(line: Line) -> dict[str, Any]:
         "only_first": one.only_first,
         "only_second": one.only_second, "odds_ratio": _odds(line.odds), "p": one.p, "p_holm": one.p_holm,
         "verdict": ("tie", "first", "second")[one.ahead],
-        "to_separate": None if line.outlook is None else asdict(line.outlook),
+        "to_separate": None if line.needed is None else asdict(line.needed),
     }  # fmt: skip
 
 
 def estimate_json(one: Estimate) -> dict[str, float]:
-    """Return a value with its 95% interval as JSON values."""
+    """Return an estimate with its 95% interval as JSON values."""
     return {"value": one.value, "low": one.interval.low, "high": one.interval.high}
 
 
@@ -186,8 +187,8 @@ def _odds(one: Odds | None) -> dict[str, float | None] | None:
     return {name: number if isfinite(number) else None for name, number in numbers.items()}
 
 
-def pair_cells(first: RunDetail, second: RunDetail, marks: Mapping[str, Marks]) -> tuple[CellPair, ...]:
-    """Pair the cells that both runs were asked; `marks` is by run, and may lack one that has not landed."""
+def pair_cells(first: RunDetail, second: RunDetail, marks: Mapping[str, RunVerdicts]) -> tuple[CellPair, ...]:
+    """Pair the cells that both runs have; `marks` holds verdicts by run, and lacks a run that is not indexed yet."""
     same_seed = first.suite.seed == second.suite.seed and {first.summary.run, second.summary.run} <= set(marks)
     theirs = dict(_placed(second))
     pairs = []
@@ -210,7 +211,7 @@ def _placed(detail: RunDetail) -> Iterable[tuple[_Key, tuple[CellCounts, int]]]:
         start += cell.n_planned
 
 
-def _cut(marks: Mapping[str, Marks], detail: RunDetail, start: int, n: int) -> tuple[Array, Array]:
+def _cut(marks: Mapping[str, RunVerdicts], detail: RunDetail, start: int, n: int) -> tuple[Array, Array]:
     if not n:
         return np.zeros(0, dtype=bool), np.zeros(0, dtype=bool)
     found = marks[detail.summary.run]

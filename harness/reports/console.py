@@ -1,4 +1,4 @@
-"""Turn what commands print into text of the right width, without anything heavy behind it."""
+"""Output of commands: consoles, JSON and progress bars."""
 
 import json
 import logging
@@ -9,30 +9,31 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from rich import progress as bars
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn, TimeRemainingColumn
 
 from fathom.harness.format import count, duration, plural
-from fathom.harness.records import Tick
+from fathom.harness.records import Progress
 
 
 def make_console(*, stderr: bool = False, quiet: bool = False) -> Console:
-    """Return a console that keeps tables whole where no terminal says how wide it is."""
+    """Return a console; without a terminal it is 120 characters wide, so that tables stay in one piece."""
     console = Console(stderr=stderr, highlight=False, quiet=quiet)
     return console if console.is_terminal else Console(stderr=stderr, highlight=False, quiet=quiet, width=120)
 
 
 def print_json(value: object) -> None:
-    """Print JSON values for people and programs alike."""
+    """Print JSON values with indents."""
     print(json.dumps(value, indent=1, ensure_ascii=False))  # noqa: T201  # a command's output
 
 
 LINE_EVERY = 5.0
-"""Seconds between plain lines."""
+"""Seconds between lines of progress if there is no terminal."""
 
 
 class StderrHandler(logging.Handler):
-    """Write a log to what stands in for sys.stderr just now: rich, while a live display would be torn by it."""
+    """Write log lines to the current sys.stderr, which rich replaces while it shows a live display."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a line."""
@@ -40,12 +41,12 @@ class StderrHandler(logging.Handler):
 
 
 class LiveBar:
-    """A bar on a terminal, nothing elsewhere; what shows progress inherits it, and is a context manager by that."""
+    """Base of progress bars: a context manager that draws on a terminal and nothing elsewhere."""
 
     def __init__(self, console: Console, *columns: ProgressColumn, transient: bool = True) -> None:
-        """Draw nothing yet."""
+        """Create the bar without drawing it."""
         self._console = console
-        self._bar = Progress(*columns, console=console, transient=transient, disable=not console.is_terminal)
+        self._bar = bars.Progress(*columns, console=console, transient=transient, disable=not console.is_terminal)
 
     def __enter__(self) -> Self:
         """Draw the bar."""
@@ -55,20 +56,20 @@ class LiveBar:
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        """Take the bar away, where it is transient, or leave it as it is."""
+        """Remove the bar if it is transient."""
         self._bar.stop()
 
     @property
     def is_drawn(self) -> bool:
-        """Say whether there is a terminal to draw on."""
+        """Whether there is a terminal to draw on."""
         return not self._bar.disable
 
 
 class RunProgress(LiveBar):
-    """Show a run's phase, items, whole cells, tokens a second and time left; use as a context manager."""
+    """Show a run's phase, items, finished cells, tokens per second and time left; use as a context manager."""
 
     def __init__(self, console: Console, sizes: Sequence[int], noun: str = "cell", thing: str = "item") -> None:
-        """Draw nothing yet; `sizes` are the numbers of items of its cells, or of what `thing` and `noun` name."""
+        """Create the bar; `sizes` are the numbers of items in each cell, or of `thing` in each `noun`."""
         super().__init__(
             console, TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
             TextColumn("{task.fields[note]}"), TimeRemainingColumn(),
@@ -80,23 +81,29 @@ class RunProgress(LiveBar):
         self._tokens = self._new = 0
         self._began = self._spoken = time.monotonic()
 
-    def __call__(self, phase: str, tick: Tick | None) -> None:
-        """Take in progress; see harness.run.Report."""
+    def __call__(self, phase: str, progress: Progress | None) -> None:
+        """Show progress; `progress` is None at the start of a phase."""
         now = time.monotonic()
-        if tick is None:
+        if progress is None:
             self._began, self._tokens = now, 0
         else:
-            self._tokens += tick.tokens
-            self._cells.update(tick.cells)
-            self._new += sum(tick.cells.values()) if tick.tokens else 0  # without any, it says what was there before
-        note = self._note(now) if tick else ""
+            self._tokens += progress.tokens
+            self._cells.update(progress.cells)
+            self._new += (
+                sum(progress.cells.values()) if progress.tokens else 0
+            )  # without any, it says what was there before
+        note = self._note(now) if progress else ""
         if self.is_drawn:
-            done = tick.n_done if tick else None
+            done = progress.n_done if progress else None
             self._bar.update(self._task, description=phase, completed=done, note=note)
-        elif tick is None or now - self._spoken > LINE_EVERY or tick.n_done == tick.n_items:
+        elif progress is None or now - self._spoken > LINE_EVERY or progress.n_done == progress.n_items:
             self._spoken = now
-            items = f" {count(tick.n_done)} of {plural(tick.n_items, self._thing)}, {note}" if tick else ""
-            left = f", {self._left(tick, now)} left" if tick and self._new and tick.n_done < tick.n_items else ""
+            items = f" {count(progress.n_done)} of {plural(progress.n_items, self._thing)}, {note}" if progress else ""
+            left = (
+                f", {self._left(progress, now)} left"
+                if progress and self._new and progress.n_done < progress.n_items
+                else ""
+            )
             self._console.print(f"{phase}{items}{left}", soft_wrap=True)
 
     def _note(self, now: float) -> str:
@@ -104,5 +111,5 @@ class RunProgress(LiveBar):
         rate = self._tokens / max(now - self._began, 1e-9)
         return f"{whole}/{plural(len(self._planned), self._noun)}, {count(round(rate))} tokens/s"
 
-    def _left(self, tick: Tick, now: float) -> str:
-        return duration((now - self._began) / self._new * (tick.n_items - tick.n_done))
+    def _left(self, progress: Progress, now: float) -> str:
+        return duration((now - self._began) / self._new * (progress.n_items - progress.n_done))

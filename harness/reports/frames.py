@@ -1,9 +1,9 @@
-"""Turn what is stored into flat rows for data frames: one a cell, a score, a sample."""
+"""Flat rows for data frames and downloads, one for each cell, score or sample, and the database they come from."""
 
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,36 +13,36 @@ from sqlalchemy import Engine
 
 from fathom.harness.db.engine import open_database
 from fathom.harness.records import SampleView
-from fathom.harness.reports.questions import make_question
+from fathom.harness.reports.questions import make_sample_question
 from fathom.harness.settings import read_settings
 from fathom.harness.stats.counts import CellCounts
-from fathom.harness.stats.intervals import corrected
+from fathom.harness.stats.intervals import corrected_accuracy
 from fathom.harness.stats.scores import known_level, rung_of
 
-Row = dict[str, Any]  # texts, numbers, None
-
+FlatRow = dict[str, Any]  # texts, numbers, booleans, None; lists and dicts of these where a table's format has them
+"""A row of a table; all rows of a table have the same keys."""
 
 AXES = ("family", "version", "ladder", "level", "channel", "style")
+"""Columns that identify a cell."""
 
-
-SAMPLE = (
+FRAME_COLUMNS = (
     "item", "family", "level", "channel", "style", "index", "repeat", "correct", "label", "fault_at", "note", "parsed",
     "gold", "completion", "question", "finish_reason", "prompt_tokens", "completion_tokens", "milliseconds", "error",
 )  # fmt: skip
 """Columns of a frame of samples."""
 
 
-def axes_of(cell: CellCounts) -> Row:
-    """Say which cell it is; of one that this code no longer knows, the ladder is None."""
+def axes_of(cell: CellCounts) -> FlatRow:
+    """Return the AXES of a cell; `ladder` is None if this version does not know the level."""
     known = known_level(cell)
     ladder = known[1].ladder if known else None
     return dict(zip(AXES, (cell.family, cell.version, ladder, cell.level, cell.channel, cell.style), strict=True))
 
 
-def cell_row(cell: CellCounts) -> Row:
-    """Write a cell with its interval, chance, and score corrected for chance; None where nothing is graded.
+def cell_row(cell: CellCounts) -> FlatRow:
+    """Return a cell with its counts, interval, chance, and score corrected for chance; None where nothing is graded.
 
-    Where items were asked several times, pass@r and majority@r come with it.
+    If items were asked r times, the row also has pass@r and majority@r.
     """
     rung, spread = rung_of(cell), cell.spread
     again = (
@@ -64,14 +64,14 @@ def cell_row(cell: CellCounts) -> Row:
         "low": cell.interval.low,
         "high": cell.interval.high,
         "chance": rung.chance if rung else None,
-        "score": corrected(rung.k, rung.n, rung.chance) if rung else None,
+        "score": corrected_accuracy(rung.k, rung.n, rung.chance) if rung else None,
         "errors": cell.n_errors,
         **again,
     }
 
 
-def score_frame(scores: Mapping[str, Any]) -> Iterator[Row]:  # JSON of harness.scores.scores_json
-    """Yield ladders, families and overall means, `of` saying which."""
+def score_frame(scores: Mapping[str, Any]) -> Iterator[FlatRow]:  # JSON of a run's scores
+    """Yield the scores of ladders, families and the overall means; the column `of` tells them apart."""
     for one in scores["ladders"]:
         depth = one["depth50"] or {}
         limits = {"depth50": depth.get("value"), "depth50_low": depth.get("low"), "depth50_high": depth.get("high")}
@@ -82,7 +82,7 @@ def score_frame(scores: Mapping[str, Any]) -> Iterator[Row]:  # JSON of harness.
         yield _score_row("all", None, {**one, "style": style})
 
 
-def _score_row(of: str, family: str | None, one: Mapping[str, Any]) -> Row:  # JSON values
+def _score_row(of: str, family: str | None, one: Mapping[str, Any]) -> FlatRow:  # JSON values
     return {
         "of": of, "family": family, "ladder": one.get("ladder"), "channel": one.get("channel"), "style": one["style"],
         "score": one["score"], "low": one["low"], "high": one["high"],
@@ -90,23 +90,27 @@ def _score_row(of: str, family: str | None, one: Mapping[str, Any]) -> Row:  # J
     }  # fmt: skip
 
 
-def sample_row(one: SampleView) -> Row:
-    """Write a sample with its question; question and gold are None where this code no longer makes them."""
-    made = make_question(one)
+def sample_row(one: SampleView, columns: Sequence[str] = FRAME_COLUMNS) -> FlatRow:
+    """Return the named columns of a sample.
+
+    `question` and `gold` are None if this version of Fathom no longer makes the item.
+    """
+    made = make_sample_question(one)
     head, level, channel, *_ = one.item.split("/")
     values = {
         "family": head.partition("@")[0], "level": level, "channel": channel, "gold": made.gold if made else None,
         "question": made.text if made else None,
+        "candidate_scores": None if one.scores is None else list(one.scores),
     }  # fmt: skip
-    return {name: values[name] if name in values else getattr(one, name) for name in SAMPLE}
+    return {name: values[name] if name in values else getattr(one, name) for name in columns}
 
 
 MEMORY = ":memory:"
-"""Stands for a database of its own that goes with the last run in it."""
+"""Name of a temporary database, which is removed with the last run in it."""
 
 
-class Folder:
-    """A folder that goes with whoever holds it last."""
+class _TemporaryFolder:
+    """A folder that is removed with the last reference to it."""
 
     def __init__(self) -> None:
         self.path = Path(tempfile.mkdtemp(prefix="fathom-"))
@@ -115,24 +119,24 @@ class Folder:
 
 @dataclass(frozen=True)
 class Store:
-    """Where runs are; nothing stays open between two questions."""
+    """A database by its URL; no connection stays open between two calls."""
 
     url: str
-    folder: Folder | None = field(default=None, repr=False, compare=False)
+    folder: _TemporaryFolder | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def at(cls, db: str | Path | None) -> "Store":
-        """Take a file or a URL; None is what FATHOM_DB says, MEMORY a new one."""
+        """Return the store of a file or URL; None means FATHOM_DB, MEMORY a new temporary database."""
         if db is None:
             return cls(read_settings().database)
         if str(db) in (MEMORY, f"sqlite:///{MEMORY}", "sqlite://"):
-            folder = Folder()  # a file: runs are written from several threads
+            folder = _TemporaryFolder()  # a file: runs are written from several threads
             return cls(str(folder.path / "runs.db"), folder)
         return cls(str(db))
 
     @contextmanager
     def opened(self, *, create: bool = False) -> Iterator[Engine]:
-        """Open it for a while; with `create`, it is made if need be.
+        """Open the database; with `create`, create it if it does not exist.
 
         Raises:
             StoreError: it cannot be opened.

@@ -1,4 +1,4 @@
-"""Measure a stored run: bits learnt, divergences, diversity, repair; see harness.measures."""
+"""Measures of a stored run beyond accuracy: bits learnt, divergences, diversity and repair."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -10,31 +10,33 @@ from sqlalchemy import Engine
 from fathom.harness.db.samples import stream_samples, weights_of
 from fathom.harness.records import RunDetail, SampleFilter
 from fathom.harness.reports.figures.picture import NOTHING, DataTable
+from fathom.harness.stats.cell_measures import CellMeasure, GradedSample, is_measured, measure_cell, truth_nats
 from fathom.harness.stats.counts import CellCounts
 from fathom.harness.stats.intervals import Interval
-from fathom.harness.stats.measures import Graded, Measure, is_measured, measure, nats_of
 from fathom.harness.stats.scores import known_level
 from fathom.tasks.registry import instance_from_id
 
-MOST_SAMPLES = 20_000
-"""Samples of a cell that are read: more would narrow no interval that anybody sees."""
+_MOST_SAMPLES = 20_000
+"""Samples read of a cell; more would not change a displayed interval."""
 
 
-def measure_run(db: Engine, detail: RunDetail) -> tuple[Measure, ...]:
-    """Return the measures of a run's cells; none while its seed is secret, since single answers tell of items."""
+def measure_run(db: Engine, detail: RunDetail) -> tuple[CellMeasure, ...]:
+    """Return the measures of a run's cells; none while the run is sealed, since single answers reveal items."""
     cells = [cell for cell in detail.cells if is_measured(cell.family, cell.level, cell.style) and known_level(cell)]
     if detail.summary.sealed or not cells:
         return ()
     n_parameters = weights_of(db, detail.summary.run).n_parameters
-    return tuple(one for cell in cells for one in measure(list(_graded(db, detail, cell)), cell.style, n_parameters))
+    return tuple(
+        one for cell in cells for one in measure_cell(list(_graded(db, detail, cell)), cell.style, n_parameters)
+    )
 
 
-def _graded(db: Engine, detail: RunDetail, cell: CellCounts) -> Iterator[Graded]:
-    for sample in islice(stream_samples(db, detail, SampleFilter(cell=cell.id)), MOST_SAMPLES):
+def _graded(db: Engine, detail: RunDetail, cell: CellCounts) -> Iterator[GradedSample]:
+    for sample in islice(stream_samples(db, detail, SampleFilter(cell=cell.id)), _MOST_SAMPLES):
         if sample.repeat or sample.finish_reason in ("error", "too_long"):
             continue
-        item, nats = instance_from_id(sample.item), nats_of(sample.scores)
-        yield Graded(item, sample.correct, nats, sample.parsed or "", sample.completion)
+        item, nats = instance_from_id(sample.item), truth_nats(sample.scores)
+        yield GradedSample(item, sample.correct, nats, sample.parsed or "", sample.completion)
 
 
 MEASURES_LEGEND = (
@@ -44,12 +46,12 @@ MEASURES_LEGEND = (
 )
 
 
-TEXTS = ("level", "measure", "unit")
-"""Columns of texts, in a table of measures."""
+MEASURES_TEXT_COLUMNS = ("level", "measure", "unit")
+"""Text columns of a table of measures."""
 
 
-def measures_table(measures: Sequence[Measure]) -> DataTable | None:
-    """Write measures down, one a row; None where there are none."""
+def measures_table(measures: Sequence[CellMeasure]) -> DataTable | None:
+    """Return measures as a table, one a row; None if there are none."""
     if not measures:
         return None
     rows = tuple(
@@ -70,8 +72,8 @@ def _spread(interval: Interval | None) -> str:
     return NOTHING if interval is None else f"{_short(interval.low)} to {_short(interval.high)}"
 
 
-def measures_json(measures: Sequence[Measure]) -> list[dict[str, Any]]:
-    """Return measures as JSON values; low and high are null where there is no interval."""
+def measures_json(measures: Sequence[CellMeasure]) -> list[dict[str, Any]]:
+    """Return measures as JSON values; low and high are null if there is no interval."""
     return [
         {
             **{name: value for name, value in asdict(one).items() if name != "interval"},

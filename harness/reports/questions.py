@@ -1,4 +1,4 @@
-"""Turn stored samples back into the questions that were asked."""
+"""Questions of stored samples, made again from item ids, and excerpts of long texts."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,13 @@ from fathom.tasks.base import Cell, Instance, check_cell, pose
 from fathom.tasks.errors import TaskError
 from fathom.tasks.registry import find_family, instance_from_id
 
-SHOWN = 4000
-"""Characters of a question or a completion that a list shows."""
+MOST_SHOWN = 4000
+"""Characters of a question or completion shown in a list."""
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """A sample's question, made again."""
+class SampleQuestion:
+    """The item of a sample, and its prompt without demonstrations."""
 
     item: Instance
     text: str
@@ -24,28 +24,28 @@ class Question:
         return self.item.gold
 
 
-def make_question(sample: SampleView) -> Question | None:
-    """Make a sample's question again; None where this code no longer makes such items."""
+def make_sample_question(sample: SampleView) -> SampleQuestion | None:
+    """Make a sample's question again; None if this version of Fathom no longer makes the item."""
     try:
         item = instance_from_id(sample.item)
         family = find_family(item.family)
         check_cell(Cell(item.family, item.level, item.channel, sample.style), family)
     except TaskError:
         return None
-    return Question(item, pose(family, item, sample.style))
+    return SampleQuestion(item, pose(family, item, sample.style))
 
 
 @dataclass(frozen=True, slots=True)
 class Excerpt:
-    """A text with what a page shows of it: all, or its beginning and its end, and how much lies between."""
+    """A text to display: complete, or its beginning and end with the number of characters cut between."""
 
     text: str
     n_cut: int
     end: str
 
 
-def excerpt(text: str, limit: int = SHOWN) -> Excerpt:
-    """Cut the middle out of a long text; three quarters of what is left are its beginning."""
+def excerpt(text: str, limit: int = MOST_SHOWN) -> Excerpt:
+    """Cut out the middle of a long text; three quarters of the rest are its beginning."""
     if len(text) <= limit:
         return Excerpt(text, 0, "")
     tail = limit // 4

@@ -1,4 +1,4 @@
-"""Turn a pool of the board, or some chosen runs, into ranks with their ranges and tie groups."""
+"""Ranks of a pool of the board, or of chosen runs, with rank ranges and tie groups."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,15 +18,15 @@ from fathom.harness.records import RunDetail
 from fathom.harness.reports.comparison import estimate_json
 from fathom.harness.stats.counts import CellCounts
 from fathom.harness.stats.intervals import Estimate
-from fathom.harness.stats.paired import Marks
-from fathom.harness.stats.ranking import Contender, rank_all
+from fathom.harness.stats.paired import RunVerdicts
+from fathom.harness.stats.ranks import Contender, rank_all
 from fathom.harness.stats.scores import family_scores, ladder_scores, overall
 from fathom.tasks.suites import open_suite, suite_names
 
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """A run's rank with its range, and the number of its tie group."""
+    """A run with its rank, the range of its rank, and the number of its tie group."""
 
     rank: int
     low: int
@@ -41,21 +41,21 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """Ranks style by style, best first; `asked` says in words of what."""
+    """Ranks by style, best first; `asked` describes the cells in words."""
 
     asked: str
     styles: tuple[tuple[str, tuple[Ranked, ...]], ...]
 
 
 def rank_suite(db: Engine, suite: str | None, style: str | None) -> Ranks:
-    """Return the ranks of a pool as the board has them; `suite` is a suite's name or a pool's id.
+    """Return the ranks of a pool as on the board; `suite` is the name of a suite or the id of a pool.
 
-    A name stands for the suite as it is dated, or for the only selection of its cells that was asked.
+    A name selects the whole suite, or the only selection of its cells that has runs.
 
     Raises:
-        NotComparable: there is no such pool, or several.
+        NotComparable: no pool fits, or several do.
     """
-    land_runs(db)  # what a killed process left undone
+    land_runs(db)  # finishes what a killed process left
     pool = _pool(board.list_pools(db), suite)
     found = []
     for one in _styles(pool.styles, style):
@@ -67,7 +67,7 @@ def rank_suite(db: Engine, suite: str | None, style: str | None) -> Ranks:
 def _pool(pools: Sequence[Pool], suite: str | None) -> Pool:
     own = [pool for pool in pools if not pool.id.endswith(EVERY_TIER)] or list(pools)
     if not own:
-        raise NotComparable("no run has finished yet: `fathom run` makes one")
+        raise NotComparable("no run has finished yet: start one with `fathom run`")
     chosen = [pool for pool in pools if pool.id == suite]
     if not chosen:
         chosen = [pool for pool in own if suite in (None, pool.name)]
@@ -76,7 +76,7 @@ def _pool(pools: Sequence[Pool], suite: str | None) -> Pool:
         chosen = [pool for pool in chosen if pool.id == whole] or chosen
     if len(chosen) == 1:
         return chosen[0]
-    what = f"no pool {suite!r}" if not chosen else f"{plural(len(chosen), 'pool')} of runs that were asked alike"
+    what = f"no pool {suite!r}" if not chosen else f"{plural(len(chosen), 'pool')} match"
     listed = "; ".join(f"{pool.id}: {_named(pool)}, {plural(pool.n_models, 'model')}" for pool in chosen or own)
     raise NotComparable(f"{what}; name one with --suite: {listed}")
 
@@ -99,14 +99,16 @@ def _ranked(one: Standing) -> Ranked:
 
 
 def rank_runs(db: Engine, runs: Sequence[str], style: str | None) -> Ranks:
-    """Rank chosen runs on the cells that all of them were asked.
+    """Rank chosen runs on the cells that all of them have.
 
     Raises:
-        UnknownRun, SealedRun, NotComparable: there is none such; they cannot be compared, or share no cell.
+        UnknownRun: no such run.
+        SealedRun: its season has not ended.
+        NotComparable: fewer than two runs, or they share no cell.
     """
     found = {one.summary.run: one for one in (open_run(db, run) for run in runs)}
     if len(found) < len(runs) or len(found) < 2:
-        raise NotComparable("name two runs or more, each once")
+        raise NotComparable("name two or more runs, each once")
     land_runs(db)
     marks = board.marks_of(db, {run: one.suite.n_items for run, one in found.items()})
     n_shared = _shared(list(found.values()))
@@ -118,21 +120,21 @@ def rank_runs(db: Engine, runs: Sequence[str], style: str | None) -> Ranks:
     return Ranks(asked, tuple((one, _rank(details, marks, n_shared, one)) for one in styles))
 
 
-Key = tuple[str, int, str, str, str]
+_CellKey = tuple[str, int, str, str, str]
 
 
-def _key(cell: CellCounts) -> Key:
+def _key(cell: CellCounts) -> _CellKey:
     return cell.family, cell.version, cell.level, cell.channel, cell.style
 
 
-def _shared(details: Sequence[RunDetail]) -> dict[Key, int]:
-    """Return the cells of all, with the items that all were asked, in the order of the first run."""
+def _shared(details: Sequence[RunDetail]) -> dict[_CellKey, int]:
+    """Return the cells that all runs have, with the number of shared items, in the order of the first run."""
     sizes = [{_key(cell): cell.n_planned for cell in one.cells} for one in details]
     return {key: min(size[key] for size in sizes) for key in sizes[0] if all(key in size for size in sizes)}
 
 
 def _rank(
-    details: Sequence[RunDetail], marks: Mapping[str, Marks], n_shared: Mapping[Key, int], style: str
+    details: Sequence[RunDetail], marks: Mapping[str, RunVerdicts], n_shared: Mapping[_CellKey, int], style: str
 ) -> tuple[Ranked, ...]:
     wanted = {key: n for key, n in n_shared.items() if key[-1] == style}
     contenders = [_contender(one, marks[one.summary.run], wanted) for one in details]
@@ -146,7 +148,7 @@ def _rank(
     return tuple(sorted(found, key=lambda one: (one.rank, one.model, one.run)))
 
 
-def _contender(one: RunDetail, marks: Marks, wanted: Mapping[Key, int]) -> Contender:
+def _contender(one: RunDetail, marks: RunVerdicts, wanted: Mapping[_CellKey, int]) -> Contender:
     cells, at, start = {}, {}, 0
     for cell in one.cells:
         cells[_key(cell)], at[_key(cell)] = cell, start

@@ -1,4 +1,4 @@
-"""Turn cells whose items were asked several times into what is shown of it: a table, and JSON values."""
+"""Repeated answers: pass@k, majority@r and variances of cells as tables and JSON."""
 
 from collections.abc import Sequence
 from math import sqrt
@@ -16,11 +16,11 @@ REPEATS_LEGEND = (
 )
 
 _PASSES = 4
-"""Columns of pass@k at most."""
+"""Most columns of pass@k."""
 
 
 def repeats_table(cells: Sequence[CellCounts]) -> DataTable | None:
-    """Write down what repeated answers of one ladder, channel and style come to; None where there are none."""
+    """Return the table of repeated answers of one ladder, channel and style; None if items were asked once."""
     known = [(cell.level, cell.spread) for cell in cells if cell.spread is not None]
     if not known:
         return None
@@ -33,7 +33,7 @@ def repeats_table(cells: Sequence[CellCounts]) -> DataTable | None:
 
 
 def _chosen(ks: Sequence[int]) -> list[int]:
-    """Choose a few k above 1, the last one among them."""
+    """Choose a few k above 1, including the last."""
     rest = list(ks[1:])
     if len(rest) <= _PASSES:
         return rest
@@ -54,7 +54,7 @@ def _share(one: Estimate) -> str:
 
 
 def spread_json(spread: Spread | None) -> dict[str, Any] | None:
-    """Return counts, shares with 95% intervals, and variances as JSON values; null where items were asked once."""
+    """Return counts, shares with 95% intervals, and variances as JSON values; None if items were asked once."""
     if spread is None:
         return None
     noise = spread.variance

@@ -2,8 +2,8 @@
 
 import io
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated, Any, Literal
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import StreamingResponse
@@ -11,9 +11,8 @@ from fastapi.responses import StreamingResponse
 from fathom.harness.db.leaderboard import read as db_board
 from fathom.harness.db.leaderboard.read import Standing
 from fathom.harness.db.samples import stream_samples
-from fathom.harness.io.tables import Row, csv_lines, json_lines
-from fathom.harness.records import RunDetail, SampleView
-from fathom.harness.reports.questions import make_question
+from fathom.harness.io.tables import csv_lines, json_lines
+from fathom.harness.reports.frames import FlatRow, sample_row
 from fathom.harness.stats.paired import CellPair, mcnemar
 from fathom.harness.stats.scores import rung_of
 from fathom.server.board.compare import open_pairs, open_sides
@@ -23,16 +22,13 @@ from fathom.server.board.samples import check_query, find_run
 from fathom.server.web.addresses import CellId, Correct, Label, Models, RunPath, SampleFormat
 from fathom.server.web.render import READ, SiteOf
 
-Rows = list[dict[str, Any]]  # texts, numbers, None
-
-
-SAMPLE_COLUMNS = (
+SAMPLE_DOWNLOAD_COLUMNS = (
     "item", "style", "correct", "label", "fault_at", "note", "parsed", "gold", "finish_reason", "completion",
     "candidate_scores", "prompt_tokens", "completion_tokens", "milliseconds", "error", "repeat", "question",
 )  # fmt: skip
 
 
-CELL_COLUMNS = (
+PAIR_COLUMNS = (
     "family", "version", "level", "channel", "style", "hardness", "chance",
     "k_first", "n_first", "k_second", "n_second", "n_shared", "only_first", "only_second", "p",
 )  # fmt: skip
@@ -47,9 +43,9 @@ def standing_columns(families: Sequence[str]) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def standing_row(one: Standing, families: Sequence[str]) -> dict[str, Any]:  # texts, numbers, None
+def standing_row(one: Standing, families: Sequence[str]) -> FlatRow:
     """Write a standing as one row; scores are 0..1 beyond chance, halves those of 95% intervals."""
-    row: dict[str, Any] = {
+    row: FlatRow = {
         "rank": one.rank, "rank_low": one.rank_low, "rank_high": one.rank_high, "tie": one.tie,
         "model": one.model.name, "kind": one.kind, "n_parameters": one.n_parameters, "dtype": one.dtype,
         "engine": one.engine, "tier": one.tier, "season": one.season, "date": one.date,
@@ -68,7 +64,7 @@ def level_columns(levels: Sequence[str]) -> tuple[str, ...]:
     return (*standing_columns(()), *(f"{level}_{count}" for level in levels for count in ("k", "n")))
 
 
-def level_row(row: BoardRow, levels: Sequence[str]) -> dict[str, Any]:  # texts, numbers, None
+def level_row(row: BoardRow, levels: Sequence[str]) -> FlatRow:
     """Write a model's counts level by level; None where it was not asked."""
     found = standing_row(row.standing, ())
     for level, score in zip(levels, row.levels, strict=True):
@@ -76,11 +72,11 @@ def level_row(row: BoardRow, levels: Sequence[str]) -> dict[str, Any]:  # texts,
     return found
 
 
-def cell_rows(pairs: Iterable[CellPair]) -> Rows:
+def pair_rows(pairs: Iterable[CellPair]) -> list[FlatRow]:
     """Write the cells that two runs share, one row each; p is McNemar's, not corrected."""
     return [
         {
-            **{axis: getattr(pair.first, axis) for axis in CELL_COLUMNS[:5]},
+            **{axis: getattr(pair.first, axis) for axis in PAIR_COLUMNS[:5]},
             "hardness": rung.hardness if (rung := rung_of(pair.first)) else None,
             "chance": rung.chance if rung else None,
             "k_first": pair.first.k,
@@ -96,46 +92,14 @@ def cell_rows(pairs: Iterable[CellPair]) -> Rows:
     ]
 
 
-def sample_rows(samples: Iterable[SampleView]) -> Iterator[dict[str, Any]]:  # texts, numbers, None
-    """Write samples with their questions, one row each; question and gold are None where they cannot be made again."""
-    for one in samples:
-        yield sample_row(one)
-
-
-def sample_row(one: SampleView) -> dict[str, Any]:  # texts, numbers, None
-    """Write a sample with its question as one row."""
-    made = make_question(one)
-    return {
-        "item": one.item, "style": one.style, "correct": one.correct, "label": one.label, "fault_at": one.fault_at,
-        "note": one.note, "parsed": one.parsed, "gold": made.gold if made else None,
-        "finish_reason": one.finish_reason, "completion": one.completion,
-        "candidate_scores": None if one.scores is None else list(one.scores), "prompt_tokens": one.prompt_tokens,
-        "completion_tokens": one.completion_tokens, "milliseconds": one.milliseconds, "error": one.error,
-        "repeat": one.repeat, "question": made.text if made else None,
-    }  # fmt: skip
-
-
-def run_cells(detail: RunDetail) -> Rows:
-    """Write a run's cells, one row each, with interval and chance."""
-    return [
-        {
-            "family": cell.family, "version": cell.version, "level": cell.level, "channel": cell.channel,
-            "style": cell.style, "hardness": rung.hardness if (rung := rung_of(cell)) else None, "k": cell.k,
-            "n": cell.n, "n_planned": cell.n_planned, "n_errors": cell.n_errors, "low": cell.interval.low,
-            "high": cell.interval.high, "chance": rung.chance if rung else None, "labels": dict(cell.labels),
-        }
-        for cell in detail.cells
-    ]  # fmt: skip
-
-
 router = APIRouter(include_in_schema=False)
 
 
-Format = Literal["csv", "json", "parquet"]
+DownloadFormat = Literal["csv", "json", "parquet"]
 
 
 @router.api_route("/board.{kind}", methods=READ)
-def download_board(site: SiteOf, kind: Format, query: Annotated[BoardQuery, Query()]) -> Response:
+def download_board(site: SiteOf, kind: DownloadFormat, query: Annotated[BoardQuery, Query()]) -> Response:
     """Send all pages of the board that a query asks for as one file."""
     pools = db_board.list_pools(site.db)
     if not pools:
@@ -155,9 +119,9 @@ def download_board(site: SiteOf, kind: Format, query: Annotated[BoardQuery, Quer
 
 
 @router.api_route("/compare.{kind}", methods=READ)
-def download_comparison(site: SiteOf, kind: Format, m: Models) -> Response:
+def download_comparison(site: SiteOf, kind: DownloadFormat, m: Models) -> Response:
     """Send the cells that two models share as one file."""
-    return download(cell_rows(open_pairs(site.db, open_sides(site.db, m))), CELL_COLUMNS, kind, "fathom-comparison")
+    return download(pair_rows(open_pairs(site.db, open_sides(site.db, m))), PAIR_COLUMNS, kind, "fathom-comparison")
 
 
 @router.api_route("/runs/{run}/samples.{kind}", methods=READ)
@@ -168,8 +132,8 @@ def download_samples(
     detail = find_run(site.db, run)
     query = SampleQuery(cell, label, None if correct is None else correct == "true")
     check_query(detail, query)
-    rows = sample_rows(stream_samples(site.db, detail, query.wanted))
-    return stream(rows, SAMPLE_COLUMNS, kind, f"fathom-samples-{detail.summary.run}")
+    rows = (sample_row(one, SAMPLE_DOWNLOAD_COLUMNS) for one in stream_samples(site.db, detail, query.wanted))
+    return stream(rows, SAMPLE_DOWNLOAD_COLUMNS, kind, f"fathom-samples-{detail.summary.run}")
 
 
 _TYPES = {
@@ -180,7 +144,7 @@ _TYPES = {
 }
 
 
-def download(rows: Sequence[Row], columns: Sequence[str], kind: Format, name: str) -> Response:
+def download(rows: Sequence[FlatRow], columns: Sequence[str], kind: DownloadFormat, name: str) -> Response:
     """Answer with a table as a file; `columns` are named even where there is no row."""
     if kind == "json":
         body: str | bytes = json.dumps([dict(row) for row in rows], ensure_ascii=False, indent=1)
@@ -191,7 +155,7 @@ def download(rows: Sequence[Row], columns: Sequence[str], kind: Format, name: st
     return Response(body, media_type=_TYPES[kind], headers=_headers(f"{name}.{kind}"))
 
 
-def stream(rows: Iterable[Row], columns: Sequence[str], kind: Literal["csv", "jsonl"], name: str) -> Response:
+def stream(rows: Iterable[FlatRow], columns: Sequence[str], kind: Literal["csv", "jsonl"], name: str) -> Response:
     """Answer with a table of any length, written as it is read."""
     lines = csv_lines(rows, columns) if kind == "csv" else json_lines(rows)
     return StreamingResponse(lines, media_type=_TYPES[kind], headers=_headers(f"{name}.{kind}"))
@@ -201,7 +165,7 @@ def _headers(name: str) -> dict[str, str]:
     return {"Content-Disposition": f'attachment; filename="{name}"'}  # names are our own: words and hex digits
 
 
-def _parquet(rows: Sequence[Row], columns: Sequence[str]) -> bytes:
+def _parquet(rows: Sequence[FlatRow], columns: Sequence[str]) -> bytes:
     import pyarrow as pa  # half a second to import, needed for this format only
     import pyarrow.parquet as pq
 

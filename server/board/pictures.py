@@ -20,12 +20,12 @@ from fathom.harness.reports.figures.picture import (
     digest,
     table_of,
 )
-from fathom.harness.reports.figures.svg import draw
+from fathom.harness.reports.figures.svg import draw_svg
 from fathom.harness.stats.counts import CellCounts
 from fathom.server.board.leaderboard import NoSuchView
 from fathom.server.board.scores import group_of
 from fathom.server.web.addresses import Name, RunId, ThemeName
-from fathom.server.web.headers import SHORT, with_etag
+from fathom.server.web.headers import REVALIDATE, with_etag
 from fathom.server.web.render import READ, SiteOf
 
 router = APIRouter(prefix="/pictures", include_in_schema=False)
@@ -175,7 +175,7 @@ def _cells(db: Engine, runs: Sequence[str], family: str) -> Mapping[RunSummary, 
 def _answer(picture: Picture | None, theme: Theme) -> Response:
     if picture is None:
         raise NoSuchView("there is nothing to draw here: no such ladder, or nothing graded in it yet")
-    headers = {"Content-Security-Policy": _SVG_POLICY, "Cache-Control": SHORT}
+    headers = {"Content-Security-Policy": _SVG_POLICY, "Cache-Control": REVALIDATE}
     return with_etag(
-        Response(draw(picture, theme), media_type="image/svg+xml", headers=headers), f"{digest(picture)}-{theme}"
+        Response(draw_svg(picture, theme), media_type="image/svg+xml", headers=headers), f"{digest(picture)}-{theme}"
     )

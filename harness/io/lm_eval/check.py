@@ -1,4 +1,4 @@
-"""Compare what lm-eval asked a model, as it logged it, with what our item asks."""
+"""Check that the prompts which lm-eval logged are those of our items."""
 
 import json
 from collections.abc import Sequence
@@ -11,31 +11,31 @@ from fathom.harness.io.lm_eval.format import Pieces
 from fathom.harness.io.lm_eval.log import LoggedSample
 
 _AROUND = 50
-"""Characters that are shown before and after the place where two texts part."""
+"""Characters shown before and after the first difference of two texts."""
 
 _CAUSE = (
-    "The usual cause is `--cache_requests`: its key leaves the seed out, so that the questions of an earlier run were "
-    "asked and the answers of this one expected. Evaluate again without it, and without `--use_cache`"
+    "The usual cause is `--cache_requests`: its key lacks the seed, so lm-eval asked the questions of an earlier run. "
+    "Evaluate again without it, and without `--use_cache`"
 )
 
 Generation = dict[str, Any]  # JSON values: lm-eval's generation_kwargs
 
 
 @dataclass(slots=True)
-class Asked:
-    """What the samples of one task were asked; all of them alike."""
+class PromptChecker:
+    """Checks the prompts of one task's samples: all must have the same settings and chat template."""
 
     as_chat: bool
     generation: Generation | None = None
-    """How answers were generated; None for candidates, and before the first sample."""
+    """Generation settings of the task; None for scored candidates, and before the first sample."""
     _around: list[str] = field(default_factory=list)
-    """What the chat template wrote before, between and after the pieces of the first prompt."""
+    """Text of the chat template before, between and after the pieces of the first prompt."""
 
     def check(self, row: LoggedSample, where: str, pieces: Pieces, choices: Sequence[str]) -> None:
-        """Raise BadInput unless a sample's arguments are those of its item; `where` begins the message."""
+        """Raise BadInput unless the arguments of a sample are those of its item; `where` begins the message."""
         rows = [row.arguments.get(f"gen_args_{at}", {}) for at in range(len(row.arguments))]
         if len(rows) != max(1, len(choices)) or any(set(one) != {"arg_0", "arg_1"} for one in rows):
-            raise BadInput(f"{where}: arguments are not those of {row.doc.id}, which makes {len(choices) or 1} of them")
+            raise BadInput(f"{where}: the arguments are not those of {row.doc.id}, which has {len(choices) or 1}")
         for at, one in enumerate(rows):
             self._check_prompt(_text(one["arg_0"], where), f"{where}: {row.doc.id}", pieces)
             if choices and one["arg_1"] != choices[at]:
@@ -59,24 +59,24 @@ class Asked:
         self._around = self._around or around
         if around != self._around:
             raise BadInput(
-                f"{where}: the chat template says something else around this question than around the first one: "
-                f"{_apart(' '.join(self._around), ' '.join(around))}. So nobody can tell what was asked"
+                f"{where}: the chat template writes another text around this question than around the first one: "
+                f"{_apart(' '.join(self._around), ' '.join(around))}. So the prompt cannot be checked"
             )
 
     def _check_generation(self, found: Any, where: str) -> None:
         if not isinstance(found, dict):
-            raise BadInput(f"{where}: arguments.gen_args_0.arg_1 is no object of generation settings")
+            raise BadInput(f"{where}: arguments.gen_args_0.arg_1 is not an object of generation settings")
         self.generation = self.generation if self.generation is not None else found
         if found != self.generation:
             raise BadInput(f"{where}: its generation settings are not those of the first sample of the task")
 
 
 def _text(asked: Any, where: str) -> str:
-    """Return a prompt as text; the messages of a chat that was sent as such with their roles."""
+    """Return a prompt as text; messages of a chat with their roles."""
     if isinstance(asked, list) and len(asked) == 1:
-        asked = asked[0]  # lm-eval's servers take a tuple of one
+        asked = asked[0]  # for servers, lm-eval logs a tuple of one
     if not isinstance(asked, str):
-        raise BadInput(f"{where}: an argument arg_0 is no text")
+        raise BadInput(f"{where}: an argument arg_0 is not a text")
     if not asked.startswith('[{"'):
         return asked
     try:
@@ -91,7 +91,7 @@ def _other(where: str, what: str, expected: str, found: str) -> str:
 
 
 def _apart(expected: str, found: str) -> str:
-    """Show two texts around the place where they part."""
+    """Show two texts around their first difference."""
     pairs = zip(expected, found, strict=False)
     at = next((n for n, (one, other) in enumerate(pairs) if one != other), min(len(expected), len(found)))
     return f"expected {_cut(expected, at)}, found {_cut(found, at)}"
@@ -102,10 +102,10 @@ def _cut(text: str, at: int) -> str:
     return f"{'…' if start else ''}{text[start:end]!r}{'…' if end < len(text) else ''}"
 
 
-def overrides(generation: Generation | None, ours: Sampling) -> dict[str, Any]:
-    """Return which of lm-eval's generation settings make other answers possible than ours; JSON values.
+def generation_overrides(generation: Generation | None, ours: Sampling) -> dict[str, Any]:
+    """Return those of lm-eval's generation settings that differ from ours and can change answers; JSON values.
 
-    A text to stop at that is missing there is made good: the answer is cut at it.
+    A missing stop text does not count: the answer is cut at it later.
     """
     if generation is None:
         return {}

@@ -1,4 +1,4 @@
-"""Turn a stored run into what `lm_eval --log_samples` would have written of it."""
+"""Export of a stored run as the files that `lm_eval --log_samples` writes."""
 
 import json
 import tempfile
@@ -15,37 +15,37 @@ from typing import Any
 from sqlalchemy import Engine
 
 from fathom.harness.db.find import shown_run
-from fathom.harness.db.samples import Stored, Weights, stream_stored, weights_of
+from fathom.harness.db.samples import StoredSample, Weights, stream_stored, weights_of
 from fathom.harness.errors import BadInput
-from fathom.harness.io.lm_eval.format import as_text, folder_name, pieces_of, text_digest
+from fathom.harness.io.lm_eval.format import as_texts, folder_name, prompt_pieces, sha256_hex
 from fathom.harness.io.parcel import check_whole
 from fathom.harness.records import RunDetail
 from fathom.harness.runs import lm_eval_adapter as lmeval
-from fathom.harness.runs.grading import Reading, reading_of
-from fathom.harness.runs.prompting import Decoding, Prompting, manner_of
+from fathom.harness.runs.grading import AnswerReader, answer_reader
+from fathom.harness.runs.run_settings import PromptSettings, RunSettings, settings_of
 from fathom.tasks.base import SCORED, Instance, verdict_json
 from fathom.tasks.registry import find_family
 from fathom.tasks.suites import SuiteCell, item_at
 
-Json = dict[str, Any]  # JSON values
+_Json = dict[str, Any]  # JSON values
 
 
 @dataclass(slots=True)
-class Logged:
-    """A task whose samples were written, and what they came to."""
+class _TaskTotals:
+    """Totals of a task whose samples are written."""
 
     name: str
     cell: SuiteCell
-    config: Json
-    """As harness.lmeval.cell_config has it."""
+    config: _Json
+    """Configuration of the task for lm-eval."""
     n: int = 0
     total: float = 0.0
     squares: float = 0.0
-    """Sums of what the items got: 0 or 1, or the share of their right answers."""
+    """Sums of the items' accuracies and of their squares; an accuracy is the share of right answers to an item."""
     hashes: Any = field(default_factory=sha256)  # hashlib's own type has no public name
 
-    def count(self, row: Json) -> None:
-        """Take a sample into account."""
+    def count(self, row: _Json) -> None:
+        """Add a sample to the totals."""
         self.n += 1
         self.total += row["acc"]
         self.squares += row["acc"] ** 2
@@ -53,12 +53,12 @@ class Logged:
 
     @property
     def accuracy(self) -> float:
-        """Mean of the items."""
+        """Mean accuracy of the items."""
         return self.total / self.n
 
     @property
     def error(self) -> float | str:
-        """Standard error of the accuracy, as lm-eval has it."""
+        """Standard error of the accuracy, as lm-eval computes it."""
         if self.n < 2:
             return "N/A"
         return sqrt(max(0.0, self.squares / self.n - self.accuracy**2) / (self.n - 1))
@@ -66,29 +66,30 @@ class Logged:
 
 @dataclass(slots=True)
 class _Task:
-    """A cell on its way out: how it was asked, and what its samples came to."""
+    """A cell to export, with its settings and totals."""
 
     cell: SuiteCell
     id: int
     seed: str
-    manner: tuple[Prompting, Decoding]
-    reading: Reading
-    config: Json
-    logged: Logged = field(init=False)
+    settings: RunSettings
+    reading: AnswerReader
+    config: _Json
+    logged: _TaskTotals = field(init=False)
 
     def __post_init__(self) -> None:
-        """Expect the first sample."""
-        self.logged = Logged(lmeval.task_name(self.cell.cell), self.cell, self.config)
+        """Start with empty totals."""
+        self.logged = _TaskTotals(lmeval.task_name(self.cell.cell), self.cell, self.config)
 
 
 def export_lm_eval(db: Engine, run: str, out: Path) -> Path:
     """Write results_DATE.json and samples_TASK_DATE.jsonl into a folder named after the model; return the results.
 
-    All files are written beside their place and moved there at the end, the results last.
+    All files are written to a temporary folder and moved to their place at the end, the results last.
 
     Raises:
-        UnknownRun, SealedRun: see harness.meant.shown_run.
-        BadInput: the run is not whole, was made by another version, or the files cannot be written.
+        UnknownRun: no such run.
+        SealedRun: its season has not ended.
+        BadInput: the run is not complete, was made by another version, or the files cannot be written.
     """
     detail = shown_run(db, run)
     check_whole(detail)
@@ -100,7 +101,7 @@ def export_lm_eval(db: Engine, run: str, out: Path) -> Path:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as name:
             partial = Path(name)
             logged = [_write_samples(db, task, partial, date) for task in _tasks(detail)]
-            results = results_json(detail, weights_of(db, detail.summary.run), logged)
+            results = _results_json(detail, weights_of(db, detail.summary.run), logged)
             text = json.dumps(results, indent=2, ensure_ascii=False)
             (partial / f"results_{date}.json").write_text(text, encoding="utf-8")
             for file in sorted(partial.iterdir(), reverse=True):  # samples before results
@@ -114,23 +115,23 @@ def _check_versions(detail: RunDetail) -> None:
     for cell in detail.suite.cells:
         if (now := find_family(cell.family).version) != cell.version:
             raise BadInput(
-                f"run {detail.summary.run} asked {cell.family}@{cell.version}, and this Fathom makes "
+                f"run {detail.summary.run} has items of {cell.family}@{cell.version}, and this Fathom makes "
                 f"{cell.family}@{now}: export its tables instead (--format jsonl)"
             )
 
 
 def _tasks(detail: RunDetail) -> Iterator[_Task]:
-    manner = manner_of(detail.manifest)
-    sampling = detail.manifest.get("decisive", {}).get("sampling", {})
+    settings = settings_of(detail.manifest) or RunSettings()
+    sampling = detail.manifest.decisive.sampling
     for cell, counted in zip(detail.suite.cells, detail.cells, strict=True):
-        reading = reading_of(cell.style, *manner)
-        config = lmeval.cell_config(cell.cell, *manner)
+        reading = answer_reader(cell.style, settings)
+        config = lmeval.cell_config(cell.cell, settings)
         if "generation_kwargs" in config:  # a run that was imported may have been answered with other settings
             config["generation_kwargs"] |= sampling.get("generation", {}).get(config["task"], {})
-        yield _Task(cell, counted.id, detail.suite.seed, manner, reading, config)
+        yield _Task(cell, counted.id, detail.suite.seed, settings, reading, config)
 
 
-def _write_samples(db: Engine, task: _Task, folder: Path, date: str) -> Logged:
+def _write_samples(db: Engine, task: _Task, folder: Path, date: str) -> _TaskTotals:
     with (folder / f"samples_{task.logged.name}_{date}.jsonl").open("w", encoding="utf-8") as stream:
         for index, answers in groupby(stream_stored(db, task.id), key=lambda one: one.index):
             row = _sample(task, index, list(answers))
@@ -139,7 +140,7 @@ def _write_samples(db: Engine, task: _Task, folder: Path, date: str) -> Logged:
     return task.logged
 
 
-def _sample(task: _Task, index: int, answers: list[Stored]) -> Json:
+def _sample(task: _Task, index: int, answers: list[StoredSample]) -> _Json:
     item = item_at(task.cell, task.seed, index)
     doc = lmeval.doc_of(task.cell.cell, item)
     prompt = _asked(task, item)
@@ -159,24 +160,25 @@ def _sample(task: _Task, index: int, answers: list[Stored]) -> Json:
             f"gen_args_{at}": {f"arg_{place}": value for place, value in enumerate(pair)}
             for at, pair in enumerate(arguments)
         },
-        "resps": as_text(resps), "filtered_resps": as_text(filtered), "filter": "none", "metrics": ["acc"],
-        "doc_hash": text_digest(json.dumps(doc, indent=2, ensure_ascii=False)), "prompt_hash": text_digest(prompt),
-        "target_hash": text_digest(str(doc["target"])),
+        "resps": as_texts(resps), "filtered_resps": as_texts(filtered), "filter": "none", "metrics": ["acc"],
+        "doc_hash": sha256_hex(json.dumps(doc, indent=2, ensure_ascii=False)), "prompt_hash": sha256_hex(prompt),
+        "target_hash": sha256_hex(str(doc["target"])),
         "acc": sum(one.verdict.correct for one in answers) / len(answers),
         "fathom": [_ours(one) for one in answers],
     }  # fmt: skip
 
 
 def _asked(task: _Task, item: Instance) -> str:
-    prompting = task.manner[0]
-    pieces = pieces_of(task.cell.cell, item, lmeval.put(prompting)["system_instruction"] or "", prompting.n_shots)
+    prompting = task.settings.prompt
+    system = lmeval.evaluate_arguments(prompting)["system_instruction"] or ""
+    pieces = prompt_pieces(task.cell.cell, item, system, prompting.n_shots)
     if not prompting.chat:
         return pieces.plain()
     return json.dumps(pieces.messages(prompting.shots_as == "turns"), ensure_ascii=False)
 
 
-def _ours(one: Stored) -> Json:
-    """Return what lm-eval does not say of an answer: its verdict, how it ended, tokens and time."""
+def _ours(one: StoredSample) -> _Json:
+    """Return the facts about an answer that lm-eval does not log: verdict, finish reason, tokens and time."""
     done = one.completion
     return {
         **verdict_json(one.verdict), "finish_reason": done.finish_reason, "prompt_tokens": done.prompt_tokens,
@@ -184,9 +186,9 @@ def _ours(one: Stored) -> Json:
     }  # fmt: skip
 
 
-def results_json(detail: RunDetail, weights: Weights, tasks: Sequence[Logged]) -> Json:
-    """Return the aggregated results; what Fathom does not keep is null, and what lm-eval has no place for is ours."""
-    prompting, _ = manner_of(detail.manifest)
+def _results_json(detail: RunDetail, weights: Weights, tasks: Sequence[_TaskTotals]) -> _Json:
+    """Return the aggregated results; facts that Fathom does not store are null, its own facts are under `fathom`."""
+    prompting = (settings_of(detail.manifest) or RunSettings()).prompt
     return {
         "results": {
             one.name: {
@@ -209,8 +211,8 @@ def results_json(detail: RunDetail, weights: Weights, tasks: Sequence[Logged]) -
     }  # fmt: skip
 
 
-def _config(one: Logged, detail: RunDetail, prompting: Prompting) -> Json:
-    """Return a task's configuration as lm-eval dumps it."""
+def _config(one: _TaskTotals, detail: RunDetail, prompting: PromptSettings) -> _Json:
+    """Return a task's configuration as lm-eval writes it."""
     plain = one.config
     choices = {"doc_to_choice": "choices"} if "doc_to_choice" in plain else {}
     drawn = {"generation_kwargs": plain["generation_kwargs"]} if "generation_kwargs" in plain else {}
@@ -236,53 +238,52 @@ def _config(one: Logged, detail: RunDetail, prompting: Prompting) -> Json:
     }  # fmt: skip
 
 
-def _settings(detail: RunDetail, weights: Weights) -> Json:
-    """Return what lm-eval says of the model and how it was called."""
-    stated = detail.manifest.get("decisive", {}).get("engine", {})
-    context = detail.manifest.get("context", {})
+def _settings(detail: RunDetail, weights: Weights) -> _Json:
+    """Return lm-eval's facts about the model and the call."""
+    context = detail.manifest.context
     return {
         "model": detail.summary.engine.removeprefix("lm-eval/"),
-        "model_args": {"pretrained": detail.summary.model, **stated.get("options", {})},
+        "model_args": {"pretrained": detail.summary.model, **detail.manifest.decisive.engine.options},
         "model_num_parameters": weights.n_parameters, "model_dtype": weights.dtype,
-        "model_revision": context.get("revision") or "main", "model_sha": context.get("model_sha", ""),
+        "model_revision": context.revision or "main", "model_sha": context.model_sha,
         "batch_size": None, "batch_sizes": [], "device": None, "use_cache": None, "limit": None, "bootstrap_iters": 0,
         "gen_kwargs": {}, "random_seed": None, "numpy_seed": None, "torch_seed": None, "fewshot_seed": None,
     }  # fmt: skip
 
 
-def _surroundings(detail: RunDetail) -> Json:
-    decisive, context = detail.manifest.get("decisive", {}), detail.manifest.get("context", {})
-    packages = decisive.get("engine", {}).get("packages", {})
-    machine = {"python": context.get("python"), "platform": context.get("platform"), **context.get("hardware", {})}
+def _surroundings(detail: RunDetail) -> _Json:
+    decisive, context = detail.manifest.decisive, detail.manifest.context
+    packages = decisive.engine.packages
+    machine = {"python": context.python, "platform": context.platform, **context.hardware}
     return {
-        "git_hash": context.get("fathom", {}).get("commit"), "date": detail.summary.created_at.timestamp(),
-        "pretty_env_info": "\n".join(f"{name}: {said}" for name, said in (machine | packages).items()),
+        "git_hash": context.fathom.commit, "date": detail.summary.created_at.timestamp(),
+        "pretty_env_info": "\n".join(f"{name}: {said}" for name, said in {**machine, **packages}.items()),
         "transformers_version": packages.get("transformers"),
-        "lm_eval_version": decisive.get("lm_eval") or version("lm-eval"), "upper_git_hash": None,
+        "lm_eval_version": decisive.lm_eval or version("lm-eval"), "upper_git_hash": None,
         "tokenizer_pad_token": None, "tokenizer_eos_token": None, "tokenizer_bos_token": None, "eot_token_id": None,
         "max_length": None,
     }  # fmt: skip
 
 
-def _general(detail: RunDetail, prompting: Prompting) -> Json:
-    model, said = detail.summary.model, lmeval.put(prompting)
+def _general(detail: RunDetail, prompting: PromptSettings) -> _Json:
+    model, said = detail.summary.model, lmeval.evaluate_arguments(prompting)
     system = said["system_instruction"]
     return {
         "model_source": detail.summary.engine.removeprefix("lm-eval/"), "model_name": model,
         "model_name_sanitized": folder_name(model), "system_instruction": system,
-        "system_instruction_sha": text_digest(system) if system else None,
+        "system_instruction_sha": sha256_hex(system) if system else None,
         "fewshot_as_multiturn": said["fewshot_as_multiturn"] or None,
-        # the engine applies the model's own template, whose text is not kept
+        # the engine applies the model's own template, whose text is not stored
         "chat_template": "" if prompting.chat else None, "chat_template_sha": None,
         "total_evaluation_time_seconds": str(float(detail.summary.seconds)),
     }  # fmt: skip
 
 
-def _run_facts(detail: RunDetail) -> Json:
-    """Return what only Fathom says; `fathom import` reads suite and sampling again, and believes no count."""
+def _run_facts(detail: RunDetail) -> _Json:
+    """Return the facts that only Fathom has; `fathom import` reads suite and sampling again, but trusts no count."""
     one, suite = detail.summary, detail.suite
     return {
         "run": one.run, "tier": one.tier, "suite": {"name": suite.name, "version": suite.version},
-        "sampling": detail.manifest.get("decisive", {}).get("sampling"), "manifest_digest": detail.manifest_digest,
-        "manifest": dict(detail.manifest),
+        "sampling": detail.manifest.decisive.sampling, "manifest_digest": detail.manifest_digest,
+        "manifest": detail.manifest.to_json(),
     }  # fmt: skip

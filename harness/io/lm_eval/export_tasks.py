@@ -5,9 +5,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from fathom.harness.db.task_runs.read import TaskRunDetail, stream_task_samples
 from sqlalchemy import Engine
 
-from fathom.harness.db.task_runs.read import TaskRunDetail, stream_task_samples
 from fathom.harness.errors import BadInput
 from fathom.harness.io.lm_eval.format import folder_name
 
@@ -51,5 +51,5 @@ def _results(detail: TaskRunDetail, results: Any) -> dict[str, Any]:  # JSON of 
         "date": one.created_at.timestamp(),
         "model_name": one.model,
         "model_name_sanitized": folder_name(one.model),
-        "fathom": {"run": one.run, "manifest_digest": detail.manifest_digest, "manifest": detail.manifest},
+        "fathom": {"run": one.run, "manifest_digest": detail.manifest_digest, "manifest": detail.manifest.to_json()},
     }

@@ -1,4 +1,4 @@
-"""Say what lm-eval asks of an item, and how it names and digests what it logs (lm-eval 0.4.13, `--log_samples`)."""
+"""Format of lm-eval's logs: the prompt of an item, and names and digests (lm-eval 0.4.13, `--log_samples`)."""
 
 import re
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from fathom.tasks.errors import TaskError
 from fathom.tasks.registry import find_family
 from fathom.tasks.suites import make_items
 
-BETWEEN = "\n\n"
-"""What stands after each demonstration in a plain prompt."""
+_SHOT_DELIMITER = "\n\n"
+"""Text after each demonstration in a plain prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,26 +26,26 @@ class Demonstration:
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """What a prompt is made of."""
+    """The parts of a prompt."""
 
     system: str
     shots: tuple[Demonstration, ...]
     question: str
 
     def texts(self) -> list[str]:
-        """Return all pieces in the order in which they are read."""
+        """Return all parts in reading order."""
         shots = [text for shot in self.shots for text in (shot.question, shot.answer)]
         return [*([self.system] if self.system else []), *shots, self.question]
 
     def plain(self) -> str:
-        """Write the prompt that is asked without a chat template."""
+        """Return the prompt without a chat template."""
         return self.system + self._body()
 
     def _body(self) -> str:
-        return "".join(f"{shot.question}{shot.answer}{BETWEEN}" for shot in self.shots) + self.question
+        return "".join(f"{shot.question}{shot.answer}{_SHOT_DELIMITER}" for shot in self.shots) + self.question
 
     def messages(self, as_turns: bool) -> list[dict[str, str]]:
-        """Write the prompt as the messages of a chat; demonstrations as turns of their own, or all in one."""
+        """Return the prompt as messages of a chat; demonstrations are turns of their own, or in the user's message."""
         found = [{"role": "system", "content": self.system}] if self.system else []
         if not as_turns:
             return [*found, {"role": "user", "content": self._body()}]
@@ -55,8 +55,8 @@ class Pieces:
         return [*found, {"role": "user", "content": self.question}]
 
 
-def pieces_of(cell: Cell, item: Instance, system: str, n_shots: int) -> Pieces:
-    """Return what an item is asked with; the demonstrations are those that lm-eval takes from our tasks."""
+def prompt_pieces(cell: Cell, item: Instance, system: str, n_shots: int) -> Pieces:
+    """Return the parts of an item's prompt, with the demonstrations that lm-eval takes from our tasks."""
     shots = _shots(cell, item.seed, n_shots) if n_shots else ()
     return Pieces(system, shots, pose(find_family(item.family), item, cell.style))
 
@@ -69,32 +69,32 @@ def _shots(cell: Cell, seed: str, n: int) -> tuple[Demonstration, ...]:
 
 
 def cell_of(task: str) -> Cell:
-    """Return the cell that one of our tasks asks.
+    """Return the cell of one of our tasks, by the name of the task.
 
     Raises:
         BadInput: there is no such cell.
     """
     parts = task.split("_")
     if len(parts) != 5 or parts[0] != "fathom":
-        raise BadInput(f"{task[:80]!r} is no task of Fathom: `fathom tasks` lists them")
+        raise BadInput(f"{task[:80]!r} is not a task of Fathom: `fathom tasks` lists them")
     cell = Cell(*parts[1:])
     try:
         check_cell(cell, find_family(cell.family))
     except TaskError as error:
-        raise BadInput(f"{task[:80]!r} is no task of this Fathom: {error}") from error
+        raise BadInput(f"{task[:80]!r} is not a task of this version of Fathom: {error}") from error
     return cell
 
 
-def text_digest(text: str) -> str:
-    """Digest a text as lm-eval does."""
+def sha256_hex(text: str) -> str:
+    """Return the SHA-256 of a text in hex, as lm-eval computes it."""
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def folder_name(model: str) -> str:
-    """Name the folder of a model's results as lm-eval does; a name of dots alone stays inside."""
+    """Return the name of a model's results folder as lm-eval writes it; names of dots alone become `__`."""
     return re.sub(r'["<>:/|\\?*\[\]]+', "__", model) if model.strip(".") else "__"
 
 
-def as_text(value: Any) -> Any:  # lists and tuples of anything
-    """Write all that is in lists as text, as lm-eval does with answers, so that a column has one type."""
-    return [as_text(one) for one in value] if isinstance(value, list | tuple) else str(value)
+def as_texts(value: Any) -> Any:  # lists and tuples of anything
+    """Convert every leaf of nested lists to text, as lm-eval does with answers, so that a column has one type."""
+    return [as_texts(one) for one in value] if isinstance(value, list | tuple) else str(value)

@@ -1,4 +1,4 @@
-"""Read what `lm_eval --log_samples` wrote of our tasks; nothing of it is believed, see harness.importing."""
+"""Logs of `lm_eval --log_samples` about our tasks, as untrusted input: their results, tasks and samples."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field
 from fathom.harness.errors import BadInput
 from fathom.harness.format import plural, visible
 from fathom.harness.io.lm_eval.format import cell_of
-from fathom.harness.io.strict_json import Strict, checked, json_object
+from fathom.harness.io.strict_json import StrictModel, parse_object, validate
 from fathom.tasks.base import Cell
 
 _MOST_RESULTS = 64 << 20
@@ -22,11 +22,11 @@ _Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 _MODEL_KEYS = ("pretrained", "model", "path", "engine")
 
 
-class _Counted(Strict):
+class _Counted(StrictModel):
     effective: _Count
 
 
-class _Settings(Strict):
+class _Settings(StrictModel):
     model_config = ConfigDict(strict=True, frozen=True, extra="ignore", protected_namespaces=())
     model: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[\w.+-]+$")]
     model_args: str | dict[str, Any] | None = None
@@ -35,18 +35,18 @@ class _Settings(Strict):
     model_sha: str | None = None
 
 
-class _Suite(Strict):
+class _Suite(StrictModel):
     name: str
     version: str
 
 
-class _Ours(Strict):
+class _Ours(StrictModel):
     suite: _Suite
     sampling: dict[str, Any]
 
 
-class Results(Strict):
-    """What is read of results_DATE.json."""
+class LoggedResults(StrictModel):
+    """The fields that are read from results_DATE.json."""
 
     configs: dict[str, dict[str, Any]]
     shots: Annotated[dict[str, _Count], Field(alias="n-shot")]
@@ -58,11 +58,11 @@ class Results(Strict):
     lm_eval_version: Annotated[str, Field(max_length=100)] = ""
     total_evaluation_time_seconds: str | None = None
     fathom: _Ours | None = None
-    """What `fathom export` adds."""
+    """Added by `fathom export`."""
 
 
-class Answered(Strict):
-    """What `fathom export` adds of each answer."""
+class LoggedAnswer(StrictModel):
+    """Facts about an answer that `fathom export` adds."""
 
     finish_reason: Literal["stop", "length", "too_long"] = "stop"
     prompt_tokens: _Count = 0
@@ -70,23 +70,23 @@ class Answered(Strict):
     milliseconds: _Count = 0
 
 
-class _Doc(Strict):
+class _Doc(StrictModel):
     id: Annotated[str, Field(max_length=300)]
 
 
-class LoggedSample(Strict):
-    """What is read of a line of samples_TASK_DATE.jsonl; `acc` is compared with our verdict, and not stored."""
+class LoggedSample(StrictModel):
+    """The fields read from a line of samples_TASK_DATE.jsonl; `acc` is compared with our verdict, not stored."""
 
     doc: _Doc
     arguments: dict[str, dict[str, Any]]
     resps: list[list[str | list[str]]]
     acc: float | None = None
-    fathom: list[Answered] | None = None
+    fathom: list[LoggedAnswer] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LoggedTask:
-    """A task of ours and the file of its samples."""
+    """A task of Fathom and the file with its samples."""
 
     name: str
     cell: Cell
@@ -96,21 +96,21 @@ class LoggedTask:
 
 
 @dataclass(frozen=True, slots=True)
-class Log:
-    """One evaluation as lm-eval logged it."""
+class EvaluationLog:
+    """One evaluation that lm-eval logged."""
 
     file: Path
-    results: Results
+    results: LoggedResults
     raw: Mapping[str, Any]  # all of results_DATE.json, for the manifest
     tasks: tuple[LoggedTask, ...]
     others: tuple[str, ...]
-    """Tasks that are not ours."""
+    """Tasks that are not from Fathom."""
     digest: str
-    """Of all bytes of the files."""
+    """Digest of all bytes of the files."""
 
     @property
     def model(self) -> str:
-        """Name of the model in the arguments, or nothing."""
+        """Name of the model in the arguments; empty if there is none."""
         found = _model_args(self.results.config.model_args)
         return next((visible(str(found[key]))[:200] for key in _MODEL_KEYS if found.get(key)), "")
 
@@ -121,51 +121,51 @@ def _model_args(stated: str | dict[str, Any] | None) -> Mapping[str, Any]:
     return stated or {}
 
 
-def find_logs(place: Path) -> list[Path]:
-    """Return the results files of a folder, oldest first, or the one that is named.
+def find_evaluation_logs(place: Path) -> list[Path]:
+    """Return the results files of a folder, oldest first, or the one file that `place` names.
 
     Raises:
-        BadInput: there is none.
+        BadInput: there is no results file.
     """
     if place.is_file():
         return [place]
     found = sorted(place.rglob("results_*.json"), key=lambda file: file.name) if place.is_dir() else []
     if not found:
         raise BadInput(
-            f"{place} holds no results_DATE.json: give the folder that `lm_eval --log_samples --output_path` wrote"
+            f"{place} contains no results_DATE.json: give the folder that `lm_eval --log_samples --output_path` wrote"
         )
     return found
 
 
-def read_log(file: Path) -> Log:
-    """Read a results file and find the samples beside it.
+def read_evaluation_log(file: Path) -> EvaluationLog:
+    """Read a results file and find its samples beside it.
 
     Raises:
-        BadInput: something is not as lm-eval writes it, or the samples are missing.
+        BadInput: the file is not as lm-eval writes it, or the samples are missing.
     """
     try:
         if file.stat().st_size > _MOST_RESULTS:
-            raise BadInput(f"{file} is larger than {_MOST_RESULTS >> 20} MB: it is no file of results")
+            raise BadInput(f"{file} is larger than {_MOST_RESULTS >> 20} MB: give a results_DATE.json of lm-eval")
         content = file.read_bytes()
     except OSError as error:
         raise BadInput(f"cannot read {file}: {error.strerror}") from error
-    raw = json_object(content, str(file), lambda _: None)  # a standard error may be NaN
-    results = checked(Results, raw, str(file))
+    raw = parse_object(content, str(file), lambda _: None)  # a standard error may be NaN
+    results = validate(LoggedResults, raw, str(file))
     state = blake2b(content, digest_size=16)
     ours = [name for name in results.configs if name.startswith("fathom_")]
     if not ours:
-        raise BadInput(f"{file} holds no task of Fathom: `fathom tasks` lists them")
+        raise BadInput(f"{file} has no task of Fathom: `fathom tasks` lists them")
     tasks = tuple(_task(file, results, name, state) for name in ours)
     others = tuple(name for name in results.configs if name not in ours)
-    return Log(file, results, raw, tasks, others, state.hexdigest())
+    return EvaluationLog(file, results, raw, tasks, others, state.hexdigest())
 
 
-def _task(file: Path, results: Results, name: str, state: Any) -> LoggedTask:  # state: a hash of hashlib
+def _task(file: Path, results: LoggedResults, name: str, state: Any) -> LoggedTask:  # state: a hash of hashlib
     cell = cell_of(name)
     date = file.stem.rpartition("_")[2]
     samples = file.with_name(f"samples_{name}_{date}.jsonl")
     if not samples.is_file():
-        raise BadInput(f"{file.parent} holds no {samples.name}: evaluate with `lm_eval --log_samples`")
+        raise BadInput(f"{file.parent} contains no {samples.name}: evaluate with `lm_eval --log_samples`")
     n_lines = 0
     with samples.open("rb") as stream:
         while block := stream.read(1 << 20):
@@ -173,25 +173,25 @@ def _task(file: Path, results: Results, name: str, state: Any) -> LoggedTask:  #
             n_lines += block.count(b"\n")
     counted = results.counted.get(name)
     if counted is None or name not in results.shots:
-        raise BadInput(f"{file}: n-samples or n-shot says nothing of {name}: it was not written by lm-eval 0.4.13")
+        raise BadInput(f"{file}: n-samples or n-shot lacks {name}: evaluate with lm-eval 0.4.13")
     if n_lines != counted.effective or not n_lines:
         raise BadInput(
             f"{samples.name} has {plural(n_lines, 'line')}, and {file.name} says that {name} has "
-            f"{plural(counted.effective, 'sample')}: it was cut short, or samples were added"
+            f"{plural(counted.effective, 'sample')}: the file was cut short, or samples were added: evaluate again"
         )
     return LoggedTask(name, cell, results.shots[name], n_lines, samples)
 
 
 def read_samples(task: LoggedTask) -> Iterator[tuple[str, LoggedSample]]:
-    """Yield each sample of a task with the place where it stands, for messages.
+    """Yield each sample of a task with its file and line, for error messages.
 
     Raises:
-        BadInput: a line is no sample, or too long.
+        BadInput: a line is not a sample, or is too long.
     """
     with task.file.open("rb") as stream:
         for number in range(1, task.n_lines + 1):
             line = stream.readline(_LONGEST_LINE + 1)
             where = f"{task.file.name}, line {number}"
             if len(line) > _LONGEST_LINE:
-                raise BadInput(f"{where} is longer than {_LONGEST_LINE >> 20} MB: it is no sample of Fathom")
-            yield where, checked(LoggedSample, json_object(line, where), where)
+                raise BadInput(f"{where} is longer than {_LONGEST_LINE >> 20} MB: it is not a sample of Fathom")
+            yield where, validate(LoggedSample, parse_object(line, where), where)

@@ -20,7 +20,7 @@ from fathom.harness.reports.figures.picture import (
     short,
 )
 
-WIDTH, HEIGHT = 640, 330
+PICTURE_WIDTH, PICTURE_HEIGHT = 640, 330
 """Size of every picture in pixels of its own; it scales to its container."""
 
 KEY_FONT, LABEL_FONT = 15, 14
@@ -35,7 +35,7 @@ GRID = (0.0, 0.25, 0.5, 0.75, 1.0)
 NEUTRAL = MOST_SERIES
 """Hue of a mark that belongs to no single series; smaller numbers are the series' own hues."""
 
-N_KINDS = MOST_MISTAKES + 2
+_N_KINDS = MOST_MISTAKES + 2
 """Kinds of answers with a colour of their own: correct, the commonest mistakes, and all others together."""
 
 _LEFT, _TOP, _EDGE, _FOOT = 54.0, 40.0, 6.0, 30.0
@@ -161,7 +161,7 @@ def _lay_out_curves(picture: Curves) -> Sheet:
     entries = [_Entry(_two_lines(one.name), hue, _last(one.points)) for hue, one in enumerate(picture.series)]
     entries += [_Entry(("chance",), NEUTRAL, one.value) for one in chances[-1:]]
     names, hardness = list(picture.levels), list(picture.levels.values())
-    width = WIDTH - _LEFT - _key_width(entries)
+    width = PICTURE_WIDTH - _LEFT - _key_width(entries)
     places = _spread(hardness, width)
     labels, shared = _labels(names, places, width)
     frame = _frame(width, labels, places)
@@ -179,9 +179,9 @@ def _lay_out_curves(picture: Curves) -> Sheet:
 
 
 def _lay_out_bars(picture: Anatomy) -> Sheet:
-    kinds = [N_KINDS - 1 if kind == OTHER else at for at, kind in enumerate(picture.kinds)]
+    kinds = [_N_KINDS - 1 if kind == OTHER else at for at, kind in enumerate(picture.kinds)]
     entries = [_Entry(_two_lines(name), kind, 1) for kind, name in zip(kinds, picture.kinds, strict=True)]
-    width = WIDTH - _LEFT - _key_width(entries)
+    width = PICTURE_WIDTH - _LEFT - _key_width(entries)
     places = _even(len(picture.bars))
     labels, shared = _labels([bar.level for bar in picture.in_order], places, width)
     frame = _frame(width, labels, places)
@@ -272,7 +272,7 @@ def _frame(width: float, labels: Sequence[str], places: Sequence[float]) -> Fram
     tall = (
         LABEL_FONT if _fit(labels, places, width) else longest * sin(radians(SLANT)) + LABEL_FONT * cos(radians(SLANT))
     )
-    return Frame(_LEFT, _TOP, width, HEIGHT - _TOP - 10 - tall - _FOOT)
+    return Frame(_LEFT, _TOP, width, PICTURE_HEIGHT - _TOP - 10 - tall - _FOOT)
 
 
 def _names(labels: Sequence[str], places: Sequence[float], frame: Frame) -> list[Caption]:
@@ -408,5 +408,5 @@ def _notes(frame: Frame, above: str, below: str) -> tuple[Caption, ...]:
     return (
         *(Caption(frame.x(-8), share, percent(share, 0), "axis") for share in GRID),
         Caption(frame.x(_EDGE - frame.left), frame.y(_EDGE + LABEL_FONT / 2 - frame.top), above, "note"),
-        Caption(0, frame.y(HEIGHT - frame.top - _EDGE - LABEL_FONT / 2), below, "note"),
+        Caption(0, frame.y(PICTURE_HEIGHT - frame.top - _EDGE - LABEL_FONT / 2), below, "note"),
     )

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from fathom.harness.reports.figures.cache import Cache
 from fathom.harness.reports.figures.layout import (
     GRID,
-    HEIGHT,
     KEY_FONT,
     LABEL_FONT,
     NEUTRAL,
+    PICTURE_HEIGHT,
+    PICTURE_WIDTH,
     SLANT,
-    WIDTH,
     Caption,
     Curve,
     Dash,
@@ -45,8 +45,8 @@ _SYMBOLS = (
 _drawn: Cache[tuple[str, Theme], str] = Cache(_MOST_CACHED)
 
 
-def draw(picture: Picture, theme: Theme) -> str:
-    """Return the picture as an SVG with a viewBox of WIDTH by HEIGHT.
+def draw_svg(picture: Picture, theme: Theme) -> str:
+    """Return the picture as an SVG with a viewBox of PICTURE_WIDTH by PICTURE_HEIGHT pixels.
 
     It has a title and a description, a transparent background, and neither size, style nor script. Results are cached;
     several threads may call this at once.
@@ -60,7 +60,7 @@ def _render(picture: Picture, theme: Theme, name: str) -> str:
     root = ET.Element(
         "svg",
         {
-            "xmlns": "http://www.w3.org/2000/svg", "viewBox": f"0 0 {WIDTH} {HEIGHT}", "role": "img",
+            "xmlns": "http://www.w3.org/2000/svg", "viewBox": f"0 0 {PICTURE_WIDTH} {PICTURE_HEIGHT}", "role": "img",
             "aria-labelledby": " ".join(names), "fill": "none",
         },
     )  # fmt: skip

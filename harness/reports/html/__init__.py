@@ -1,1 +1,1 @@
-"""Turn stored runs into one file that tells all about them."""
+"""Reports about runs as one self-contained HTML file."""

@@ -1,4 +1,4 @@
-"""Turn stored runs into the columns of a report: what each is called, was asked, and scored."""
+"""Columns of a report: each run with its label, facts and scores."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,29 +10,29 @@ from fathom.harness.db.leaderboard import read as board
 from fathom.harness.errors import BadInput
 from fathom.harness.format import count, ratio
 from fathom.harness.records import RunDetail
-from fathom.harness.reports.describe import Fact, Facts, asked_facts, manifest_facts
+from fathom.harness.reports.describe import Fact, FactTable, manifest_tables, run_facts
 from fathom.harness.reports.figures.picture import one_line
 from fathom.harness.reports.reproduce import reproduce
 from fathom.harness.stats.scores import scores_json
 
 _LABEL = 60
-"""Characters of a model's name that head a column."""
+"""Characters of a model's name in the head of a column."""
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    """A run as a report knows it."""
+class ReportColumn:
+    """A run in a report."""
 
     number: int
     label: str
-    """The model's name; of several runs of a model, with the run's id."""
+    """The model's name; with the run's id if the report has several runs of the model."""
     detail: RunDetail
-    scores: dict[str, Any]  # JSON of harness.scores.scores_json
+    scores: dict[str, Any]  # JSON of the run's scores
     facts: tuple[Fact, ...]
-    manifest: tuple[Facts, ...]
+    manifest: tuple[FactTable, ...]
     command: str
     note: str
-    """What is missing or may not be seen; empty where nothing is."""
+    """What is missing or sealed; empty if nothing is."""
 
     @property
     def run(self) -> str:
@@ -40,17 +40,17 @@ class Column:
         return self.detail.summary.run
 
 
-def make_columns(db: Engine, details: Sequence[RunDetail]) -> tuple[Column, ...]:
-    """Describe runs in the order given.
+def make_report_columns(db: Engine, details: Sequence[RunDetail]) -> tuple[ReportColumn, ...]:
+    """Return the columns of runs in the given order.
 
     Raises:
-        BadInput: nothing of one is graded.
+        BadInput: a run has no graded item.
     """
     names = [one.summary.model for one in details]
     return tuple(_column(db, at, one, names.count(one.summary.model) > 1) for at, one in enumerate(details, 1))
 
 
-def _column(db: Engine, number: int, detail: RunDetail, doubled: bool) -> Column:
+def _column(db: Engine, number: int, detail: RunDetail, doubled: bool) -> ReportColumn:
     one = detail.summary
     if not any(cell.n for cell in detail.cells):
         raise BadInput(
@@ -58,8 +58,8 @@ def _column(db: Engine, number: int, detail: RunDetail, doubled: bool) -> Column
         )
     label = one_line(one.model, _LABEL) + (f" ({one.run[:6]})" if doubled else "")
     scores = board.get_result(db, one.run) or scores_json(detail.cells)
-    return Column(
-        number, label, detail, dict(scores), asked_facts(detail), manifest_facts(detail.manifest), reproduce(detail),
+    return ReportColumn(
+        number, label, detail, dict(scores), run_facts(detail), manifest_tables(detail.manifest), reproduce(detail),
         _note(detail),
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Turn the samples of some runs into a few items that show where they differ, or how they err."""
+"""Examples in a report: items on which the runs differ, or typical mistakes of one run."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from fathom.harness.db.leaderboard import read as board
 from fathom.harness.db.samples import samples_at
 from fathom.harness.records import SampleFilter, SampleView
 from fathom.harness.reports.figures.picture import CORRECT
-from fathom.harness.reports.html.columns import Column
-from fathom.harness.reports.questions import Excerpt, excerpt, make_question
+from fathom.harness.reports.html.columns import ReportColumn
+from fathom.harness.reports.questions import Excerpt, excerpt, make_sample_question
 from fathom.harness.stats.counts import CellCounts
-from fathom.harness.stats.paired import Marks
-from fathom.harness.stats.ranking import Array
+from fathom.harness.stats.paired import RunVerdicts
+from fathom.harness.stats.ranks import Array
 
 _AT_MOST = 8
-"""Items that a report shows, whatever the number of families and runs."""
+"""Most items that a report shows."""
 
 _QUESTION, _ANSWER = 2400, 1200
 """Characters shown of a question, and of each answer."""
@@ -28,12 +28,12 @@ _ENDINGS = {
     "too_long": "not asked: the prompt does not fit the context",
     "error": "the engine failed on it",
 }
-"""What a reader should know of how an answer ended; `stop` is as it should be."""
+"""Explanations of finish reasons other than `stop`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What one run made of an item; a choice is what it chose."""
+class ExampleAnswer:
+    """The answer of one run to an item; in the style choice, the chosen candidate."""
 
     label: str
     sample: SampleView
@@ -42,25 +42,25 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
-    """An item with its answers; `question` and `gold` are None where this code no longer makes it."""
+class ReportExample:
+    """An item with its answers; `question` and `gold` are None if this version no longer makes the item."""
 
     item: str
     style: str
     why: str
     question: Excerpt | None
     gold: str | None
-    answers: tuple[Answer, ...]
+    answers: tuple[ExampleAnswer, ...]
 
 
-def find_examples(db: Engine, columns: Sequence[Column]) -> tuple[Example, ...]:
-    """Return an item of each family on which most depends: where runs of one seed differ, else where one errs.
+def find_examples(db: Engine, columns: Sequence[ReportColumn]) -> tuple[ReportExample, ...]:
+    """Return an example of each family: an item on which runs of one seed differ, else a mistake of each run.
 
-    Sealed runs give none.
+    Sealed runs have no examples.
     """
     open_ones = [column for column in columns if not column.detail.summary.sealed]
     marks = board.marks_of(db, {one.run: one.detail.suite.n_items for one in open_ones})
-    found: list[Example] = []
+    found: list[ReportExample] = []
     for seed in dict.fromkeys(one.detail.suite.seed for one in open_ones):
         same = [one for one in open_ones if one.detail.suite.seed == seed]
         if len(same) > 1 and all(one.run in marks for one in same):
@@ -70,32 +70,34 @@ def find_examples(db: Engine, columns: Sequence[Column]) -> tuple[Example, ...]:
     return tuple(_spread(found, _AT_MOST))
 
 
-def _spread(examples: Sequence[Example], most: int) -> Sequence[Example]:
-    """Take evenly from all, so that no run or family comes first only because it is named first."""
+def _spread(examples: Sequence[ReportExample], most: int) -> Sequence[ReportExample]:
+    """Take examples at even steps, so that all runs and families have the same chance."""
     if len(examples) <= most:
         return examples
     return [examples[at * len(examples) // most] for at in range(most)]
 
 
-# several runs that were asked the same items
+# several runs with the same items
 
 
 @dataclass(frozen=True, slots=True)
 class _Shared:
-    """A cell that some runs share: one row of `right` a run, one column an item."""
+    """A cell that some runs share; `right` has one row for each run and one column for each item."""
 
     cells: tuple[CellCounts, ...]
     right: Array
 
     @property
     def apart(self) -> Array:
-        """How far the runs differ on each item: 0 where all are right or all wrong, 1 where half of them are."""
+        """Disagreement on each item: 0 if all runs are right or all wrong, 1 if half of them are right."""
         share = self.right.mean(axis=0)
         found: Array = 4 * share * (1 - share)
         return found
 
 
-def _differences(db: Engine, columns: Sequence[Column], marks: Mapping[str, Marks]) -> Iterator[Example]:
+def _differences(
+    db: Engine, columns: Sequence[ReportColumn], marks: Mapping[str, RunVerdicts]
+) -> Iterator[ReportExample]:
     by_family: dict[str, list[_Shared]] = {}
     for one in _shared(columns, marks):
         by_family.setdefault(one.cells[0].family, []).append(one)
@@ -115,7 +117,7 @@ def _differences(db: Engine, columns: Sequence[Column], marks: Mapping[str, Mark
             yield _example(why, answers)
 
 
-def _shared(columns: Sequence[Column], marks: Mapping[str, Marks]) -> Iterator[_Shared]:
+def _shared(columns: Sequence[ReportColumn], marks: Mapping[str, RunVerdicts]) -> Iterator[_Shared]:
     placed = [dict(_placed(column)) for column in columns]
     for key in placed[0]:
         if not all(key in one for one in placed):
@@ -127,22 +129,22 @@ def _shared(columns: Sequence[Column], marks: Mapping[str, Marks]) -> Iterator[_
             yield _Shared(cells, np.array(rows))
 
 
-def _placed(column: Column) -> Iterator[tuple[tuple[str, int, str, str, str], tuple[CellCounts, int]]]:
+def _placed(column: ReportColumn) -> Iterator[tuple[tuple[str, int, str, str, str], tuple[CellCounts, int]]]:
     start = 0
     for cell in column.detail.cells:
         yield (cell.family, cell.version, cell.level, cell.channel, cell.style), (cell, start)
         start += cell.n_planned
 
 
-def _cut(marks: Marks, start: int, n: int) -> Array:
+def _cut(marks: RunVerdicts, start: int, n: int) -> Array:
     return marks.right[start : start + n]
 
 
 # one run
 
 
-def _mistakes(db: Engine, column: Column) -> Iterator[Example]:
-    """Yield, a family, an answer of the kind of mistake that is commonest in any of its cells."""
+def _mistakes(db: Engine, column: ReportColumn) -> Iterator[ReportExample]:
+    """Yield for each family one answer with the most frequent mistake in any of its cells."""
     for family in dict.fromkeys(cell.family for cell in column.detail.cells):
         cells = [cell for cell in column.detail.cells if cell.family == family]
         counted = [(n, cell, label) for cell in cells for label, n in cell.labels.items() if label != CORRECT and n]
@@ -155,15 +157,15 @@ def _mistakes(db: Engine, column: Column) -> Iterator[Example]:
             yield _example(f"{n} of {cell.n} answers in this cell are wrong in this way", [(column.label, samples[0])])
 
 
-def _example(why: str, answers: Sequence[tuple[str, SampleView]]) -> Example:
+def _example(why: str, answers: Sequence[tuple[str, SampleView]]) -> ReportExample:
     sample = answers[0][1]
-    made = make_question(sample)
-    return Example(
+    made = make_sample_question(sample)
+    return ReportExample(
         sample.item, sample.style, why,
         excerpt(made.text, _QUESTION) if made else None, made.gold if made else None,
         tuple(_answer(label, one) for label, one in answers),
     )  # fmt: skip
 
 
-def _answer(label: str, sample: SampleView) -> Answer:
-    return Answer(label, sample, excerpt(sample.completion, _ANSWER), _ENDINGS.get(sample.finish_reason, ""))
+def _answer(label: str, sample: SampleView) -> ExampleAnswer:
+    return ExampleAnswer(label, sample, excerpt(sample.completion, _ANSWER), _ENDINGS.get(sample.finish_reason, ""))

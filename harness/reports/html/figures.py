@@ -1,11 +1,10 @@
-"""Turn the cells of some runs into drawings: how they fall with difficulty, and how their answers go wrong."""
+"""Figures of a report: accuracy against difficulty, and kinds of mistakes."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
-from fathom.harness.reports.figures.svg import draw
 from fathom.harness.reports.figures.picture import (
     CORRECT,
     MOST_SERIES,
@@ -17,18 +16,19 @@ from fathom.harness.reports.figures.picture import (
     curves_of,
     one_line,
 )
-from fathom.harness.reports.html.columns import Column
+from fathom.harness.reports.figures.svg import draw_svg
+from fathom.harness.reports.html.columns import ReportColumn
 from fathom.harness.stats.counts import CellCounts
 from fathom.harness.stats.scores import known_level
 
-Key = tuple[str, ...]
-Grouped = dict[Key, dict[str, list[CellCounts]]]
-"""Cells by what a picture is of, then by the series in it."""
+_Key = tuple[str, ...]
+_Grouped = dict[_Key, dict[str, list[CellCounts]]]
+"""Cells by picture, then by series."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A drawing for a light ground, with its title and description inside."""
+    """An SVG for a light background, with its title and description inside."""
 
     title: str
     svg: str
@@ -36,17 +36,17 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """The drawings of one family."""
+    """The figures of one family."""
 
     family: str
     curves: tuple[Figure, ...]
     mistakes: tuple[Figure, ...]
 
 
-def draw_figures(columns: Sequence[Column]) -> tuple[Figures, ...]:
-    """Draw one run a ladder at a time, its styles over each other; or several runs over each other, a style at a time.
+def draw_figures(columns: Sequence[ReportColumn]) -> tuple[Figures, ...]:
+    """Draw the figures of a report: one run has a series for each style, several runs have a series each.
 
-    Cells that this code no longer knows are left out.
+    Cells of levels that this version of Fathom does not know are left out.
     """
     if len(columns) == 1:
         curves, mistakes = _of_one(columns[0])
@@ -56,17 +56,17 @@ def draw_figures(columns: Sequence[Column]) -> tuple[Figures, ...]:
     return tuple(Figures(name, _drawn(name, curves), _drawn(name, mistakes)) for name in families)
 
 
-Drawn = list[tuple[str, Picture]]
+_Pictures = list[tuple[str, Picture]]
 """Pictures with their families."""
 
 
-def _drawn(family: str, pictures: Drawn) -> tuple[Figure, ...]:
-    return tuple(Figure(one.title, draw(one, "light")) for name, one in pictures if name == family)
+def _drawn(family: str, pictures: _Pictures) -> tuple[Figure, ...]:
+    return tuple(Figure(one.title, draw_svg(one, "light")) for name, one in pictures if name == family)
 
 
-def _of_one(column: Column) -> tuple[Drawn, Drawn]:
-    curves: Drawn = []
-    mistakes: Drawn = []
+def _of_one(column: ReportColumn) -> tuple[_Pictures, _Pictures]:
+    curves: _Pictures = []
+    mistakes: _Pictures = []
     ladders = _grouped((cell.style, (cell.family, ladder, cell.channel), cell) for cell, ladder in _known(column))
     for (family, ladder, channel), styles in ladders.items():
         title = _title(family, ladder, channel)
@@ -79,9 +79,9 @@ def _of_one(column: Column) -> tuple[Drawn, Drawn]:
     return curves, mistakes
 
 
-def _of_many(columns: Sequence[Column]) -> tuple[Drawn, Drawn]:
-    curves: Drawn = []
-    mistakes: Drawn = []
+def _of_many(columns: Sequence[ReportColumn]) -> tuple[_Pictures, _Pictures]:
+    curves: _Pictures = []
+    mistakes: _Pictures = []
     cells = [(one.label, cell, ladder) for one in columns for cell, ladder in _known(one)]
     ladders = _grouped((name, (cell.family, ladder, cell.channel, cell.style), cell) for name, cell, ladder in cells)
     for (family, ladder, channel, style), series in ladders.items():
@@ -95,14 +95,14 @@ def _of_many(columns: Sequence[Column]) -> tuple[Drawn, Drawn]:
     return curves, mistakes
 
 
-def _known(column: Column) -> Iterator[tuple[CellCounts, str]]:
+def _known(column: ReportColumn) -> Iterator[tuple[CellCounts, str]]:
     for cell in column.detail.cells:
         if found := known_level(cell):
             yield cell, found[1].ladder
 
 
-def _grouped(rows: Iterable[tuple[str, Key, CellCounts]]) -> Grouped:
-    found: Grouped = {}
+def _grouped(rows: Iterable[tuple[str, _Key, CellCounts]]) -> _Grouped:
+    found: _Grouped = {}
     for series, key, cell in rows:
         found.setdefault(key, {}).setdefault(series, []).append(cell)
     return found
@@ -117,7 +117,7 @@ def _wrong(cells: Iterable[CellCounts]) -> bool:
 
 
 def _parts(names: Sequence[str]) -> Iterator[tuple[Sequence[str], str]]:
-    """Cut many names into parts of nearly the same size that a picture can tell apart."""
+    """Split names into parts of nearly equal size, each with at most MOST_SERIES."""
     n_parts = ceil(len(names) / MOST_SERIES)
     size = ceil(len(names) / n_parts)
     for at in range(n_parts):
@@ -126,7 +126,7 @@ def _parts(names: Sequence[str]) -> Iterator[tuple[Sequence[str], str]]:
 
 
 def _anatomy(title: str, series: Mapping[str, Sequence[CellCounts]]) -> Anatomy | None:
-    """Pile up each run's answers of all levels: one bar a run."""
+    """Return one bar for each run, with its answers of all levels."""
     if not any(_wrong(cells) for cells in series.values()):
         return None
     bars = tuple(_bar(name, at, cells) for at, (name, cells) in enumerate(series.items(), 1))

@@ -1,4 +1,4 @@
-"""Turn stored runs into one HTML file that needs nothing else."""
+"""A report about stored runs as one self-contained HTML file."""
 
 import datetime as dt
 import os
@@ -15,49 +15,49 @@ from fathom.harness.format import count, instant, plural, visible
 from fathom.harness.records import RunDetail
 from fathom.harness.reports.figures.palettes import dark_rules
 from fathom.harness.reports.figures.picture import one_line
-from fathom.harness.reports.html.columns import Column, make_columns
+from fathom.harness.reports.html.columns import ReportColumn, make_report_columns
+from fathom.harness.reports.html.comparisons import compare_with_first, rank_columns
 from fathom.harness.reports.html.examples import find_examples
 from fathom.harness.reports.html.figures import draw_figures
-from fathom.harness.reports.html.rivals import compare_with_first, rank_columns
 from fathom.harness.reports.html.tables import (
-    cell_lines,
-    fact_rows,
-    ladder_rows,
-    measure_tables,
-    repeat_tables,
-    score_rows,
+    make_cell_rows,
+    make_fact_rows,
+    make_ladder_rows,
+    make_measure_tables,
+    make_repeat_tables,
+    make_score_rows,
 )
 from fathom.harness.reports.measures import MEASURES_LEGEND
 from fathom.harness.reports.repeats import REPEATS_LEGEND
 
 MOST_RUNS = 12
-"""Runs that stand beside each other; more would fit on no page."""
+"""Most runs in a report; more columns do not fit on a page."""
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
-Tell = Callable[[str], None]
-"""Called with what is being done."""
+_Report = Callable[[str], None]
+"""Called with the current step."""
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """A report that was written."""
+class WrittenReport:
+    """Path and size of a report."""
 
     path: Path
     n_bytes: int
 
 
 def write_report(
-    db: Engine, details: Sequence[RunDetail], out: Path, now: dt.datetime, tell: Tell = lambda _: None
-) -> Written:
-    """Write the report of some runs to a file, whole or not at all.
+    db: Engine, details: Sequence[RunDetail], out: Path, now: dt.datetime, report: _Report = lambda _: None
+) -> WrittenReport:
+    """Write a report to a file; on an error an old file stays as it was.
 
     Raises:
-        BadInput: too many runs, nothing graded, or nowhere to write.
+        BadInput: too many runs, nothing graded, or the file cannot be written.
     """
     if not out.parent.is_dir() or out.is_dir():
         raise BadInput(f"cannot write {out}: give --out a file in a folder that exists")
-    content = make_page(db, details, now, tell).encode("utf-8", "replace")
+    content = make_page(db, details, now, report).encode("utf-8", "replace")
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     try:
         partial.write_bytes(content)
@@ -65,43 +65,43 @@ def write_report(
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise BadInput(f"cannot write {out} ({error.strerror}): give another --out") from error
-    return Written(out, len(content))
+    return WrittenReport(out, len(content))
 
 
-def make_page(db: Engine, details: Sequence[RunDetail], now: dt.datetime, tell: Tell = lambda _: None) -> str:
-    """Return the report as HTML; the first run is what the others are compared with.
+def make_page(db: Engine, details: Sequence[RunDetail], now: dt.datetime, report: _Report = lambda _: None) -> str:
+    """Return a report as HTML; all other runs are compared with the first.
 
     Raises:
-        BadInput: too many runs or none, one twice, or nothing graded.
+        BadInput: no runs or too many, a run named twice, or nothing graded.
     """
     runs = [one.summary.run for one in details]
     if not 0 < len(runs) <= MOST_RUNS or len(set(runs)) < len(runs):
-        raise BadInput(f"a report is of 1 to {MOST_RUNS} runs, each named once")
-    columns = make_columns(db, details)
-    tell("comparing")
+        raise BadInput(f"name 1 to {MOST_RUNS} runs, each named once")
+    columns = make_report_columns(db, details)
+    report("comparing")
     several = len(columns) > 1
     values = {
         "columns": columns,
         "title": _title(columns),
         "made": f"Fathom {version('fathom')}, {instant(now)}",
-        "facts": fact_rows(columns),
-        "scores": score_rows(columns),
-        "ladders": ladder_rows(columns),
-        "repeats": repeat_tables(columns),
-        "measures": measure_tables(db, columns),
+        "facts": make_fact_rows(columns),
+        "scores": make_score_rows(columns),
+        "ladders": make_ladder_rows(columns),
+        "repeats": make_repeat_tables(columns),
+        "measures": make_measure_tables(db, columns),
         "measures_legend": MEASURES_LEGEND,
         "repeats_legend": REPEATS_LEGEND,
-        "cells": cell_lines(columns),
+        "cells": make_cell_rows(columns),
         "versus": compare_with_first(db, columns) if several else (),
         "ranking": rank_columns(db, columns) if several else None,
         "examples": find_examples(db, columns),
         "dark_rules": dark_rules(".drawing"),
     }
-    tell("drawing")
+    report("drawing")
     return _environment().get_template("report.html.jinja").render(values, figures=draw_figures(columns))
 
 
-def _title(columns: Sequence[Column]) -> str:
+def _title(columns: Sequence[ReportColumn]) -> str:
     names = [one.label for one in columns]
     head = " and ".join(names) if len(names) < 3 else f"{names[0]} and {plural(len(names) - 1, 'other run')}"
     suites = dict.fromkeys(one.detail.summary.suite for one in columns)

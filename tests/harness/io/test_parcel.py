@@ -1,6 +1,5 @@
 """A parcel is a run without its verdicts; taking it in makes the same run, or nothing."""
 
-import io
 import json
 
 import pytest
@@ -14,14 +13,16 @@ from fathom.harness.db.samples import stream_samples
 from fathom.harness.db.schema.runs import CellRow, ModelRow, RunRow, SampleRow, SuiteRow
 from fathom.harness.db.schema.service import SubmissionRow, UserRow
 from fathom.harness.db.write import utc_now
+from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.model import ModelSource
 from fathom.harness.errors import BadInput, Conflict, FathomError
-from fathom.harness.io.parcel import parcel_lines, read_header, read_sample, write_parcel
+from fathom.harness.io.parcel import gzip_lines, parcel_lines, parse_header, parse_sample
 from fathom.harness.records import SampleFilter
 from fathom.harness.runs.evaluate import evaluate
 from fathom.harness.runs.plan import Plan
-from fathom.server.uploads.admission import Sender
-from fathom.server.uploads.intake import Intake
+from fathom.harness.runs.run_settings import RunSettings
+from fathom.server.uploads.checks import Sender
+from fathom.server.uploads.receiver import Intake
 from fathom.server.uploads.store import STALE, drop_stale_uploads
 from fathom.tasks.errors import TaskError
 from fathom.tasks.suites import Selection, open_suite
@@ -33,7 +34,11 @@ SELECTION = Selection(levels=("n4k1", "n8k2"), styles=("direct", "choice"), n=6)
 def made(tmp_path_factory):
     """A run of the noisy oracle, 24 items, and the lines of its parcel."""
     db = open_database(f"sqlite:///{tmp_path_factory.mktemp('made') / 'runs.db'}", create=True)
-    plan = Plan(ModelSource("oracle/noisy", None, "oracle/noisy"), "oracle", open_suite("quick", "2026", SELECTION))
+    plan = Plan(
+        ModelSource("oracle/noisy", None, "oracle/noisy"),
+        open_suite("quick", "2026", SELECTION),
+        RunSettings(engine=EngineSettings("oracle")),
+    )
     run = evaluate(plan, db).run
     yield db, run, [json.loads(line) for line in parcel_lines(db, run, model="org/noisy")]
     db.dispose()
@@ -98,10 +103,7 @@ def verdicts(db, run):
 
 def test_a_run_that_was_sent_has_the_verdicts_counts_and_digests_of_the_run_that_was_made(made, home):
     source, run, _ = made
-    out = io.BytesIO()
-    n_bytes = write_parcel(source, run, out)
-    receipt = send(home, out.getvalue(), Sender(1, "user/1", local=True))
-    assert n_bytes == len(out.getvalue())
+    receipt = send(home, b"".join(gzip_lines(parcel_lines(source, run))), Sender(1, "user/1", local=True))
     before, after = read.get_run(source, run), read.get_run(home, receipt.run)
     assert verdicts(home, receipt.run) == verdicts(source, run)
     assert [(cell.n, cell.k, dict(cell.labels)) for cell in after.cells] == [
@@ -212,8 +214,8 @@ REFUSED = {
     "scores of a text": (lambda lines: _changed(lines, 2, scores=[0.0]), "an item without candidates has no scores"),
     "a negative count": (lambda lines: _changed(lines, 2, prompt_tokens=-1), "line 3: prompt_tokens: "),
     "a number as a text": (lambda lines: _changed(lines, 2, index="1"), "line 3: index: "),
-    "no header": (lambda lines: lines[1:], "line 1 is no header"),
-    "another format": (lambda lines: _changed(lines, 0, fathom=2), "line 1 is no header"),
+    "no header": (lambda lines: lines[1:], "line 1 is not a header"),
+    "another format": (lambda lines: _changed(lines, 0, fathom=2), "line 1 is not a header"),
 }
 
 
@@ -241,7 +243,7 @@ def test_a_refusal_after_the_header_stands_in_the_audit_log(made, home):
         (b'{"cell": 1, "scores": [-Infinity]}', "-Infinity is not a JSON number"),
         (b'{"cell": 1e999}', "a number is too large"),
         (b'{"cell": ' + b"9" * 5000 + b"}", "a number is too large"),
-        (b'{"cell": 0, "cell": 1}', "a key stands twice"),
+        (b'{"cell": 0, "cell": 1}', "the same key twice"),
         (b"[" * 100_000, "nested too deeply"),
         (b'{"completion": "\xff"}', "is not UTF-8"),
         (b"[]", "is not a JSON object"),
@@ -251,12 +253,12 @@ def test_a_refusal_after_the_header_stands_in_the_audit_log(made, home):
 )
 def test_a_line_that_is_not_strict_json_is_refused(text, message):
     with pytest.raises(BadInput, match=message):
-        read_sample(text, 7)
+        parse_sample(text, 7)
 
 
 def test_the_first_line_must_be_a_header():
     with pytest.raises(BadInput, match="model: Field required"):
-        read_header(b'{"fathom": 1}')
+        parse_header(b'{"fathom": 1}')
 
 
 def test_the_same_results_are_taken_once_a_sender(made, home):
@@ -310,7 +312,7 @@ def test_an_unfinished_run_is_not_sent(tmp_path, made):
     source, _, _ = made
     suite = open_suite("quick", "7", SELECTION)
     run = start_run(source, NewRun("org/m", "vllm", suite, suite.digest(), {}, "0" * 32))
-    with pytest.raises(BadInput, match=f"run {run} is not whole .*fathom run --resume {run}"):
+    with pytest.raises(BadInput, match=f"run {run} is not complete .*fathom run --resume {run}"):
         list(parcel_lines(source, run))
 
 

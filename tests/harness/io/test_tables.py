@@ -12,20 +12,24 @@ from fathom.harness.db import read
 from fathom.harness.db.engine import open_database
 from fathom.harness.db.schema.runs import RunRow, SampleRow, SuiteRow
 from fathom.harness.db.sealing import SealedRun
+from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.model import ModelSource
 from fathom.harness.errors import BadInput
 from fathom.harness.io.lm_eval.export import export_lm_eval
-from fathom.harness.io.tables import CELLS, SAMPLES, export_tables, json_lines, whole_file, write_table
+from fathom.harness.io.tables import CELLS, SAMPLES, export_tables, json_lines, whole_file, write_rows
 from fathom.harness.records import SampleFilter
-from fathom.harness.reports.questions import make_question
+from fathom.harness.reports.questions import make_sample_question
 from fathom.harness.runs.evaluate import evaluate
 from fathom.harness.runs.plan import Plan
+from fathom.harness.runs.run_settings import RunSettings
 from fathom.tasks.suites import Selection, open_suite
 
 
 def play(db):
     suite = open_suite("quick", 7, Selection(("depo", "mano"), ("n8k2", "p23l1"), (), ("direct", "choice"), 6))
-    return evaluate(Plan(ModelSource("oracle/noisy", None, "oracle/noisy"), "oracle", suite), db).run
+    return evaluate(
+        Plan(ModelSource("oracle/noisy", None, "oracle/noisy"), suite, RunSettings(engine=EngineSettings("oracle"))), db
+    ).run
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +62,7 @@ def test_each_format_holds_every_sample_with_question_gold_and_verdict(played, t
         assert (frame.item[at], frame.completion[at]) == (one.item, one.completion)
         assert (lines[at]["correct"], lines[at]["label"]) == (one.correct, one.label)
         assert rows[at]["correct"] == str(one.correct)
-        question = make_question(one)
+        question = make_sample_question(one)
         assert (lines[at]["question"], lines[at]["gold"]) == (question.text, question.gold)
     assert len(frame) == len(lines) == len(rows) == len(stored) == 24
     scored = frame[frame["style"] == "choice"]
@@ -89,7 +93,7 @@ def test_a_file_that_cannot_be_finished_is_not_there(played, tmp_path):
 
     for kind in ("jsonl", "parquet", "csv"):
         with pytest.raises(RuntimeError), whole_file(tmp_path / f"out.{kind}") as stream:
-            write_table(rows(), SAMPLES, kind, stream)
+            write_rows(rows(), SAMPLES, kind, stream)
     assert not list(tmp_path.iterdir())
     db, run = played
     (tmp_path / "taken").write_text("a file")
@@ -118,7 +122,7 @@ def test_what_is_not_whole_or_sealed_is_refused(tmp_path):
     run = play(db)
     with Session(db) as session, session.begin():
         session.execute(update(RunRow).values(state="interrupted"))
-    with pytest.raises(BadInput, match="is not whole"):
+    with pytest.raises(BadInput, match="is not complete"):
         export_lm_eval(db, run, tmp_path)
     assert export_tables(db, run, "jsonl", tmp_path / "out").samples.exists()  # a table shows what is there
     with Session(db) as session, session.begin():

@@ -12,12 +12,14 @@ from fathom.harness.db.find import open_pair, open_run
 from fathom.harness.db.samples import stream_samples
 from fathom.harness.db.schema.runs import RunRow, SuiteRow
 from fathom.harness.db.sealing import SealedRun
+from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.model import ModelSource
 from fathom.harness.errors import NotComparable, UnknownModel
 from fathom.harness.records import SampleFilter
-from fathom.harness.reports.comparison import contest, contest_json
+from fathom.harness.reports.comparison import compare_run_pair, comparison_json
 from fathom.harness.runs.evaluate import evaluate
 from fathom.harness.runs.plan import Plan
+from fathom.harness.runs.run_settings import RunSettings
 from fathom.tasks.suites import Selection, open_suite
 
 
@@ -33,7 +35,9 @@ def played(tmp_path_factory):
     for kind, seed, families in asked:
         suite = open_suite("quick", seed, Selection(families=tuple(families.split(",")), n=12))
         name = f"oracle/{kind}"
-        runs[kind, seed, families] = evaluate(Plan(ModelSource(name, None, name), "oracle", suite), db).run
+        runs[kind, seed, families] = evaluate(
+            Plan(ModelSource(name, None, name), suite, RunSettings(engine=EngineSettings("oracle"))), db
+        ).run
     yield db, {key: read.get_run(db, run) for key, run in runs.items()}
     db.dispose()
 
@@ -49,7 +53,7 @@ def test_every_number_is_that_of_the_samples(played):
         {(one.item, one.style): one.correct for one in stream_samples(db, run, SampleFilter())}
         for run in (first, second)
     ]
-    found = contest_json(contest(db, first, second))
+    found = comparison_json(compare_run_pair(db, first, second))
     assert found["test"] == "mcnemar-exact"
     assert {one["style"] for one in found["comparisons"]} == {"direct", "cot", "choice"}
     for one in found["comparisons"]:
@@ -63,27 +67,27 @@ def test_every_number_is_that_of_the_samples(played):
 
 def test_a_tie_says_how_many_more_items_would_tell_and_a_verdict_says_nothing(played):
     db, _ = played
-    for line in contest(db, run_of(played, "noisy", 8), run_of(played, "chance", 8)).lines:
+    for line in compare_run_pair(db, run_of(played, "noisy", 8), run_of(played, "chance", 8)).lines:
         one = line.result
-        assert (line.outlook is None) == (one.ahead > 0 or one.only_first == one.only_second)
-        if line.outlook:
+        assert (line.needed is None) == (one.ahead > 0 or one.only_first == one.only_second)
+        if line.needed:
             cells = {cell.level for cell in run_of(played, "noisy", 8).cells if cell.style == one.style}
-            assert line.outlook.n_a_cell * len(cells) >= one.n + line.outlook.n_more
+            assert line.needed.n_a_cell * len(cells) >= one.n + line.needed.n_more
 
 
 def test_holms_level_is_shared_by_the_families_that_are_open(played):
     db, _ = played
     first, second = run_of(played, "noisy", 7), run_of(played, "perfect", 7)
-    lines = contest(db, first, second).lines
+    lines = compare_run_pair(db, first, second).lines
     for line in lines:
-        if line.outlook and line.result.name:
+        if line.needed and line.result.name:
             mine = [one.result for one in lines if one.result.style == line.result.style and one.result.name]
-            assert line.outlook.level == 0.05 / sum(one.p_holm > 0.05 for one in mine)
+            assert line.needed.level == 0.05 / sum(one.p_holm > 0.05 for one in mine)
 
 
 def test_runs_of_other_seeds_are_compared_by_their_scores(played):
     db, _ = played
-    found = contest(db, run_of(played, "noisy", 7), run_of(played, "chance", 8), "direct")
+    found = compare_run_pair(db, run_of(played, "noisy", 7), run_of(played, "chance", 8), "direct")
     assert not found.paired
     for line in found.lines:
         one = line.result
@@ -95,7 +99,7 @@ def test_runs_of_other_seeds_are_compared_by_their_scores(played):
 
 def test_one_model_under_two_seeds_is_a_tie(played):
     db, _ = played
-    found = contest(db, run_of(played, "noisy", 7), run_of(played, "noisy", 8))
+    found = compare_run_pair(db, run_of(played, "noisy", 7), run_of(played, "noisy", 8))
     assert {line.result.ahead for line in found.lines} == {0}
     assert "both are runs of one model" in found.notes
 
@@ -121,9 +125,9 @@ def test_runs_that_share_nothing_are_refused(played):
     db, _ = played
     first, second = run_of(played, "noisy", 7), run_of(played, "perfect", 7, "years")
     with pytest.raises(NotComparable, match="share no cell"):
-        contest(db, *open_pair(db, first.summary.run, second.summary.run))
+        compare_run_pair(db, *open_pair(db, first.summary.run, second.summary.run))
     with pytest.raises(NotComparable, match="no style 'free' in common; they share: direct, cot, choice"):
-        contest(db, first, run_of(played, "perfect", 7), "free")
+        compare_run_pair(db, first, run_of(played, "perfect", 7), "free")
 
 
 def test_names_that_mean_nothing_or_the_same_run_are_refused(played):

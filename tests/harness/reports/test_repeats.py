@@ -8,6 +8,7 @@ from sqlalchemy import delete, select
 from fathom.harness.db import read
 from fathom.harness.db.engine import open_database
 from fathom.harness.db.schema.runs import CellRow, MarkRow, SampleRow, StandingRow
+from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.model import ModelSource, find_model
 from fathom.harness.errors import BadInput
 from fathom.harness.reports.console import make_console
@@ -15,24 +16,29 @@ from fathom.harness.reports.reproduce import reproduce
 from fathom.harness.reports.terminal import render_run, run_json
 from fathom.harness.runs.evaluate import evaluate
 from fathom.harness.runs.plan import Plan
-from fathom.harness.runs.prompting import Decoding
+from fathom.harness.runs.run_settings import RunSettings, SamplingSettings
 from fathom.harness.stats.repeats import pass_at_k
 from fathom.tasks.suites import Selection, open_suite
 
 R = 4
 SUITE = open_suite("quick", 7, Selection(families=("depo",), levels=("n4k1", "n8k3"), styles=("direct",), n=12))
-SAMPLED = Decoding(repeats=R, temperature=1.0)
+SAMPLED = SamplingSettings(repeats=R, temperature=1.0)
 
 
 def plan_of(kind="noisy", decoding=SAMPLED, suite=SUITE, **rest):
-    return Plan(ModelSource(f"oracle/{kind}", None, kind), "oracle", suite, decoding=decoding, **rest)
+    return Plan(
+        ModelSource(f"oracle/{kind}", None, kind),
+        suite,
+        RunSettings(sampling=decoding, engine=EngineSettings("oracle")),
+        **rest,
+    )
 
 
 @pytest.fixture(scope="module")
 def sampled(tmp_path_factory):
     """A sampled run of the noisy oracle, after a plain one of the same model."""
     db = open_database(f"sqlite:///{tmp_path_factory.mktemp('repeats') / 'runs.db'}", create=True)
-    plain = evaluate(plan_of(decoding=Decoding()), db).run
+    plain = evaluate(plan_of(decoding=SamplingSettings()), db).run
     ticks = []
     run = evaluate(plan_of(), db, lambda phase, tick: ticks.append(tick)).run
     yield db, plain, run, [tick for tick in ticks if tick]
@@ -94,7 +100,7 @@ def test_a_run_goes_on_where_answers_are_missing_and_ends_as_if_never_stopped(sa
 
 
 def test_greedy_answers_are_not_repeated_and_candidates_neither(db):
-    for decoding in (Decoding(repeats=2), Decoding(repeats=2, temperature=0.0)):
+    for decoding in (SamplingSettings(repeats=2), SamplingSettings(repeats=2, temperature=0.0)):
         with pytest.raises(BadInput, match="give a temperature"):
             evaluate(plan_of(decoding=decoding), db)
     scored = open_suite("quick", 7, Selection(families=("depo",), levels=("n8k1",), styles=("choice",), n=2))
@@ -127,7 +133,11 @@ def test_a_run_is_shown_with_its_repeats(sampled):
 def test_a_model_draws_other_answers_each_time_and_the_same_ones_again(sampled):
     db, *_ = sampled
     suite = open_suite("quick", 7, Selection(families=("depo",), n=6, styles=("direct",), levels=("n8k3",)))
-    plan = Plan(find_model("reference/pebble"), "hf", suite, decoding=Decoding(repeats=6, temperature=1.0))
+    plan = Plan(
+        find_model("reference/pebble"),
+        suite,
+        RunSettings(sampling=SamplingSettings(repeats=6, temperature=1.0), engine=EngineSettings("hf")),
+    )
     first, again = (samples_of(db, evaluate(plan, db).run) for _ in range(2))
     assert first == again
     texts = [[row.completion for row in first[at : at + 6]] for at in range(0, len(first), 6)]

@@ -11,8 +11,8 @@ import pytest
 from fathom.harness.db import read
 from fathom.harness.db.engine import open_database
 from fathom.harness.records import SampleFilter
-from fathom.harness.reports.questions import make_question
-from fathom.server.board.downloads import CELL_COLUMNS, SAMPLE_COLUMNS, standing_columns
+from fathom.harness.reports.questions import make_sample_question
+from fathom.server.board.downloads import PAIR_COLUMNS, SAMPLE_DOWNLOAD_COLUMNS, standing_columns
 
 PAIR = "m=oracle/noisy&m=oracle/perfect"
 TABLES = ("/board.{kind}", "/board.{kind}?style=cot&sort=mano&columns=mano", f"/compare.{{kind}}?{PAIR}")
@@ -50,7 +50,7 @@ def test_the_board_as_a_file_holds_the_numbers_of_the_api(board):
 def test_a_comparison_as_a_file_holds_the_cells_of_the_api(board):
     rows = board.get(f"/compare.json?{PAIR}").json()
     assert rows == board.get(f"/api/v1/compare?{PAIR}").json()["cells"]
-    assert tuple(rows[0]) == CELL_COLUMNS
+    assert tuple(rows[0]) == PAIR_COLUMNS
 
 
 @pytest.mark.parametrize(
@@ -101,9 +101,9 @@ def stored(played, wanted=None):
     db = open_database(played.url, create=False)
     rows = []
     for one in read.get_samples(db, played.noisy, wanted or SampleFilter(), limit=9999).samples:
-        made = make_question(one)
+        made = make_sample_question(one)
         rows.append({
-            **{key: getattr(one, key) for key in SAMPLE_COLUMNS if key not in ("gold", "candidate_scores", "question")},
+            **{key: getattr(one, key) for key in SAMPLE_DOWNLOAD_COLUMNS if key not in ("gold", "candidate_scores", "question")},
             "gold": made.gold, "question": made.text, "candidate_scores": None if one.scores is None else list(one.scores),
         })  # fmt: skip
     db.dispose()

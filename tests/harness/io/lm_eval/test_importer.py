@@ -13,20 +13,21 @@ from sqlalchemy.orm import Session
 from fathom.harness.db import read
 from fathom.harness.db.engine import open_database
 from fathom.harness.db.schema.runs import CellRow, ModelRow, PoolRow, RunRow, SampleRow, StandingRow, SuiteRow
+from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.model import ModelSource
 from fathom.harness.errors import BadInput, Conflict
 from fathom.harness.io.lm_eval.export import export_lm_eval
 from fathom.harness.io.lm_eval.import_plan import plan_import
 from fathom.harness.io.lm_eval.importer import import_logs
-from fathom.harness.io.lm_eval.log import find_logs, read_log
+from fathom.harness.io.lm_eval.log import find_evaluation_logs, read_evaluation_log
 from fathom.harness.io.lm_eval.store import begin_import
-from fathom.harness.io.parcel import parcel_lines, read_header
+from fathom.harness.io.parcel import parcel_lines, parse_header
 from fathom.harness.records import SampleFilter
 from fathom.harness.runs.evaluate import evaluate
 from fathom.harness.runs.plan import Plan
-from fathom.harness.runs.prompting import Decoding, Prompting, Thinking
 from fathom.harness.runs.regrade import regrade
-from fathom.server.uploads.admission import Sender, admit
+from fathom.harness.runs.run_settings import PromptSettings, RunSettings, SamplingSettings, Thinking
+from fathom.server.uploads.checks import Sender, admit
 from fathom.tasks.suites import Selection, open_suite
 
 PEBBLE = Path(__file__).parents[4] / "harness" / "training" / "reference" / "pebble"
@@ -102,7 +103,7 @@ def lite(tmp_path, copy_tables):
 
 
 def take(db, place, model=None):
-    return list(import_logs(db, find_logs(Path(place)), model))
+    return list(import_logs(db, find_evaluation_logs(Path(place)), model))
 
 
 def verdicts(db, run):
@@ -125,9 +126,7 @@ def counted(db):
 def play(db, prompting=None, decoding=None, kind="noisy", styles=("direct", "cot", "choice"), seed=7, n=4):
     suite = open_suite("quick", seed, Selection(("depo",), ("n4k1", "n8k2"), (), styles, n))
     name = f"oracle/{kind}"
-    plan = Plan(
-        ModelSource(name, None, name), "oracle", suite, None, prompting or Prompting(), decoding or Decoding()
-    )  # fmt: skip
+    plan = Plan(ModelSource(name, None, name), suite, RunSettings(prompting or PromptSettings(), decoding or SamplingSettings(), EngineSettings("oracle")))  # fmt: skip
     return evaluate(plan, db).run
 
 
@@ -144,8 +143,8 @@ def test_a_stock_log_becomes_a_run_of_tier_1_with_the_same_verdicts(db, stock):
     detail = read.get_run(db, one.run)
     assert (detail.summary.tier, detail.summary.engine, detail.summary.state) == (1, "lm-eval/hf", "done")
     assert detail.summary.model == str(PEBBLE)
-    assert detail.manifest["decisive"]["lm_eval"] == "0.4.13"
-    assert detail.manifest["context"]["lm_eval"]["config model_dtype"] == "torch.float32"
+    assert detail.manifest.stored["decisive"]["lm_eval"] == "0.4.13"
+    assert detail.manifest.stored["context"]["lm_eval"]["config model_dtype"] == "torch.float32"
     with Session(db) as session:
         assert {pool[-4:] for pool in session.scalars(select(StandingRow.pool))} == {"-all"}
     assert regrade(db, one.run).n_changed == 0
@@ -166,7 +165,7 @@ def test_questions_that_lm_eval_cached_under_another_seed_are_refused(lite, stoc
 def test_shots_and_a_system_message_are_part_of_what_is_compared(lite, stock, tmp_path):
     (one,) = take(lite, stock / "shots")
     assert (one.n_differing, one.ranked) == (0, False)
-    sampling = read.get_run(lite, one.run).manifest["decisive"]["sampling"]
+    sampling = read.get_run(lite, one.run).manifest.decisive.sampling
     assert (sampling["shots"], sampling["system"]) == (2, "Think hard. ")
     copy = edited(stock / "shots", tmp_path, CELLS[0], 2, lambda row: shorten(row, "Think hard. "))
     with pytest.raises(BadInput, match=r"line 2.*another question"):
@@ -181,7 +180,7 @@ def shorten(row, text):
 def test_behind_a_chat_template_every_piece_of_the_question_is_found_again(lite, stock, tmp_path):
     (one,) = take(lite, stock / "chat")
     detail = read.get_run(lite, one.run)
-    assert (one.n_differing, detail.manifest["decisive"]["sampling"]["chat_template"]) == (0, True)
+    assert (one.n_differing, detail.manifest.stored["decisive"]["sampling"]["chat_template"]) == (0, True)
     for what, said in (("Which code", "another question"), ("<assistant>", "something else around")):
         copy = edited(stock / "chat", tmp_path / what, CELLS[2], 3, lambda row, what=what: shorten(row, what))
         with pytest.raises(BadInput, match=f"line 3.*{said}"):
@@ -190,7 +189,12 @@ def test_behind_a_chat_template_every_piece_of_the_question_is_found_again(lite,
 
 def test_an_exported_run_is_logged_as_stock_lm_eval_logs_it(lite, stock, tmp_path):
     suite = open_suite("quick", 7, Selection(("depo",), ("n4k1",), (), ("direct",), 4))
-    run = evaluate(Plan(ModelSource("oracle/perfect", None, "oracle/perfect"), "oracle", suite), lite).run
+    run = evaluate(
+        Plan(
+            ModelSource("oracle/perfect", None, "oracle/perfect"), suite, RunSettings(engine=EngineSettings("oracle"))
+        ),
+        lite,
+    ).run
     ours, theirs = export_lm_eval(lite, run, tmp_path), next((stock / "seed 7").rglob("results_*.json"))
     results, stated = json.loads(ours.read_text()), json.loads(theirs.read_text())
     assert [name for name in results if name != "fathom"] == list(stated)
@@ -207,12 +211,16 @@ def test_an_exported_run_is_logged_as_stock_lm_eval_logs_it(lite, stock, tmp_pat
 
 
 MANNERS = {
-    "plain": (Prompting(), Decoding(), ("direct", "cot", "choice")),
-    "shots": (Prompting(n_shots=3, system="Be brief."), Decoding(), ("direct", "choice")),
-    "chat": (Prompting(chat=True, n_shots=1, system="Be brief."), Decoding(), ("direct", "choice")),
-    "chat, shots in one turn": (Prompting(chat=True, n_shots=2, shots_as="text"), Decoding(), ("cot",)),
-    "repeats": (Prompting(), Decoding(repeats=3, temperature=0.7), ("direct", "cot")),
-    "thought": (Prompting(), Decoding(budgets={"cot": 99}, thinking=Thinking(budget=50)), ("direct", "cot")),
+    "plain": (PromptSettings(), SamplingSettings(), ("direct", "cot", "choice")),
+    "shots": (PromptSettings(n_shots=3, system="Be brief."), SamplingSettings(), ("direct", "choice")),
+    "chat": (PromptSettings(chat=True, n_shots=1, system="Be brief."), SamplingSettings(), ("direct", "choice")),
+    "chat, shots in one turn": (PromptSettings(chat=True, n_shots=2, shots_as="text"), SamplingSettings(), ("cot",)),
+    "repeats": (PromptSettings(), SamplingSettings(repeats=3, temperature=0.7), ("direct", "cot")),
+    "thought": (
+        PromptSettings(),
+        SamplingSettings(budgets={"cot": 99}, thinking=Thinking(budget=50)),
+        ("direct", "cot"),
+    ),
 }
 
 
@@ -271,20 +279,20 @@ SPOILT = {
     "no object": (DIRECT, lambda row: "[1]\n", "is not a JSON object"),
     "no number": (DIRECT, lambda row: '{"acc": NaN}\n', "NaN is not a JSON number"),
     "a bottomless nest": (DIRECT, lambda row: "[" * 200_000 + "\n", "nested too deeply"),
-    "a key twice": (DIRECT, lambda row: '{"a": 1, "a": 2}\n', "a key stands twice"),
+    "a key twice": (DIRECT, lambda row: '{"a": 1, "a": 2}\n', "the same key twice"),
     "a huge line": (DIRECT, lambda row: " " * (32 << 20) + "{}\n", "is longer than 32 MB"),
     "an id of another type": (DIRECT, lambda row: put(row, "doc.id", 7), "doc.id: Input should be a valid string"),
     "no id": (DIRECT, lambda row: put(row, "doc.id", "../../x"), "is not an item id"),
     "another version": (DIRECT, lambda row: put(row, "doc.id", "depo@9/n4k1/symbol/7/1"), "is of version 9"),
-    "another cell": (DIRECT, lambda row: put(row, "doc.id", "depo@1/n8k2/symbol/7/1"), "is no item of"),
-    "another seed": (DIRECT, lambda row: put(row, "doc.id", "depo@1/n4k1/symbol/9/1"), "is of another seed"),
-    "an item twice": (DIRECT, lambda row: put(row, "doc.id", "depo@1/n4k1/symbol/7/0"), "another question|stands twice"),
+    "another cell": (DIRECT, lambda row: put(row, "doc.id", "depo@1/n8k2/symbol/7/1"), "is not an item of"),
+    "another seed": (DIRECT, lambda row: put(row, "doc.id", "depo@1/n4k1/symbol/9/1"), "has another seed"),
+    "an item twice": (DIRECT, lambda row: put(row, "doc.id", "depo@1/n4k1/symbol/7/0"), "another question|occurs twice"),
     "an item beyond": (DIRECT, lambda row: put(row, "doc.id", "depo@1/n4k1/symbol/7/4"), "one of these is missing"),
     "an edited prompt": (DIRECT, lambda row: put(row, "arguments.gen_args_0.arg_0", "1 + 1 ="), "another question"),
-    "a prompt of another type": (DIRECT, lambda row: put(row, "arguments.gen_args_0.arg_0", {}), "is no text"),
+    "a prompt of another type": (DIRECT, lambda row: put(row, "arguments.gen_args_0.arg_0", {}), "is not a text"),
     "other settings": (DIRECT, lambda row: put(row, "arguments.gen_args_0.arg_1.max_gen_toks", 9), "settings are not"),
-    "no answer": (DIRECT, lambda row: put(row, "resps", [[]]), "resps holds not"),
-    "an answer of another type": (DIRECT, lambda row: put(row, "resps.0.0", ["a", "b"]), "resps.0.0 is no text"),
+    "no answer": (DIRECT, lambda row: put(row, "resps", [[]]), "resps does not have"),
+    "an answer of another type": (DIRECT, lambda row: put(row, "resps.0.0", ["a", "b"]), "resps.0.0 is not a text"),
     "an ending that is none": (DIRECT, lambda row: put(row, "fathom.0.finish_reason", "error"), "fathom.0.finish_reason"),
     "a candidate too few": (CHOICE, lambda row: row["arguments"].pop("gen_args_0"), "line 2"),
     "another candidate": (CHOICE, lambda row: put(row, "arguments.gen_args_1.arg_1", " XX"), "another candidate"),
@@ -320,11 +328,11 @@ RESULTS = {
     "no settings": (lambda row: row.pop("config"), "config: Field required"),
     "a model that is none": (lambda row: put(row, "config.model", "../x"), "config.model"),
     "tasks that are not ours": (lambda row: put(row, "configs", {"gsm8k": {}}), "no task of Fathom"),
-    "a task that is not there": (lambda row: put(row, "configs.fathom_depo_n4_symbol_direct", {}), "is no task of this"),
+    "a task that is not there": (lambda row: put(row, "configs.fathom_depo_n4_symbol_direct", {}), "is not a task of this"),
     "a task without samples": (lambda row: put(row, "configs.fathom_depo_n8k1_symbol_direct", {}), "--log_samples"),
     "more samples": (lambda row: put(row, f"n-samples.{DIRECT}.effective", 5), "has 4 lines"),
     "shots without end": (lambda row: row["n-shot"].update(dict.fromkeys(row["n-shot"], 99)), "16 demonstrations"),
-    "shots of all kinds": (lambda row: put(row, f"n-shot.{DIRECT}", 1), "evaluate them apart"),
+    "shots of all kinds": (lambda row: put(row, f"n-shot.{DIRECT}", 1), "evaluate them separately"),
     "a sampling that is none": (lambda row: put(row, "fathom.sampling", {"shots": 0}), "fathom.sampling"),
     "no name": (lambda row: put(row, "config.model_args", None), "give --model NAME"),
 }  # fmt: skip
@@ -359,7 +367,7 @@ def test_lm_evals_own_verdicts_are_compared_and_not_stored(lite, exported, tmp_p
 
 def test_an_imported_run_may_be_sent_to_a_server(lite, exported):
     (one,) = take(lite, exported)
-    header = read_header(next(parcel_lines(lite, one.run, model="org/noisy")))
+    header = parse_header(next(parcel_lines(lite, one.run, model="org/noisy")))
     assert admit(lite, header, Sender(1, "user/1")).run.engine == "lm-eval/oracle"
 
 
@@ -375,7 +383,7 @@ def test_the_same_files_are_one_run(lite, exported, tmp_path):
 
 
 def test_what_a_killed_import_left_is_shown_nowhere_and_goes_with_the_next(db, exported):
-    plan = plan_import(read_log(find_logs(exported)[0]), None)
+    plan = plan_import(read_evaluation_log(find_evaluation_logs(exported)[0]), None)
     left = begin_import(db, plan.new_run(), None)
     assert not read.list_runs(db)
     (one,) = take(db, exported)
@@ -396,8 +404,8 @@ def test_a_log_under_a_seasons_seed_is_refused(lite, exported, tmp_path):
     other = open_database(str(tmp_path / "other.db"), create=True)
     export_lm_eval(other, play(other, seed=seed, n=1), tmp_path)
     other.dispose()
-    with pytest.raises(BadInput, match="its seed is a season's"):
-        list(import_logs(lite, find_logs(tmp_path / "oracle__noisy"), None, key))
+    with pytest.raises(BadInput, match="its seed belongs to a season"):
+        list(import_logs(lite, find_evaluation_logs(tmp_path / "oracle__noisy"), None, key))
     with Session(lite) as session:
         assert seed not in session.scalars(select(SuiteRow.seed)).all()
 

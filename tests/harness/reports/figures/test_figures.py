@@ -30,7 +30,7 @@ from fathom.harness.reports.figures.picture import (
     short,
     table_of,
 )
-from fathom.harness.reports.figures.svg import draw
+from fathom.harness.reports.figures.svg import draw_svg
 from fathom.harness.stats.counts import CellCounts
 from fathom.harness.stats.intervals import wilson
 from fathom.tasks.registry import all_families
@@ -113,7 +113,7 @@ def shape(request):
 
 
 def parsed(picture, theme="light"):
-    return ET.fromstring(draw(picture, theme))
+    return ET.fromstring(draw_svg(picture, theme))
 
 
 def texts(root):
@@ -128,11 +128,11 @@ def test_a_picture_says_what_it_is(shape, theme):
     assert (root[0].text, root[1].text) == (shape.title, shape.description)
     assert root.get("role") == "img"
     assert root.get("aria-labelledby") == f"{root[0].get('id')} {root[1].get('id')}"
-    assert root.get("viewBox") == f"0 0 {layout.WIDTH} {layout.HEIGHT}"
+    assert root.get("viewBox") == f"0 0 {layout.PICTURE_WIDTH} {layout.PICTURE_HEIGHT}"
 
 
 def test_ids_collide_neither_between_pictures_nor_between_themes():
-    svgs = [draw(picture, theme) for picture in SHAPES.values() for theme in THEMES]
+    svgs = [draw_svg(picture, theme) for picture in SHAPES.values() for theme in THEMES]
     ids = [found for svg in svgs for found in re.findall(r'\sid="([^"]*)"', svg)]
     assert len(ids) == len(set(ids)) == 2 * len(svgs)
 
@@ -140,7 +140,7 @@ def test_ids_collide_neither_between_pictures_nor_between_themes():
 @pytest.mark.parametrize("picture", HOSTILE_PICTURES)
 @pytest.mark.parametrize("theme", THEMES)
 def test_foreign_text_is_inert(picture, theme):
-    svg = draw(picture, theme)
+    svg = draw_svg(picture, theme)
     assert len(svg) < 40_000
     assert all(char.isprintable() for char in svg)
     assert not {unicodedata.category(char) for char in svg} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -244,7 +244,7 @@ def test_chance_is_one_line_where_it_is_the_same_and_ticks_where_not():
 
 @pytest.fixture(scope="module")
 def page(chromium):
-    made = chromium.new_page(viewport={"width": layout.WIDTH, "height": 400})
+    made = chromium.new_page(viewport={"width": layout.PICTURE_WIDTH, "height": 400})
     yield made
     made.close()
 
@@ -256,11 +256,11 @@ MEASURE = """() => [...document.querySelectorAll('text')].filter(t => t.textCont
 
 
 def test_texts_in_a_browser_stay_inside_and_do_not_touch(page, shape):
-    page.set_content(f"<!doctype html><body style='margin:0'>{draw(shape, 'light')}")
+    page.set_content(f"<!doctype html><body style='margin:0'>{draw_svg(shape, 'light')}")
     boxes = page.evaluate(MEASURE)
     assert boxes
     for _, left, top, right, bottom, text in boxes:
-        assert min(left, top, layout.WIDTH - right, layout.HEIGHT - bottom) >= 0, text
+        assert min(left, top, layout.PICTURE_WIDTH - right, layout.PICTURE_HEIGHT - bottom) >= 0, text
     flat = [box[1:] for box in boxes if not box[0]]
     for at, one in enumerate(flat):
         for other in flat[:at]:
@@ -272,12 +272,12 @@ def test_texts_in_a_browser_stay_inside_and_do_not_touch(page, shape):
 
 def test_a_picture_fills_its_container(page):
     page.set_content(
-        f"<!doctype html><body style='margin:0'><div style='width:340px'>{draw(SHAPES['six series'], 'dark')}</div>"
+        f"<!doctype html><body style='margin:0'><div style='width:340px'>{draw_svg(SHAPES['six series'], 'dark')}</div>"
     )
     box = page.evaluate(
         "() => { const b = document.querySelector('svg').getBoundingClientRect(); return [b.width, b.height]; }"
     )
-    assert box == pytest.approx([340, 340 * layout.HEIGHT / layout.WIDTH], abs=1)
+    assert box == pytest.approx([340, 340 * layout.PICTURE_HEIGHT / layout.PICTURE_WIDTH], abs=1)
 
 
 def luminance(colour):
@@ -360,15 +360,15 @@ def test_drawing_loads_no_chart_library(environment):
 def test_what_was_drawn_is_kept_and_threads_share_it():
     drawn = []
     picture = curves(line("drawn by eight threads", 1, 2, 3))
-    threads = [threading.Thread(target=lambda: drawn.append(draw(picture, "dark"))) for _ in range(8)]
+    threads = [threading.Thread(target=lambda: drawn.append(draw_svg(picture, "dark"))) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     again = curves(line("drawn by eight threads", 1, 2, 3))
-    assert all(svg is drawn[0] for svg in (*drawn, draw(again, "dark")))
+    assert all(svg is drawn[0] for svg in (*drawn, draw_svg(again, "dark")))
     assert len(drawn) == 8
-    assert draw(picture, "light") != drawn[0]
+    assert draw_svg(picture, "light") != drawn[0]
 
 
 def cell(level="n16k2-forward", k=5, n=10, style="direct", family="depo", **labels):
@@ -429,7 +429,7 @@ def test_style_rules_turn_every_colour_of_a_light_drawing_into_that_of_the_dark_
     rules = dict(re.findall(r'\[fill="(#[0-9a-f]{6})"\] \{ fill: (#[0-9a-f]{6}); \}', dark_rules("svg")))
     assert len(rules) == 18
     for picture in SHAPES.values():
-        light, dark = (ET.fromstring(draw(picture, theme)) for theme in THEMES)
+        light, dark = (ET.fromstring(draw_svg(picture, theme)) for theme in THEMES)
         for one, other in zip(light.iter(), dark.iter(), strict=True):
             for part in ("fill", "stroke"):
                 found = one.get(part)

@@ -11,22 +11,22 @@ from fathom.harness.db.engine import open_database
 from fathom.harness.db.find import find_run
 from fathom.harness.db.leaderboard.landing import land_runs
 from fathom.harness.db.samples import stream_samples
-from fathom.harness.engines.base import Completion
+from fathom.harness.engines.base import Completion, EngineSettings
 from fathom.harness.engines.model import ModelSource
 from fathom.harness.errors import BadInput, UnknownModel
 from fathom.harness.format import interval_text, p_value, percent, ratio
 from fathom.harness.records import SampleFilter
-from fathom.harness.reports.comparison import contest
+from fathom.harness.reports.comparison import compare_run_pair
 from fathom.harness.reports.html.page import MOST_RUNS, make_page, write_report
-from fathom.harness.reports.questions import make_question
+from fathom.harness.reports.questions import make_sample_question
 from fathom.harness.reports.reproduce import reproduce
 from fathom.harness.runs.evaluate import evaluate
 from fathom.harness.runs.plan import Plan
-from fathom.harness.runs.prompting import Decoding
+from fathom.harness.runs.run_settings import RunSettings, SamplingSettings
 from fathom.server.cli.main import build
 from fathom.tasks.base import Verdict
 from fathom.tasks.suites import Selection, open_suite
-from tests.bench.demo.demo import DemoPlan, sow
+from tests.bench.demo.database import DemoPlan, fill
 
 NOW = write.utc_now()
 EVIL = "\u202e</pre><script>alert(1)</script>\x1b[2J<img src=x onerror=alert(1)>{{ 7*7 }}"
@@ -38,7 +38,14 @@ def db(tmp_path_factory):
     engine = open_database(str(tmp_path_factory.mktemp("report") / "runs.db"), create=True)
     for kind, seed in (("noisy", 7), ("perfect", 7), ("chance", 7), ("noisy", 8)):
         suite = open_suite("quick", seed, Selection(("depo", "lano"), n=6))
-        evaluate(Plan(ModelSource(f"oracle/{kind}", None, f"oracle/{kind}"), "oracle", suite), engine)
+        evaluate(
+            Plan(
+                ModelSource(f"oracle/{kind}", None, f"oracle/{kind}"),
+                suite,
+                RunSettings(engine=EngineSettings("oracle")),
+            ),
+            engine,
+        )
     yield engine
     engine.dispose()
 
@@ -133,7 +140,7 @@ def test_pictures_are_drawn_with_titles_and_descriptions(one, several):
 
 def test_comparisons_are_those_of_fathom_compare(several, db, runs):
     for name, paired in (("perfect", True), ("other", False)):
-        found = contest(db, runs["noisy"], runs[name])
+        found = compare_run_pair(db, runs["noisy"], runs[name])
         assert found.paired is paired
         for line in found.lines:
             row = [line.result.name or "all families", line.result.style]
@@ -146,7 +153,7 @@ def test_an_example_shows_what_each_run_made_of_an_item(several, db, runs):
     text = "".join(several.text)
     for kind in ("noisy", "perfect", "chance"):
         samples = stream_samples(db, runs[kind], SampleFilter())
-        shown = [one for one in samples if one.item in text and make_question(one).text in text]
+        shown = [one for one in samples if one.item in text and make_sample_question(one).text in text]
         assert {one.item.partition("@")[0] for one in shown} == {"depo", "lano"}
     assert "some are right, others are wrong" in text
 
@@ -190,8 +197,12 @@ def test_a_sealed_run_gives_away_neither_seed_nor_items(db):
 
 def test_repeated_answers_have_tables_of_their_own_and_are_not_compared(db, runs):
     suite = open_suite("quick", 7, Selection(("depo",), styles=("direct",), levels=("n8k1", "n8k2"), n=3))
-    decoding = Decoding(4, 0.8)
-    plan = Plan(ModelSource("oracle/noisy", None, "oracle/noisy"), "oracle", suite, decoding=decoding)
+    decoding = SamplingSettings(4, 0.8)
+    plan = Plan(
+        ModelSource("oracle/noisy", None, "oracle/noisy"),
+        suite,
+        RunSettings(sampling=decoding, engine=EngineSettings("oracle")),
+    )
     detail = read.get_run(db, evaluate(plan, db).run)
     found = reader(db, runs["perfect"], detail)
     assert rows_of(found, "level") == [["level", "pass@2", "pass@4", "majority@4", "between repeats"]]
@@ -201,7 +212,7 @@ def test_repeated_answers_have_tables_of_their_own_and_are_not_compared(db, runs
 
 def test_eight_runs_of_the_suite_quick_stay_small(tmp_path):
     db = open_database(str(tmp_path / "demo.db"), create=True)
-    sow(db, DemoPlan(8, "quick", 10, "7", 4_400), lambda *_: None)
+    fill(db, DemoPlan(8, "quick", 10, "7", 4_400), lambda *_: None)
     details = [read.get_run(db, one.run) for one in read.list_runs(db)[:8]]
     written = write_report(db, details, tmp_path / "eight.html", NOW)
     db.dispose()

@@ -1,4 +1,4 @@
-"""Turn the runs of a report into comparisons with the first one, and into ranks."""
+"""Tables of a report that compare its runs with the first one, and rank them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ from fathom.harness.db.find import check_comparable
 from fathom.harness.db.sealing import SealedRun
 from fathom.harness.errors import NotComparable
 from fathom.harness.format import about, difference, p_value, ratio, score
-from fathom.harness.reports.comparison import Line, contest
+from fathom.harness.reports.comparison import FamilyComparison, compare_run_pair
 from fathom.harness.reports.figures.picture import NOTHING
-from fathom.harness.reports.html.columns import Column
+from fathom.harness.reports.html.columns import ReportColumn
 from fathom.harness.reports.ranks import rank_runs
-from fathom.harness.stats.ranking import ALPHA
+from fathom.harness.stats.ranks import ALPHA
 
 
 @dataclass(frozen=True, slots=True)
-class VersusLine:
-    """Two runs on one family, or on all of them (named ""), in one style; all in words."""
+class VersusRow:
+    """Two runs on one family, or on all families (named ""), in one style, as texts."""
 
     family: str
     style: str
@@ -31,24 +31,24 @@ class VersusLine:
     p_holm: str
     verdict: str
     ahead: int
-    """1 or 2 where one is ahead beyond doubt, else 0."""
+    """1 or 2 if the test separates the runs, else 0."""
 
 
 @dataclass(frozen=True, slots=True)
-class Versus:
+class RunVersusFirst:
     """A run compared with the first one."""
 
-    first: Column
-    second: Column
+    first: ReportColumn
+    second: ReportColumn
     paired: bool
     notes: tuple[str, ...]
-    lines: tuple[VersusLine, ...]
+    lines: tuple[VersusRow, ...]
     refusal: str
-    """Why there is nothing to compare; empty where there is."""
+    """Why the runs cannot be compared; empty if they can."""
 
 
 @dataclass(frozen=True, slots=True)
-class RankLine:
+class RankTableRow:
     """A run's rank with its range and tie group."""
 
     rank: int
@@ -64,54 +64,54 @@ class RankTable:
     """The ranks in one style, best first."""
 
     style: str
-    lines: tuple[RankLine, ...]
+    lines: tuple[RankTableRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """The ranks style by style, or why there are none."""
+    """The ranks by style, or why there are none."""
 
     asked: str
     tables: tuple[RankTable, ...]
     refusal: str
 
 
-def compare_with_first(db: Engine, columns: Sequence[Column]) -> tuple[Versus, ...]:
+def compare_with_first(db: Engine, columns: Sequence[ReportColumn]) -> tuple[RunVersusFirst, ...]:
     """Compare each further run with the first."""
     return tuple(_versus(db, columns[0], other) for other in columns[1:])
 
 
-def _versus(db: Engine, first: Column, second: Column) -> Versus:
+def _versus(db: Engine, first: ReportColumn, second: ReportColumn) -> RunVersusFirst:
     try:
         for one in (first, second):
             check_comparable(one.detail)
-        found = contest(db, first.detail, second.detail)
+        found = compare_run_pair(db, first.detail, second.detail)
     except (NotComparable, SealedRun) as error:
-        return Versus(first, second, False, (), (), str(error))
-    return Versus(first, second, found.paired, found.notes, tuple(map(_line, found.lines)), "")
+        return RunVersusFirst(first, second, False, (), (), str(error))
+    return RunVersusFirst(first, second, found.paired, found.notes, tuple(map(_line, found.lines)), "")
 
 
-def _line(line: Line) -> VersusLine:
+def _line(line: FamilyComparison) -> VersusRow:
     one = line.result
     alone = [ratio(n, one.n) if one.n else NOTHING for n in (one.only_first, one.only_second)]
-    return VersusLine(
+    return VersusRow(
         one.name, one.style, score(one.first), score(one.second), difference(one.difference), alone[0], alone[1],
         p_value(one.p), p_value(one.p_holm), _verdict(line), one.ahead,
     )  # fmt: skip
 
 
-def _verdict(line: Line) -> str:
+def _verdict(line: FamilyComparison) -> str:
     if line.result.ahead:
         return ("", "the first is ahead", "the second is ahead")[line.result.ahead]
     if line.result.p_holm <= ALPHA:
         return "test and scores disagree"
-    if line.outlook is None:
+    if line.needed is None:
         return "no difference beyond doubt"
-    return f"no difference beyond doubt; {about(line.outlook.n_more)} more items might show one"
+    return f"no difference beyond doubt; {about(line.needed.n_more)} more items might show one"
 
 
-def rank_columns(db: Engine, columns: Sequence[Column]) -> Ranking:
-    """Rank the runs on the cells that all were asked."""
+def rank_columns(db: Engine, columns: Sequence[ReportColumn]) -> Ranking:
+    """Rank the runs on the cells that all of them have."""
     try:
         found = rank_runs(db, [one.run for one in columns], None)
     except (NotComparable, SealedRun) as error:
@@ -120,7 +120,9 @@ def rank_columns(db: Engine, columns: Sequence[Column]) -> Ranking:
     tables = (
         RankTable(
             style,
-            tuple(RankLine(one.rank, one.low, one.high, one.tie, labels[one.run], score(one.score)) for one in lines),
+            tuple(
+                RankTableRow(one.rank, one.low, one.high, one.tie, labels[one.run], score(one.score)) for one in lines
+            ),
         )
         for style, lines in found.styles
     )
