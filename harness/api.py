@@ -46,7 +46,7 @@ from fathom.harness.stats.paired import compare
 from fathom.harness.stats.scores import scores_json
 from fathom.tasks.suites import Selection, open_suite
 
-Names = str | Sequence[str]
+_Names = str | Sequence[str]
 """One name, or several."""
 
 
@@ -217,10 +217,10 @@ def evaluate(  # one parameter an option, as `fathom run` has them
     suite: str = "quick",
     engine: str = "vllm",
     seed: int | str | None = None,
-    families: Names = (),
-    levels: Names = (),
-    channels: Names = (),
-    styles: Names = (),
+    families: _Names = (),
+    levels: _Names = (),
+    channels: _Names = (),
+    styles: _Names = (),
     n: int | None = None,
     shots: int = 0,
     chat: bool = False,
@@ -277,7 +277,7 @@ def evaluate(  # one parameter an option, as `fathom run` has them
         return Run(_evaluated(plan, opened, progress), store)
 
 
-def _names(given: Names) -> tuple[str, ...]:
+def _names(given: _Names) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given)
 
 

@@ -1,4 +1,4 @@
-"""Turn environment variables into one frozen value; the only reader of os.environ."""
+"""The settings that come from environment variables. No other module reads or writes os.environ."""
 
 import logging
 import os
@@ -26,25 +26,26 @@ class ServiceSettings:
     """What a server that others may reach needs; without `oidc` it serves this machine's user only."""
 
     url: str = ""
-    """Address under which visitors see the server, as in https://fathom.example; empty: loopback."""
+    """Public address of the server, for example https://fathom.example; empty: loopback only."""
     secret_key: str = field(default="", repr=False)
     """Encrypts seasons' secrets and signs forms; at least 32 characters."""
     oidc: OidcSettings | None = None
     admins: tuple[str, ...] = ()
-    """Who is an admin from the next sign-in on: subjects of the provider, or @name.
+    """Users who become admins at their next sign-in: subjects of the provider, or @name.
 
-    A subject is theirs for good. A user name may be given up and taken by a stranger, so @name makes one user an admin,
-    the first who comes with it; without the @ it would also let somebody choose another's subject as a name."""
+    A subject never changes hands. A user name may be given up and taken by a stranger, so @name makes an admin only of
+    the first user who signs in with it. The @ keeps names and subjects apart: a user could choose another's subject as
+    a name."""
     hub: str = "https://huggingface.co"
     """Base address of the hub that models are submitted from."""
     proxies: tuple[str, ...] = ()
     """Addresses whose X-Forwarded-For is believed."""
     max_bytes: int = 200 << 30
-    """Size of a model's weights that is taken at most."""
+    """Largest size of a model's weights that is accepted."""
     auto_replay: bool = False
-    """Whether each upload of a model of the hub is replayed without anybody's asking."""
+    """Whether each upload of a model of the hub is replayed automatically."""
     daily_submissions: int = 10
-    """Submissions a user may make within 24 hours; failures of ours are given back."""
+    """Submissions that a user may make within 24 hours; those that fail through our fault do not count."""
 
 
 _DEFAULTS = ServiceSettings()
@@ -52,41 +53,43 @@ _DEFAULTS = ServiceSettings()
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the environment decides."""
+    """Settings of every command and of the server."""
 
     database: str
     cache: Path
     """Folder for files that can be made again."""
     service: ServiceSettings = _DEFAULTS
     log: str = "text"
-    """text: warnings and errors for people; json: a line a request as well, for machines."""
+    """text: warnings and errors for people; json: for machines, with a line a request."""
 
 
 def read_settings() -> Settings:
-    """Read FATHOM_DB (a database URL or a file's path), FATHOM_LOG, XDG_CACHE_HOME, and what `read_service` reads.
+    """Read FATHOM_DB (a database URL or a file's path), FATHOM_LOG, XDG_CACHE_HOME, and the settings of the service.
 
     Raises:
-        BadInput: a variable that cannot be what it says.
+        BadInput: a variable has an invalid value.
     """
     cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
     database = _read("FATHOM_DB") or DEFAULT_DATABASE
-    return Settings(database, Path(cache) / "fathom", read_service(), read_log(_read("FATHOM_LOG") or "text"))
+    return Settings(
+        database, Path(cache) / "fathom", read_service_settings(), check_log_format(_read("FATHOM_LOG") or "text")
+    )
 
 
-def read_log(wanted: str) -> str:
-    """Return `text` or `json`, or raise BadInput."""
+def check_log_format(wanted: str) -> str:
+    """Return the format of the log, `text` or `json`, or raise BadInput."""
     if wanted not in ("text", "json"):
         raise BadInput(f"cannot write the log as {wanted!r}: text or json")
     return wanted
 
 
-def read_service() -> ServiceSettings:
-    """Read FATHOM_URL, FATHOM_SECRET_KEY, FATHOM_OIDC_{ISSUER,CLIENT_ID,CLIENT_SECRET} and their like.
+def read_service_settings() -> ServiceSettings:
+    """Read the variables of ServiceSettings: FATHOM_URL, FATHOM_SECRET_KEY, FATHOM_OIDC_ISSUER and so on.
 
-    A variable NAME_FILE stands for the content of that file, as container secrets are handed over.
+    A variable NAME_FILE names a file that holds the value, as container secrets do.
 
     Raises:
-        BadInput: a variable that cannot be what it says.
+        BadInput: a variable has an invalid value.
     """
     client = _read("FATHOM_OIDC_CLIENT_ID")
     issuer = _read("FATHOM_OIDC_ISSUER") or "https://huggingface.co"
@@ -104,19 +107,19 @@ def read_service() -> ServiceSettings:
 
 
 def read_token_variable() -> str:
-    """Read FATHOM_TOKEN, an API token to show to a server."""
+    """Read FATHOM_TOKEN, the API token for a Fathom server."""
     return _read("FATHOM_TOKEN")
 
 
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
-    """Where a server of models is, and the key to it."""
+    """Address of an OpenAI-compatible server, and its key."""
 
     base_url: str = ""
     key: str = field(default="", repr=False)
 
 
-def read_api() -> ApiSettings:
+def read_api_settings() -> ApiSettings:
     """Read FATHOM_BASE_URL, and the key from FATHOM_API_KEY (or FATHOM_API_KEY_FILE), else OPENAI_API_KEY."""
     return ApiSettings(_read("FATHOM_BASE_URL"), _read("FATHOM_API_KEY") or _read("OPENAI_API_KEY"))
 
@@ -126,7 +129,7 @@ def _read(name: str) -> str:
     return _read_secret(Path(file)) if file else os.environ.get(name, "").strip()
 
 
-def read_token(file: Path) -> str:
+def read_secret_file(file: Path) -> str:
     """Read an API token from a file.
 
     Raises:
@@ -160,15 +163,15 @@ def _whole(name: str, default: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
-    """What the environment tells a worker."""
+    """Settings of a worker."""
 
     token: str = field(default="", repr=False)
     hub: str = ""
-    """Base address of the hub that models are fetched from; empty: the one that the server names."""
+    """Base address of the hub to fetch models from; empty: the one that the server names."""
     cache: Path = Path()
 
 
-def read_worker() -> WorkerSettings:
+def read_worker_settings() -> WorkerSettings:
     """Read FATHOM_TOKEN (or FATHOM_TOKEN_FILE), FATHOM_HUB and XDG_CACHE_HOME."""
     return WorkerSettings(_read("FATHOM_TOKEN"), _read("FATHOM_HUB").rstrip("/"), read_settings().cache)
 
@@ -182,9 +185,9 @@ _SECRETS = ("TOKEN", "SECRET", "KEY", "PASSWORD", "PASSWD", "CREDENTIAL")
 
 
 def runner_environment(home: Path, isolated: bool = True) -> dict[str, str]:
-    """Return what the process that runs foreign models may know: what its libraries need, and no secret.
+    """Return the environment of the process that runs models of strangers: what its libraries need, and no secret.
 
-    One that has a network may know of a Ray cluster.
+    A process that is not isolated also gets the address of a Ray cluster.
     """
     keeps = _RUNNER_KEEPS if isolated else (*_RUNNER_KEEPS, "RAY_ADDRESS")
     kept = {
@@ -198,21 +201,21 @@ def runner_environment(home: Path, isolated: bool = True) -> dict[str, str]:
 
 
 def fetcher_environment() -> dict[str, str]:
-    """Return the environment of the process that fetches models: all but what is Fathom's own."""
+    """Return the environment of the process that fetches models: all but Fathom's own variables."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("FATHOM_")}
     return {**kept, "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
 
 
-def hand_down(database: str, log: str) -> None:
-    """Name the database and the kind of log to the processes that this one starts."""
+def pass_to_children(database: str, log: str) -> None:
+    """Set the database and the log format for the processes that this one starts."""
     os.environ["FATHOM_DB"], os.environ["FATHOM_LOG"] = database, log
     os.environ.pop("FATHOM_DB_FILE", None)
 
 
 def quiet_vllm() -> None:
-    """Choose vLLM's in-process engine on all cores and keep its log short, unless the user chose.
+    """Set vLLM to run in this process, on all cores and with a short log, unless the user set it otherwise.
 
-    These are read once, when vllm is imported.
+    vLLM reads these variables when it is imported.
     """
     for name, value in (
         ("VLLM_ENABLE_V1_MULTIPROCESSING", "0"),
@@ -229,7 +232,7 @@ def quiet_vllm() -> None:
 
 
 def quiet_ray() -> None:
-    """Let Ray report to nobody and keep its advice to itself, unless the user chose; call before importing it."""
+    """Turn off Ray's usage reports and advice, unless the user set them; call before importing Ray."""
     for name, value in (
         ("RAY_USAGE_STATS_ENABLED", "0"),
         ("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0"),
@@ -240,12 +243,12 @@ def quiet_ray() -> None:
 
 
 def ray_address() -> str:
-    """Read RAY_ADDRESS, the head of a Ray cluster; empty: none is named."""
+    """Read RAY_ADDRESS, the head of a Ray cluster; empty: none."""
     return _read("RAY_ADDRESS")
 
 
 def replica_environment() -> dict[str, str]:
-    """Return what a replica on another machine must know of this process's environment; no secret."""
+    """Return the variables that a replica on another machine needs from this process; no secret."""
     names = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_ENDPOINT")
     kept = {
         name: value
@@ -255,8 +258,8 @@ def replica_environment() -> dict[str, str]:
     return {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"} | kept  # a replica is a process of its own already
 
 
-def adopt(variables: Mapping[str, str]) -> None:
-    """Take variables into this process's environment."""
+def adopt_environment(variables: Mapping[str, str]) -> None:
+    """Set variables in this process's environment."""
     os.environ.update(variables)
 
 
@@ -267,13 +270,13 @@ def quiet_transformers() -> None:
     os.environ.setdefault("TQDM_DISABLE", "1")
 
 
-def keep_to_one_core() -> None:
-    """Let tokenizers use one core a process, unless the user chose: processes are what share out the work."""
+def disable_tokenizer_threads() -> None:
+    """Keep tokenizers to one core a process, unless the user set it: the work is shared among processes."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 
 def is_first_process() -> bool:
-    """Say whether this process is alone, or the first of those that torchrun or accelerate started."""
+    """Say whether this is the only process, or the first that torchrun or accelerate started."""
     return os.environ.get("RANK", "0") == "0"
 
 

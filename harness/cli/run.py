@@ -19,42 +19,44 @@ _engine = partial(typer.Option, rich_help_panel="Engine")
 _Model = Annotated[Optional[str], typer.Option(help="reference/pebble, a folder, or a hub id.")]
 _Engine = Annotated[str, typer.Option(help="vllm, hf, openai, ray or oracle.")]
 _Seed = Annotated[Optional[str], typer.Option(help="Whole number or hex; fresh and random if not given.")]
-_Resume = Annotated[Optional[str], typer.Option(help="Go on with this run; nothing else need be given.")]
+_Resume = Annotated[Optional[str], typer.Option(help="Resume this run; needs no other option.")]
 _Suite = Annotated[str, _questions(help="Suite of cells.")]
-_Families = Annotated[Optional[str], _questions(help="Only these families, as in a,b.")]
-_Levels = Annotated[Optional[str], _questions(help="These levels instead of the suite's; * stands for anything.")]
+_Families = Annotated[Optional[str], _questions(help="Only these families, for example depo,mano.")]
+_Levels = Annotated[Optional[str], _questions(help="These levels instead of the suite's; * matches anything.")]
 _Channel = Annotated[Optional[str], _questions(help="These channels instead of the suite's.")]
 _Style = Annotated[Optional[str], _questions(help="These styles instead of the suite's.")]
 _N = Annotated[Optional[int], _questions("--n", help="Items a cell.")]
 _Tasks = Annotated[
-    Optional[str], _questions(help="Tasks and groups of lm-eval instead of a suite, as in gsm8k,arc_easy.")
+    Optional[str], _questions(help="lm-eval tasks and groups instead of a suite, for example gsm8k,arc_easy.")
 ]
-_IncludePath = Annotated[
-    Optional[list[Path]], _questions(help="Folder with lm-eval tasks of your own; goes with --tasks.")
-]
-_Limit = Annotated[Optional[int], _questions(min=1, help="Documents a task at most; goes with --tasks.")]
+_IncludePath = Annotated[Optional[list[Path]], _questions(help="Folder with your own lm-eval tasks; with --tasks.")]
+_Limit = Annotated[Optional[int], _questions(min=1, help="Documents a task at most; with --tasks.")]
 _Shots = Annotated[
-    Optional[int], _prompt(min=0, help="Demonstrations before each question; default 0, or what a task says.")
+    Optional[int], _prompt(min=0, help="Demonstrations before each question; default 0, or the task's own number.")
 ]
 _Chat = Annotated[bool, _prompt("--chat", help="Use the model's chat template.")]
 _System = Annotated[str, _prompt(help="System message.")]
 _ShotsAs = Annotated[str, _prompt(help="In a chat: demonstrations as turns, or as text.")]
-_TemplateOption = Annotated[Optional[list[str]], _prompt(help="For the chat template, as in enable_thinking=false.")]
-_Repeats = Annotated[int, _sampling(min=1, max=1024, help="Answers a question.")]
+_TemplateOption = Annotated[
+    Optional[list[str]], _prompt(help="For the chat template, for example enable_thinking=false.")
+]
+_Repeats = Annotated[int, _sampling(min=1, max=1024, help="Answers to each question.")]
 _Temperature = Annotated[Optional[float], _sampling(min=0, max=10, help="Default: greedy.")]
-_Budget = Annotated[Optional[list[str]], _sampling(help="Tokens an answer by style, as in cot=2048,direct=64.")]
-_ThinkBudget = Annotated[Optional[int], _sampling(min=1, help="The model thinks first: tokens for its thought.")]
-_ThinkMarks = Annotated[Optional[str], _sampling(help="Around a thought, if not as the model's files say.")]
+_Budget = Annotated[Optional[list[str]], _sampling(help="Tokens an answer by style, for example cot=2048,direct=64.")]
+_ThinkBudget = Annotated[Optional[int], _sampling(min=1, help="Tokens for the thought of a model that thinks first.")]
+_ThinkMarks = Annotated[
+    Optional[str], _sampling(help="Start and end of a thought, where the model's files do not tell.")
+]
 _Dtype = Annotated[str, _engine(help="auto, bfloat16, float16 or float32.")]
 _Revision = Annotated[Optional[str], _engine(help="Branch, tag or commit on the hub.")]
 _TensorParallel = Annotated[Optional[int], _engine(min=1, help="GPUs that share each layer.")]
-_PipelineParallel = Annotated[Optional[int], _engine(min=1, help="Groups of GPUs with some layers each.")]
-_Quantization = Annotated[Optional[str], _engine(help="As vLLM names it, as in fp8 or awq.")]
+_PipelineParallel = Annotated[Optional[int], _engine(min=1, help="Groups of GPUs that hold some layers each.")]
+_Quantization = Annotated[Optional[str], _engine(help="vLLM's name for it, for example fp8 or awq.")]
 _Lora = Annotated[Optional[Path], _engine(help="Folder of a LoRA adapter.")]
-_EngineArg = Annotated[Optional[list[str]], _engine(help="For the engine, as in max_model_len=8192.")]
+_EngineArg = Annotated[Optional[list[str]], _engine(help="For the engine, for example max_model_len=8192.")]
 _Replicas = Annotated[Optional[int], _engine(min=1, help="Copies of the model; engine ray.")]
-_BaseUrl = Annotated[Optional[str], _engine(help="Address that ends with /v1; engine openai.")]
-_Concurrency = Annotated[Optional[int], _engine(min=1, help="Requests under way at most; engine openai.")]
+_BaseUrl = Annotated[Optional[str], _engine(help="Address of the server, ending in /v1; engine openai.")]
+_Concurrency = Annotated[Optional[int], _engine(min=1, help="Requests in flight at most; engine openai.")]
 
 
 def _marks(text: str | None) -> tuple[str, str] | None:
@@ -91,7 +93,7 @@ def _engine_options(given: Iterable[str], own: Mapping[str, Any]) -> dict[str, A
 
 
 @app.command("run")
-def run_suite(  # one parameter an option: typer reads the signature
+def run_model(  # one parameter an option: typer reads the signature
     model: _Model = None,
     engine: _Engine = "vllm",
     seed: _Seed = None,
@@ -163,7 +165,7 @@ def run_suite(  # one parameter an option: typer reads the signature
     output = run_command.Output(database_of(db), as_json)
     folders = tuple(map(str, include_path or ()))
     if resume is not None:
-        code = run_command.resume_run(resume, settings.engine, folders, output)
+        code = run_command.resume(resume, settings.engine, folders, output)
     elif tasks:
         selection = TaskSelection(names(tasks), folders, limit, shots)
         code = run_command.run_tasks(make_task_plan(model, revision, selection, settings), output)

@@ -50,7 +50,7 @@ def run_suite(plan: Plan, output: Output) -> int:
     return _evaluate(plan, open_database(output.database, create=True), output)
 
 
-def resume_run(run: str, engine: EngineSettings, folders: tuple[str, ...], output: Output) -> int:
+def resume(run: str, engine: EngineSettings, folders: tuple[str, ...], output: Output) -> int:
     """Go on with a stored run as it was started, on the machines that `engine` names; return the exit code.
 
     `folders` replace those in which a run of lm-eval's tasks found its tasks, if there are any.
@@ -87,7 +87,7 @@ def _evaluate(plan: Plan, db: Database, output: Output) -> int:
 
     def work() -> Outcome:
         sizes = [cell.n * sampling.repeats for cell in suite.cells]
-        with RunProgress(talk, sizes, thing="answer" if again else "item") as progress:
+        with RunProgress(talk, sizes, unit="answer" if again else "item") as progress:
             return evaluate(plan, db, progress)
 
     outcome = _attempt(talk, db, work)

@@ -1,4 +1,4 @@
-"""Turn a model's name into a checked folder and a digest of its files."""
+"""Find a model by its name, check its files and digest them."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from fathom.harness.settings import read_settings
 REFERENCE = Path(__file__).parents[1] / "training" / "reference"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}")
 _WEIGHTS = ("*.safetensors",)
-READ = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
+FETCHED_FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
 """Files of a repository that are fetched: no code, no pickles."""
 
 
@@ -32,20 +32,20 @@ class ModelSource:
     def folder(self) -> Path:
         """Return the folder, or raise UnknownModel where there is none."""
         if self.path is None:
-            raise UnknownModel(f"{self.name} has no files: only the oracle engine plays it")
+            raise UnknownModel(f"{self.name} has no files: only the oracle engine runs it")
         return self.path
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What the files say of a model; `kind` is chat where they bring a chat template, else base."""
+    """Facts from a model's files; `kind` is chat where they hold a chat template, else base."""
 
     n_parameters: int
     kind: str
 
 
-def model_facts(path: Path) -> ModelFacts:
-    """Count the numbers of the weights, those of a tied output layer once, and look for a chat template."""
+def inspect_model(path: Path) -> ModelFacts:
+    """Count the parameters, those of a tied output layer once, and look for a chat template."""
     tied = json.loads((path / "config.json").read_text(encoding="utf-8")).get("tie_word_embeddings") is True
     apart = {"__metadata__", "lm_head.weight"} if tied else {"__metadata__"}
     n = 0
@@ -74,8 +74,8 @@ def find_model(name: str, revision: str | None = None) -> ModelSource:
     return ModelSource(name, path, folder_digest(path))
 
 
-def served_model(name: str) -> ModelSource:
-    """Return a model that a server holds: with the digest of its files where they are here as well."""
+def find_served_model(name: str) -> ModelSource:
+    """Return a model that a server holds; with the digest of its files where they are on this machine as well."""
     if name in reference_models() or (_is_folder(name) and (Path(name) / "config.json").exists()):
         return find_model(name)
     return ModelSource(name, None, f"openai:{name}")
@@ -87,9 +87,14 @@ def is_hub_id(name: str) -> bool:
 
 
 def locate_model(name: str, revision: str | None = None) -> Path:
-    """Return a model's folder, unchecked; one of the hub is fetched. Raises as `find_model`."""
+    """Return a model's folder, unchecked; a model of the hub is fetched.
+
+    Raises:
+        UnknownModel: neither a reference model, nor a folder, nor a model of the hub.
+        BadInput: a revision of a model that is not on the hub.
+    """
     if revision is not None and (name.startswith("reference/") or _is_folder(name)):
-        raise BadInput(f"{name} lies on this machine, and only models of the hub have revisions: leave out --revision")
+        raise BadInput(f"{name} is on this machine, and only models of the hub have revisions: leave out --revision")
     if name.startswith("reference/"):
         if name not in reference_models():
             raise UnknownModel(f"no reference model {name!r}; known: {', '.join(reference_models())}")
@@ -117,7 +122,7 @@ def _download(name: str, revision: str | None) -> Path:
 
     disable_progress_bars()
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=list(READ)))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(FETCHED_FILES)))
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UnknownModel(
@@ -155,7 +160,7 @@ def _read_config(file: Path) -> None:
 
 
 def check_safetensors(file: Path) -> None:
-    """Raise BrokenModel unless a file is as long as its header promises (safetensors: 8-byte length + JSON)."""
+    """Raise BrokenModel unless a file is as long as its header says (safetensors: 8-byte length + JSON)."""
     size = file.stat().st_size
     with file.open("rb") as stream:
         head = stream.read(8)
@@ -172,19 +177,19 @@ def check_safetensors(file: Path) -> None:
 
 
 def commit_of(path: Path | None) -> str:
-    """Return the hub's commit that a folder of its cache holds, or nothing for any other folder."""
+    """Return the commit of a folder in the hub's cache; empty for any other folder."""
     if path is None or path.parent.name != "snapshots" or not re.fullmatch(r"[0-9a-f]{40}", path.name):
         return ""
     return path.name
 
 
-REMEMBERED = 1 << 30
-"""Bytes from which on a folder's digest is remembered, as long as no file changes."""
+_REMEMBERED_FROM = 1 << 30
+"""Size in bytes from which a folder's digest is cached until a file changes."""
 
 
-def folder_digest(path: Path, remembered: int = REMEMBERED) -> str:
+def folder_digest(path: Path, remembered: int = _REMEMBERED_FROM) -> str:
     """Hash name and bytes of every file that decides what the model says; 32 hex digits."""
-    files = sorted({file for pattern in READ for file in path.glob(pattern)})
+    files = sorted({file for pattern in FETCHED_FILES for file in path.glob(pattern)})
     stats = [(str(file.resolve()), file.stat()) for file in files]
     if sum(stat.st_size for _, stat in stats) < remembered:
         return files_digest(files)
@@ -201,8 +206,8 @@ def folder_digest(path: Path, remembered: int = REMEMBERED) -> str:
 
 
 def folder_outline(path: Path) -> str:
-    """Hash what tells a model's folder from others at a glance: names and sizes, and all bytes but the weights'."""
-    files = sorted({file for pattern in READ for file in path.glob(pattern)})
+    """Hash names and sizes of a model's files, and all bytes but the weights'; quick, to compare folders."""
+    files = sorted({file for pattern in FETCHED_FILES for file in path.glob(pattern)})
     sizes = "".join(f"{file.name}\0{file.stat().st_size}\0" for file in files)
     small = files_digest(file for file in files if not any(file.match(pattern) for pattern in _WEIGHTS))
     return blake2b(f"{sizes}{small}".encode(), digest_size=16).hexdigest()

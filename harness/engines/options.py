@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from fathom.harness.engines.adapter import check_adapter
 from fathom.harness.engines.base import EngineSettings
 from fathom.harness.errors import BadInput, UnknownEngine
-from fathom.harness.settings import read_api
+from fathom.harness.settings import read_api_settings
 
 ENGINES = ("vllm", "hf", "openai", "ray", "oracle")
 _DTYPES = ("auto", "bfloat16", "float16", "float32")
@@ -182,7 +182,7 @@ def server_address(options: Mapping[str, Any]) -> str:  # JSON values
     Raises:
         BadInput: there is none, or it is not an http address or holds a secret.
     """
-    typed = str(options.get("base_url") or read_api().base_url)
+    typed = str(options.get("base_url") or read_api_settings().base_url)
     if not typed:
         raise BadInput(f"no server is named, neither by --base-url nor in FATHOM_BASE_URL: {_EXAMPLE}")
     return base_address(typed)

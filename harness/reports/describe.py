@@ -31,7 +31,7 @@ _DESCRIBED = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
+class RunFact:
     """One line of a manifest."""
 
     term: str
@@ -43,7 +43,7 @@ class FactTable:
     """A part of a manifest."""
 
     title: str
-    facts: tuple[Fact, ...]
+    facts: tuple[RunFact, ...]
 
 
 def manifest_tables(manifest: Manifest) -> tuple[FactTable, ...]:
@@ -54,16 +54,16 @@ def manifest_tables(manifest: Manifest) -> tuple[FactTable, ...]:
     )
 
 
-def _flat_facts(path: tuple[str, ...], value: object) -> Iterator[Fact]:
+def _flat_facts(path: tuple[str, ...], value: object) -> Iterator[RunFact]:
     if not isinstance(value, Mapping):
-        yield Fact(" ".join(path).replace("_", " "), shorten(str(value), _MOST_CHARACTERS))
+        yield RunFact(" ".join(path).replace("_", " "), shorten(str(value), _MOST_CHARACTERS))
         return
     for key, inner in value.items():
         if key not in _SHOWN_ELSEWHERE:
             yield from _flat_facts((*path, str(key)), inner)
 
 
-def run_facts(detail: RunDetail) -> tuple[Fact, ...]:
+def run_facts(detail: RunDetail) -> tuple[RunFact, ...]:
     """Return what a run asked, with which settings, and where it ran, as terms and values."""
     one, decisive, context = detail.summary, detail.manifest.decisive, detail.manifest.context
     settings = settings_of(detail.manifest)
@@ -93,7 +93,7 @@ def run_facts(detail: RunDetail) -> tuple[Fact, ...]:
         "Fathom": f"{context.fathom.version} {_short_commit(context.fathom.commit or '')}".strip(),
         "manifest digest": detail.manifest_digest,
     }
-    return tuple(Fact(term, shorten(str(value), _MOST_CHARACTERS)) for term, value in named.items() if value)
+    return tuple(RunFact(term, shorten(str(value), _MOST_CHARACTERS)) for term, value in named.items() if value)
 
 
 def _short_commit(stated: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from fathom.harness.engines.adapter import adapted, bare_name
 from fathom.harness.engines.base import EngineSettings
-from fathom.harness.engines.model import ModelSource, find_model, served_model
+from fathom.harness.engines.model import ModelSource, find_model, find_served_model
 from fathom.harness.engines.options import check_settings, inner_engine
 from fathom.harness.engines.oracle import oracle_kind
 from fathom.harness.errors import BadInput, UnknownEngine
@@ -82,7 +82,7 @@ def resolve_model(name: str | None, engine: EngineSettings, revision: str | None
     if not name:
         raise BadInput("say which model: --model reference/pebble, a folder, or a hub id (org/name)")
     if engine.name == "openai":
-        return served_model(name)
+        return find_served_model(name)
     lora = engine.options.get("lora")
     return find_model(name, revision) if lora is None else adapted(find_model(name, revision), Path(lora))
 

@@ -1,7 +1,7 @@
-"""Say by an exit code whether a server or a worker is well: what containers are asked by.
+"""The health check of containers: exits with 0 if a server or a worker is healthy.
 
-`python -m harness.probe http://127.0.0.1:8000/healthz` asks a server; `python -m harness.probe FILE SECONDS` looks
-whether a worker has touched its file of life so lately.
+`python -m fathom.harness.service.probe http://127.0.0.1:8000/healthz` asks a server;
+`python -m fathom.harness.service.probe FILE SECONDS` checks that a worker has touched its file within that time.
 """
 
 import http.client
@@ -11,13 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from fathom.harness.settings import read_service
+from fathom.harness.settings import read_service_settings
 
 _OK = 200
 
 
 def probe(words: Sequence[str]) -> str:
-    """Return what is wrong, or nothing."""
+    """Return what is wrong; an empty text if nothing is."""
     if words[0].startswith("http://"):
         return _ask(words[0])
     try:
@@ -29,8 +29,8 @@ def probe(words: Sequence[str]) -> str:
 
 def _ask(address: str) -> str:
     parts = urlsplit(address)
-    # a public server answers to its own name only
-    host = urlsplit(read_service().url).netloc or parts.netloc
+    # a public server answers only requests for its own name
+    host = urlsplit(read_service_settings().url).netloc or parts.netloc
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=4)
     try:
         connection.request("GET", parts.path, headers={"Host": host})

@@ -13,7 +13,7 @@ from fathom.harness.db.leaderboard.landing import land_runs
 from fathom.harness.errors import BadInput
 from fathom.harness.format import count, plural
 from fathom.harness.reports.console import make_console
-from fathom.harness.settings import ServiceSettings, hand_down, read_log, read_service, read_settings
+from fathom.harness.settings import ServiceSettings, pass_to_children, check_log_format, read_service_settings, read_settings
 
 app = typer.Typer()
 
@@ -27,7 +27,7 @@ def serve_board(
     log: Annotated[Optional[str], typer.Option(help="text, or json: a line a request; default FATHOM_LOG.")] = None,
 ) -> None:
     """Show the board in a browser, for yourself."""
-    serve(database_of(db), host, port, workers, read_log(log) if log else read_settings().log)
+    serve(database_of(db), host, port, workers, check_log_format(log) if log else read_settings().log)
 
 
 @app.command("export-static")
@@ -50,7 +50,7 @@ def serve(database: str, host: str, port: int, workers: int, log: str) -> None:
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
-    service = read_service()
+    service = read_service_settings()
     check_bind(host, service)
     db = open_database(database, create=True)
     land_runs(db)  # what a killed process left undone
@@ -71,7 +71,7 @@ def serve(database: str, host: str, port: int, workers: int, log: str) -> None:
         log_as_json()
         options["log_config"] = None
     if workers > 1:
-        hand_down(database, log)
+        pass_to_children(database, log)
         factory = "fathom.server.app:create_app_from_environment"
         config = uvicorn.Config(factory, factory=True, workers=workers, **options)
         Multiprocess(config, [listener]).run()

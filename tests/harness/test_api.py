@@ -45,10 +45,10 @@ ENGINE_ARGS = {
 
 
 def test_it_takes_every_option_of_the_command():
-    options = set(inspect.signature(cli_run.run_suite).parameters) - COMMAND_ONLY - ENGINE_ARGS
+    options = set(inspect.signature(cli_run.run_model).parameters) - COMMAND_ONLY - ENGINE_ARGS
     mine = inspect.signature(evaluate).parameters
     assert {RENAMED.get(name, name) for name in options} == set(mine) - {"progress"}
-    commands = inspect.signature(cli_run.run_suite).parameters
+    commands = inspect.signature(cli_run.run_model).parameters
     for name in options - set(RENAMED):
         theirs, ours = commands[name].default, mine[name].default
         assert (theirs or None) == (ours or None) or name == "shots"

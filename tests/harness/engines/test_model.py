@@ -110,13 +110,13 @@ def test_reference_models_ship_in_the_wheel(tmp_path):
 
 
 def test_parameters_are_counted_once_and_a_chat_template_makes_a_chat_model(tmp_path):
-    from fathom.harness.engines.model import REFERENCE, ModelFacts, model_facts
+    from fathom.harness.engines.model import REFERENCE, ModelFacts, inspect_model
 
-    assert model_facts(REFERENCE / "pebble") == ModelFacts(1_110_656, "base")
+    assert inspect_model(REFERENCE / "pebble") == ModelFacts(1_110_656, "base")
     copy = tmp_path / "chatty"
     shutil.copytree(REFERENCE / "pebble", copy)
     (copy / "chat_template.jinja").write_text("{{ messages[0].content }}")
-    assert model_facts(copy).kind == "chat"
+    assert inspect_model(copy).kind == "chat"
 
 
 def test_the_digest_of_a_large_folder_is_remembered_until_a_file_changes(tmp_path, monkeypatch):

@@ -5,9 +5,9 @@ import re
 import pytest
 
 from fathom.harness.engines.hf import load_hf
-from fathom.harness.engines.model import REFERENCE, model_facts, reference_models
+from fathom.harness.engines.model import REFERENCE, inspect_model, reference_models
 from fathom.harness.stats.intervals import wilson
-from fathom.harness.training.pretrain.exams import exam_name, examine
+from fathom.harness.training.pretrain.exams import exam_name, hold_exams
 from fathom.harness.training.recipe import Exam, read_recipe
 
 N = 40
@@ -27,7 +27,7 @@ FALLS = {
 @pytest.fixture(scope="module")
 def marks():
     exams = [Exam(family=f, level=one, channel="symbol", style=s) for (f, s), levels in FALLS.items() for one in levels]
-    return examine(load_hf(REFERENCE / "pebble"), exams, N, "7")
+    return hold_exams(load_hf(REFERENCE / "pebble"), exams, N, "7")
 
 
 @pytest.mark.parametrize(("family", "style"), FALLS)
@@ -42,5 +42,5 @@ def test_a_card_states_every_exam_of_the_recipe_and_the_parameters(name):
     card = (folder / "README.md").read_text(encoding="utf-8")
     stated = dict(re.findall(r"^\| (\S+) \| (\d+) of 160 \|", card, re.MULTILINE))
     assert list(stated) == [exam_name(one) for one in read_recipe("pebble").exams]
-    assert f"{model_facts(folder).n_parameters:,} parameters" in card
+    assert f"{inspect_model(folder).n_parameters:,} parameters" in card
     assert sum(file.stat().st_size for file in folder.iterdir()) < 4 << 20
