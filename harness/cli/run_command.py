@@ -18,8 +18,7 @@ from fathom.harness.records import RunDetail, TaskRunDetail
 from fathom.harness.reports.console import RunProgress, StderrHandler, make_console, print_json
 from fathom.harness.reports.describe import cut_text, settings_text
 from fathom.harness.reports.measures import measure_run
-from fathom.harness.reports.task_terminal import render_task_run, task_run_json
-from fathom.harness.reports.terminal import render_run, run_json
+from fathom.harness.reports.terminal import render_run, render_task_run, run_json, task_run_json
 from fathom.harness.runs.evaluate import Outcome, evaluate
 from fathom.harness.runs.plan import Plan, TaskPlan, resume_plan, resume_task_plan
 from fathom.harness.settings import quiet_lm_eval
@@ -151,13 +150,13 @@ def _evaluate_tasks(plan: TaskPlan, db: Database, output: Output) -> int:
     talk = output.console()
     talk.file = talk.file  # keep the stream itself: sys.stdout is replaced while tasks are loaded
     quiet_lm_eval()
-    from fathom.harness.runs.lm_eval_tasks.evaluate import evaluate_tasks, prepare
+    from fathom.harness.runs.lm_eval_tasks.evaluation import prepare_tasks
 
     with talk.status("building"):
-        prepared = prepare(plan)
+        prepared = prepare_tasks(plan)
     talk.print(
         f"{plan.model.name} on {plural(len(prepared.sizes), 'task')} of lm-eval: "
-        f"{count(prepared.n_requests)} requests, engine {plan.settings.engine.name}",
+        f"{count(len(prepared.requests))} requests, engine {plan.settings.engine.name}",
         soft_wrap=True,
     )
     if (thinking := plan.settings.thinking) is not None:
@@ -169,7 +168,7 @@ def _evaluate_tasks(plan: TaskPlan, db: Database, output: Output) -> int:
 
     def work() -> Outcome:
         with RunProgress(talk, list(prepared.sizes.values()), "task") as progress:
-            return evaluate_tasks(prepared, db, progress)
+            return evaluate(prepared, db, progress)
 
     outcome = _attempt(talk, db, work)
     if outcome is None:
