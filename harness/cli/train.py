@@ -1,4 +1,4 @@
-"""The commands that make training text and models."""
+"""The commands that write training text, train models and test laws."""
 
 import os
 from contextlib import AbstractContextManager
@@ -14,11 +14,10 @@ from fathom.harness.reports.console import RunProgress, make_console, print_json
 from fathom.harness.settings import is_first_process, quiet_transformers
 
 if TYPE_CHECKING:  # torch and transformers take seconds to import
-    from fathom.harness.training.corpora.writing import Plan
+    from fathom.harness.training.corpora.writer import CorpusPlan
     from fathom.harness.training.laws.base import Law, Scale
-    from fathom.harness.training.laws.examine import Candidate
-    from fathom.harness.training.laws.experiment import Record
-    from fathom.harness.training.pretrain.progress import TrainingProgress
+    from fathom.harness.training.laws.evaluation import TrainedModel
+    from fathom.harness.training.pretrain.progress import TrainingBar
     from fathom.harness.training.recipe import Recipe
 
 app = typer.Typer()
@@ -27,9 +26,9 @@ app = typer.Typer()
 @app.command("corpus")
 def write_training_text(
     mix: Annotated[Optional[str], typer.Argument(help="A corpus, as in --list, or a TOML file of several.")] = None,
-    tokens: Annotated[Optional[str], typer.Option(help="How many, as in 20M, 1.5B or 500k.")] = None,
-    out: Annotated[Optional[Path], typer.Option(help="New or empty folder, or one to go on with after a kill.")] = None,
-    seed: Annotated[str, typer.Option(help="Whole number or hex; that of a population as well.")] = "1",
+    tokens: Annotated[Optional[str], typer.Option(help="Number of tokens, as in 20M, 1.5B or 500k.")] = None,
+    out: Annotated[Optional[Path], typer.Option(help="New or empty folder, or one to continue.")] = None,
+    seed: Annotated[str, typer.Option(help="Whole number or hex; it also determines a population.")] = "1",
     settings: Annotated[Optional[list[str]], typer.Option("--set", help="An option of the corpus: name=value.")] = None,
     form: Annotated[str, typer.Option("--format", help="tokens, parquet or datasets.")] = "tokens",
     workers: Annotated[Optional[int], typer.Option(min=1, max=512, help="Processes; default: one a core.")] = None,
@@ -37,58 +36,58 @@ def write_training_text(
     vocabulary: Annotated[
         Optional[int], typer.Option(min=300, max=1_000_000, help="Tokens of a new tokenizer for texts; default 4096.")
     ] = None,
-    shard_tokens: Annotated[str, typer.Option(help="Tokens a shard, about; at most 100M.")] = "1M",
+    shard_tokens: Annotated[str, typer.Option(help="Tokens a shard, roughly; at most 100M.")] = "1M",
     show: Annotated[bool, typer.Option("--list", help="List the corpora and their options.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --list: print JSON.")] = False,
 ) -> None:
-    """Write training text, the same bytes for the same words; a killed call goes on when it is made again."""
+    """Write training text. The same options give the same bytes; an interrupted command continues when repeated."""
     from fathom.harness.training.corpora.mix import read_mix
-    from fathom.harness.training.corpora.writing import Plan, read_count, read_kind, read_shard_size
+    from fathom.harness.training.corpora.writer import CorpusPlan, read_count, read_format, read_shard_size
 
     if show:
-        list_corpora(as_json)
+        _list_corpora(as_json)
         return
     if mix is None or tokens is None or out is None:
         raise BadInput("give a corpus, --tokens and --out, as in fathom corpus lano --tokens 20M --out text; or --list")
     if tokenizer is not None and vocabulary is not None:
-        raise BadInput("--tokenizer has a vocabulary of its own: leave --vocabulary out")
-    made = read_mix(mix, pairs(settings or (), "--set"))
+        raise BadInput("--tokenizer has its own vocabulary: leave out --vocabulary")
+    parts = read_mix(mix, pairs(settings or (), "--set"))
     n_workers = workers or os.cpu_count() or 1
-    plan = Plan(
-        made, seed, read_count(tokens), out, read_kind(form), n_workers, tokenizer, vocabulary,
+    plan = CorpusPlan(
+        parts, seed, read_count(tokens), out, read_format(form), n_workers, tokenizer, vocabulary,
         read_shard_size(shard_tokens),
     )  # fmt: skip
-    make_corpus(plan)
+    _write_corpus(plan)
 
 
 @app.command("pretrain")
 def train_recipe(
-    recipe: Annotated[str, typer.Argument(help="pebble, or a TOML file.")],
-    out: Annotated[
-        Path, typer.Option(help="Folder for checkpoints and models; a second call goes on from there.")
-    ] = Path("out"),
+    recipe: Annotated[str, typer.Argument(help="pebble, cfg, or a TOML file.")],
+    out: Annotated[Path, typer.Option(help="Folder for checkpoints and models; a second call resumes there.")] = Path(
+        "out"
+    ),
 ) -> None:
     """Train a small model from a recipe, and save it as a Hugging Face folder."""
-    raise typer.Exit(train(recipe, out))
+    raise typer.Exit(_train(recipe, out))
 
 
 @app.command("law")
 def check_law(
-    name: Annotated[Optional[str], typer.Argument(help="A law, as --list shows them.")] = None,
+    name: Annotated[Optional[str], typer.Argument(help="A law, as in --list.")] = None,
     scale: Annotated[str, typer.Option(help="cpu: about 15 minutes on two cores; gpu: about 10 on one H200.")] = "cpu",
     out: Annotated[
         Optional[Path], typer.Option(help="Folder for models, law.json and pictures; default laws/NAME-SCALE.")
     ] = None,
     db: Db = None,
-    list_all: Annotated[bool, typer.Option("--list", help="List the laws, and what each claims.")] = False,
+    list_all: Annotated[bool, typer.Option("--list", help="List the laws with their claims.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Test a law of training: train small models that differ in one thing, ask them, judge. A second call goes on."""
+    """Test a law of training: train small models that differ in one thing, evaluate and compare them."""
     from fathom.harness.training.laws.base import SCALES
     from fathom.harness.training.laws.registry import all_laws, find_law
 
     if list_all:
-        _list(as_json)
+        _list_laws(as_json)
         return
     if name is None:
         raise BadInput(f"name a law: {', '.join(all_laws())}")
@@ -96,11 +95,67 @@ def check_law(
     chosen = next((one for one in SCALES if one == scale), None)
     if chosen is None:
         raise BadInput(f"no scale {scale!r}; known: {', '.join(SCALES)}")
+    _run_law(law, chosen, out or Path("laws") / f"{name}-{scale}", database_of(db), as_json)
 
-    try_law(law, chosen, out or Path("laws") / f"{name}-{scale}", database_of(db), as_json)
+
+def _list_corpora(as_json: bool) -> None:
+    from fathom.harness.training.corpora.terminal import corpora_json, render_corpora
+
+    if as_json:
+        print_json(corpora_json())
+    else:
+        make_console().print(render_corpora())
 
 
-def _list(as_json: bool) -> None:
+def _write_corpus(plan: "CorpusPlan") -> None:
+    """Write training text with a live bar, and print a summary.
+
+    Raises:
+        CorpusChanged, BadMix: the folder or the options do not fit.
+        DiskFull, WorkerLost: the same command continues.
+    """
+    from fathom.harness.training.corpora.terminal import CorpusBar
+    from fathom.harness.training.corpora.writer import write_corpus
+
+    console = make_console()
+    with CorpusBar(console, plan.tokens) as progress:
+        manifest = write_corpus(plan, progress)
+    console.print(progress.summary(manifest, plan.out), soft_wrap=True, markup=False, highlight=False)
+
+
+def _train(name: str, out: Path) -> int:
+    """Train a recipe with a progress bar; return the exit code. Of several processes, only the first prints.
+
+    Raises:
+        BadRecipe, DiskFull, Diverged: the recipe cannot be followed, or its training stopped.
+    """
+    from fathom.harness.training.recipe import read_recipe
+
+    recipe = read_recipe(name)
+    quiet_transformers()
+    from fathom.harness.cli.run_command import STOPPED
+    from fathom.harness.training.pretrain.progress import TrainingBar
+    from fathom.harness.training.pretrain.trainer import pretrain  # imports torch: only once the recipe is checked
+
+    console = make_console()
+    console.quiet = not is_first_process()
+    progress = TrainingBar(console, recipe)
+    try:
+        with progress:
+            saved = pretrain(recipe, out, progress, progress.show_corpus)
+    except KeyboardInterrupt:
+        at = f"at step {progress.step:,} of {recipe.steps:,}" if progress.step else "before its first step"
+        console.print(
+            f"stopped {at}; checkpoints are in {out / 'checkpoints'}. "
+            f"Continue with: fathom pretrain {name} --out {out}",
+            soft_wrap=True,
+        )
+        return STOPPED
+    console.print("saved " + ", ".join(str(path) for path in saved), soft_wrap=True)
+    return 0
+
+
+def _list_laws(as_json: bool) -> None:
     from fathom.harness.training.laws.registry import all_laws
     from fathom.harness.training.laws.table import render_laws
 
@@ -110,98 +165,39 @@ def _list(as_json: bool) -> None:
         make_console().print(render_laws(all_laws().values()))
 
 
-def train(recipe: str, out: Path) -> int:
-    """Train a recipe with a progress bar; return the exit code. Of several processes, the first alone prints.
-
-    Raises:
-        BadRecipe, DiskFull, Diverged: see harness.pretrain.
-    """
-    from fathom.harness.training.recipe import read_recipe
-
-    known = read_recipe(recipe)
-    quiet_transformers()
-    from fathom.harness.cli.run_command import STOPPED
-    from fathom.harness.training.pretrain.progress import TrainingProgress
-    from fathom.harness.training.pretrain.train import pretrain  # torch and transformers: only once the recipe is sound
-
-    talk = make_console()
-    talk.quiet = not is_first_process()
-    progress = TrainingProgress(talk, known)
-    try:
-        with progress:
-            saved = pretrain(known, out, progress, progress.write)
-    except KeyboardInterrupt:
-        at = f"at step {progress.step:,} of {known.steps:,}" if progress.step else "before its first step"
-        talk.print(
-            f"stopped {at}; checkpoints are in {out / 'checkpoints'}. Go on with: fathom pretrain {recipe} --out {out}",
-            soft_wrap=True,
-        )
-        return STOPPED
-    talk.print("saved " + ", ".join(str(path) for path in saved), soft_wrap=True)
-    return 0
-
-
-def make_corpus(plan: "Plan") -> None:
-    """Write training text with a live bar, and say what is there.
-
-    Raises:
-        CorpusChanged, BadMix, DiskFull, WorkerLost: see harness.corpora.writing.
-    """
-    from fathom.harness.training.corpora.showing import CorpusProgress
-    from fathom.harness.training.corpora.writing import write_corpus
-
-    console = make_console()
-    with CorpusProgress(console, plan.tokens) as progress:
-        manifest = write_corpus(plan, progress)
-    console.print(progress.summary(manifest, plan.out), soft_wrap=True, markup=False, highlight=False)
-
-
-def list_corpora(as_json: bool) -> None:
-    """Print the corpora with their options, as a table or as JSON."""
-    from fathom.harness.training.corpora.showing import corpora_json, render_corpora
-
-    if as_json:
-        print_json(corpora_json())
-    else:
-        make_console().print(render_corpora())
-
-
-class ConsoleTeller:
-    """Shows training and evaluation as `fathom pretrain` and `fathom run` do."""
+class _ConsoleDisplay:
+    """Display of an experiment, as `fathom pretrain` and `fathom run` show training and evaluation."""
 
     def __init__(self, console: Console) -> None:
-        """Take the console."""
         self._console = console
 
-    def train(self, recipe: "Recipe") -> "AbstractContextManager[TrainingProgress]":
-        """Open the display of a training."""
-        from fathom.harness.training.pretrain.progress import TrainingProgress
+    def train(self, recipe: "Recipe") -> "AbstractContextManager[TrainingBar]":
+        from fathom.harness.training.pretrain.progress import TrainingBar
 
-        return TrainingProgress(self._console, recipe)
+        return TrainingBar(self._console, recipe)
 
-    def ask(self, candidate: "Candidate") -> AbstractContextManager[RunProgress]:
-        """Open the display of an evaluation."""
-        return RunProgress(self._console, [one.n for one in candidate.questions])
+    def evaluate(self, trained: "TrainedModel") -> AbstractContextManager[RunProgress]:
+        return RunProgress(self._console, [one.n for one in trained.questions])
 
     def say(self, line: str) -> None:
-        """Print a line."""
         self._console.print(line, soft_wrap=True)
 
 
-def try_law(law: "Law", scale: "Scale", out: Path, database: str, as_json: bool) -> "Record":
-    """Run a law, draw it, and print what came of it.
+def _run_law(law: "Law", scale: "Scale", out: Path, database: str, as_json: bool) -> None:
+    """Run the experiment of a law, draw it, and print the result.
 
     Raises:
-        BadRecipe, BadInput, EngineFailed, StoreError, Interrupted: see harness.laws.running.run_law.
+        BadRecipe, BadInput: `out` has other models, or cannot be written.
+        EngineFailed, StoreError, Interrupted: a step stopped; another call resumes there.
     """
     quiet_transformers()
     from fathom.harness.reports.frames import Store
-    from fathom.harness.training.laws.experiment import Place, record_json, run_law
+    from fathom.harness.training.laws.experiment import Workspace, record_json, run_law
     from fathom.harness.training.laws.picture import draw_law
     from fathom.harness.training.laws.table import render_record
 
     console = make_console(stderr=as_json)
-    record = run_law(law, scale, Place(out, Store.at(database)), ConsoleTeller(console))
+    record = run_law(law, scale, Workspace(out, Store.at(database)), _ConsoleDisplay(console))
     pictures = [out / "law.svg", out / "law-dark.svg"]
     pictures[0].write_text(draw_law(record, "light"), encoding="utf-8")
     pictures[1].write_text(draw_law(record, "dark"), encoding="utf-8")
@@ -210,4 +206,3 @@ def try_law(law: "Law", scale: "Scale", out: Path, database: str, as_json: bool)
     else:
         console.print(render_record(record))
     console.print(f"wrote {out / 'law.json'}, {pictures[0]}, {pictures[1].name}", soft_wrap=True)
-    return record

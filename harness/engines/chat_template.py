@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fathom.harness.engines.base import Request, Sampling, Turn
-from fathom.harness.engines.tokens import rendered
+from fathom.harness.engines.tokens import render_text
 from fathom.harness.errors import BadInput
 from fathom.harness.settings import quiet_transformers
 
@@ -86,7 +86,7 @@ def tail_of_template(path: Path, before: Sequence[Turn], options: tuple[tuple[st
     tokenizer = AutoTokenizer.from_pretrained(path)
     asked = Request("", "", _ASKED, Sampling(1), (), (*before, Turn("user", _ASKED)), options)
     try:
-        text = rendered(tokenizer, asked)
+        text = render_text(tokenizer, asked)
     except Exception as error:  # jinja raises its own, and whatever a template's author wished
         roles = ", ".join(turn.role for turn in asked.turns)
         raise BadInput(

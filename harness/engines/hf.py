@@ -14,14 +14,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from fathom.harness.engines.base import (
     Completion,
     FinishReason,
-    Prompted,
+    RenderedPrompt,
     Request,
     best_choice,
     failed,
-    seed_of,
+    sampling_seed,
     too_long,
 )
-from fathom.harness.engines.tokens import continuation, cut_at_stop, prompt_tokens, prompted, windows, written
+from fathom.harness.engines.tokens import choice_tokens, cut_at_stop, tokenize_prompts, render_prompt, windows, decode_completion
 
 log = logging.getLogger(__name__)
 
@@ -71,14 +71,14 @@ class HfEngine:
             "context": str(self.context),
         }
 
-    def prompted(self, request: Request) -> Prompted:
+    def render(self, request: Request) -> RenderedPrompt:
         """Return what the model reads for a request."""
-        return prompted(self._tokenizer, request)
+        return render_prompt(self._tokenizer, request)
 
     def stream(self, requests: Iterator[Request]) -> Iterator[list[Completion]]:
         """Complete wave by wave; within a wave, prompts of similar length share a batch."""
         while wave := list(islice(requests, self._batch * _WAVE)):
-            ids: list[list[int]] = prompt_tokens(self._tokenizer, wave)
+            ids: list[list[int]] = tokenize_prompts(self._tokenizer, wave)
             order = sorted(range(len(wave)), key=lambda at: len(ids[at]))
             yield from self._stream_wave([(wave[at], ids[at]) for at in order])
 
@@ -142,7 +142,7 @@ class HfEngine:
         how = batch[0][0].sampling
         stops, temperature = list(how.stop), how.temperature
         if temperature > 0:
-            torch.manual_seed(seed_of(batch[0][0]))
+            torch.manual_seed(sampling_seed(batch[0][0]))
         made = self._model.generate(
             **padded,
             max_new_tokens=max(budgets),
@@ -162,7 +162,7 @@ class HfEngine:
         ends = {self._tokenizer.eos_token_id, *_as_list(self._model.generation_config.eos_token_id)}
         ended = next((at for at, token in enumerate(tokens) if token in ends), None)
         kept = tokens if ended is None else tokens[:ended]
-        text, stopped = cut_at_stop(written(self._tokenizer, request, kept), request.sampling.stop)
+        text, stopped = cut_at_stop(decode_completion(self._tokenizer, request, kept), request.sampling.stop)
         reason: FinishReason = "stop" if stopped or ended is not None else "length"
         padded = stopped and self._can_look  # it ended there: the end that follows only fills the batch up
         n_written = len(kept) + (ended is not None and not padded)
@@ -174,7 +174,7 @@ class HfEngine:
 
     def _score_one(self, request: Request, prompt: list[int]) -> Completion:
         began = time.perf_counter()
-        tails = [continuation(self._tokenizer, request, len(prompt), choice) for choice in request.choices]
+        tails = [choice_tokens(self._tokenizer, request, len(prompt), choice) for choice in request.choices]
         if len(prompt) + max(map(len, tails)) <= self.context:
             pairs = self._follow(prompt, tails)
         elif request.prompt or request.turns:

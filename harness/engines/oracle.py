@@ -16,20 +16,20 @@ from fathom.tasks.errors import TaskError
 from fathom.tasks.registry import find_family, instance_from_id
 from fathom.tasks.stream import Stream
 
-Kind = Literal["perfect", "chance", "noisy"]
+OracleKind = Literal["perfect", "chance", "noisy"]
 _BATCH = 256
 _HALF, _SLOPE = 3.0, 1.0
 """The noisy oracle knows the answer half of the time at this hardness, and loses it this fast."""
 
 
-def oracle_kind(model: str) -> Kind:
+def oracle_kind(model: str) -> OracleKind:
     """Read oracle/perfect, oracle/chance or oracle/noisy; `oracle` alone is perfect.
 
     Raises:
         UnknownModel: another name.
     """
     name = model.removeprefix("oracle/") if model != "oracle" else "perfect"
-    for kind in get_args(Kind):
+    for kind in get_args(OracleKind):
         if name == kind:
             return kind  # type: ignore[no-any-return]  # get_args forgets the literals' type
     raise UnknownModel(f"the oracle engine has no model {model!r}; known: oracle/perfect, oracle/chance, oracle/noisy")
@@ -39,7 +39,7 @@ def oracle_kind(model: str) -> Kind:
 class OracleEngine:
     """Answer from the item's id; see the module's docstring."""
 
-    kind: Kind = "perfect"
+    kind: OracleKind = "perfect"
     context: int = 1 << 20
 
     @property

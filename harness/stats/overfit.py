@@ -1,4 +1,4 @@
-"""Turn counts on a season's items and on a submission's own fresh items into a test of knowing them by heart."""
+"""Test whether a submission is better on a season's shared items than on fresh items of its own: memorisation."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,18 +6,18 @@ from math import sqrt
 from statistics import NormalDist
 from typing import Any
 
-ALPHA = 0.001
+OVERFIT_ALPHA = 0.001
 """Chance of a false alarm a submission."""
 
-LEAST = 0.05
-"""Difference in accuracy that is flagged at least: a smaller one is no cheating worth the name."""
+LEAST_DIFFERENCE = 0.05
+"""Smallest difference in accuracy that is flagged; smaller ones do not matter, however significant."""
 
-FLAG = "seed-overfit"
+OVERFIT_FLAG = "seed-overfit"
 
 
 @dataclass(frozen=True, slots=True)
 class Stratum:
-    """One cell in both layers: k of n right."""
+    """Counts of one cell: k of n right on shared and on fresh items."""
 
     k_shared: int
     n_shared: int
@@ -27,7 +27,7 @@ class Stratum:
 
 @dataclass(frozen=True, slots=True)
 class Overfit:
-    """How much better a model is on shared items than on fresh ones of the same cells, and how surprising that is."""
+    """The difference in accuracy between shared and fresh items of the same cells, with its p value."""
 
     difference: float
     """Mantel-Haenszel risk difference, shared less fresh."""
@@ -36,20 +36,20 @@ class Overfit:
 
     @property
     def flagged(self) -> bool:
-        """Whether both the test and the size of the difference say so."""
-        return self.p < ALPHA and self.difference > LEAST
+        """Whether the difference is both significant and large enough."""
+        return self.p < OVERFIT_ALPHA and self.difference > LEAST_DIFFERENCE
 
     def to_json(self) -> dict[str, Any]:
-        """Return the numbers of a flag."""
-        return {"difference": round(self.difference, 4), "p": self.p, "alpha": ALPHA, "least": LEAST}
+        """Return the numbers that are stored with a flag."""
+        return {"difference": round(self.difference, 4), "p": self.p, "alpha": OVERFIT_ALPHA, "least": LEAST_DIFFERENCE}
 
 
 def check_overfit(strata: Sequence[Stratum]) -> Overfit:
     """Test, over all cells at once, whether shared items are answered better than fresh ones.
 
     Cochran-Mantel-Haenszel, one-sided, with continuity correction (Mantel & Haenszel 1959; Agresti, Categorical Data
-    Analysis, 6.3.2): within a cell the right answers fall on the two layers by chance, whatever the cell's hardness.
-    Cells that are all right, all wrong, or empty in one layer say nothing.
+    Analysis, 6.3.2): under the null hypothesis the right answers of a cell are spread over shared and fresh items
+    by chance. Cells that are all right, all wrong, or without items of one kind carry no information.
     """
     excess = variance = weighted = weights = 0.0
     for one in strata:

@@ -1,4 +1,4 @@
-"""Turn two runs into what one gets right and the other does not, with exact tests on the items that both were asked."""
+"""Comparisons of two runs: score differences, and exact tests on the items that both were asked."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from math import comb, erfc, sqrt
 
 from fathom.harness.stats.counts import CellCounts
 from fathom.harness.stats.intervals import Z95, Estimate, Interval, ladder_mean, mean_of
-from fathom.harness.stats.ranking import ALPHA, Array
+from fathom.harness.stats.ranks import ALPHA, Array
 from fathom.harness.stats.scores import known_level, rung_of
 
 
 @dataclass(frozen=True, slots=True)
-class Marks:
-    """Booleans, one an item of a run, in the order of cells and indices."""
+class RunVerdicts:
+    """Verdicts of a run: booleans, one an item, in the order of cells and indices."""
 
     right: Array
     graded: Array
@@ -20,7 +20,7 @@ class Marks:
 
 @dataclass(frozen=True, slots=True)
 class CellPair:
-    """One cell of two runs; the booleans are of the items that both were asked and that both had graded."""
+    """One cell of two runs; the booleans cover the items that both were asked and that were graded in both."""
 
     first: CellCounts
     second: CellCounts
@@ -36,12 +36,12 @@ class CellPair:
 
     @property
     def only_first(self) -> int:
-        """Items that the first alone got right."""
+        """Items that only the first got right."""
         return int((self.first_right & ~self.second_right).sum())
 
     @property
     def only_second(self) -> int:
-        """Items that the second alone got right."""
+        """Items that only the second got right."""
         return int((self.second_right & ~self.first_right).sum())
 
 
@@ -56,7 +56,7 @@ class Comparison:
     difference: Estimate
     """First less second."""
     n: int
-    """Shared items; 0 where the seeds differ, and the test is a z test of the scores."""
+    """Shared items. 0 where the seeds differ: then the test is a z test of the scores."""
     only_first: int
     only_second: int
     p: float
@@ -65,9 +65,9 @@ class Comparison:
 
     @property
     def ahead(self) -> int:
-        """Return 1 or 2 where the first or the second is ahead beyond doubt, else 0.
+        """Return 1 or 2 where the first or second run is significantly ahead, else 0.
 
-        Score and test must point the same way, as in harness.ranking.
+        Score and test must agree in direction, as they must for ranks.
         """
         if self.p_holm > ALPHA or (self.n and (self.only_first - self.only_second) * self.difference.value <= 0):
             return 0
@@ -75,7 +75,7 @@ class Comparison:
 
 
 def mcnemar(b: int, c: int) -> float:
-    """Return the two-sided p of McNemar's exact test: b and c split a fair coin's tosses; 1 for none.
+    """Return the two-sided p of McNemar's exact test for b and c discordant pairs; 1 without any.
 
     Source: McNemar, Psychometrika 12 (1947); the binomial form, without mid-p.
     """

@@ -1,4 +1,4 @@
-"""Turn counts of pairs that differ into an effect size, and into how many items would tell two models apart."""
+"""Effect size of a paired comparison, and the number of items needed to separate two models."""
 
 from dataclasses import dataclass
 from math import ceil, inf, sqrt
@@ -6,15 +6,15 @@ from math import ceil, inf, sqrt
 from fathom.harness.stats.intervals import Interval
 
 POWER = 0.8
-"""Chance that a difference as seen would be found, for which numbers of items are given."""
+"""Power for which numbers of items are given: the chance to find a difference as large as the observed one."""
 
 _EXACT = 20_000
-"""Items up to which the power is worked out exactly; beyond, the normal approximation is as good."""
+"""Items up to which the power is computed exactly; beyond, the normal approximation is as good."""
 
 
 @dataclass(frozen=True, slots=True)
 class Odds:
-    """Odds that it is the first model that is right where only one is, with their exact 95% interval."""
+    """Odds that the first model is the right one where only one is right, with an exact 95% interval."""
 
     value: float
     interval: Interval
@@ -23,7 +23,7 @@ class Odds:
 def discordant_odds(b: int, c: int, level: float = 0.05) -> Odds | None:
     """Return b / c, the odds ratio of matched pairs; `inf` where c is 0, None where both are.
 
-    The interval is Clopper and Pearson's of b in b + c, as odds (Biometrika 26, 1934): it holds 1 where McNemar's
+    The interval is Clopper and Pearson's of b in b + c, as odds (Biometrika 26, 1934): it contains 1 where McNemar's
     exact test does not reject.
     """
     from scipy.stats import beta  # slow to import, as all of scipy.stats
@@ -40,11 +40,11 @@ def _odds(share: float) -> float:
 
 
 def n_to_separate(b: int, c: int, n: int, level: float, power: float = POWER) -> int | None:
-    """Return how many shared items McNemar's exact test needs to tell two models apart; None where b equals c.
+    """Return how many shared items McNemar's exact test needs to separate two models; None where b equals c.
 
-    Of n items b were right in the first model alone and c in the second alone; the truth is taken to be as seen. The
-    normal approximation (Miettinen, Biometrics 24, 1968; Connor, Biometrics 43, 1987) is where the search begins; the
-    power of the exact test, which asks for a few more, decides.
+    Of n items, b were right only in the first model and c only in the second; these shares are taken as the true
+    ones. The search starts from the normal approximation (Miettinen, Biometrics 24, 1968; Connor, Biometrics 43,
+    1987) and ends where the power of the exact test, which needs a few more items, reaches `power`.
     """
     if b == c:
         return None
@@ -75,7 +75,7 @@ def _connor(first: float, second: float, level: float, power: float) -> float:
 def exact_power(n: int, first: float, second: float, level: float) -> float:
     """Return the chance that McNemar's exact test rejects at `level` on n items.
 
-    `first` and `second` are the shares of items that one model alone, or the other alone, gets right.
+    `first` and `second` are the shares of items that only the first or only the second model gets right.
     """
     import numpy as np
     from scipy.stats import binom
@@ -84,14 +84,16 @@ def exact_power(n: int, first: float, second: float, level: float) -> float:
     middle, reach = n * either, 8 * sqrt(n * either * (1 - either)) + 1
     differ = np.arange(max(0, int(middle - reach)), min(n, int(middle + reach)) + 1)
     last = binom.ppf(level / 2, differ, 0.5)
-    last -= binom.cdf(last, differ, 0.5) > level / 2  # greatest count of the rarer side that is rejected, or -1
+    last -= (
+        binom.cdf(last, differ, 0.5) > level / 2
+    )  # greatest count of the rarer side at which the test rejects, or -1
     share = first / either
     rejected = binom.cdf(last, differ, share) + binom.sf(differ - last - 1, differ, share)
     return float((binom.pmf(differ, n, either) * rejected).sum())
 
 
 def factor_to_separate(z: float, level: float, power: float = POWER) -> float | None:
-    """Return how many times as many items a z test needs that now gives z; None where z is 0."""
+    """Return the factor by which a z test with the observed z needs more items; None where z is 0."""
     from scipy.stats import norm
 
     return ((float(norm.isf(level / 2)) + float(norm.ppf(power))) / z) ** 2 if z else None

@@ -1,9 +1,10 @@
-"""Turn the answers to items that were asked several times into shares with intervals, clustered by item.
+"""Accuracy, pass@k and majority vote of items that were asked several times, with intervals clustered by item.
 
-Answers to one item are alike, so that n items asked r times are worth less than n * r items. Standard errors are
-those of Miller, Adding Error Bars to Evals (arXiv 2411.00640), clustered by item, times m / (m - 1) for m items.
-An interval is Wilson's for as many independent samples as have that standard error: at 0% and 100%, where no spread
-is seen, it is that of the items. With Student's t in place of the normal quantile it holds for few items as well.
+Answers to one item are correlated, so that n items asked r times carry less information than n * r items. Standard
+errors are those of Miller, Adding Error Bars to Evals (arXiv 2411.00640), clustered by item, times m / (m - 1) for m
+items. An interval is Wilson's for the number of independent samples with that standard error; at 0% and 100%, where
+the observed variance is 0, for the number of items. Student's t in place of the normal quantile makes it valid for few
+items as well.
 """
 
 from collections import Counter
@@ -15,12 +16,12 @@ from typing import Any
 from fathom.harness.stats.intervals import Z95, Estimate, t95, wilson
 
 _DOUBT = 1.0
-"""Samples' worth of belief that an item's answers are all alike, against which the spread that is seen must count."""
+"""Weight, in samples, of the prior assumption that all answers to an item are alike."""
 
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """One answer to an item; only what was parsed votes."""
+    """One graded answer to an item; without a parsed answer it does not count in a majority vote."""
 
     correct: bool
     parsed: str | None
@@ -28,14 +29,14 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class Variance:
-    """Where right and wrong come from, in shares squared; all are unbiased, but `items` is never below 0."""
+    """Components of the variance of right and wrong; unbiased, except that `items` is not below 0."""
 
     items: float
-    """Of the items' own chances: some are harder than others."""
+    """Between items: some are harder than others."""
     answers: float
-    """Of the answers to one item: chance alone."""
+    """Between the answers to one item."""
     repeats: float
-    """Of the accuracy from repeat to repeat; chance alone makes it `answers` by the number of items."""
+    """Of the accuracy from repeat to repeat; about `answers` divided by the number of items."""
 
     @property
     def sd_repeats(self) -> float:
@@ -45,7 +46,7 @@ class Variance:
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Counts of the items of a cell that have all their answers: all that shares and intervals need."""
+    """Counts of a cell's items that have all their answers, from which shares and intervals are computed."""
 
     repeats: int
     hits: tuple[int, ...]
@@ -53,7 +54,7 @@ class Spread:
     by_repeat: tuple[int, ...]
     """Right answers in each repeat."""
     majority: int
-    """Items whose commonest answer is right."""
+    """Items whose most frequent answer is right."""
 
     @property
     def n_items(self) -> int:
@@ -62,7 +63,7 @@ class Spread:
 
     @property
     def effect(self) -> float:
-        """Design effect: how many samples are worth as much as one item that was asked once; 1 before any is whole."""
+        """Design effect: samples for each independent one; 1 while no item has all its answers."""
         return self.n_items * self.repeats / self._worth(1) if self.n_items else 1.0
 
     @property
@@ -71,7 +72,7 @@ class Spread:
         return self.pass_at(1)
 
     def pass_at(self, k: int) -> Estimate:
-        """Return the chance that one of k answers is right, pass@k: the unbiased estimate, averaged over items.
+        """Return pass@k, the probability that one of k answers is right: the unbiased estimate, averaged over items.
 
         Source: Chen et al., Evaluating Large Language Models Trained on Code (arXiv 2107.03374), eq. 1.
         """
@@ -86,13 +87,13 @@ class Spread:
 
     @property
     def voted(self) -> Estimate:
-        """Share of items whose commonest answer is right, majority@r, with Wilson's interval over items."""
+        """majority@r: share of items whose most frequent answer is right, with Wilson's interval over items."""
         n = self.n_items
         return Estimate(self.majority / n if n else 0.0, wilson(self.majority, n))
 
     @property
     def variance(self) -> Variance:
-        """Split the variance of right and wrong into that of items, of answers, and of repeats."""
+        """Split the variance of right and wrong into components."""
         r, n = self.repeats, self.n_items
         if n < 2:
             return Variance(0.0, 0.0, 0.0)
@@ -112,13 +113,13 @@ class Spread:
         return sum(apart) / (self.n_items - 1)
 
     def _worth(self, k: int) -> float:
-        """Return how many independent samples have the standard error of pass@k."""
+        """Return the number of independent samples with the standard error of pass@k."""
         n, mean = self.n_items, self._value(k)
         if n < 2:
             return float(n)
-        parts = self.repeats / k  # an item's answers make that many sets of k
-        seen = n * parts * min(mean, 1 - mean)  # right ones or wrong ones, whichever are fewer
-        alike = 1.0  # 1 where an item's answers are all alike, 1 / parts where they have nothing in common
+        parts = self.repeats / k  # disjoint sets of k answers of an item
+        seen = n * parts * min(mean, 1 - mean)  # right or wrong ones, the fewer
+        alike = 1.0  # 1 for identical answers to an item, 1 / parts for independent ones
         if seen > 0:
             alike = min(1.0, max(1 / parts, self._spread_of(k) / (mean * (1 - mean))))
         alike = (seen * alike + _DOUBT) / (seen + _DOUBT)
@@ -142,14 +143,14 @@ def read_spread(stored: Mapping[str, Any] | None) -> Spread | None:
 
 
 def pass_at_k(n: int, c: int, k: int) -> float:
-    """Return the chance that k answers, drawn from n of which c are right, hold a right one."""
+    """Return the probability that k answers, drawn from n of which c are right, include a right one."""
     if not (0 <= c <= n and 1 <= k <= n):
-        raise ValueError(f"k = {k} of n = {n} answers with c = {c} right cannot be")
+        raise ValueError(f"k = {k} of n = {n} answers with c = {c} right: c must be at most n, and k between 1 and n")
     return 1.0 - comb(n - c, k) / comb(n, k)
 
 
 def majority_is_right(votes: Sequence[Vote]) -> bool:
-    """Say whether the commonest parsed answer is right; of equally common ones the first given counts."""
+    """Return whether the most frequent parsed answer is right; of equally frequent ones the first given counts."""
     parsed = Counter(vote.parsed for vote in votes if vote.parsed is not None)
     if not parsed:
         return False
@@ -159,7 +160,7 @@ def majority_is_right(votes: Sequence[Vote]) -> bool:
 
 @dataclass(slots=True)
 class Tally:
-    """Counts items as they come; `spread` is what they add up to."""
+    """Counter of items; `spread` is the current total."""
 
     repeats: int
     hits: list[int] = field(init=False)
@@ -167,11 +168,11 @@ class Tally:
     majority: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        """Begin at nothing."""
+        """Start at zero."""
         self.hits, self.by_repeat = [0] * (self.repeats + 1), [0] * self.repeats
 
     def add(self, votes: Iterable[Vote]) -> None:
-        """Count an item by its graded answers in the order of repeats; one that lacks any is left out."""
+        """Count an item by its graded answers in the order of repeats; an item that lacks any is skipped."""
         item = list(votes)
         if len(item) != self.repeats:
             return
@@ -182,5 +183,5 @@ class Tally:
 
     @property
     def spread(self) -> Spread:
-        """What was counted so far."""
+        """Counts so far."""
         return Spread(self.repeats, tuple(self.hits), tuple(self.by_repeat), self.majority)

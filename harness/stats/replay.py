@@ -1,4 +1,4 @@
-"""Turn an upload and a worker's answers to random items of it into a test of whether one model wrote both."""
+"""Test whether an upload and a worker's answers to random items of it come from the same model."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,42 +7,42 @@ from typing import Any
 
 from fathom.tasks.stream import Stream
 
-ITEMS = 200
-"""Items that are asked again, or all of a smaller upload."""
+REPLAY_ITEMS = 200
+"""Number of items that are asked again; all of a smaller upload."""
 
-TOLERATED = 0.05
-"""Share of verdicts that may differ between honest runs of one model: another GPU, another batch, near-ties."""
+TOLERATED_SHARE = 0.05
+"""Share of verdicts that may differ between honest runs of one model, because of other GPUs, batches and near-ties."""
 
-ALPHA = 0.01
+REPLAY_ALPHA = 0.01
 """Level of each of the two tests."""
 
-FLAG = "replay-failed"
+REPLAY_FLAG = "replay-failed"
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Pick:
-    """An item of an upload, by its cell's position and its index there."""
+class ReplayItem:
+    """An item of an upload: its cell's position and its index in the cell."""
 
     cell: int
     index: int
 
 
-def pick_items(sizes: Sequence[int], stream: Stream, count: int = ITEMS) -> tuple[Pick, ...]:
-    """Draw `count` items without replacement, each cell in proportion to its size, or all where there are fewer.
+def pick_items(sizes: Sequence[int], stream: Stream, count: int = REPLAY_ITEMS) -> tuple[ReplayItem, ...]:
+    """Draw `count` items without replacement, from each cell in proportion to its size; all where there are fewer.
 
-    `stream` must be unknown to the sender until the upload is whole.
+    The uploader must not know `stream` before the upload is complete.
     """
     total = sum(sizes)
     if total <= count:
-        return tuple(Pick(cell, index) for cell, n in enumerate(sizes) for index in range(n))
+        return tuple(ReplayItem(cell, index) for cell, n in enumerate(sizes) for index in range(n))
     picked = []
     for cell, share in enumerate(_shares(sizes, count, stream)):
-        picked += [Pick(cell, index) for index in sorted(stream.sample(range(sizes[cell]), share))]
+        picked += [ReplayItem(cell, index) for index in sorted(stream.sample(range(sizes[cell]), share))]
     return tuple(picked)
 
 
 def _shares(sizes: Sequence[int], count: int, stream: Stream) -> list[int]:
-    """Split `count` in proportion to the sizes; what is left over goes to cells at random, by their remainders."""
+    """Split `count` in proportion to the sizes; the rest goes to the cells of largest remainder, ties at random."""
     total = sum(sizes)
     exact = [n * count / total for n in sizes]
     shares = [int(part) for part in exact]
@@ -56,27 +56,27 @@ def _shares(sizes: Sequence[int], count: int, stream: Stream) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """Verdicts that differ between an upload and its replay, and two exact tests of them."""
+    """Numbers of verdicts that differ between an upload and its replay, and two exact tests."""
 
     n: int
     upload_only: int
-    """Items that are right in the upload alone."""
+    """Items that are right only in the upload."""
     replay_only: int
     p_rate: float
-    """One-sided: so many differ, though TOLERATED would be honest."""
+    """One-sided p of the number of differing verdicts, if TOLERATED_SHARE of all differ by chance."""
     p_side: float
-    """One-sided: the upload is better among those that differ, though either way is as likely."""
+    """One-sided p of how often the upload is the right one of two differing verdicts."""
 
     @property
     def passed(self) -> bool:
         """Whether neither test rejects at ALPHA."""
-        return self.p_rate >= ALPHA and self.p_side >= ALPHA
+        return self.p_rate >= REPLAY_ALPHA and self.p_side >= REPLAY_ALPHA
 
     def to_json(self) -> dict[str, Any]:
-        """Return all numbers, as they are stored and shown."""
+        """Return the numbers that are stored and shown."""
         return {
             "n": self.n, "upload_only": self.upload_only, "replay_only": self.replay_only, "p_rate": self.p_rate,
-            "p_side": self.p_side, "tolerated": TOLERATED, "alpha": ALPHA, "passed": self.passed,
+            "p_side": self.p_side, "tolerated": TOLERATED_SHARE, "alpha": REPLAY_ALPHA, "passed": self.passed,
         }  # fmt: skip
 
 
@@ -92,7 +92,9 @@ def compare_replay(pairs: Iterable[tuple[bool, bool]]) -> Replay:
         upload_only += uploaded and not replayed
         replay_only += replayed and not uploaded
     differ = upload_only + replay_only
-    return Replay(n, upload_only, replay_only, _at_least(differ, n, TOLERATED), _at_least(upload_only, differ, 0.5))
+    return Replay(
+        n, upload_only, replay_only, _at_least(differ, n, TOLERATED_SHARE), _at_least(upload_only, differ, 0.5)
+    )
 
 
 def _at_least(k: int, n: int, share: float) -> float:

@@ -1,4 +1,4 @@
-"""Turn a run's cells into scores: ladder by ladder, family by family, and over all."""
+"""Scores of a run: of each ladder, each family, and overall."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -6,14 +6,23 @@ from math import isfinite
 from typing import Any
 
 from fathom.harness.stats.counts import CellCounts
-from fathom.harness.stats.intervals import Estimate, Rung, Threshold, depth, depth50, gap, ladder_mean, mean_of
+from fathom.harness.stats.intervals import (
+    Estimate,
+    Rung,
+    Threshold,
+    depth50,
+    depth_text,
+    ladder_mean,
+    mean_of,
+    style_gap,
+)
 from fathom.tasks.base import Family, Level
 from fathom.tasks.registry import all_families
 
 
 @dataclass(frozen=True, slots=True)
 class LadderKey:
-    """What may be averaged: one family's levels of one ladder, in one channel."""
+    """Levels that may be averaged: those of one ladder of a family, in one channel."""
 
     family: str
     ladder: str
@@ -22,7 +31,7 @@ class LadderKey:
 
 @dataclass(frozen=True, slots=True)
 class StyleScore:
-    """A ladder asked in one style."""
+    """Score of a ladder in one style."""
 
     style: str
     rungs: Mapping[str, Rung]
@@ -41,7 +50,7 @@ class StyleScore:
 
 @dataclass(frozen=True, slots=True)
 class LadderScore:
-    """A ladder's scores by style; `gap` is what thinking adds: cot minus direct on the levels asked in both."""
+    """A ladder's scores by style; `gap` is the score in cot less that in direct, on the levels asked in both."""
 
     key: LadderKey
     unit: str
@@ -67,7 +76,7 @@ def known_level(cell: CellCounts) -> tuple[Family, Level] | None:
 
 
 def rung_of(cell: CellCounts) -> Rung | None:
-    """Return a cell as a point of a curve; None where nothing was graded or chance is not known."""
+    """Return a cell as a point of a curve; None where nothing was graded or the level is not known."""
     known = known_level(cell)
     if known is None or not cell.n:
         return None
@@ -77,7 +86,7 @@ def rung_of(cell: CellCounts) -> Rung | None:
 
 
 def ladder_scores(cells: Iterable[CellCounts]) -> tuple[LadderScore, ...]:
-    """Score each ladder in each channel, in the order in which the cells come."""
+    """Score each ladder in each channel, in the order of the cells."""
     found: dict[LadderKey, dict[str, dict[str, Rung]]] = {}
     for cell in cells:
         known, rung = known_level(cell), rung_of(cell)
@@ -95,7 +104,7 @@ def _ladder(key: LadderKey, styles: Mapping[str, Mapping[str, Rung]]) -> LadderS
     }
     direct, cot = styles.get("direct", {}), styles.get("cot", {})
     shared = [level for level in direct if level in cot]
-    both = gap([direct[level] for level in shared], [cot[level] for level in shared]) if shared else None
+    both = style_gap([direct[level] for level in shared], [cot[level] for level in shared]) if shared else None
     return LadderScore(key, all_families()[key.family].unit, scored, both)
 
 
@@ -109,7 +118,7 @@ def family_scores(ladders: Iterable[LadderScore]) -> tuple[FamilyScore, ...]:
 
 
 def overall(families: Iterable[FamilyScore]) -> dict[str, Estimate]:
-    """Average the families, style by style; meaningful only where runs asked the same suite."""
+    """Average the families, style by style; comparable only between runs of the same suite."""
     found: dict[str, list[Estimate]] = {}
     for one in families:
         found.setdefault(one.style, []).append(one.mean)
@@ -143,7 +152,7 @@ def _estimate_json(one: Estimate) -> dict[str, float]:
 
 
 def _threshold_json(one: Threshold, unit: str) -> dict[str, Any]:
-    """Write a threshold; `text` says also where it lies beyond the levels asked, which JSON has no number for."""
+    """Return a threshold as JSON values; `text` also covers thresholds beyond the levels asked, which are null."""
     numbers = {"value": one.value, "low": one.interval.low, "high": one.interval.high}
     finite = {name: number if isfinite(number) else None for name, number in numbers.items()}
-    return {**finite, "unit": unit, "text": depth(one)}
+    return {**finite, "unit": unit, "text": depth_text(one)}

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Training text, small models trained on it, and laws of training that they test."""

@@ -1,5 +1,6 @@
-"""Turn a TOML file into a checked training recipe."""
+"""Training recipes: TOML files, checked before anything is trained."""
 
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -7,27 +8,28 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fathom.harness.errors import BadMix, BadRecipe
-from fathom.harness.training.corpora.mix import CorpusTable, Mix, mix_vocabulary, read_toml, settle
+from fathom.harness.training.corpora.mix import CorpusTable, Mix, mix_vocabulary, read_toml, resolve_mix
 from fathom.tasks.base import Cell, check_cell, level_of
 from fathom.tasks.errors import TaskError
 from fathom.tasks.registry import find_family
 from fathom.tasks.stream import canonical_seed
 
-RECIPES = Path(__file__).parent / "recipes"
-_MOST = 10**9
-"""Steps; like the other bounds, far beyond what is trained and within what torch and the tokenizers can count."""
-_TOLD, _KEY = 5, 80
-"""Faults that a message names, and letters of a key."""
+RECIPES_FOLDER = Path(__file__).parent / "recipes"
+_MAX_STEPS = 10**9
+"""Like the other bounds far beyond what is trained, and within what torch and the tokenizers can count."""
+_MAX_FAULTS = 5
+"""Faults that one error message names."""
+_MAX_KEY_LENGTH = 80
 
 
-class _Part(BaseModel):
+class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Shape(_Part):
-    """Kind and sizes of the model that is trained.
+class ModelShape(_Table):
+    """Architecture and sizes of the model that is trained.
 
-    llama: rotary positions; gpt2: learned absolute positions; nope: GPT-2 that is told no positions.
+    llama: rotary positions; gpt2: learned absolute positions; nope: a GPT-2 without positions.
     """
 
     kind: Literal["llama", "gpt2", "nope"] = "llama"
@@ -36,7 +38,7 @@ class Shape(_Part):
     heads: int = Field(ge=1)
     context: int = Field(ge=32, le=1 << 20)
     init_std: float = Field(gt=0, le=1)
-    """Standard deviation of the initial weights; small ones learn to look names up much sooner."""
+    """Standard deviation of the initial weights. With a small one, a model learns to look names up much sooner."""
 
     @model_validator(mode="after")
     def _check_heads(self) -> Self:
@@ -45,8 +47,8 @@ class Shape(_Part):
         return self
 
 
-class Exam(_Part):
-    """A cell on which the model is tested, on items that it never saw."""
+class Exam(_Table):
+    """A cell on which the model is tested while it is trained, on held-out items."""
 
     family: str
     level: str
@@ -54,15 +56,15 @@ class Exam(_Part):
     style: str
 
 
-class Lesson(Exam):
+class LessonTable(Exam):
     """Training text of a cell, drawn with this weight once a share `since` of the steps is done."""
 
     weight: int = Field(default=1, ge=1, le=10_000)
     since: float = Field(default=0.0, ge=0, lt=1)
 
 
-class FewNames(_Part):
-    """Draw names from the first `count` at first; from `since` to `until` (shares of the steps) widen to `most`."""
+class FewNames(_Table):
+    """Curriculum of names: the first `count` at first; from `since` to `until` (shares of the steps) up to `most`."""
 
     count: int = Field(default=400, ge=16, le=1 << 62)
     most: int = Field(default=400, ge=16, le=1 << 62)
@@ -70,44 +72,44 @@ class FewNames(_Part):
     until: float = Field(default=0.0, ge=0, le=1)
 
 
-class Recipe(_Part):
-    """Everything that decides a trained model, but for the rounding of the machine."""
+class Recipe(_Table):
+    """Everything that determines a trained model, except for the rounding of the machine."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")
     seed: str
-    steps: int = Field(ge=1, le=_MOST)
+    steps: int = Field(ge=1, le=_MAX_STEPS)
     batch: int = Field(ge=1, le=1 << 20)
     """Rows a step, over all devices together."""
     learning_rate: float = Field(gt=0)
-    warmup: int = Field(ge=0, le=_MOST)
+    warmup: int = Field(ge=0, le=_MAX_STEPS)
     optimizer: Literal["adamw", "muon"] = "adamw"
     schedule: Literal["linear", "cosine"] = "linear"
     """How the learning rate falls to 0 after the warmup."""
     weight_decay: float = Field(default=0.01, ge=0)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the arithmetic: auto is bfloat16 with float32 weights where the GPU has it."""
+    """Of the arithmetic: auto is bfloat16 with float32 weights where the GPU supports it."""
     save: Literal["float16", "float32"] = "float16"
-    """How the weights are stored."""
+    """Type in which the weights are stored."""
     early_step: int | None = Field(default=None, ge=1)
     """Also save the model of this step, as NAME-early."""
-    exam_every: int = Field(ge=1, le=_MOST)
-    """Steps between exams; each ends with a checkpoint."""
+    exam_every: int = Field(ge=1, le=_MAX_STEPS)
+    """Steps between exams; each exam is followed by a checkpoint."""
     exam_items: int = Field(default=50, ge=1, le=1_000_000)
-    """Items an exam while training goes on; the card states four times as many."""
+    """Items of an exam during training; the model's card states four times as many."""
     vocabulary: int | None = Field(default=None, ge=300, le=1_000_000)
-    """Tokens of the tokenizer that is learnt from the text; token forms have their own."""
+    """Tokens of the tokenizer that is trained on the text; token forms have their own."""
     tokenizer: Literal["merges", "pieces"] = "merges"
-    """Of lessons: merges leave a phrase as some tokens; pieces make names, numbers and fixed phrases one each."""
+    """Of lessons. merges: byte-level BPE; pieces: names, numbers and fixed phrases are one token each."""
     tokens: int | None = Field(default=None, ge=1, le=1 << 50)
     """Tokens of text to write, read again and again; without it, as many as are read."""
     row_tokens: int | None = Field(default=None, ge=32, le=1 << 20)
-    """Fill each row with whole texts of the lessons up to so many tokens; without it, a row is one text."""
+    """Fill each row with whole lessons up to this many tokens; without it, a row is one lesson."""
     documents: Literal["joined", "apart"] = "joined"
-    """In a row of packed text: one goes on from the other, or each is read as if it stood alone."""
+    """In a row of packed text: attention reaches into earlier documents, or stays within each document."""
     few_names: FewNames = FewNames()
-    shape: Shape
-    lessons: tuple[Lesson, ...] = ()
-    """The first one is there from the start."""
+    shape: ModelShape
+    lessons: tuple[LessonTable, ...] = ()
+    """The first lesson is used from the start, whatever its `since`."""
     corpus: tuple[CorpusTable, ...] = ()
     """Instead of lessons: corpora, packed into rows as long as the context."""
     exams: tuple[Exam, ...] = ()
@@ -124,72 +126,83 @@ class Recipe(_Part):
             if self.corpus:
                 self._check_corpus()
             elif self.vocabulary is None:
-                raise ValueError("vocabulary: say how many tokens the tokenizer of the lessons has, 300 or more")
+                raise ValueError("vocabulary: give the number of tokens of the tokenizer for the lessons, 300 or more")
         except (TaskError, BadMix) as error:
             raise ValueError(str(error)) from error
         return self
 
     def _check_corpus(self) -> None:
         canonical_seed(self.seed)
-        mix, read = self.mix, self.batch * self.shape.context
+        mix, tokens_a_step = self.mix, self.batch * self.shape.context
         fixed = mix_vocabulary(mix)
         if fixed and self.vocabulary is not None:
             raise ValueError(
                 f"vocabulary: this form of {mix.parts[0].corpus} has its own {len(fixed)} tokens; remove it"
             )
-        if self.tokens is not None and self.tokens < 2 * read:
-            raise ValueError(f"tokens: a step reads {read:,}, so give {2 * read:,} or more")
+        if self.tokens is not None and self.tokens < 2 * tokens_a_step:
+            raise ValueError(f"tokens: a step reads {tokens_a_step:,}, so give {2 * tokens_a_step:,} or more")
         for at, part in enumerate(mix.parts):
             for exam in self.exams:
-                asked = level_of(find_family(exam.family), exam.level).axes.get("people")
-                told = part.options.get("population")
-                if asked is not None and told is not None and int(asked) != int(told):
+                in_exam = level_of(find_family(exam.family), exam.level).axes.get("people")
+                in_text = part.options.get("population")
+                if in_exam is not None and in_text is not None and int(in_exam) != int(in_text):
                     raise ValueError(
-                        f"corpus.{at}.options.population: the exam {exam.level} asks about {asked} people, "
-                        f"the text tells of {told}"
+                        f"corpus.{at}.options.population: the exam {exam.level} asks about {in_exam} people, "
+                        f"the text tells of {in_text}"
                     )
 
     @property
     def mix(self) -> Mix:
-        """Return the corpora with all their settings."""
-        return settle(self.corpus)
+        """Return the corpora with all their options."""
+        return resolve_mix(self.corpus)
 
 
 def recipe_names() -> tuple[str, ...]:
-    """Return the recipes that come with Fathom."""
-    return tuple(path.stem for path in sorted(RECIPES.glob("*.toml")))
+    """Return the names of the recipes that come with Fathom; those of laws are not among them."""
+    return tuple(path.stem for path in sorted(RECIPES_FOLDER.glob("*.toml")))
 
 
 def read_recipe(name: str) -> Recipe:
-    """Read a recipe by its name or its file's path.
+    """Read a recipe by its name or by the path of its file.
 
     Raises:
         BadRecipe: no such recipe, not TOML, or a key or value that does not fit.
     """
-    path = RECIPES / f"{name}.toml" if name in recipe_names() else Path(name)
+    path = RECIPES_FOLDER / f"{name}.toml" if name in recipe_names() else Path(name)
     try:
-        return Recipe.model_validate(read_toml(path))
+        values = read_toml(path)
     except OSError as error:
         raise BadRecipe(f"no recipe {name!r}: give a TOML file or one of {', '.join(recipe_names())}") from error
-    except ValidationError as error:
-        said = "; ".join(_say(row) for row in error.errors()[:_TOLD])
-        raise BadRecipe(f"{path}: {said} (a sound one: {RECIPES / 'pebble.toml'})") from error
     except ValueError as error:
         raise BadRecipe(f"{path}: {error}") from error
+    return check_recipe(values, path)
+
+
+def check_recipe(values: Mapping[str, Any], path: Path) -> Recipe:  # values of TOML
+    """Return the recipe that the tables of a file describe; errors name `path`.
+
+    Raises:
+        BadRecipe: keys or values that do not fit; for an unknown key the message names similar ones.
+    """
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        faults = "; ".join(_fault_text(row) for row in error.errors()[:_MAX_FAULTS])
+        raise BadRecipe(f"{path}: {faults} (for an example, see {RECIPES_FOLDER / 'pebble.toml'})") from error
 
 
 _TABLES: dict[str, type[BaseModel]] = {
-    "shape": Shape, "lessons": Lesson, "exams": Exam, "corpus": CorpusTable, "few_names": FewNames,
+    "shape": ModelShape, "lessons": LessonTable, "exams": Exam, "corpus": CorpusTable, "few_names": FewNames,
 }  # fmt: skip
 
 
-def _say(row: Any) -> str:  # pydantic's ErrorDetails
-    """Say what is wrong with one key, and for an unknown one which keys are near it."""
+def _fault_text(row: Any) -> str:  # pydantic's ErrorDetails
+    """Describe one fault with its key; for an unknown key, name similar or all known ones."""
     *above, key = row["loc"] or ("",)
-    where = ".".join(str(part)[:_KEY] for part in row["loc"])
+    where = ".".join(str(part)[:_MAX_KEY_LENGTH] for part in row["loc"])
     if row["type"] != "extra_forbidden":
-        said = str(row["msg"]).removeprefix("Value error, ")
-        return f"{where}: {said}" if where else said
+        reason = str(row["msg"]).removeprefix("Value error, ")
+        return f"{where}: {reason}" if where else reason
     known = list(_TABLES.get(str(above[0]) if above else "", Recipe).model_fields)
-    near = get_close_matches(str(key), known, 3, 0.5)
-    return f"{where}: no such key; {'near it: ' if near else 'known: '}{', '.join(near or known)}"
+    similar = get_close_matches(str(key), known, 3, 0.5)
+    return f"{where}: no such key; {'near it: ' if similar else 'known: '}{', '.join(similar or known)}"

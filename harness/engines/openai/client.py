@@ -15,12 +15,12 @@ from typing import Any, Literal
 
 import aiohttp
 
-from fathom.harness.engines.openai.concurrency import Pace
+from fathom.harness.engines.openai.concurrency import ConcurrencyLimit
 from fathom.harness.errors import BadInput, EngineFailed
 
 log = logging.getLogger(__name__)
 
-Message = dict[str, Any]  # JSON values
+JsonObject = dict[str, Any]  # JSON values
 
 _FIRST, _LONGEST = 0.25, 8.0
 """Seconds before the second try, and at most; in between they double."""
@@ -32,7 +32,7 @@ _BYTES = 256 << 20
 _MANY_OPEN = 4096
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """The server does not answer this request, and asking again would not help."""
 
     def __init__(self, status: int, message: str, code: str = "") -> None:
@@ -40,12 +40,12 @@ class Refused(Exception):
         self.status, self.message, self.code = status, message, code
 
 
-class NotThere(Refused):
+class UnknownAddress(RequestRefused):
     """The server has no such address or no such model."""
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ClientLimits:
     """How long to try, in seconds, and how many requests may be under way."""
 
     patience: float = 600.0
@@ -76,13 +76,13 @@ class _Attempts:
     by_kind: dict[str, int] = field(default_factory=dict)
 
 
-class Client:
+class OpenAiClient:
     """Speaks to one server from one event loop; make it inside that loop."""
 
-    def __init__(self, key: str, limits: Limits) -> None:
+    def __init__(self, key: str, limits: ClientLimits) -> None:
         """Connect at the first call. The key goes into a header and nowhere else."""
         self._key, self._limits = key, limits
-        self.pace = Pace(limits.concurrency)
+        self.pace = ConcurrencyLimit(limits.concurrency)
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
         self._http = aiohttp.ClientSession(
             headers=headers,
@@ -94,7 +94,7 @@ class Client:
         self._away_since: float | None = None
         self._n_away = 0
 
-    async def call(self, url: str, body: Message | None = None) -> Message:
+    async def call(self, url: str, body: JsonObject | None = None) -> JsonObject:
         """Post a body, or get, until there is an answer.
 
         Raises:
@@ -109,22 +109,22 @@ class Client:
         finally:
             self._n_calls -= 1
 
-    async def _call(self, url: str, content: bytes | None) -> Message:
+    async def _call(self, url: str, content: bytes | None) -> JsonObject:
         past = _Attempts(n_answers_seen=self._n_answers)
         while True:
-            entered = await self.pace.enter()
+            entered = await self.pace.acquire()
             try:
                 answer = await self._once(url, content)
-                self.pace.praise()
+                self.pace.increase()
                 self._note_answer()
                 return answer
-            except Refused:  # it is well, and says no
+            except RequestRefused:  # it is well, and says no
                 self._note_answer()
                 raise
             except _Trouble as trouble:
                 pause = self._after(trouble, past, entered)
             finally:
-                self.pace.leave()
+                self.pace.release()
             if pause:
                 await asyncio.sleep(pause)
 
@@ -138,7 +138,7 @@ class Client:
             log.warning("the server answers again, after %.0f s", time.monotonic() - self._away_since)
         self._away_since, self._n_away = None, 0
 
-    async def _once(self, url: str, content: bytes | None) -> Message:
+    async def _once(self, url: str, content: bytes | None) -> JsonObject:
         try:
             async with self._http.request(
                 "GET" if content is None else "POST", url, data=content, allow_redirects=False
@@ -152,7 +152,7 @@ class Client:
             raise _Trouble("away", self.clean(f"{type(error).__name__}: {error}")) from error
         return self._understand(answer, raw)
 
-    def _understand(self, answer: aiohttp.ClientResponse, raw: bytes) -> Message:
+    def _understand(self, answer: aiohttp.ClientResponse, raw: bytes) -> JsonObject:
         status = answer.status
         said = _json(raw)
         if status == 200:
@@ -173,7 +173,7 @@ class Client:
             raise BadInput(f"the server does not let us in ({status}): set FATHOM_API_KEY to a key that it knows")
         if status < 400:
             raise BadInput(f"the server sends us elsewhere ({status}): give the address it moved to as --base-url")
-        raise (NotThere if status in (404, 405) else Refused)(status, message, code)
+        raise (UnknownAddress if status in (404, 405) else RequestRefused)(status, message, code)
 
     def _after(self, trouble: _Trouble, past: _Attempts, entered: int) -> float:
         """Decide whether to try again; return the pause for this call alone."""
@@ -181,18 +181,18 @@ class Client:
         kind = trouble.kind
         past.by_kind[kind] = past.by_kind.get(kind, 0) + 1
         wait = max(trouble.wait, _backoff(past.n_failed))
-        is_new = self.pace.blame(entered)
+        is_new = self.pace.decrease(entered)
         if kind in _TRIES:
             if past.by_kind[kind] >= _TRIES[kind]:
-                raise Refused(0, f"{trouble.reason} (tried {past.by_kind[kind]} times)")
+                raise RequestRefused(0, f"{trouble.reason} (tried {past.by_kind[kind]} times)")
             return min(wait, self._limits.patience)
         self._n_away += is_new
         self._lose_patience(trouble)
         if kind == "away" and self._n_answers > past.n_answers_seen:
             past.n_breaks, past.n_answers_seen = past.n_breaks + 1, self._n_answers
             if past.n_breaks >= _BREAKS:
-                raise Refused(0, f"the server goes away whenever it is asked this: {trouble.reason}")
-        self.pace.hold(max(trouble.wait, _backoff(self._n_away)))
+                raise RequestRefused(0, f"the server goes away whenever it is asked this: {trouble.reason}")
+        self.pace.pause(max(trouble.wait, _backoff(self._n_away)))
         return _backoff(past.n_failed) if kind == "full" else 0.0
 
     def _lose_patience(self, trouble: _Trouble) -> None:
@@ -204,7 +204,7 @@ class Client:
             if (
                 trouble.is_reached and self._n_calls == 1 and self._n_answers
             ):  # the last request, and it may be to blame
-                raise Refused(0, f"the server did not answer this for {patience:g} s: {trouble.reason}")
+                raise RequestRefused(0, f"the server did not answer this for {patience:g} s: {trouble.reason}")
             raise EngineFailed(f"the server did not answer for {patience:g} s: {trouble.reason}")
         if trouble.wait > patience:
             raise EngineFailed(f"the server wants us to wait for {trouble.wait:.0f} s, the patience is {patience:g} s")

@@ -8,14 +8,14 @@ import asyncio
 import time
 from collections import deque
 
-START = 16
+_START = 16
 """Calls at a time before anything is known of the server."""
 
 
-class Pace:
+class ConcurrencyLimit:
     """Admits as many calls at a time as the server bears; used from one event loop."""
 
-    def __init__(self, ceiling: int, start: int = START) -> None:
+    def __init__(self, ceiling: int, start: int = _START) -> None:
         """Begin with `start` calls at a time and never admit more than `ceiling`."""
         self._ceiling = float(ceiling)
         self._limit = float(min(start, ceiling))

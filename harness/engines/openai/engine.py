@@ -11,16 +11,16 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any, TypeVar
 
-from fathom.harness.engines.base import Completion, EngineSetup, Prompted, Request
-from fathom.harness.engines.openai.client import Client, Limits, Refused
-from fathom.harness.engines.openai.request import Asker
-from fathom.harness.engines.openai.server import Server, look_at
-from fathom.harness.engines.openai.wire import FalseAnswer
-from fathom.harness.engines.options import address_of, check_setup
+from fathom.harness.engines.base import Completion, EngineSettings, RenderedPrompt, Request
+from fathom.harness.engines.openai.client import ClientLimits, OpenAiClient, RequestRefused
+from fathom.harness.engines.openai.completer import Completer
+from fathom.harness.engines.openai.protocol import MalformedAnswer
+from fathom.harness.engines.openai.server import ModelServer, inspect_server
+from fathom.harness.engines.options import server_address
 from fathom.harness.errors import EngineFailed, FathomError
-from fathom.harness.settings import read_api
+from fathom.harness.settings import read_api_settings
 
-T = TypeVar("T")
+_T = TypeVar("T")
 
 _AHEAD = 2
 """Requests taken over for each that may be under way: what follows is at hand when one ends."""
@@ -32,10 +32,10 @@ _Done = Completion | FathomError
 class OpenAiEngine:
     """A model behind an address; `open_openai` makes one."""
 
-    def __init__(self, loop: "_Loop", server: Server) -> None:
+    def __init__(self, loop: "_Loop", server: ModelServer) -> None:
         """Take a server that was looked at, and the loop that its client lives in."""
         self._loop, self._server = loop, server
-        self._asker = Asker(server)
+        self._asker = Completer(server)
 
     @property
     def name(self) -> str:
@@ -128,7 +128,7 @@ class _Loop:
         self._thread = threading.Thread(target=self.loop.run_forever, name="openai", daemon=True)
         self._thread.start()
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
+    def run(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Run a coroutine to its end."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result()
 
@@ -146,38 +146,37 @@ class _Loop:
 class TokenizingEngine(OpenAiEngine):
     """A model on a server that shows its tokens, as vLLM's does."""
 
-    def prompted(self, request: Request) -> Prompted:
+    def render(self, request: Request) -> RenderedPrompt:
         """Return what the model reads for a request, as the server tells it; no tokens where it fails to."""
         try:
             return self._loop.run(_prompted(self._server, request))
-        except (Refused, FalseAnswer):
-            return Prompted(request.prompt, ())
+        except (RequestRefused, MalformedAnswer):
+            return RenderedPrompt(request.prompt, ())
 
 
-async def _prompted(server: Server, request: Request) -> Prompted:
+async def _prompted(server: ModelServer, request: Request) -> RenderedPrompt:
     ids = await server.tokens_of(request)
-    return Prompted(await server.text_of(ids), tuple(ids))
+    return RenderedPrompt(await server.text_of(ids), tuple(ids))
 
 
-def open_openai(model: str, setup: EngineSetup) -> OpenAiEngine:
+def open_openai(model: str, engine: EngineSettings) -> OpenAiEngine:
     """Look at a server, and wait for it within the patience; the key comes from the environment.
 
     Raises:
         BadInput: an option that cannot be, no address, or a server without that model.
         EngineFailed: nobody answered.
     """
-    check_setup("openai", setup)
-    options, usual = setup.options, Limits()
-    limits = Limits(
+    options, usual = engine.options, ClientLimits()
+    limits = ClientLimits(
         float(options.get("patience", usual.patience)),
         float(options.get("timeout", usual.timeout)),
         int(options.get("concurrency", usual.concurrency)),
     )
     name = str(options.get("served_model") or model)
     loop = _Loop()
-    client = loop.run(_client(read_api().key, limits))
+    client = loop.run(_client(read_api_settings().key, limits))
     try:
-        server = loop.run(look_at(client, address_of(options), name))
+        server = loop.run(inspect_server(client, server_address(options), name))
         return (TokenizingEngine if server.can_tokenize else OpenAiEngine)(loop, server)
     except BaseException:
         loop.run(client.close())
@@ -185,5 +184,5 @@ def open_openai(model: str, setup: EngineSetup) -> OpenAiEngine:
         raise
 
 
-async def _client(key: str, limits: Limits) -> Client:
-    return Client(key, limits)
+async def _client(key: str, limits: ClientLimits) -> OpenAiClient:
+    return OpenAiClient(key, limits)

@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fathom.harness.engines.base import Request
-from fathom.harness.engines.openai.client import Client, Message, Refused
-from fathom.harness.engines.openai.wire import FalseAnswer, Wire, chat_of
+from fathom.harness.engines.openai.client import JsonObject, OpenAiClient, RequestRefused
+from fathom.harness.engines.openai.protocol import MalformedAnswer, ServedModel, chat_body
 from fathom.harness.errors import BadInput
 
 _NAMED = 12
@@ -13,21 +13,21 @@ _NAMED = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class ModelServer:
     """A server that was looked at."""
 
-    client: Client
+    client: OpenAiClient
     address: str
     """Without a slash at its end, as in http://127.0.0.1:8000/v1."""
-    wire: Wire
+    wire: ServedModel
     version: str = ""
     can_tokenize: bool = False
 
-    async def complete(self, body: Message) -> Message:
+    async def complete(self, body: JsonObject) -> JsonObject:
         """Ask for a completion of a plain prompt."""
         return await self.client.call(f"{self.address}/completions", body)
 
-    async def chat(self, body: Message) -> Message:
+    async def chat(self, body: JsonObject) -> JsonObject:
         """Ask for the next turn of a chat."""
         return await self.client.call(f"{self.address}/chat/completions", body)
 
@@ -35,7 +35,7 @@ class Server:
         """Return the tokens that the server reads for a request."""
         if not request.turns:
             return await self.tokenize(request.prompt + request.prefill, True)
-        return await self._ids({"model": self.wire.model, **chat_of(request)})
+        return await self._ids({"model": self.wire.model, **chat_body(request)})
 
     async def tokenize(self, text: str, is_special_added: bool) -> list[int]:
         """Return the tokens of a text."""
@@ -47,18 +47,18 @@ class Server:
             f"{root_of(self.address)}/detokenize", {"model": self.wire.model, "tokens": ids}
         )
         if not isinstance(answer.get("prompt"), str):
-            raise FalseAnswer("the answer holds no text")
+            raise MalformedAnswer("the answer holds no text")
         return str(answer["prompt"])
 
-    async def _ids(self, body: Message) -> list[int]:
+    async def _ids(self, body: JsonObject) -> list[int]:
         answer = await self.client.call(f"{root_of(self.address)}/tokenize", body)
         ids = answer.get("tokens")
         if not isinstance(ids, list) or not all(isinstance(one, int) for one in ids):
-            raise FalseAnswer("the answer holds no tokens")
+            raise MalformedAnswer("the answer holds no tokens")
         return ids
 
 
-async def look_at(client: Client, address: str, model: str) -> Server:
+async def inspect_server(client: OpenAiClient, address: str, model: str) -> ModelServer:
     """Find a model on a server, by the name that it has there.
 
     Raises:
@@ -68,19 +68,19 @@ async def look_at(client: Client, address: str, model: str) -> Server:
     row = await _entry(client, address, model)
     context = row.get("max_model_len")
     is_size = isinstance(context, int) and not isinstance(context, bool) and context > 0
-    wire = Wire(model, context if is_size else None, row.get("owned_by") == "vllm")
+    wire = ServedModel(model, context if is_size else None, row.get("owned_by") == "vllm")
     if not wire.is_vllm:
-        return Server(client, address, wire)
-    whole = Server(client, address, wire, can_tokenize=True)
+        return ModelServer(client, address, wire)
+    whole = ModelServer(client, address, wire, can_tokenize=True)
     try:
         await whole.tokenize("a", True)
         version = await _maybe(client, f"{root_of(address)}/version")
-    except (Refused, FalseAnswer, BadInput):  # a gateway that lets only /v1 through
-        return Server(client, address, wire)
+    except (RequestRefused, MalformedAnswer, BadInput):  # a gateway that lets only /v1 through
+        return ModelServer(client, address, wire)
     return replace(whole, version=str(version.get("version", ""))[:40])
 
 
-async def _entry(client: Client, address: str, model: str) -> Message:
+async def _entry(client: OpenAiClient, address: str, model: str) -> JsonObject:
     """Return what the server's list says of a model; nothing where there is no list."""
     listed = (await _maybe(client, f"{address}/models")).get("data")
     rows: list[Any] = listed if isinstance(listed, list) else []
@@ -94,10 +94,10 @@ async def _entry(client: Client, address: str, model: str) -> Message:
     return known.get(model, {})
 
 
-async def _maybe(client: Client, url: str) -> Message:
+async def _maybe(client: OpenAiClient, url: str) -> JsonObject:
     try:
         return await client.call(url)
-    except Refused:
+    except RequestRefused:
         return {}
 
 

@@ -27,7 +27,7 @@ _STORE = 200 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ReplicaResources:
     """What a replica takes of a node; `cores` as in replica.Wanted."""
 
     cpus: float
@@ -76,12 +76,12 @@ class Cluster:
         """Return how many cores the cluster has, free or not."""
         return float(ray.cluster_resources().get("CPU", 1))
 
-    def fits(self, place: Place) -> bool:
+    def fits(self, place: ReplicaResources) -> bool:
         """Say whether any node is large enough, free or not."""
         sizes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         return any(one.get("CPU", 0) >= place.cpus and one.get("GPU", 0) >= place.gpus for one in sizes)
 
-    def start(self, place: Place) -> Any:  # an actor handle: Ray makes its methods at run time
+    def start(self, place: ReplicaResources) -> Any:  # an actor handle: Ray makes its methods at run time
         """Ask for an actor with a Replica; it waits for room by itself."""
         options = {"num_cpus": place.cpus, "num_gpus": place.gpus, "max_concurrency": _CALLS, "max_restarts": 0}
         return ray.remote(Replica).options(scheduling_strategy="SPREAD", **options).remote()

@@ -11,11 +11,11 @@ from itertools import count
 from math import prod
 from typing import Any
 
-from fathom.harness.engines.base import Completion, EngineSetup, Prompted, Request
+from fathom.harness.engines.base import Completion, EngineSettings, RenderedPrompt, Request
 from fathom.harness.engines.model import ModelSource, commit_of, folder_outline
-from fathom.harness.engines.options import holds, inner_options
-from fathom.harness.engines.ray.cluster import Cluster, Place
-from fathom.harness.engines.ray.replica import Load, Loaded, Taken, Wanted
+from fathom.harness.engines.options import inner_settings
+from fathom.harness.engines.ray.cluster import Cluster, ReplicaResources
+from fathom.harness.engines.ray.replica import OpenEngine, ReplicaFacts, ReplicaOutput, ReplicaSpec
 from fathom.harness.engines.ray.scheduler import Scheduler
 from fathom.harness.errors import EngineFailed, FathomError
 from fathom.harness.settings import replica_environment
@@ -41,7 +41,7 @@ class _Member:
     slot: int
     actor: Any
     waits: Any
-    loaded: Loaded | None = None
+    loaded: ReplicaFacts | None = None
     leaving: bool = False
     pulse: int = 0
     moved: float = field(default_factory=time.monotonic)
@@ -50,7 +50,7 @@ class _Member:
 class RayEngine:
     """Replicas of an engine on the GPUs or nodes of a cluster."""
 
-    def __init__(self, model: ModelSource, setup: EngineSetup, load: Load) -> None:
+    def __init__(self, model: ModelSource, engine: EngineSettings, load: OpenEngine) -> None:
         """Connect to a cluster, or start one on this machine, and load the first replica; others join later.
 
         `load` opens an engine in each replica; it is sent there by its name.
@@ -58,19 +58,19 @@ class RayEngine:
         Raises:
             EngineFailed: no cluster, no room in it, or no replica could load the model.
         """
-        options = inner_options(setup.options)
-        self._inner = holds("ray", setup.options)
-        self._replicas: int | None = setup.options.get("replicas")
+        inner = inner_settings(engine)
+        options = dict(inner.options)
+        self._inner = inner.name
+        self._replicas: int | None = engine.options.get("replicas")
         self._group = prod(int(options.get(name, 1)) for name in ("tensor_parallel_size", "pipeline_parallel_size"))
         if self._group > 1:  # within a replica vLLM spreads over the GPUs of one node by itself
             options.setdefault("distributed_executor_backend", "mp")
         outline = "" if model.path is None else folder_outline(model.path)
-        self._wanted = Wanted(
-            self._inner,
+        self._wanted = ReplicaSpec(
             model,
             outline,
             commit_of(model.path),
-            EngineSetup(setup.dtype, options),
+            replace(inner, options=options),
             replica_environment(),
             load,
         )
@@ -79,7 +79,7 @@ class RayEngine:
         self._barren = 0
         self._tended = self._not_before = 0.0
         self._last_error: Exception | None = None
-        self._cluster = Cluster(setup.options.get("address"))
+        self._cluster = Cluster(engine.options.get("address"))
         try:
             self._first = self._wait_for_first()
         except BaseException:
@@ -111,14 +111,14 @@ class RayEngine:
             "inner": self._inner,
         }
 
-    def prompted(self, request: Request) -> Prompted:
+    def render(self, request: Request) -> RenderedPrompt:
         """Return what the model reads for a request; the prompt alone where the engine inside does not know."""
         for one in self._members.values():
             if one.loaded is not None:
-                seen = self._cluster.get(one.actor.prompted.remote(request))
-                if isinstance(seen, Prompted):
+                seen = self._cluster.get(one.actor.render.remote(request))
+                if isinstance(seen, RenderedPrompt):
                     return seen
-        return Prompted(request.prompt, ())
+        return RenderedPrompt(request.prompt, ())
 
     def scale(self, replicas: int | None) -> None:
         """Want so many replicas from now on; None: one a GPU, or one a group of them."""
@@ -151,14 +151,14 @@ class RayEngine:
         self._members.clear()
         self._cluster.close()
 
-    def _wait_for_first(self) -> Loaded:
+    def _wait_for_first(self) -> ReplicaFacts:
         """Return what the first replica says that has loaded the model."""
         nothing, began = Scheduler(iter(()), 1), time.monotonic()
         while True:
             self._tend(nothing)
             for one, waited in self._cluster.ready({one.waits: one for one in self._members.values()}):
                 self._hear(one, waited, nothing)
-                first: Loaded | None = one.loaded
+                first: ReplicaFacts | None = one.loaded
                 if first is not None:
                     return first
             if not self._members and isinstance(self._last_error, FathomError):
@@ -198,14 +198,14 @@ class RayEngine:
     def _wants_gpu(self) -> bool:
         return self._inner != "oracle" and self._cluster.n_gpus() > 0
 
-    def _place(self, slot: int) -> Place:
+    def _place(self, slot: int) -> ReplicaResources:
         if self._wants_gpu():
-            return Place(1.0, float(self._group))
+            return ReplicaResources(1.0, float(self._group))
         share = self._cluster.n_cpus() / self._desired()
         if share < 1 or self._inner == "oracle":
-            return Place(min(1.0, share), 0.0)
+            return ReplicaResources(min(1.0, share), 0.0)
         alone = self._cluster.n_nodes() == 1
-        return Place(float(int(share)), 0.0, (slot, int(share)) if alone else None)
+        return ReplicaResources(float(int(share)), 0.0, (slot, int(share)) if alone else None)
 
     def _begin(self) -> None:
         taken = {one.slot for one in self._members.values()}
@@ -230,7 +230,7 @@ class RayEngine:
         said = self._cluster.get(waited)
         if isinstance(said, Exception):
             return self._bury(one, said, plan)
-        if isinstance(said, Loaded):
+        if isinstance(said, ReplicaFacts):
             log.info("%s has loaded the model", one.name)
             one.loaded, one.moved = said, time.monotonic()
             plan.join(one.name)
@@ -242,7 +242,7 @@ class RayEngine:
         one.waits = one.actor.take.remote(1.0)
         return done
 
-    def _count(self, one: _Member, said: Taken, plan: Scheduler) -> list[Completion]:
+    def _count(self, one: _Member, said: ReplicaOutput, plan: Scheduler) -> list[Completion]:
         if said.pulse != one.pulse:
             one.pulse, one.moved = said.pulse, time.monotonic()
         done = plan.take(said.completions)

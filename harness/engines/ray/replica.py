@@ -10,39 +10,38 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from fathom.harness.engines.adapter import bare_name
-from fathom.harness.engines.base import Completion, Engine, EngineSetup, Prompted, Request, Shows
+from fathom.harness.engines.base import Completion, Engine, EngineSettings, RenderedPrompt, Request, RendersPrompts
 from fathom.harness.engines.model import ModelSource, check_folder, folder_outline, locate_model
 from fathom.harness.errors import EngineFailed
-from fathom.harness.settings import adopt
+from fathom.harness.settings import adopt_environment
 
 _WIDTH = 256
 """Requests at once of an engine that does not say."""
 
 
-Load = Callable[[str, ModelSource, EngineSetup], Engine]
+OpenEngine = Callable[[ModelSource, EngineSettings], Engine]
 """Opens an engine by its name; see engines/factory.py."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ReplicaSpec:
     """What a replica is to hold."""
 
-    engine: str
     model: ModelSource
     outline: str
     """Of the model's folder, so that another node's folder of that name is known for another."""
     commit: str
     """Of the hub, for nodes that do not have the folder; or empty."""
-    setup: EngineSetup
+    engine: EngineSettings
     environment: Mapping[str, str]
-    load: Load
+    load: OpenEngine
     cores: tuple[int, int] | None = None
     """Which share of the processor's cores to keep to, and of how many cores each share is."""
     fathom: str = version("fathom")
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class ReplicaFacts:
     """What a replica says of itself; `width` is how many requests it works on at once."""
 
     context: int
@@ -52,7 +51,7 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class ReplicaOutput:
     """Completions, and a count that grows with every step of the engine."""
 
     completions: list[Completion]
@@ -111,7 +110,7 @@ class Replica:
         self._error = ""
         self._engine: Engine | None = None
 
-    def load(self, wanted: Wanted) -> Loaded:
+    def load(self, wanted: ReplicaSpec) -> ReplicaFacts:
         """Load a model and begin to work.
 
         Raises:
@@ -121,16 +120,16 @@ class Replica:
             raise EngineFailed(
                 f"a node has Fathom {version('fathom')}, not {wanted.fathom}: install the same everywhere"
             )
-        adopt(wanted.environment)
+        adopt_environment(wanted.environment)
         _keep_to(wanted.cores)
-        self._engine = engine = wanted.load(wanted.engine, _found(wanted), wanted.setup)
+        self._engine = engine = wanted.load(_found(wanted), wanted.engine)
         stepper: Any = engine if hasattr(engine, "step") else _Streamed(engine)
         threading.Thread(target=self._work, args=(stepper,), name="fathom-engine", daemon=True).start()
-        return Loaded(engine.context, getattr(engine, "width", _WIDTH), dict(engine.facts()), os.getpid())
+        return ReplicaFacts(engine.context, getattr(engine, "width", _WIDTH), dict(engine.facts()), os.getpid())
 
-    def prompted(self, request: Request) -> Prompted | None:
+    def render(self, request: Request) -> RenderedPrompt | None:
         """Return what the model reads for a request; nothing where the engine does not know."""
-        return self._engine.prompted(request) if isinstance(self._engine, Shows) else None
+        return self._engine.render(request) if isinstance(self._engine, RendersPrompts) else None
 
     def give(self, requests: list[Request]) -> None:
         """Hand in requests."""
@@ -138,7 +137,7 @@ class Replica:
             self._given += requests
             self._changed.notify_all()
 
-    def take(self, patience: float) -> Taken:
+    def take(self, patience: float) -> ReplicaOutput:
         """Return what is done; wait so many seconds for something.
 
         Raises:
@@ -149,7 +148,7 @@ class Replica:
             if self._error and not self._done:
                 raise EngineFailed(self._error)
             done, self._done = self._done, []
-            return Taken(done, self._pulse)
+            return ReplicaOutput(done, self._pulse)
 
     def _work(self, stepper: _Stepper) -> None:
         try:
@@ -173,7 +172,7 @@ class Replica:
                 self._changed.notify_all()
 
 
-def _found(wanted: Wanted) -> ModelSource:
+def _found(wanted: ReplicaSpec) -> ModelSource:
     """Return the model as it lies on this node."""
     model = wanted.model
     if model.path is None:
@@ -182,7 +181,7 @@ def _found(wanted: Wanted) -> ModelSource:
     if not path.exists():
         if not wanted.commit:
             raise EngineFailed(f"a node has no folder {path}: put the model at the same place on every node")
-        path = locate_model(bare_name(model.name) if "lora" in wanted.setup.options else model.name, wanted.commit)
+        path = locate_model(bare_name(model.name) if "lora" in wanted.engine.options else model.name, wanted.commit)
     check_folder(path)
     if folder_outline(path) != wanted.outline:
         raise EngineFailed(f"a node holds another model in {path}: put the same files on every node")

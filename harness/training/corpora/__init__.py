@@ -1,1 +1,1 @@
-"""Training text on disk: mixes of corpora into shards of tokens, tables, and back."""
+"""Corpora: training text of the families, mixed, tokenized and written in shards."""

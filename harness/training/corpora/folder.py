@@ -1,4 +1,4 @@
-"""Turn a folder into one that is claimed by a set of settings, with a journal of its whole shards."""
+"""The folder of a corpus: claimed for one set of settings, with a journal of its whole shards."""
 
 import fcntl
 import json
@@ -13,16 +13,23 @@ from typing import Any
 from pydantic import ValidationError
 
 from fathom.harness.errors import BadInput, BrokenCorpus, CorpusChanged, DiskFull
-from fathom.harness.training.corpora.manifest import MANIFEST, FileRecord, Manifest, ShardRecord, check_files, digest_of
+from fathom.harness.training.corpora.manifest import (
+    MANIFEST_FILE,
+    CorpusManifest,
+    FileRecord,
+    ShardRecord,
+    bytes_digest,
+    check_files,
+)
 
-CLAIM = "corpus.json"
+_CLAIM_FILE = "corpus.json"
 _JOURNAL = "shards.jsonl"
 _PARTIAL = ".partial-"
 _FULL = (ENOSPC, EDQUOT, EFBIG)
 
 
-def write_whole(path: Path, data: bytes | memoryview) -> FileRecord:
-    """Write a file that is there whole, or not at all, whatever happens.
+def write_whole_file(path: Path, data: bytes | memoryview) -> FileRecord:
+    """Write a file atomically and durably.
 
     Raises:
         DiskFull, BadInput: it cannot be written.
@@ -35,33 +42,33 @@ def write_whole(path: Path, data: bytes | memoryview) -> FileRecord:
             os.fsync(stream.fileno())
         partial.replace(path)
     except OSError as error:
-        raise refusal(path, error) from error
+        raise write_error(path, error) from error
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
-    return FileRecord(size=len(data), digest=digest_of(data))
+    return FileRecord(size=len(data), digest=bytes_digest(data))
 
 
-def refusal(path: Path, error: OSError) -> BadInput:
-    """Return what to raise where a file cannot be written."""
+def write_error(path: Path, error: OSError) -> BadInput:
+    """Return the error to raise where a file cannot be written."""
     kind = DiskFull if error.errno in _FULL else BadInput
-    advice = "make room, and the same command goes on" if kind is DiskFull else "give another --out"
+    advice = "free some space, then give the same command to continue" if kind is DiskFull else "give another --out"
     return kind(f"cannot write {path} ({error.strerror}): {advice}")
 
 
-class Folder:
-    """The folder of one corpus; `with folder.claimed(settings):` keeps other processes out of it."""
+class CorpusFolder:
+    """The folder of one corpus; `with folder.claimed(settings):` locks it against other processes."""
 
     def __init__(self, path: Path) -> None:
-        """Take the folder's path; it need not be there yet."""
+        """Take the folder's path; it need not exist yet."""
         self.path = path
 
     @contextmanager
     def claimed(self, settings: Mapping[str, Any]) -> Iterator[None]:
-        """Hold the folder for these settings, and sweep out what a killed process left half-written.
+        """Lock the folder for these settings, and remove what a killed process left half-written.
 
         Raises:
-            CorpusChanged: it is of other settings, of another process, or not one of ours.
+            CorpusChanged: it has other settings, is locked by another process, or is not the folder of a corpus.
             DiskFull, BadInput: it cannot be written.
         """
         with self._locked():
@@ -75,46 +82,46 @@ class Folder:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Make the folder, and lock it: a lock on a file would be lost where that is written anew."""
+        """Create and lock the folder. The lock is on the folder, since a lock on a file is lost when it is replaced."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY)
         except OSError as error:
-            raise refusal(self.path, error) from error
+            raise write_error(self.path, error) from error
         try:
             try:
                 fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise CorpusChanged(f"another process is writing {self.path}: wait for its end") from error
+                raise CorpusChanged(f"another process is writing {self.path}: wait until it ends") from error
             except OSError as error:
-                raise refusal(self.path, error) from error
+                raise write_error(self.path, error) from error
             yield
         finally:
             os.close(folder)
 
     def _claim(self, settings: Mapping[str, Any]) -> bytes:
-        """Return what the claim says, after writing it where there is none."""
-        claim = self.path / CLAIM
+        """Return the content of the claim file, after writing it if there is none."""
+        claim = self.path / _CLAIM_FILE
         try:
             held = [one.name for one in self.path.iterdir()]
-            if CLAIM in held:
+            if _CLAIM_FILE in held:
                 return claim.read_bytes()
         except OSError as error:
-            raise refusal(claim, error) from error
-        strange = [name for name in held if not (name.startswith(_PARTIAL) and name.endswith(CLAIM))]
-        if strange:
-            raise CorpusChanged(f"{self.path} holds other files ({min(strange)}): give a new or empty --out")
+            raise write_error(claim, error) from error
+        other = [name for name in held if not (name.startswith(_PARTIAL) and name.endswith(_CLAIM_FILE))]
+        if other:
+            raise CorpusChanged(f"{self.path} contains other files ({min(other)}): give a new or empty --out")
         wanted = json.dumps(settings, indent=1).encode() + b"\n"
-        write_whole(claim, wanted)
+        write_whole_file(claim, wanted)
         return wanted
 
     def _compare(self, held: bytes, settings: Mapping[str, Any]) -> None:
         try:
             begun = json.loads(held)
             if not isinstance(begun, dict):
-                raise ValueError("no settings")
+                raise ValueError("not an object")
         except (ValueError, RecursionError) as error:
-            raise CorpusChanged(f"{self.path / CLAIM} is not ours: give another --out") from error
+            raise CorpusChanged(f"{self.path / _CLAIM_FILE} is damaged: give another --out") from error
         differing = _differences(begun, json.loads(json.dumps(settings)))
         if differing:
             raise CorpusChanged(
@@ -123,19 +130,19 @@ class Folder:
             )
 
     def journaled(self, head: Mapping[str, Any]) -> list[ShardRecord]:
-        """Return the shards that are there, whole, from the first one on; begin the journal if there is none.
+        """Return the whole shards in order, up to the first that is missing; start the journal if there is none.
 
         Raises:
-            CorpusChanged: they were written with another tokenizer, or cut otherwise.
+            CorpusChanged: they have another tokenizer or another size.
         """
         journal = self.path / _JOURNAL
         try:
             lines = journal.read_bytes().split(b"\n")[:-1] if journal.exists() else []
         except OSError as error:
-            raise refusal(journal, error) from error
+            raise write_error(journal, error) from error
         try:
             begun = json.loads(lines[0]) if lines else dict(head)
-        except (ValueError, RecursionError):  # what nobody can read vouches for no shard
+        except (ValueError, RecursionError):  # an unreadable journal proves no shard
             begun, lines = dict(head), []
         if begun != dict(head):
             raise CorpusChanged(
@@ -153,11 +160,11 @@ class Folder:
                 break
             records.append(record)
         kept = [json.dumps(dict(head)).encode(), *[record.model_dump_json().encode() for record in records]]
-        write_whole(journal, b"".join(line + b"\n" for line in kept))
+        write_whole_file(journal, b"".join(line + b"\n" for line in kept))
         return records
 
     def add(self, record: ShardRecord) -> None:
-        """Put a whole shard into the journal.
+        """Append a whole shard to the journal.
 
         Raises:
             DiskFull, BadInput: it cannot be written.
@@ -169,15 +176,15 @@ class Folder:
                 stream.flush()
                 os.fsync(stream.fileno())
         except OSError as error:
-            raise refusal(journal, error) from error
+            raise write_error(journal, error) from error
 
-    def finish(self, manifest: Manifest, shards: Sequence[ShardRecord]) -> None:
-        """Sweep out shards beyond the last one, and write the manifest."""
+    def finish(self, manifest: CorpusManifest, shards: Sequence[ShardRecord]) -> None:
+        """Remove shards beyond the last one, and write the manifest."""
         names = {name for shard in shards for name in shard.files}
         for path in self.path.glob("shard-*"):
             if path.name not in names and not path.is_dir():
                 path.unlink(missing_ok=True)
-        write_whole(self.path / MANIFEST, manifest.model_dump_json(indent=1).encode() + b"\n")
+        write_whole_file(self.path / MANIFEST_FILE, manifest.model_dump_json(indent=1).encode() + b"\n")
 
 
 def _differences(begun: object, asked: object, name: str = "") -> list[str]:

@@ -1,4 +1,4 @@
-"""Turn what was written into a manifest, and a manifest's file back into values."""
+"""The manifest of a corpus, manifest.json, and the check of its files against it."""
 
 from hashlib import blake2b
 from pathlib import Path
@@ -8,15 +8,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from fathom.harness.errors import BrokenCorpus
 
-FORMAT = 1
-"""Raised whenever the files of a folder change their meaning."""
-MANIFEST = "manifest.json"
+FORMAT_VERSION = 1
+"""Increased when the meaning of the files changes."""
+MANIFEST_FILE = "manifest.json"
 
-Kind = Literal["tokens", "parquet", "datasets"]
+CorpusFormat = Literal["tokens", "parquet", "datasets"]
 
 
 def shard_name(number: int) -> str:
-    """Name a shard's files, without their endings."""
+    """Return the name of a shard's files, without their suffixes."""
     return f"shard-{number:05d}"
 
 
@@ -32,11 +32,11 @@ class FileRecord(_Values):
 
 
 _FileName = Annotated[str, Field(pattern=r"^shard-[0-9]+\.[a-z]+$")]
-"""In the folder itself: what a stranger's manifest names is read."""
+"""Without folders, since a manifest may come from someone else and its files are opened."""
 
 
 class ShardRecord(_Values):
-    """A whole shard: counts, tokens of each part of the mix, and its files by name."""
+    """A whole shard: counts, the tokens of each part of the mix, and its files by name."""
 
     number: int = Field(ge=0)
     tokens: int = Field(ge=1)
@@ -47,25 +47,25 @@ class ShardRecord(_Values):
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
         if sum(self.parts) != self.tokens:
-            raise ValueError("the parts are not all tokens")
+            raise ValueError("the tokens of the parts do not add up")
         return self
 
 
-class Manifest(_Values):
-    """All that is to be known about a folder of training text; `corpora` holds its mix with all settings."""
+class CorpusManifest(_Values):
+    """Description of a folder of training text; `corpora` is its mix with all options."""
 
     kind: Literal["fathom corpus"] = "fathom corpus"
-    format_version: int = Field(default=FORMAT)
-    format: Kind
+    format_version: int = Field(default=FORMAT_VERSION)
+    format: CorpusFormat
     corpora: tuple[dict[str, Any], ...]
     seed: str
     asked: int
-    """Tokens that were asked for; the last document is whole, so there may be a few more."""
+    """Tokens requested; the last document is whole, so there may be a few more."""
     tokens: int
     documents: int
     vocabulary: int
     dtype: str = Field(pattern="^<u[24]$")
-    """numpy's name of the type of an id in the shards."""
+    """Type of an id in the shards, as numpy writes it."""
     tokenizer: str
     """Digest of the tokenizer."""
     shards: tuple[ShardRecord, ...] = Field(min_length=1)
@@ -74,23 +74,23 @@ class Manifest(_Values):
 
     @property
     def size(self) -> int:
-        """Return the bytes of all shards."""
+        """Return the bytes of all shards together."""
         return sum(file.size for shard in self.shards for file in shard.files.values())
 
 
-def total_digest(shards: tuple[ShardRecord, ...]) -> str:
-    """Return one digest of all shards' files."""
+def shards_digest(shards: tuple[ShardRecord, ...]) -> str:
+    """Return the digest of the digests of all shards' files."""
     told = "\n".join(f"{name} {file.digest}" for shard in shards for name, file in sorted(shard.files.items()))
     return blake2b(told.encode(), digest_size=16).hexdigest()
 
 
-def digest_of(data: bytes | memoryview) -> str:
-    """Return the BLAKE2b digest of some bytes."""
+def bytes_digest(data: bytes | memoryview) -> str:
+    """Return the BLAKE2b digest of some bytes, 32 hex digits."""
     return blake2b(data, digest_size=16).hexdigest()
 
 
-def digest_of_file(path: Path) -> str:
-    """Return the BLAKE2b digest of a file, read in pieces."""
+def file_digest(path: Path) -> str:
+    """Return the BLAKE2b digest of a file, 32 hex digits."""
     digest = blake2b(digest_size=16)
     with path.open("rb") as stream:
         while piece := stream.read(1 << 20):
@@ -98,38 +98,40 @@ def digest_of_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-def read_manifest(folder: Path) -> Manifest:
+def read_corpus_manifest(folder: Path) -> CorpusManifest:
     """Return the manifest of a folder.
 
     Raises:
-        BrokenCorpus: there is none, or it is none of ours.
+        BrokenCorpus: there is none, or it is damaged.
     """
     try:
-        return Manifest.model_validate_json((folder / MANIFEST).read_bytes())
+        return CorpusManifest.model_validate_json((folder / MANIFEST_FILE).read_bytes())
     except OSError as error:
         raise BrokenCorpus(
-            f"{folder} holds no whole training text ({MANIFEST}: {error.strerror}): "
-            "`fathom corpus` with the same words goes on with what it began"
+            f"{folder} contains no complete corpus ({MANIFEST_FILE}: {error.strerror}): "
+            "give the same `fathom corpus` command again to complete it"
         ) from error
     except ValidationError as error:
-        raise BrokenCorpus(f"{folder / MANIFEST} is not a manifest of this Fathom: write the corpus again") from error
+        raise BrokenCorpus(
+            f"{folder / MANIFEST_FILE} is no manifest that this version reads: write the corpus again"
+        ) from error
 
 
 def check_files(folder: Path, shard: ShardRecord) -> None:
     """Compare a shard's files with their sizes and digests.
 
     Raises:
-        BrokenCorpus: with the name of the first file that differs.
+        BrokenCorpus: names the first file that differs.
     """
     for name, file in shard.files.items():
         path = folder / name
         try:
             size = path.stat().st_size
-            sound = size == file.size and digest_of_file(path) == file.digest
+            sound = size == file.size and file_digest(path) == file.digest
         except OSError as error:
             raise BrokenCorpus(f"{path} cannot be read ({error.strerror}): {_AGAIN}") from error
         if not sound:
-            raise BrokenCorpus(f"{path} is not what was written ({size:,} of {file.size:,} bytes): {_AGAIN}")
+            raise BrokenCorpus(f"{path} was changed ({size:,} of {file.size:,} bytes): {_AGAIN}")
 
 
-_AGAIN = "the `fathom corpus` of before writes it again"
+_AGAIN = "the same `fathom corpus` command writes it again"

@@ -1,4 +1,4 @@
-"""Turn a corpus's name and settings, or a TOML file, into a mix; and a mix into numbered blocks."""
+"""Mixes of corpora, from a corpus's name and options or a TOML file, and their numbered blocks of text."""
 
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,24 +10,23 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fathom.harness.errors import BadMix
 from fathom.tasks.base import Role
-from fathom.tasks.corpora.base import Block, Value, make_block, read_options
+from fathom.tasks.corpora.base import Block, OptionValue, make_block, read_options
 from fathom.tasks.corpora.registry import all_corpora, find_corpus
 from fathom.tasks.stream import Stream, canonical_seed
 
 _TRAIN: Role = "train"
 
-
-_HEAVIEST = 1e15
-"""Weights of parts are added up."""
+_MAX_WEIGHT = 1e15
+"""Largest weight, so that sums of weights stay finite."""
 
 
 class CorpusTable(BaseModel):
-    """A `[[corpus]]` table of a TOML file: a corpus, its share of the blocks, and its settings."""
+    """A `[[corpus]]` table of a TOML file: a corpus, its weight and its options."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
-    weight: float = Field(default=1.0, gt=0, le=_HEAVIEST)
+    weight: float = Field(default=1.0, gt=0, le=_MAX_WEIGHT)
     options: dict[str, int | float | str] = {}
 
 
@@ -38,28 +37,28 @@ class _MixFile(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A corpus with all its settings; `weight` is its share of the blocks beside those of the other parts."""
+class MixPart:
+    """A corpus with all its options; its share of the blocks is `weight` divided by the weights of all parts."""
 
     corpus: str
     version: int
-    options: Mapping[str, Value]
+    options: Mapping[str, OptionValue]
     weight: float = 1.0
 
     @property
     def vocabulary(self) -> tuple[str, ...]:
-        """Return the tokens of a token form by id; of a text form, nothing."""
+        """Return the tokens of a token form by id; empty for a text form."""
         return find_corpus(self.corpus).vocabulary(self.options)
 
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """Corpora whose blocks are drawn by weight."""
+    """Corpora whose blocks are mixed by weight."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[MixPart, ...]
 
     def part_of(self, seed: str, *block: str | int) -> int:
-        """Return which part writes a block: a function of the seed and the block's number alone."""
+        """Return the index of the part that writes a block; it depends on the seed and the block's number only."""
         if len(self.parts) == 1:
             return 0
         total = sum(part.weight for part in self.parts)
@@ -68,59 +67,59 @@ class Mix:
             left -= part.weight
             if left < 0:
                 return at
-        return len(self.parts) - 1  # what rounding leaves over
+        return len(self.parts) - 1  # only after rounding
 
     def facts(self) -> list[dict[str, Any]]:
-        """Say what decides the text, for a manifest."""
+        """Return what determines the text, as JSON values for a manifest."""
         return [
             {"name": one.corpus, "version": one.version, "weight": one.weight, "options": dict(one.options)}
             for one in self.parts
         ]
 
 
-def settle(tables: Iterable[CorpusTable]) -> Mix:
-    """Return the mix of some tables, with all settings.
+def resolve_mix(tables: Iterable[CorpusTable]) -> Mix:
+    """Return the mix of some tables, with all options.
 
     Raises:
-        UnknownCorpus, BadOption: see tasks.corpora.
-        BadMix: vocabularies that do not fit.
+        UnknownCorpus, BadOption: no such corpus or option, or a value that does not fit.
+        BadMix: different vocabularies.
     """
     parts = []
     for table in tables:
         corpus = find_corpus(table.name)
-        parts.append(Part(table.name, corpus.version, read_options(corpus, table.options), table.weight))
+        parts.append(MixPart(table.name, corpus.version, read_options(corpus, table.options), table.weight))
     mix = Mix(tuple(parts))
     mix_vocabulary(mix)
     return mix
 
 
 def mix_vocabulary(mix: Mix) -> tuple[str, ...]:
-    """Return the tokens that all parts share by id, or nothing where all are texts.
+    """Return the tokens of all parts by id; empty if all are texts.
 
     Raises:
-        BadMix: parts with different vocabularies, or token forms beside texts.
+        BadMix: parts with different vocabularies, or token forms and texts.
     """
     first, *others = mix.parts
     for other in others:
         if other.vocabulary != first.vocabulary:
             raise BadMix(
-                f"the vocabularies of {_told(first)} and {_told(other)} do not fit together: mix texts with texts, "
-                "and token forms only where they have the same tokens"
+                f"the vocabularies of {_part_text(first)} and {_part_text(other)} do not fit together: "
+                "mix texts with texts, and token forms only where they have the same tokens"
             )
     return first.vocabulary
 
 
-def _told(part: Part) -> str:
+def _part_text(part: MixPart) -> str:
     form = f" ({part.options['form']})" if "form" in part.options else ""
     n = len(part.vocabulary)
     return f"{part.corpus}{form}, {f'{n} tokens' if n else 'a text'},"
 
 
-def read_mix(name: str, options: Mapping[str, Value]) -> Mix:
+def read_mix(name: str, options: Mapping[str, OptionValue]) -> Mix:
     """Return the mix of one corpus with some options, or that of a TOML file.
 
     Raises:
-        UnknownCorpus, BadOption, BadMix: no such corpus or file, or what does not fit.
+        UnknownCorpus, BadOption, BadMix: no such corpus or file, or values that do not fit.
     """
     try:
         alone = name in all_corpora() or (not name.endswith(".toml") and not Path(name).is_file())
@@ -141,49 +140,49 @@ def read_mix(name: str, options: Mapping[str, Value]) -> Mix:
         raise BadMix(f"{name}: {said} (a mix is made of [[corpus]] tables with name, weight, options)") from error
     except ValueError as error:
         raise BadMix(f"{name}: {error}") from error
-    return settle(found.corpus)
+    return resolve_mix(found.corpus)
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """Endless training text: what decides each block. The seed is also that of a corpus's population."""
+class TextSource:
+    """Endless training text of a mix and a seed; the seed also determines a corpus's population."""
 
     mix: Mix
     seed: str
 
     def block(self, number: int) -> tuple[int, Block]:
-        """Return which part writes a block, and the block."""
+        """Return the index of a block's part, and the block."""
         at = self.mix.part_of(self.seed, number)
         part = self.mix.parts[at]
         return at, make_block(find_corpus(part.corpus), part.options, self.seed, number)
 
     def specimens(self) -> Iterator[Block]:
-        """Yield blocks like those of the training text, but other ones: to train a tokenizer and to measure sizes."""
+        """Yield blocks that are not part of the text: to train a tokenizer on and to measure sizes."""
         seed, number = canonical_seed(self.seed), 0
         while True:
             part = self.mix.parts[self.mix.part_of(self.seed, "tokenizer", number)]
             corpus = find_corpus(part.corpus)
-            named = [f"{name}={value}" for name, value in sorted(part.options.items())]
-            stream = Stream(_TRAIN, "tokenizer", part.corpus, part.version, *named, seed, number)
+            options = [f"{name}={value}" for name, value in sorted(part.options.items())]
+            stream = Stream(_TRAIN, "tokenizer", part.corpus, part.version, *options, seed, number)
             yield corpus.block(part.options, seed, stream)
             number += 1
 
 
-_LARGEST = 1_000_000
-"""Bytes of a file that people write by hand."""
+_MAX_BYTES = 1_000_000
+"""Of a TOML file."""
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Return the tables of a file.
+    """Return the tables of a TOML file.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is too large, nested too deeply, or no TOML; the message says which.
+        ValueError: it is too large, nested too deeply, or not TOML; the message says which.
     """
     with path.open("rb") as stream:
-        data = stream.read(_LARGEST + 1)
-    if len(data) > _LARGEST:
-        raise ValueError(f"it is larger than {_LARGEST:,} bytes")
+        data = stream.read(_MAX_BYTES + 1)
+    if len(data) > _MAX_BYTES:
+        raise ValueError(f"it is larger than {_MAX_BYTES:,} bytes")
     try:
         return tomllib.loads(data.decode())
     except RecursionError as error:

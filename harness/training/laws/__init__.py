@@ -1,1 +1,1 @@
-"""Turn recipes that differ in one thing into a verdict on a law of training; one law a module, as `LAW`."""
+"""Laws of training: controlled experiments whose models differ in one thing; one module a law, as `LAW`."""

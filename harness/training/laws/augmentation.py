@@ -1,27 +1,25 @@
-"""Hold one wording of every biography against five in random order, and ask about both."""
+"""The law of augmentation: extraction after one wording of every biography, or after five in random order."""
 
-from fathom.harness.training.laws.base import Ahead, Condition, Law, Question
+from fathom.harness.training.laws.base import Condition, Law, LawQuestion, LeadJudge
 
-PLAIN = Condition("single", "one wording, one order")
-MORE = Condition("augmented", "five wordings, any order, full names")
-ASKED = "extraction"
-
-
-_JUDGE = Ahead(
-    ASKED,
-    PLAIN,
-    MORE,
-    f"{{behind}} from {PLAIN.title}, {{ahead}} from varied text",
+_SINGLE = Condition("single", "one wording, one order")
+_AUGMENTED = Condition("augmented", "five wordings, any order, full names")
+_EXTRACTION = "extraction"
+_JUDGE = LeadJudge(
+    _EXTRACTION,
+    _SINGLE,
+    _AUGMENTED,
+    "{behind} after text of one wording and one order, {ahead} after varied text",
     {
-        "shown": "varied text makes what was read known for questions",
-        "not shown": "varied text is not ahead by more than 10 points beyond doubt",
+        "shown": "after varied text, questions about what was read can be answered",
+        "not shown": "the lead of varied text is not above 10 points over its whole interval",
         "reversed": "text that never varies is ahead",
     },
 )
 
 
-def _questions(people: int, n: int) -> tuple[Question, ...]:
-    return (Question(ASKED, "recall", f"extract-{people}", "story", "trained", n),)
+def _questions(people: int, n: int) -> tuple[LawQuestion, ...]:
+    return (LawQuestion(_EXTRACTION, "recall", f"extract-{people}", "story", "trained", n),)
 
 
 LAW = Law(
@@ -32,7 +30,7 @@ LAW = Law(
         "with the varied text, over the whole of Newcombe's 95% interval; reversed if it is worse over the whole of it."
     ),
     reference="Allen-Zhu and Li, Physics of Language Models 3.1 (arXiv 2309.14316), section 4",
-    conditions=(PLAIN, MORE),
+    conditions=(_SINGLE, _AUGMENTED),
     differs=("corpus.0.options.wordings", "corpus.0.options.permute", "corpus.0.options.fullname"),
     questions={"cpu": _questions(300, 400), "gpu": _questions(10_000, 1000)},
     judge=_JUDGE,

@@ -1,4 +1,4 @@
-"""Say what a law is: what is held against what, what is asked of both, and what decides."""
+"""What a law is: the conditions to compare, the questions to ask, and the rule that decides."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -7,33 +7,34 @@ from typing import Literal, get_args
 
 from fathom.harness.format import percent
 from fathom.harness.stats.intervals import Estimate
-from fathom.harness.training.laws.measures import Results, newcombe
-from fathom.harness.training.recipe import RECIPES
+from fathom.harness.training.laws.recipes import LAW_RECIPES_FOLDER, read_law_recipe
+from fathom.harness.training.laws.results import ExperimentResults, newcombe
+from fathom.harness.training.recipe import Recipe
 
 Scale = Literal["cpu", "gpu"]
 SCALES: tuple[Scale, ...] = get_args(Scale)
-"""cpu: about 15 minutes on two cores. gpu: meant for about 10 minutes on one H200."""
+"""cpu: about 15 minutes on two cores. gpu: sized for about 10 minutes on one H200."""
 
-Verdict = Literal["shown", "not shown", "reversed"]
-"""reversed: the effect is there beyond doubt, and points the other way."""
+LawVerdict = Literal["shown", "not shown", "reversed"]
+"""reversed: the effect is significant and has the opposite sign."""
 
-MARGIN = 0.1
-"""A difference of shares is shown where the whole of its 95% interval is above this."""
+_MARGIN = 0.1
+"""A difference of shares is shown where its whole 95% interval lies above this."""
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One model of the experiment."""
+    """One of the models that a law compares."""
 
     name: str
-    """As in the recipe's file: LAW-NAME-SCALE.toml."""
+    """As in the recipe's file, `[conditions.NAME]`, and in the recipe's name, law-LAW-NAME-SCALE."""
     title: str
     """For tables and pictures."""
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """A cell, and how many items of it a model is asked; of items that are drawn twice, one counts."""
+class LawQuestion:
+    """A cell and the number of its items that a model is asked; items that are drawn twice count once."""
 
     name: str
     family: str
@@ -42,76 +43,76 @@ class Question:
     style: str
     n: int
     conditions: tuple[str, ...] = ()
-    """Who is asked; empty: all."""
+    """Conditions whose models are asked; empty for all."""
     unit: str = "right"
-    """right: a share of items; bits: what was learnt of them, a parameter of the model."""
+    """right: the share of right answers; bits: learned bits a parameter of the model."""
     people: int = 0
-    """People that there are, for bits: what is learnt of one times this, divided by the parameters."""
+    """For bits: the size of the population, by which the bits of one person are multiplied."""
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """What came of an experiment: the verdict, in words, and the number that decided."""
+class Conclusion:
+    """The outcome of an experiment: the verdict, a sentence, and the effect that decided."""
 
-    verdict: Verdict
+    verdict: LawVerdict
     sentence: str
     of: str
-    """What the effect is."""
+    """What the effect measures."""
     effect: Estimate | None
-    """None where there is none: a ratio to nothing."""
+    """None for a ratio whose denominator is 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Law:
-    """A claim about training that a small controlled experiment can bear out or not."""
+    """A claim about training that a small controlled experiment can confirm or not."""
 
     name: str
     claim: str
     rule: str
-    """When it counts as shown: change it only before a run, never after one."""
+    """When it counts as shown. Change it only before a run, never after one."""
     reference: str
     conditions: tuple[Condition, ...]
     differs: tuple[str, ...]
     """Keys in which the recipes of two conditions may differ, as in `corpus.0.options.wordings`."""
-    questions: Mapping[Scale, tuple[Question, ...]]
-    judge: Callable[[Results], Finding]
-    folder: Path = RECIPES / "laws"
-    """Where the recipes are."""
+    questions: Mapping[Scale, tuple[LawQuestion, ...]]
+    judge: Callable[[ExperimentResults], Conclusion]
+    folder: Path = LAW_RECIPES_FOLDER
+    """Holds NAME.toml, the recipes of all conditions and scales."""
 
-    def asked(self, scale: Scale, condition: str) -> tuple[Question, ...]:
-        """Return the questions that a condition's model is asked."""
+    def questions_for(self, condition: str, scale: Scale) -> tuple[LawQuestion, ...]:
+        """Return the questions that the model of a condition is asked."""
         return tuple(one for one in self.questions[scale] if not one.conditions or condition in one.conditions)
 
-    def recipe(self, condition: str, scale: Scale) -> Path:
-        """Return the recipe's file."""
-        return self.folder / f"{self.name}-{condition}-{scale}.toml"
+    def recipe(self, condition: str, scale: Scale) -> Recipe:
+        """Return the recipe of a condition, or raise BadRecipe."""
+        return read_law_recipe(self.folder / f"{self.name}.toml", condition, scale)
 
 
 @dataclass(frozen=True, slots=True)
-class Ahead:
-    """The plainest judge: whether one condition gets more of a question right than another, beyond a margin."""
+class LeadJudge:
+    """The simplest rule: one condition gets more of a question right than another, by more than a margin."""
 
     question: str
     behind: Condition
     ahead: Condition
-    found: str
-    """What came of it, with {behind} and {ahead} where their shares stand."""
-    words: Mapping[Verdict, str]
-    """What each verdict means here."""
-    margin: float = MARGIN
+    summary: str
+    """A sentence with {behind} and {ahead} in place of their shares."""
+    explanations: Mapping[LawVerdict, str]
+    """What each verdict means for this law."""
+    margin: float = _MARGIN
 
-    def __call__(self, results: Results) -> Finding:
-        """Judge by the whole of Newcombe's 95% interval."""
-        one, other = (results.of(condition.name, self.question) for condition in (self.behind, self.ahead))
-        gap = newcombe(other, one)
-        verdict = weigh_gap(gap, self.margin)
-        found = self.found.format(behind=percent(one.estimate.value), ahead=percent(other.estimate.value))
+    def __call__(self, results: ExperimentResults) -> Conclusion:
+        """Judge by Newcombe's 95% interval of the difference."""
+        behind, ahead = (results.find(condition.name, self.question) for condition in (self.behind, self.ahead))
+        lead = newcombe(ahead, behind)
+        verdict = lead_verdict(lead, self.margin)
+        summary = self.summary.format(behind=percent(behind.estimate.value), ahead=percent(ahead.estimate.value))
         of = f"{self.question}: {self.ahead.name} less {self.behind.name}"
-        return Finding(verdict, f"{found}: {self.words[verdict]}.", of, gap)
+        return Conclusion(verdict, f"{summary}: {self.explanations[verdict]}.", of, lead)
 
 
-def weigh_gap(gap: Estimate, margin: float = MARGIN) -> Verdict:
-    """Judge how far one condition is ahead of another: beyond the margin, not beyond doubt, or behind."""
-    if gap.interval.low > margin:
+def lead_verdict(lead: Estimate, margin: float = _MARGIN) -> LawVerdict:
+    """Return shown if the whole interval lies above the margin, reversed if below 0, else not shown."""
+    if lead.interval.low > margin:
         return "shown"
-    return "reversed" if gap.interval.high < 0 else "not shown"
+    return "reversed" if lead.interval.high < 0 else "not shown"

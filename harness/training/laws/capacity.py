@@ -1,20 +1,20 @@
-"""Hold a small model against a larger one, when both read more than they can keep."""
+"""The law of capacity: bits a parameter of a small and a larger model that both read more than they can keep."""
 
 from fathom.harness.stats.intervals import Estimate
-from fathom.harness.training.laws.base import Condition, Finding, Law, Question, Verdict
-from fathom.harness.training.laws.measures import Results, bootstrap_ratio
+from fathom.harness.training.laws.base import Conclusion, Condition, Law, LawQuestion, LawVerdict
+from fathom.harness.training.laws.results import ExperimentResults, bootstrap_ratio
 
-SMALL = Condition("small", "small")
-LARGE = Condition("large", "large")
-ASKED = "bits a parameter"
+_SMALL = Condition("small", "small")
+_LARGE = Condition("large", "large")
+_BITS_A_PARAMETER = "bits a parameter"
 
-ALIKE = 1.5
-"""Two sizes hold alike where the ratio of their bits a parameter is between 1/ALIKE and ALIKE."""
+_ALIKE = 1.5
+"""The law is shown where the ratio of bits a parameter lies between 1/_ALIKE and _ALIKE."""
 
 
-def judge(results: Results) -> Finding:
-    """Ask whether a parameter of the larger model holds as many bits as one of the small model."""
-    small, large = results.of(SMALL.name, ASKED), results.of(LARGE.name, ASKED)
+def _judge(results: ExperimentResults) -> Conclusion:
+    """Judge by the ratio of the bits a parameter holds in the larger and in the small model."""
+    small, large = results.find(_SMALL.name, _BITS_A_PARAMETER), results.find(_LARGE.name, _BITS_A_PARAMETER)
     ratio = bootstrap_ratio(large, small)
     verdict = _weigh(ratio)
     words = {
@@ -27,20 +27,22 @@ def judge(results: Results) -> Finding:
     )
     if ratio is None:
         words = "the small one kept too little for a ratio"
-    return Finding(verdict, f"{found}: {words}.", f"ratio of bits a parameter: {LARGE.name} to {SMALL.name}", ratio)
+    return Conclusion(
+        verdict, f"{found}: {words}.", f"ratio of bits a parameter: {_LARGE.name} to {_SMALL.name}", ratio
+    )
 
 
-def _weigh(ratio: Estimate | None) -> Verdict:
+def _weigh(ratio: Estimate | None) -> LawVerdict:
     if ratio is None:
         return "not shown"
     low, high = ratio.interval.low, ratio.interval.high
-    if low > 1 / ALIKE and high < ALIKE:
+    if low > 1 / _ALIKE and high < _ALIKE:
         return "shown"
-    return "reversed" if high < 1 / ALIKE or low > ALIKE else "not shown"
+    return "reversed" if high < 1 / _ALIKE or low > _ALIKE else "not shown"
 
 
-def _questions(people: int, n: int) -> tuple[Question, ...]:
-    return (Question(ASKED, "capo", f"people-{people}", "story", "bits", n, unit="bits", people=people),)
+def _questions(people: int, n: int) -> tuple[LawQuestion, ...]:
+    return (LawQuestion(_BITS_A_PARAMETER, "capo", f"people-{people}", "story", "bits", n, unit="bits", people=people),)
 
 
 LAW = Law(
@@ -51,8 +53,8 @@ LAW = Law(
         "bootstrap interval over people; reversed if it lies outside over the whole of it."
     ),
     reference="Allen-Zhu and Li, Physics of Language Models 3.3 (arXiv 2404.05405), sections 3 and 4",
-    conditions=(SMALL, LARGE),
+    conditions=(_SMALL, _LARGE),
     differs=("shape.hidden", "shape.layers", "shape.heads"),
     questions={"cpu": _questions(1000, 2000), "gpu": _questions(30_000, 4000)},
-    judge=judge,
+    judge=_judge,
 )

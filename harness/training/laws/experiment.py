@@ -1,4 +1,4 @@
-"""Turn a law into trained models, their runs and a finding: resumable at any point, each step done once."""
+"""The experiment behind a law: train, evaluate and judge. Each step is done once; another call resumes."""
 
 import json
 import platform
@@ -12,22 +12,23 @@ from fathom.harness.errors import BadInput, BadRecipe
 from fathom.harness.format import duration
 from fathom.harness.reports.frames import Store
 from fathom.harness.runs.manifest import versions
-from fathom.harness.training.laws.base import Finding, Law, Scale
-from fathom.harness.training.laws.examine import Candidate, ask, measure
-from fathom.harness.training.laws.measures import Measure, Results
-from fathom.harness.training.recipe import Recipe, read_recipe
+from fathom.harness.stats.intervals import Interval
+from fathom.harness.training.laws.base import Conclusion, Law, Scale
+from fathom.harness.training.laws.evaluation import TrainedModel, evaluate_model, observe_run
+from fathom.harness.training.laws.results import ExperimentResults, Observation
+from fathom.harness.training.recipe import Recipe
 
 _DONE = "trained.json"
 _PACKAGES = ("torch", "transformers", "tokenizers", "numpy")
 
 
-class Teller(Protocol):
-    """What is told while a law is run."""
+class LawDisplay(Protocol):
+    """Display of an experiment's progress."""
 
-    def train(self, recipe: Recipe) -> Any:  # a context manager that gives a harness.pretrain.Report
+    def train(self, recipe: Recipe) -> Any:  # a context manager that gives an OnTrainingProgress
         """Open the display of a training."""
 
-    def ask(self, candidate: Candidate) -> Any:  # a context manager that gives a harness.run.Report
+    def evaluate(self, trained: TrainedModel) -> Any:  # a context manager that gives a ProgressReport
         """Open the display of an evaluation."""
 
     def say(self, line: str) -> None:
@@ -35,8 +36,8 @@ class Teller(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a law is run: folder of models and record, database of runs, engine that answers."""
+class Workspace:
+    """Where an experiment keeps its models, record and runs, and the engine that evaluates the models."""
 
     out: Path
     store: Store
@@ -45,11 +46,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What was done with one condition."""
+    """The training and the run of one condition."""
 
     condition: str
     recipe: str
-    """Hash of all that the recipe says."""
+    """Digest of the recipe."""
     model: str
     run: str
     n_parameters: int
@@ -58,93 +59,93 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """A law that was run to its end."""
+class LawRecord:
+    """A finished experiment."""
 
     law: Law
     scale: Scale
     trials: tuple[Trial, ...]
-    measures: tuple[Measure, ...]
-    finding: Finding
+    observations: tuple[Observation, ...]
+    conclusion: Conclusion
 
 
-def run_law(law: Law, scale: Scale, place: Place, teller: Teller) -> Record:
-    """Train and ask each condition, unless that is done already; judge, and write OUT/law.json.
+def run_law(law: Law, scale: Scale, workspace: Workspace, display: LawDisplay) -> LawRecord:
+    """Train and evaluate the model of each condition, unless that is done; judge, and write OUT/law.json.
 
     Raises:
-        BadRecipe: OUT holds models of other recipes.
+        BadRecipe: OUT contains models of other recipes.
         BadInput: OUT cannot be written.
-        EngineFailed, StoreError, Interrupted: a part failed or was stopped; another call goes on from there.
+        EngineFailed, StoreError, Interrupted: a step failed or was stopped; another call resumes there.
     """
-    recipes = {one.name: read_recipe(str(law.recipe(one.name, scale))) for one in law.conditions}  # all, before any
+    recipes = {one.name: law.recipe(one.name, scale) for one in law.conditions}  # all are checked before any is trained
     trials: list[Trial] = []
-    measures: list[Measure] = []
+    observations: list[Observation] = []
     for condition in law.conditions:
         recipe = recipes[condition.name]
-        model, seconds = train(recipe, place.out / condition.name, teller)
-        candidate = Candidate(law.name, condition.name, model, recipe.seed, law.asked(scale, condition.name))
+        model, seconds = train_condition(recipe, workspace.out / condition.name, display)
+        trained = TrainedModel(law.name, condition.name, model, recipe.seed, law.questions_for(condition.name, scale))
         began = time.monotonic()
-        with teller.ask(candidate) as report:
-            run = ask(candidate, place.store, place.engine, report)
-        asking = time.monotonic() - began
-        facts = candidate.n_parameters, seconds, asking
-        trials.append(Trial(condition.name, digest(recipe), recipe.name, run, *facts))
-        measures += measure(candidate, run, place.store)
-        teller.say(f"{condition.title}: trained in {duration(seconds)}, run {run}")
-    record = Record(law, scale, tuple(trials), tuple(measures), law.judge(Results(tuple(measures))))
-    _write(place.out / "law.json", record_json(record))
+        with display.evaluate(trained) as report:
+            run = evaluate_model(trained, workspace.store, workspace.engine, report)
+        spent = trained.n_parameters, seconds, time.monotonic() - began
+        trials.append(Trial(condition.name, recipe_digest(recipe), recipe.name, run, *spent))
+        observations += observe_run(trained, run, workspace.store)
+        display.say(f"{condition.title}: trained in {duration(seconds)}, run {run}")
+    results = ExperimentResults(tuple(observations))
+    record = LawRecord(law, scale, tuple(trials), results.observations, law.judge(results))
+    _write(workspace.out / "law.json", record_json(record))
     return record
 
 
-def train(recipe: Recipe, folder: Path, teller: Teller) -> tuple[Path, float]:
-    """Return a recipe's model and the seconds that its training took; go on where it was cut off.
+def train_condition(recipe: Recipe, folder: Path, display: LawDisplay) -> tuple[Path, float]:
+    """Train a recipe, resuming from its last checkpoint; return the model and the seconds of its training.
 
     Raises:
-        BadRecipe: the folder holds another recipe's model, or a damaged record of its training.
+        BadRecipe: the folder contains another recipe's model, or a damaged record of its training.
     """
     model, done = folder / recipe.name, folder / _DONE
     if done.exists() and (model / "config.json").exists():
         return model, _check_trained(done, recipe)
-    from fathom.harness.training.pretrain.train import pretrain  # torch and transformers
+    from fathom.harness.training.pretrain.trainer import pretrain  # torch and transformers
 
     seconds = 0.0
-    with teller.train(recipe) as shown:
+    with display.train(recipe) as shown:
 
-        def report(progress: Any) -> None:  # a harness.pretrain.Progress
+        def report(progress: Any) -> None:  # a TrainingProgress
             nonlocal seconds
             seconds = progress.seconds
             shown(progress)
 
         pretrain(recipe, folder, report)
-    _write(done, {"recipe": digest(recipe), "seconds": round(seconds, 1)})
+    _write(done, {"recipe": recipe_digest(recipe), "seconds": round(seconds, 1)})
     return model, seconds
 
 
 def _check_trained(done: Path, recipe: Recipe) -> float:
     """Return the seconds that a finished training took, or raise BadRecipe."""
     try:
-        said = json.loads(done.read_text(encoding="utf-8"))
-        of, seconds = said["recipe"], float(said["seconds"])
+        stored = json.loads(done.read_text(encoding="utf-8"))
+        digest, seconds = stored["recipe"], float(stored["seconds"])
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise BadRecipe(f"{done} is damaged: give another --out, or remove {done.parent}") from error
-    if of != digest(recipe):
-        raise BadRecipe(f"{done.parent} holds a model of another recipe: give another --out, or remove it")
+    if digest != recipe_digest(recipe):
+        raise BadRecipe(f"{done.parent} contains a model of another recipe: give another --out, or remove it")
     return seconds
 
 
-def digest(recipe: Recipe) -> str:
-    """Hash all that a recipe says; 16 hex digits."""
+def recipe_digest(recipe: Recipe) -> str:
+    """Return a digest of all values of a recipe; 16 hex digits."""
     return blake2b(recipe.model_dump_json().encode(), digest_size=8).hexdigest()
 
 
-def record_json(record: Record) -> dict[str, Any]:
-    """Return all that is to be kept of a record, as JSON values."""
-    law, finding = record.law, record.finding
+def record_json(record: LawRecord) -> dict[str, Any]:
+    """Return a record as JSON values, as in law.json."""
+    law, conclusion = record.law, record.conclusion
     return {
         "law": law.name, "scale": record.scale, "claim": law.claim, "rule": law.rule, "reference": law.reference,
-        "verdict": finding.verdict, "sentence": finding.sentence,
-        "effect": finding.effect and {
-            "of": finding.of, "value": finding.effect.value, **_interval(finding.effect.interval),
+        "verdict": conclusion.verdict, "sentence": conclusion.sentence,
+        "effect": conclusion.effect and {
+            "of": conclusion.of, "value": conclusion.effect.value, **_interval(conclusion.effect.interval),
         },
         "conditions": [
             {"name": one.condition, "recipe": one.recipe, "model": one.model, "run": one.run,
@@ -155,13 +156,13 @@ def record_json(record: Record) -> dict[str, Any]:
         "measures": [
             {"condition": one.condition, "question": one.question, "k": one.k, "n": one.n, "chance": one.chance,
              "value": one.estimate.value, **_interval(one.estimate.interval)}
-            for one in record.measures
+            for one in record.observations
         ],
         "versions": {"python": platform.python_version(), **versions(_PACKAGES)},
     }  # fmt: skip
 
 
-def _interval(interval: Any) -> dict[str, float]:  # a harness.stats.Interval
+def _interval(interval: Interval) -> dict[str, float]:
     return {"low": interval.low, "high": interval.high}
 
 

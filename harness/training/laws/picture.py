@@ -1,4 +1,4 @@
-"""Turn a record into a picture: a line of points a question, with 95% intervals and chance, and the verdict above."""
+"""Picture of an experiment: a point with its 95% interval for each question and condition, below the verdict."""
 
 import textwrap
 from typing import Any
@@ -6,36 +6,39 @@ from typing import Any
 from fathom.harness.format import percent
 from fathom.harness.reports.figures.palettes import PALETTES, Palette, Theme
 from fathom.harness.training.laws.base import Law
-from fathom.harness.training.laws.experiment import Record
+from fathom.harness.training.laws.experiment import LawRecord
 from fathom.harness.training.laws.results import Observation
 
 _WIDTH, _ROW_HEIGHT = 560, 34
-"""Of the plot, and of a line, in pixels."""
+"""Of the plot and of a row, in pixels."""
+_LINE_LENGTH = 100
+"""Letters in a line of the subtitle."""
+_LETTER_WIDTH = 7
+"""Width of a letter of a label in pixels, with a margin: a reader's fonts may be wider than the renderer's."""
+_MIN_CHANCE = 0.02
+"""Chance below this is not drawn."""
 
-_LINE = 100
-"""Letters of a line of the title."""
 
-
-def draw_law(record: Record, theme: Theme = "light") -> str:
-    """Return an SVG with a ground of its own, so that it can be read wherever it is put."""
+def draw_law(record: LawRecord, theme: Theme = "light") -> str:
+    """Return an SVG with a background of its own, legible on any page."""
     import vl_convert
 
-    return str(vl_convert.vegalite_to_svg(vega_lite_spec(record, theme)))
+    return str(vl_convert.vegalite_to_svg(_vega_lite_spec(record, theme)))
 
 
-def vega_lite_spec(record: Record, theme: Theme) -> dict[str, Any]:  # JSON of Vega-Lite
-    """Return what Vega-Lite draws."""
+def _vega_lite_spec(record: LawRecord, theme: Theme) -> dict[str, Any]:  # JSON of Vega-Lite
+    """Return the specification of the chart for Vega-Lite."""
     import altair as alt
 
     look = PALETTES[theme]
-    asked = list(dict.fromkeys(one.question for one in record.measures))
-    rows = [_row(record.law, one) for one in sorted(record.measures, key=lambda one: asked.index(one.question))]
+    asked = list(dict.fromkeys(one.question for one in record.observations))
+    rows = [_row(record.law, one) for one in sorted(record.observations, key=lambda one: asked.index(one.question))]
     order = list(dict.fromkeys(str(row["line"]) for row in rows))
-    shares = all(one.gains is None for one in record.measures)
+    shares = all(one.learned is None for one in record.observations)
     base = alt.Chart(alt.InlineData(values=rows))
     titles = [one.title for one in record.law.conditions]
     axis = alt.Axis(
-        title="right" if shares else record.measures[0].question, format=".0%" if shares else ".2f",
+        title="right" if shares else record.observations[0].question, format=".0%" if shares else ".2f",
         grid=True, tickCount=5, labelColor=look.soft, titleColor=look.soft, gridColor=look.line, labelFontSize=13,
         titleFontSize=13,
     )  # fmt: skip
@@ -44,7 +47,7 @@ def vega_lite_spec(record: Record, theme: Theme) -> dict[str, Any]:  # JSON of V
         "line:N", sort=order, title=None,
         axis=alt.Axis(
             labelColor=look.ink, labelFontSize=13, labelLimit=480, labelPadding=12, domain=False, ticks=False,
-            minExtent=_LETTER * max(map(len, order)),
+            minExtent=_LETTER_WIDTH * max(map(len, order)),
         ),
     )  # fmt: skip
     hue = alt.Color("title:N", legend=None, scale=alt.Scale(domain=titles, range=list(look.hues[: len(titles)])))
@@ -55,29 +58,24 @@ def vega_lite_spec(record: Record, theme: Theme) -> dict[str, Any]:  # JSON of V
         base.mark_point(filled=True, size=110, opacity=1).encode(x=x, y=y, color=hue, shape=shape),
         base.mark_text(dy=-13, fontSize=13, color=look.ink).encode(x=x, y=y, text="text:N"),
     ]
-    if any(one.chance is not None and one.chance >= _LEAST for one in record.measures):
+    if any(one.chance is not None and one.chance >= _MIN_CHANCE for one in record.observations):
         layers += _chance(base, y, scale, look)
-    sheet = alt.layer(*layers).properties(width=_WIDTH, height=_ROW_HEIGHT * len(order) + 10, title=_title(record, look))
+    sheet = alt.layer(*layers).properties(
+        width=_WIDTH, height=_ROW_HEIGHT * len(order) + 10, title=_title(record, look)
+    )
     styled = sheet.configure(background=look.ground, font="system-ui, sans-serif", padding=14)
     spec: dict[str, Any] = styled.configure_view(stroke=None).to_dict()
     return spec
 
 
-_LETTER = 7
-"""Pixels that a letter of a label may need: a reader's fonts may be wider than those that the drawer measures with."""
-
-_LEAST = 0.02
-"""Chance below this is drawn no line."""
-
-
 def _row(law: Law, one: Observation) -> dict[str, Any]:  # JSON values
     estimate = one.estimate
     title = next(condition.title for condition in law.conditions if condition.name == one.condition)
-    chance = one.chance if one.chance is not None and one.chance >= _LEAST else None
+    chance = one.chance if one.chance is not None and one.chance >= _MIN_CHANCE else None
     return {
         "line": f"{one.question}: {title}", "title": title, "value": estimate.value,
         "low": estimate.interval.low, "high": estimate.interval.high, "chance": chance,
-        "text": f"{estimate.value:.2f}" if one.gains is not None else percent(estimate.value, 0), "note": "chance",
+        "text": f"{estimate.value:.2f}" if one.learned is not None else percent(estimate.value, 0), "note": "chance",
     }  # fmt: skip
 
 
@@ -92,16 +90,16 @@ def _chance(base: Any, y: Any, scale: Any, look: Palette) -> list[Any]:  # of Al
     ]
 
 
-def _title(record: Record, look: Palette) -> dict[str, Any]:  # JSON of Vega-Lite
-    found = record.finding
-    shares = all(one.gains is None for one in record.measures)
-    below = textwrap.wrap(found.sentence, _LINE)
-    if found.effect is not None:
-        low, high = found.effect.interval.low, found.effect.interval.high
+def _title(record: LawRecord, look: Palette) -> dict[str, Any]:  # JSON of Vega-Lite
+    conclusion = record.conclusion
+    shares = all(one.learned is None for one in record.observations)
+    below = textwrap.wrap(conclusion.sentence, _LINE_LENGTH)
+    if conclusion.effect is not None:
+        low, high = conclusion.effect.interval.low, conclusion.effect.interval.high
         effect = f"{100 * low:+.1f} to {100 * high:+.1f} points" if shares else f"{low:.2f} to {high:.2f}"
-        below.append(f"{found.of}: {effect} (95%)")
+        below.append(f"{conclusion.of}: {effect} (95%)")
     return {
-        "text": f"{record.law.name} ({record.scale} scale): {record.finding.verdict}",
+        "text": f"{record.law.name} ({record.scale} scale): {record.conclusion.verdict}",
         "subtitle": below, "anchor": "start", "color": look.ink, "subtitleColor": look.soft,
         "fontSize": 17, "subtitleFontSize": 13, "subtitlePadding": 6, "offset": 14,
     }  # fmt: skip

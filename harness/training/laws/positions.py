@@ -1,29 +1,29 @@
-"""Hold rotary positions against learned absolute ones on a hierarchical language, at equal steps."""
+"""The law of positions: rotary or learned absolute positions on a hierarchical language, at equal steps."""
 
-from fathom.harness.training.laws.base import Ahead, Condition, Law, Question
+from fathom.harness.training.laws.base import Condition, Law, LawQuestion, LeadJudge
 
-ABSOLUTE = Condition("absolute", "learned absolute positions (GPT-2)")
-ROTARY = Condition("rotary", "rotary positions (Llama)")
-ASKED = "sentences"
+_ABSOLUTE = Condition("absolute", "learned absolute positions (GPT-2)")
+_ROTARY = Condition("rotary", "rotary positions (Llama)")
+_SENTENCES = "sentences"
 
-_JUDGE = Ahead(
-    ASKED,
-    ABSOLUTE,
-    ROTARY,
+_JUDGE = LeadJudge(
+    _SENTENCES,
+    _ABSOLUTE,
+    _ROTARY,
     "{behind} of the sentences valid with absolute positions, {ahead} with rotary ones",
     {
         "shown": "relative positions learn the language sooner",
-        "not shown": "rotary positions are not ahead by more than 5 points beyond doubt",
+        "not shown": "the lead of rotary positions is not above 5 points over its whole interval",
         "reversed": "absolute positions are ahead",
     },
     margin=0.05,
 )
 
 
-def _questions(shape: str, given: int, n: int) -> tuple[Question, ...]:
+def _questions(shape: str, given: int, n: int) -> tuple[LawQuestion, ...]:
     return (
-        Question(ASKED, "lano", f"generate-{shape}-0", "symbol", "free", n),
-        Question("sentences continued", "lano", f"generate-{shape}-{given}", "symbol", "free", n),
+        LawQuestion(_SENTENCES, "lano", f"generate-{shape}-0", "symbol", "free", n),
+        LawQuestion("sentences continued", "lano", f"generate-{shape}-{given}", "symbol", "free", n),
     )
 
 
@@ -35,7 +35,7 @@ LAW = Law(
         "than 5 points, over the whole of Newcombe's 95% interval; reversed if less often over the whole of it."
     ),
     reference="Allen-Zhu and Li, Physics of Language Models 1 (arXiv 2305.13673), section 3",
-    conditions=(ABSOLUTE, ROTARY),
+    conditions=(_ABSOLUTE, _ROTARY),
     differs=("shape.kind",),
     questions={"cpu": _questions("a", 12, 500), "gpu": _questions("f", 50, 1000)},
     judge=_JUDGE,

@@ -1,20 +1,19 @@
-"""Find the laws: every module of `harness/laws` that defines `LAW`."""
+"""The laws by name: each module of this package that defines `LAW` is one."""
 
 from functools import cache
-from importlib import import_module
-from pkgutil import iter_modules
 
 import fathom.harness.training.laws as package
 from fathom.harness.errors import UnknownLaw
 from fathom.harness.training.laws.base import Law
+from fathom.tasks.plugins import load_plugins
+
+_HELPERS = ("base", "evaluation", "experiment", "picture", "recipes", "registry", "results", "table")
 
 
 @cache
 def all_laws() -> dict[str, Law]:
     """Return all laws by name, in alphabetical order."""
-    modules = [import_module(f"fathom.harness.training.laws.{entry.name}") for entry in iter_modules(package.__path__)]
-    found: list[Law] = [module.LAW for module in modules if hasattr(module, "LAW")]
-    return {law.name: law for law in sorted(found, key=lambda one: one.name)}
+    return load_plugins(package, "LAW", besides=_HELPERS)
 
 
 def find_law(name: str) -> Law:

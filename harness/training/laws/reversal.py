@@ -1,23 +1,23 @@
-"""Hold text that names a person first against text that also names it last, and ask for the name."""
+"""The law of reversal: search for a name by its facts after text that puts names first, or also last."""
 
 from fathom.harness.format import percent
-from fathom.harness.training.laws.base import Condition, Finding, Law, Question, Verdict, weigh_gap
-from fathom.harness.training.laws.measures import Results, newcombe
+from fathom.harness.training.laws.base import Conclusion, Condition, Law, LawQuestion, LawVerdict, lead_verdict
+from fathom.harness.training.laws.results import ExperimentResults, newcombe
 
-FORWARD = Condition("forward", "names come first")
-REVERSED = Condition("reversed", "names come last in half of the text")
-ASKED, CONTROL = "inverse search", "extraction"
+_FORWARD = Condition("forward", "names come first")
+_REVERSED = Condition("reversed", "names come last in half of the text")
+_INVERSE_SEARCH, _EXTRACTION = "inverse search", "extraction"
 
-NONE = 0.1
-"""Inverse search fails where the whole interval of its accuracy is below this."""
+_FAILURE = 0.1
+"""Inverse search fails where the whole interval of its accuracy lies below this."""
 
 
-def judge(results: Results) -> Finding:
-    """Ask whether inverse search fails after forward text, and works after reversed text."""
-    forward, reverse = results.of(FORWARD.name, ASKED), results.of(REVERSED.name, ASKED)
+def _judge(results: ExperimentResults) -> Conclusion:
+    """Judge by the lead of reversed text, provided that inverse search fails after forward text."""
+    forward, reverse = results.find(_FORWARD.name, _INVERSE_SEARCH), results.find(_REVERSED.name, _INVERSE_SEARCH)
     gap = newcombe(reverse, forward)
-    verdict: Verdict = weigh_gap(gap)
-    fails = forward.estimate.interval.high < NONE
+    verdict: LawVerdict = lead_verdict(gap)
+    fails = forward.estimate.interval.high < _FAILURE
     if verdict == "shown" and not fails:
         verdict = "not shown"
     shares = [percent(one.estimate.value) for one in (forward, reverse)]
@@ -26,16 +26,16 @@ def judge(results: Results) -> Finding:
         "shown": "a name is not found by its facts unless some text puts it last",
         "not shown": "forward text already lets names be found"
         if not fails
-        else "reversed text is not ahead by more than 10 points beyond doubt",
+        else "the lead of reversed text is not above 10 points over its whole interval",
         "reversed": "forward text is ahead",
     }[verdict]
-    return Finding(verdict, f"{found}: {words}.", f"{ASKED}: {REVERSED.name} less {FORWARD.name}", gap)
+    return Conclusion(verdict, f"{found}: {words}.", f"{_INVERSE_SEARCH}: {_REVERSED.name} less {_FORWARD.name}", gap)
 
 
-def _questions(people: int, n: int) -> tuple[Question, ...]:
+def _questions(people: int, n: int) -> tuple[LawQuestion, ...]:
     return (
-        Question(ASKED, "recall", f"inverse-{people}", "story", "trained", n),
-        Question(CONTROL, "recall", f"extract-{people}", "story", "trained", n),
+        LawQuestion(_INVERSE_SEARCH, "recall", f"inverse-{people}", "story", "trained", n),
+        LawQuestion(_EXTRACTION, "recall", f"extract-{people}", "story", "trained", n),
     )
 
 
@@ -47,8 +47,8 @@ LAW = Law(
         "95% interval, and below 10% after forward text, over the whole of Wilson's; reversed if it is worse."
     ),
     reference="Allen-Zhu and Li, Physics of Language Models 3.2 (arXiv 2309.14402), section 6",
-    conditions=(FORWARD, REVERSED),
+    conditions=(_FORWARD, _REVERSED),
     differs=("corpus.1.options.reversed",),
     questions={"cpu": _questions(300, 400), "gpu": _questions(10_000, 1000)},
-    judge=judge,
+    judge=_judge,
 )

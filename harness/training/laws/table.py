@@ -1,4 +1,4 @@
-"""Turn a record into what a terminal shows: measures, the effect with its interval, the verdict."""
+"""Terminal tables of laws and of their experiments."""
 
 from collections.abc import Iterable
 
@@ -9,22 +9,22 @@ from rich.text import Text
 from fathom.harness.format import count, duration, interval_text, percent, ratio
 from fathom.harness.stats.intervals import Estimate
 from fathom.harness.training.laws.base import Law
-from fathom.harness.training.laws.experiment import Record
-from fathom.harness.training.laws.measures import Measure
+from fathom.harness.training.laws.experiment import LawRecord
+from fathom.harness.training.laws.results import Observation
 
 _COLOURS = {"shown": "green", "not shown": "yellow", "reversed": "red"}
 
 
-def render_record(record: Record) -> RenderableType:
-    """Return the table of a record, with claim and rule above, effect and verdict below."""
-    law, finding = record.law, record.finding
+def render_record(record: LawRecord) -> RenderableType:
+    """Return the table of an experiment, with claim and rule above, effect and verdict below."""
+    law, conclusion = record.law, record.conclusion
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("question", "condition", "right", "", "95% interval", "chance"):
         table.add_column(name, justify="left" if name in ("question", "condition") else "right", no_wrap=True)
-    for one in record.measures:
+    for one in record.observations:
         title = next(condition.title for condition in law.conditions if condition.name == one.condition)
         table.add_row(one.question, title, *_numbers(one))
-    bits = any(one.gains is not None for one in record.measures)
+    bits = any(one.learned is not None for one in record.observations)
     costs = ", ".join(f"{one.condition} {duration(one.train_seconds)}" for one in record.trials)
     size = ", ".join(dict.fromkeys(count(one.n_parameters) for one in record.trials))
     return Group(
@@ -34,8 +34,8 @@ def render_record(record: Record) -> RenderableType:
         "",
         table,
         "",
-        Text(f"{finding.of}: {'none' if finding.effect is None else _effect(finding.effect, bits=bits)}"),
-        Text.assemble((finding.verdict, f"bold {_COLOURS[finding.verdict]}"), f": {finding.sentence}"),
+        Text(f"{conclusion.of}: {'none' if conclusion.effect is None else _effect(conclusion.effect, bits=bits)}"),
+        Text.assemble((conclusion.verdict, f"bold {_COLOURS[conclusion.verdict]}"), f": {conclusion.sentence}"),
         Text(f"one model a condition of {size} parameters; trained in: {costs}", style="dim"),
     )
 
@@ -46,9 +46,9 @@ def _effect(effect: Estimate, *, bits: bool) -> str:
     return f"{value}{'' if bits else ' points'}, 95% interval {low} to {high}"
 
 
-def _numbers(one: Measure) -> tuple[str, str, str, str]:
+def _numbers(one: Observation) -> tuple[str, str, str, str]:
     estimate = one.estimate
-    if one.gains is not None:
+    if one.learned is not None:
         interval = f"{estimate.interval.low:.2f}–{estimate.interval.high:.2f}"
         return f"{estimate.value:.2f}", f"{count(one.n)} items", interval, "–"
     chance = "–" if one.chance is None else percent(one.chance)
@@ -56,11 +56,11 @@ def _numbers(one: Measure) -> tuple[str, str, str, str]:
 
 
 def render_laws(laws: Iterable[Law]) -> Table:
-    """List laws with their claims."""
+    """Return a table of laws with their claims and conditions."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("law", no_wrap=True)
     table.add_column("claim")
-    table.add_column("held against each other")
+    table.add_column("conditions")
     for law in laws:
         table.add_row(law.name, law.claim, " / ".join(one.title for one in law.conditions))
     return table

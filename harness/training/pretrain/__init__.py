@@ -1,1 +1,1 @@
-"""Parts of `fathom pretrain`: models, rows, exams, checkpoints, the loss curve, and the card."""
+"""Training of small models from recipes: model, rows, exams, checkpoints, loss curve and model card."""

@@ -1,17 +1,17 @@
-"""Turn what is known about a trained model into its card."""
+"""The model card: a README in Markdown beside the weights."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fathom.harness.stats.intervals import wilson
-from fathom.harness.training.pretrain.curve import DRAWING
-from fathom.harness.training.pretrain.exams import Marks
+from fathom.harness.training.pretrain.curve import CURVE_PICTURE
+from fathom.harness.training.pretrain.exams import ExamResult
 from fathom.harness.training.recipe import Recipe
 
 
 @dataclass(frozen=True, slots=True)
 class CardFacts:
-    """What a card states; `tokens` counts padding, `seconds` is wall time, `text` says what was read."""
+    """Facts of a card; `tokens` includes padding, `seconds` is wall time, `text` describes the training text."""
 
     name: str
     kind: str
@@ -23,7 +23,7 @@ class CardFacts:
     device: str
 
 
-def write_card(recipe: Recipe, facts: CardFacts, marks: Mapping[str, Marks]) -> str:
+def write_card(recipe: Recipe, facts: CardFacts, exams: Mapping[str, ExamResult]) -> str:
     """Return the card in Markdown."""
     return f"""---
 license: apache-2.0
@@ -42,9 +42,9 @@ experiments and tests of Fathom. It knows nothing but what this text teaches.
 - Weights are stored as {recipe.save}; compute in float32
 - Training streams are disjoint from all evaluation streams
 
-![loss curve]({DRAWING})
+![loss curve]({CURVE_PICTURE})
 
-{_table(marks)}
+{_table(exams)}
 <details><summary>The recipe</summary>
 
 ```json
@@ -55,10 +55,10 @@ experiments and tests of Fathom. It knows nothing but what this text teaches.
 """
 
 
-def _table(marks: Mapping[str, Marks]) -> str:
-    if not marks:
+def _table(exams: Mapping[str, ExamResult]) -> str:
+    if not exams:
         return ""
-    lines = [_line(name, one) for name, one in marks.items()]
+    lines = [_line(name, one) for name, one in exams.items()]
     return "\n".join(
         [
             "Held-out items, asked as `fathom run` asks them, without shots (Wilson 95% interval):",
@@ -71,7 +71,7 @@ def _table(marks: Mapping[str, Marks]) -> str:
     )
 
 
-def _line(name: str, one: Marks) -> str:
+def _line(name: str, one: ExamResult) -> str:
     interval = wilson(one.right, one.n)
     bits = "–" if one.learnt_bits is None else f"{one.learnt_bits:.2f} of {one.most_bits:.2f}"
     return f"| {name} | {one.right} of {one.n} | {interval.low:.1%} to {interval.high:.1%} | {bits} |"

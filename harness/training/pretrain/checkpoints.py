@@ -1,4 +1,4 @@
-"""Turn a folder of checkpoints into the newest whole one: each is sealed, last of all, with its files' digests."""
+"""Checkpoints: each is sealed with the digests of its files, so that training resumes from a whole one."""
 
 import json
 import logging
@@ -14,17 +14,17 @@ from fathom.harness.training.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
-SEAL = "whole.json"
+SEAL_FILE = "whole.json"
 _CHUNK = 1 << 22
-_FULL = ("no space left", "file too large", "quota exceeded", "inline_container", "iostream error")
-"""What errno, safetensors and torch.save say when a file cannot be written to its end."""
+_DISK_FULL_WORDS = ("no space left", "file too large", "quota exceeded", "inline_container", "iostream error")
+"""In the errors of the operating system, safetensors and torch.save when the disk is full."""
 
 
-def claim(checkpoints: Path, recipe: Recipe) -> None:
-    """Make the folder a recipe's own.
+def claim_checkpoints(checkpoints: Path, recipe: Recipe) -> None:
+    """Claim a folder of checkpoints for a recipe.
 
     Raises:
-        BadRecipe: it holds the checkpoints of another recipe.
+        BadRecipe: it contains checkpoints of another recipe.
     """
     checkpoints.mkdir(parents=True, exist_ok=True)
     mark = checkpoints / "recipe.json"
@@ -34,18 +34,18 @@ def claim(checkpoints: Path, recipe: Recipe) -> None:
     mark.write_text(wanted, encoding="utf-8")
 
 
-def seal(folder: Path) -> None:
-    """Write down size and digest of each file of a checkpoint; without this file it does not count."""
-    facts = {path.name: _facts(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != SEAL}
-    partial = folder / f".{SEAL}"
+def seal_checkpoint(folder: Path) -> None:
+    """Write sizes and digests of a checkpoint's files beside them; without this file the checkpoint is ignored."""
+    facts = {path.name: _facts(path) for path in sorted(folder.iterdir()) if path.is_file() and path.name != SEAL_FILE}
+    partial = folder / f".{SEAL_FILE}"
     partial.write_text(json.dumps(facts, indent=1), encoding="utf-8")
-    partial.replace(folder / SEAL)
+    partial.replace(folder / SEAL_FILE)
 
 
-def fault(folder: Path) -> str | None:
-    """Say what is wrong with a checkpoint, or None."""
+def checkpoint_fault(folder: Path) -> str | None:
+    """Return what is wrong with a checkpoint, or None."""
     try:
-        stated = json.loads((folder / SEAL).read_text(encoding="utf-8"))
+        stated = json.loads((folder / SEAL_FILE).read_text(encoding="utf-8"))
         for name, facts in stated.items():
             path = folder / name
             if not path.is_file():
@@ -55,52 +55,52 @@ def fault(folder: Path) -> str | None:
             if _facts(path) != facts:
                 return f"{name} was changed"
     except OSError:
-        return "it was not written to its end"
+        return "it is incomplete"
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return f"{SEAL} cannot be read"
+        return f"{SEAL_FILE} cannot be read"
     return None
 
 
-def last_whole(checkpoints: Path) -> Path | None:
-    """Return the newest whole checkpoint; newer ones that are not whole are removed, with a warning."""
+def last_whole_checkpoint(checkpoints: Path) -> Path | None:
+    """Return the newest whole checkpoint; newer ones that are damaged are removed, with a warning."""
     numbers = {folder: folder.name.removeprefix("checkpoint-") for folder in checkpoints.glob("checkpoint-*")}
     found = [folder for folder, number in numbers.items() if number.isdecimal() and folder.is_dir()]
     for folder in sorted(found, key=lambda folder: int(numbers[folder]), reverse=True):
-        wrong = fault(folder)
+        wrong = checkpoint_fault(folder)
         if wrong is None:
             return folder
-        log.warning("%s is not whole (%s): removed; going on from the one before it", folder, wrong)
+        log.warning("%s is damaged (%s): removed, resuming from the one before it", folder, wrong)
         shutil.rmtree(folder)
     return None
 
 
 @contextmanager
 def saving_to(checkpoints: Path) -> Iterator[None]:
-    """Say so when the disk is full, and drop what could not be saved, so that the last good checkpoint counts.
+    """Remove incomplete checkpoints when the disk is full.
 
     Raises:
-        DiskFull: a file could not be written to its end.
+        DiskFull: a file could not be written completely.
     """
     try:
         yield
-    except Exception as error:  # OSError, RuntimeError of torch.save, SafetensorError: they share no other base
+    except Exception as error:  # OSError, RuntimeError of torch.save, SafetensorError have no other common base
         if not _is_full(error):
             raise
         for folder in checkpoints.glob("checkpoint-*"):
-            if not (folder / SEAL).exists():
+            if not (folder / SEAL_FILE).exists():
                 shutil.rmtree(folder, ignore_errors=True)
-        kept = last_whole(checkpoints)
+        kept = last_whole_checkpoint(checkpoints)
         where = f"the last good checkpoint is kept ({kept.name})" if kept else "there was no checkpoint yet"
         raise DiskFull(
             f"cannot save to {checkpoints.parent}, the disk is full: {where}; free some space, "
-            "then give the same command to go on"
+            "then give the same command to continue"
         ) from error
 
 
 def _is_full(error: Exception) -> bool:
     if isinstance(error, OSError) and error.errno in (ENOSPC, EDQUOT, EFBIG):
         return True
-    return any(words in str(error).lower() for words in _FULL)
+    return any(words in str(error).lower() for words in _DISK_FULL_WORDS)
 
 
 def _facts(path: Path) -> dict[str, int | str]:

@@ -1,4 +1,4 @@
-"""Turn Trainer's log into the rows of a loss curve, and these into JSON lines and a drawing."""
+"""The loss curve of a training, from Trainer's log to JSON lines and a picture."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +16,7 @@ _LEGEND_WIDTH = 260
 
 @dataclass(frozen=True, slots=True)
 class LossRow:
-    """A step of a curve. `loss` is the mean since the row before, in nats a token; `seconds` are of wall time."""
+    """A point of the curve. `loss` is the mean since the point before, in nats a token; `seconds` is wall time."""
 
     step: int
     loss: float
@@ -28,7 +28,7 @@ class LossRow:
 
 
 def read_history(history: Iterable[Mapping[str, Any]]) -> tuple[LossRow, ...]:
-    """Return the rows of Trainer's log: one a step, its losses and exams together."""
+    """Return the points of the curve from Trainer's log: one a step, with its losses and exams."""
     steps: dict[int, dict[str, Any]] = {}
     for entry in history:
         steps.setdefault(int(entry["step"]), {}).update(entry)
@@ -57,7 +57,7 @@ def save_curve(rows: Sequence[LossRow], folder: Path, title: str) -> None:
 
 
 def draw_curve(rows: Sequence[LossRow], title: str) -> str:
-    """Return an SVG: loss in training and held out against the step, and below it accuracy by exam."""
+    """Return an SVG of training and held-out loss by step, with the accuracy of each exam below."""
     import altair as alt
     import vl_convert
 

@@ -1,4 +1,4 @@
-"""Turn a recipe into numbered training rows: lessons as they come, or a corpus packed into rows of one length."""
+"""The training data of a recipe: rows of lessons, or a corpus packed into rows of one length."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,60 +9,60 @@ from numpy.typing import NDArray
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from fathom.harness.errors import BadRecipe
-from fathom.harness.training.corpora.pieces import END
 from fathom.harness.training.corpora.shards import Shards, open_shards
-from fathom.harness.training.corpora.writing import Plan, write_corpus
-from fathom.harness.training.corpora.writing import Report as Writing
-from fathom.harness.training.lessons import IGNORED, LessonRows, build_tokenizer, pad_rows
+from fathom.harness.training.corpora.tokenizer import END_OF_DOCUMENT
+from fathom.harness.training.corpora.writer import CorpusPlan, OnCorpusProgress, write_corpus
+from fathom.harness.training.lesson_tokenizer import build_lesson_tokenizer
+from fathom.harness.training.lessons import IGNORED_LABEL, LessonRows, pad_rows
 from fathom.harness.training.recipe import Recipe
 from fathom.tasks.stream import Stream
 
-HELD_ROWS = 64
-"""Rows that are never trained on, whose loss is reported."""
+N_HELD_OUT = 64
+"""Rows that are never trained on, for the held-out loss."""
 
-Row = dict[str, Any]  # lists or arrays of token ids, labels and positions
+TrainingRow = dict[str, Any]  # lists or arrays of token ids, labels and positions
 
 
-class Rows(Protocol):
-    """What PyTorch's DataLoader asks for."""
+class TrainingRows(Protocol):
+    """Rows by index, the interface that PyTorch's DataLoader needs."""
 
     def __len__(self) -> int:
         """Return the number of rows."""
 
-    def __getitem__(self, index: int) -> Row:
+    def __getitem__(self, index: int) -> TrainingRow:
         """Return row `index`."""
 
 
-class Rest:
-    """Rows beyond the end of others: `first`, first + 1, ..."""
+class LaterRows:
+    """The rows `first`, first + 1, ... of rows without end."""
 
-    def __init__(self, rows: Rows, first: int, count: int) -> None:
-        """Take rows that also have numbers beyond their length."""
+    def __init__(self, rows: TrainingRows, first: int, count: int) -> None:
+        """Take rows that can be indexed beyond their length."""
         self._rows, self._first, self._count = rows, first, count
 
     def __len__(self) -> int:
         """Return how many there are."""
         return self._count
 
-    def __getitem__(self, index: int) -> Row:
-        """Return row `index` of the rest."""
+    def __getitem__(self, index: int) -> TrainingRow:
+        """Return row `first` + `index`."""
         return self._rows[self._first + index]
 
 
 class PackedRows:
-    """Rows of `context` tokens of a corpus on disk, in an order that the recipe's seed fixes, pass after pass."""
+    """Rows of `context` tokens of a corpus on disk, shuffled anew by the recipe's seed in each pass."""
 
     def __init__(self, shards: Shards, recipe: Recipe, end: int) -> None:
-        """Set the last rows of the corpus apart; `end` is the id that ends a document.
+        """Hold out the last rows of the corpus; `end` is the id of the end token.
 
         Raises:
-            BadRecipe: the corpus does not fill the rows of a step.
+            BadRecipe: the corpus is too small for one step.
         """
         self._shards, self._context, self._end = shards, recipe.shape.context, end
         self._apart = recipe.documents == "apart"
         self._n_read = recipe.steps * recipe.batch
         whole = len(shards) // self._context
-        self.n_held = min(HELD_ROWS, whole // 8)
+        self.n_held = min(N_HELD_OUT, whole // 8)
         self.n_own = whole - self.n_held
         if not self.n_held or self.n_own < recipe.batch:
             raise BadRecipe(
@@ -76,19 +76,19 @@ class PackedRows:
         """Return steps x batch."""
         return self._n_read
 
-    def __getitem__(self, index: int) -> Row:
-        """Return the row that is read as number `index`."""
+    def __getitem__(self, index: int) -> TrainingRow:
+        """Return the row that is read at position `index`."""
         which, at = divmod(index, self.n_own)
         if which != self._pass:
             self._pass, self._order = which, self._shuffled(which)
         return self.row(int(self._order[at]))
 
-    def row(self, number: int) -> Row:
-        """Return a row by its place in the corpus."""
+    def row(self, number: int) -> TrainingRow:
+        """Return a row by its position in the corpus."""
         start = number * self._context
         ids = self._shards.tokens(start, start + self._context).astype(np.int64)
         learnt = self._shards.learnt(start, start + self._context)
-        row = {"input_ids": ids, "labels": ids if learnt is None else np.where(learnt, ids, IGNORED)}
+        row = {"input_ids": ids, "labels": ids if learnt is None else np.where(learnt, ids, IGNORED_LABEL)}
         if self._apart:
             row["position_ids"] = _positions(ids == self._end)
         return row
@@ -98,7 +98,7 @@ class PackedRows:
         return HeldRows(self)
 
     def _shuffled(self, which: int) -> NDArray[np.int64]:
-        # Sorted raw words of a counter-based generator: no version of numpy draws them in another way.
+        # Raw words of a counter-based generator, argsorted: unlike shuffles, the same in every version of numpy.
         words = np.random.Philox(key=self._key[0], counter=[0, 0, self._key[1], which]).random_raw(self.n_own)
         return np.argsort(words, kind="stable")
 
@@ -107,27 +107,27 @@ class HeldRows:
     """The last rows of a corpus."""
 
     def __init__(self, rows: PackedRows) -> None:
-        """Take the rows that they were set apart from."""
+        """Take the rows of the corpus."""
         self._rows = rows
 
     def __len__(self) -> int:
         """Return how many there are."""
         return self._rows.n_held
 
-    def __getitem__(self, index: int) -> Row:
+    def __getitem__(self, index: int) -> TrainingRow:
         """Return held-out row `index`."""
         return self._rows.row(self._rows.n_own + index)
 
 
 def _positions(ends: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return places that count from 0 in each document: by that, transformers keeps documents of a row apart."""
+    """Return positions that start at 0 in each document, by which transformers keeps the documents of a row apart."""
     places = np.arange(len(ends))
     starts = np.where(np.concatenate(([True], ends[:-1])), places, 0)
     begun: NDArray[np.int64] = np.maximum.accumulate(starts)
     return places - begun
 
 
-def stack_rows(rows: list[Row]) -> dict[str, Any]:
+def stack_rows(rows: list[TrainingRow]) -> dict[str, Any]:
     """Return tensors of shape (rows, context)."""
     import torch
 
@@ -135,50 +135,50 @@ def stack_rows(rows: list[Row]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Material:
-    """What a model is trained on: tokenizer, rows, held-out rows, and how rows become a batch."""
+class TrainingData:
+    """Tokenizer, rows, held-out rows, and the function that makes a batch of rows."""
 
-    tokenizer: Any  # transformers types it as nothing
-    rows: Rows
-    held: Rows
+    tokenizer: Any  # transformers' tokenizers have no common type
+    rows: TrainingRows
+    held: TrainingRows
     collate: Any
-    told: str
+    description: str
     """One line for the card."""
 
 
-def gather(recipe: Recipe, out: Path, writing: Writing) -> Material:
-    """Make the tokenizer and the rows of a recipe; a corpus is written to `out/corpus` first, or found there.
-
-    `writing` is told how far the corpus is.
+def prepare_data(recipe: Recipe, out: Path, on_corpus_progress: OnCorpusProgress) -> TrainingData:
+    """Return the training data of a recipe; its corpus, if it has one, is first written to `out/corpus` or found there.
 
     Raises:
-        BadRecipe, BadMix, BadOption, DiskFull, CorpusChanged, BrokenCorpus: see harness.corpora.
+        BadRecipe, BadMix, BadOption: the recipe cannot be followed.
+        CorpusChanged, BrokenCorpus: `out/corpus` belongs to another recipe, or is damaged.
+        DiskFull: the corpus cannot be written.
     """
-    return _packed(recipe, out / "corpus", writing) if recipe.corpus else _lessons(recipe)
+    return _corpus_data(recipe, out / "corpus", on_corpus_progress) if recipe.corpus else _lesson_data(recipe)
 
 
-def _lessons(recipe: Recipe) -> Material:
-    tokenizer = build_tokenizer(recipe)
+def _lesson_data(recipe: Recipe) -> TrainingData:
+    tokenizer = build_lesson_tokenizer(recipe)
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
-        eos_token=END,
-        pad_token=END,
+        eos_token=END_OF_DOCUMENT,
+        pad_token=END_OF_DOCUMENT,
         padding_side="left",
         model_max_length=recipe.shape.context,
         clean_up_tokenization_spaces=False,
     )
     rows = LessonRows(recipe, tokenizer)
-    told = ", ".join(f"{row.family}/{row.level}/{row.channel}/{row.style}" for row in recipe.lessons)
-    return Material(fast, rows, Rest(rows, len(rows), HELD_ROWS), pad_rows, f"Lessons: {told}")
+    names = ", ".join(f"{row.family}/{row.level}/{row.channel}/{row.style}" for row in recipe.lessons)
+    return TrainingData(fast, rows, LaterRows(rows, len(rows), N_HELD_OUT), pad_rows, f"Lessons: {names}")
 
 
-def _packed(recipe: Recipe, folder: Path, writing: Writing) -> Material:
-    wanted = recipe.tokens or (recipe.steps * recipe.batch + HELD_ROWS) * recipe.shape.context
-    plan = Plan(recipe.mix, recipe.seed, wanted, folder, vocabulary=recipe.vocabulary)
-    manifest = write_corpus(plan, writing)
+def _corpus_data(recipe: Recipe, folder: Path, on_progress: OnCorpusProgress) -> TrainingData:
+    n_tokens = recipe.tokens or (recipe.steps * recipe.batch + N_HELD_OUT) * recipe.shape.context
+    plan = CorpusPlan(recipe.mix, recipe.seed, n_tokens, folder, vocabulary=recipe.vocabulary)
+    manifest = write_corpus(plan, on_progress)
     tokenizer: Any = AutoTokenizer.from_pretrained(folder / "tokenizer")
     tokenizer.model_max_length = recipe.shape.context
     rows = PackedRows(open_shards(folder), recipe, int(tokenizer.eos_token_id))
-    told = ", ".join(f"{part.corpus} {dict(part.options)}" for part in recipe.mix.parts)
+    names = ", ".join(f"{part.corpus} {dict(part.options)}" for part in recipe.mix.parts)
     digest = f"{manifest.tokens:,} tokens in {manifest.documents:,} documents, digest {manifest.digest}"
-    return Material(tokenizer, rows, rows.held_out(), stack_rows, f"Corpus: {told}; {digest}")
+    return TrainingData(tokenizer, rows, rows.held_out(), stack_rows, f"Corpus: {names}; {digest}")

@@ -52,7 +52,7 @@ def test_a_killed_call_goes_on_to_the_same_bytes(fathom, start_fathom, whole, tm
     kept = (out / "shard-00000.bin").stat().st_mtime_ns
     done = fathom(*WORDS, "--out", out)
     assert done.returncode == 0, done.stderr
-    assert "going on after" in done.stdout
+    assert "resuming after" in done.stdout
     assert (out / "shard-00000.bin").stat().st_mtime_ns == kept
     assert files(out) == files(whole[0])
 
@@ -68,7 +68,7 @@ def test_a_killed_worker_is_told_and_the_same_command_goes_on(fathom, start_fath
     said = process.communicate(timeout=120)[0]
     assert process.returncode == 2
     assert "was killed" in said
-    assert "the same command goes on" in said
+    assert "give the same command to continue" in said
     assert "Traceback" not in said
     assert gone(workers)
     assert fathom(*WORDS, "--out", out).returncode == 0
@@ -102,7 +102,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_half_written(environment, whole,
     assert "first: 2" in done.stdout, done.stderr
     assert ("is the last whole shard" in done.stderr) == (form == "tokens")
     assert "No space left on device" in done.stderr
-    assert "make room, and the same command goes on" in done.stderr
+    assert "free some space, then give the same command to continue" in done.stderr
     assert ".partial" not in done.stdout
     assert "manifest.json" not in done.stdout.partition("listed")[0]
     assert "second: 0" in done.stdout, done.stderr
@@ -123,7 +123,7 @@ def test_the_last_line_says_what_is_there(whole):
 def test_a_second_call_finds_it_whole(fathom, whole):
     done = fathom(*WORDS, "--out", whole[0])
     assert done.returncode == 0
-    assert "found whole" in done.stdout
+    assert "found complete" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,14 @@ from fathom.harness.errors import BadInput, UnknownLaw
 from fathom.harness.reports.console import make_console
 from fathom.harness.reports.figures.palettes import PALETTES, Theme
 from fathom.harness.training.laws.base import SCALES
-from fathom.harness.training.laws.experiment import Record, record_json
+from fathom.harness.training.laws.experiment import LawRecord, record_json
 from fathom.harness.training.laws.picture import draw_law
 from fathom.harness.training.laws.registry import all_laws, find_law
-from fathom.harness.training.laws.results import Observation, ExperimentResults
+from fathom.harness.training.laws.results import ExperimentResults, Observation
 from fathom.harness.training.laws.table import render_record
 from fathom.server.cli.main import build
 
-_MEASURES = (
+_OBSERVATIONS = (
     Observation("direct", "even month", 90, 150, 0.5),
     Observation("direct", "month", 80, 150, 1 / 12),
     Observation("hinted", "even month", 130, 150, 0.5),
@@ -26,9 +26,9 @@ _MEASURES = (
 
 
 @pytest.fixture
-def record() -> Record:
+def record() -> LawRecord:
     law = find_law("parity")
-    return Record(law, "cpu", (), _MEASURES, law.judge(ExperimentResults(_MEASURES)))
+    return LawRecord(law, "cpu", (), _OBSERVATIONS, law.judge(ExperimentResults(_OBSERVATIONS)))
 
 
 def test_laws_are_listed_with_their_claims_and_rules() -> None:
@@ -52,7 +52,7 @@ def test_what_is_not_known_is_refused_with_what_is(words: list[str], kind: type[
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_a_picture_names_what_was_asked_of_whom_and_stands_on_its_own_ground(record: Record, theme: Theme) -> None:
+def test_a_picture_names_what_was_asked_of_whom_and_stands_on_its_own_ground(record: LawRecord, theme: Theme) -> None:
     drawn = draw_law(record, theme)
     texts = "\n".join(part.text or "" for part in ET.fromstring(drawn).iter() if part.tag.endswith("text"))
     for label in ("even month: answered at once", "month: the month written first", "chance", "60%", "87%", "shown"):
@@ -60,7 +60,7 @@ def test_a_picture_names_what_was_asked_of_whom_and_stands_on_its_own_ground(rec
     assert PALETTES[theme].ground in drawn
 
 
-def test_a_table_states_rule_effect_and_verdict(record: Record) -> None:
+def test_a_table_states_rule_effect_and_verdict(record: LawRecord) -> None:
     console = make_console()
     with console.capture() as kept:
         console.print(render_record(record))
@@ -68,7 +68,7 @@ def test_a_table_states_rule_effect_and_verdict(record: Record) -> None:
         assert words in kept.get()
 
 
-def test_the_record_keeps_counts_and_intervals(record: Record) -> None:
+def test_the_record_keeps_counts_and_intervals(record: LawRecord) -> None:
     kept = record_json(record)
     assert [(one["k"], one["n"]) for one in kept["measures"]] == [(90, 150), (80, 150), (130, 150), (81, 150)]
     assert kept["effect"]["low"] > 0.1

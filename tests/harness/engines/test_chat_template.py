@@ -6,13 +6,13 @@ import pytest
 
 from fathom.harness.engines.base import Turn
 from fathom.harness.engines.oracle import OracleEngine
-from fathom.harness.runs.grading import judge
-from fathom.harness.runs.lm_eval_adapter import open_tasks, put
-from fathom.harness.runs.lm_eval_model import JournalLM
-from fathom.harness.runs.prompting import Decoding, Prompting, Thinking
-from fathom.harness.runs.requests import requests_of
-from fathom.harness.service.worker.wire import request_of
-from fathom.server.jobs import grading as asking
+from fathom.harness.runs.grading import grade_completion
+from fathom.harness.runs.lm_eval_adapter import evaluate_arguments, open_tasks
+from fathom.harness.runs.lm_eval_model import EngineLM, SuiteReader
+from fathom.harness.runs.requests import make_requests
+from fathom.harness.runs.run_settings import PromptSettings, RunSettings, SamplingSettings, Thinking
+from fathom.harness.service.worker.protocol import request_of
+from fathom.server.jobs import grader as asking
 from fathom.server.jobs.api import _prompt
 from fathom.server.jobs.shards import Shard
 from fathom.tasks.registry import instance_from_id
@@ -21,29 +21,30 @@ from fathom.tasks.suites import Selection, open_suite
 SUITE = open_suite("quick", 7, Selection(levels=("n8k2", "recognise-d2"), styles=("direct", "cot", "choice"), n=2))
 
 
-def asked(prompting, decoding=Decoding()):  # frozen
+def asked(prompt, sampling=SamplingSettings()):  # frozen
     """Return the requests that lm-eval makes of a suite, answered by an oracle, and what it scored."""
     from lm_eval.evaluator import evaluate
 
+    settings = RunSettings(prompt, sampling)
     heard = []
 
     def complete(batch):
         heard.extend(batch)
         return {one.key: one for some in OracleEngine().stream(one.request for one in batch) for one in some}
 
-    lm = JournalLM(SUITE, "d" * 32, {}, complete, (prompting, decoding))
-    tasks = open_tasks(SUITE, prompting, decoding)
-    found = evaluate(lm, {"tasks": tasks}, bootstrap_iters=0, log_samples=False, **put(prompting))
-    return sorted(heard, key=lambda one: (one.cell, one.index)), found["results"]
+    lm = EngineLM(SuiteReader(SUITE, "d" * 32, settings), {}, complete)
+    tasks = open_tasks(SUITE, settings)
+    found = evaluate(lm, {"tasks": tasks}, bootstrap_iters=0, log_samples=False, **evaluate_arguments(prompt))
+    return sorted(heard, key=lambda one: (one.position, one.index)), found["results"]
 
 
 @pytest.fixture(scope="module")
 def chat():
-    return asked(Prompting(chat=True))
+    return asked(PromptSettings(chat=True))
 
 
 def test_a_worker_asks_a_chat_as_lm_eval_does_to_the_letter(chat):
-    ours = [request for cell in SUITE.cells for request in requests_of(cell, "7", "d" * 32, chat=True)]
+    ours = [request for cell in SUITE.cells for request in make_requests(cell, "7", "d" * 32, chat=True)]
     assert [one.request for one in chat[0]] == ours
     wanted = tuple((at, index) for at, cell in enumerate(SUITE.cells) for index in range(cell.n))
     shard = Shard(dict(enumerate(SUITE.cells)), "7", "", False, "d" * 32, "hf", True, wanted)
@@ -69,14 +70,14 @@ def test_a_worker_and_a_run_of_ones_own_judge_a_chat_alike(chat):
     gold = instance_from_id(mine.request.item).gold
     done = Completion(f"{mine.cell}/{mine.index}", f"\n\n{gold}\nThat is it.", "stop", 9, 9, 0.1)
     (sample,) = asking.grade(shard, "7", [done])
-    own = judge(mine.item, done, mine.answer(done))
+    own = grade_completion(mine.item, done, mine.answer(done))
     assert sample.verdict == own
     assert own.correct
     assert sample.completion.text == done.text
 
 
 def test_shots_are_turns_of_their_own_or_text_of_one():
-    requests, results = asked(Prompting(2, chat=True, system="Be brief."))
+    requests, results = asked(PromptSettings(2, chat=True, system="Be brief."))
     for one in requests:
         roles = [turn.role for turn in one.request.turns]
         assert roles == ["system", "user", "assistant", "user", "assistant", "user"]
@@ -84,22 +85,22 @@ def test_shots_are_turns_of_their_own_or_text_of_one():
         assert all(turn.content == turn.content.lstrip() for turn in one.request.turns if turn.role == "assistant")
         assert json.loads(one.request.prompt)[-1]["content"] == one.request.turns[-1].content
     assert {row["acc,none"] for row in results.values()} == {1.0}
-    (first, *_), _ = asked(Prompting(2, chat=True, shots_as="text"))
+    (first, *_), _ = asked(PromptSettings(2, chat=True, shots_as="text"))
     (turn,) = first.request.turns
     assert turn.content == first.request.prompt
     assert len(turn.content.split("\n\n")) == 3
 
 
 def test_a_system_text_without_a_chat_stands_apart_before_everything():
-    (first, *_), _ = asked(Prompting(1, system="Be brief."))
-    (plain, *_), _ = asked(Prompting(1))
+    (first, *_), _ = asked(PromptSettings(1, system="Be brief."))
+    (plain, *_), _ = asked(PromptSettings(1))
     assert first.request.prompt == f"Be brief.\n\n{plain.request.prompt}"
     assert first.request.turns == ()
 
 
 def test_a_thought_has_its_own_budget_its_marks_and_no_stops():
     thinking = Thinking(budget=100, opened=True)
-    requests, results = asked(Prompting(chat=True), Decoding(budgets={"cot": 7}, thinking=thinking))
+    requests, results = asked(PromptSettings(chat=True), SamplingSettings(budgets={"cot": 7}, thinking=thinking))
     for one in requests:
         style, request = SUITE.cells[one.cell].style, one.request
         if style == "choice":
@@ -113,5 +114,5 @@ def test_a_thought_has_its_own_budget_its_marks_and_no_stops():
 
 
 def test_options_of_the_template_go_with_every_request():
-    requests, _ = asked(Prompting(chat=True, template_options={"b": [1], "a": False}))
+    requests, _ = asked(PromptSettings(chat=True, template_options={"b": [1], "a": False}))
     assert {json.dumps(one.request.template_options) for one in requests} == {'[["a", false], ["b", [1]]]'}

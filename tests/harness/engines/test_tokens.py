@@ -2,8 +2,8 @@
 
 import pytest
 
-from fathom.harness.engines.base import EngineSetup, Request, Sampling, Turn
-from fathom.harness.engines.tokens import continuation, prompt_tokens, rendered
+from fathom.harness.engines.base import EngineSettings, Request, Sampling, Turn
+from fathom.harness.engines.tokens import choice_tokens, render_text, tokenize_prompts
 
 TEMPLATE = "{{ bos_token }}user {{ messages[0]['content'] }}{% if add_generation_prompt %} bot {% endif %}"
 
@@ -34,13 +34,13 @@ def words(tokenizer, ids):
 
 
 def test_a_plain_prompt_is_read_as_it_stands(tokenizer):
-    (ids,) = prompt_tokens(tokenizer, [ask(False)])
+    (ids,) = tokenize_prompts(tokenizer, [ask(False)])
     assert words(tokenizer, ids) == "<s> who is next"
 
 
 def test_a_chat_has_one_first_token_and_waits_for_the_answer(tokenizer):
-    assert rendered(tokenizer, ask(True)) == "<s>user who is next bot "
-    plain, chat = prompt_tokens(tokenizer, [ask(False), ask(True)])
+    assert render_text(tokenizer, ask(True)) == "<s>user who is next bot "
+    plain, chat = tokenize_prompts(tokenizer, [ask(False), ask(True)])
     assert words(tokenizer, plain) == "<s> who is next"
     assert words(tokenizer, chat) == "<s> user who is next bot"
 
@@ -48,8 +48,8 @@ def test_a_chat_has_one_first_token_and_waits_for_the_answer(tokenizer):
 @pytest.mark.parametrize("chat", [False, True])
 def test_candidates_follow_the_prompt(tokenizer, chat):
     request = ask(chat)
-    (ids,) = prompt_tokens(tokenizer, [request])
-    assert [words(tokenizer, continuation(tokenizer, request, len(ids), choice)) for choice in request.choices] == [
+    (ids,) = tokenize_prompts(tokenizer, [request])
+    assert [words(tokenizer, choice_tokens(tokenizer, request, len(ids), choice)) for choice in request.choices] == [
         "A",
         "B C",
     ]
@@ -65,7 +65,7 @@ def test_a_model_answers_through_its_chat_template(tmp_path):
     (folder / "chat_template.jinja").write_text(
         "{{ messages[0]['content'] }}{% if add_generation_prompt %} AB AB{% endif %}"
     )
-    engine = open_engine("hf", ModelSource("org/pebble", folder, "x"), EngineSetup("float32"))
+    engine = open_engine(ModelSource("org/pebble", folder, "x"), EngineSettings("hf", "float32"))
     prompt = "AB"
     asked = [
         Request(str(chat), "", prompt, Sampling(3), (), (Turn("user", prompt),) if chat else ())

@@ -5,7 +5,16 @@ import pytest
 from scipy.optimize import minimize
 from scipy.stats import binomtest
 
-from fathom.harness.stats.intervals import Rung, corrected, depth50, gap, label_shares, ladder_mean, mean_of, wilson
+from fathom.harness.stats.intervals import (
+    Rung,
+    corrected_accuracy,
+    depth50,
+    label_shares,
+    ladder_mean,
+    mean_of,
+    style_gap,
+    wilson,
+)
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 1), (1, 1), (0, 50), (50, 50), (7, 10), (713, 1000), (1, 100_000)])
@@ -22,7 +31,7 @@ def test_nothing_asked_tells_nothing():
 
 @pytest.mark.parametrize(("k", "n"), [(-1, 3), (4, 3)])
 def test_counts_that_are_no_share_are_refused(k, n):
-    with pytest.raises(ValueError, match="no share"):
+    with pytest.raises(ValueError, match="between 0 and n"):
         wilson(k, n)
 
 
@@ -38,11 +47,11 @@ def curve(depth, steepness, chance, hardness=HARDNESS):
 
 
 def test_correction_puts_a_guesser_at_0_and_a_perfect_model_at_1():
-    assert corrected(25, 100, 0.25) == 0
-    assert corrected(100, 100, 0.25) == 1
-    assert corrected(0, 100, 0.25) == pytest.approx(-1 / 3)
-    with pytest.raises(ValueError, match="nothing to correct"):
-        corrected(3, 4, 1.0)
+    assert corrected_accuracy(25, 100, 0.25) == 0
+    assert corrected_accuracy(100, 100, 0.25) == 1
+    assert corrected_accuracy(0, 100, 0.25) == pytest.approx(-1 / 3)
+    with pytest.raises(ValueError, match="below 1"):
+        corrected_accuracy(3, 4, 1.0)
 
 
 def test_the_mean_of_a_ladder_weighs_its_levels_alike():
@@ -66,7 +75,7 @@ def test_means_of_means_and_gaps_add_their_uncertainty():
     one, other = ladder_mean(low), ladder_mean(high)
     both = mean_of([one, other])
     assert both.value == pytest.approx((one.value + other.value) / 2)
-    rise = gap(low, high)
+    rise = style_gap(low, high)
     assert rise.value == pytest.approx(other.value - one.value)
     width = lambda interval: interval.high - interval.low  # noqa: E731
     assert width(rise.interval) ** 2 == pytest.approx(width(one.interval) ** 2 + width(other.interval) ** 2)

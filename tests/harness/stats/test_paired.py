@@ -29,7 +29,10 @@ def played(tmp_path_factory):
     for kind, seed, n in (("noisy", 7, 20), ("perfect", 7, 20), ("chance", 7, 30), ("noisy", 8, 20)):
         suite = open_suite("quick", seed, Selection(families=("depo", "mano"), n=n))
         name = f"oracle/{kind}"
-        runs[kind, seed] = read.get_run(db, evaluate(Plan(ModelSource(name, None, name), suite, RunSettings(engine=EngineSettings("oracle"))), db).run)
+        runs[kind, seed] = read.get_run(
+            db,
+            evaluate(Plan(ModelSource(name, None, name), suite, RunSettings(engine=EngineSettings("oracle"))), db).run,
+        )
     marks = board.marks_of(db, {one.summary.run: one.suite.n_items for one in runs.values()})
     samples = {
         one.summary.run: read.get_samples(db, one, SampleFilter(), limit=10_000).samples for one in runs.values()

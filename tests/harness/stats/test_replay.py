@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from fathom.harness.stats.replay import ITEMS, compare_replay, pick_items
+from fathom.harness.stats.replay import REPLAY_ITEMS, compare_replay, pick_items
 from fathom.tasks.stream import Stream
 
 
 def test_picks_are_spread_over_the_cells_and_never_twice():
     sizes = [50] * 240
     picks = pick_items(sizes, Stream("t", 1))
-    assert len(picks) == len(set(picks)) == ITEMS
+    assert len(picks) == len(set(picks)) == REPLAY_ITEMS
     assert max(Counter(one.cell for one in picks).values()) == 1
     assert all(0 <= one.index < 50 for one in picks)
     assert picks != pick_items(sizes, Stream("t", 2))
@@ -33,7 +33,7 @@ def test_sizes_that_do_not_divide_still_give_the_count():
     for seed in range(20):
         sizes = [1, 999, 7, 7, 300, 2]
         picks = pick_items(sizes, Stream("t", seed))
-        assert len(set(picks)) == ITEMS
+        assert len(set(picks)) == REPLAY_ITEMS
 
 
 def test_both_tests_are_scipys():
@@ -48,7 +48,7 @@ def test_the_same_answers_pass():
     assert compare_replay([]).passed
 
 
-def simulate(rng, accuracy, flips, forged, n=ITEMS):
+def simulate(rng, accuracy, flips, forged, n=REPLAY_ITEMS):
     """Verdicts of an upload of which `forged` of all items were made right, and of its replay."""
     true = rng.random(n) < accuracy
     uploaded = np.where(rng.random(n) < flips / 2, ~true, true) | (rng.random(n) < forged)

@@ -14,16 +14,16 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from fathom.harness.cli.run_command import run
-from fathom.harness.engines.base import EngineSetup, Request, Sampling, Turn, seed_of
-from fathom.harness.engines.model import served_model
+from fathom.harness.cli.run_command import Output, resume, run_suite
+from fathom.harness.engines.base import EngineSettings, Request, Sampling, Turn, sampling_seed
+from fathom.harness.engines.model import find_served_model
 from fathom.harness.engines.openai import client as openai_client
 from fathom.harness.engines.openai.engine import open_openai
-from fathom.harness.engines.options import base_address
+from fathom.harness.engines.options import base_address, check_settings
 from fathom.harness.errors import BadInput, EngineFailed
-from fathom.harness.runs.manifest import How, make_manifest
-from fathom.harness.runs.plan import Asking, Wish
-from fathom.harness.runs.prompting import Decoding, Prompting
+from fathom.harness.runs.manifest import make_manifest
+from fathom.harness.runs.plan import make_plan
+from fathom.harness.runs.run_settings import RunSettings
 from fathom.tasks.suites import Selection, open_suite
 
 KEY = "sk-fathom-0123456789"
@@ -90,7 +90,9 @@ def engine(api, serve, monkeypatch):
     url = serve(api.app)
 
     def make(model="tiny", **options):
-        opened.append(open_openai(model, EngineSetup(options={"base_url": url, "patience": 5, **options})))
+        settings = EngineSettings("openai", options={"base_url": url, "patience": 5, **options})
+        check_settings(settings)
+        opened.append(open_openai(model, settings))
         return opened[-1]
 
     yield make
@@ -258,14 +260,14 @@ def test_another_model_is_refused_with_the_names_of_those_served(engine):
 def test_a_server_that_cannot_be_reached_is_given_up_after_the_patience(free_port):
     began = time.monotonic()
     with pytest.raises(EngineFailed, match=r"did not answer for 1 s: 127.0.0.1:\d+: Connection refused"):
-        open_openai("tiny", EngineSetup(options={"base_url": f"http://127.0.0.1:{free_port}/v1", "patience": 1}))
+        open_openai("tiny", EngineSettings("openai", options={"base_url": f"http://127.0.0.1:{free_port}/v1", "patience": 1}))
     assert time.monotonic() - began < 10
 
 
 def test_a_server_that_comes_up_late_is_waited_for(api, serve, free_port):
     late = threading.Timer(1.0, serve, (api.app, free_port))
     late.start()
-    opened = open_openai("tiny", EngineSetup(options={"base_url": f"http://127.0.0.1:{free_port}/v1", "patience": 30}))
+    opened = open_openai("tiny", EngineSettings("openai", options={"base_url": f"http://127.0.0.1:{free_port}/v1", "patience": 30}))
     assert len(completions(opened, ask(20))) == 20
     opened.close()
     late.join()
@@ -335,7 +337,7 @@ def test_a_chat_is_sent_as_turns_and_a_thought_comes_back_in_its_marks(api, engi
     body = api.bodies[0]
     assert body["messages"] == [{"role": "user", "content": "hi"}]
     assert body["chat_template_kwargs"] == {"enable_thinking": True}
-    assert body["seed"] == seed_of(chat())
+    assert body["seed"] == sampling_seed(chat())
     assert "prompt" not in body
 
 
@@ -436,15 +438,13 @@ def test_a_run_whose_server_is_gone_for_good_goes_on_elsewhere(api, serve, tmp_p
     api.answer = lambda body, n: said() if n <= 20 else sorry(503)
     elsewhere = Api()
     first, second = ({"base_url": serve(one.app), "patience": 1} for one in (api, elsewhere))
-    wish = Wish(
-        "tiny", "openai", "1", "quick", Selection(("depo",), ("n8k1",), (), ("direct",), 60), Prompting(), Decoding(),
-        EngineSetup(options=first), None, None, Asking(()),
-    )  # fmt: skip
-    database = f"sqlite:///{tmp_path / 'runs.db'}"
+    suite = open_suite("quick", "1", Selection(("depo",), ("n8k1",), (), ("direct",), 60))
+    settings = RunSettings(engine=EngineSettings("openai", options=first))
+    output = Output(f"sqlite:///{tmp_path / 'runs.db'}", as_json=False)
     with pytest.raises(EngineFailed, match="did not answer for 1 s"):
-        run(wish, database, as_json=False)
+        run_suite(make_plan("tiny", None, suite, settings, output.tell), output)
     name = re.search(r"fathom run --resume (\w+)", capsys.readouterr().out)[1]
-    assert run(replace(wish, setup=EngineSetup(options=second), resume=name), database, as_json=False) == 0
+    assert resume(name, EngineSettings("openai", options=second), (), output) == 0
     n_asked = len(elsewhere.bodies)
     assert 40 <= n_asked < 60
     assert f"{n_asked} generated, {60 - n_asked} recalled" in capsys.readouterr().out
@@ -479,7 +479,7 @@ def test_addresses_that_hold_a_secret_or_are_none_are_refused_before_they_are_st
         base_address(typed)
     assert "secret" not in str(caught.value)
     with pytest.raises(BadInput):
-        make_manifest(served_model("tiny"), SUITE, How("openai", setup=EngineSetup(options={"base_url": typed})))
+        make_manifest(find_served_model("tiny"), SUITE, RunSettings(engine=EngineSettings("openai", options={"base_url": typed})))
 
 
 SUITE = open_suite("quick", 1, Selection(("depo",), ("n8k1",), (), ("direct",), 4))
@@ -487,12 +487,12 @@ SUITE = open_suite("quick", 1, Selection(("depo",), ("n8k1",), (), ("direct",), 
 
 def test_what_only_places_the_server_does_not_decide_the_run():
     made = [
-        make_manifest(served_model("tiny"), SUITE, How("openai", setup=EngineSetup(options={"base_url": url, "patience": at + 1, "concurrency": 7})))
+        make_manifest(find_served_model("tiny"), SUITE, RunSettings(engine=EngineSettings("openai", options={"base_url": url, "patience": at + 1, "concurrency": 7})))
         for at, url in enumerate(("http://here/v1", "http://there/v1"))
     ]  # fmt: skip
     assert made[0].digest() == made[1].digest()
-    assert made[1].context["placement"] == {"base_url": "http://there/v1", "patience": 2, "concurrency": 7}
-    assert made[0].decisive["model"] == {"name": "tiny", "digest": "openai:tiny"}
+    assert made[1].context.placement == {"base_url": "http://there/v1", "patience": 2, "concurrency": 7}
+    assert made[0].stored["decisive"]["model"] == {"name": "tiny", "digest": "openai:tiny"}
 
 
 @pytest.mark.parametrize(
@@ -513,6 +513,6 @@ def test_options_that_cannot_be_are_refused(engine, options):
 def test_a_dtype_and_a_missing_address_are_refused(monkeypatch):
     monkeypatch.delenv("FATHOM_BASE_URL", raising=False)
     with pytest.raises(BadInput, match="--base-url"):
-        open_openai("tiny", EngineSetup())
+        check_settings(EngineSettings("openai"))
     with pytest.raises(BadInput, match="dtype"):
-        open_openai("tiny", EngineSetup("float16"))
+        check_settings(EngineSettings("openai", "float16"))

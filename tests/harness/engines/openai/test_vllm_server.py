@@ -15,12 +15,12 @@ from transformers import AutoTokenizer
 
 from fathom.harness.db import read
 from fathom.harness.db.engine import open_database
-from fathom.harness.engines.base import EngineSetup, Request, Sampling, Turn
+from fathom.harness.engines.base import EngineSettings, Request, Sampling, Turn
 from fathom.harness.engines.hf import load_hf
 from fathom.harness.engines.model import REFERENCE
 from fathom.harness.engines.openai.engine import open_openai
 from fathom.harness.records import SampleFilter
-from fathom.harness.runs.requests import requests_of
+from fathom.harness.runs.requests import make_requests
 from tests.peeking import stored
 
 N = 40
@@ -128,15 +128,15 @@ def test_a_server_killed_and_started_again_in_mid_run_costs_nothing(killed):
 
 def test_the_manifest_says_what_was_asked_and_the_key_is_nowhere(killed, served):
     _, said, detail, _, database = killed
-    facts = detail.manifest["engine_facts"]
+    facts = detail.manifest.stored["engine_facts"]
     assert facts == {
         "base_url": f"{served.root}/v1", "served_model": "reference/pebble", "server": "vllm", "context": "1024",
         "version": facts["version"],
     }  # fmt: skip
     assert facts["version"][0].isdigit()
-    assert len(detail.manifest["decisive"]["model"]["digest"]) == 32
-    first = detail.manifest["first_prompt"]
-    asked = [one.prompt for cell in detail.suite.cells for one in requests_of(cell, detail.suite.seed, "")]
+    assert len(detail.manifest.stored["decisive"]["model"]["digest"]) == 32
+    first = detail.manifest.stored["first_prompt"]
+    asked = [one.prompt for cell in detail.suite.cells for one in make_requests(cell, detail.suite.seed, "")]
     assert first["token_ids"] in AutoTokenizer.from_pretrained(REFERENCE / "pebble")(asked)["input_ids"]
     assert first["text"].startswith("Each arrow leads from one code to the next.")
     assert KEY not in said
@@ -150,7 +150,7 @@ def test_texts_scores_and_verdicts_are_those_of_transformers(killed):
     engine = load_hf(REFERENCE / "pebble")
     tokenizer = AutoTokenizer.from_pretrained(REFERENCE / "pebble")
     requests = {
-        one.key: (cell.style, one) for cell in detail.suite.cells for one in requests_of(cell, detail.suite.seed, "")
+        one.key: (cell.style, one) for cell in detail.suite.cells for one in make_requests(cell, detail.suite.seed, "")
     }
     differing, farthest = 0, 0.0
     for batch in engine.stream(one for _, one in requests.values()):
@@ -178,7 +178,7 @@ def engine(served, killed):
     """The engine on the server that was started again."""
     patch = pytest.MonkeyPatch()
     patch.setenv("FATHOM_API_KEY", KEY)
-    one = open_openai("reference/pebble", EngineSetup(options={"base_url": f"{served.root}/v1"}))
+    one = open_openai("reference/pebble", EngineSettings("openai", options={"base_url": f"{served.root}/v1"}))
     yield one
     one.close()
     patch.undo()
@@ -206,7 +206,7 @@ def test_a_prompt_is_cut_nowhere_and_its_budget_where_the_context_ends(engine):
 
 def test_sampled_texts_are_those_of_their_keys(engine, killed):
     suite = killed[2].suite
-    walk = next(one for cell in suite.cells if cell.style == "cot" for one in requests_of(cell, suite.seed, ""))
+    walk = next(one for cell in suite.cells if cell.style == "cot" for one in make_requests(cell, suite.seed, ""))
     requests = [Request(f"key{at}", "", walk.prompt, Sampling(8, (), 2.0)) for at in range(4)]
     first, second = ([(one.error, one.text) for one in completions(engine, requests)] for _ in range(2))
     assert first == second
@@ -216,7 +216,7 @@ def test_sampled_texts_are_those_of_their_keys(engine, killed):
 
 def test_a_chat_goes_through_the_servers_template_and_is_scored_token_by_token(engine, killed):
     suite = killed[2].suite
-    found = [one for cell in suite.cells for one in list(requests_of(cell, suite.seed, ""))[:4]]
+    found = [one for cell in suite.cells for one in list(make_requests(cell, suite.seed, ""))[:4]]
     # what answers a chat follows it without the blank that follows a plain prompt
     plain = [replace(one, choices=tuple(choice.lstrip() for choice in one.choices)) for one in found]
     chats = [

@@ -13,13 +13,14 @@ import pytest
 from fathom.harness.db import read
 from fathom.harness.db.engine import open_database
 from fathom.harness.engines.adapter import adapted
-from fathom.harness.engines.base import EngineSetup, Request, Sampling
+from fathom.harness.engines.base import EngineSettings, Request, Sampling
 from fathom.harness.engines.factory import open_engine
 from fathom.harness.engines.model import ModelSource, find_model
 from fathom.harness.errors import BrokenModel, EngineFailed
 from fathom.harness.records import SampleFilter
 from fathom.harness.runs.evaluate import evaluate
 from fathom.harness.runs.plan import Plan
+from fathom.harness.runs.run_settings import RunSettings
 from fathom.tasks.registry import instance_from_id
 from fathom.tasks.suites import Selection, open_suite
 
@@ -72,21 +73,21 @@ def test_a_run_whose_replica_is_killed_ends_whole_and_equal_to_the_run_of_one_en
             killed.append((tick.n_done, *(one.pid for one in replicas())))
             os.kill(killed[0][1], signal.SIGKILL)
 
-    setup = EngineSetup("auto", {"inner": "oracle", "replicas": 2})
+    setup = EngineSettings("ray", "auto", {"inner": "oracle", "replicas": 2})
     began = time.monotonic()
-    many = evaluate(Plan(ORACLE, "ray", suite, setup=setup), db, kill)
+    many = evaluate(Plan(ORACLE, suite, RunSettings(engine=setup)), db, kill)
     print(f"killed one of {killed[0][1:]} after {killed[0][0]} of {suite.n_items}; {time.monotonic() - began:.1f} s")
-    one = evaluate(Plan(ORACLE, "oracle", suite), db)
+    one = evaluate(Plan(ORACLE, suite, RunSettings(engine=EngineSettings("oracle"))), db)
     (detail, on_ray), (_, alone) = (stored(db, outcome.run) for outcome in (many, one))
     assert (detail.summary.state, many.n_generated, len(on_ray)) == ("done", suite.n_items, suite.n_items)
     assert on_ray == alone
-    assert (detail.manifest["engine_facts"]["inner"], detail.manifest["engine_facts"]["replicas"]) == ("oracle", "2")
+    assert (detail.manifest.stored["engine_facts"]["inner"], detail.manifest.stored["engine_facts"]["replicas"]) == ("oracle", "2")
     assert not replicas()
     db.dispose()
 
 
 def test_replicas_join_and_leave_in_mid_run(cluster):
-    engine = open_engine("ray", ORACLE, EngineSetup("auto", {"inner": "oracle", "replicas": 1}))
+    engine = open_engine(ORACLE, EngineSettings("ray", "auto", {"inner": "oracle", "replicas": 1}))
     ready = []
 
     def scaled():
@@ -114,9 +115,9 @@ def test_replicas_join_and_leave_in_mid_run(cluster):
 def test_what_keeps_the_first_replica_from_loading_is_raised(cluster, tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(BrokenModel, match="names no model_type"):
-        open_engine("ray", ModelSource("x", tmp_path, "x"), EngineSetup("auto", {"inner": "hf"}))
+        open_engine(ModelSource("x", tmp_path, "x"), EngineSettings("ray", "auto", {"inner": "hf"}))
     with pytest.raises(EngineFailed, match="put the model at the same place"):
-        open_engine("ray", ModelSource("x", tmp_path / "none", "x"), EngineSetup("auto", {"inner": "hf"}))
+        open_engine(ModelSource("x", tmp_path / "none", "x"), EngineSettings("ray", "auto", {"inner": "hf"}))
 
 
 def test_an_address_without_a_cluster_is_one_line(fathom, tmp_path):
@@ -149,7 +150,7 @@ def test_a_worker_on_ray_does_a_submission_without_a_network_and_leaves_nothing_
 
     service.freeze(look)
     row = service.check_whole(name)
-    facts = read.get_run(service.db, row.run_id).manifest["engine_facts"]
+    facts = read.get_run(service.db, row.run_id).manifest.stored["engine_facts"]
     assert (facts["inner"], facts["replicas"]) == ("oracle", "2")
     assert {"raylet", "gcs_server"} <= {Path(one.exe()).name for one in found if one.is_running()}
     (runner,) = [one for one in found if "fathom.harness.service.worker.runner" in one.cmdline()]
@@ -171,7 +172,7 @@ def test_vllm_with_an_adapter_in_a_replica_answers_as_the_merged_weights_do(clus
     asked = [*requests(24), *(
         Request(f"choice {one.key}", one.item, one.prompt, Sampling(1), (" A", " B", " of C")) for one in requests(8)
     )]  # fmt: skip
-    engine = open_engine("ray", model, EngineSetup("float32", options))
+    engine = open_engine(model, EngineSettings("ray", "float32", options))
     on_ray = {one.key: one for batch in engine.stream(iter(asked)) for one in batch}
     facts = engine.facts()
     engine.close()

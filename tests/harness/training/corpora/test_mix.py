@@ -1,7 +1,15 @@
 import pytest
 
 from fathom.harness.errors import BadMix
-from fathom.harness.training.corpora.mix import CorpusTable, Mix, Part, Source, mix_vocabulary, read_mix, settle
+from fathom.harness.training.corpora.mix import (
+    CorpusTable,
+    Mix,
+    MixPart,
+    TextSource,
+    mix_vocabulary,
+    read_mix,
+    resolve_mix,
+)
 from fathom.tasks.errors import BadOption, UnknownCorpus
 from fathom.tasks.tokens import TokenBlock
 
@@ -96,23 +104,23 @@ def test_a_file_named_like_a_corpus_does_not_hide_it(tmp_path, monkeypatch):
 
 def test_token_forms_mix_only_with_the_same_tokens():
     tokens = CorpusTable(name="lano", options={"language": "f"})
-    assert mix_vocabulary(settle([tokens, CorpusTable(name="lano", options={"language": "k"})]))
+    assert mix_vocabulary(resolve_mix([tokens, CorpusTable(name="lano", options={"language": "k"})]))
     with pytest.raises(BadMix, match=r"years \(prompt\), a text"):
-        settle([tokens, CorpusTable(name="years")])
-    other = Part("lano", 1, {"form": "prompt", "language": "f"})
+        resolve_mix([tokens, CorpusTable(name="years")])
+    other = MixPart("lano", 1, {"form": "prompt", "language": "f"})
     with pytest.raises(BadMix, match="do not fit"):
-        mix_vocabulary(Mix((settle([tokens]).parts[0], other)))
+        mix_vocabulary(Mix((resolve_mix([tokens]).parts[0], other)))
 
 
 def test_blocks_are_shared_out_by_weight():
-    mix = settle([CorpusTable(name="lano", weight=3), CorpusTable(name="lano", options={"language": "k"})])
+    mix = resolve_mix([CorpusTable(name="lano", weight=3), CorpusTable(name="lano", options={"language": "k"})])
     drawn = [mix.part_of("1", block) for block in range(2000)]
     assert 1400 < drawn.count(0) < 1600
     assert drawn != [mix.part_of("2", block) for block in range(2000)]
 
 
 def test_specimens_are_none_of_the_blocks():
-    source = Source(read_mix("lano", {}), "1")
+    source = TextSource(read_mix("lano", {}), "1")
     specimens = source.specimens()
     blocks = [source.block(number)[1] for number in range(4)]
     assert all(isinstance(block, TokenBlock) for block in blocks)

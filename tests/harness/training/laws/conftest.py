@@ -1,14 +1,13 @@
-"""A law of two tiny models that are trained and asked in seconds."""
+"""A law of two tiny models that are trained and evaluated in seconds."""
 
 from pathlib import Path
 
 import pytest
 
-from fathom.harness.training.laws.base import Condition, Finding, Law, Question, weigh_gap
-from fathom.harness.training.laws.measures import Results, newcombe
+from fathom.harness.training.laws.base import Conclusion, Condition, Law, LawQuestion, lead_verdict
+from fathom.harness.training.laws.results import ExperimentResults, newcombe
 
-RECIPE = """
-name = "law-tiny-{name}-cpu"
+_RECIPES = """
 seed = "5"
 steps = 6
 batch = 2
@@ -30,15 +29,18 @@ name = "bios"
 [corpus.options]
 form = "population"
 population = 300
-wordings = {wordings}
+wordings = 1
 qa = 0.5
+
+[conditions.five]
+corpus.0.options.wordings = 5
 """
 
 
-def judge(results: Results) -> Finding:
+def judge(results: ExperimentResults) -> Conclusion:
     """Compare the two."""
-    gap = newcombe(results.of("five", "extraction"), results.of("one", "extraction"))
-    return Finding(weigh_gap(gap), "Nothing is learnt in six steps.", "extraction: five less one", gap)
+    lead = newcombe(results.find("five", "extraction"), results.find("one", "extraction"))
+    return Conclusion(lead_verdict(lead), "Nothing is learned in six steps.", "extraction: five less one", lead)
 
 
 @pytest.fixture
@@ -46,9 +48,8 @@ def tiny(tmp_path: Path) -> Law:
     """A law whose models read six batches."""
     folder = tmp_path / "recipes"
     folder.mkdir()
-    for name, wordings in (("one", 1), ("five", 5)):
-        (folder / f"tiny-{name}-cpu.toml").write_text(RECIPE.format(name=name, wordings=wordings), encoding="utf-8")
-    question = Question("extraction", "recall", "extract-300", "story", "trained", 4)
+    (folder / "tiny.toml").write_text(_RECIPES, encoding="utf-8")
+    question = LawQuestion("extraction", "recall", "extract-300", "story", "trained", 4)
     return Law(
         "tiny", "Tiny models learn nothing.", "Shown if they do.", "none",
         (Condition("one", "one wording"), Condition("five", "five wordings")),

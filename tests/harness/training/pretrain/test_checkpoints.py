@@ -9,7 +9,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from fathom.harness.errors import BadRecipe, DiskFull, Diverged
-from fathom.harness.training.recipe import Recipe, Shape, read_recipe, recipe_names
+from fathom.harness.training.recipe import ModelShape, Recipe, read_recipe, recipe_names
 from fathom.tasks.grammars.languages import language
 from fathom.tasks.grammars.parser import recognises
 
@@ -55,7 +55,7 @@ def recipe_of(**changed):
 
 
 def train(recipe, out, report=lambda _: None, writing=lambda _: None):
-    from fathom.harness.training.pretrain.train import pretrain
+    from fathom.harness.training.pretrain.trainer import pretrain
 
     return pretrain(recipe, out, report, writing)
 
@@ -124,15 +124,15 @@ def test_the_curve_is_drawn_and_written_as_lines(trained):
 
 @pytest.mark.parametrize("name", ["model.safetensors", "optimizer.pt", "trainer_state.json", "whole.json"])
 def test_a_checkpoint_cut_in_half_is_noticed_and_the_one_before_is_used(copied, caplog, name):
-    from fathom.harness.training.pretrain.checkpoints import last_whole
+    from fathom.harness.training.pretrain.checkpoints import last_whole_checkpoint
 
     checkpoints = copied / "checkpoints"
     (checkpoints / "checkpoint-best").mkdir()  # none of ours
-    assert last_whole(checkpoints).name == "checkpoint-12"
+    assert last_whole_checkpoint(checkpoints).name == "checkpoint-12"
     path = checkpoints / "checkpoint-12" / name
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with caplog.at_level(logging.WARNING):
-        assert last_whole(checkpoints).name == "checkpoint-8"
+        assert last_whole_checkpoint(checkpoints).name == "checkpoint-8"
     assert "checkpoint-12 is not whole" in caplog.text
     assert not (checkpoints / "checkpoint-12").exists()
 
@@ -147,7 +147,7 @@ def test_training_that_goes_on_from_a_checkpoint_ends_in_the_same_weights_and_cu
 
 
 def test_a_full_disk_ends_training_with_advice_and_keeps_the_last_checkpoint(tmp_path):
-    from fathom.harness.training.pretrain.checkpoints import last_whole
+    from fathom.harness.training.pretrain.checkpoints import last_whole_checkpoint
 
     recipe = recipe_of(exams=[], steps=8)
 
@@ -159,7 +159,7 @@ def test_a_full_disk_ends_training_with_advice_and_keeps_the_last_checkpoint(tmp
 
     with pytest.raises(DiskFull, match=r"free some space, .*go on"):
         train(recipe, tmp_path, report)
-    assert last_whole(tmp_path / "checkpoints").name == "checkpoint-4"
+    assert last_whole_checkpoint(tmp_path / "checkpoints").name == "checkpoint-4"
     assert not (tmp_path / "grammar").exists()
     assert train(recipe, tmp_path) == [tmp_path / "grammar"]
 
@@ -180,7 +180,7 @@ def model_of(kind):
     from fathom.harness.training.pretrain.model import build_model
 
     torch.manual_seed(1)
-    return build_model(Shape(kind=kind, hidden=32, layers=1, heads=2, context=32, init_std=0.5), 12, 0).eval()
+    return build_model(ModelShape(kind=kind, hidden=32, layers=1, heads=2, context=32, init_std=0.5), 12, 0).eval()
 
 
 @pytest.mark.parametrize(("kind", "knows"), [("llama", True), ("gpt2", True), ("nope", False)])

@@ -1,0 +1,116 @@
+"""Turn one request into one completion by an OpenAI-compatible server, whatever it says."""
+
+import time
+
+from fathom.harness.engines.base import Completion, Request, failed, too_long
+from fathom.harness.engines.openai.client import RequestRefused, UnknownAddress
+from fathom.harness.engines.openai.likelihood import score_choices
+from fathom.harness.engines.openai.protocol import (
+    MalformedAnswer,
+    completion_body,
+    is_overflow,
+    overflow_sizes,
+    read_completion,
+)
+from fathom.harness.engines.openai.server import ModelServer
+from fathom.harness.errors import BadInput, EngineFailed
+
+_FALSE_ANSWERS = 3
+"""How often a request is put whose answer is not what the interface promises."""
+_HOPELESS = 16
+"""Requests that fail one after the other, with no answer ever, until the server is held to be unfit."""
+
+
+class Completer:
+    """Turns one request into one completion, whatever the server says."""
+
+    def __init__(self, server: ModelServer) -> None:
+        """Ask this server; what it taught us is kept for later requests."""
+        self._server = server
+        self._n_answered = self._n_refused = 0
+        self._budget_name = "max_tokens"
+
+    async def ask(self, request: Request) -> Completion:
+        """Return a completion, be it `too_long` or `failed`.
+
+        Raises:
+            BadInput, EngineFailed: the server is not fit for this run, or gone.
+        """
+        for attempt in range(_FALSE_ANSWERS):
+            try:
+                done = await (score_choices(self._server, request) if request.choices else self._complete(request))
+            except MalformedAnswer as error:
+                if attempt == _FALSE_ANSWERS - 1:
+                    return self._fail(request, error)
+            except UnknownAddress as error:
+                raise BadInput(_no_such_address(request, error)) from error
+            except RequestRefused as error:
+                return await self._refuse(request, error)
+            else:
+                self._n_answered += 1
+                return done
+        raise AssertionError("the last attempt returns")
+
+    async def _complete(self, request: Request) -> Completion:
+        context = self._server.wire.context
+        asked = request.sampling.max_tokens
+        budget = asked if context is None else max(1, min(asked, context - 1))
+        try:
+            return await self._post(request, budget)
+        except RequestRefused as error:
+            if not is_overflow(error):
+                raise
+            n_prompt, room = await self._measure(request, error)
+            if room is None or not 0 < room < budget:
+                return too_long(request, n_prompt)
+        try:
+            return await self._post(request, room)  # the answer may take what the prompt leaves, as in other engines
+        except RequestRefused as error:
+            if is_overflow(error):
+                return too_long(request, n_prompt)
+            raise
+
+    async def _post(self, request: Request, budget: int) -> Completion:
+        body = completion_body(self._server.wire, request, budget)
+        name = self._budget_name
+        body[name] = body.pop("max_tokens")
+        began = time.perf_counter()
+        try:
+            answer = await (self._server.chat(body) if request.turns else self._server.complete(body))
+        except RequestRefused as error:
+            if name != "max_tokens" or "max_completion_tokens" not in error.message:
+                raise
+            self._budget_name = "max_completion_tokens"  # OpenAI's newer models know no other name
+            return await self._post(request, budget)
+        return read_completion(request, answer, time.perf_counter() - began)
+
+    async def _measure(self, request: Request, error: RequestRefused) -> tuple[int, int | None]:
+        """Return the tokens of a prompt, 0 if unknown, and what it leaves of the context."""
+        context, n_prompt = overflow_sizes(error)
+        context = self._server.wire.context or context
+        if self._server.can_tokenize:
+            n_prompt = len(await self._server.tokens_of(request))
+        return n_prompt or 0, None if context is None or n_prompt is None else context - n_prompt
+
+    async def _refuse(self, request: Request, error: RequestRefused) -> Completion:
+        context = self._server.wire.context
+        if context and error.status == 400 and self._server.can_tokenize:
+            try:
+                n_prompt = len(await self._server.tokens_of(request))
+            except (RequestRefused, MalformedAnswer):
+                return self._fail(request, error)
+            if n_prompt >= context:
+                return too_long(request, n_prompt)
+        return self._fail(request, error)
+
+    def _fail(self, request: Request, error: Exception) -> Completion:
+        self._n_refused += 1
+        if not self._n_answered and self._n_refused >= _HOPELESS:
+            raise EngineFailed(f"the server answered none of {self._n_refused} requests; the last time: {error}")
+        return failed(request, error)
+
+
+def _no_such_address(request: Request, error: RequestRefused) -> str:
+    if request.turns:
+        return f"the server has no such chat model, or no chats at all ({error}): leave --chat out"
+    return f"the server completes no plain prompts for this model ({error}): ask it as a chat, with --chat"

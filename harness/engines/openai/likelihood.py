@@ -1,0 +1,150 @@
+"""Turn candidates into log-likelihoods on an OpenAI-compatible server."""
+
+import asyncio
+import math
+import time
+from typing import Any
+
+from fathom.harness.engines.base import Completion, Request, best_choice, too_long
+from fathom.harness.engines.openai.client import JsonObject, RequestRefused, UnknownAddress
+from fathom.harness.engines.openai.protocol import MalformedAnswer, is_overflow, neutral_sampling
+from fathom.harness.engines.openai.server import ModelServer
+from fathom.harness.errors import BadInput
+
+_NO_SCORES = (
+    "the style choice cannot be asked of this server, as it gives no log-probabilities of a given text: "
+    "leave the style out, as in --style direct,cot"
+)
+
+
+async def score_choices(server: ModelServer, request: Request) -> Completion:
+    """Score a request's candidates.
+
+    By token ids where the server has vLLM's /tokenize, else by `echo`, as lm-eval's local-completions does.
+
+    Raises:
+        BadInput: the server cannot do it.
+        Refused, FalseAnswer: this request failed.
+    """
+    began = time.perf_counter()
+    if not (request.prompt or request.turns):
+        raise BadInput("the engine openai scores no whole documents: ask these tasks of the engine vllm or hf")
+    if server.can_tokenize:
+        return await _by_tokens(server, request, began)
+    if request.turns:
+        raise BadInput(_NO_SCORES)
+    return await _by_echo(server, request, began)
+
+
+async def _by_tokens(server: ModelServer, request: Request, began: float) -> Completion:
+    prompt = await server.tokens_of(request)
+    text = (await server.text_of(prompt) if request.turns else request.prompt) + request.prefill
+    if request.turns and request.prefill:
+        prompt = await server.tokenize(text, False)
+    whole = await asyncio.gather(*(server.tokenize(*_follow(request, text, choice)) for choice in request.choices))
+    tails = [ids[len(prompt) :] for ids in whole]
+    longest = max(map(len, tails))
+    if not all(tails):
+        raise RequestRefused(0, "a candidate adds no token to the prompt")
+    if any(ids[: len(prompt) - 1] != prompt[:-1] for ids in whole):  # a chat's text is made from its tokens
+        raise RequestRefused(0, "the tokens of this chat do not give its text back, so that nothing can follow it")
+    if server.wire.context and len(prompt) + (longest + 1 if longest > 1 else 1) > server.wire.context:
+        return too_long(request, len(prompt))
+    if longest == 1:
+        answer = await server.complete({**_one_token(server, prompt), **_law_of({tail[0] for tail in tails})})
+        law, first = _law_in(answer)
+        if all(tail[0] in law for tail in tails):  # an older vLLM does not know logprob_token_ids
+            scores = [law[tail[0]] for tail in tails]
+            return _best(request, scores, [tail[0] == first for tail in tails], len(prompt), began)
+    body = _one_token(server, [prompt + tail for tail in tails]) | {"prompt_logprobs": 1}
+    rows = _choices(await server.complete(body), len(tails))
+    read = [_tail_in(row, len(prompt), tail) for row, tail in zip(rows, tails, strict=True)]
+    return _best(request, [one[0] for one in read], [one[1] for one in read], len(prompt), began)
+
+
+def _follow(request: Request, text: str, choice: str) -> tuple[str, bool]:
+    """Return a candidate behind its prompt, and whether a first token is added; see tokens.continuation."""
+    return (text + choice.lstrip(), False) if request.turns else (text + choice, True)
+
+
+def _one_token(server: ModelServer, prompt: list[Any]) -> JsonObject:
+    return {"model": server.wire.model, "prompt": prompt, "max_tokens": 1, "temperature": 0, **neutral_sampling(server.wire)}
+
+
+def _law_of(ids: set[int]) -> JsonObject:
+    return {"logprobs": 1, "logprob_token_ids": sorted(ids), "return_tokens_as_token_ids": True}
+
+
+def _law_in(answer: JsonObject) -> tuple[dict[int, float], int]:
+    """Read log-probabilities by token, and the token that was generated, from the first place of a completion."""
+    try:
+        found = _choices(answer, 1)[0]["logprobs"]
+        law = {_id_in(name): float(value) for name, value in found["top_logprobs"][0].items()}
+        return law, _id_in(found["tokens"][0])
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise MalformedAnswer("the answer holds no log-probabilities") from error
+
+
+def _id_in(name: str) -> int:
+    return int(name.removeprefix("token_id:"))
+
+
+def _tail_in(row: JsonObject, n_prompt: int, tail: list[int]) -> tuple[float, bool]:
+    try:
+        found = [row["prompt_logprobs"][n_prompt + at][str(token)] for at, token in enumerate(tail)]
+        return sum(float(one["logprob"]) for one in found), all(one["rank"] == 1 for one in found)
+    except (LookupError, TypeError, ValueError) as error:
+        raise MalformedAnswer("the answer holds no log-probabilities of the prompt") from error
+
+
+async def _by_echo(server: ModelServer, request: Request, began: float) -> Completion:
+    text = request.prompt + request.prefill
+    prompts = [text, *(text + choice for choice in request.choices)]
+    body = _one_token(server, prompts) | {"echo": True, "logprobs": 1}
+    try:
+        rows = _choices(await server.complete(body), len(prompts))
+    except RequestRefused as error:
+        if is_overflow(error):
+            return too_long(request, 0)
+        if isinstance(error, UnknownAddress) or "echo" in error.message or "logprobs" in error.message:
+            raise BadInput(f"{_NO_SCORES} (it says: {error.message[:200]})") from error
+        raise
+    read = [_echoed(row) for row in rows]  # each ends with the one generated token
+    n_prompt = len(read[0]) - 1
+    tails = [one[n_prompt:-1] for one in read[1:]]
+    if not all(tails):
+        raise MalformedAnswer("the answer does not repeat the prompt")
+    scores = [sum(value for value, _ in tail) for tail in tails]
+    return _best(request, scores, [all(is_first for _, is_first in tail) for tail in tails], n_prompt, began)
+
+
+def _echoed(row: JsonObject) -> list[tuple[float, bool]]:
+    """Read (log-probability, whether no token is likelier) of each token; the very first has none."""
+    found = row.get("logprobs")
+    if found is None:
+        raise BadInput(_NO_SCORES)
+    try:
+        values, tops = found["token_logprobs"], found["top_logprobs"]
+        return [
+            (0.0, False) if value is None else (float(value), max(top.values()) <= value)
+            for value, top in zip(values, tops, strict=True)
+        ]
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise MalformedAnswer("the answer's log-probabilities cannot be read") from error
+
+
+def _choices(answer: JsonObject, n: int) -> list[JsonObject]:
+    """Return the choices in the order of the prompts."""
+    choices = answer.get("choices")
+    if not isinstance(choices, list) or len(choices) != n or not all(isinstance(one, dict) for one in choices):
+        raise MalformedAnswer(f"the answer holds other than {n} choices")
+    by_index = {one["index"]: one for one in choices if isinstance(one.get("index"), int)}
+    if set(by_index) != set(range(n)):
+        raise MalformedAnswer("the answer's choices are not numbered")
+    return [by_index[at] for at in range(n)]
+
+
+def _best(request: Request, scores: list[float], greedy: list[bool], n_prompt: int, began: float) -> Completion:
+    if not all(map(math.isfinite, scores)):
+        raise MalformedAnswer("the answer's log-probabilities are not finite")
+    return best_choice(request, scores, greedy, n_prompt, time.perf_counter() - began)
