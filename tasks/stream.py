@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from fathom.tasks.errors import BadSeed
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
 _WORD_BITS = 64
 _BLOCK = Struct("<32Q")
@@ -71,11 +71,11 @@ class Stream:
             raise ValueError(f"below() needs a bound of 1 or more, not {bound}")
         return self.words(1)[0] * bound >> _WORD_BITS
 
-    def choice(self, options: Sequence[T]) -> T:
+    def choice(self, options: Sequence[_T]) -> _T:
         """Return one of `options`, each equally likely."""
         return options[self.below(len(options))]
 
-    def shuffle(self, items: Iterable[T]) -> list[T]:
+    def shuffle(self, items: Iterable[_T]) -> list[_T]:
         """Return the items as a new list in uniformly random order.
 
         Sorts by 64-bit keys: among n items two keys are equal (and keep their order) with
@@ -98,7 +98,7 @@ class Stream:
             seen.update(dict.fromkeys(fresh))
         return list(seen)
 
-    def sample(self, options: Sequence[T], count: int) -> list[T]:
+    def sample(self, options: Sequence[_T], count: int) -> list[_T]:
         """Return `count` of `options` without replacement, in random order."""
         if count * 4 > len(options):
             return self.shuffle(options)[:count]

@@ -1,7 +1,7 @@
 """Suites: dated tables of cells, opened under a seed and narrowed by a selection."""
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase

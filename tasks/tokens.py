@@ -14,18 +14,21 @@ from fathom.tasks.stream import Stream
 END = "<end>"
 """Token 0 of every vocabulary; it ends each document."""
 
-BYTES = 2
+END_BYTES = b"\0\0"
+"""END, packed."""
+
+TOKEN_BYTES = 2
 """Bytes a token."""
 
 _SPREAD = 1 << 16
 
 
-def pack(ids: Iterable[int]) -> bytes:
+def pack_tokens(ids: Iterable[int]) -> bytes:
     """Write ids as a block holds them: 2 bytes each, low byte first."""
-    return b"".join([at.to_bytes(BYTES, "little") for at in ids])
+    return b"".join([at.to_bytes(TOKEN_BYTES, "little") for at in ids])
 
 
-def unpack(ids: bytes) -> list[int]:
+def unpack_tokens(ids: bytes) -> list[int]:
     """Read what `pack` wrote."""
     return [low | high << 8 for low, high in zip(ids[::2], ids[1::2], strict=True)]
 
@@ -45,12 +48,12 @@ class TokenBlock:
 
 def token_block(documents: Sequence[bytes], learnt: Sequence[bytes] | None = None) -> TokenBlock:
     """Join documents, each packed and with its end, and what is learnt of each, one byte a token."""
-    ends = tuple([size // BYTES for size in accumulate(map(len, documents))])
+    ends = tuple([size // TOKEN_BYTES for size in accumulate(map(len, documents))])
     return TokenBlock(b"".join(documents), ends, None if learnt is None else b"".join(learnt))
 
 
 @dataclass(frozen=True)
-class Names:
+class TokenNames:
     """Names of `shortest` to `longest` tokens: letters of `inner` ones, then one of `last` other ones.
 
     `first` is the id of the first letter; the others follow it.
@@ -70,8 +73,8 @@ class Names:
     @cached_property
     def table(self) -> list[bytes]:
         """List all names, packed, the shorter ones again and again: each length is equally likely."""
-        inner = [pack([self.first + at]) for at in range(self.inner)]
-        last = [pack([self.first + self.inner + at]) for at in range(self.last)]
+        inner = [pack_tokens([self.first + at]) for at in range(self.inner)]
+        last = [pack_tokens([self.first + self.inner + at]) for at in range(self.last)]
         lengths = range(self.shortest, self.longest + 1)
         pools = [[b"".join(name) for name in product(*[inner] * (length - 1), last)] for length in lengths]
         most = len(pools[-1])
@@ -92,7 +95,7 @@ class Names:
 
 
 @cache
-def sizes(least: int, most: int) -> tuple[int, ...]:
+def size_table(least: int, most: int) -> tuple[int, ...]:
     """List sizes for uniform draws: n about as often as 1 / (n + sqrt(most)) says (part 4.1), 1 in 65,536 exact."""
     weights = [1 / (n + sqrt(most)) for n in range(least, most + 1)]
     total, table = sum(weights), list[int]()
@@ -103,5 +106,5 @@ def sizes(least: int, most: int) -> tuple[int, ...]:
 
 def speller(vocabulary: Sequence[str]) -> Callable[[bytes], str]:
     """Return what writes packed ids as text: tokens with blanks between them."""
-    spelt: Mapping[bytes, str] = {pack([at]): token for at, token in enumerate(vocabulary)}
-    return lambda ids: " ".join([spelt[ids[at : at + BYTES]] for at in range(0, len(ids), BYTES)])
+    spelt: Mapping[bytes, str] = {pack_tokens([at]): token for at, token in enumerate(vocabulary)}
+    return lambda ids: " ".join([spelt[ids[at : at + TOKEN_BYTES]] for at in range(0, len(ids), TOKEN_BYTES)])

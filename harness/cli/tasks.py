@@ -14,7 +14,7 @@ app = typer.Typer()
 
 
 @app.command("families")
-def show_families(as_json: AsJson = False) -> None:
+def list_families(as_json: AsJson = False) -> None:
     """List the task families, their levels and chance levels."""
     from fathom.harness.reports.console import make_console, print_json
     from fathom.harness.reports.terminal import families_json, render_families
@@ -36,14 +36,14 @@ def print_samples(
     style: Annotated[str, typer.Option(help="direct, cot or choice.")] = "direct",
 ) -> None:
     """Print items as JSON lines: question, gold, and the facts behind them."""
-    from fathom.harness.io.items import sample_lines
+    from fathom.harness.io.items import item_lines
 
-    for line in sample_lines(family, level, channel, style, seed, range(start, start + count)):
+    for line in item_lines(family, level, channel, style, seed, range(start, start + count)):
         print(line)
 
 
 @app.command("grade")
-def grade_completions() -> None:
+def grade_stdin() -> None:
     """Read {"id", "completion"} as JSON lines; print {"id", "correct", "parsed", "label", ...}."""
     from fathom.harness.io.items import grade_lines
 

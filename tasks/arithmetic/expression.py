@@ -9,7 +9,7 @@ from fathom.tasks.stream import Stream
 MODULI = (23, 5, 7, 10)
 SIGNS = "+-*"
 APPLY: Mapping[str, Callable[[int, int], int]] = {"+": add, "-": sub, "*": mul}
-DIGITS = tuple(map(str, range(max(MODULI))))
+NUMERALS = tuple(map(str, range(max(MODULI))))
 """Texts of all numbers that an expression holds; they are shared, which spares memory."""
 
 _FACTORS = {
@@ -39,7 +39,7 @@ def draw_expression(length: int, p: int, stream: Stream) -> Expression:
 def _grow(size: int, value: int, words: list[int], tokens: list[str], p: int) -> None:
     """Add to the tokens the prefix form of a random part of `size` operations and of this value."""
     if not size:
-        tokens.append(DIGITS[value])
+        tokens.append(NUMERALS[value])
         return
     word, kind = divmod(words.pop(), 3)
     word, left = divmod(word, size)
@@ -62,13 +62,13 @@ def infix(tokens: Sequence[str]) -> str:
     return stack[0][1:-1] if len(tokens) > 1 else stack[0]
 
 
-def solve(tokens: Iterator[str], p: int, lines: list[str]) -> int:
+def evaluate_expression(tokens: Iterator[str], p: int, lines: list[str]) -> int:
     """Evaluate a prefix form modulo p, left before right, and append a line for each operation."""
     token = next(tokens)
     if token not in APPLY:
         return int(token)
-    a = solve(tokens, p, lines)
-    b = solve(tokens, p, lines)
+    a = evaluate_expression(tokens, p, lines)
+    b = evaluate_expression(tokens, p, lines)
     raw = APPLY[token](a, b)
     lines.append(f"{a} {token} {b} = {raw}" + (f" = {raw % p} mod {p}" if raw != raw % p else ""))
     return raw % p

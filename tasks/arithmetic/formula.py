@@ -39,7 +39,7 @@ class Formula(NamedTuple):
 CONSTANT = Formula("", (), "")
 
 
-def evaluate(
+def evaluate_formulas(
     formulas: Sequence[Formula], constants: Sequence[int], order: Sequence[int], values: list[int]
 ) -> list[int]:
     """Fill in the values of the parameters in `order`, inputs first; return `values`."""
@@ -67,14 +67,14 @@ def evaluate(
     return values
 
 
-def spell(node: Tree, texts: Mapping[str, object] | None = None) -> str:
+def write_calculation(node: Tree, texts: Mapping[str, object] | None = None) -> str:
     """Write a tree as a calculation, with names or with what `texts` puts in their place."""
     if isinstance(node, str):
         return str(texts[node]) if texts else node
     if not isinstance(node, Mapping):
         return str(node)
     op, args = node["op"], node["args"]
-    shown = [spell(arg, texts) for arg in args]
+    shown = [write_calculation(arg, texts) for arg in args]
     if op == "*":
         shown = [f"({text})" if isinstance(arg, Mapping) and arg["op"] != "*" else text
                  for arg, text in zip(args, shown, strict=True)]  # fmt: skip
@@ -159,7 +159,7 @@ def value_of(node: Tree, values: Mapping[str, int]) -> int:
     return first % MODULUS
 
 
-def solve(parameters: Parameters, *queries: str) -> dict[str, int]:
+def solve_parameters(parameters: Parameters, *queries: str) -> dict[str, int]:
     """Return the values of the queries and of all that they depend on, inputs first."""
     values: dict[str, int] = {}
     for name in needed_for(parameters, *queries):

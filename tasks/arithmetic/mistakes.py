@@ -13,19 +13,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from fathom.tasks.arithmetic.dependency_graph import Roll
-from fathom.tasks.arithmetic.formula import MODULUS, Parameters, names_in, numbers_in, solve, spell, value_of
+from fathom.tasks.arithmetic.formula import (
+    MODULUS,
+    Parameters,
+    names_in,
+    numbers_in,
+    solve_parameters,
+    value_of,
+    write_calculation,
+)
+from fathom.tasks.arithmetic.puzzle import Roll
 
-T = TypeVar("T")
+_T = TypeVar("_T")
 
-NONE = "none"
+NO_MISTAKE = "none"
 """The fault of a solution that is right, and the answer that says so."""
 
 _OPERATORS = ("+", "-", "*")
 
 
 @dataclass(frozen=True, slots=True)
-class Flawed:
+class FlawedSolution:
     """A solution with one wrong step or none; `bad` counts from 1, and is 0 where none is wrong."""
 
     steps: list[str]  # as shown
@@ -35,7 +43,7 @@ class Flawed:
     fixes: Sequence[int] = ()  # for each step a number that it might be said to need; `right` for the wrong one
 
 
-def _pick(options: Sequence[T], roll: Roll) -> T:
+def _pick(options: Sequence[_T], roll: Roll) -> _T:
     return options[roll() * len(options) >> 64]
 
 
@@ -80,15 +88,15 @@ def _too_early(parameters: Parameters, order: list[str], at: int, roll: Roll) ->
     return [*order[:at], order[late], *order[at:late], *order[late + 1 :]]
 
 
-def flaw_solution(parameters: Parameters, order: list[str], kinds: Sequence[str], roll: Roll) -> Flawed:
+def flaw_solution(parameters: Parameters, order: list[str], kinds: Sequence[str], roll: Roll) -> FlawedSolution:
     """Write the steps in this order, with a fault of one of these kinds where its place allows it."""
     bad = roll() * (len(order) + 1) >> 64
-    kind = _pick(kinds, roll) if bad else NONE
+    kind = _pick(kinds, roll) if bad else NO_MISTAKE
     values: dict[str, int] = {}
     if kind == "order":
         moved = _too_early(parameters, order, bad - 1, roll)
         if moved:
-            values = solve(parameters, order[-1])  # the step that comes too early uses what a later one will state
+            values = solve_parameters(parameters, order[-1])  # a step that comes too early uses a later value
         order, kind = moved or order, kind if moved else "value"
     stated = [number for node in parameters.values() for number in numbers_in(node)]
     steps: list[tuple[str, str, int]] = []
@@ -101,7 +109,7 @@ def flaw_solution(parameters: Parameters, order: list[str], kinds: Sequence[str]
             misread = _misread(kind, node, values, roll)
             kind = kind if misread else "value"
             node, value = (misread, value_of(misread, values)) if misread else (node, value)
-        calculation = spell(node, values)
+        calculation = write_calculation(node, values)
         if at == bad and kind == "value":
             value = _stray(node, value, stated, [step[2] for step in steps], roll)
         values[name] = value
@@ -109,7 +117,7 @@ def flaw_solution(parameters: Parameters, order: list[str], kinds: Sequence[str]
     fixes = _fixes(parameters, steps, stated, roll)
     if right is not None:
         fixes[bad - 1] = right
-    return Flawed([_show(*step) for step in steps], {"steps": steps, "fault": kind}, bad, right, fixes)
+    return FlawedSolution([_show(*step) for step in steps], {"steps": steps, "fault": kind}, bad, right, fixes)
 
 
 def _fixes(
@@ -144,11 +152,11 @@ def _expression(size: int, roll: Roll) -> list[str]:
     return ["(", *_expression(left, roll), op, *_expression(size - 1 - left, roll), ")"]
 
 
-def flaw_expression(size: int, roll: Roll) -> Flawed:
+def flaw_expression(size: int, roll: Roll) -> FlawedSolution:
     """Evaluate a random expression bracket by bracket, with a fault in one line or none."""
     pieces = _expression(size, roll)
     bad = roll() * (size + 1) >> 64
-    kind = _pick(("value", "operator", "copy"), roll) if bad else NONE
+    kind = _pick(("value", "operator", "copy"), roll) if bad else NO_MISTAKE
     lines, calculations, right = [_join(pieces)], [], None
     for at in range(1, size + 1):
         inner = [i for i in range(len(pieces) - 4) if pieces[i] == "(" and pieces[i + 4] == ")"]
@@ -169,7 +177,7 @@ def flaw_expression(size: int, roll: Roll) -> Flawed:
         pieces[start : start + 5] = [str(value)]
         lines.append(_join(pieces))
     facts = {"expression": lines[0], "steps": lines[1:], "calculations": calculations, "fault": kind}
-    return Flawed(lines[1:], facts, bad, right)
+    return FlawedSolution(lines[1:], facts, bad, right)
 
 
 def _join(pieces: Sequence[str]) -> str:
@@ -187,7 +195,7 @@ def check_steps(facts: Mapping[str, Any]) -> list[str]:
         missing = [source for source in names_in(parameters[name]) if source not in values]
         if missing:
             return [*lines, f"{at}: {missing[0]} is not computed before, wrong."]
-        demanded = spell(parameters[name], values)
+        demanded = write_calculation(parameters[name], values)
         right = value_of(parameters[name], values)
         due = str(right) if demanded.isdigit() else f"{demanded} = {right}"
         if value != right or calculation not in (demanded, str(right)):

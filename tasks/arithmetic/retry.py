@@ -17,20 +17,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fathom.tasks.arithmetic.dependency_graph import Plan, Roll, draw, roller
 from fathom.tasks.arithmetic.expression import SIGNS, draw_expression, infix
-from fathom.tasks.arithmetic.formula import MODULUS, names_in, solve, spell, value_of
-from fathom.tasks.arithmetic.solution import calculate
-from fathom.tasks.arithmetic.word_problem import tell
+from fathom.tasks.arithmetic.formula import MODULUS, names_in, solve_parameters, value_of, write_calculation
+from fathom.tasks.arithmetic.puzzle import PuzzlePlan, Roll, draw_puzzle, roller
+from fathom.tasks.arithmetic.solution import MAX_READ, calculate
+from fathom.tasks.arithmetic.word_problem import write_problem
 from fathom.tasks.stream import Stream
 
 BACK = "[BACK]"
 """Takes back what was written since the last step ended."""
 
-PROBLEMS = ("igsm", "mano")
-
-MAX_READ = 60_000
-"""Characters of a text that are read."""
+PROBLEM_KINDS = ("igsm", "mano")
 
 MAX_STEPS = 1_000
 """Steps of a text that are judged."""
@@ -42,12 +39,12 @@ _NUMBER = re.compile(r"[0-9]{1,4}")
 _OPERATION = re.compile(r"([0-9]{1,4}) ?([-+*]) ?([0-9]{1,4})(?: ?= ?([0-9]{1,4}))?")
 _ANSWER = re.compile(r"(?:so )?the answer is (-?[0-9]{1,9})\.?", re.IGNORECASE)
 
-Facts = Mapping[str, Any]
+_Facts = Mapping[str, Any]
 _Key = tuple[int, str, int]  # a calculation with two numbers
 
 
 @dataclass(frozen=True, slots=True)
-class Posed:
+class RetryProblem:
     """A problem in one line, its answer in 0..22, and facts (JSON values) from which it is solved and judged."""
 
     question: str
@@ -55,32 +52,32 @@ class Posed:
     facts: dict[str, Any]
 
 
-def pose_problem(kind: str, op: int, stream: Stream) -> Posed:
+def pose_problem(kind: str, op: int, stream: Stream) -> RetryProblem:
     """Draw a problem of exactly `op` operations: a web of counts ("igsm") or an expression ("mano"), modulo 23.
 
     Answers are uniform on 0..22.
     """
     if kind == "mano":
         prefix, value, _ = draw_expression(op, MODULUS, stream)
-        return Posed(f"Modulo {MODULUS}, what is {infix(prefix)}?", value, {"prefix": prefix})
+        return RetryProblem(f"Modulo {MODULUS}, what is {infix(prefix)}?", value, {"prefix": prefix})
     roll = roller(stream)
-    puzzle = draw(Plan(op, widest=3), roll)
-    told = tell(puzzle, "symbol", stream, roll)
+    puzzle = draw_puzzle(PuzzlePlan(op, widest=3), roll)
+    told = write_problem(puzzle, "symbol", stream, roll)
     order = [told.names[at] for at in puzzle.order]
     question = f"Modulo {MODULUS}: {' '.join(told.statements)} {told.ask}"
-    return Posed(question, puzzle.values[puzzle.query], {"order": order, "parameters": told.facts["parameters"]})
+    return RetryProblem(question, puzzle.values[puzzle.query], {"order": order, "parameters": told.facts["parameters"]})
 
 
-def write_solution(facts: Facts, error_rate: float, stream: Stream) -> str:
+def write_solution(facts: _Facts, error_rate: float, stream: Stream) -> str:
     """Write the solution of a posed problem in one line, with wrong starts at this rate (0..1, below 1)."""
     roll = roller(stream) if error_rate else iter(()).__next__
     write = _write_mano if "prefix" in facts else _write_igsm
     return "".join(write(facts, error_rate * _FULL, roll))
 
 
-def _write_igsm(facts: Facts, limit: float, roll: Roll) -> Iterator[str]:
+def _write_igsm(facts: _Facts, limit: float, roll: Roll) -> Iterator[str]:
     parameters, order = facts["parameters"], facts["order"]
-    values = solve(parameters, order[-1])
+    values = solve_parameters(parameters, order[-1])
     known: set[str] = set()
     for at, name in enumerate(order):
         said = _calculated(name, parameters[name], values)
@@ -97,10 +94,10 @@ def _calculated(name: str, node: Mapping[str, Any], values: Mapping[str, int]) -
     """Write a step up to its number."""
     if node["op"] == "constant":
         return f"{name} = "
-    return f"{name} = {spell(node)} = {spell(node, values)} = "
+    return f"{name} = {write_calculation(node)} = {write_calculation(node, values)} = "
 
 
-def _write_mano(facts: Facts, limit: float, roll: Roll) -> Iterator[str]:
+def _write_mano(facts: _Facts, limit: float, roll: Roll) -> Iterator[str]:
     steps = _operations(facts["prefix"])
     asked = {key for key, _ in steps}
     numbers = sorted({int(token) for token in facts["prefix"] if token.isdigit()} | {value for _, value in steps})
@@ -148,7 +145,7 @@ def _worth(key: _Key) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Retried:
+class RetryCounts:
     """What a text of this kind does; places and numbers of steps count those taken back as well."""
 
     answer: int | None  # the one that the text ends with, if it is one
@@ -165,7 +162,7 @@ class Retried:
         return f"{starts}, {self.taken_back} taken back, {self.needless} needless"
 
 
-def read(facts: Facts, text: str) -> Retried:
+def read_retries(facts: _Facts, text: str) -> RetryCounts:
     """Judge every step of a text about a posed problem; never raises.
 
     A step is right if the problem has it, what it rests on was written before and kept, and its calculations and its
@@ -186,7 +183,7 @@ def read(facts: Facts, text: str) -> Retried:
         needless += is_right and not is_kept
         if is_kept and not is_right and first_bad is None:
             first_bad = place
-    return Retried(_answer(text), min(place, MAX_STEPS), starts, taken, needless, first_bad)
+    return RetryCounts(_answer(text), min(place, MAX_STEPS), starts, taken, needless, first_bad)
 
 
 def _parts(text: str) -> Iterator[tuple[str, bool]]:
@@ -218,7 +215,7 @@ def _answer(text: str) -> int | None:
 class _Web:
     """Judge steps about parameters that depend on each other."""
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: _Facts) -> None:
         self.parameters = facts["parameters"]
         self.inputs = {name: names_in(node) for name, node in self.parameters.items()}
         self.said: dict[str, int] = {}
@@ -247,7 +244,7 @@ class _Web:
 class _Expression:
     """Judge calculations inside one expression. What was calculated once counts wherever it occurs."""
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: _Facts) -> None:
         self.prefix = facts["prefix"]
         self.said: dict[_Key, int] = {}
 

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from fathom.tasks.arithmetic.formula import MODULUS, names_in, needed_for, solve
-from fathom.tasks.arithmetic.word_problem import implied
+from fathom.tasks.arithmetic.formula import MODULUS, names_in, needed_for, solve_parameters
+from fathom.tasks.arithmetic.word_problem import implied_totals
 
 MAX_READ = 60_000
 """Characters of a text in which steps are looked for: several times the widest budget."""
 
-MAX_STEPS = 200
+_MAX_STEPS = 200
 _MAX_LINE = 400
 
 _LEAD = re.compile(
@@ -40,7 +40,7 @@ _BLANK = str.maketrans({"×": "*", "·": "*", "⋅": "*", "−": "-", "–": "-"
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class WrittenStep:
     """One written step: what it computes, the calculations in digits, and the result."""
 
     name: str
@@ -49,7 +49,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class SolutionReading:
     """What written steps are worth."""
 
     n_steps: int
@@ -110,7 +110,7 @@ def _reduce(values: list[int], pending: list[str], rank: int) -> None:
         values[-1] = (left + right if op == "+" else left * right if op == "*" else left - right) % MODULUS
 
 
-def read_line(line: str) -> Step | None:
+def read_line(line: str) -> WrittenStep | None:
     """Read one line as a step, or return None if it is not of that form."""
     if len(line) > _MAX_LINE:
         return None
@@ -120,7 +120,7 @@ def read_line(line: str) -> Step | None:
     if name is None or number is None:
         return None
     known = (calculate(_MOD.sub("", part)) for part in rest[:-1])
-    return Step(name, tuple([value for value in known if value is not None]), int(number[1]))
+    return WrittenStep(name, tuple([value for value in known if value is not None]), int(number[1]))
 
 
 def name_key(text: str) -> str | None:
@@ -132,15 +132,15 @@ def name_key(text: str) -> str | None:
     return f"{found[1]} in {found[2]}" if found else None
 
 
-def read_solution(facts: Mapping[str, Any], text: str) -> Reading:
+def read_solution(facts: Mapping[str, Any], text: str) -> SolutionReading:
     """Judge the steps of a text against an item's facts, up to the first bad one."""
     lines = (line for line in text[:MAX_READ].splitlines() if "=" in line)
-    steps = list(islice((step for line in lines if (step := read_line(line))), MAX_STEPS))
+    steps = list(islice((step for line in lines if (step := read_line(line))), _MAX_STEPS))
     if not steps:
-        return Reading(0, 0, False)
-    totals = implied(facts)
+        return SolutionReading(0, 0, False)
+    totals = implied_totals(facts)
     parameters = {**totals, **facts["parameters"]}
-    values = solve(parameters, *parameters)
+    values = solve_parameters(parameters, *parameters)
     names = {name_key(name): name for name in parameters}
     needed = set(needed_for(parameters, facts["query"]))
     known = {name for name, node in parameters.items() if node["op"] == "constant"}
@@ -161,7 +161,9 @@ def read_solution(facts: Mapping[str, Any], text: str) -> Reading:
     return _reading(len(steps), done, needed, facts["query"])
 
 
-def _fault(step: Step, name: str, parts: Mapping[str, list[str]], values: Mapping[str, int], known: set[str]) -> str:
+def _fault(
+    step: WrittenStep, name: str, parts: Mapping[str, list[str]], values: Mapping[str, int], known: set[str]
+) -> str:
     if not name:
         return "unknown_parameter"
     if not known.issuperset(parts[name]):
@@ -172,5 +174,5 @@ def _fault(step: Step, name: str, parts: Mapping[str, list[str]], values: Mappin
 
 def _reading(
     n_steps: int, done: Mapping[str, None], needed: set[str], query: str, fault: str = "", at: int | None = None
-) -> Reading:
-    return Reading(n_steps, sum(name not in needed for name in done), query in done, fault, at)
+) -> SolutionReading:
+    return SolutionReading(n_steps, sum(name not in needed for name in done), query in done, fault, at)

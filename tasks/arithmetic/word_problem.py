@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fathom.tasks.arithmetic.dependency_graph import Puzzle, Roll
-from fathom.tasks.arithmetic.formula import Formula, Tree, spell, tree
+from fathom.tasks.arithmetic.formula import Formula, Tree, tree, write_calculation
+from fathom.tasks.arithmetic.puzzle import Puzzle, Roll
 from fathom.tasks.stream import Stream
 from fathom.tasks.words import codes, given_names
 
@@ -22,7 +22,7 @@ def _group(name: str, words: str) -> _Group:
     return name, tuple((one, many or one + "s") for one, _, many in pairs)
 
 
-GROUPS: tuple[tuple[_Group, ...], ...] = (
+WORD_GROUPS: tuple[tuple[_Group, ...], ...] = (
     (
         _group(
             "buildings", "barn mill inn chapel stable bakery/bakeries tower school smithy/smithies cottage bank tavern"
@@ -49,7 +49,7 @@ GROUPS: tuple[tuple[_Group, ...], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Telling:
+class ProblemText:
     """A puzzle in words. `names[i]` is parameter i's name in facts and in written steps."""
 
     names: list[str]
@@ -64,7 +64,7 @@ class Telling:
         return "\n".join([self.ask, *parts] if ask_first else [*parts, self.ask])
 
 
-def tell(puzzle: Puzzle, channel: str, stream: Stream, roll: Roll) -> Telling:
+def write_problem(puzzle: Puzzle, channel: str, stream: Stream, roll: Roll) -> ProblemText:
     """Put a puzzle into the words of a channel."""
     return _tell_codes(puzzle, stream) if channel == "symbol" else _tell_story(puzzle, stream, roll)
 
@@ -75,16 +75,16 @@ def _facts(puzzle: Puzzle, names: list[str]) -> dict[str, Any]:
     return {"parameters": parameters, "query": names[puzzle.query]}
 
 
-def _tell_codes(puzzle: Puzzle, stream: Stream) -> Telling:
+def _tell_codes(puzzle: Puzzle, stream: Stream) -> ProblemText:
     names = codes(stream, len(puzzle.due))
     facts = _facts(puzzle, names)
-    stated = [f"{name} = {spell(node)}." for name, node in facts["parameters"].items()]
+    stated = [f"{name} = {write_calculation(node)}." for name, node in facts["parameters"].items()]
     preface = f"All arithmetic is modulo 23: {REMAINDERS} Multiply before adding or subtracting."
-    return Telling(names, preface, stream.shuffle(stated), f"What is {names[puzzle.query]}?", facts)
+    return ProblemText(names, preface, stream.shuffle(stated), f"What is {names[puzzle.query]}?", facts)
 
 
-def _tell_story(puzzle: Puzzle, stream: Stream, roll: Roll) -> Telling:
-    drawn = [groups[roll() * len(groups) >> 64] for groups in GROUPS[len(GROUPS) + 1 - len(puzzle.layers) :]]
+def _tell_story(puzzle: Puzzle, stream: Stream, roll: Roll) -> ProblemText:
+    drawn = [groups[roll() * len(groups) >> 64] for groups in WORD_GROUPS[len(WORD_GROUPS) + 1 - len(puzzle.layers) :]]
     holders, kinds = _item_words(puzzle, drawn, stream)
     names, said = [], []
     for holder, held in zip(puzzle.holder, puzzle.held, strict=True):
@@ -108,7 +108,7 @@ def _tell_story(puzzle: Puzzle, stream: Stream, roll: Roll) -> Telling:
     }
     asked = said[puzzle.query]
     facts = _facts(puzzle, names) | {"groups": groups, "inside": inside}
-    return Telling(names, _preface(groups, inside), stream.shuffle(stated), f"What is {asked}?", facts)
+    return ProblemText(names, _preface(groups, inside), stream.shuffle(stated), f"What is {asked}?", facts)
 
 
 def _item_words(puzzle: Puzzle, drawn: Sequence[_Group], stream: Stream) -> tuple[list[str], list[str]]:
@@ -126,7 +126,7 @@ def _item_words(puzzle: Puzzle, drawn: Sequence[_Group], stream: Stream) -> tupl
 def _preface(groups: Mapping[str, Mapping[str, str]], inside: Mapping[str, Sequence[str]]) -> str:
     kinds = " ".join([f"{group.capitalize()}: {', '.join(words)}." for group, words in groups.items()])
     contents = " ".join(
-        [f"{holder[0].upper()}{holder[1:]} contains {listed(what)}." for holder, what in inside.items()]
+        [f"{holder[0].upper()}{holder[1:]} contains {join_words(what)}." for holder, what in inside.items()]
     )
     return (
         f"All numbers are counted modulo 23: {REMAINDERS}\n{kinds}\n{contents} Nothing else contains anything.\n"
@@ -135,7 +135,7 @@ def _preface(groups: Mapping[str, Mapping[str, str]], inside: Mapping[str, Seque
     )
 
 
-def implied(facts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def implied_totals(facts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the abstract parameters of a story's facts by name: the total of each group in each holder."""
     if "groups" not in facts:
         return {}
@@ -159,7 +159,7 @@ def implied(facts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return totals
 
 
-def listed(words: Sequence[str]) -> str:
+def join_words(words: Sequence[str]) -> str:
     """Join words as a sentence does: a, b and c."""
     return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]
 
@@ -175,7 +175,7 @@ def _phrase(formula: Formula, constant: int, said: Sequence[str]) -> str:
         text = f"{shown[0]} minus {shown[1]}"
         text = f"the result of {text}" if outer else text
     else:
-        text = f"the {'sum' if inner == '+' else 'product'} of {listed(shown)}"
+        text = f"the {'sum' if inner == '+' else 'product'} of {join_words(shown)}"
     if not outer:
         return text
     return f"{constant} {'more than' if outer == '+' else 'fewer than' if outer == '-' else 'times'} {text}"

@@ -10,8 +10,8 @@ from fathom.tasks.errors import BadOption
 from fathom.tasks.stream import Stream, canonical_seed
 from fathom.tasks.tokens import TokenBlock
 
-Value = int | float | str
-Options = Mapping[str, Value]
+OptionValue = int | float | str
+Options = Mapping[str, OptionValue]
 Pairs = list[tuple[str, str]]
 """(prompt, completion) pairs that follow each other in one document; only completions are learnt."""
 
@@ -23,7 +23,7 @@ _MOST_BITS = 64  # Python refuses to spell numbers of some thousand digits
 class Option:
     """A setting of a corpus: what it is by default, what it means, and what it may be."""
 
-    default: Value
+    default: OptionValue
     meaning: str
     low: float = -inf
     high: float = inf
@@ -57,7 +57,7 @@ class Corpus(Described, Protocol):
         """Write one block of about 64 documents; only options, seed (of a population) and stream decide."""
 
 
-def read_options(corpus: Corpus, given: Mapping[str, Value]) -> dict[str, Value]:
+def read_options(corpus: Corpus, given: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
     """Return all settings of a corpus, with defaults where none are given.
 
     Raises:
@@ -72,7 +72,7 @@ def read_options(corpus: Corpus, given: Mapping[str, Value]) -> dict[str, Value]
     return settled
 
 
-def _value(corpus: str, name: str, option: Option, given: Value | None) -> Value:
+def _value(corpus: str, name: str, option: Option, given: OptionValue | None) -> OptionValue:
     if given is None:
         return option.default
     if isinstance(given, int) and given.bit_length() > _MOST_BITS:
@@ -84,7 +84,7 @@ def _value(corpus: str, name: str, option: Option, given: Value | None) -> Value
         return str(given)
     try:
         number = float(given)
-        value: Value = int(given) if isinstance(option.default, int) and number == int(number) else number
+        value: OptionValue = int(given) if isinstance(option.default, int) and number == int(number) else number
     except (ValueError, OverflowError) as error:
         raise BadOption(f"{complaint}: give a number ({option.meaning})") from error
     if isinstance(option.default, int) and not isinstance(value, int):

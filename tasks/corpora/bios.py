@@ -17,9 +17,9 @@ from fathom.tasks.corpora.forms import Form, FormedCorpus
 from fathom.tasks.corpora.lessons import N_DOCUMENTS
 from fathom.tasks.errors import BadOption
 from fathom.tasks.people.biography import ORDERS, biography, reversed_biography
-from fathom.tasks.people.closed_book import LEAST_PEOPLE, ask, crowd, document, kinds_of
+from fathom.tasks.people.closed_book import LEAST_PEOPLE, choose_crowd, draw_quiz, kinds_of, quiz_document
 from fathom.tasks.people.population import N_NAMES, Person, Population
-from fathom.tasks.people.wording import wordings as wordings_of
+from fathom.tasks.people.wordings import person_wordings as wordings_of
 from fathom.tasks.stream import Stream
 
 MOST_WORDINGS = 40
@@ -55,15 +55,17 @@ def _write(options: Options, seed: str, stream: Stream) -> TextBlock:
     n_orders = len(ORDERS) if options["permute"] else 1
     rare = int(float(options["qa"]) * (1 << 64))
     kinds = kinds_of(str(options["tasks"])) if rare else ()
-    asked = replace(crowd(seed, n_people, trained=True), person=lambda index: _entry(seed, index, n_wordings).person)
+    asked = replace(
+        choose_crowd(seed, n_people, trained=True), person=lambda index: _entry(seed, index, n_wordings).person
+    )
     backwards, full_name = bool(options["reversed"]), bool(options["fullname"])
     documents: list[Pairs] = []
     picks, ways = stream.words(N_DOCUMENTS), stream.words(N_DOCUMENTS)
     kind_words = stream.words(N_DOCUMENTS) if rare else [1 << 64] * N_DOCUMENTS
     for pick, way, kind in zip(picks, ways, kind_words, strict=True):
         if kind < rare:
-            quiz = ask(kinds[way * len(kinds) >> 64], asked, stream, hint=bool(options["hint"]))
-            documents.append(document(quiz))
+            quiz = draw_quiz(kinds[way * len(kinds) >> 64], asked, stream, hint=bool(options["hint"]))
+            documents.append(quiz_document(quiz))
             continue
         who, wordings = _entry(seed, pick * n_people >> 64, n_wordings)
         which, order = divmod(way * (n_wordings * n_orders) >> 64, n_orders)

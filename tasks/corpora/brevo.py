@@ -15,26 +15,25 @@ from fathom.tasks.corpora.base import Option, Options
 from fathom.tasks.corpora.forms import Form, FormedCorpus
 from fathom.tasks.corpora.lessons import N_DOCUMENTS
 from fathom.tasks.errors import BadOption
-from fathom.tasks.families.brevo import draw_graph, needed
+from fathom.tasks.graphs.dependencies import ancestors, draw_graph
 from fathom.tasks.stream import Stream
-from fathom.tasks.tokens import BYTES, END, Names, TokenBlock, pack, sizes, speller, token_block
+from fathom.tasks.tokens import (
+    END,
+    END_BYTES,
+    TOKEN_BYTES,
+    TokenBlock,
+    TokenNames,
+    pack_tokens,
+    size_table,
+    token_block,
+)
 
-MARK, ASK, IS = "Needs:", "?", "="
 _FIRST = 4  # id of the first name
-NAMES = ("single", "multi")
-_MULTI = Names(_FIRST, 4, 4, 2, 4)
-MOST = 200
+_KINDS = ("single", "multi")
+_MULTI = TokenNames(_FIRST, 4, 4, 2, 4)
+_MOST = 200
 _LEAST = 4
-_MARK, _ASK, _IS, _END = pack([1]), pack([2]), pack([3]), pack([0])
-
-
-class Posed(NamedTuple):
-    """One problem as text: tokens with blanks between them. The second of an edge needs the first."""
-
-    question: str
-    answer: str
-    edges: list[tuple[str, str]]  # as shown
-    query: str
+_MARK, _ASK, _IS = pack_tokens([1]), pack_tokens([2]), pack_tokens([3])
 
 
 class _Drawn(NamedTuple):
@@ -46,14 +45,14 @@ class _Drawn(NamedTuple):
 
 
 @cache
-def tokens(names: str, n: int) -> tuple[str, ...]:
+def _tokens(names: str, n: int) -> tuple[str, ...]:
     """Return the vocabulary for names single (n different ones) or multi."""
-    return (END, MARK, ASK, IS, *([f"v{at}" for at in range(n)] if names == "single" else _MULTI.letters))
+    return (END, "Needs:", "?", "=", *([f"v{at}" for at in range(n)] if names == "single" else _MULTI.letters))
 
 
 @cache
 def _singles(n: int) -> list[bytes]:
-    return [pack([_FIRST + at]) for at in range(n)]
+    return [pack_tokens([_FIRST + at]) for at in range(n)]
 
 
 def _pick(pool: list[bytes], n: int, stream: Stream) -> list[bytes]:
@@ -71,35 +70,11 @@ def _draw(names: str, n: int, most: int, stream: Stream) -> _Drawn:
     parents = draw_graph(words).parents
     query = n - 1 - word % (n // 4)
     edges = [drawn[a] + drawn[b] for b, some in enumerate(parents) for a in some]
-    return _Drawn(stream.shuffle(edges), drawn[query], [drawn[v] for v in needed(parents, query)])
-
-
-def pose(names: str, n: int, most: int, stream: Stream) -> Posed:
-    """Draw one problem of n vertices, as a document of the corpus holds it whose option n is `most`."""
-    drawn = _draw(names, n, most, stream)
-    spell = speller(tokens(names, most))
-    shown, query = spell(b"".join(drawn.edges)), spell(drawn.query)
-    ends = read_names(shown) or []
-    edges = list(zip(ends[::2], ends[1::2], strict=True))
-    return Posed(f"{MARK} {shown} {ASK} {query} {IS}", " ".join(map(spell, drawn.answer)), edges, query)
-
-
-def read_names(text: str) -> list[str] | None:
-    """Read the names of an answer of either kind; None if a token is no part of one, or the last name has no end."""
-    names: list[str] = []
-    open_name: list[str] = []
-    for token in text.split():
-        open_name.append(token)
-        if token.startswith(("v", "z")):
-            names.append(" ".join(open_name))
-            open_name = []
-        elif not token.startswith("a"):
-            return None
-    return None if open_name else names
+    return _Drawn(stream.shuffle(edges), drawn[query], [drawn[v] for v in ancestors(parents, query)])
 
 
 def _vocabulary(options: Options) -> tuple[str, ...]:
-    return tokens(str(options["names"]), int(options["n"]))
+    return _tokens(str(options["names"]), int(options["n"]))
 
 
 def _check(options: Options) -> None:
@@ -110,20 +85,20 @@ def _check(options: Options) -> None:
 
 def _write(options: Options, _seed: str, stream: Stream) -> TokenBlock:
     names, most = str(options["names"]), int(options["n"])
-    table, marked = sizes(_LEAST, most), options["learn"] == "answers"
+    table, marked = size_table(_LEAST, most), options["learn"] == "answers"
     documents, learnt = [], []
     for word in stream.words(N_DOCUMENTS):
         edges, query, answer = _draw(names, table[word * len(table) >> 64], most, stream)
         asked = b"".join([_MARK, *edges, _ASK, query, _IS])
-        said = b"".join([*answer, _END])
+        said = b"".join([*answer, END_BYTES])
         documents.append(asked + said)
-        learnt.append(bytes(len(asked) // BYTES) + b"\1" * (len(said) // BYTES))
+        learnt.append(bytes(len(asked) // TOKEN_BYTES) + b"\1" * (len(said) // TOKEN_BYTES))
     return token_block(documents, learnt if marked else None)
 
 
 _OPTIONS: Mapping[str, Option] = {
-    "names": Option("single", "names of one token, or of 2-4 (multi)", choices=NAMES),
-    "n": Option(70, "most vertices", _LEAST, MOST),
+    "names": Option("single", "names of one token, or of 2-4 (multi)", choices=_KINDS),
+    "n": Option(70, "most vertices", _LEAST, _MOST),
     "learn": Option("answers", "which tokens are learnt", choices=("answers", "all")),
 }
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from fathom.tasks.arithmetic.retry import PROBLEMS, pose_problem, write_solution
+from fathom.tasks.arithmetic.retry import PROBLEM_KINDS, pose_problem, write_solution
 from fathom.tasks.corpora.base import Block, Option, Options, Pairs, TextBlock
 from fathom.tasks.corpora.lessons import N_DOCUMENTS, PROMPT_OPTIONS, check_prompt, prompt_block
 from fathom.tasks.errors import BadOption
@@ -85,7 +85,7 @@ def retry_form(problems: tuple[str, ...], error_rate: float) -> Form:
         "op": Option(12, "most operations of a problem; each number from 2 on is as frequent", 2, MOST_OP),
     }
     if len(problems) > 1:
-        options["problem"] = Option(PROBLEMS[0], "webs of counts, or expressions", choices=problems)
+        options["problem"] = Option(PROBLEM_KINDS[0], "webs of counts, or expressions", choices=problems)
 
     def write(options: Options, _: str, stream: Stream) -> TextBlock:
         kind, rate = str(options.get("problem", problems[0])), float(options["error_rate"])

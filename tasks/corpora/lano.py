@@ -6,19 +6,19 @@ A mark stands before every sentence, as in the questions `generate-*`, so that n
 from fathom.tasks.corpora.base import Option, Options
 from fathom.tasks.corpora.forms import Form, FormedCorpus
 from fathom.tasks.corpora.lessons import N_DOCUMENTS
-from fathom.tasks.grammars.languages import LANGUAGES, MARK, language
+from fathom.tasks.grammars.languages import LANGUAGES, SENTENCE_MARK, language
 from fathom.tasks.stream import Stream
-from fathom.tasks.tokens import END, TokenBlock, pack, token_block
+from fathom.tasks.tokens import END, TokenBlock, pack_tokens, token_block
 
 
 def _vocabulary(options: Options) -> tuple[str, ...]:
-    return (END, MARK, *language(str(options["language"])).terminals)
+    return (END, SENTENCE_MARK, *language(str(options["language"])).terminals)
 
 
 def _write(options: Options, _seed: str, stream: Stream) -> TokenBlock:
     grammar = language(str(options["language"]))
-    spelt = {terminal: pack([at]) for at, terminal in enumerate(grammar.terminals, 2)}
-    mark, end = pack([1]), pack([0])
+    spelt = {terminal: pack_tokens([at]) for at, terminal in enumerate(grammar.terminals, 2)}
+    mark, end = pack_tokens([1]), pack_tokens([0])
     documents = [
         b"".join([mark, *[spelt[terminal] for terminal in grammar.sentence(stream)], end]) for _ in range(N_DOCUMENTS)
     ]

@@ -20,7 +20,7 @@ PROMPT_OPTIONS: Mapping[str, Option] = {
 }
 
 
-class Lesson(NamedTuple):
+class _Lesson(NamedTuple):
     """What one document teaches."""
 
     level: Level
@@ -41,10 +41,10 @@ def prompt_block(name: str, options: Options, stream: Stream) -> TextBlock:
 
 
 @lru_cache(maxsize=64)
-def _lessons(name: str, levels: str, channels: str, styles: str) -> tuple[Lesson, ...]:
+def _lessons(name: str, levels: str, channels: str, styles: str) -> tuple[_Lesson, ...]:
     family = find_family(name)
     found = [
-        Lesson(level_of(family, level), channel, style)
+        _Lesson(level_of(family, level), channel, style)
         for level in levels.split() or _easier_half(family)
         for channel in channels.split()
         for style in styles.split()

@@ -15,24 +15,15 @@ from fathom.tasks.corpora.base import Option, Options
 from fathom.tasks.corpora.forms import Form, FormedCorpus
 from fathom.tasks.corpora.lessons import N_DOCUMENTS
 from fathom.tasks.stream import Stream
-from fathom.tasks.tokens import BYTES, END, TokenBlock, pack, speller, token_block
+from fathom.tasks.tokens import END, END_BYTES, TOKEN_BYTES, TokenBlock, pack_tokens, token_block
 
-MARK, IS = "Value:", "="
-OPERATORS = ("+", "-", "*")
-MOST_MODULUS = 97
-MOST_OPERATIONS = 64
-_ZERO = 3 + len(OPERATORS)  # id of the number 0
-_MARK, _IS, _END = pack([1]), pack([2]), pack([0])
-_SIGNS = tuple(pack([3 + kind]) for kind in range(len(OPERATORS)))
+_OPERATORS = ("+", "-", "*")
+_MOST_MODULUS = 97
+_MOST_OPERATIONS = 64
+_ZERO = 3 + len(_OPERATORS)  # id of the number 0
+_MARK, _IS = pack_tokens([1]), pack_tokens([2])
+_SIGNS = tuple(pack_tokens([3 + kind]) for kind in range(len(_OPERATORS)))
 _LOW = (1 << 32) - 1
-
-
-class Posed(NamedTuple):
-    """One problem as text: tokens with blanks between them; `prefix` are those of the expression."""
-
-    question: str
-    answer: str
-    prefix: list[str]
 
 
 class _Part(NamedTuple):
@@ -41,14 +32,14 @@ class _Part(NamedTuple):
 
 
 @cache
-def tokens(p: int) -> tuple[str, ...]:
+def _tokens(p: int) -> tuple[str, ...]:
     """Return the vocabulary for numbers of 0..p-1."""
-    return (END, MARK, IS, *OPERATORS, *map(str, range(p)))
+    return (END, "Value:", "=", *_OPERATORS, *map(str, range(p)))
 
 
 @cache
 def _numbers(p: int) -> tuple[bytes, ...]:
-    return tuple(pack([_ZERO + number]) for number in range(p))
+    return tuple(pack_tokens([_ZERO + number]) for number in range(p))
 
 
 @cache
@@ -89,15 +80,8 @@ def _expression(size: int, words: list[int], p: int) -> _Part:
     return pairs[words.pop() * len(pairs) >> 64]
 
 
-def pose(p: int, operations: int, stream: Stream) -> Posed:
-    """Draw one problem of exactly so many operations, 1 or more, as a document of the corpus holds it."""
-    part = _expression(operations, stream.words(2 * operations + 1), p)
-    shown = speller(tokens(p))(part.tokens)
-    return Posed(f"{MARK} {shown} {IS}", str(part.value), shown.split())
-
-
 def _vocabulary(options: Options) -> tuple[str, ...]:
-    return tokens(int(options["modulus"]))
+    return _tokens(int(options["modulus"]))
 
 
 def _write(options: Options, _seed: str, stream: Stream) -> TokenBlock:
@@ -108,14 +92,14 @@ def _write(options: Options, _seed: str, stream: Stream) -> TokenBlock:
     documents = []
     for size in sizes:
         shown, value = _expression(size, words, p)
-        documents.append(b"".join((_MARK, shown, _IS, numbers[value], _END)))
-    learnt = [bytes(len(one) // BYTES - 2) + b"\1\1" for one in documents] if marked else None
+        documents.append(b"".join((_MARK, shown, _IS, numbers[value], END_BYTES)))
+    learnt = [bytes(len(one) // TOKEN_BYTES - 2) + b"\1\1" for one in documents] if marked else None
     return token_block(documents, learnt)
 
 
 _OPTIONS: Mapping[str, Option] = {
-    "modulus": Option(23, "p: numbers are 0..p-1", 2, MOST_MODULUS),
-    "operations": Option(10, "most operations of an expression", 1, MOST_OPERATIONS),
+    "modulus": Option(23, "p: numbers are 0..p-1", 2, _MOST_MODULUS),
+    "operations": Option(10, "most operations of an expression", 1, _MOST_OPERATIONS),
     "learn": Option("answers", "which tokens are learnt", choices=("answers", "all")),
 }
 

@@ -27,18 +27,18 @@ from fathom.tasks.base import (
     write_lesson,
     write_lessons,
 )
-from fathom.tasks.people.biography import show
-from fathom.tasks.people.diagnosis import misjudged, misread, misread_pair
+from fathom.tasks.people.biography import show_people
+from fathom.tasks.people.diagnosis import label_judgement, label_pair, label_value
 from fathom.tasks.people.population import (
     ATTRIBUTES,
     N_YEARS,
     Person,
+    birth_key,
     fits,
     full_names,
-    moment,
     months_apart,
     person_of,
-    shown,
+    show_attribute,
 )
 from fathom.tasks.people.questions import (
     COUNTS,
@@ -46,27 +46,27 @@ from fathom.tasks.people.questions import (
     MODES,
     N_RESIDUES,
     N_SHOWN_MONTHS,
-    extract,
-    inquire,
+    ask_attribute,
+    draw_inquiry,
+    join_values,
     n_groups,
-    pair,
 )
 from fathom.tasks.stream import Stream
 from fathom.tasks.words import codes
 
-SIZES = (1, 5, 20, 100)
+_SIZES = (1, 5, 20, 100)
 _SEVERAL = ("compare", "subtract", "inverse", "count")
 """Modes that need more than one person."""
 
-Row = Mapping[str, Any]
-Facts = Mapping[str, Any]
+_Row = Mapping[str, Any]
+_Facts = Mapping[str, Any]
 
 
 def _levels() -> dict[str, Level]:
     table = [
         Level(f"{mode}-k{k}", k, {"mode": mode, "k": k}, ladder="main" if mode == "extract" else mode)
         for mode in MODES
-        for k in SIZES
+        for k in _SIZES
         if k > 1 or mode not in _SEVERAL
     ]
     return {level.name: level for level in table}
@@ -119,21 +119,23 @@ _TELLS = {
 
 
 def _tell(who: Person, attribute: str) -> str:
-    return _TELLS[attribute].format(who.name, shown(who, attribute))
+    return _TELLS[attribute].format(who.name, show_attribute(who, attribute))
 
 
-def _find(people: Sequence[Row], name: str) -> Person:
+def _find(people: Sequence[_Row], name: str) -> Person:
     return person_of(next(row for row in people if row["name"] == name))
 
 
-def _steps_of_pair(facts: Facts, one: Person, two: Person) -> str:
+def _steps_of_pair(facts: _Facts, one: Person, two: Person) -> str:
     if facts["operation"] == "compare":
         life = facts["scale"] == "life"
-        first, second = (shown(who, "date") if life else f"{who.day} {shown(who, 'month')}" for who in (one, two))
-        relation = "before" if moment(one, facts["scale"]) < moment(two, facts["scale"]) else "after"
+        first, second = (
+            show_attribute(who, "date") if life else f"{who.day} {show_attribute(who, 'month')}" for who in (one, two)
+        )
+        relation = "before" if birth_key(one, facts["scale"]) < birth_key(two, facts["scale"]) else "after"
         aside = "" if life else "Without the years, "
         return f"{_tell(one, 'date')}. {_tell(two, 'date')}. {aside}{first} comes {relation} {second}."
-    early, late = sorted((one, two), key=lambda who: moment(who, "life"))
+    early, late = sorted((one, two), key=lambda who: birth_key(who, "life"))
     years, months = late.year - early.year, late.month - early.month
     return (
         f"{_tell(early, 'date')}, in month {early.month} of {early.year}. "
@@ -143,7 +145,7 @@ def _steps_of_pair(facts: Facts, one: Person, two: Person) -> str:
     )
 
 
-def _steps_of_one(facts: Facts, who: Person) -> str:
+def _steps_of_one(facts: _Facts, who: Person) -> str:
     """Write what the text says of the one person asked about, and what follows."""
     operation = facts["operation"]
     if operation in ("extract", "dual"):
@@ -154,8 +156,8 @@ def _steps_of_one(facts: Facts, who: Person) -> str:
     born = f"The text says that {_tell(who, 'date')}."
     if operation == "partial":
         part = facts["attributes"][0]
-        return f"{born} So the {part} is {shown(who, part)}."
-    numbered = f"{born} {shown(who, 'month')} is month {who.month}"
+        return f"{born} So the {part} is {show_attribute(who, part)}."
+    numbered = f"{born} {show_attribute(who, 'month')} is month {who.month}"
     if operation == "even":
         return f"{numbered}, and {who.month} is {'odd' if who.month % 2 else 'even'}."
     return f"{numbered}, and {who.month} = 6 * {who.month // N_RESIDUES} + {who.month % N_RESIDUES}."
@@ -198,10 +200,10 @@ class Bios:
         mode, k = str(level.axes["mode"]), int(level.axes["k"])
         symbol = channel == "symbol"
         names = codes(stream, k) if symbol else full_names(stream, k)
-        made = inquire(stream, mode, names, "code" if symbol else "full name")
+        made = draw_inquiry(stream, mode, names, "code" if symbol else "full name")
         choices = candidates(stream, made.gold, made.wrong)
         facts = {"people": [who._asdict() for who in made.people], **made.facts}
-        return Problem(f"{show(made.people, channel, stream)}\n{made.question}", made.gold, choices, facts)
+        return Problem(f"{show_people(made.people, channel, stream)}\n{made.question}", made.gold, choices, facts)
 
     def instruction(self, channel: str, style: str) -> str:
         """Ask for the answer alone, or for steps and a last line with it; questions say its form."""
@@ -234,7 +236,7 @@ class Bios:
         problems = (
             Problem(f"{shown}\n{question}", gold, (), {**problem.facts, "attributes": [attribute], "asked": [who.name]})
             for who, attribute in stream.shuffle([(who, attribute) for who in people for attribute in ATTRIBUTES])
-            for question, gold in [extract(who, attribute)]
+            for question, gold in [ask_attribute(who, attribute)]
         )
         return write_lessons(self, level, channel, style, shown, problems)
 
@@ -255,11 +257,11 @@ class Bios:
         ):
             return Verdict(True, given, "correct")
         if operation == "dual":
-            label, at = misread_pair(facts, gold, answer)
+            label, at = label_pair(facts, gold, answer)
             return Verdict(False, given, label, at)
         if operation in ("extract", "partial"):
-            return Verdict(False, given, misread(facts, facts["attributes"][0], answer))
-        return Verdict(False, given, misjudged(facts, gold, answer))
+            return Verdict(False, given, label_value(facts, facts["attributes"][0], answer))
+        return Verdict(False, given, label_judgement(facts, gold, answer))
 
     def guess(self, instance: Instance, style: str, stream: Stream) -> str:
         """Pick a candidate, or answer like anybody; of one person, anything that the question might ask."""
@@ -283,7 +285,7 @@ class Bios:
         asked = facts["attributes"]
         if len(people) == 1:
             asked = stream.shuffle(("year", "month") if operation == "partial" else ATTRIBUTES)
-        return pair(who, asked) if operation == "dual" else shown(who, asked[0])
+        return join_values(who, asked) if operation == "dual" else show_attribute(who, asked[0])
 
     def chance(self, level: Level, style: str) -> float:
         """Accuracy of a guesser that knows what is asked, but not of whom: any person's value, or any candidate.

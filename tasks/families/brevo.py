@@ -19,13 +19,11 @@ from typing import Any, ClassVar, NamedTuple
 
 from fathom.tasks.answer import final_list
 from fathom.tasks.base import NO_ANSWER, Instance, Level, Part, Problem, Verdict, write_lesson
+from fathom.tasks.graphs.dependencies import DependencyGraph, VertexOrder, ancestors, draw_graph
 from fathom.tasks.stream import Stream
 from fathom.tasks.words import codes, given_names
 
-SIZES = (4, 6, 8, 12, 16, 24, 32, 48, 64)
-MOST_NEEDS = 4
-"""Prerequisites of one vertex, and vertices that need one vertex, at the most."""
-
+_SIZES = (4, 6, 8, 12, 16, 24, 32, 48, 64)
 MAX_LIST = 800  # characters of an answer; 64 names of the story take 446
 
 # n: the share of items that `guess` gets right, measured on 100,000 items a level (channel symbol).
@@ -45,15 +43,6 @@ N_ORDERS = 4
 """Candidates in the style `choice`."""
 
 _PLACES = tuple(permutations(range(N_ORDERS)))
-
-Order = list[int]
-
-
-class Graph(NamedTuple):
-    """A DAG of numbered vertices."""
-
-    parents: list[Order]  # of each vertex; they come before it
-    n_children: list[int]
 
 
 class _Setting(NamedTuple):
@@ -96,40 +85,7 @@ _STORIES = (
 )  # fmt: skip
 
 
-def draw_graph(words: Sequence[int]) -> Graph:
-    """Make a DAG of one vertex a word, spent digit by digit: the bounds multiply to below 2**27."""
-    n = len(words)
-    n_leaves = 1 + words[0] % ((n - 1) // 4 + 1)
-    parents: list[Order] = [[] for _ in range(n_leaves)]
-    n_children = [0] * n
-    free = list(range(n_leaves))
-    for vertex in range(n_leaves, n):
-        size = len(free)
-        word, n_more = divmod(words[vertex], MOST_NEEDS if size > MOST_NEEDS else size)
-        chosen: Order = []
-        while len(chosen) <= n_more:
-            word, at = divmod(word, size)
-            size -= 1
-            chosen.append(free.pop(at))
-        for parent in chosen:
-            n_children[parent] += 1
-            if n_children[parent] < MOST_NEEDS:
-                free.append(parent)
-        parents.append(chosen)
-        free.append(vertex)
-    return Graph(parents, n_children)
-
-
-def needed(parents: Sequence[Order], query: int) -> Order:
-    """Return the ancestors of the query and the query, ascending: one right order."""
-    wanted = {query}
-    for vertex in range(query, 0, -1):
-        if vertex in wanted:
-            wanted.update(parents[vertex])
-    return sorted(wanted)
-
-
-def _orders(right: Order, graph: Graph, words: Sequence[int]) -> list[Order]:
+def _orders(right: VertexOrder, graph: DependencyGraph, words: Sequence[int]) -> list[VertexOrder]:
     """Return four orders, the right one first and the others wrong.
 
     They are a square: each of two faults, one of order and one of membership, is made in two of the
@@ -176,7 +132,7 @@ def _orders(right: Order, graph: Graph, words: Sequence[int]) -> list[Order]:
     return [right, other, *[_replaced(order, old, new) for order in (right, other)]]
 
 
-def _moved(order: Order, vertex: int, parents: Sequence[Order], word: int) -> Order:
+def _moved(order: VertexOrder, vertex: int, parents: Sequence[VertexOrder], word: int) -> VertexOrder:
     """Move a vertex to a random place before one that it needs, but not to the front if possible."""
     last = max(map(order.index, parents[vertex]))
     moved = order[:]
@@ -185,7 +141,7 @@ def _moved(order: Order, vertex: int, parents: Sequence[Order], word: int) -> Or
     return moved
 
 
-def _replaced(order: Order, old: int, new: int) -> Order:
+def _replaced(order: VertexOrder, old: int, new: int) -> VertexOrder:
     return [new if v == old else v for v in order]
 
 
@@ -285,7 +241,7 @@ class Brevo:
     @cached_property
     def levels(self) -> dict[str, Level]:
         """One ladder over the number of vertices."""
-        return {f"n{n}": Level(f"n{n}", hardness=n, axes={"n": n}) for n in SIZES}
+        return {f"n{n}": Level(f"n{n}", hardness=n, axes={"n": n}) for n in _SIZES}
 
     def generate(self, level: Level, channel: str, stream: Stream) -> Problem:
         """Draw a DAG, a query among its last quarter, and an order of the edges."""
@@ -297,7 +253,8 @@ class Brevo:
         query = n - 1 - words[0] % (n // 4)
         edges = stream.shuffle([(names[a], names[b]) for b, some in enumerate(graph.parents) for a in some])
         orders = [
-            ", ".join([names[v] for v in order]) for order in _orders(needed(graph.parents, query), graph, words[2:7])
+            ", ".join([names[v] for v in order])
+            for order in _orders(ancestors(graph.parents, query), graph, words[2:7])
         ]
         gold, choices = orders[0], tuple([orders[place] for place in _PLACES[words[1] % len(_PLACES)]])
         facts = {"edges": edges, "query": names[query], "accepts": "verifier"}

@@ -16,13 +16,20 @@ from typing import ClassVar
 
 from fathom.tasks.answer import MAX_TEXT
 from fathom.tasks.base import NO_ANSWER, Instance, Level, Part, Problem, Verdict, write_lesson
-from fathom.tasks.people.biography import record
+from fathom.tasks.people.biography import write_record
 from fathom.tasks.people.diagnosis import in_domain
-from fathom.tasks.people.population import ATTRIBUTES, DIGITS, POPULATIONS, Population, person_of, shown
-from fathom.tasks.people.wording import PRONOUN, cut_at, wordings
+from fathom.tasks.people.population import (
+    ATTRIBUTE_DIGITS,
+    ATTRIBUTES,
+    POPULATIONS,
+    Population,
+    person_of,
+    show_attribute,
+)
+from fathom.tasks.people.wordings import PRONOUN, cut_at, person_wordings
 from fathom.tasks.stream import Stream
 
-DOMAINS = {**{name: DIGITS[name].size for name in ATTRIBUTES if name in DIGITS}, PRONOUN: 2}
+DOMAINS = {**{name: ATTRIBUTE_DIGITS[name].size for name in ATTRIBUTES if name in ATTRIBUTE_DIGITS}, PRONOUN: 2}
 """Facts that are independent of each other, and how many values each has."""
 
 _PRONOUNS = ("he", "him", "his", "she", "her")
@@ -63,7 +70,7 @@ class Capo:
         index, asked = stream.below(people), stream.choice(tuple(DOMAINS))
         index += 0 if stream.role == "eval" else people
         who = Population(stream.seed).person(index)
-        before, value = cut_at(who, wordings(stream.seed, index)[0], asked)
+        before, value = cut_at(who, person_wordings(stream.seed, index)[0], asked)
         nats = {"known": 0.0, "guessed": -log(DOMAINS[asked])}
         facts = {"attribute": asked, "person": index, "people": [who._asdict()], "nats": nats, "n_people": people}
         return Problem(before, value, (), facts)
@@ -74,7 +81,7 @@ class Capo:
 
     def solution(self, instance: Instance) -> str:
         """Write the record of the person."""
-        return " " + record(person_of(instance.facts["people"][0]))
+        return " " + write_record(person_of(instance.facts["people"][0]))
 
     def lesson(self, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
         """Write a biography up to a fact, and the fact."""
@@ -93,7 +100,7 @@ class Capo:
         """Write the value of somebody else."""
         stranger, asked = Population("0").person(stream.below(1 << 30)), instance.facts["attribute"]
         if asked != PRONOUN:
-            return shown(stranger, asked)
+            return show_attribute(stranger, asked)
         return stream.choice(_PRONOUNS)
 
     def chance(self, level: Level, style: str) -> float:

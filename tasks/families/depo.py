@@ -9,45 +9,39 @@ Reference: Allen-Zhu, Physics of Language Models 4.1 (arXiv 2512.17351), synthet
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
-from typing import ClassVar, NamedTuple
+from functools import cached_property
+from typing import ClassVar
 
 from fathom.tasks.answer import MAX_TEXT, final_answer
 from fathom.tasks.base import N_CHOICES, NO_ANSWER, Instance, Level, Part, Problem, Verdict, candidates, write_lessons
+from fathom.tasks.graphs.rings import draw_ring_problem, first_name
 from fathom.tasks.stream import Stream
-from fathom.tasks.tokens import END, Names, pack, speller
 from fathom.tasks.words import codes, given_names
 
-SIZES = (4, 8, 16, 32, 64, 128)
+_SIZES = (4, 8, 16, 32, 64, 128)
+
+_HOPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 
 
-HOPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
-
-
-VARIED_SIZE = 16
+_VARIED_SIZE = 16
 """Ring size at which the other axes (order of edges, length of names) are varied."""
 
 
 _NAME_LENGTHS = {"short": {"symbol": 2, "story": 2}, "long": {"symbol": 5, "story": 4}}
 
-
 _NAMES: Mapping[str, Callable[[Stream, int, int], list[str]]] = {"symbol": codes, "story": given_names}
 
-
-TOKENS = {
+_TOKENS = {
     "short": [(n, k) for n in (8, 16, 32, 75, 125, 225, 375) for k in (1, 2, 4, 8) if k < n and (k != 2 or n <= 16)],
     "long": [(n, k) for n in (16, 75, 125) for k in (1, 8, 16) if k < n],
 }
 """Rings in token form, for models trained on the corpus depo: its largest rings, and K and K / 2 hops (part 4.1)."""
 
-
 _ASKED = ("direct", "cot", "choice")
-
 
 _LONGEST = 80  # characters of a name in token form: 7 tokens
 
-
-Edge = tuple[str, str]
+_Edge = tuple[str, str]
 
 
 def _level(n: int, k: int, order: str = "shuffled", names: str = "short") -> Level:
@@ -58,10 +52,10 @@ def _level(n: int, k: int, order: str = "shuffled", names: str = "short") -> Lev
 
 
 def _levels() -> dict[str, Level]:
-    table = [_level(n, k) for n in SIZES for k in HOPS if k < n]
+    table = [_level(n, k) for n in _SIZES for k in _HOPS if k < n]
     for order, names in (("forward", "short"), ("backward", "short"), ("shuffled", "long")):
-        table += [_level(VARIED_SIZE, k, order, names) for k in HOPS if k < VARIED_SIZE]
-    table += [_token_level(n, k, names) for names, pairs in TOKENS.items() for n, k in pairs]
+        table += [_level(_VARIED_SIZE, k, order, names) for k in _HOPS if k < _VARIED_SIZE]
+    table += [_token_level(n, k, names) for names, pairs in _TOKENS.items() for n, k in pairs]
     return {level.name: level for level in table}
 
 
@@ -71,7 +65,7 @@ def _token_level(n: int, k: int, names: str) -> Level:
     return Level(f"{ladder}-n{n}k{k}", k + n / 1000, axes, ladder, channels=("symbol",), styles=("trained",))
 
 
-def _show(edges: list[Edge], channel: str) -> str:
+def _show(edges: list[_Edge], channel: str) -> str:
     if channel == "symbol":
         arrows = "; ".join([f"{a} -> {b}" for a, b in edges])
         return f"Each arrow leads from one code to the next. Arrows: {arrows}."
@@ -126,7 +120,7 @@ class Depo:
         """Draw a ring. The start is its first name; names come in random order, so it is anyone."""
         n, hops, order = int(level.axes["n"]), int(level.axes["k"]), level.axes["order"]
         if "form" in level.axes:
-            posed = pose_tokens(str(level.axes["names"]), n, hops, stream)
+            posed = draw_ring_problem(str(level.axes["names"]), n, hops, stream)
             told = {"edges": posed.edges, "start": posed.start, "hops": hops, "form": "tokens"}
             return Problem(posed.question, posed.answer, (), told)
         length = _NAME_LENGTHS[str(level.axes["names"])][channel]
@@ -227,81 +221,3 @@ def _read_tokens(text: str) -> str | None:
 
 
 FAMILY = Depo()
-
-
-MARK, IS = "Ring:", "="
-
-
-NAMES = {"short": Names(3, 50, 50, 1, 2), "long": Names(3, 4, 4, 5, 7)}
-"""Part 4.1: names of 1-2 tokens out of 50 + 50, or of 5-7 tokens out of few."""
-
-
-MOST_HOPS = 64
-
-
-_LEAST = 3
-
-
-_MARK, _IS, _END = pack([1]), pack([2]), pack([0])
-
-
-class Ring(NamedTuple):
-    """A ring in tokens, packed: `names` follow each other; `order` says in which order their arrows are shown."""
-
-    names: list[bytes]
-    order: list[int]
-
-
-class Posed(NamedTuple):
-    """One problem as text: tokens with blanks between them. Edges lead from the first name to the second."""
-
-    question: str
-    answer: str
-    edges: list[tuple[str, str]]  # as shown
-    start: str
-
-
-@cache
-def tokens(names: str, k: int) -> tuple[str, ...]:
-    """Return the vocabulary for names short or long and up to k hops."""
-    return (END, MARK, IS, *NAMES[names].letters, *[f"?{hops}" for hops in range(1, k + 1)])
-
-
-@cache
-def _hop_tokens(names: str) -> list[bytes]:
-    first = len(tokens(names, 0))
-    return [pack([first + hops]) for hops in range(MOST_HOPS)]  # of 1 hop, 2 hops ...
-
-
-def _draw(kind: Names, n: int, stream: Stream) -> Ring:
-    names = kind.draw(stream, n)
-    keys = stream.words(n)
-    return Ring(names, sorted(range(n), key=keys.__getitem__))
-
-
-def pose_tokens(names: str, n: int, hops: int, stream: Stream) -> Posed:
-    """Draw one problem, as a document of the corpus begins: a ring of n names short or long, and one question.
-
-    Question and answer joined by a blank are what training text holds, up to the first answer. There the next
-    question follows: read a model's answer by `first_name`.
-    """
-    ring = _draw(NAMES[names], n, stream)
-    spell = speller(tokens(names, hops))
-    spelt = [spell(name) for name in ring.names]
-    edges = [(spelt[at], spelt[(at + 1) % n]) for at in ring.order]
-    shown = " ".join([name for edge in edges for name in edge])
-    # Of the first names drawn more are short than of all, so that one short name would be the best constant guess.
-    at = stream.below(n)
-    return Posed(f"{MARK} {shown} ?{hops} {spelt[at]} {IS}", spelt[(at + hops) % n], edges, spelt[at])
-
-
-def first_name(text: str) -> str | None:
-    """Return the first name of a text of tokens, up to the token that ends it, or None if there is none."""
-    name: list[str] = []
-    for token in text.split():
-        if not token.startswith(("a", "z")):
-            return None
-        name.append(token)
-        if token.startswith("z"):
-            return " ".join(name)
-    return None

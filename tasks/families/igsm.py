@@ -20,14 +20,14 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from fathom.tasks.answer import final_integer
-from fathom.tasks.arithmetic.dependency_graph import Plan, draw, roller
-from fathom.tasks.arithmetic.formula import MODULUS, needed_for, solve, spell
-from fathom.tasks.arithmetic.solution import Reading, read_solution
-from fathom.tasks.arithmetic.word_problem import tell
+from fathom.tasks.arithmetic.formula import MODULUS, needed_for, solve_parameters, write_calculation
+from fathom.tasks.arithmetic.puzzle import PuzzlePlan, draw_puzzle, roller
+from fathom.tasks.arithmetic.solution import SolutionReading, read_solution
+from fathom.tasks.arithmetic.word_problem import write_problem
 from fathom.tasks.base import N_CHOICES, NO_ANSWER, Instance, Level, Part, Problem, Verdict, candidates, write_lesson
 from fathom.tasks.stream import Stream
 
-OPS = (2, 4, 6, 8, 10, 12, 15, 18, 21, 25, 30, 40)
+OPERATION_COUNTS = (2, 4, 6, 8, 10, 12, 15, 18, 21, 25, 30, 40)
 SIDE_OPS = (4, 10, 18, 30)
 """Where the other axes are varied."""
 
@@ -46,7 +46,7 @@ def _level(op: int, ladder: str = "main", unneeded: int = 50) -> Level:
 
 
 def _levels() -> dict[str, Level]:
-    table = [_level(op) for op in OPS]
+    table = [_level(op) for op in OPERATION_COUNTS]
     for ladder, unneeded in (("bare", 0), ("crowded", 100), ("question-first", 50), ("reask", 50)):
         table += [_level(op, ladder, unneeded) for op in SIDE_OPS]
     return {level.name: level for level in table}
@@ -87,8 +87,10 @@ class Igsm:
         """Draw a puzzle of exactly this op and tell it."""
         op, original = int(level.axes["op"]), int(level.axes["original"])
         roll = roller(stream)
-        puzzle = draw(Plan(op, int(level.axes["unneeded"]), original=original if original > op else 0), roll)
-        told = tell(puzzle, channel, stream, roll)
+        puzzle = draw_puzzle(
+            PuzzlePlan(op, int(level.axes["unneeded"]), original=original if original > op else 0), roll
+        )
+        told = write_problem(puzzle, channel, stream, roll)
         gold = _NUMBERS[puzzle.values[puzzle.query]]
         facts = told.facts | {"op": op}
         if original > op:
@@ -151,10 +153,10 @@ class Igsm:
         return 16 if style == "direct" else 256 + 80 * int(level.axes["original"]) if style == "cot" else 1
 
 
-_NO_STEPS = Reading(0, 0, False)
+_NO_STEPS = SolutionReading(0, 0, False)
 
 
-def _diagnose(reading: Reading) -> str:
+def _diagnose(reading: SolutionReading) -> str:
     if reading.fault:
         return reading.fault
     return "unneeded_only" if reading.n_steps and not reading.reaches_query else "other"
@@ -162,10 +164,10 @@ def _diagnose(reading: Reading) -> str:
 
 def _steps(facts: Mapping[str, Any]) -> list[str]:
     parameters = facts["parameters"]
-    values = solve(parameters, facts["query"])
+    values = solve_parameters(parameters, facts["query"])
     lines = []
     for name in needed_for(parameters, facts["query"]):
-        calculation = spell(parameters[name], values)
+        calculation = write_calculation(parameters[name], values)
         lines.append(f"{name} = {values[name]}" if calculation == str(values[name]) else
                      f"{name} = {calculation} = {values[name]}")  # fmt: skip
     return lines

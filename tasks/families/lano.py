@@ -15,19 +15,25 @@ from fathom.tasks.answer import MAX_TEXT, final_list, final_option
 from fathom.tasks.base import NO_ANSWER, SCORED, Instance, Level, Part, Problem, Verdict, candidates, write_lesson
 from fathom.tasks.grammars import text as say
 from fathom.tasks.grammars.baselines import any_completes, blind_tails, copied_tails, rules_in_a_row
-from fathom.tasks.grammars.grammar import Grammar, Shape, draw_grammar
-from fathom.tasks.grammars.languages import MARK, go_on, language, language_levels, weigh_sentence
-from fathom.tasks.grammars.near_miss import Pair, Tokens, draw_pair, one_right
+from fathom.tasks.grammars.grammar import Grammar, GrammarShape, draw_grammar
+from fathom.tasks.grammars.languages import (
+    SENTENCE_MARK,
+    draw_continuation,
+    draw_law_problem,
+    language,
+    language_levels,
+)
+from fathom.tasks.grammars.near_miss import SentencePair, Tokens, draw_pair, one_right
 from fathom.tasks.grammars.parser import Chart, recognises, sound_height
-from fathom.tasks.grammars.text import OPTIONS, spell
+from fathom.tasks.grammars.text import OPTIONS, join_tokens
 from fathom.tasks.stream import Stream
 from fathom.tasks.words import given_names
 
 SHAPES = {
-    2: Shape(2, fewest_rules=3),
-    3: Shape(3),
-    4: Shape(4, most_rules=3),
-    5: Shape(5, most_rules=3, percent_long=33, greatest_mean=70),
+    2: GrammarShape(2, fewest_rules=3),
+    3: GrammarShape(3),
+    4: GrammarShape(4, most_rules=3),
+    5: GrammarShape(5, most_rules=3, percent_long=33, greatest_mean=70),
 }
 """Grammars of the items, by depth. The flattest have more rules, or they would have few sentences; the deep
 ones fewer, or most strings would be sentences; and at depth 5 rules are shorter, to stay below LONGEST."""
@@ -76,7 +82,7 @@ def _levels() -> dict[str, Level]:
     return {level.name: level for level in [*table, *language_levels()]}
 
 
-def _draw(shape: Shape, mode: str, channel: str, stream: Stream) -> Grammar:
+def _draw(shape: GrammarShape, mode: str, channel: str, stream: Stream) -> Grammar:
     """Draw a grammar and how its symbols are spelt."""
     if channel == "symbol" and mode == "write":
         symbols, terminals = list(_FIXED[0][: shape.n_symbols]), list(_FIXED[1])
@@ -125,9 +131,9 @@ class Lano:
         """Draw a language, unless the level has its own, and what is asked about it."""
         mode, depth = str(level.axes["mode"]), int(level.axes["depth"])
         if mode == "generate":
-            return go_on(str(level.axes["shape"]), int(level.axes["given"]), stream)
+            return draw_continuation(str(level.axes["shape"]), int(level.axes["given"]), stream)
         if mode == "law":
-            return weigh_sentence(str(level.axes["shape"]), stream)
+            return draw_law_problem(str(level.axes["shape"]), stream)
         while True:
             grammar = _draw(SHAPES[depth], mode, channel, stream)
             made = _MAKERS[mode](grammar, channel, stream)
@@ -145,9 +151,9 @@ class Lano:
         facts = instance.facts
         grammar, mode = _grammar(facts), facts["mode"]
         if mode == "recognise":
-            return f" {say.judge(grammar, facts['string'].split())}"
+            return f" {say.explain_string(grammar, facts['string'].split())}"
         if mode == "choose":
-            judged = [say.judge(grammar, string.split()) for string in facts["strings"]]
+            judged = [say.explain_string(grammar, string.split()) for string in facts["strings"]]
             return " " + "\n".join([f"{option}: {said}" for option, said in zip(OPTIONS, judged, strict=True)])
         tree = Chart(grammar, f"{facts['prefix']} {instance.gold}".split()).tree()
         made = say.derive(tree) if tree else instance.gold
@@ -160,7 +166,7 @@ class Lano:
     def lesson(self, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
         """Ask once; for a language to be trained on, write a whole sentence after the mark."""
         if level.axes["mode"] in ("generate", "law"):
-            return [(MARK, f" {spell(language(str(level.axes['shape'])).sentence(stream))}")]
+            return [(SENTENCE_MARK, f" {join_tokens(language(str(level.axes['shape'])).sentence(stream))}")]
         return write_lesson(self, level, channel, style, stream)
 
     def grade(self, instance: Instance, text: str) -> Verdict:
@@ -220,7 +226,7 @@ def _make_recognise(grammar: Grammar, channel: str, stream: Stream) -> Problem |
     if pair is None:
         return None
     gold, other = stream.shuffle(("yes", "no"))
-    string = spell(pair.sentence if gold == "yes" else pair.miss)
+    string = join_tokens(pair.sentence if gold == "yes" else pair.miss)
     facts = {"mode": "recognise", "grammar": grammar.to_json(), "string": string}
     question = f"{say.show_rules(grammar, channel)}\n{say.ask_whether(string)}"
     return Problem(question, gold, candidates(stream, gold, [other]), facts)
@@ -253,14 +259,14 @@ def _make_complete(grammar: Grammar, channel: str, stream: Stream) -> Problem | 
                 return drawn
         return None
 
-    if len({spell(rest() or ()) for _ in range(3 * len(OPTIONS))}) < len(OPTIONS):
+    if len({join_tokens(rest() or ()) for _ in range(3 * len(OPTIONS))}) < len(OPTIONS):
         return None  # too few completions for one_right, most likely; this is found sooner
     pairs = [draw_pair(rest, lambda drawn: sound_height(grammar, prefix + drawn), grammar, stream) for _ in OPTIONS]
     shown = one_right(pairs, stream)
     if shown is None:
         return None
-    facts = {"mode": "complete", "grammar": grammar.to_json(), "prefix": spell(prefix), "accepts": "verifier"}
-    question = f"{say.show_rules(grammar, channel)}\n{say.ask_rest(spell(prefix), channel)}"
+    facts = {"mode": "complete", "grammar": grammar.to_json(), "prefix": join_tokens(prefix), "accepts": "verifier"}
+    question = f"{say.show_rules(grammar, channel)}\n{say.ask_rest(join_tokens(prefix), channel)}"
     return Problem(question, shown.strings[shown.right], tuple(shown.strings), facts)
 
 
@@ -270,7 +276,7 @@ def _make_write(grammar: Grammar, channel: str, _stream: Stream) -> Problem | No
     if len(gold) > LONGEST:
         return None
     facts = {"mode": "write", "grammar": grammar.to_json(), "prefix": "", "accepts": "verifier"}
-    return Problem(f"{say.show_rules(grammar, channel)}\n{say.ask_sentence(channel)}", spell(gold), (), facts)
+    return Problem(f"{say.show_rules(grammar, channel)}\n{say.ask_sentence(channel)}", join_tokens(gold), (), facts)
 
 
 def _make_samples(grammar: Grammar, channel: str, stream: Stream) -> Problem | None:
@@ -283,19 +289,19 @@ def _make_samples(grammar: Grammar, channel: str, stream: Stream) -> Problem | N
     for _ in range(10 * n_samples):
         drawn = grammar.sentence(stream, 0, LONGEST)
         if drawn[:given] != sentence[:given]:
-            samples[spell(drawn)] = None
+            samples[join_tokens(drawn)] = None
         if len(samples) == n_samples:
             break
     if len(samples) < n_samples:
         return None
-    prefix, shown = spell(sentence[:given]), list(samples)
+    prefix, shown = join_tokens(sentence[:given]), list(samples)
     if any_completes(grammar, sentence[:given], copied_tails(shown, sentence[:given])):
         return None
     facts = {
         "mode": "samples", "grammar": grammar.to_json(), "samples": shown, "prefix": prefix, "accepts": "verifier",
     }  # fmt: skip
-    question = f"{say.show_samples(shown, grammar.depth, channel)}\n{say.ask_rest(prefix, channel)}"
-    return Problem(question, spell(sentence[given:]), (), facts)
+    question = f"{say.show_sentences(shown, grammar.depth, channel)}\n{say.ask_rest(prefix, channel)}"
+    return Problem(question, join_tokens(sentence[given:]), (), facts)
 
 
 _MAKERS = {
@@ -311,7 +317,7 @@ def _cut(grammar: Grammar, stream: Stream) -> tuple[Tokens, int]:
     return sentence, least + stream.below(most - least + 1)
 
 
-def _pair(grammar: Grammar, stream: Stream) -> Pair | None:
+def _pair(grammar: Grammar, stream: Stream) -> SentencePair | None:
     def sentence() -> Tokens:
         return grammar.sentence(stream, 0, LONGEST)
 
@@ -323,7 +329,7 @@ def _grade_rest(instance: Instance, tokens: list[str]) -> Verdict:
     tokens = tokens[: grammar.longest - len(prefix) + 1]  # a longer one is outside, wherever it is cut
     if not tokens:
         return Verdict(False, None, "no_answer")
-    said = spell(tokens)
+    said = join_tokens(tokens)
     foreign = next((at for at, token in enumerate(tokens, 1) if token not in grammar.terminals), None)
     if foreign is not None:
         return Verdict(False, said, "not_terminals", foreign)
@@ -338,7 +344,7 @@ def _grade_rest(instance: Instance, tokens: list[str]) -> Verdict:
 
 def _grade_same(instance: Instance, text: str) -> Verdict:
     """Compare with the very sentence whose likelihood is asked for, though others may be as good."""
-    said = "" if len(text) > MAX_TEXT else spell(text.partition("\n")[0].split())
+    said = "" if len(text) > MAX_TEXT else join_tokens(text.partition("\n")[0].split())
     if not said:
         return Verdict(False, None, "no_answer")
     right = said == instance.gold
@@ -348,12 +354,12 @@ def _grade_same(instance: Instance, text: str) -> Verdict:
 def _guess_rest(instance: Instance, stream: Stream) -> str:
     """Write the tail of a sample or of a fresh sentence, or lowest rules; of a hidden language, random letters."""
     if instance.facts["mode"] in ("generate", "law"):
-        return spell([stream.choice("abc") for _ in range(250)])
+        return join_tokens([stream.choice("abc") for _ in range(250)])
     if instance.facts["mode"] == "write":
-        return spell(rules_in_a_row(_grammar(instance.facts), stream))
+        return join_tokens(rules_in_a_row(_grammar(instance.facts), stream))
     samples, given = instance.facts.get("samples"), len(instance.facts["prefix"].split())
     sentence = stream.choice(samples).split() if samples else _grammar(instance.facts).sentence(stream)
-    return spell(sentence[given:] or sentence[-1:])
+    return join_tokens(sentence[given:] or sentence[-1:])
 
 
 FAMILY = Lano()

@@ -17,11 +17,19 @@ from operator import mul
 from typing import ClassVar
 
 from fathom.tasks.answer import final_integer
-from fathom.tasks.arithmetic.expression import APPLY, DIGITS, MODULI, SIGNS, draw_expression, infix, solve
+from fathom.tasks.arithmetic.expression import (
+    APPLY,
+    MODULI,
+    NUMERALS,
+    SIGNS,
+    draw_expression,
+    evaluate_expression,
+    infix,
+)
 from fathom.tasks.base import N_CHOICES, NO_ANSWER, Instance, Level, Part, Problem, Verdict, write_lesson
 from fathom.tasks.stream import Stream
 
-LENGTHS = (1, 2, 3, 4, 6, 8, 10, 13, 16)
+_LENGTHS = (1, 2, 3, 4, 6, 8, 10, 13, 16)
 
 
 _NUMERALS = (
@@ -83,7 +91,7 @@ _SHOW: Mapping[str, Callable[[Sequence[str]], str]] = {"infix": infix, "words": 
 
 def _candidates(gold: int, p: int, word: int) -> tuple[str, ...]:
     """Return the gold and others of 0..p-1 in random order; the word is spent digit by digit."""
-    pool = list(DIGITS[:p])
+    pool = list(NUMERALS[:p])
     answer = pool.pop(gold)
     count = min(p, N_CHOICES)
     drawn = []
@@ -128,7 +136,7 @@ def _nearest(tokens: Sequence[str]) -> str:
             stack.append((n_sums + (APPLY[token] is not mul), n_operations + 1, number))
         else:
             stack.append((0, 0, -int(token)))
-    return DIGITS[-stack[0][2]]
+    return NUMERALS[-stack[0][2]]
 
 
 @dataclass(frozen=True)
@@ -159,8 +167,8 @@ class Mano:
     @cached_property
     def levels(self) -> dict[str, Level]:
         """Main ladder p = 23 in infix; prefix notation and smaller moduli are ladders of their own."""
-        table = [_level(p, length, "main" if p == MODULI[0] else f"p{p}") for p in MODULI for length in LENGTHS]
-        table[len(LENGTHS) : len(LENGTHS)] = [_level(MODULI[0], length, "prefix") for length in LENGTHS]
+        table = [_level(p, length, "main" if p == MODULI[0] else f"p{p}") for p in MODULI for length in _LENGTHS]
+        table[len(_LENGTHS) : len(_LENGTHS)] = [_level(MODULI[0], length, "prefix") for length in _LENGTHS]
         return {level.name: level for level in table}
 
     def generate(self, level: Level, channel: str, stream: Stream) -> Problem:
@@ -170,7 +178,7 @@ class Mano:
         choices = _candidates(gold, p, word)
         notation = "words" if channel == "story" else str(level.axes["notation"])
         question = f"{_OPENINGS[p, notation]}{_SHOW[notation](tokens)}{',' if channel == 'story' else ''} modulo {p}?"
-        return Problem(question, DIGITS[gold], choices, {"prefix": tokens, "modulus": p})
+        return Problem(question, NUMERALS[gold], choices, {"prefix": tokens, "modulus": p})
 
     def instruction(self, channel: str, style: str) -> str:
         """Ask for the number alone, or for steps and a last line with the number."""
@@ -181,7 +189,7 @@ class Mano:
     def solution(self, instance: Instance) -> str:
         """Write one line for each operation."""
         lines: list[str] = []
-        solve(iter(instance.facts["prefix"]), instance.facts["modulus"], lines)
+        evaluate_expression(iter(instance.facts["prefix"]), instance.facts["modulus"], lines)
         return "\n".join(lines)
 
     def lesson(self, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
@@ -209,7 +217,7 @@ class Mano:
     def chance(self, level: Level, style: str) -> float:
         """Copying the nearest number pays more than 1/p: what a product with 0 or 1 gives is its own factor."""
         p = int(level.axes["p"])
-        copied = _COPIED[p][LENGTHS.index(int(level.axes["l"]))]
+        copied = _COPIED[p][_LENGTHS.index(int(level.axes["l"]))]
         if style != "choice":
             return copied
         count = min(p, N_CHOICES)

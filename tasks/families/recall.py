@@ -14,13 +14,22 @@ from typing import ClassVar
 
 from fathom.tasks.answer import MAX_TEXT
 from fathom.tasks.base import NO_ANSWER, Instance, Level, Part, Problem, Verdict
-from fathom.tasks.people.biography import record
-from fathom.tasks.people.closed_book import EXTRACTS, HINTED, SO, Crowd, ask, crowd, decide, document
-from fathom.tasks.people.diagnosis import misjudged, misread, misread_pair
+from fathom.tasks.people.biography import write_record
+from fathom.tasks.people.closed_book import (
+    EXTRACTS,
+    HINTED_KINDS,
+    SO,
+    Crowd,
+    choose_crowd,
+    draw_quiz,
+    quiz_document,
+    read_decision,
+)
+from fathom.tasks.people.diagnosis import label_judgement, label_pair, label_value
 from fathom.tasks.people.population import (
+    ATTRIBUTE_DIGITS,
     ATTRIBUTES,
     CITIES,
-    DIGITS,
     MONTHS,
     N_YEARS,
     POPULATIONS,
@@ -28,12 +37,12 @@ from fathom.tasks.people.population import (
     Population,
     fits,
     person_of,
-    shown,
+    show_attribute,
 )
-from fathom.tasks.people.questions import N_RESIDUES, pair
+from fathom.tasks.people.questions import N_RESIDUES, join_values
 from fathom.tasks.stream import Stream
 
-ASKED: Mapping[str, tuple[str, ...]] = {
+KINDS_BY_LEVEL: Mapping[str, tuple[str, ...]] = {
     "extract": EXTRACTS,
     "year": ("partial-year",),
     "month": ("partial-month",),
@@ -49,8 +58,8 @@ ASKED: Mapping[str, tuple[str, ...]] = {
 
 _OPERATIONS = {"parity": "even", "year": "partial", "month": "partial"}
 _DOMAINS = {
-    **{name: DIGITS[name].size for name in ATTRIBUTES if name in DIGITS},
-    "work_city": DIGITS["employer"].size / max(map(len, STAFFED)),
+    **{name: ATTRIBUTE_DIGITS[name].size for name in ATTRIBUTES if name in ATTRIBUTE_DIGITS},
+    "work_city": ATTRIBUTE_DIGITS["employer"].size / max(map(len, STAFFED)),
 }
 """Values of each attribute, or as many as would give a constant answer its chance."""
 
@@ -80,8 +89,8 @@ def _chance(asked: str, people: int) -> float:
 
 def _levels() -> dict[str, Level]:
     table = []
-    for asked, kinds in ASKED.items():
-        for hint in (False, True) if kinds[0] in HINTED else (False,):
+    for asked, kinds in KINDS_BY_LEVEL.items():
+        for hint in (False, True) if kinds[0] in HINTED_KINDS else (False,):
             ladder = f"{asked}-hint" if hint else asked
             for people in POPULATIONS:
                 axes: dict[str, int | str] = {"asked": asked, "people": people, "hint": int(hint)}
@@ -124,8 +133,8 @@ class Recall:
     def generate(self, level: Level, channel: str, stream: Stream) -> Problem:
         """Draw people of the half that is asked about; demonstrations are about the other half."""
         people, asked = int(level.axes["people"]), str(level.axes["asked"])
-        half = crowd(stream.seed, people, trained=stream.role != "eval")
-        quiz = ask(stream.choice(ASKED[asked]), half, stream, hint=bool(level.axes["hint"]))
+        half = choose_crowd(stream.seed, people, trained=stream.role != "eval")
+        quiz = draw_quiz(stream.choice(KINDS_BY_LEVEL[asked]), half, stream, hint=bool(level.axes["hint"]))
         facts = {**quiz.facts, "operation": _OPERATIONS.get(asked, asked), "n_people": people}
         facts["answer"] = quiz.decision
         if asked in ("year", "month"):
@@ -138,18 +147,18 @@ class Recall:
 
     def solution(self, instance: Instance) -> str:
         """Write the records of those asked about."""
-        return " " + " ".join([record(person_of(row)) for row in instance.facts["people"]])
+        return " " + " ".join([write_record(person_of(row)) for row in instance.facts["people"]])
 
     def lesson(self, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
         """Write a question and its answer about the half that is never asked about."""
-        asked = crowd(stream.seed, int(level.axes["people"]), trained=True)
-        kind = stream.choice(ASKED[str(level.axes["asked"])])
-        return document(ask(kind, asked, stream, hint=bool(level.axes["hint"])))
+        asked = choose_crowd(stream.seed, int(level.axes["people"]), trained=True)
+        kind = stream.choice(KINDS_BY_LEVEL[str(level.axes["asked"])])
+        return quiz_document(draw_quiz(kind, asked, stream, hint=bool(level.axes["hint"])))
 
     def grade(self, instance: Instance, text: str) -> Verdict:
         """Compare the first line, after the facts of a hint; capitals do not matter; whoever fits a search is right."""
         facts, gold = instance.facts, instance.gold
-        said = decide(facts["kind"], text, hint=facts["hint"]) if len(text) <= MAX_TEXT else None
+        said = read_decision(facts["kind"], text, hint=facts["hint"]) if len(text) <= MAX_TEXT else None
         if said is None or len(said) > _LONGEST:
             return Verdict(False, None, "no_answer")
         note = ""
@@ -175,12 +184,12 @@ class Recall:
         if not facts["hint"]:
             return answer
         strangers = Crowd(Population("0").person, 0, 1_000)
-        return ask(facts["kind"], strangers, stream, hint=True).answer.rpartition(SO)[0] + SO + answer
+        return draw_quiz(facts["kind"], strangers, stream, hint=True).answer.rpartition(SO)[0] + SO + answer
 
     def _blind(self, instance: Instance, stream: Stream) -> str:
         facts, operation = instance.facts, instance.facts["operation"]
         if operation == "inverse":
-            return crowd(instance.seed, facts["n_people"], trained=False).anyone(stream).name
+            return choose_crowd(instance.seed, facts["n_people"], trained=False).anyone(stream).name
         if operation == "compare":
             return str(stream.choice(facts["asked"]))
         if operation in ("even", "listed"):
@@ -194,8 +203,8 @@ class Recall:
         if facts["attributes"] == ["work_city"]:
             return CITIES[stream.choice(two)]
         if operation == "dual":
-            return pair(stranger, tuple(facts["attributes"]))
-        return shown(stranger, facts["attributes"][0])
+            return join_values(stranger, tuple(facts["attributes"]))
+        return show_attribute(stranger, facts["attributes"][0])
 
     def chance(self, level: Level, style: str) -> float:
         """Accuracy of the likeliest answer to what is asked: any value, or the city where most employers are.
@@ -220,13 +229,13 @@ def _misled(instance: Instance, gold: str, answer: str) -> tuple[str, int | None
     """Label a wrong answer; gold and answer are in lower case."""
     facts, operation = instance.facts, instance.facts["operation"]
     if operation == "dual":
-        return misread_pair(facts, gold, answer)
+        return label_pair(facts, gold, answer)
     if operation in ("extract", "partial"):
-        return misread(facts, facts["attributes"][0], answer), None
+        return label_value(facts, facts["attributes"][0], answer), None
     if operation in ("compare", "inverse") and _somebody(instance, answer) is not None:
         named = answer in [name.lower() for name in facts["asked"]]
         return "wrong" if named else "other_person", None
-    return misjudged(facts, gold, answer), None
+    return label_judgement(facts, gold, answer), None
 
 
 FAMILY = Recall()

@@ -22,20 +22,27 @@ from math import inf
 from typing import Any, ClassVar
 
 from fathom.tasks.answer import final_answer
-from fathom.tasks.arithmetic.dependency_graph import Plan, draw, roller
-from fathom.tasks.arithmetic.mistakes import NONE, Flawed, check_lines, check_steps, flaw_expression, flaw_solution
-from fathom.tasks.arithmetic.retry import pose_problem, read, write_solution
-from fathom.tasks.arithmetic.word_problem import REMAINDERS, tell
+from fathom.tasks.arithmetic.mistakes import (
+    NO_MISTAKE,
+    FlawedSolution,
+    check_lines,
+    check_steps,
+    flaw_expression,
+    flaw_solution,
+)
+from fathom.tasks.arithmetic.puzzle import PuzzlePlan, draw_puzzle, roller
+from fathom.tasks.arithmetic.retry import pose_problem, read_retries, write_solution
+from fathom.tasks.arithmetic.word_problem import REMAINDERS, write_problem
 from fathom.tasks.base import N_CHOICES, NO_ANSWER, Instance, Level, Part, Problem, Verdict, candidates, write_lesson
 from fathom.tasks.families.mano import FAMILY as MANO
 from fathom.tasks.stream import Stream
 
 TASKS = ("find", "mano", "mend")
-OPS = (2, 4, 8, 12, 18, 25)
+STEP_COUNTS = (2, 4, 8, 12, 18, 25)
 RETRIED = {"retry-igsm": (2, 4, 6, 8, 10, 12), "retry-mano": (2, 3, 4, 6, 8)}
 """Operations of the problems that are solved with wrong starts."""
 
-ASKED = ("direct", "cot", "choice")
+_IN_CONTEXT = ("direct", "cot", "choice")
 """Styles of all other levels."""
 
 MAX_SOLUTION = 4_000
@@ -68,7 +75,9 @@ def _level(task: str, op: int) -> Level:
     ladder = "main" if task == "find" else task
     axes: dict[str, int | str] = {"op": op, "task": task}
     space = _SPACE.get((task, op), inf)
-    return Level(f"{task}-op{op}", hardness=op, axes=axes, ladder=ladder, channels=channels, styles=ASKED, space=space)
+    return Level(
+        f"{task}-op{op}", hardness=op, axes=axes, ladder=ladder, channels=channels, styles=_IN_CONTEXT, space=space
+    )
 
 
 def _retry_level(task: str, op: int) -> Level:
@@ -89,7 +98,7 @@ class Repair:
     reference: str = "Physics of Language Models 2.2 (arXiv 2408.16293)"
     unit: str = "steps"
     channels: tuple[str, ...] = ("symbol", "story")
-    styles: tuple[str, ...] = (*ASKED, "trained")
+    styles: tuple[str, ...] = (*_IN_CONTEXT, "trained")
     labels: ClassVar[Mapping[str, str]] = {
         "missed": "Said none, but there is a mistake.",
         "false_alarm": "Named a step, but there is no mistake.",
@@ -108,7 +117,7 @@ class Repair:
     @cached_property
     def levels(self) -> dict[str, Level]:
         """Three tasks over the number of steps; then problems to be solved with wrong starts, over operations."""
-        asked = [_level(task, op) for task in TASKS for op in OPS]
+        asked = [_level(task, op) for task in TASKS for op in STEP_COUNTS]
         retried = [_retry_level(task, op) for task, ops in RETRIED.items() for op in ops]
         return {level.name: level for level in asked + retried}
 
@@ -122,14 +131,14 @@ class Repair:
             flawed = flaw_expression(size, roll)
             question = _show_lines(flawed)
         else:
-            puzzle = draw(Plan(size, widest=2), roll)
-            told = tell(puzzle, channel, stream, roll)
+            puzzle = draw_puzzle(PuzzlePlan(size, widest=2), roll)
+            told = write_problem(puzzle, channel, stream, roll)
             kinds = _FAULTS if task == "mend" else (*_FAULTS, "order")
             order = [told.names[at] for at in puzzle.order]
             flawed = flaw_solution(told.facts["parameters"], order, kinds, roll)
             flawed.facts["parameters"] = told.facts["parameters"]
             question = _show_steps(told.problem(), flawed, task)
-        answers = [NONE, *[str(at) for at in range(1, size + 1)]]
+        answers = [NO_MISTAKE, *[str(at) for at in range(1, size + 1)]]
         if task == "mend":
             answers[1:] = [f"{at}: {fix}" for at, fix in enumerate(flawed.fixes, 1)]
         gold = answers.pop(flawed.bad)
@@ -161,9 +170,9 @@ class Repair:
         if answer is None:
             return Verdict(False, None, "no_answer")
         facts = instance.facts
-        if answer.lower() == NONE:
+        if answer.lower() == NO_MISTAKE:
             right = facts["first_bad"] is None
-            return Verdict(right, NONE, "correct" if right else "missed")
+            return Verdict(right, NO_MISTAKE, "correct" if right else "missed")
         found = (_MENDED if facts["task"] == "mend" else _FOUND).fullmatch(answer)
         if found is None:
             return Verdict(False, None, "no_answer")
@@ -181,7 +190,7 @@ class Repair:
             return stream.choice(instance.choices)
         n_steps = len(instance.facts["steps"])
         place = stream.below(n_steps + 1)
-        return NONE if place == 0 or task == "mend" else str(place)
+        return NO_MISTAKE if place == 0 or task == "mend" else str(place)
 
     def chance(self, level: Level, style: str) -> float:
         """Uniform over the steps and none, or over the candidates: all are equally often right; else as in mano."""
@@ -206,7 +215,7 @@ def _pose_retry(task: str, op: int, stream: Stream) -> Problem:
 
 def _grade_retry(facts: Mapping[str, Any], text: str) -> Verdict:
     """Compare the answer; `at` is the first wrong step that was not taken back."""
-    retried = read(facts, final_answer(text, MAX_SOLUTION) or "")
+    retried = read_retries(facts, final_answer(text, MAX_SOLUTION) or "")
     if retried.answer is None:
         return Verdict(False, None, "no_answer", retried.first_bad, retried.note)
     said = str(retried.answer)
@@ -219,16 +228,18 @@ def _ask(task: str) -> str:
     if task == "mend":
         return (
             "Which is the first wrong step, and what should its number be? "
-            f'Reply in the form <step>: <number>, or reply "{NONE}" if no step is wrong.'
+            f'Reply in the form <step>: <number>, or reply "{NO_MISTAKE}" if no step is wrong.'
         )
-    return f'Which is the first wrong {noun}? Reply with its number alone, or reply "{NONE}" if no {noun} is wrong.'
+    return (
+        f'Which is the first wrong {noun}? Reply with its number alone, or reply "{NO_MISTAKE}" if no {noun} is wrong.'
+    )
 
 
-def _show_steps(problem: str, flawed: Flawed, task: str) -> str:
+def _show_steps(problem: str, flawed: FlawedSolution, task: str) -> str:
     return f"{problem}\nA written solution:\n{_numbered(flawed)}\n{_WRONG_STEP}\n{_ask(task)}"
 
 
-def _show_lines(flawed: Flawed) -> str:
+def _show_lines(flawed: FlawedSolution) -> str:
     expression = flawed.facts["expression"]
     return (
         f"All arithmetic is modulo 23: {REMAINDERS}\nThis expression was worked out line by line: {expression}\n"
@@ -236,7 +247,7 @@ def _show_lines(flawed: Flawed) -> str:
     )
 
 
-def _numbered(flawed: Flawed) -> str:
+def _numbered(flawed: FlawedSolution) -> str:
     return "\n".join([f"{at}. {step}" for at, step in enumerate(flawed.steps, 1)])
 
 

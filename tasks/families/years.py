@@ -19,13 +19,13 @@ from fathom.tasks.base import N_CHOICES, NO_ANSWER, Instance, Level, Part, Probl
 from fathom.tasks.stream import Stream
 from fathom.tasks.words import codes, filler, given_names
 
-SIZES = (2, 4, 8, 16, 32)
-HOPS = (1, 2, 3, 4, 5, 6)
-LENGTHS = {"1k": 1_000, "4k": 4_000, "16k": 16_000, "32k": 32_000}
-LONG_SIZE, LONG_HOPS = 8, (1, 2, 3, 4, 6)
+_SIZES = (2, 4, 8, 16, 32)
+_HOPS = (1, 2, 3, 4, 5, 6)
+_LENGTHS = {"1k": 1_000, "4k": 4_000, "16k": 16_000, "32k": 32_000}
+_LONG_SIZE, _LONG_HOPS = 8, (1, 2, 3, 4, 6)
 """Number of years, and hops, at which the length of the text is varied."""
 
-PLACED_HOPS = (1, 2, 4)
+_PLACED_HOPS = (1, 2, 4)
 """Hops at which, in texts of 16,000 tokens, the place of the statements is varied."""
 
 _FIFTHS = {"early": 0, "middle": 2, "late": 4}
@@ -39,27 +39,27 @@ _FRAME_TOKENS = 65
 _PARAGRAPH = 12
 """Sentences to a paragraph."""
 
-Fact = tuple[str, str]
+_Fact = tuple[str, str]
 """A person, and the year, or the person of the same year."""
 
 
 def _level(n: int, k: int, length: str = "", position: str = "anywhere") -> Level:
     ladder = position if position != "anywhere" else length or "main"
     name = "-".join([f"y{n}k{k}", *([length] if length else []), *([position] if position != "anywhere" else [])])
-    axes: dict[str, int | str] = {"n": n, "k": k, "length": LENGTHS.get(length, 0), "position": position}
+    axes: dict[str, int | str] = {"n": n, "k": k, "length": _LENGTHS.get(length, 0), "position": position}
     if n * k == 2:
         return Level(name, k + n / 1000, axes, ladder, space=1e9)
     return Level(name, k + n / 1000, axes, ladder)
 
 
 def _levels() -> dict[str, Level]:
-    table = [_level(n, k) for n in SIZES for k in HOPS]
-    table += [_level(LONG_SIZE, k, length) for length in LENGTHS for k in LONG_HOPS]
-    table += [_level(LONG_SIZE, k, "16k", position) for position in _FIFTHS for k in PLACED_HOPS]
+    table = [_level(n, k) for n in _SIZES for k in _HOPS]
+    table += [_level(_LONG_SIZE, k, length) for length in _LENGTHS for k in _LONG_HOPS]
+    table += [_level(_LONG_SIZE, k, "16k", position) for position in _FIFTHS for k in _PLACED_HOPS]
     return {level.name: level for level in table}
 
 
-def _state(fact: Fact, channel: str) -> str:
+def _state(fact: _Fact, channel: str) -> str:
     person, known = fact
     if channel == "symbol":
         return f"{person} = {known}"
@@ -105,7 +105,7 @@ def _lay_out(pieces: list[str], channel: str) -> str:
     return "\n".join([" ".join(pieces[at : at + _PARAGRAPH]) for at in range(0, len(pieces), _PARAGRAPH)])
 
 
-def _chain(facts: list[Fact], asked: str) -> list[str]:
+def _chain(facts: list[_Fact], asked: str) -> list[str]:
     """Return the people passed on the way, the asked one first, and the year at the end."""
     known = dict(facts)
     chain = [asked]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from fathom.tasks.grammars.grammar import Grammar
 from fathom.tasks.grammars.near_miss import Tokens
 from fathom.tasks.grammars.parser import sound_height
-from fathom.tasks.grammars.text import spell
+from fathom.tasks.grammars.text import join_tokens
 from fathom.tasks.stream import Stream
 
 _N_BLIND = 4
@@ -48,7 +48,7 @@ def _aligned_tails(samples: Sequence[str], prefix: Tokens) -> list[Tokens]:
 def _context_tails(samples: Sequence[str], prefix: Tokens) -> list[Tokens]:
     """Return what follows in samples where the longest possible end of the prefix occurs, at any place."""
     for start in range(len(prefix)):
-        context = f" {spell(prefix[start:])} "
+        context = f" {join_tokens(prefix[start:])} "
         tails = [f" {sample}".rpartition(context)[2].split() for sample in samples if context in f" {sample}"]
         if tails:
             return tails[:_N_COPIES]

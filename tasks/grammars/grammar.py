@@ -16,7 +16,7 @@ from typing import Any
 
 from fathom.tasks.stream import Stream
 
-WIDTH = 3
+LEVEL_WIDTH = 3
 """Symbols of every level below the root."""
 
 MAX_DRAWS = 100_000
@@ -30,7 +30,7 @@ _Rules = dict[str, tuple[Rule, ...]]
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class GrammarShape:
     """What grammars are drawn from: depth, rules a symbol, share of long rules, band of mean lengths."""
 
     depth: int
@@ -43,7 +43,7 @@ class Shape:
     @property
     def n_symbols(self) -> int:
         """Count the symbols that have rules."""
-        return 1 + WIDTH * (self.depth - 1)
+        return 1 + LEVEL_WIDTH * (self.depth - 1)
 
 
 @dataclass(frozen=True)
@@ -147,12 +147,12 @@ class Grammar:
         return Grammar(value["root"], rules, tuple(value["terminals"]))
 
 
-def draw_grammar(shape: Shape, symbols: Sequence[str], terminals: Sequence[str], stream: Stream) -> Grammar:
+def draw_grammar(shape: GrammarShape, symbols: Sequence[str], terminals: Sequence[str], stream: Stream) -> Grammar:
     """Draw a grammar whose mean length lies in the shape's band; every symbol can be reached.
 
     `symbols` holds `shape.n_symbols` names, the root's first, then level by level.
     """
-    levels = [symbols[:1], *[symbols[at : at + WIDTH] for at in range(1, len(symbols), WIDTH)], terminals]
+    levels = [symbols[:1], *[symbols[at : at + LEVEL_WIDTH] for at in range(1, len(symbols), LEVEL_WIDTH)], terminals]
     while True:
         rules: _Rules = {}
         for level, below in pairwise(levels):
@@ -163,7 +163,7 @@ def draw_grammar(shape: Shape, symbols: Sequence[str], terminals: Sequence[str],
 
 
 def _draw_level(
-    shape: Shape, level: Sequence[str], below: Sequence[str], stream: Stream
+    shape: GrammarShape, level: Sequence[str], below: Sequence[str], stream: Stream
 ) -> dict[str, tuple[Rule, ...]]:
     """Draw rules for one level, no string twice, until together they mention every symbol below."""
     spread = shape.most_rules - shape.fewest_rules + 1
@@ -181,8 +181,8 @@ def _draw_strings(percent_long: int, count: int, stream: Stream) -> list[tuple[i
     found: dict[tuple[int, ...], None] = {}
     while len(found) < count:
         for word in stream.words(count - len(found)):
-            pair, third = divmod((word & _LOW_HALF) * WIDTH**3 >> _HALF, WIDTH)
-            string = divmod(pair, WIDTH)
+            pair, third = divmod((word & _LOW_HALF) * LEVEL_WIDTH**3 >> _HALF, LEVEL_WIDTH)
+            string = divmod(pair, LEVEL_WIDTH)
             long = (word >> _HALF) * 100 >> _HALF < percent_long
             found[(*string, third) if long else string] = None
     return list(found)

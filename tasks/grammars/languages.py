@@ -7,16 +7,16 @@ from functools import cache
 from math import log
 
 from fathom.tasks.base import Level, Problem
-from fathom.tasks.grammars.grammar import Grammar, Shape, draw_grammar
+from fathom.tasks.grammars.grammar import Grammar, GrammarShape, draw_grammar
 from fathom.tasks.grammars.likelihood import next_token_law
-from fathom.tasks.grammars.text import spell
+from fathom.tasks.grammars.text import join_tokens
 from fathom.tasks.stream import Stream
 
 LANGUAGES = {
-    "a": Shape(4, 2, 2, least_mean=20, greatest_mean=40),
-    "b": Shape(6, 2, 2),
-    "f": Shape(6, 3, 4, least_mean=240, greatest_mean=260),
-    "k": Shape(7, 3, 4, least_mean=500, greatest_mean=540),
+    "a": GrammarShape(4, 2, 2, least_mean=20, greatest_mean=40),
+    "b": GrammarShape(6, 2, 2),
+    "f": GrammarShape(6, 3, 4, least_mean=240, greatest_mean=260),
+    "k": GrammarShape(7, 3, 4, least_mean=500, greatest_mean=540),
 }
 """Languages to train a model on: b, f and k after those of the paper, and a that is learnt in minutes."""
 
@@ -33,7 +33,7 @@ GIVEN_SHORT = 12
 LAW_TOKENS = 64
 """Tokens of a sentence whose log-likelihood is asked for, at most; never more than the shortest sentence has."""
 
-MARK = "Sentence:"
+SENTENCE_MARK = "Sentence:"
 """What stands before every sentence of the training text."""
 
 
@@ -66,18 +66,18 @@ def _law_level(shape: str) -> Level:
     return Level(f"law-{shape}", depth, axes, f"law-{shape}", channels=("symbol",), styles=("bits",), space=1)
 
 
-def go_on(shape: str, given: int, stream: Stream) -> Problem:
+def draw_continuation(shape: str, given: int, stream: Stream) -> Problem:
     """Ask for the rest of a sentence after its first tokens, or for a whole one."""
     grammar = language(shape)
     sentence = grammar.sentence(stream, given + 1)
-    prefix = spell(sentence[:given])
+    prefix = join_tokens(sentence[:given])
     facts = {
         "mode": "generate", "shape": shape, "grammar": grammar.to_json(), "prefix": prefix, "accepts": "verifier",
     }  # fmt: skip
-    return Problem(f"{MARK} {prefix}".rstrip(), spell(sentence[given:]), (), facts)
+    return Problem(f"{SENTENCE_MARK} {prefix}".rstrip(), join_tokens(sentence[given:]), (), facts)
 
 
-def weigh_sentence(shape: str, stream: Stream) -> Problem:
+def draw_law_problem(shape: str, stream: Stream) -> Problem:
     """Ask for the log-likelihood of the first tokens of a fresh sentence.
 
     The mean over sentences of (known - observed) over tokens is the divergence of the model's law from the exact one,
@@ -90,4 +90,4 @@ def weigh_sentence(shape: str, stream: Stream) -> Problem:
     known = sum([row[token] for row, token in zip(rows, tokens, strict=True)])
     nats = {"known": known, "guessed": -len(tokens) * log(len(grammar.terminals) + 1)}
     facts = {"mode": "law", "shape": shape, "prefix": "", "n_tokens": len(tokens), "nats": nats}
-    return Problem(MARK, spell(tokens), (), facts)
+    return Problem(SENTENCE_MARK, join_tokens(tokens), (), facts)

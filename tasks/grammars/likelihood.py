@@ -10,31 +10,14 @@ Probabilities (1995); used as in Physics of Language Models 1 (arXiv 2305.13673)
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from math import exp, inf, log
 
 from fathom.tasks.grammars.grammar import Grammar, Rule
 
-END = ""
+SENTENCE_END = ""
 """The end of the sentence, as a key of a row of the law."""
 
-Row = Mapping[str, float]  # terminal or END -> natural logarithm of its probability
-
-_TOKEN_SCALE = 2.0
-"""Weight of a token while inside weights are summed: sentences lose about one bit a token, so that
-sums over a thousand tokens stay within a float. A power of two, so it costs no digit."""
-
-
-@dataclass(frozen=True, slots=True)
-class Divergence:
-    """A Kullback-Leibler divergence, mean over the positions of a text."""
-
-    nats: float
-
-    @property
-    def bits(self) -> float:
-        """The same in bits."""
-        return self.nats / log(2)
+TokenLaw = Mapping[str, float]  # terminal or END -> natural logarithm of its probability
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +30,7 @@ class _Part:
     dot: int
 
 
-def next_token_law(grammar: Grammar, tokens: Sequence[str]) -> list[Row]:
+def next_token_law(grammar: Grammar, tokens: Sequence[str]) -> list[TokenLaw]:
     """Return the law of the token after tokens[:t], for t = 0, 1, ... len(tokens).
 
     The list ends early, with the row after the longest prefix that some sentence begins with.
@@ -55,7 +38,7 @@ def next_token_law(grammar: Grammar, tokens: Sequence[str]) -> list[Row]:
     reader = _Reader(grammar)
     rows = [reader.row()]
     for token in tokens:
-        if rows[-1].get(token, -inf) == -inf or token == END:
+        if rows[-1].get(token, -inf) == -inf or token == SENTENCE_END:
             break
         reader.read(token, exp(rows[-1][token]))
         rows.append(reader.row())
@@ -75,9 +58,9 @@ class _Reader:
         self._begun: list[dict[str, float]] = []
         self._predict({grammar.root: 1.0}, {})
 
-    def row(self) -> Row:
+    def row(self) -> TokenLaw:
         begun = self._begun[-1]
-        law = {terminal: begun.get(terminal, 0.0) for terminal in self._levels[-1]} | {END: self._whole}
+        law = {terminal: begun.get(terminal, 0.0) for terminal in self._levels[-1]} | {SENTENCE_END: self._whole}
         return {token: log(share) if share > 0 else -inf for token, share in law.items()}
 
     def read(self, token: str, share: float) -> None:
@@ -114,57 +97,3 @@ class _Reader:
                     begun[rule[0]] = begun.get(rule[0], 0.0) + begun[symbol] / len(self._rules[symbol])
         self._begun.append(begun)
         self._awaited.append(awaited)
-
-
-def divergence(law: Sequence[Row], model: Sequence[Row]) -> Divergence:
-    """Return the divergence of a model's law from the exact one, KL(exact || model), mean over positions.
-
-    Both hold natural logarithms. It is infinite where the model rules out what can come.
-
-    Raises:
-        ValueError: the laws are of different lengths, or empty.
-    """
-    total = sum(
-        exp(share) * (share - theirs.get(token, -inf))
-        for exact, theirs in zip(law, model, strict=True)
-        for token, share in exact.items()
-        if share > -inf
-    )
-    if not law:
-        raise ValueError("a divergence needs at least one position")
-    return Divergence(total / len(law))
-
-
-def count_derivations(grammar: Grammar, tokens: Sequence[str]) -> int:
-    """Count the trees that derive the tokens: 0 if they are no sentence."""
-    return int(_inside(grammar, tokens, dict.fromkeys(grammar.rules, 1), 1))
-
-
-def log_probability(grammar: Grammar, tokens: Sequence[str]) -> float:
-    """Return the natural logarithm of the probability of the tokens, over all derivations."""
-    shares = {symbol: 1 / len(options) for symbol, options in grammar.rules.items()}
-    weight = _inside(grammar, tokens, shares, _TOKEN_SCALE)
-    return log(weight) - len(tokens) * log(_TOKEN_SCALE) if weight > 0 else -inf
-
-
-def _inside(grammar: Grammar, tokens: Sequence[str], shares: Mapping[str, float], token_weight: float) -> float:
-    """Sum over derivations: the product of the shares of their symbols and the weights of their tokens."""
-
-    @cache
-    def weights(symbol: str, start: int) -> dict[int, float]:  # end -> weight; whole numbers stay whole
-        if symbol not in grammar.rules:
-            return {start + 1: token_weight} if start < len(tokens) and tokens[start] == symbol else {}
-        total: dict[int, float] = {}
-        for rule in grammar.rules[symbol]:
-            line: dict[int, float] = {start: shares[symbol]}
-            for part in rule:
-                longer: dict[int, float] = {}
-                for at, weight in line.items():
-                    for end, more in weights(part, at).items():
-                        longer[end] = longer.get(end, 0) + weight * more
-                line = longer
-            for end, weight in line.items():
-                total[end] = total.get(end, 0) + weight
-        return total
-
-    return weights(grammar.root, 0).get(len(tokens), 0)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fathom.tasks.grammars.grammar import Grammar
-from fathom.tasks.grammars.text import spell
+from fathom.tasks.grammars.text import join_tokens
 from fathom.tasks.stream import Stream
 
 EDITS = {"substitute": 0, "swap": 0, "delete": -1, "insert": 1}
@@ -20,7 +20,7 @@ Tokens = list[str]
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class SentencePair:
     """A sentence, and a string outside the language that is one edit away from another or the same, `base`.
 
     Sentence and miss are equally long, and a pair is drawn before it is known which of them will be shown: so
@@ -40,7 +40,7 @@ class _Twins:
 
 def draw_pair(
     sentence: Callable[[], Tokens | None], height: Callable[[Tokens], int], grammar: Grammar, stream: Stream
-) -> Pair | None:
+) -> SentencePair | None:
     """Draw a pair; None if `sentence` gives none, or no edit leads outside.
 
     `sentence` draws one string of the language; `height` is that of `sound_height`. Most edits break
@@ -59,7 +59,7 @@ def draw_pair(
             for _ in range(_EDITS_TRIED):
                 miss = edit(twins.base, kind, grammar.terminals, stream)
                 if least <= height(miss) < grammar.depth:
-                    return Pair(twins.sentence, twins.base, miss)
+                    return SentencePair(twins.sentence, twins.base, miss)
     return None
 
 
@@ -100,14 +100,14 @@ def edit(tokens: Tokens, kind: str, terminals: Sequence[str], stream: Stream) ->
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class StringChoice:
     """Strings of which one is a sentence, and its place."""
 
     strings: list[str]
     right: int
 
 
-def one_right(pairs: Sequence[Pair | None], stream: Stream) -> Shown | None:
+def one_right(pairs: Sequence[SentencePair | None], stream: Stream) -> StringChoice | None:
     """Take the sentence of one pair and the misses of the others.
 
     None if two of them are one string, or come from one sentence: a sentence among edits of itself
@@ -115,6 +115,6 @@ def one_right(pairs: Sequence[Pair | None], stream: Stream) -> Shown | None:
     """
     right = stream.below(len(pairs))
     drawn = [pair for pair in pairs if pair]
-    strings = [spell(pair.sentence if at == right else pair.miss) for at, pair in enumerate(drawn)]
-    origins = {spell(pair.sentence if at == right else pair.base) for at, pair in enumerate(drawn)}
-    return Shown(strings, right) if min(len(set(strings)), len(origins)) == len(pairs) else None
+    strings = [join_tokens(pair.sentence if at == right else pair.miss) for at, pair in enumerate(drawn)]
+    origins = {join_tokens(pair.sentence if at == right else pair.base) for at, pair in enumerate(drawn)}
+    return StringChoice(strings, right) if min(len(set(strings)), len(origins)) == len(pairs) else None

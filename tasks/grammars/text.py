@@ -10,7 +10,7 @@ OPTIONS = ("A", "B", "C", "D")
 TOKEN = {"symbol": "letter", "story": "word"}
 
 
-def spell(tokens: Iterable[str]) -> str:
+def join_tokens(tokens: Iterable[str]) -> str:
     """Write tokens as a string: separated by blanks."""
     return " ".join(tokens)
 
@@ -32,17 +32,17 @@ def show_rules(grammar: Grammar, channel: str) -> str:
 
 def arrows(grammar: Grammar) -> str:
     """Write the rules, a line a symbol: E -> a b | c a a."""
-    return _lines([f"{symbol} -> {' | '.join(map(spell, options))}" for symbol, options in grammar.rules.items()])
+    return _lines([f"{symbol} -> {' | '.join(map(join_tokens, options))}" for symbol, options in grammar.rules.items()])
 
 
 def _alternatives(grammar: Grammar, symbol: str) -> str:
     options = grammar.rules[symbol]
     if options[0][0] in grammar.rules:
         return ", or ".join([" followed by ".join([f"a {part}" for part in rule]) for rule in options])
-    return " or ".join([f'"{spell(rule)}"' for rule in options])
+    return " or ".join([f'"{join_tokens(rule)}"' for rule in options])
 
 
-def show_samples(samples: Sequence[str], depth: int, channel: str) -> str:
+def show_sentences(samples: Sequence[str], depth: int, channel: str) -> str:
     """Show sentences of a grammar that is kept from the reader, and say what kind of grammar it is."""
     return (
         f"A hidden grammar makes sentences in {depth} rounds. It starts from one symbol; in each round every symbol is "
@@ -80,7 +80,7 @@ def ask_sentence(channel: str) -> str:
     )
 
 
-def judge(grammar: Grammar, tokens: Sequence[str]) -> str:
+def explain_string(grammar: Grammar, tokens: Sequence[str]) -> str:
     """Show that a string is a sentence, or where it fails."""
     tree = Chart(grammar, tokens).tree()
     if tree is None:
@@ -91,7 +91,9 @@ def judge(grammar: Grammar, tokens: Sequence[str]) -> str:
 def reduce(tree: Node) -> str:
     """Write a derivation from the tokens up, a line a level: [a b] [c a] = E F."""
     rows = reversed(_rows(tree)[:-1])
-    return _lines([f"{spell([f'[{_symbols(node.children)}]' for node in row])} = {_symbols(row)}" for row in rows])
+    return _lines(
+        [f"{join_tokens([f'[{_symbols(node.children)}]' for node in row])} = {_symbols(row)}" for row in rows]
+    )
 
 
 def derive(tree: Node) -> str:
@@ -109,7 +111,7 @@ def refute(grammar: Grammar, tokens: Sequence[str]) -> str:
         return f"The string can begin a sentence, but it stops too soon: a sentence then {may}."
     if not viable:
         return f"A sentence begins with {' or '.join(going)}, but token 1 is {tokens[0]}, so no rule fits."
-    parts = [f"[{spell(node.tokens)}] = {node.symbol}" for node in head.reading() if node.children]
+    parts = [f"[{join_tokens(node.tokens)}] = {node.symbol}" for node in head.reading() if node.children]
     reading = f"From the left one can read {', '.join(parts)}. " if parts else ""
     first = f"the first {viable} tokens are" if viable > 1 else "the first token is"
     fault = f"token {viable + 1} is {tokens[viable]}, so no rule fits."
@@ -129,4 +131,4 @@ def _rows(tree: Node) -> list[list[Node]]:
 
 
 def _symbols(nodes: Iterable[Node]) -> str:
-    return spell([node.symbol for node in nodes])
+    return join_tokens([node.symbol for node in nodes])

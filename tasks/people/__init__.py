@@ -1,1 +1,1 @@
-"""TODO."""
+"""Invented people: their attributes, biographies, questions about them, and wrong answers."""

@@ -327,7 +327,7 @@ def reversed_biography(who: Person, wordings: int, order: int = 0) -> str:
     return " ".join([*told, CLOSINGS[wordings % len(CLOSINGS)] % who.name])
 
 
-def record(who: Person) -> str:
+def write_record(who: Person) -> str:
     """Write the terse form of a biography, always in the same order."""
     return (
         f"{who.name}: born {who.day} {MONTHS[who.month - 1]} {who.year} in {who.city}; "
@@ -335,14 +335,14 @@ def record(who: Person) -> str:
     )
 
 
-def show(people: Sequence[Person], channel: str, stream: Stream) -> str:
+def show_people(people: Sequence[Person], channel: str, stream: Stream) -> str:
     """Write records (channel symbol) or biographies in random wordings and orders (story), one a line."""
     one = len(people) == 1
     if channel == "symbol":
         head = "The line below is the record of one person, who is named by a code" if one else (
             f"Each line below is the record of one of {len(people)} people, who are named by codes"
         )  # fmt: skip
-        return "\n".join([f"{head}.", *[record(who) for who in people]])
+        return "\n".join([f"{head}.", *[write_record(who) for who in people]])
     head = "Here is the biography of one person" if one else f"Here are the biographies of {len(people)} people"
     drawn = [divmod(word * (N_TEXTS * len(ORDERS)) >> 64, len(ORDERS)) for word in stream.words(len(people))]
     return "\n".join([f"{head}.", *[biography(who, *pick) for who, pick in zip(people, drawn, strict=True)]])

@@ -13,8 +13,17 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fathom.tasks.errors import BadOption
-from fathom.tasks.people.population import ATTRIBUTES, MAJORS, MONTHS, Person, Population, moment, months_apart, shown
-from fathom.tasks.people.questions import N_LISTED, N_RESIDUES, pair
+from fathom.tasks.people.population import (
+    ATTRIBUTES,
+    MAJORS,
+    MONTHS,
+    Person,
+    Population,
+    birth_key,
+    months_apart,
+    show_attribute,
+)
+from fathom.tasks.people.questions import N_LISTED, N_RESIDUES, join_values
 from fathom.tasks.stream import Stream
 
 LEAST_PEOPLE = 4
@@ -26,12 +35,12 @@ SO = ", so "
 EXTRACTS = tuple(f"extract-{attribute}" for attribute in ATTRIBUTES)
 PARTIALS = ("partial-year", "partial-month")
 CLASSIFIES = ("classify-even", "classify-remainder", "classify-listed")
-GROUPS: Mapping[str, tuple[str, ...]] = {
+KIND_GROUPS: Mapping[str, tuple[str, ...]] = {
     "extract": EXTRACTS, "partial": PARTIALS, "dual": ("dual",), "classify": CLASSIFIES,
     "compare": ("compare",), "subtract": ("subtract",), "inverse": ("inverse",),
 }  # fmt: skip
-KINDS = tuple(kind for kinds in GROUPS.values() for kind in kinds)
-HINTED = (*CLASSIFIES, "compare", "subtract")
+QUESTION_KINDS = tuple(kind for kinds in KIND_GROUPS.values() for kind in kinds)
+HINTED_KINDS = (*CLASSIFIES, "compare", "subtract")
 """Kinds whose answers follow from facts, and can state these first."""
 
 _ASKS = {
@@ -75,7 +84,7 @@ class Crowd:
         return self.person(self.first + stream.below(self.stop - self.first))
 
 
-def crowd(seed: str, n_people: int, *, trained: bool) -> Crowd:
+def choose_crowd(seed: str, n_people: int, *, trained: bool) -> Crowd:
     """Return half of the first n_people of a population: those whom QA text is about, or those who are asked about."""
     half = n_people // 2
     return Crowd(Population(seed).person, *((0, half) if trained else (half, n_people)))
@@ -106,15 +115,17 @@ def kinds_of(text: str) -> tuple[str, ...]:
     """
     found: dict[str, None] = {}
     for word in text.split():
-        if word not in GROUPS and word not in KINDS:
-            raise BadOption(f"no kind of question {word!r}; known: {', '.join(dict.fromkeys([*GROUPS, *KINDS]))}")
-        found.update(dict.fromkeys(GROUPS.get(word, (word,))))
+        if word not in KIND_GROUPS and word not in QUESTION_KINDS:
+            raise BadOption(
+                f"no kind of question {word!r}; known: {', '.join(dict.fromkeys([*KIND_GROUPS, *QUESTION_KINDS]))}"
+            )
+        found.update(dict.fromkeys(KIND_GROUPS.get(word, (word,))))
     if not found:
-        raise BadOption(f"name a kind of question; known: {', '.join(GROUPS)}")
+        raise BadOption(f"name a kind of question; known: {', '.join(KIND_GROUPS)}")
     return tuple(found)
 
 
-def ask(kind: str, asked: Crowd, stream: Stream, *, hint: bool = False) -> Quiz:
+def draw_quiz(kind: str, asked: Crowd, stream: Stream, *, hint: bool = False) -> Quiz:
     """Draw people of a crowd and a question about them.
 
     Args:
@@ -128,20 +139,20 @@ def ask(kind: str, asked: Crowd, stream: Stream, *, hint: bool = False) -> Quiz:
     """
     group, _, detail = kind.partition("-")
     drawn = _MAKERS[group](detail, asked, stream)
-    told = hint and kind in HINTED
+    told = hint and kind in HINTED_KINDS
     answer = f"{drawn.stated}{SO}{drawn.answer}" if told else drawn.answer
     return Quiz(drawn.question, answer, {"kind": kind, "hint": told, **drawn.facts})
 
 
-def document(quiz: Quiz) -> list[tuple[str, str]]:
+def quiz_document(quiz: Quiz) -> list[tuple[str, str]]:
     """Write a question and its answer as one document of training text; only the answer is learnt."""
     return [(quiz.question, f" {quiz.answer}")]
 
 
-def decide(kind: str, text: str, *, hint: bool) -> str | None:
+def read_decision(kind: str, text: str, *, hint: bool) -> str | None:
     """Return the answer that a line gives, after the facts where there is a hint; None if it has another form."""
     line = text.partition("\n")[0].strip()
-    if not hint or kind not in HINTED:
+    if not hint or kind not in HINTED_KINDS:
         return line or None
     found = re.fullmatch(rf"{_HINTS[kind]}{SO}(.{{1,80}})", line) if len(line) < 300 else None
     return found[1] if found else None
@@ -176,13 +187,13 @@ def _until(fits: Callable[[_T], bool], draw: Callable[[], _T]) -> _T:
 
 def _extract(attribute: str, asked: Crowd, stream: Stream) -> _Drawn:
     who = asked.anyone(stream)
-    return _about(_ASKS[attribute].format(who.name), shown(who, attribute), who, attributes=[attribute])
+    return _about(_ASKS[attribute].format(who.name), show_attribute(who, attribute), who, attributes=[attribute])
 
 
 def _dual(_: str, asked: Crowd, stream: Stream) -> _Drawn:
     who, (first, second) = asked.anyone(stream), stream.choice(_PAIRS)
     question = f"What are the {_NOUNS[first]} and the {_NOUNS[second]} of {who.name}?"
-    return _about(question, pair(who, (first, second)), who, attributes=[first, second])
+    return _about(question, join_values(who, (first, second)), who, attributes=[first, second])
 
 
 def _classify(detail: str, asked: Crowd, stream: Stream) -> _Drawn:
@@ -192,7 +203,7 @@ def _classify(detail: str, asked: Crowd, stream: Stream) -> _Drawn:
     n_classes = 2 if detail == "even" else N_RESIDUES
     wanted = stream.below(n_classes)
     who = _until(lambda one: one.month % n_classes == wanted, lambda: asked.anyone(stream))
-    month = shown(who, "month")
+    month = show_attribute(who, "month")
     if detail == "even":
         question = f"Was {who.name} born in a month with an even number?"
         return _about(question, "no" if wanted else "yes", who, stated=f"{month} {who.year}")
@@ -213,22 +224,22 @@ def _two(asked: Crowd, stream: Stream, unlike: Callable[[Person], object]) -> tu
 
 
 def _compare(_: str, asked: Crowd, stream: Stream) -> _Drawn:
-    one, two = _two(asked, stream, lambda who: moment(who, "life"))
-    early = min((one, two), key=lambda who: moment(who, "life"))
-    hint = f"{shown(one, 'date')} and {shown(two, 'date')}"
+    one, two = _two(asked, stream, lambda who: birth_key(who, "life"))
+    early = min((one, two), key=lambda who: birth_key(who, "life"))
+    hint = f"{show_attribute(one, 'date')} and {show_attribute(two, 'date')}"
     return _about(f"Who was born earlier, {one.name} or {two.name}?", early.name, one, two, stated=hint)
 
 
 def _subtract(_: str, asked: Crowd, stream: Stream) -> _Drawn:
     one, two = _two(asked, stream, lambda who: (who.year, who.month))
     question = f"How many months lie between the months in which {one.name} and {two.name} were born?"
-    hint = " and ".join([f"{shown(who, 'month')} {who.year}" for who in (one, two)])
+    hint = " and ".join([f"{show_attribute(who, 'month')} {who.year}" for who in (one, two)])
     return _about(question, str(months_apart(one, two)), one, two, stated=hint)
 
 
 def _inverse(_: str, asked: Crowd, stream: Stream) -> _Drawn:
     who = asked.anyone(stream)
-    wanted = {"date": shown(who, "date"), "city": who.city}
+    wanted = {"date": show_attribute(who, "date"), "city": who.city}
     question = f"Who was born on {wanted['date']} in {wanted['city']}?"
     return _about(question, who.name, who, wanted=wanted, accepts="verifier")
 

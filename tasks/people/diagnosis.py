@@ -17,11 +17,11 @@ from fathom.tasks.people.population import (
     N_YEARS,
     UNIVERSITIES,
     person_of,
-    shown,
+    show_attribute,
 )
 from fathom.tasks.people.questions import N_RESIDUES
 
-Facts = Mapping[str, Any]
+_Facts = Mapping[str, Any]
 
 
 def _low(words: Sequence[str]) -> frozenset[str]:
@@ -61,21 +61,21 @@ def _near(attribute: str, answer: str, gold: str) -> bool:
     return False
 
 
-def misread(facts: Facts, attribute: str, answer: str) -> str:
+def label_value(facts: _Facts, attribute: str, answer: str) -> str:
     """Label a wrong value of one attribute of the person asked about; `answer` is in lower case."""
     people = facts["people"]
     who = person_of(next(row for row in people if row["name"] == facts["asked"][0]))
     parts = _PARTS if facts["operation"] == "partial" else ATTRIBUTES
-    if any(shown(who, other).lower() == answer for other in parts):
+    if any(show_attribute(who, other).lower() == answer for other in parts):
         return "other_attribute"
-    if any(shown(person_of(row), attribute).lower() == answer for row in people):
+    if any(show_attribute(person_of(row), attribute).lower() == answer for row in people):
         return "other_person"
     if not in_domain(attribute, answer):
         return "not_in_domain"
-    return "near_value" if _near(attribute, answer, shown(who, attribute).lower()) else "wrong"
+    return "near_value" if _near(attribute, answer, show_attribute(who, attribute).lower()) else "wrong"
 
 
-def misread_pair(facts: Facts, gold: str, answer: str) -> tuple[str, int | None]:
+def label_pair(facts: _Facts, gold: str, answer: str) -> tuple[str, int | None]:
     """Label the first wrong part of a dual answer, and say which it is; all in lower case."""
     right, parts = gold.split("; "), answer.split("; ")
     if len(parts) != 2:
@@ -83,10 +83,10 @@ def misread_pair(facts: Facts, gold: str, answer: str) -> tuple[str, int | None]
     if parts == right[::-1]:
         return "swapped", 1
     at = 0 if parts[0] != right[0] else 1
-    return misread(facts, facts["attributes"][at], parts[at]), at + 1
+    return label_value(facts, facts["attributes"][at], parts[at]), at + 1
 
 
-def misjudged(facts: Facts, gold: str, answer: str) -> str:
+def label_judgement(facts: _Facts, gold: str, answer: str) -> str:
     """Label a wrong yes or no, name, or number; all in lower case."""
     operation, people = facts["operation"], facts["people"]
     if operation in ("even", "listed"):

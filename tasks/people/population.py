@@ -118,7 +118,7 @@ def _digits() -> dict[str, Digit]:
     return digits
 
 
-DIGITS = _digits()
+ATTRIBUTE_DIGITS = _digits()
 """Places of the attributes; `date` spans day, month and year. The last digit, the pronoun, has no entry."""
 
 
@@ -144,7 +144,7 @@ _PLACE = {field: at for at, field in enumerate(Person._fields)}
 _WORK_CITIES = tuple(CITIES[seat] for seat in SEATS)
 
 
-def person(name: str, number: int) -> Person:
+def make_person(name: str, number: int) -> Person:
     """Return the person of that name whose attributes are the digits of `number`, in 0..SPACE-1."""
     number, day = divmod(number, N_DAYS)
     number, month = divmod(number, 12)
@@ -164,7 +164,7 @@ def person_of(row: Mapping[str, Any]) -> Person:
     return Person(**row)
 
 
-def shown(who: Person, attribute: str) -> str:
+def show_attribute(who: Person, attribute: str) -> str:
     """Write an attribute, a part of the birth date, or the name of a person as texts show it."""
     if attribute == "date":
         return f"{who.day} {MONTHS[who.month - 1]} {who.year}"
@@ -172,7 +172,7 @@ def shown(who: Person, attribute: str) -> str:
     return MONTHS[int(value) - 1] if attribute == "month" else str(value)
 
 
-def moment(who: Person, scale: str) -> tuple[int, int, int]:
+def birth_key(who: Person, scale: str) -> tuple[int, int, int]:
     """Return what orders people by birth: the whole date (`life`), or the day within the year."""
     return who.year if scale == "life" else 0, who.month, who.day
 
@@ -184,7 +184,7 @@ def months_apart(one: Person, two: Person) -> int:
 
 def fits(who: Person, wanted: Mapping[str, str]) -> bool:
     """Say whether a person has all the attributes wanted."""
-    return all(shown(who, attribute) == value for attribute, value in wanted.items())
+    return all(show_attribute(who, attribute) == value for attribute, value in wanted.items())
 
 
 # Neither s, x nor z ends a name: possessives stay plain.
@@ -250,7 +250,7 @@ class Population:
             family = (family + self._shift(2 * turn, given, N_FAMILY)) % N_FAMILY
             given = (given + self._shift(2 * turn + 1, family, N_GIVEN)) % N_GIVEN
         number = draw_numbers(Stream("population", canonical_seed(self.seed), index), 1)[0]
-        return person(full_name(family * N_GIVEN + given), number)
+        return make_person(full_name(family * N_GIVEN + given), number)
 
     def index_of(self, name: str) -> int | None:
         """Return who has this name: the reverse of `person`; None for what is no full name."""

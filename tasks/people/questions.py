@@ -10,19 +10,19 @@ from typing import Any
 
 from fathom.tasks.base import N_CHOICES
 from fathom.tasks.people.population import (
+    ATTRIBUTE_DIGITS,
     ATTRIBUTES,
     CITIES,
-    DIGITS,
     MAJORS,
     N_DATES,
     SEATS,
     STAFFED,
     Person,
+    birth_key,
     draw_numbers,
-    moment,
+    make_person,
     months_apart,
-    person,
-    shown,
+    show_attribute,
 )
 from fathom.tasks.stream import Stream
 
@@ -83,17 +83,17 @@ _KINDS = tuple(SEARCHES)
 
 def digit(number: int, attribute: str) -> int:
     """Return one attribute of a person's number."""
-    weight, size = DIGITS[attribute]
+    weight, size = ATTRIBUTE_DIGITS[attribute]
     return number // weight % size
 
 
 def _put(numbers: list[int], attribute: str, values: Sequence[int]) -> list[int]:
-    weight, size = DIGITS[attribute]
+    weight, size = ATTRIBUTE_DIGITS[attribute]
     return [number + (value - number // weight % size) * weight for number, value in zip(numbers, values, strict=True)]
 
 
 def _set(numbers: list[int], at: int, attribute: str, value: int) -> None:
-    weight, size = DIGITS[attribute]
+    weight, size = ATTRIBUTE_DIGITS[attribute]
     numbers[at] += (value - numbers[at] // weight % size) * weight
 
 
@@ -111,14 +111,14 @@ def _spread(stream: Stream, numbers: list[int], attribute: str) -> list[int]:
     if count == 1:
         return numbers
     if attribute != "work_city":
-        return _put(numbers, attribute, stream.sample(range(DIGITS[attribute].size), count))
+        return _put(numbers, attribute, stream.sample(range(ATTRIBUTE_DIGITS[attribute].size), count))
     seats = [STAFFED[city] for city in stream.sample(range(len(CITIES)), count)]
     firms = [at[word % len(at)] for at, word in zip(seats, stream.words(count), strict=True)]
     return _put(numbers, "employer", firms)
 
 
 def _people(names: Sequence[str], numbers: Sequence[int]) -> list[Person]:
-    return [person(name, number) for name, number in zip(names, numbers, strict=True)]
+    return [make_person(name, number) for name, number in zip(names, numbers, strict=True)]
 
 
 def _others(stream: Stream, people: list[Person], at: int) -> list[Person]:
@@ -126,20 +126,20 @@ def _others(stream: Stream, people: list[Person], at: int) -> list[Person]:
     return stream.sample(people[:at] + people[at + 1 :], min(N_CHOICES, len(people)) - 1)
 
 
-def extract(who: Person, attribute: str) -> tuple[str, str]:
+def ask_attribute(who: Person, attribute: str) -> tuple[str, str]:
     """Ask for an attribute of a person; return the question and the answer."""
-    return ASKS[attribute].format(who.name), shown(who, attribute)
+    return ASKS[attribute].format(who.name), show_attribute(who, attribute)
 
 
 def _extract(stream: Stream, names: list[str]) -> Inquiry:
     attribute = stream.choice(ATTRIBUTES)
     people = _people(names, _spread(stream, _numbers(stream, len(names)), attribute))
     at = stream.below(len(people))
-    wrong = [shown(other, attribute) for other in _others(stream, people, at)]
+    wrong = [show_attribute(other, attribute) for other in _others(stream, people, at)]
     if len(people) == 1:
-        wrong = [shown(people[0], other) for other in ATTRIBUTES if other != attribute]
+        wrong = [show_attribute(people[0], other) for other in ATTRIBUTES if other != attribute]
     facts = {"operation": "extract", "attributes": [attribute], "asked": [names[at]]}
-    return Inquiry(people, *extract(people[at], attribute), wrong, facts)
+    return Inquiry(people, *ask_attribute(people[at], attribute), wrong, facts)
 
 
 def _partial(stream: Stream, names: list[str]) -> Inquiry:
@@ -152,31 +152,31 @@ def _partial(stream: Stream, names: list[str]) -> Inquiry:
         numbers = _put(numbers, "month", stream.shuffle(several * (len(names) // len(several))))
     people = _people(names, numbers)
     at = stream.below(len(people))
-    gold = shown(people[at], part)
-    values = dict.fromkeys([shown(other, part) for other in people]) if len(people) > 1 else {}
-    wrong = [value for value in values if value != gold] or [shown(people[0], other_part)]
+    gold = show_attribute(people[at], part)
+    values = dict.fromkeys([show_attribute(other, part) for other in people]) if len(people) > 1 else {}
+    wrong = [value for value in values if value != gold] or [show_attribute(people[0], other_part)]
     facts = {"operation": "partial", "attributes": [part], "asked": [names[at]]}
     return Inquiry(people, ASKS[part].format(names[at]), gold, wrong, facts)
 
 
-def pair(who: Person, attributes: Sequence[str]) -> str:
+def join_values(who: Person, attributes: Sequence[str]) -> str:
     """Write the answer to a dual question: the two values with a semicolon between them."""
-    return f"{shown(who, attributes[0])}; {shown(who, attributes[1])}"
+    return f"{show_attribute(who, attributes[0])}; {show_attribute(who, attributes[1])}"
 
 
 def _dual(stream: Stream, names: list[str]) -> Inquiry:
     asked = stream.choice(_PAIRS)
     people = _people(names, _spread(stream, _numbers(stream, len(names)), asked[0]))
     at = stream.below(len(people))
-    wrong = [pair(other, asked) for other in _others(stream, people, at)]
+    wrong = [join_values(other, asked) for other in _others(stream, people, at)]
     if len(people) == 1:
-        wrong = [pair(people[0], other) for other in stream.sample(_PAIRS, N_CHOICES) if other != asked]
+        wrong = [join_values(people[0], other) for other in stream.sample(_PAIRS, N_CHOICES) if other != asked]
     question = (
         f"For {names[at]}, give {NOUNS[asked[0]]} and {NOUNS[asked[1]]}, "
         "in this order, with a semicolon between the two."
     )
     facts = {"operation": "dual", "attributes": list(asked), "asked": [names[at]]}
-    return Inquiry(people, question, pair(people[at], asked), wrong, facts)
+    return Inquiry(people, question, join_values(people[at], asked), wrong, facts)
 
 
 _NUMBERED = "Number the months from 1 (January) to 12 (December). "
@@ -232,7 +232,7 @@ def _two(stream: Stream, names: list[str], fit: Callable[[Person, Person], bool]
     numbers = _numbers(stream, len(names))
     a, b = stream.distinct(2, len(names))
     while True:
-        one, two = person(names[a], numbers[a]), person(names[b], numbers[b])
+        one, two = make_person(names[a], numbers[a]), make_person(names[b], numbers[b])
         if fit(one, two):
             return _people(names, numbers), a, b
         for at in (a, b):
@@ -246,7 +246,7 @@ def _clear(one: Person, two: Person) -> bool:
 def _compare(stream: Stream, names: list[str]) -> Inquiry:
     people, a, b = _two(stream, names, _clear)
     scale, which = stream.choice(("life", "year")), stream.choice(("earlier", "later"))
-    first = min((a, b), key=lambda at: moment(people[at], scale))
+    first = min((a, b), key=lambda at: birth_key(people[at], scale))
     gold = first if which == "earlier" else a + b - first
     question = f"Who was born {which}, {names[a]} or {names[b]}? Give the {_NOUN}."
     if scale == "year":
@@ -294,14 +294,14 @@ def _inverse(stream: Stream, names: list[str]) -> Inquiry:
     group_of = stream.shuffle([at % groups for at in range(count)])
     numbers = _numbers(stream, count)
     for place, attribute in enumerate(kind):
-        values = stream.sample(range(DIGITS[attribute].size), groups)
+        values = stream.sample(range(ATTRIBUTE_DIGITS[attribute].size), groups)
         if len(kind) > 1:
             values = [values[(group + place) % groups // 2] for group in range(groups)]
         numbers = _put(numbers, attribute, [values[group] for group in group_of])
     people = _people(names, numbers)
     members = [[at for at in range(count) if group_of[at] == group] for group in stream.sample(range(groups), most)]
     fit, *others = [stream.choice(member) for member in members]
-    wanted = {attribute: shown(people[fit], attribute) for attribute in kind}
+    wanted = {attribute: show_attribute(people[fit], attribute) for attribute in kind}
     question = f"{SEARCHES[kind].format(*wanted.values())} Several people may fit: give the {_NOUN} of one of them."
     facts = {"operation": "inverse", "wanted": wanted, "accepts": "verifier"}
     return Inquiry(people, question, names[fit], [names[at] for at in others], facts)
@@ -336,7 +336,7 @@ MODES: Mapping[str, Callable[[Stream, list[str]], Inquiry]] = {
 """Modes by name."""
 
 
-def inquire(stream: Stream, mode: str, names: list[str], noun: str) -> Inquiry:
+def draw_inquiry(stream: Stream, mode: str, names: list[str], noun: str) -> Inquiry:
     """Draw people of these names and a question in one of MODES; `noun` is what a name is called."""
     made = MODES[mode](stream, names)
     return replace(made, question=made.question.replace(_NOUN, noun)) if _NOUN in made.question else made

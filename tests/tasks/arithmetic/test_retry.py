@@ -5,7 +5,15 @@ from time import process_time
 
 import pytest
 
-from fathom.tasks.arithmetic.retry import BACK, MAX_STEPS, PROBLEMS, Retried, pose_problem, read, write_solution
+from fathom.tasks.arithmetic.retry import (
+    BACK,
+    MAX_STEPS,
+    PROBLEM_KINDS,
+    RetryCounts,
+    pose_problem,
+    read_retries,
+    write_solution,
+)
 from fathom.tasks.base import demonstrate, make_instance, pose
 from fathom.tasks.families.repair import FAMILY, MAX_SOLUTION, RETRIED
 from fathom.tasks.stream import Stream
@@ -57,14 +65,14 @@ def without_wrong_starts(text):
     return "; ".join(part.split(f"{BACK} ")[-1] for part in text.split("; "))
 
 
-@pytest.mark.parametrize("kind", PROBLEMS)
+@pytest.mark.parametrize("kind", PROBLEM_KINDS)
 def test_the_answer_follows_from_the_question_alone(kind):
     for _, problem in some(kind, 200):
         assert solve(problem.question) == problem.answer
         assert "\n" not in problem.question
 
 
-@pytest.mark.parametrize("kind", PROBLEMS)
+@pytest.mark.parametrize("kind", PROBLEM_KINDS)
 @pytest.mark.parametrize("rate", [0, 0.1, 0.5])
 def test_a_wrong_start_comes_before_a_step_at_the_error_rate(kind, rate):
     steps = starts = 0
@@ -76,7 +84,7 @@ def test_a_wrong_start_comes_before_a_step_at_the_error_rate(kind, rate):
     assert abs(starts / steps - expected) <= 4.5 * (expected / (1 - rate) / steps) ** 0.5
 
 
-@pytest.mark.parametrize("kind", PROBLEMS)
+@pytest.mark.parametrize("kind", PROBLEM_KINDS)
 def test_what_is_kept_is_the_plain_solution(kind):
     for index, problem in some(kind):
         plain = written(problem, 0, 0)
@@ -86,7 +94,7 @@ def test_what_is_kept_is_the_plain_solution(kind):
         assert plain.count("; ") == (problem.question.count(" = ") or len(re.findall("[-+*]", problem.question)))
 
 
-@pytest.mark.parametrize("kind", PROBLEMS)
+@pytest.mark.parametrize("kind", PROBLEM_KINDS)
 def test_every_kept_step_is_right_by_the_question_alone(kind):
     for _, problem in some(kind):
         values = {}
@@ -96,25 +104,25 @@ def test_every_kept_step_is_right_by_the_question_alone(kind):
             values[name] = int(parts[-1])
 
 
-@pytest.mark.parametrize("kind", PROBLEMS)
+@pytest.mark.parametrize("kind", PROBLEM_KINDS)
 def test_the_reader_counts_what_was_written(kind):
     for index, problem in some(kind, 200):
         text = written(problem, 0.4, index)
         starts, steps = text.count(BACK), text.count("; ")
-        assert read(problem.facts, text) == Retried(problem.answer, steps + starts, starts, starts, 0, None)
+        assert read_retries(problem.facts, text) == RetryCounts(problem.answer, steps + starts, starts, starts, 0, None)
 
 
-@pytest.mark.parametrize("kind", PROBLEMS)
+@pytest.mark.parametrize("kind", PROBLEM_KINDS)
 def test_a_right_step_that_is_taken_back_is_needless(kind):
     for _, problem in some(kind):
         steps = written(problem, 0, 0).split("; ")
         first = steps[0]
         for start in (first, first.rpartition(" = ")[0]):
             text = "; ".join([f"{start} {BACK} {first}", *steps[1:]])
-            assert read(problem.facts, text) == Retried(problem.answer, len(steps), 0, 0, 1, None)
+            assert read_retries(problem.facts, text) == RetryCounts(problem.answer, len(steps), 0, 0, 1, None)
 
 
-@pytest.mark.parametrize("kind", PROBLEMS)
+@pytest.mark.parametrize("kind", PROBLEM_KINDS)
 def test_a_wrong_start_that_is_not_taken_back_is_the_first_bad_step(kind):
     seen = 0
     for index, problem in some(kind, 120):
@@ -123,7 +131,7 @@ def test_a_wrong_start_that_is_not_taken_back_is_the_first_bad_step(kind):
         if at >= 0:
             seen += 1
             place = 1 + text.count("; ", 0, at)
-            reading = read(problem.facts, text[:at] + "; " + text[at + len(BACK) + 2 :])
+            reading = read_retries(problem.facts, text[:at] + "; " + text[at + len(BACK) + 2 :])
             assert reading.first_bad == place
             # What it rests on being said, a step that was too early may now be right, and its taking back needless.
             assert reading.taken_back + reading.needless == text.count(BACK) - 1
@@ -151,7 +159,7 @@ def test_steps_are_judged_by_the_numbers_that_were_written_before():
         "AB = 4 [BACK] CD = 3 + 4 = 7": 2,  # what was taken back is not known
         "we see that AB = 4": 1,
     }
-    assert {text: read(facts, f"{text}; the answer is 7").first_bad for text in bad} == bad
+    assert {text: read_retries(facts, f"{text}; the answer is 7").first_bad for text in bad} == bad
     facts = {"prefix": ["*", "+", "3", "4", "5"]}
     bad = {
         "3 + 4 = 7; 7 * 5 = 12": None,
@@ -161,7 +169,7 @@ def test_steps_are_judged_by_the_numbers_that_were_written_before():
         "3 + 4 = 7; 7 * 4 = 5": 2,
         "3 + 4; 7 * 5 = 12": 1,
     }
-    assert {text: read(facts, f"{text}; the answer is 12").first_bad for text in bad} == bad
+    assert {text: read_retries(facts, f"{text}; the answer is 12").first_bad for text in bad} == bad
 
 
 def test_the_answer_stands_at_the_end_and_alone():
@@ -178,10 +186,10 @@ def test_the_answer_stands_at_the_end_and_alone():
         "3 + 4 = 7": None,
         "": None,
     }
-    assert {text: read(facts, text).answer for text in answers} == answers
+    assert {text: read_retries(facts, text).answer for text in answers} == answers
 
 
-@pytest.mark.parametrize("kind", PROBLEMS)
+@pytest.mark.parametrize("kind", PROBLEM_KINDS)
 def test_hostile_text_is_read_in_bounded_time(kind):
     problem = posed(kind, 8, 0)
     texts = [
@@ -191,7 +199,7 @@ def test_hostile_text_is_read_in_bounded_time(kind):
     ]  # fmt: skip
     start = process_time()
     for text in texts:
-        reading = read(problem.facts, text)
+        reading = read_retries(problem.facts, text)
         assert reading.answer is None
         assert reading.n_steps <= MAX_STEPS
         assert not FAMILY.grade(make_instance(FAMILY, "retry-op8", "symbol", 1, 0), text).correct

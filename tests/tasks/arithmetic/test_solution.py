@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from fathom.tasks.arithmetic.solution import calculate, name_key, read_line, read_solution
-from fathom.tasks.arithmetic.word_problem import implied
+from fathom.tasks.arithmetic.word_problem import implied_totals
 from fathom.tasks.base import make_instance
 from fathom.tasks.families.igsm import FAMILY
 from fathom.tasks.stream import Stream
@@ -155,7 +155,7 @@ def test_totals_in_facts_are_those_implied_by_the_structure():
     for level in ("op10", "op18-bare", "op40"):
         for index in range(20):
             facts = make_instance(FAMILY, level, "story", 4, index).facts
-            totals = implied(facts)
+            totals = implied_totals(facts)
             for name, node in facts["parameters"].items():
                 if name in totals:
                     seen += 1

@@ -8,8 +8,8 @@ import pytest
 from fathom.tasks.corpora.base import make_block, read_options
 from fathom.tasks.corpora.registry import find_corpus
 from fathom.tasks.people.biography import CLOSINGS, N_TEXTS, biography
-from fathom.tasks.people.population import ATTRIBUTES, Population, shown
-from fathom.tasks.people.wording import wordings
+from fathom.tasks.people.population import ATTRIBUTES, Population, show_attribute
+from fathom.tasks.people.wordings import person_wordings
 
 N = 20
 PEOPLE = [Population("7").person(index) for index in range(N)]
@@ -54,7 +54,7 @@ def test_every_text_tells_all_attributes_of_its_person():
     found = by_person(written(2, wordings=5, permute=1))
     for who in PEOPLE:
         for text in found[who.name]:
-            assert all(shown(who, attribute) in text for attribute in ATTRIBUTES)
+            assert all(show_attribute(who, attribute) in text for attribute in ATTRIBUTES)
 
 
 def test_people_are_drawn_uniformly():
@@ -76,7 +76,7 @@ def test_a_reversed_biography_names_its_person_last_and_once():
         assert f"{last}." in {closing % who.name for closing in CLOSINGS}
         assert len(told) == len(ATTRIBUTES)
         assert not any(who.name in sentence for sentence in told)
-        assert all(any(shown(who, attribute) in sentence for sentence in told) for attribute in ATTRIBUTES)
+        assert all(any(show_attribute(who, attribute) in sentence for sentence in told) for attribute in ATTRIBUTES)
 
 
 def test_questions_are_about_the_first_half_alone():
@@ -107,10 +107,10 @@ def test_wordings_of_a_person_are_those_of_the_text(given):
     known = {
         biography(who, told, full_name=bool(given.get("fullname")))
         for index, who in enumerate(PEOPLE)
-        for told in wordings("7", index, given.get("wordings", 1))
+        for told in person_wordings("7", index, given.get("wordings", 1))
     }
     assert known == {text for ((_, text),) in written(20, **given)}
-    assert all(0 <= wordings("7", index)[0] < N_TEXTS for index in range(N))
+    assert all(0 <= person_wordings("7", index)[0] < N_TEXTS for index in range(N))
 
 
 def test_populations_of_two_seeds_share_nobody_told_of():

@@ -5,14 +5,13 @@ from collections import Counter
 
 import pytest
 
-from fathom.tasks.corpora import brevo, mano
 from fathom.tasks.corpora.base import make_block, read_options
 from fathom.tasks.corpora.registry import find_corpus
-from fathom.tasks.families import depo as depo_family
 from fathom.tasks.grammars.languages import LANGUAGES, language
 from fathom.tasks.grammars.parser import recognises
+from fathom.tasks.graphs.rings import RING_NAMES, draw_ring_problem, first_name, ring_vocabulary
 from fathom.tasks.stream import Stream
-from fathom.tasks.tokens import Names, pack, sizes, unpack
+from fathom.tasks.tokens import TokenNames, pack_tokens, size_table, unpack_tokens
 
 NAME = r"v\d+|(?:a\d+ )*z\d+"
 
@@ -23,7 +22,7 @@ def documents(name, number=0, **given):
     options = read_options(corpus, given)
     vocabulary = corpus.vocabulary(options)
     made = make_block(corpus, options, 7, number)
-    spelt = [vocabulary[at] for at in unpack(made.ids)]
+    spelt = [vocabulary[at] for at in unpack_tokens(made.ids)]
     learnt = [bool(one) for one in made.learnt or b"\1" * len(spelt)]
     found, began = [], 0
     for end in made.ends:
@@ -86,7 +85,8 @@ def test_needs_are_met_in_the_order_of_the_answer(given):
             if one not in wanted:
                 wanted.add(one)
                 waiting += needs.get(one, ())
-        listed = brevo.read_names(answer)
+        listed = re.findall(NAME, answer)
+        assert " ".join(listed) == answer
         assert sorted(listed) == sorted(wanted)
         assert listed[-1] == query
         assert all(needs.get(name, set()) <= set(listed[:at]) for at, name in enumerate(listed))
@@ -131,63 +131,52 @@ def test_what_is_learnt_is_a_setting():
         assert all(" ".join(learnt) == text for text, learnt in documents(name, learn="all"))
 
 
-@pytest.mark.parametrize("names", depo_family.NAMES)
+@pytest.mark.parametrize("names", RING_NAMES)
 def test_a_ring_posed_alone_reads_as_a_document_begins(names):
-    vocabulary = set(depo_family.tokens(names, 4))
+    vocabulary = set(ring_vocabulary(names, 4))
     for index in range(20):
-        posed = depo_family.pose_tokens(names, 9, 4, Stream("test", index))
+        posed = draw_ring_problem(names, 9, 4, Stream("test", index))
         arrows, ((k, start, answer),) = read_ring(f"{posed.question} {posed.answer}")
         assert (k, start, answer, list(arrows.items())) == (4, posed.start, posed.answer, posed.edges)
         at = start
         for _ in range(k):
             at = arrows[at]
-        assert at == answer == depo_family.first_name(f" {answer} ?3 a0")
+        assert at == answer == first_name(f" {answer} ?3 a0")
         assert set(posed.question.split()) <= vocabulary
 
 
 def test_a_name_without_an_end_is_no_name():
-    assert depo_family.first_name("a1 a2") is None
-    assert depo_family.first_name("? a1 z2") is None
-    assert depo_family.first_name("") is None
-    assert brevo.read_names("v1 v2 a3") is None
-    assert brevo.read_names("v1 = v2") is None
-    assert brevo.read_names("") == []
+    assert first_name("a1 a2") is None
+    assert first_name("? a1 z2") is None
+    assert first_name("") is None
 
 
-@pytest.mark.parametrize("names", brevo.NAMES)
-def test_needs_posed_alone_read_as_a_document(names):
-    for index in range(20):
-        posed = brevo.pose(names, 12, 40, Stream("test", index))
-        assert posed.question.startswith("Needs: " + " ".join([f"{a} {b}" for a, b in posed.edges]) + " ? ")
-        assert posed.question.endswith(f" ? {posed.query} =")
-        assert brevo.read_names(posed.answer)[-1] == posed.query
-        assert set(f"{posed.question} {posed.answer}".split()) <= set(brevo.tokens(names, 40))
-
-
-def test_an_expression_posed_alone_has_exactly_so_many_operations():
-    for operations in (1, 2, 7):
-        posed = mano.pose(23, operations, Stream("test", operations))
-        assert posed.question == f"Value: {' '.join(posed.prefix)} ="
-        assert value(posed.prefix, 23) == int(posed.answer)
-        assert len(posed.prefix) == 2 * operations + 1
-
-
-def test_shapes_of_expressions_are_split_uniformly():
+def test_expressions_are_split_uniformly():
     """Of three operations, 0, 1 or 2 are on the left, each a third of the time."""
     left = Counter()
-    for index in range(3_000):
-        prefix = mano.pose(23, 3, Stream("shape", index)).prefix
-        due, at = 1, 1
-        while due:
-            due += -1 if prefix[at].isdigit() else 1
-            at += 1
-        left[(at - 2) // 2] += 1
-    assert all(abs(count - 1_000) < 4 * (3_000 * 2 / 9) ** 0.5 for count in left.values())
+    for number in range(140):
+        for text, _ in documents("mano", number, operations=3):
+            prefix = re.fullmatch(r"Value: (.*) = \d+ <end>", text)[1].split()
+            if len(prefix) == 7:
+                left[(size_of_operand(prefix[1:]) - 1) // 2] += 1
+    n = left.total()
+    assert n > 2_500
+    assert all(abs(count - n / 3) < 4 * (n * 2 / 9) ** 0.5 for count in left.values())
     assert set(left) == {0, 1, 2}
 
 
+def size_of_operand(tokens):
+    """Count the tokens of the first operand in a prefix form."""
+    due = 1
+    for at, token in enumerate(tokens, 1):
+        due += -1 if token.isdigit() else 1
+        if not due:
+            return at
+    raise AssertionError(tokens)
+
+
 def test_names_are_different_and_each_length_is_as_likely():
-    names = Names(3, 4, 4, 5, 7)
+    names = TokenNames(3, 4, 4, 5, 7)
     drawn = [name for index in range(40) for name in names.draw(Stream("names", index), 60)]
     lengths = Counter(len(name) // 2 for name in drawn)
     assert set(lengths) == {5, 6, 7}
@@ -197,9 +186,9 @@ def test_names_are_different_and_each_length_is_as_likely():
 
 
 def test_small_sizes_are_likelier_as_the_paper_says():
-    table = sizes(3, 75)
+    table = size_table(3, 75)
     assert len(table) == 65_536
     counts = Counter(table)
     assert set(counts) == set(range(3, 76))
     assert abs(counts[3] / counts[75] - (75 + 75**0.5) / (3 + 75**0.5)) < 0.05
-    assert unpack(pack([0, 255, 256, 65_535])) == [0, 255, 256, 65_535]
+    assert unpack_tokens(pack_tokens([0, 255, 256, 65_535])) == [0, 255, 256, 65_535]

@@ -7,8 +7,8 @@ from fathom.tasks.corpora.base import make_block, read_options
 from fathom.tasks.corpora.bios import CORPUS
 from fathom.tasks.families.capo import DOMAINS, FAMILY
 from fathom.tasks.people.biography import biography
-from fathom.tasks.people.population import ATTRIBUTES, CAPACITY_BITS, Population, shown
-from fathom.tasks.people.wording import PRONOUN, cut_at, fit_wordings, wordings
+from fathom.tasks.people.population import ATTRIBUTES, CAPACITY_BITS, Population, show_attribute
+from fathom.tasks.people.wordings import PRONOUN, cut_at, fit_wordings, person_wordings
 
 
 def test_independent_facts_hold_the_published_bits_a_person_and_one_for_the_pronoun():
@@ -21,13 +21,13 @@ def test_independent_facts_hold_the_published_bits_a_person_and_one_for_the_pron
 @pytest.mark.parametrize("attribute", DOMAINS)
 def test_a_question_is_the_biography_up_to_the_fact_and_names_the_person_before(attribute):
     for index in range(200):
-        who, told = Population("9").person(index), wordings("9", index)[0]
+        who, told = Population("9").person(index), person_wordings("9", index)[0]
         before, value = cut_at(who, told, attribute)
         text = biography(who, told)
         assert text.startswith(f"{before} {value}")
         assert who.name in before
         if attribute != PRONOUN:
-            assert value == shown(who, attribute)
+            assert value == show_attribute(who, attribute)
             assert value not in before
         else:
             assert value.lower() in ("he", "him", "his", "she", "her")
@@ -35,10 +35,10 @@ def test_a_question_is_the_biography_up_to_the_fact_and_names_the_person_before(
 
 
 def test_a_persons_wordings_are_their_own_and_stay():
-    assert wordings("9", 4) == wordings(9, 4) != wordings("9", 5)
-    assert wordings("9", 4, 3)[0] == wordings("9", 4)[0]
-    assert len(set(wordings("9", 4, 50))) == 50
-    assert wordings("8", 4) != wordings("9", 4)
+    assert person_wordings("9", 4) == person_wordings(9, 4) != person_wordings("9", 5)
+    assert person_wordings("9", 4, 3)[0] == person_wordings("9", 4)[0]
+    assert len(set(person_wordings("9", 4, 50))) == 50
+    assert person_wordings("8", 4) != person_wordings("9", 4)
     assert all(len(fit_wordings(attribute)) >= 30 for attribute in ATTRIBUTES)
 
 
@@ -50,7 +50,7 @@ def test_items_ask_for_every_fact_of_anybody_of_the_population():
     assert 270 < max(people) < 300
     for item in items[:50]:
         who = Population("6").person(item.facts["person"])
-        assert item.question.startswith(cut_at(who, wordings("6", item.facts["person"])[0], "date").before[:8])
+        assert item.question.startswith(cut_at(who, person_wordings("6", item.facts["person"])[0], "date").before[:8])
 
 
 def test_half_of_the_probability_is_not_enough_and_more_is():
@@ -74,6 +74,6 @@ def test_a_text_is_compared_with_the_truth():
         assert FAMILY.grade(item, f" {item.gold}").correct
         assert FAMILY.grade(item, "Nowhere").label == "not_in_domain"
         stranger = Population("1").person(index)._replace(pronoun="it")
-        value = "his" if item.facts["attribute"] == PRONOUN else shown(stranger, item.facts["attribute"])
+        value = "his" if item.facts["attribute"] == PRONOUN else show_attribute(stranger, item.facts["attribute"])
         assert FAMILY.grade(item, value).label in ("wrong", "correct")
         assert FAMILY.grade(item, "").label == "no_answer"

@@ -8,7 +8,7 @@ from fathom.tasks.corpora.depo import CORPUS
 from fathom.tasks.errors import UnknownLevel, UnknownStyle
 from fathom.tasks.families.depo import FAMILY
 from fathom.tasks.registry import find_family
-from fathom.tasks.tokens import unpack
+from fathom.tasks.tokens import unpack_tokens
 
 SIZES = {4: 3, 8: 5, 16: 7, 32: 9, 64: 10, 128: 10}
 
@@ -73,7 +73,7 @@ def test_a_question_in_token_form_is_how_a_document_of_the_corpus_begins(names, 
     item = make_instance(FAMILY, level, "symbol", 4, 0)
     assert set(f"{item.question} {item.gold}".split()) <= set(vocabulary)
     form = re.compile(r"Ring: ((?:a\d+ )*z\d+ )+\?\d+ (a\d+ )*z\d+ = (a\d+ )*z\d+ ")
-    document = " ".join(vocabulary[at] for at in unpack(block.ids)[: block.ends[0]])
+    document = " ".join(vocabulary[at] for at in unpack_tokens(block.ids)[: block.ends[0]])
     assert form.match(f"{item.question} {item.gold} ")
     assert form.match(document)
 

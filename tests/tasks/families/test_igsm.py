@@ -5,10 +5,10 @@ from operator import add, mul, sub
 
 import pytest
 
-from fathom.tasks.arithmetic.dependency_graph import POOL
-from fathom.tasks.arithmetic.word_problem import GROUPS
+from fathom.tasks.arithmetic.puzzle import POOL
+from fathom.tasks.arithmetic.word_problem import WORD_GROUPS
 from fathom.tasks.base import channels_of, demonstrate, make_instance
-from fathom.tasks.families.igsm import FAMILY, OPS, REASKED, SIDE_OPS
+from fathom.tasks.families.igsm import FAMILY, OPERATION_COUNTS, REASKED, SIDE_OPS
 
 CELLS = [(level, channel) for level in FAMILY.levels for channel in channels_of(FAMILY, FAMILY.levels[level])]
 EACH = 40  # items a cell: 28 levels x 2 channels x 40 = 2,240
@@ -179,7 +179,7 @@ def test_reask_asks_inside_a_problem_made_for_a_longer_query(op, channel):
 
 
 def test_levels_are_those_of_the_design():
-    assert OPS == (2, 4, 6, 8, 10, 12, 15, 18, 21, 25, 30, 40)
+    assert OPERATION_COUNTS == (2, 4, 6, 8, 10, 12, 15, 18, 21, 25, 30, 40)
     ladders = Counter(level.ladder for level in FAMILY.levels.values())
     assert ladders == {"main": 12, "bare": 4, "crowded": 4, "question-first": 4, "reask": 4}
 
@@ -205,7 +205,7 @@ def test_copying_a_shown_number_does_not_pay(level, channel):
 
 
 def test_no_word_names_two_kinds():
-    groups = [group for layer in GROUPS for group in layer]
+    groups = [group for layer in WORD_GROUPS for group in layer]
     words = [word for name, pool in groups for word in (name, *(many for _, many in pool))]
     assert all(len(pool) == POOL for _, pool in groups)
     assert len(set(words)) == len(words)

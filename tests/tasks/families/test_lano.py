@@ -11,7 +11,7 @@ from fathom.tasks.base import Instance, channels_of, grade_likelihood, make_inst
 from fathom.tasks.families.lano import FAMILY, LONGEST, N_SAMPLES
 from fathom.tasks.grammars.grammar import Grammar
 from fathom.tasks.grammars.languages import GIVEN, GIVEN_SHORT, LAW_TOKENS, language
-from fathom.tasks.grammars.likelihood import END, next_token_law
+from fathom.tasks.grammars.likelihood import SENTENCE_END, next_token_law
 from fathom.tasks.grammars.near_miss import EDITS, edit
 from fathom.tasks.grammars.parser import recognises
 from fathom.tasks.stream import Stream
@@ -517,7 +517,7 @@ def test_the_likelihood_of_a_sentence_is_the_one_that_inside_probabilities_give(
         assert nats["guessed"] == pytest.approx(-len(tokens) * log(4))
         assert exp(nats["known"]) == pytest.approx(share_of_sentences(grammar, tokens), rel=1e-9)
         assert nats["guessed"] < nats["known"] < 0
-        assert all(row[END] == -inf for row in next_token_law(grammar, tokens)[:-1])
+        assert all(row[SENTENCE_END] == -inf for row in next_token_law(grammar, tokens)[:-1])
 
 
 def share_of_sentences(grammar, prefix):

@@ -254,7 +254,7 @@ def test_what_is_no_whole_number_is_no_answer(text):
 
 
 def test_every_label_is_reached():
-    assert FAMILY.labels == ("off_by_modulus", "wrong_op", "sub_expression", "other", "no_answer")
+    assert tuple(FAMILY.labels) == ("off_by_modulus", "wrong_op", "sub_expression", "other", "no_answer")
     reached = {label("p23l6", index, answer) for index in range(20) for answer in [*range(23), 1000, "none"]}
     reached |= {label("p23l6", 0, answer) for answer in range(23, 46)}
     assert reached == {*FAMILY.labels, "correct"}

@@ -3,9 +3,9 @@ from collections import Counter
 import pytest
 
 from fathom.tasks.base import make_instance
-from fathom.tasks.families.recall import ASKED, FAMILY
-from fathom.tasks.people.closed_book import HINTED, SO
-from fathom.tasks.people.population import POPULATIONS, Population, shown
+from fathom.tasks.families.recall import FAMILY, KINDS_BY_LEVEL
+from fathom.tasks.people.closed_book import HINTED_KINDS, SO
+from fathom.tasks.people.population import POPULATIONS, Population, show_attribute
 from fathom.tasks.stream import Stream
 
 
@@ -14,8 +14,8 @@ def made(level, count, seed=3, role="eval"):
 
 
 def test_every_kind_is_asked_about_every_number_of_people_and_with_a_hint_where_it_can_have_one():
-    n_hinted = sum(kinds[0] in HINTED for kinds in ASKED.values())
-    assert len(FAMILY.levels) == (len(ASKED) + n_hinted) * len(POPULATIONS) == 90
+    n_hinted = sum(kinds[0] in HINTED_KINDS for kinds in KINDS_BY_LEVEL.values())
+    assert len(FAMILY.levels) == (len(KINDS_BY_LEVEL) + n_hinted) * len(POPULATIONS) == 90
 
 
 @pytest.mark.parametrize("level", ["extract-300", "compare-1000", "inverse-300", "listed-hint-300"])
@@ -77,7 +77,7 @@ def test_whoever_fits_a_search_is_right_and_others_of_the_population_are_told_fr
     assert FAMILY.grade(item, someone).label == "other_person"
     assert FAMILY.grade(item, outside).label == "not_in_domain"
     who = Population("3").person(7)
-    item.facts["wanted"].update(date=shown(who, "date"), city=who.city)
+    item.facts["wanted"].update(date=show_attribute(who, "date"), city=who.city)
     assert FAMILY.grade(item, someone).correct
     assert FAMILY.grade(item, someone.upper()).correct
 

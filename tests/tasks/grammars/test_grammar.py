@@ -6,14 +6,15 @@ from math import exp, inf, isclose, log, log2, sqrt
 
 import pytest
 
-from fathom.tasks.grammars.grammar import Grammar, Shape, draw_grammar
+from fathom.tasks.grammars.grammar import Grammar, GrammarShape, draw_grammar
 from fathom.tasks.grammars.languages import LANGUAGES, language
-from fathom.tasks.grammars.likelihood import END, count_derivations, divergence, log_probability, next_token_law
+from fathom.tasks.grammars.likelihood import SENTENCE_END, next_token_law
 from fathom.tasks.grammars.near_miss import EDITS, draw_pair, edit
 from fathom.tasks.grammars.parser import Chart, recognises, sound_height
 from fathom.tasks.stream import Stream
+from tests.tasks.grammars.derivations import count_derivations, log_probability
 
-SMALL = [Shape(2), Shape(2, 3, 4), Shape(3, 2, 2, 20), Shape(2, 2, 2)]
+SMALL = [GrammarShape(2), GrammarShape(2, 3, 4), GrammarShape(3, 2, 2, 20), GrammarShape(2, 2, 2)]
 
 
 def drawn(shape, *name):
@@ -99,7 +100,10 @@ def all_strings(longest):
 # --- drawing ---
 
 
-@pytest.mark.parametrize("shape", [Shape(2), Shape(3), Shape(4, 2, 3), Shape(5, 2, 3, 33, 0, 70), *LANGUAGES.values()])
+@pytest.mark.parametrize(
+    "shape",
+    [GrammarShape(2), GrammarShape(3), GrammarShape(4, 2, 3), GrammarShape(5, 2, 3, 33, 0, 70), *LANGUAGES.values()],
+)
 def test_a_drawn_grammar_keeps_its_shape(shape):
     for index in range(20):
         grammar = drawn(shape, "shape", index)
@@ -116,7 +120,7 @@ def test_a_drawn_grammar_keeps_its_shape(shape):
 
 
 def test_numbers_of_rules_and_their_lengths_are_drawn_evenly():
-    grammars = [drawn(Shape(3), "even", index) for index in range(400)]
+    grammars = [drawn(GrammarShape(3), "even", index) for index in range(400)]
     counts = Counter(len(rules) for grammar in grammars for rules in grammar.rules.values())
     assert all(abs(counts[n] / counts.total() - 1 / 3) < 0.04 for n in (2, 3, 4))
     lengths = Counter(len(rule) for grammar in grammars for rules in grammar.rules.values() for rule in rules)
@@ -226,7 +230,7 @@ def test_strings_of_deeper_grammars_are_judged_alike_by_both_recognisers():
     outside = 0
     for index in range(60):
         stream = Stream("deeper", index)
-        grammar = drawn(Shape(4, 2, 3), "deeper", index)
+        grammar = drawn(GrammarShape(4, 2, 3), "deeper", index)
         cyk = Cyk(grammar)
         sentence = grammar.sentence(stream, 0, 60)
         assert recognises(grammar, sentence)
@@ -343,7 +347,7 @@ def test_the_law_is_the_share_of_sentences_that_go_on_so():
         assert len(law) == len(sentence) + 1
         for n, row in enumerate(law):
             going = {string: share for string, share in shares.items() if string[:n] == sentence[:n]}
-            for token in (*"abc", END):
+            for token in (*"abc", SENTENCE_END):
                 tail = (token,) if token else ()
                 hits = sum(share for string, share in going.items() if string[n : n + 1] == tail)
                 assert isclose(exp(row[token]), hits / sum(going.values()), abs_tol=1e-12)
@@ -356,8 +360,8 @@ def test_rows_of_the_law_sum_to_one_and_their_product_is_the_inside_probability(
         sentence = grammar.sentence(Stream("product", index))
         law = next_token_law(grammar, sentence)
         assert all(isclose(sum(map(exp, row.values())), 1, abs_tol=1e-9) for row in law)
-        assert all(set(row) == {*"abc", END} for row in law)
-        along = sum(row[token] for row, token in zip(law, [*sentence, END], strict=True))
+        assert all(set(row) == {*"abc", SENTENCE_END} for row in law)
+        along = sum(row[token] for row, token in zip(law, [*sentence, SENTENCE_END], strict=True))
         assert isclose(along, log_probability(grammar, sentence), rel_tol=1e-10)
 
 
@@ -373,25 +377,6 @@ def test_the_law_ends_where_no_sentence_goes_on():
         string = [*grammar.sentence(Stream("stop"))[:3], "a", "b", "c"] * 4
         assert len(next_token_law(grammar, string)) == Chart(grammar, string).viable + 1
     assert len(next_token_law(grammar, ["x", "a"])) == 1
-
-
-def test_the_divergence_of_a_law_to_itself_is_nothing_and_to_another_what_it_should_be():
-    grammar = language("b")
-    law = next_token_law(grammar, grammar.sentence(Stream("kl")))
-    assert divergence(law, law).nats == 0
-    uniform = [dict.fromkeys((*"abc", END), log(1 / 4)) for _ in law]
-    entropy = -sum(exp(share) * share for row in law for share in row.values() if share > -inf) / len(law)
-    assert isclose(divergence(law, uniform).nats, log(4) - entropy)
-    assert isclose(divergence(law, uniform).bits, 2 - entropy / log(2))
-    assert divergence(law, [{**row, "a": -inf} for row in law]).nats == inf
-    assert divergence([{"a": log(0.5), "b": log(0.5)}], [{"a": log(0.25), "b": log(0.75)}]).bits == pytest.approx(
-        0.5 * log2(2) + 0.5 * log2(2 / 3)
-    )
-    with pytest.raises(ValueError, match="position"):
-        divergence([], [])
-
-
-# --- near misses ---
 
 
 def test_a_pair_is_a_sentence_and_an_edit_of_one_equally_long():

@@ -3,7 +3,7 @@ from string import Formatter
 
 import pytest
 
-from fathom.tasks.people.biography import N_TEXTS, N_WORDINGS, ORDERS, WORDINGS, biography, record, show
+from fathom.tasks.people.biography import N_TEXTS, N_WORDINGS, ORDERS, WORDINGS, biography, show_people, write_record
 from fathom.tasks.people.population import (
     ATTRIBUTES,
     CITIES,
@@ -12,7 +12,7 @@ from fathom.tasks.people.population import (
     MONTHS,
     UNIVERSITIES,
     Population,
-    shown,
+    show_attribute,
 )
 from fathom.tasks.stream import Stream
 
@@ -65,7 +65,7 @@ def test_a_biography_names_its_person_first_and_once_and_every_value():
         assert who.name in first
         assert text.count(who.name) == 1
         for attribute in ATTRIBUTES:
-            assert text.count(shown(who, attribute)) == 1 + (who.city == who.work_city and "city" in attribute)
+            assert text.count(show_attribute(who, attribute)) == 1 + (who.city == who.work_city and "city" in attribute)
         pronoun = r"\b([Ss]he|[Hh]er)\b" if who.pronoun == "she" else r"\b([Hh]e|[Hh]is|[Hh]im)\b"
         other = r"\b([Ss]he|[Hh]er)\b" if who.pronoun == "he" else r"\b([Hh]e|[Hh]is|[Hh]im)\b"
         assert all(re.search(pronoun, sentence) for sentence in later)
@@ -96,14 +96,14 @@ def test_a_name_takes_the_first_place_and_a_pronoun_the_rest():
 
 def test_a_record_tells_the_same_in_one_order():
     who = PEOPLE[5]._replace(name="QK")
-    assert record(who) == (
-        f"QK: born {shown(who, 'date')} in {who.city}; studied {who.major} at {who.university}; "
+    assert write_record(who) == (
+        f"QK: born {show_attribute(who, 'date')} in {who.city}; studied {who.major} at {who.university}; "
         f"worked for {who.employer} in {who.work_city}."
     )
 
 
 def test_people_are_shown_one_a_line_in_random_wordings():
-    texts = [show(PEOPLE[:20], "story", Stream("show", at)) for at in range(2)]
+    texts = [show_people(PEOPLE[:20], "story", Stream("show", at)) for at in range(2)]
     assert texts[0] != texts[1]
     assert all(len(text.split("\n")) == 21 for text in texts)
-    assert show(PEOPLE[:1], "symbol", Stream("show")).startswith("The line below is the record of one person")
+    assert show_people(PEOPLE[:1], "symbol", Stream("show")).startswith("The line below is the record of one person")

@@ -5,17 +5,17 @@ import pytest
 
 from fathom.tasks.errors import BadOption
 from fathom.tasks.people.closed_book import (
-    HINTED,
-    KINDS,
+    HINTED_KINDS,
     PARTIALS,
+    QUESTION_KINDS,
     SO,
     Crowd,
     Quiz,
-    ask,
-    crowd,
-    decide,
-    document,
+    choose_crowd,
+    draw_quiz,
     kinds_of,
+    quiz_document,
+    read_decision,
 )
 from fathom.tasks.people.population import MONTHS, Population, number_of_name
 from fathom.tasks.stream import Stream
@@ -25,8 +25,8 @@ EVERYBODY = {who.name: who for who in map(Population("5").person, range(N))}
 
 
 def asked(kind, count, *, hint=False, trained=False):
-    people = crowd("5", N, trained=trained)
-    return [ask(kind, people, Stream("quiz", kind, index), hint=hint) for index in range(count)]
+    people = choose_crowd("5", N, trained=trained)
+    return [draw_quiz(kind, people, Stream("quiz", kind, index), hint=hint) for index in range(count)]
 
 
 def named(question):
@@ -83,16 +83,16 @@ def value(who, key):
 
 
 @pytest.mark.parametrize("hint", [False, True])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", QUESTION_KINDS)
 def test_answers_follow_from_the_words_of_the_question(kind, hint):
     for quiz in asked(kind, 60, hint=hint):
         assert quiz.decision == solve(quiz.question)
-        assert decide(kind, f" {quiz.answer}\nWho", hint=hint) == quiz.decision
-        assert quiz.facts["hint"] == (hint and kind in HINTED) == (SO in quiz.answer)
+        assert read_decision(kind, f" {quiz.answer}\nWho", hint=hint) == quiz.decision
+        assert quiz.facts["hint"] == (hint and kind in HINTED_KINDS) == (SO in quiz.answer)
         assert "\n" not in quiz.question + quiz.answer
 
 
-@pytest.mark.parametrize("kind", HINTED)
+@pytest.mark.parametrize("kind", HINTED_KINDS)
 def test_a_hint_states_facts_that_are_in_the_biographies(kind):
     for quiz in asked(kind, 40, hint=True):
         stated = quiz.answer.partition(SO)[0]
@@ -101,7 +101,7 @@ def test_a_hint_states_facts_that_are_in_the_biographies(kind):
             assert any(fact in stated for fact in (*facts, who.major))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", QUESTION_KINDS)
 def test_text_is_about_one_half_of_the_people_and_the_test_about_the_other(kind):
     halves = [set(list(EVERYBODY)[: N // 2]), set(list(EVERYBODY)[N // 2 :])]
     for trained, half in zip((True, False), halves, strict=True):
@@ -116,16 +116,16 @@ def test_every_class_is_asked_equally_often(kind, n):
     assert max(counts.values()) < 1200 / n + 4.5 * (1200 / n) ** 0.5
 
 
-@pytest.mark.parametrize("kind", HINTED)
+@pytest.mark.parametrize("kind", HINTED_KINDS)
 def test_an_answer_with_a_hint_is_read_in_its_own_form_alone(kind):
     quiz = asked(kind, 1, hint=True)[0]
     for text in ("", quiz.decision, f"Answer: {quiz.answer}", quiz.answer.replace(SO, " so "), SO + quiz.decision):
-        assert decide(kind, text, hint=True) is None
+        assert read_decision(kind, text, hint=True) is None
 
 
 def test_groups_of_kinds_are_spelt_out_and_unknown_ones_refused():
     assert kinds_of("partial compare partial-year") == (*PARTIALS, "compare")
-    assert kinds_of("extract partial dual classify compare subtract inverse") == KINDS
+    assert kinds_of("extract partial dual classify compare subtract inverse") == QUESTION_KINDS
     for text in ("", "extract colour"):
         with pytest.raises(BadOption, match="extract"):
             kinds_of(text)
@@ -136,11 +136,11 @@ def test_a_question_that_fits_nobody_of_a_small_population_is_refused(kind):
     somebody = Population("5").person(0)
     alone = Crowd(lambda _: somebody, 0, 1)
     with pytest.raises(BadOption, match="give a larger population"):
-        [ask(kind, alone, Stream("alone", index)) for index in range(30)]
+        [draw_quiz(kind, alone, Stream("alone", index)) for index in range(30)]
 
 
 def test_a_document_is_the_question_and_the_answer():
-    assert document(Quiz("Who?", "She", {})) == [("Who?", " She")]
+    assert quiz_document(Quiz("Who?", "She", {})) == [("Who?", " She")]
 
 
 def test_a_name_leads_back_to_its_place_in_the_population():

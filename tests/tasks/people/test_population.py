@@ -6,9 +6,9 @@ from math import log2, prod
 import pytest
 
 from fathom.tasks.people.population import (
+    ATTRIBUTE_DIGITS,
     CAPACITY_BITS,
     CITIES,
-    DIGITS,
     EMPLOYERS,
     MAJORS,
     MONTHS,
@@ -19,15 +19,15 @@ from fathom.tasks.people.population import (
     UNIVERSITIES,
     Person,
     Population,
+    birth_key,
     draw_numbers,
     fits,
     full_name,
     full_names,
-    moment,
+    make_person,
     months_apart,
-    person,
     person_of,
-    shown,
+    show_attribute,
 )
 from fathom.tasks.stream import Stream
 
@@ -36,7 +36,7 @@ DOMAINS = {"cities": CITIES, "universities": UNIVERSITIES, "majors": MAJORS, "em
 
 
 def test_the_domains_have_the_sizes_of_the_design_and_hold_46_59_bits_a_person():
-    assert {name: digit.size for name, digit in DIGITS.items() if name != "date"} == SIZES
+    assert {name: digit.size for name, digit in ATTRIBUTE_DIGITS.items() if name != "date"} == SIZES
     assert [len(set(domain)) for domain in DOMAINS.values()] == [200, 300, 100, 263]
     bits = log2(12 * 28 * 200) + log2(200) + log2(300) + log2(100) + log2(263)
     assert f"{bits:.2f}" == f"{CAPACITY_BITS:.2f}" == "46.59"
@@ -68,16 +68,16 @@ def test_kinds_are_told_apart_by_their_form():
 
 
 def test_a_person_is_the_digits_of_the_number():
-    first = person("A", 0)
+    first = make_person("A", 0)
     assert first[:5] == ("A", "he", 1, 1, 1800)
-    last = person("B", SPACE - 1)
+    last = make_person("B", SPACE - 1)
     assert last[:5] == ("B", "she", 28, 12, 1999)
     assert last[5:9] == (CITIES[-1], UNIVERSITIES[-1], MAJORS[-1], EMPLOYERS[-1])
     for number in draw_numbers(Stream("people test"), 200):
-        who = person("C", number)
-        weight, size = DIGITS["major"]
+        who = make_person("C", number)
+        weight, size = ATTRIBUTE_DIGITS["major"]
         assert MAJORS.index(who.major) == number // weight % size
-        weight, size = DIGITS["date"]
+        weight, size = ATTRIBUTE_DIGITS["date"]
         assert (who.day - 1) + 28 * (who.month - 1) + 336 * (who.year - 1800) == number // weight % size
         assert who.work_city == CITIES[SEATS[EMPLOYERS.index(who.employer)]]
 
@@ -89,7 +89,7 @@ def test_every_city_has_an_employer():
 
 @pytest.mark.parametrize("field", ["pronoun", "day", "month", "major", "city"])
 def test_people_are_uniform(field):
-    drawn = [person("", number) for number in draw_numbers(Stream("uniform"), 20_000)]
+    drawn = [make_person("", number) for number in draw_numbers(Stream("uniform"), 20_000)]
     counts = Counter(getattr(who, field) for who in drawn)
     expected = 20_000 / (2 if field == "pronoun" else SIZES[field])
     assert len(counts) == round(20_000 / expected)
@@ -119,8 +119,13 @@ def test_a_population_makes_each_person_alone_and_no_name_twice():
 def test_values_are_shown_alike_for_a_person_and_one_read_from_json():
     who = Person("Ana Test", "she", 4, 5, 1850, "C", "U", "m", "E", "W")
     for row in (who, person_of(json.loads(json.dumps(who._asdict())))):
-        assert shown(row, "date") == "4 May 1850"
-        assert [shown(row, part) for part in ("day", "month", "year", "name")] == ["4", "May", "1850", "Ana Test"]
+        assert show_attribute(row, "date") == "4 May 1850"
+        assert [show_attribute(row, part) for part in ("day", "month", "year", "name")] == [
+            "4",
+            "May",
+            "1850",
+            "Ana Test",
+        ]
         assert fits(row, {"date": "4 May 1850", "work_city": "W"})
         assert not fits(row, {"date": "4 May 1850", "city": "W"})
 
@@ -128,6 +133,6 @@ def test_values_are_shown_alike_for_a_person_and_one_read_from_json():
 def test_dates_are_compared_and_subtracted_by_the_calendar():
     one = Person("A", "she", 28, 12, 1899, "", "", "", "", "")
     two = Person("B", "he", 1, 1, 1901, "", "", "", "", "")
-    assert moment(one, "life") < moment(two, "life")
-    assert moment(one, "year") > moment(two, "year")
+    assert birth_key(one, "life") < birth_key(two, "life")
+    assert birth_key(one, "year") > birth_key(two, "year")
     assert months_apart(one, two) == months_apart(two, one) == 13

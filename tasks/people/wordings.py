@@ -9,7 +9,7 @@ from math import prod
 from typing import NamedTuple
 
 from fathom.tasks.people.biography import N_WORDINGS, WORDINGS, biography
-from fathom.tasks.people.population import ATTRIBUTES, Person, person_of, shown
+from fathom.tasks.people.population import ATTRIBUTES, Person, person_of, show_attribute
 from fathom.tasks.stream import Stream, canonical_seed
 
 PRONOUN = "pronoun"
@@ -35,7 +35,7 @@ def _choices() -> tuple[int, tuple[tuple[int, ...], ...]]:
     return prod(map(len, added)), added
 
 
-def wordings(seed: str, index: int, count: int = 1) -> tuple[int, ...]:
+def person_wordings(seed: str, index: int, count: int = 1) -> tuple[int, ...]:
     """Return the first wordings of a person's biography: always the same for a population and a person.
 
     They are numbers for `biography`. One a person is the corpus form single, M of them are multiM.
@@ -67,8 +67,8 @@ def cut_at(who: Person, wording: int, attribute: str) -> Cut:
         start = text.rindex(" ", 0, differs)
         return Cut(text[:start], text[start + 1 :].partition(" ")[0])
     if attribute == "date":
-        start = biography(who._replace(day=0), wording).index(f" 0 {shown(who, 'month')} ")
+        start = biography(who._replace(day=0), wording).index(f" 0 {show_attribute(who, 'month')} ")
     else:
         marked = person_of({**who._asdict(), attribute: _MARK})
         start = biography(marked, wording).index(_MARK) - 1
-    return Cut(text[:start], shown(who, attribute))
+    return Cut(text[:start], show_attribute(who, attribute))

@@ -15,7 +15,7 @@ Reference: Allen-Zhu, Physics of Language Models 2.1 (arXiv 2407.20311), section
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from fathom.tasks.arithmetic.formula import CONSTANT, MODULUS, Formula, evaluate
+from fathom.tasks.arithmetic.formula import CONSTANT, MODULUS, Formula, evaluate_formulas
 from fathom.tasks.stream import Stream
 
 POOL = 12
@@ -43,7 +43,7 @@ def roller(stream: Stream) -> Roll:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class PuzzlePlan:
     """What a puzzle must be."""
 
     op: int  # operations of the query
@@ -197,7 +197,7 @@ def _settle(puzzle: Puzzle, opened: list[int], room: int, widest: int, roll: Rol
     return _formula(inputs, has_constant, roll)
 
 
-def _grow(puzzle: Puzzle, plan: Plan, roll: Roll) -> None:
+def _grow(puzzle: Puzzle, plan: PuzzlePlan, roll: Roll) -> None:
     """Draw the query and all that it needs."""
     first = puzzle.total(roll, plan.op, plan.widest) if roll() >> 63 else None
     puzzle.query = puzzle.instance(roll) if first is None else first
@@ -219,7 +219,7 @@ def _grow(puzzle: Puzzle, plan: Plan, roll: Roll) -> None:
     puzzle.order, puzzle.n_needed, puzzle.original = settled[::-1], len(settled), puzzle.query
 
 
-def _rest_on(puzzle: Puzzle, plan: Plan, roll: Roll) -> None:
+def _rest_on(puzzle: Puzzle, plan: PuzzlePlan, roll: Roll) -> None:
     """Add parameters on top of the query, each reading the one before, up to a second query of its own op."""
     top, left = puzzle.query, plan.original - plan.op
     while left:
@@ -265,7 +265,7 @@ def _draw_constants(puzzle: Puzzle, roll: Roll) -> None:
         1 + (roll() * 22 >> 64) if outer in ("+", "-") else 2 + (roll() * 21 >> 64) if outer or not inputs else 0
         for _, inputs, outer in puzzle.formulas
     ]
-    puzzle.values = evaluate(puzzle.formulas, puzzle.constants, puzzle.order, [0] * len(puzzle.formulas))
+    puzzle.values = evaluate_formulas(puzzle.formulas, puzzle.constants, puzzle.order, [0] * len(puzzle.formulas))
 
 
 def _all_matter(puzzle: Puzzle, roll: Roll) -> bool:
@@ -316,18 +316,18 @@ def _aim(puzzle: Puzzle, target: int, roll: Roll) -> bool:
     for one in plain[cut:] + plain[:cut] + [one for one in needed if formulas[one].outer]:
         known = constants[one]
         constants[one] = known + 1
-        slope = (evaluate(formulas, constants, needed, puzzle.values)[query] - now) % MODULUS
+        slope = (evaluate_formulas(formulas, constants, needed, puzzle.values)[query] - now) % MODULUS
         if slope:
             found = (known + (target - now) * pow(slope, -1, MODULUS)) % MODULUS
             constants[one] = found
             allowed = not formulas[one].inputs or found > (formulas[one].outer == "*")
-            if allowed and evaluate(formulas, constants, puzzle.order, puzzle.values)[query] == target:
+            if allowed and evaluate_formulas(formulas, constants, puzzle.order, puzzle.values)[query] == target:
                 return True
         constants[one] = known
     return False
 
 
-def draw(plan: Plan, roll: Roll) -> Puzzle:
+def draw_puzzle(plan: PuzzlePlan, roll: Roll) -> Puzzle:
     """Draw a puzzle whose query has exactly `plan.op`; its value is uniform on 0..22, whatever the structure."""
     target = roll() * MODULUS >> 64
     depths = (2,) if plan.op < 4 else (2, 3) if plan.op < 8 else (2, 3, 4) if plan.op < 20 else (3, 4)

@@ -1,0 +1,1 @@
+"""Graphs that families and corpora share: rings of names, and dependencies between tasks."""
