@@ -29,7 +29,6 @@ from fathom.tasks.suites import SuiteCell, item_at
 ColumnType = Literal["text", "int", "float", "bool", "texts", "floats", "counts"]
 """Type of a column; `counts` are numbers by name. Any value may be None."""
 
-
 SAMPLES: dict[str, ColumnType] = {
     "run": "text", "item": "text", "family": "text", "version": "int", "level": "text", "channel": "text",
     "style": "text", "seed": "text", "index": "int", "repeat": "int", "correct": "bool", "label": "text",
@@ -39,7 +38,6 @@ SAMPLES: dict[str, ColumnType] = {
 }  # fmt: skip
 """Columns of the table of samples; question, gold and candidates are None where they cannot be made again."""
 
-
 CELLS: dict[str, ColumnType] = {
     "run": "text", "model": "text", "family": "text", "version": "int", "level": "text", "channel": "text",
     "style": "text", "seed": "text", "hardness": "float", "chance": "float", "n_planned": "int", "n": "int", "k": "int",
@@ -47,9 +45,7 @@ CELLS: dict[str, ColumnType] = {
 }  # fmt: skip
 """Columns of the table of cells; low and high bound the 95% interval of k of n."""
 
-
 TableFormat = Literal["jsonl", "parquet", "csv"]
-
 
 TABLE_SUFFIXES: dict[str, TableFormat] = {".jsonl": "jsonl", ".parquet": "parquet", ".csv": "csv"}
 
@@ -136,7 +132,6 @@ def export_tables(db: Engine, run: str, kind: TableFormat, out: Path) -> TableFi
 
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-
 
 _ROW_GROUP = 2_000
 

@@ -68,18 +68,18 @@ class LiveBar:
 class RunProgress(LiveBar):
     """Show a run's phase, items, finished cells, tokens per second and time left; use as a context manager."""
 
-    def __init__(self, console: Console, sizes: Sequence[int], noun: str = "cell", thing: str = "item") -> None:
-        """Create the bar; `sizes` are the numbers of items in each cell, or of `thing` in each `noun`."""
+    def __init__(self, console: Console, sizes: Sequence[int], group: str = "cell", unit: str = "item") -> None:
+        """Create the bar; `sizes` are the numbers of items in each cell, or of units in each group."""
         super().__init__(
             console, TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
             TextColumn("{task.fields[note]}"), TimeRemainingColumn(),
         )  # fmt: skip
         self._task = self._bar.add_task("starting", total=sum(sizes), note="")
-        self._noun, self._thing = noun, thing
+        self._group, self._unit = group, unit
         self._planned = dict(enumerate(sizes))
         self._cells: Counter[int] = Counter()
         self._tokens = self._new = 0
-        self._began = self._spoken = time.monotonic()
+        self._began = self._printed = time.monotonic()
 
     def __call__(self, phase: str, progress: Progress | None) -> None:
         """Show progress; `progress` is None at the start of a phase."""
@@ -87,29 +87,31 @@ class RunProgress(LiveBar):
         if progress is None:
             self._began, self._tokens = now, 0
         else:
-            self._tokens += progress.tokens
-            self._cells.update(progress.cells)
-            self._new += (
-                sum(progress.cells.values()) if progress.tokens else 0
-            )  # without any, it says what was there before
+            self._count(progress)
         note = self._note(now) if progress else ""
         if self.is_drawn:
-            done = progress.n_done if progress else None
-            self._bar.update(self._task, description=phase, completed=done, note=note)
-        elif progress is None or now - self._spoken > LINE_EVERY or progress.n_done == progress.n_items:
-            self._spoken = now
-            items = f" {count(progress.n_done)} of {plural(progress.n_items, self._thing)}, {note}" if progress else ""
-            left = (
-                f", {self._left(progress, now)} left"
-                if progress and self._new and progress.n_done < progress.n_items
-                else ""
-            )
-            self._console.print(f"{phase}{items}{left}", soft_wrap=True)
+            self._bar.update(self._task, description=phase, completed=progress.n_done if progress else None, note=note)
+        elif progress is None:
+            self._print(phase, now)
+        elif now - self._printed > LINE_EVERY or progress.n_done == progress.n_items:
+            items = f"{count(progress.n_done)} of {plural(progress.n_items, self._unit)}"
+            left = self._new and progress.n_done < progress.n_items
+            self._print(f"{phase} {items}, {note}{f', {self._left(progress, now)} left' if left else ''}", now)
+
+    def _count(self, progress: Progress) -> None:
+        self._tokens += progress.tokens
+        self._cells.update(progress.cells)
+        if progress.tokens:  # samples without tokens were stored by an earlier attempt
+            self._new += sum(progress.cells.values())
+
+    def _print(self, line: str, now: float) -> None:
+        self._printed = now
+        self._console.print(line, soft_wrap=True)
 
     def _note(self, now: float) -> str:
         whole = sum(self._cells[at] >= n for at, n in self._planned.items())
         rate = self._tokens / max(now - self._began, 1e-9)
-        return f"{whole}/{plural(len(self._planned), self._noun)}, {count(round(rate))} tokens/s"
+        return f"{whole}/{plural(len(self._planned), self._group)}, {count(round(rate))} tokens/s"
 
     def _left(self, progress: Progress, now: float) -> str:
         return duration((now - self._began) / self._new * (progress.n_items - progress.n_done))

@@ -45,7 +45,6 @@ MEASURES_LEGEND = (
     "intervals: bootstrap over people, sentences or problems"
 )
 
-
 MEASURES_TEXT_COLUMNS = ("level", "measure", "unit")
 """Text columns of a table of measures."""
 

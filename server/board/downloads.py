@@ -1,4 +1,4 @@
-"""Turn what pages show into flat rows: one line a model, a cell, a sample."""
+"""Tables to download: ranks, comparisons and samples as CSV, JSON or Parquet."""
 
 import io
 import json
@@ -16,26 +16,27 @@ from fathom.harness.reports.frames import FlatRow, sample_row
 from fathom.harness.stats.paired import CellPair, mcnemar
 from fathom.harness.stats.scores import rung_of
 from fathom.server.board.compare import open_pairs, open_sides
-from fathom.server.board.leaderboard import BoardQuery, BoardRow, by_level, choose_pool, wanted_of
-from fathom.server.board.samples import Query as SampleQuery
-from fathom.server.board.samples import check_query, find_run
+from fathom.server.board.leaderboard import BoardQuery, BoardRow, by_level, choose_pool, standings_filter
+from fathom.server.board.samples import SampleQuery, check_query, run_at
 from fathom.server.web.addresses import CellId, Correct, Label, Models, RunPath, SampleFormat
 from fathom.server.web.render import READ, SiteOf
 
+router = APIRouter(include_in_schema=False)
+
+_DownloadFormat = Literal["csv", "json", "parquet"]
 SAMPLE_DOWNLOAD_COLUMNS = (
     "item", "style", "correct", "label", "fault_at", "note", "parsed", "gold", "finish_reason", "completion",
     "candidate_scores", "prompt_tokens", "completion_tokens", "milliseconds", "error", "repeat", "question",
 )  # fmt: skip
 
-
-PAIR_COLUMNS = (
+_PAIR_COLUMNS = (
     "family", "version", "level", "channel", "style", "hardness", "chance",
     "k_first", "n_first", "k_second", "n_second", "n_shared", "only_first", "only_second", "p",
 )  # fmt: skip
 
 
-def standing_columns(families: Sequence[str]) -> tuple[str, ...]:
-    """Name the columns of a table of standings."""
+def _standing_columns(families: Sequence[str]) -> tuple[str, ...]:
+    """Return the column names of the table of ranks."""
     scores = tuple(f"{family}{end}" for family in families for end in ("", "_half"))
     return (
         "rank", "rank_low", "rank_high", "tie", "model", "kind", "n_parameters", "dtype", "engine", "tier", "season",
@@ -43,8 +44,8 @@ def standing_columns(families: Sequence[str]) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-def standing_row(one: Standing, families: Sequence[str]) -> FlatRow:
-    """Write a standing as one row; scores are 0..1 beyond chance, halves those of 95% intervals."""
+def _standing_row(one: Standing, families: Sequence[str]) -> FlatRow:
+    """Return a rank as one row; scores are corrected for chance, halves those of 95% intervals."""
     row: FlatRow = {
         "rank": one.rank, "rank_low": one.rank_low, "rank_high": one.rank_high, "tie": one.tie,
         "model": one.model.name, "kind": one.kind, "n_parameters": one.n_parameters, "dtype": one.dtype,
@@ -59,24 +60,24 @@ def standing_row(one: Standing, families: Sequence[str]) -> FlatRow:
     return row
 
 
-def level_columns(levels: Sequence[str]) -> tuple[str, ...]:
-    """Name the columns of a table of one family level by level."""
-    return (*standing_columns(()), *(f"{level}_{count}" for level in levels for count in ("k", "n")))
+def _level_columns(levels: Sequence[str]) -> tuple[str, ...]:
+    """Return the column names of one family by level."""
+    return (*_standing_columns(()), *(f"{level}_{count}" for level in levels for count in ("k", "n")))
 
 
-def level_row(row: BoardRow, levels: Sequence[str]) -> FlatRow:
-    """Write a model's counts level by level; None where it was not asked."""
-    found = standing_row(row.standing, ())
+def _level_row(row: BoardRow, levels: Sequence[str]) -> FlatRow:
+    """Return a model's counts by level; None where it was not asked."""
+    found = _standing_row(row.standing, ())
     for level, score in zip(levels, row.levels, strict=True):
         found[f"{level}_k"], found[f"{level}_n"] = (score.counts.k, score.counts.n) if score else (None, None)
     return found
 
 
 def pair_rows(pairs: Iterable[CellPair]) -> list[FlatRow]:
-    """Write the cells that two runs share, one row each; p is McNemar's, not corrected."""
+    """Return the cells that two runs share, one row each; p is McNemar's, not corrected."""
     return [
         {
-            **{axis: getattr(pair.first, axis) for axis in PAIR_COLUMNS[:5]},
+            **{axis: getattr(pair.first, axis) for axis in _PAIR_COLUMNS[:5]},
             "hardness": rung.hardness if (rung := rung_of(pair.first)) else None,
             "chance": rung.chance if rung else None,
             "k_first": pair.first.k,
@@ -92,48 +93,42 @@ def pair_rows(pairs: Iterable[CellPair]) -> list[FlatRow]:
     ]
 
 
-router = APIRouter(include_in_schema=False)
-
-
-DownloadFormat = Literal["csv", "json", "parquet"]
-
-
 @router.api_route("/board.{kind}", methods=READ)
-def download_board(site: SiteOf, kind: DownloadFormat, query: Annotated[BoardQuery, Query()]) -> Response:
-    """Send all pages of the board that a query asks for as one file."""
+def download_board(site: SiteOf, kind: _DownloadFormat, query: Annotated[BoardQuery, Query()]) -> Response:
+    """Send the ranks of a query as one file, all pages of them."""
     pools = db_board.list_pools(site.db)
     if not pools:
-        return download([], standing_columns(()), kind, "fathom-board")
+        return _download([], _standing_columns(()), kind, "fathom-board")
     pool = choose_pool(query, pools)
-    wanted = wanted_of(query, pool)
+    wanted = standings_filter(query, pool)
     families = [family for family in pool.asked[wanted.style] if not query.columns or family in query.columns]
     name = f"fathom-{pool.id}-{wanted.style}"
     standings = db_board.list_standings(site.db, wanted).standings
     if query.family is None:
-        rows = [standing_row(one, families) for one in standings]
-        return download(rows, standing_columns(families), kind, name)
+        rows = [_standing_row(one, families) for one in standings]
+        return _download(rows, _standing_columns(families), kind, name)
     found, lines = by_level(site.db, query, wanted.style, standings)
     levels = [column.level for column in found.columns]
-    counts = [level_row(line, levels) for line in lines]
-    return download(counts, level_columns(levels), kind, f"{name}-{found.group.family}-{found.group.channel}")
+    counts = [_level_row(line, levels) for line in lines]
+    return _download(counts, _level_columns(levels), kind, f"{name}-{found.group.family}-{found.group.channel}")
 
 
 @router.api_route("/compare.{kind}", methods=READ)
-def download_comparison(site: SiteOf, kind: DownloadFormat, m: Models) -> Response:
+def download_comparison(site: SiteOf, kind: _DownloadFormat, m: Models) -> Response:
     """Send the cells that two models share as one file."""
-    return download(pair_rows(open_pairs(site.db, open_sides(site.db, m))), PAIR_COLUMNS, kind, "fathom-comparison")
+    return _download(pair_rows(open_pairs(site.db, open_sides(site.db, m))), _PAIR_COLUMNS, kind, "fathom-comparison")
 
 
 @router.api_route("/runs/{run}/samples.{kind}", methods=READ)
 def download_samples(
     site: SiteOf, run: RunPath, kind: SampleFormat, cell: CellId = None, label: Label = None, correct: Correct = None
 ) -> Response:
-    """Send a run's samples with their questions as one file, written as it is read."""
-    detail = find_run(site.db, run)
+    """Stream a run's samples with their questions as one file."""
+    detail = run_at(site.db, run)
     query = SampleQuery(cell, label, None if correct is None else correct == "true")
     check_query(detail, query)
     rows = (sample_row(one, SAMPLE_DOWNLOAD_COLUMNS) for one in stream_samples(site.db, detail, query.wanted))
-    return stream(rows, SAMPLE_DOWNLOAD_COLUMNS, kind, f"fathom-samples-{detail.summary.run}")
+    return _stream(rows, SAMPLE_DOWNLOAD_COLUMNS, kind, f"fathom-samples-{detail.summary.run}")
 
 
 _TYPES = {
@@ -144,8 +139,8 @@ _TYPES = {
 }
 
 
-def download(rows: Sequence[FlatRow], columns: Sequence[str], kind: DownloadFormat, name: str) -> Response:
-    """Answer with a table as a file; `columns` are named even where there is no row."""
+def _download(rows: Sequence[FlatRow], columns: Sequence[str], kind: _DownloadFormat, name: str) -> Response:
+    """Return a table as a file; the columns are named even without rows."""
     if kind == "json":
         body: str | bytes = json.dumps([dict(row) for row in rows], ensure_ascii=False, indent=1)
     elif kind == "csv":
@@ -155,14 +150,14 @@ def download(rows: Sequence[FlatRow], columns: Sequence[str], kind: DownloadForm
     return Response(body, media_type=_TYPES[kind], headers=_headers(f"{name}.{kind}"))
 
 
-def stream(rows: Iterable[FlatRow], columns: Sequence[str], kind: Literal["csv", "jsonl"], name: str) -> Response:
-    """Answer with a table of any length, written as it is read."""
+def _stream(rows: Iterable[FlatRow], columns: Sequence[str], kind: Literal["csv", "jsonl"], name: str) -> Response:
+    """Return a table of any length as a stream."""
     lines = csv_lines(rows, columns) if kind == "csv" else json_lines(rows)
     return StreamingResponse(lines, media_type=_TYPES[kind], headers=_headers(f"{name}.{kind}"))
 
 
 def _headers(name: str) -> dict[str, str]:
-    return {"Content-Disposition": f'attachment; filename="{name}"'}  # names are our own: words and hex digits
+    return {"Content-Disposition": f'attachment; filename="{name}"'}  # only our own words and hex digits
 
 
 def _parquet(rows: Sequence[FlatRow], columns: Sequence[str]) -> bytes:

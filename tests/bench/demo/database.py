@@ -30,7 +30,6 @@ from tests.bench.demo.rows import CountedRun, Written, open_writer
 _BLOCK = 100
 """Models written in one transaction."""
 
-
 _MOST_MODELS = 20_000
 """Ranking compares every two models, and holds a byte for each such pair."""
 

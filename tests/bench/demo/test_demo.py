@@ -21,6 +21,7 @@ from fathom.harness.records import SampleFilter
 from fathom.harness.runs.evaluate import evaluate
 from fathom.harness.runs.plan import Plan
 from fathom.harness.runs.run_settings import RunSettings
+from fathom.tasks.errors import EmptySuite
 from fathom.tasks.registry import find_family, instance_from_id
 from fathom.tasks.suites import Selection, open_suite
 from tests.bench.demo.database import DemoPlan, fill
@@ -195,7 +196,7 @@ def test_a_database_that_holds_runs_is_refused(field):
 @pytest.mark.parametrize("change", [{"models": 0}, {"models": 10**9}, {"samples": -1}, {"n": 0}])
 def test_numbers_that_make_no_sense_are_refused(db, change):
     wrong = {"models": 1, "suite": "quick", "n": 1, "seed": "1", "samples": 0, **change}
-    with pytest.raises(BadInput):
+    with pytest.raises((BadInput, EmptySuite)):
         fill(db, DemoPlan(**wrong), quiet)
     assert not list_runs(db)
 

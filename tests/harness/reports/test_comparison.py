@@ -141,7 +141,7 @@ def test_names_that_mean_nothing_or_the_same_run_are_refused(played):
 def test_runs_that_are_not_whole_sealed_or_repeated_are_refused(played, tmp_path):
     whole = run_of(played, "noisy", 7)
     db = open_database(f"sqlite:///{tmp_path / 'runs.db'}", create=True)
-    new = write.NewRun("org/a", "oracle", whole.suite, "digest", dict(whole.manifest), "manifest")
+    new = write.NewRun("org/a", "oracle", whole.suite, "digest", whole.manifest.to_json(), "manifest")
     run = write.start_run(db, new)
     with pytest.raises(NotComparable, match=rf"is running at 0/288 answers: `fathom run --resume {run}`"):
         open_run(db, run)

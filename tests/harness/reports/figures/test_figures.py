@@ -350,8 +350,8 @@ def test_drawing_loads_no_chart_library(environment):
     code = (
         "import sys\n"
         "from fathom.harness.reports.figures.picture import Curves, Point, Series\n"
-        "from fathom.harness.reports.figures.svg import draw\n"
-        "draw(Curves('t', 'd', 'hops', (Series('a', (Point('l', 1, 1, 2, None),)),)), 'light')\n"
+        "from fathom.harness.reports.figures.svg import draw_svg\n"
+        "draw_svg(Curves('t', 'd', 'hops', (Series('a', (Point('l', 1, 1, 2, None),)),)), 'light')\n"
         "sys.exit(bool({'altair', 'vl_convert', 'matplotlib'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment()).returncode == 0
