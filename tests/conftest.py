@@ -2,6 +2,7 @@
 
 import asyncio
 import importlib.util
+import io
 import os
 import secrets
 import shutil
@@ -12,6 +13,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from uuid import uuid4
 
@@ -230,16 +232,49 @@ def environment():
 
 
 @pytest.fixture(scope="session")
-def fathom(environment):
-    """Run the installed command to its end; return the finished process."""
+def crowded(tmp_path_factory):
+    """A folder whose files have the names of our folders, and raise when they are imported."""
+    folder = tmp_path_factory.mktemp("crowded")
+    for name in ("tasks", "server", "harness"):
+        (folder / f"{name}.py").write_text("raise ImportError('this file belongs to the user')\n")
+    return folder
 
-    def call(*words, stdin=None, cwd=ROOT, **extra):
+
+@pytest.fixture(scope="session")
+def fathom(environment):
+    """Run the command to its end, in this process; return exit code, stdout and stderr.
+
+    `process=True` runs the installed command in a process of its own, for tests in which that is the point.
+    """
+
+    def call(*words, stdin=None, cwd=ROOT, process=False, **extra):
+        words = [str(word) for word in words]
+        if not process:
+            return _call_here(words, stdin, cwd, extra)
         return subprocess.run(
-            [str(FATHOM), *map(str, words)], input=stdin, capture_output=True, text=True, cwd=cwd, env=environment(**extra),
+            [str(FATHOM), *words], input=stdin, capture_output=True, text=True, cwd=cwd, env=environment(**extra),
             timeout=550,
         )  # fmt: skip
 
     return call
+
+
+def _call_here(words, stdin, cwd, extra):
+    from fathom.server.cli.main import main
+
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["fathom", *words])
+        patch.setattr(sys, "stdin", io.StringIO(stdin or ""))
+        patch.chdir(cwd)
+        for name, value in extra.items():
+            patch.setenv(name, value)
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+    return subprocess.CompletedProcess(["fathom", *words], code, out.getvalue(), err.getvalue())
 
 
 def _hear_interrupts():

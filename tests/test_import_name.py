@@ -1,4 +1,7 @@
-"""Fathom is imported as `fathom` alone: files named tasks, server or harness beside a user's script change nothing."""
+"""Fathom is imported as `fathom` alone: files named tasks, server or harness beside a user's script change nothing.
+
+The stock `lm_eval` command runs in such a folder in tests/harness/runs/test_lm_eval_adapter.py.
+"""
 
 import json
 import subprocess
@@ -34,15 +37,6 @@ assert Path(open_templates().get_template("layout.html").filename).is_relative_t
 )
 
 
-@pytest.fixture(scope="module")
-def crowded(tmp_path_factory):
-    """A folder whose files have the names of our folders, and raise when they are imported."""
-    folder = tmp_path_factory.mktemp("crowded")
-    for name in ("tasks", "server", "harness"):
-        (folder / f"{name}.py").write_text("raise ImportError('this file belongs to the user')\n")
-    return folder
-
-
 @pytest.fixture
 def call(crowded, environment):
     """Run a command in that folder, which also comes first on Python's path."""
@@ -71,14 +65,6 @@ def test_fathom_run_works_beside_files_of_the_same_names(call):
     words = ["--model", "oracle/perfect", "--engine", "oracle", "--families", "depo", "--levels", "n4k1", "--n", "2"]
     run = json.loads(call(BIN / "fathom", "run", *words, "--db", "own.db", "--json"))
     assert (run["state"], run["k"]) == ("done", 2)
-
-
-@pytest.mark.slow
-def test_stock_lm_eval_works_beside_files_of_the_same_names(call, tmp_path):
-    folder = call(BIN / "fathom", "tasks", "--lm-eval-path", XDG_CACHE_HOME=str(tmp_path)).strip()
-    words = ["--include_path", folder, "--tasks", "fathom_depo_n4k1_symbol_direct", "--model", "dummy"]
-    metadata = ["--metadata", json.dumps({"data_seed": "7", "n_items": 2})]
-    assert "fathom_depo_n4k1_symbol_direct" in call(BIN / "lm_eval", *words, *metadata)
 
 
 @pytest.fixture(scope="module")

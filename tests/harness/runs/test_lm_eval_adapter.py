@@ -117,8 +117,11 @@ SEED, N = "7", 20
 
 
 @pytest.fixture(scope="module")
-def stock(fathom, environment, tmp_path_factory):
-    """Per-sample verdicts and completions of the stock command line with its own hf backend."""
+def stock(fathom, environment, crowded, tmp_path_factory):
+    """Per-sample verdicts and completions of the stock command line with its own hf backend.
+
+    It runs beside files named tasks.py, server.py and harness.py: the tasks must import `fathom` alone.
+    """
     out = tmp_path_factory.mktemp("stock")
     path = fathom("tasks", "--lm-eval-path", XDG_CACHE_HOME=str(out)).stdout.strip()
     model = Path(__file__).parents[3] / "harness" / "training" / "reference" / "pebble"
@@ -127,7 +130,8 @@ def stock(fathom, environment, tmp_path_factory):
         "--model_args", f"pretrained={model},dtype=float32", "--metadata", json.dumps({"data_seed": SEED, "n_items": N}),
         "--device", "cpu", "--batch_size", "16", "--log_samples", "--output_path", str(out / "log"),
     ]  # fmt: skip
-    done = subprocess.run(words, capture_output=True, text=True, env=environment(), timeout=500)
+    variables = environment(PYTHONPATH=str(crowded))
+    done = subprocess.run(words, cwd=crowded, capture_output=True, text=True, env=variables, timeout=500)
     assert done.returncode == 0, done.stderr[-3000:]
     verdicts = {}
     for file in (out / "log").rglob("samples_*.jsonl"):
