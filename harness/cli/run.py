@@ -21,7 +21,9 @@ _Engine = Annotated[str, typer.Option(help="vllm, hf, openai, ray or oracle.")]
 _Seed = Annotated[Optional[str], typer.Option(help="Whole number or hex; fresh and random if not given.")]
 _Resume = Annotated[Optional[str], typer.Option(help="Resume this run; needs no other option.")]
 _Suite = Annotated[str, _questions(help="Suite of cells.")]
-_Families = Annotated[Optional[str], _questions(help="Only these families, for example depo,mano.")]
+_Families = Annotated[
+    Optional[str], _questions(help="Only these families, as depo,mano; one outside the suite at its first levels.")
+]
 _Levels = Annotated[Optional[str], _questions(help="These levels instead of the suite's; * matches anything.")]
 _Channel = Annotated[Optional[str], _questions(help="These channels instead of the suite's.")]
 _Style = Annotated[Optional[str], _questions(help="These styles instead of the suite's.")]
@@ -144,7 +146,7 @@ def run_model(  # one parameter an option: typer reads the signature
         given_thinking,
         known_shots_as,
     )
-    from fathom.tasks.suites import Selection, open_suite
+    from fathom.tasks.suites import Selection, families_outside, open_suite
 
     own = {"--suite": suite != "quick", "--families": families, "--levels": levels, "--channel": channel,
            "--style": style, "--n": n, "--seed": seed, "--budget": budget, "--repeats": repeats > 1}  # fmt: skip
@@ -172,5 +174,9 @@ def run_model(  # one parameter an option: typer reads the signature
     else:
         chosen = Selection(names(families), names(levels), names(channel), names(style), n)
         asked = open_suite(suite, secrets.token_hex(8) if seed is None else seed, chosen)
+        if not levels and (outside := families_outside(suite, chosen.families)):
+            output.tell(
+                f"not in the suite {suite}, asked at default levels (--levels names others): {', '.join(outside)}"
+            )
         code = run_command.run_suite(make_plan(model, revision, asked, settings, output.tell), output)
     raise typer.Exit(code)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from fathom.tasks.base import PARTS, Family
+from fathom.tasks.base import PARTS, Family, Part
 from fathom.tasks.registry import all_families
 
 STYLE_MEANINGS: Mapping[str, str] = {
@@ -38,7 +38,7 @@ def explain(family: str, label: str) -> str:
     return own.get(label) or HARNESS_LABELS.get(label, "")
 
 
-def by_part(families: Iterable[Family]) -> dict[str, list[Family]]:
+def by_part(families: Iterable[Family]) -> dict[Part, list[Family]]:
     """Group families by part, in the order of PARTS; parts without a family are left out."""
     known = list(families)
     placed = {part: [family for family in known if family.part == part] for part in PARTS}

@@ -96,7 +96,9 @@ def test_lm_eval_finds_its_tasks_and_its_group(fathom, python):
 
 
 def test_a_run_asks_its_first_levels_and_the_board_shows_it(fathom, python):
-    fathom("run", "--model", "oracle/noisy", "--engine", "oracle", "--families", "toy", "--n", 8, "--db", "toy.db")
+    noisy = ("--model", "oracle/noisy", "--engine", "oracle")
+    said = fathom("run", *noisy, "--families", "toy", "--n", 8, "--db", "toy.db")
+    assert "not in the suite quick, asked at default levels (--levels names others): toy" in said
     shown = python("-c", BOARD)
     assert re.findall(r"^(/\S*) 200 ", shown, re.MULTILINE) == [
         "/", "/?family=toy", "/families", "/families/toy?level=k2&seed=7&answer=QQ",
