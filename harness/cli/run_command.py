@@ -159,7 +159,7 @@ def _evaluate_tasks(plan: TaskPlan, db: Database, output: Output) -> int:
         f"{count(len(prepared.requests))} requests, engine {plan.settings.engine.name}",
         soft_wrap=True,
     )
-    if (thinking := plan.settings.thinking) is not None:
+    if (thinking := plan.settings.sampling.thinking) is not None:
         talk.print(
             f"a thought ends with {thinking.end} and takes {count(thinking.budget)} tokens at most; what follows it is "
             "scored, and a thought without an end as an empty answer",

@@ -16,24 +16,32 @@ from sqlalchemy import Engine as Database
 from fathom.harness.cli.options import AsJson, Db, database_of
 from fathom.harness.db.engine import open_database
 from fathom.harness.db.find import any_run
-from fathom.harness.db.read import get_summary, list_runs
+from fathom.harness.db.read import get_summary, list_runs, list_task_runs
 from fathom.harness.db.samples import count_cut
 from fathom.harness.db.sealing import SEALED
-from fathom.harness.db.task_runs.read import TaskRunDetail, list_task_runs, stream_task_samples
+from fathom.harness.db.task_samples import stream_task_samples
 from fathom.harness.errors import BadInput, Conflict
 from fathom.harness.format import count, plural
 from fathom.harness.io.lm_eval.export_tasks import export_task_run
 from fathom.harness.io.lm_eval.importer import Imported, import_logs
-from fathom.harness.io.lm_eval.log import find_logs
+from fathom.harness.io.lm_eval.log import find_evaluation_logs
 from fathom.harness.io.tables import export_tables
-from fathom.harness.records import RunSummary
+from fathom.harness.records import RunSummary, TaskRunDetail
 from fathom.harness.reports.console import make_console, print_json
 from fathom.harness.reports.describe import cut_text
 from fathom.harness.reports.measures import measure_run
-from fathom.harness.reports.task_terminal import render_task_run, render_task_runs, task_run_json, task_summary_json
-from fathom.harness.reports.terminal import render_run, render_runs, run_json, summary_json
+from fathom.harness.reports.terminal import (
+    render_run,
+    render_runs,
+    render_task_run,
+    render_task_runs,
+    run_json,
+    summary_json,
+    task_run_json,
+    task_summary_json,
+)
 from fathom.harness.runs.regrade import Regraded, Shift, regrade
-from fathom.harness.settings import read_service
+from fathom.harness.settings import read_service_settings
 
 app = typer.Typer()
 
@@ -89,9 +97,9 @@ def export_run(
     db: Db = None,
 ) -> None:
     """Write a run as lm-eval logs it, or its samples and cells as tables."""
-    from fathom.harness.io.tables import ENDINGS
+    from fathom.harness.io.tables import TABLE_SUFFIXES
 
-    of_file = None if out.is_dir() else ENDINGS.get(out.suffix)
+    of_file = None if out.is_dir() else TABLE_SUFFIXES.get(out.suffix)
     chosen = kind or of_file or "lm-eval"
     if chosen not in ("lm-eval", "jsonl", "parquet", "csv"):
         raise BadInput(f"--format is lm-eval, jsonl, parquet or csv, not {chosen!r}")
@@ -212,8 +220,8 @@ def import_place(database: str, place: Path, model: str | None) -> None:
     Raises:
         BadInput, Conflict: see harness.importing.
     """
-    files, talk = find_logs(place), make_console()
-    found = import_logs(open_database(database, create=True), files, model, read_service().secret_key)
+    files, talk = find_evaluation_logs(place), make_console()
+    found = import_logs(open_database(database, create=True), files, model, read_service_settings().secret_key)
     while True:
         with talk.status(f"reading {place}"):
             one = next(found, None)

@@ -15,7 +15,7 @@ from fathom.harness.errors import BadDatabase, DiskFull, NewerDatabase, OlderDat
 
 log = logging.getLogger(__name__)
 
-HEAD = "0005"
+HEAD = "0006"
 """Newest migration; a test compares it with the files."""
 
 _FULL = ("disk is full", "no space left", "disk i/o error", "could not extend file", "readonly database")
@@ -111,8 +111,10 @@ def version_of(connection: Connection) -> str | None:
 
 
 def upgrade(engine: Engine) -> None:
-    """Bring the tables up to date; a second call changes nothing."""
+    """Bring the tables up to date, all of them or none; a second call changes nothing."""
     with engine.begin() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # sqlite3 begins no transaction before CREATE or ALTER
         migrate(connection, HEAD)
     log.info("database is at version %s", HEAD)
 

@@ -1,4 +1,4 @@
-"""Turn words on the command line into the finished runs that are meant."""
+"""Find runs by what a user types: an id, the beginning of an id, or a model's name."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,18 +11,17 @@ from fathom.harness.db import read
 from fathom.harness.db.engine import translate_errors
 from fathom.harness.db.schema.runs import ModelRow, RunRow, SuiteRow
 from fathom.harness.db.sealing import check_unsealed
-from fathom.harness.db.task_runs.read import TaskRunDetail, find_task_run
 from fathom.harness.errors import NotComparable, UnknownModel, UnknownRun
 from fathom.harness.format import plural, ratio
-from fathom.harness.records import RunDetail
+from fathom.harness.records import RunDetail, TaskRunDetail
 
 _AT_MOST = 6
 """Runs or names that an error lists."""
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
-    """A run that is done, and what it was asked."""
+class FinishedRun:
+    """A finished run, and its suite."""
 
     run: str
     suite: str
@@ -31,29 +30,23 @@ class Finished:
     n_items: int
 
 
-Sides = tuple[Sequence[Finished], Sequence[Finished]]
+_Sides = tuple[Sequence[FinishedRun], Sequence[FinishedRun]]
 
 
 def any_run(db: Engine, run: str) -> RunDetail | TaskRunDetail:
-    """Return a run of Fathom's own suites, or one of lm-eval's tasks, by its id or a beginning of it.
+    """Return a run of either kind, by its id or a unique prefix of it.
 
     Raises:
-        UnknownRun: no run of either kind begins so, or several do.
+        UnknownRun: no run or several runs have this prefix.
     """
-    try:
-        return read.get_run(db, run)
-    except UnknownRun:
-        foreign = find_task_run(db, run)
-        if foreign is None:
-            raise
-        return foreign
+    return read.get_task_run(db, run) if read.kind_of_run(db, run) == "tasks" else read.get_run(db, run)
 
 
 def shown_run(db: Engine, run: str) -> RunDetail:
-    """Return a run whose items may be seen, by its id or a beginning of it.
+    """Return a run whose items may be shown, by its id or a unique prefix of it.
 
     Raises:
-        UnknownRun: no run begins so, or several do.
+        UnknownRun: no run or several runs have this prefix.
         SealedRun: its season is not over.
     """
     detail = read.get_run(db, run)
@@ -62,12 +55,12 @@ def shown_run(db: Engine, run: str) -> RunDetail:
 
 
 def open_run(db: Engine, run: str) -> RunDetail:
-    """Return a run that may be compared, by its id or a beginning of it.
+    """Return a run that may be compared, by its id or a unique prefix of it.
 
     Raises:
-        UnknownRun: no run begins so, or several do.
+        UnknownRun: no run or several runs have this prefix.
         SealedRun: its season is not over.
-        NotComparable: it is not whole, or has several answers to a question.
+        NotComparable: it is not complete, or has several answers to each question.
     """
     detail = read.get_run(db, run)
     check_comparable(detail)
@@ -91,16 +84,16 @@ def check_comparable(detail: RunDetail) -> None:
 
 
 def open_pair(db: Engine, first: str, second: str) -> tuple[RunDetail, RunDetail]:
-    """Return the two runs that are meant by ids, beginnings of ids, or names of models.
+    """Return two runs to compare; each word is an id, the beginning of an id, or a model's name.
 
-    A model stands for its newest finished run of the suite and seed that both have, or of the same suite under
-    another seed where there is none such.
+    A model's name selects its newest finished run of a suite and seed that both have, or else of the same suite with
+    another seed.
 
     Raises:
-        UnknownModel: no run and no model is called so.
-        SealedRun, NotComparable: see open_run; or it is not clear which runs are meant.
+        UnknownModel: no run and no model has such a name.
+        SealedRun, NotComparable: see `open_run`; or several pairs of runs fit.
     """
-    words, sides = (first, second), (_meant(db, first), _meant(db, second))
+    words, sides = (first, second), (_candidates(db, first), _candidates(db, second))
     pairs = _shared(sides, lambda one: (one.pool, one.seed)) or _shared(sides, lambda one: (one.pool,))
     if not pairs and all(len(side) == 1 for side in sides):
         pairs = [(sides[0][0], sides[1][0])]
@@ -112,14 +105,14 @@ def open_pair(db: Engine, first: str, second: str) -> tuple[RunDetail, RunDetail
     return open_run(db, one.run), open_run(db, other.run)
 
 
-def _meant(db: Engine, word: str) -> Sequence[Finished]:
+def _candidates(db: Engine, word: str) -> Sequence[FinishedRun]:
     if found := finished_runs(db, word):
         return found
     try:
         one = open_run(db, word)
     except UnknownRun as error:
         raise _unknown(db, word, error) from error
-    return (Finished(one.summary.run, one.suite.name, one.suite.seed, one.pool, one.suite.n_items),)
+    return (FinishedRun(one.summary.run, one.suite.name, one.suite.seed, one.pool, one.suite.n_items),)
 
 
 def _unknown(db: Engine, word: str, error: UnknownRun) -> UnknownModel:
@@ -129,10 +122,10 @@ def _unknown(db: Engine, word: str, error: UnknownRun) -> UnknownModel:
 
 
 def find_run(db: Engine, word: str) -> RunDetail:
-    """Return a run in whatever state by its id or a beginning of it; a model's name stands for its newest finished run.
+    """Return a run in any state, by its id or a unique prefix of it, or a model's newest finished run by its name.
 
     Raises:
-        UnknownModel: no run and no model is called so.
+        UnknownModel: no run and no model has such a name.
     """
     if found := finished_runs(db, word):
         return read.get_run(db, found[0].run)
@@ -142,27 +135,27 @@ def find_run(db: Engine, word: str) -> RunDetail:
         raise _unknown(db, word, error) from error
 
 
-def _shared(sides: Sides, key: Callable[[Finished], tuple[str, ...]]) -> list[tuple[Finished, Finished]]:
-    """Return the newest runs of both for each key that both have."""
+def _shared(sides: _Sides, key: Callable[[FinishedRun], tuple[str, ...]]) -> list[tuple[FinishedRun, FinishedRun]]:
+    """Return the newest runs of both sides for each key that both sides have."""
     first, second = ({key(one): one for one in reversed(side)} for side in sides)
     return [(first[found], second[found]) for found in first if found in second]
 
 
-def _unclear(words: tuple[str, str], sides: Sides, pairs: Sequence[tuple[Finished, Finished]]) -> str:
+def _unclear(words: tuple[str, str], sides: _Sides, pairs: Sequence[tuple[FinishedRun, FinishedRun]]) -> str:
     if pairs:
-        listed = [f"{one.run} {other.run} ({_asked(one)})" for one, other in pairs[:_AT_MOST]]
+        listed = [f"{one.run} {other.run} ({_suite_text(one)})" for one, other in pairs[:_AT_MOST]]
         return (
             f"{words[0]} and {words[1]} share {plural(len(pairs), 'suite')}; name two runs, "
             f"`fathom compare` and one of: {'; '.join(listed)}{_rest(len(pairs))}"
         )
     listed = [
-        f"{word}: {'; '.join(f'{one.run} ({_asked(one)})' for one in side[:_AT_MOST])}{_rest(len(side))}"
+        f"{word}: {'; '.join(f'{one.run} ({_suite_text(one)})' for one in side[:_AT_MOST])}{_rest(len(side))}"
         for word, side in zip(words, sides, strict=True)
     ]
     return f"no suite that both have finished; name two runs that share cells: {' / '.join(listed)}"
 
 
-def _asked(one: Finished) -> str:
+def _suite_text(one: FinishedRun) -> str:
     return f"{one.suite}, seed {one.seed}, {plural(one.n_items, 'item')}"
 
 
@@ -170,22 +163,24 @@ def _rest(n: int) -> str:
     return f"; and {n - _AT_MOST} more" if n > _AT_MOST else ""
 
 
-def finished_runs(db: Engine, model: str) -> tuple[Finished, ...]:
-    """Return a model's finished runs, first those that stand on the board: by tier, the newest first."""
+def finished_runs(db: Engine, model: str) -> tuple[FinishedRun, ...]:
+    """Return a model's finished runs on suites, the best tier and then the newest first, as the board takes them."""
     best_first = (RunRow.tier.desc(), RunRow.created_at.desc(), RunRow.id)
     wanted = (
         select(RunRow.id, SuiteRow.name, SuiteRow.seed, SuiteRow.pool, RunRow.n_items)
         .join(SuiteRow, SuiteRow.id == RunRow.suite_id)
         .join(ModelRow, ModelRow.id == RunRow.model_id)
-        .where(ModelRow.name == model, RunRow.state == "done", RunRow.layer == "main", RunRow.hidden_at.is_(None))
+        .where(ModelRow.name == model, RunRow.kind == "suite", RunRow.state == "done")
+        .where(RunRow.layer == "main", RunRow.hidden_at.is_(None))
         .order_by(*best_first)
     )
     with translate_errors(), Session(db) as session:
-        return tuple(Finished(*row) for row in session.execute(wanted))
+        return tuple(FinishedRun(*row) for row in session.execute(wanted))
 
 
 def model_names(db: Engine) -> tuple[str, ...]:
-    """Return the names of all models that have a finished run."""
-    wanted = select(ModelRow.name).where(ModelRow.id.in_(select(RunRow.model_id).where(RunRow.state == "done")))
+    """Return the names of all models that have a finished run on a suite."""
+    finished = select(RunRow.model_id).where(RunRow.kind == "suite", RunRow.state == "done")
+    wanted = select(ModelRow.name).where(ModelRow.id.in_(finished))
     with translate_errors(), Session(db) as session:
         return tuple(session.scalars(wanted.order_by(ModelRow.name)))

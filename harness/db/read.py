@@ -1,4 +1,4 @@
-"""Read runs: frozen rows, never ORM objects; each function runs a fixed number of statements."""
+"""Read runs of both kinds as frozen values; each function runs a fixed number of statements."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,36 +9,40 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from fathom.harness.db.engine import translate_errors
-from fathom.harness.db.schema.runs import CellRow, ModelRow, RunRow, SampleRow, SuiteRow
+from fathom.harness.db.schema.runs import CellRow, ModelRow, ResultRow, RunKind, RunRow, SampleRow, SuiteRow
+from fathom.harness.db.schema.task_samples import TaskSampleRow
 from fathom.harness.db.sealing import SEALED, check_unsealed, redact
 from fathom.harness.errors import UnknownRun
-from fathom.harness.records import RunDetail, RunSummary, SampleFilter, SamplePage, SampleView
+from fathom.harness.records import (
+    Manifest,
+    RunDetail,
+    RunSummary,
+    SampleFilter,
+    SamplePage,
+    SampleView,
+    TaskRunDetail,
+    TaskRunSummary,
+)
 from fathom.harness.stats.counts import CellCounts
 from fathom.harness.stats.repeats import read_spread
 from fathom.tasks.suites import Suite, SuiteCell
 
 _HEX = re.compile(r"[0-9a-f]{1,32}")
 
-
-def counts_of(row: Sequence[Any]) -> CellCounts:
-    """Read a row of CELL."""
-    return replace(CellCounts(*row[:-1]), spread=read_spread(row[-1]))
-
-
-CELL = (
+CELL_COLUMNS = (
     CellRow.id, CellRow.family, CellRow.version, CellRow.level, CellRow.channel, CellRow.style, CellRow.n_planned,
     CellRow.n, CellRow.k, CellRow.n_errors, CellRow.labels, CellRow.spread,
 )  # fmt: skip
-"""Columns of CellCounts, in its order, for `counts_of`."""
+"""Columns of CellCounts, in its order; `counts_of` reads them."""
 
 
-SAMPLE = (
+SAMPLE_COLUMNS = (
     SampleRow.id, SampleRow.index, SampleRow.completion, SampleRow.finish_reason, SampleRow.scores, SampleRow.parsed,
     SampleRow.label, SampleRow.fault_at, SampleRow.note, SampleRow.correct, SampleRow.prompt_tokens,
     SampleRow.completion_tokens, SampleRow.milliseconds, SampleRow.error, SampleRow.repeat,
     CellRow.id, CellRow.family, CellRow.version, CellRow.level, CellRow.channel, CellRow.style,
 )  # fmt: skip
-"""Columns of which `view` makes a SampleView."""
+"""Columns of a SampleView; `view` reads them."""
 
 
 _SUMMARY = (
@@ -48,14 +52,32 @@ _SUMMARY = (
 )  # fmt: skip
 """Columns of a RunSummary, in its order; a list of runs loads no manifest."""
 
+_TASK_SUMMARY = (
+    RunRow.id, ModelRow.name, RunRow.engine, RunRow.settings, RunRow.state, RunRow.n_items, RunRow.n_done,
+    RunRow.n_generated, RunRow.attempts, RunRow.seconds, RunRow.created_at, RunRow.error,
+)  # fmt: skip
+"""Columns of a TaskRunSummary, in its order; the settings name the tasks."""
+
+_SHOWN = (RunRow.kind == "suite", RunRow.layer != "upload")
+"""Runs on suites that lists may show: an incomplete upload is shown nowhere."""
+
+
+def counts_of(row: Sequence[Any]) -> CellCounts:
+    """Read a row of CELL_COLUMNS."""
+    return replace(CellCounts(*row[:-1]), spread=read_spread(row[-1]))
+
 
 def _summaries() -> Any:  # a Select of a long tuple; spelling its type adds nothing
-    whole = select(*_SUMMARY).where(RunRow.layer != "upload")  # an upload that is not whole yet is shown nowhere
+    whole = select(*_SUMMARY).where(*_SHOWN)
     return whole.join(ModelRow, ModelRow.id == RunRow.model_id).join(SuiteRow, SuiteRow.id == RunRow.suite_id)
 
 
+def _task_summaries() -> Any:  # as of _summaries
+    return select(*_TASK_SUMMARY).join(ModelRow, ModelRow.id == RunRow.model_id).where(RunRow.kind == "tasks")
+
+
 def list_runs(db: Engine, limit: int = 1000, offset: int = 0) -> tuple[RunSummary, ...]:
-    """Return the newest runs, newest first."""
+    """Return the newest runs on suites, newest first."""
     newest = _summaries().order_by(RunRow.created_at.desc(), RunRow.id).limit(limit).offset(offset)
     with translate_errors(), Session(db) as session:
         return tuple(_summary(row) for row in session.execute(newest))
@@ -66,16 +88,29 @@ def _summary(row: Sequence[Any]) -> RunSummary:  # a row of _SUMMARY
     return replace(one, error=f"the run failed; its log is {SEALED}") if one.sealed and one.error else one
 
 
-def count_runs(db: Engine) -> int:
-    """Return the number of runs."""
+def list_task_runs(db: Engine, limit: int = 1000) -> tuple[TaskRunSummary, ...]:
+    """Return the newest runs on lm-eval's own tasks, newest first."""
+    newest = _task_summaries().order_by(RunRow.created_at.desc(), RunRow.id).limit(limit)
     with translate_errors(), Session(db) as session:
-        return session.scalars(select(func.count()).select_from(RunRow).where(RunRow.layer != "upload")).one()
+        return tuple(_task_summary(row) for row in session.execute(newest))
+
+
+def _task_summary(row: Sequence[Any]) -> TaskRunSummary:  # a row of _TASK_SUMMARY
+    run, model, engine, settings, *rest = row
+    return TaskRunSummary(run, model, engine, tuple(settings.get("tasks", ())), *rest)
+
+
+def count_runs(db: Engine) -> int:
+    """Return the number of runs on suites."""
+    with translate_errors(), Session(db) as session:
+        return session.scalars(select(func.count()).select_from(RunRow).where(*_SHOWN)).one()
 
 
 def count_by_state(db: Engine) -> dict[str, int]:
-    """Return the number of runs by state."""
+    """Return the number of runs on suites by state, incomplete uploads included."""
+    by_state = select(RunRow.state, func.count()).where(RunRow.kind == "suite").group_by(RunRow.state)
     with translate_errors(), Session(db) as session:
-        rows = session.execute(select(RunRow.state, func.count()).group_by(RunRow.state))
+        rows = session.execute(by_state)
         return {row[0]: row[1] for row in rows}
 
 
@@ -87,56 +122,87 @@ def runs_of_model(db: Engine, model: int, limit: int = 200) -> tuple[RunSummary,
 
 
 def get_summary(db: Engine, run: str) -> RunSummary:
-    """Return a run in short, by its id or a beginning of it that is unique.
+    """Return a run on a suite in short, by its id or a unique prefix of it.
 
     Raises:
-        UnknownRun: no run begins so, or several do.
+        UnknownRun: no run or several runs have this prefix.
     """
     with translate_errors(), Session(db) as session:
-        return _find(session, run)
+        return _summary(_find(session, _summaries(), run))
 
 
-def _find(session: Session, run: str) -> RunSummary:
+def _find(session: Session, wanted: Any, run: str) -> Sequence[Any]:  # wanted: a Select of runs
+    """Return the one row of `wanted` whose run has this prefix."""
     start = run.lower()
-    # ids are hex digits, so that all that begin with these lie before them and a "g"
-    near = _summaries().where(RunRow.id >= start, RunRow.id < start + "g").limit(2)
+    # ids are hex digits, so every id with this prefix sorts before the prefix and a "g"
+    near = wanted.where(RunRow.id >= start, RunRow.id < start + "g").limit(2)
     rows = session.execute(near).all() if _HEX.fullmatch(start) else []
     if len(rows) != 1:
         what = "no run" if not rows else "more than one run"
         raise UnknownRun(f"{what} begins with {run[:40]!r}: `fathom runs` lists them")
-    return _summary(rows[0])
+    found: Sequence[Any] = rows[0]
+    return found
+
+
+def kind_of_run(db: Engine, run: str) -> RunKind:
+    """Return the kind of a run, by its id or a unique prefix of it.
+
+    Raises:
+        UnknownRun: no run or several runs have this prefix.
+    """
+    with translate_errors(), Session(db) as session:
+        kind: RunKind = _find(session, select(RunRow.kind).where(RunRow.layer != "upload"), run)[0]
+        return kind
 
 
 def get_run(db: Engine, run: str) -> RunDetail:
-    """Return a run whole, by its id or a beginning of it that is unique.
+    """Return a run on a suite with manifest and cells, by its id or a unique prefix of it.
 
     Raises:
-        UnknownRun: no run begins so, or several do.
+        UnknownRun: no run or several runs have this prefix.
     """
     with translate_errors(), Session(db) as session:
-        summary = _find(session, run)
+        summary = _summary(_find(session, _summaries(), run))
         row = session.get_one(RunRow, summary.run)
         stored = session.get_one(SuiteRow, row.suite_id)
-        cells = session.execute(select(*CELL).where(CellRow.run_id == row.id).order_by(CellRow.position))
+        cells = session.execute(select(*CELL_COLUMNS).where(CellRow.run_id == row.id).order_by(CellRow.position))
         suite = Suite(stored.name, stored.version, stored.seed, tuple(SuiteCell(**cell) for cell in stored.cells))
         found = RunDetail(
-            summary, suite, stored.digest, stored.pool, row.manifest, row.manifest_digest, row.log,
+            summary, suite, stored.digest, stored.pool, Manifest.read(row.manifest), row.manifest_digest, row.log,
             tuple(counts_of(cell) for cell in cells),
         )  # fmt: skip
         return _sealed(found) if summary.sealed else found
 
 
+def get_task_run(db: Engine, run: str) -> TaskRunDetail:
+    """Return a run on lm-eval's own tasks with settings and results, by its id or a unique prefix of it.
+
+    Raises:
+        UnknownRun: no run or several runs have this prefix.
+    """
+    with translate_errors(), Session(db) as session:
+        summary = _task_summary(_find(session, _task_summaries(), run))
+        row = session.get_one(RunRow, summary.run)
+        results = session.scalars(select(ResultRow.scores).where(ResultRow.run_id == row.id)).first()
+        reason = TaskSampleRow.finish_reason
+        counted = select(reason, func.count()).where(TaskSampleRow.run_id == row.id).group_by(reason).order_by(reason)
+        by_reason = {found[0]: found[1] for found in session.execute(counted)}
+        manifest = Manifest.read(row.manifest)
+        return TaskRunDetail(summary, row.settings or {}, manifest, row.manifest_digest, results, row.log, by_reason)
+
+
 def _sealed(one: RunDetail) -> RunDetail:
-    """Take out what tells of the items; an engine's log may quote a prompt."""
+    """Remove what could reveal the items; an engine's log may quote a prompt."""
     log = None if one.log is None else SEALED
-    return replace(one, suite_digest=SEALED, manifest=redact(one.manifest), manifest_digest=SEALED, log=log)
+    manifest = Manifest.read(redact(one.manifest.stored))
+    return replace(one, suite_digest=SEALED, manifest=manifest, manifest_digest=SEALED, log=log)
 
 
 def summaries_of(db: Engine, runs: Sequence[str]) -> tuple[RunSummary, ...]:
-    """Return runs by their whole ids, in the order asked.
+    """Return runs on suites by their whole ids, in the given order.
 
     Raises:
-        UnknownRun: one of them is not there.
+        UnknownRun: one of them does not exist.
     """
     with translate_errors(), Session(db) as session:
         found = {row[0]: _summary(row) for row in session.execute(_summaries().where(RunRow.id.in_(runs)))}
@@ -147,10 +213,10 @@ def summaries_of(db: Engine, runs: Sequence[str]) -> tuple[RunSummary, ...]:
 
 
 def cells_of_runs(db: Engine, runs: Sequence[str], family: str | None = None) -> Mapping[str, tuple[CellCounts, ...]]:
-    """Return the cells of several runs, all or one family's, in one statement, by run."""
+    """Return the cells of several runs by run, all cells or one family's, in one statement."""
     found: dict[str, list[CellCounts]] = {run: [] for run in runs}
     with translate_errors(), Session(db) as session:
-        statement = select(CellRow.run_id, *CELL).where(CellRow.run_id.in_(runs))
+        statement = select(CellRow.run_id, *CELL_COLUMNS).where(CellRow.run_id.in_(runs))
         if family is not None:
             statement = statement.where(CellRow.family == family)
         for run, *cell in session.execute(statement.order_by(CellRow.run_id, CellRow.position)):
@@ -159,7 +225,7 @@ def cells_of_runs(db: Engine, runs: Sequence[str], family: str | None = None) ->
 
 
 def count_samples(db: Engine, run: str) -> int:
-    """Return how many samples a run has stored."""
+    """Return the number of a run's stored samples."""
     with translate_errors(), Session(db) as session:
         statement = select(func.count()).select_from(SampleRow).join(CellRow).where(CellRow.run_id == run)
         return session.scalars(statement).one()
@@ -169,7 +235,7 @@ def get_samples(db: Engine, detail: RunDetail, wanted: SampleFilter, offset: int
     """Return a page of a run's samples in the order of cells and indices.
 
     Raises:
-        SealedRun: they may not be seen yet.
+        SealedRun: the season has not revealed its seed.
     """
     check_unsealed(detail.summary.sealed, detail.summary.season)
     conditions = [CellRow.run_id == detail.summary.run]
@@ -180,7 +246,7 @@ def get_samples(db: Engine, detail: RunDetail, wanted: SampleFilter, offset: int
     if wanted.correct is not None:
         conditions.append(SampleRow.correct == wanted.correct)
     counted = select(func.count()).select_from(SampleRow).join(CellRow).where(*conditions)
-    wanted_rows = select(*SAMPLE).join(CellRow, CellRow.id == SampleRow.cell_id).where(*conditions)
+    wanted_rows = select(*SAMPLE_COLUMNS).join(CellRow, CellRow.id == SampleRow.cell_id).where(*conditions)
     ordered = wanted_rows.order_by(CellRow.position, SampleRow.index, SampleRow.repeat)
     with translate_errors(), Session(db) as session:
         total = session.scalars(counted).one()
@@ -193,11 +259,11 @@ def get_sample(db: Engine, detail: RunDetail, sample: int) -> SampleView:
 
     Raises:
         UnknownRun: the run has no such sample.
-        SealedRun: it may not be seen yet.
+        SealedRun: the season has not revealed its seed.
     """
     check_unsealed(detail.summary.sealed, detail.summary.season)
     same = (SampleRow.id == sample, CellRow.run_id == detail.summary.run)
-    wanted = select(*SAMPLE).join(CellRow, CellRow.id == SampleRow.cell_id).where(*same)
+    wanted = select(*SAMPLE_COLUMNS).join(CellRow, CellRow.id == SampleRow.cell_id).where(*same)
     with translate_errors(), Session(db) as session:
         row = session.execute(wanted).first()
         if row is None:
@@ -206,7 +272,7 @@ def get_sample(db: Engine, detail: RunDetail, sample: int) -> SampleView:
 
 
 def view(row: Sequence[Any], seed: str) -> SampleView:
-    """Read a row of SAMPLE."""
+    """Read a row of SAMPLE_COLUMNS."""
     number, index, completion, reason, scores, *rest = row[:15]
     _, family, version, level, channel, style = row[15:]
     item = f"{family}@{version}/{level}/{channel}/{seed}/{index}"

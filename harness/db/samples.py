@@ -1,4 +1,4 @@
-"""Read a cell's samples in order, whatever their number, in constant memory."""
+"""Read a cell's samples in order and in constant memory, recall completions, and store other verdicts."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from fathom.harness.db import audit
 from fathom.harness.db.engine import translate_errors, writing
-from fathom.harness.db.read import SAMPLE, view
+from fathom.harness.db.read import SAMPLE_COLUMNS, view
 from fathom.harness.db.schema.runs import CellRow, MarkRow, RunRow, SampleRow, SuiteRow
 from fathom.harness.db.sealing import check_unsealed
 from fathom.harness.db.write import recount, storable
@@ -20,29 +20,11 @@ from fathom.harness.records import RunDetail, RunSummary, SampleFilter, SampleVi
 from fathom.tasks.base import Verdict
 
 _AT_A_TIME = 500
+_MOST_NOTES = 20
+"""Regradings of a run that its manifest keeps."""
 
 
-@dataclass(frozen=True, slots=True)
-class Journaled:
-    """One completion as it is stored, without its verdict."""
-
-    index: int
-    repeat: int
-    completion: str
-    finish_reason: str
-    scores: list[float] | None
-    prompt_tokens: int
-    completion_tokens: int
-    milliseconds: int
-
-
-_COLUMNS = (
-    SampleRow.index, SampleRow.repeat, SampleRow.completion, SampleRow.finish_reason, SampleRow.scores,
-    SampleRow.prompt_tokens, SampleRow.completion_tokens, SampleRow.milliseconds,
-)  # fmt: skip
-
-
-def in_order(db: Engine, wanted: Select[*tuple[Any, ...]]) -> Iterator[Row[*tuple[Any, ...]]]:
+def _in_order(db: Engine, wanted: Select[*tuple[Any, ...]]) -> Iterator[Row[*tuple[Any, ...]]]:
     """Yield rows of samples of one cell by index and repeat, which must be among the columns that `wanted` selects.
 
     No statement stays open between two batches.
@@ -62,14 +44,9 @@ def _after(db: Engine, wanted: Select[*tuple[Any, ...]], after: tuple[int, int])
         return session.execute(ordered.limit(_AT_A_TIME)).all()
 
 
-def stream_journal(db: Engine, cell: int) -> Iterator[Journaled]:
-    """Yield the completions of a cell by index and repeat."""
-    return (Journaled(*row) for row in in_order(db, select(*_COLUMNS).where(SampleRow.cell_id == cell)))
-
-
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """What a run knows of its model's files."""
+    """What is stored of the files of a run's model."""
 
     n_parameters: int | None
     kind: str | None
@@ -77,14 +54,16 @@ class Weights:
 
 
 def weights_of(db: Engine, run: str) -> Weights:
-    """Return what is known of the files behind a run, by its whole id."""
+    """Return what is stored of the model's files, by the run's whole id."""
     with translate_errors(), Session(db) as session:
-        row = session.execute(select(RunRow.n_parameters, RunRow.kind, RunRow.dtype).where(RunRow.id == run)).one()
+        row = session.execute(
+            select(RunRow.n_parameters, RunRow.model_kind, RunRow.dtype).where(RunRow.id == run)
+        ).one()
         return Weights(*row)
 
 
 def count_kept(db: Engine, run: str) -> dict[int, int]:
-    """Return how many completions of a run need not be generated again, by the number of their cell."""
+    """Return the number of a run's completions by id of their cell, without those on which the engine failed."""
     with translate_errors(), Session(db) as session:
         rows = session.execute(
             select(SampleRow.cell_id, func.count().label("n"))
@@ -95,8 +74,8 @@ def count_kept(db: Engine, run: str) -> dict[int, int]:
         return {row.cell_id: row.n for row in rows}
 
 
-def journaled(db: Engine, cell: int, start: int, stop: int) -> dict[str, Completion]:
-    """Return the completions to items start to stop of a cell that need not be generated again, by key."""
+def recall_completions(db: Engine, cell: int, start: int, stop: int) -> dict[str, Completion]:
+    """Return the completions of items start to stop of a cell by key, without those on which the engine failed."""
     with translate_errors(), Session(db) as session:
         rows = session.execute(
             select(
@@ -110,7 +89,7 @@ def journaled(db: Engine, cell: int, start: int, stop: int) -> dict[str, Complet
         return {row[0]: _completion(row) for row in rows}
 
 
-def _completion(row: Sequence[Any]) -> Completion:  # a row of journaled()
+def _completion(row: Sequence[Any]) -> Completion:  # a row of recall_completions()
     key, text, reason, prompt_tokens, tokens, milliseconds, scores = row
     finish: FinishReason = reason
     return Completion(
@@ -119,7 +98,10 @@ def _completion(row: Sequence[Any]) -> Completion:  # a row of journaled()
 
 
 def count_cut(db: Engine, run: str) -> dict[str, int]:
-    """Return how many completions used their budget up, by style, for styles where some did; by the run's whole id."""
+    """Return the number of completions that used up their budget by style, where there are any.
+
+    Takes a run's whole id.
+    """
     counted = (
         select(CellRow.style, func.count())
         .join(SampleRow, SampleRow.cell_id == CellRow.id)
@@ -131,15 +113,9 @@ def count_cut(db: Engine, run: str) -> dict[str, int]:
         return {style: int(n) for style, n in session.execute(counted)}
 
 
-_SAMPLES_AT_A_TIME = 500
-
-
-_MOST_NOTES = 20
-
-
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """One sample as it is stored."""
+class StoredSample:
+    """One sample: a completion and its verdict."""
 
     id: int
     index: int
@@ -155,43 +131,43 @@ _STORED_COLUMNS = (
 )  # fmt: skip
 
 
-def stream_stored(db: Engine, cell: int) -> Iterator[Stored]:
+def stream_stored(db: Engine, cell: int) -> Iterator[StoredSample]:
     """Yield the samples of a cell by index and repeat."""
-    return (_stored(row) for row in in_order(db, select(*_STORED_COLUMNS).where(SampleRow.cell_id == cell)))
+    return (_stored(row) for row in _in_order(db, select(*_STORED_COLUMNS).where(SampleRow.cell_id == cell)))
 
 
-def _stored(row: Sequence[Any]) -> Stored:  # a row of _STORED_COLUMNS
+def _stored(row: Sequence[Any]) -> StoredSample:  # a row of _STORED_COLUMNS
     number, index, repeat, key, text, reason, prompt_tokens, tokens, milliseconds, scores, error, *verdict = row
     likelihoods = None if scores is None else tuple(scores)
     completion = Completion(
         key, text, reason, prompt_tokens, tokens, milliseconds / 1000, likelihoods, error=error
     )  # fmt: skip
-    return Stored(number, index, repeat, completion, Verdict(*verdict))
+    return StoredSample(number, index, repeat, completion, Verdict(*verdict))
 
 
 def as_stored(verdict: Verdict) -> Verdict:
-    """Return a verdict as the database gives it back."""
+    """Return a verdict with its texts as the database stores them."""
     parsed = None if verdict.parsed is None else storable(verdict.parsed)
     return Verdict(verdict.correct, parsed, verdict.label, verdict.at, storable(verdict.note))
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
-    """A sample, by its number, and the verdict that it shall have."""
+class ChangedVerdict:
+    """A sample's id and its new verdict."""
 
     id: int
     verdict: Verdict
 
 
 def store_verdicts(
-    db: Engine, one: RunSummary, changes: Iterable[Changed], note: Mapping[str, Any]
+    db: Engine, one: RunSummary, changes: Iterable[ChangedVerdict], note: Mapping[str, Any]
 ) -> None:  # note: JSON values
-    """Give samples of a run other verdicts, count its cells, and note it in the manifest: all of it or nothing.
+    """Store other verdicts of a run's samples, count its cells, and note it in the manifest, in one transaction.
 
-    The run loses its marks, so that `land_runs` works them out again.
+    The run loses its marks, so that `update_leaderboard` computes its results again.
 
     Raises:
-        Conflict: the run is no longer as `one` says.
+        Conflict: the run has changed since `one` was read.
     """
     with writing(db) as session:
         same = (RunRow.id == one.run, RunRow.state == one.state, RunRow.attempts == one.attempts)
@@ -199,7 +175,7 @@ def store_verdicts(
         if not session.execute(held).rowcount:  # type: ignore[attr-defined]  # a CursorResult
             raise Conflict(f"run {one.run} went on in the meantime: regrade it again when it has ended")
         n_changed, waiting = 0, iter(changes)
-        while some := list(islice(waiting, _SAMPLES_AT_A_TIME)):
+        while some := list(islice(waiting, _AT_A_TIME)):
             session.execute(update(SampleRow), [_row(change) for change in some])
             n_changed += len(some)
         if n_changed:
@@ -209,7 +185,7 @@ def store_verdicts(
         _note(session, one.run, dict(note), n_changed)
 
 
-def _row(change: Changed) -> dict[str, Any]:  # values of SampleRow's columns
+def _row(change: ChangedVerdict) -> dict[str, Any]:  # values of SampleRow's columns
     one = change.verdict
     return {
         "id": change.id, "correct": one.correct, "parsed": one.parsed, "label": one.label, "fault_at": one.at,
@@ -218,7 +194,7 @@ def _row(change: Changed) -> dict[str, Any]:  # values of SampleRow's columns
 
 
 def _note(session: Session, run: str, note: dict[str, Any], n_changed: int) -> None:
-    """Add a note to the manifest's context; one that changed nothing gives way to the next."""
+    """Add a note to the manifest's context, in place of the last one if that changed nothing."""
     row = session.get_one(RunRow, run)
     context = row.manifest.get("context", {})
     earlier = context.get("regraded", [])
@@ -229,10 +205,10 @@ def _note(session: Session, run: str, note: dict[str, Any], n_changed: int) -> N
 
 
 def stream_samples(db: Engine, detail: RunDetail, wanted: SampleFilter) -> Iterator[SampleView]:
-    """Yield a run's samples in the order of cells, items and repeats, in constant memory.
+    """Yield a run's samples by cell, item and repeat, in constant memory.
 
     Raises:
-        SealedRun: they may not be seen yet.
+        SealedRun: the season has not revealed its seed.
     """
     check_unsealed(detail.summary.sealed, detail.summary.season)
     return _stream(db, detail, wanted)
@@ -241,11 +217,11 @@ def stream_samples(db: Engine, detail: RunDetail, wanted: SampleFilter) -> Itera
 def _stream(db: Engine, detail: RunDetail, wanted: SampleFilter) -> Iterator[SampleView]:
     for cell in detail.cells:
         if wanted.cell in (None, cell.id):
-            yield from (view(row, detail.suite.seed) for row in in_order(db, _chosen(cell.id, wanted)))
+            yield from (view(row, detail.suite.seed) for row in _in_order(db, _chosen(cell.id, wanted)))
 
 
 def _chosen(cell: int, wanted: SampleFilter) -> Select[*tuple[Any, ...]]:
-    rows = select(*SAMPLE).join(CellRow, CellRow.id == SampleRow.cell_id).where(SampleRow.cell_id == cell)
+    rows = select(*SAMPLE_COLUMNS).join(CellRow, CellRow.id == SampleRow.cell_id).where(SampleRow.cell_id == cell)
     if wanted.label is not None:
         rows = rows.where(SampleRow.label == wanted.label)
     if wanted.correct is not None:
@@ -256,9 +232,11 @@ def _chosen(cell: int, wanted: SampleFilter) -> Select[*tuple[Any, ...]]:
 def samples_at(
     db: Engine, cells: Sequence[int], indices: Sequence[int], seed: str
 ) -> Mapping[tuple[int, int], SampleView]:
-    """Return the stored samples of some cells at some indices, by (cell, index); first repeats only, no sealed ones."""
+    """Return samples of some cells at some indices by (cell, index): first repeats only, and none of sealed runs."""
     same = (SampleRow.cell_id.in_(cells), SampleRow.index.in_(indices), SampleRow.repeat == 0, ~SuiteRow.sealed)
-    of_run = select(*SAMPLE).join(CellRow, CellRow.id == SampleRow.cell_id).join(RunRow, RunRow.id == CellRow.run_id)
+    of_run = (
+        select(*SAMPLE_COLUMNS).join(CellRow, CellRow.id == SampleRow.cell_id).join(RunRow, RunRow.id == CellRow.run_id)
+    )
     wanted = of_run.join(SuiteRow, SuiteRow.id == RunRow.suite_id).where(*same)
     with translate_errors(), Session(db) as session:
         return {(row[15], row[1]): view(row, seed) for row in session.execute(wanted)}

@@ -1,4 +1,4 @@
-"""Write runs: each function is one transaction, and writing the same thing twice changes nothing."""
+"""Write runs: each public function is one transaction, or part of the caller's; writing twice changes nothing."""
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +11,8 @@ from sqlalchemy import Connection, Engine, case, delete, exists, func, insert, s
 from sqlalchemy.orm import Session
 
 from fathom.harness.db.engine import translate_errors
-from fathom.harness.db.schema.runs import CellRow, MarkRow, ModelRow, RunRow, SampleRow, SuiteRow
+from fathom.harness.db.schema.runs import CellRow, MarkRow, ModelRow, ResultRow, RunRow, SampleRow, SuiteRow
+from fathom.harness.db.schema.task_samples import TaskDocRow, TaskSampleRow
 from fathom.harness.db.sql import insert_if_new
 from fathom.harness.engines.base import Completion
 from fathom.harness.stats.repeats import Spread, Tally, Vote
@@ -28,17 +29,17 @@ def utc_now() -> dt.datetime:
 
 @dataclass(frozen=True, slots=True)
 class NewRun:
-    """What is known of a run before it starts."""
+    """A run on a suite, before it starts."""
 
     model: str
     engine: str
     suite: Suite
     suite_digest: str
-    manifest: dict[str, Any]  # JSON of provenance.Manifest
+    manifest: dict[str, Any]  # JSON of harness.runs.manifest.Manifest
     manifest_digest: str
     n_parameters: int | None = None
-    kind: str | None = None
-    """chat or base; None where there are no files to tell from."""
+    model_kind: str | None = None
+    """chat or base; None where the model's files are not here."""
     tier: int = 3
     layer: str = "main"
     n_repeats: int = 1
@@ -46,12 +47,30 @@ class NewRun:
     season: str = ""
     """Season whose seed the suite has, or empty."""
     sealed: bool = False
-    """Whether that seed is secret as yet: then it is not stored."""
+    """Whether that seed is still secret: then it is not stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewTaskRun:
+    """A run on lm-eval's own tasks, before it starts."""
+
+    model: str
+    engine: str
+    settings: dict[str, Any]  # JSON; `tasks` names the tasks
+    requests_digest: str
+    """Covers every prompt."""
+    lm_eval: str
+    """Version of lm-eval, which defines the tasks."""
+    n_requests: int
+    manifest: dict[str, Any]  # JSON of harness.runs.manifest.Manifest
+    manifest_digest: str
+    n_parameters: int | None = None
+    model_kind: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One finished item: where it belongs, what came back, and what it is worth."""
+    """One completion of a suite's item, with its verdict."""
 
     cell: int
     """Position of its cell in the suite."""
@@ -70,35 +89,52 @@ def start_run(db: Engine, new: NewRun, now: Clock = utc_now) -> str:
 
 def add_run(session: Session, new: NewRun, now: Clock = utc_now) -> str:
     """Store a run and its empty cells in the caller's transaction; return the run's id."""
-    run = RunRow(
-        id=uuid4().hex[:12],
-        model_id=id_of(session, ModelRow, {"name": new.model}, {}),
-        suite_id=suite_id(session, new),
-        state="running",
-        engine=new.engine,
-        manifest=new.manifest,
-        manifest_digest=new.manifest_digest,
-        n_items=new.suite.n_items,
-        n_repeats=new.n_repeats,
-        n_parameters=new.n_parameters,
-        kind=new.kind,
-        tier=new.tier,
-        layer=new.layer,
-        created_at=now(),
-    )
-    session.add(run)
-    session.flush()
+    asked = {
+        "suite_id": suite_id(session, new), "n_items": new.suite.n_items, "n_repeats": new.n_repeats,
+        "tier": new.tier, "layer": new.layer,
+    }  # fmt: skip
+    run = _add_row(session, new, asked, now)
     rows = [
-        {"run_id": run.id, "position": at, "family": cell.family, "version": cell.version, "level": cell.level,
+        {"run_id": run, "position": at, "family": cell.family, "version": cell.version, "level": cell.level,
          "channel": cell.channel, "style": cell.style, "n_planned": cell.n}
         for at, cell in enumerate(new.suite.cells)
     ]  # fmt: skip
     session.execute(insert(CellRow), rows)
+    return run
+
+
+def start_task_run(db: Engine, new: NewTaskRun, now: Clock = utc_now) -> str:
+    """Store a run on lm-eval's own tasks; return its id."""
+    tasks = {"name": "lm-eval", "version": new.lm_eval, "seed": "", "cells": []}
+    with translate_errors(), Session(db) as session, session.begin():
+        asked = {
+            "kind": "tasks", "suite_id": _id_of(session, SuiteRow, {"digest": new.requests_digest}, tasks),
+            "n_items": new.n_requests, "settings": new.settings,
+        }  # fmt: skip
+        return _add_row(session, new, asked, now)
+
+
+def _add_row(session: Session, new: NewRun | NewTaskRun, asked: dict[str, Any], now: Clock) -> str:
+    """Store a run's row; `asked` holds columns that depend on the kind."""
+    run = RunRow(
+        id=uuid4().hex[:12],
+        model_id=_id_of(session, ModelRow, {"name": new.model}, {}),
+        state="running",
+        engine=new.engine,
+        manifest=new.manifest,
+        manifest_digest=new.manifest_digest,
+        n_parameters=new.n_parameters,
+        model_kind=new.model_kind,
+        created_at=now(),
+        **asked,
+    )
+    session.add(run)
+    session.flush()
     return run.id
 
 
 def suite_id(session: Session, new: NewRun) -> int:
-    """Return the number of a run's suite, made if need be; its digest must be the suite's own."""
+    """Return the id of a run's row in `suites`; add the row if it is missing. `new.suite_digest` must be right."""
     suite = new.suite
     rest = {
         "name": suite.name, "version": suite.version, "seed": suite.seed, "cells": suite.to_json(),
@@ -106,31 +142,36 @@ def suite_id(session: Session, new: NewRun) -> int:
     }  # fmt: skip
     if new.sealed:
         rest["seed"] = sealed_seed(new.season)
-    return id_of(session, SuiteRow, {"digest": new.suite_digest}, rest)
+    return _id_of(session, SuiteRow, {"digest": new.suite_digest}, rest)
 
 
 def sealed_seed(season: str) -> str:
-    """Return what stands in the place of a season's seed until it is revealed."""
+    """Return the name that is stored in place of a season's seed until the seed is revealed."""
     return f"sealed-{season}"
 
 
-def id_of(session: Session, table: type[ModelRow] | type[SuiteRow], key: dict[str, str], rest: dict[str, Any]) -> int:
-    """Return the number of the row with this key, made of key and rest if need be."""
+def _id_of(session: Session, table: type[ModelRow] | type[SuiteRow], key: dict[str, str], rest: dict[str, Any]) -> int:
+    """Return the id of the row with this key; add it, with the columns of `rest`, if it is missing."""
     session.execute(insert_if_new(session.get_bind(), table).values(**key, **rest))
     (column, value), *_ = key.items()
     return session.scalars(select(table.id).where(getattr(table, column) == value)).one()
 
 
 def resume_run(db: Engine, run: str) -> None:
-    """Mark a run as running again and forget the samples on which the engine failed."""
+    """Set a run of either kind to running, and delete the samples on which the engine failed, and all scores."""
     with translate_errors(), Session(db) as session, session.begin():
         reopen_run(session, run)
 
 
 def reopen_run(session: Session, run: str) -> None:
-    """Do what `resume_run` does in the caller's transaction."""
+    """Set a run to running in the caller's transaction; see `resume_run`."""
+    of_task_run = TaskSampleRow.run_id == run
     session.execute(delete(SampleRow).where(SampleRow.cell_id.in_(_cells(run)), SampleRow.finish_reason == "error"))
-    session.execute(delete(MarkRow).where(MarkRow.run_id == run))  # it lands anew when it is done
+    session.execute(delete(TaskSampleRow).where(of_task_run, TaskSampleRow.finish_reason == "error"))
+    session.execute(delete(MarkRow).where(MarkRow.run_id == run))  # without marks, its results are computed again
+    session.execute(delete(TaskDocRow).where(TaskDocRow.run_id == run))
+    if session.scalars(select(RunRow.kind).where(RunRow.id == run)).one() == "tasks":
+        session.execute(delete(ResultRow).where(ResultRow.run_id == run))
     session.execute(
         update(RunRow)
         .where(RunRow.id == run)
@@ -140,13 +181,13 @@ def reopen_run(session: Session, run: str) -> None:
 
 
 def record_samples(db: Engine, run: str, cell_ids: Sequence[int], samples: Sequence[Sample]) -> int:
-    """Store samples that are not there yet; return how many were new. `cell_ids` is by position."""
+    """Store samples that are not stored yet; return how many were new. `cell_ids` are in the suite's order."""
     with translate_errors(), db.begin() as connection:
         return add_samples(connection, run, cell_ids, samples)
 
 
 def add_samples(connection: Connection, run: str, cell_ids: Sequence[int], samples: Sequence[Sample]) -> int:
-    """Store samples that are not there yet in the caller's transaction; return how many were new."""
+    """Store samples in the caller's transaction; see `record_samples`."""
     if not samples:
         return 0
     rows = [_row(cell_ids[sample.cell], sample) for sample in samples]
@@ -196,19 +237,19 @@ class Ending:
 
 
 def count_cells(db: Engine, run: str) -> None:
-    """Bring the counts of a run's cells up to date with its samples."""
+    """Count the cells of a run from its samples."""
     with translate_errors(), Session(db) as session, session.begin():
         recount(session, run)
 
 
 def finish_run(db: Engine, run: str, ending: Ending, now: Clock = utc_now) -> None:
-    """Store how an attempt ended, and count the cells from their samples."""
+    """Store how an attempt at a run of either kind ended, and count its samples."""
     with translate_errors(), Session(db) as session, session.begin():
         end_run(session, run, ending, now)
 
 
 def end_run(session: Session, run: str, ending: Ending, now: Clock = utc_now) -> None:
-    """Do what `finish_run` does in the caller's transaction."""
+    """Store how an attempt ended in the caller's transaction; see `finish_run`."""
     recount(session, run)
     session.execute(
         update(RunRow)
@@ -224,10 +265,7 @@ def end_run(session: Session, run: str, ending: Ending, now: Clock = utc_now) ->
 
 
 def note_engine(db: Engine, run: str, facts: dict[str, str], first_prompt: dict[str, Any] | None = None) -> None:
-    """Add what the loaded engine says of itself to the manifest; its digest does not cover it.
-
-    The first prompt stays that of the first attempt.
-    """
+    """Add the loaded engine's facts, and the first prompt of the first attempt, to the manifest, outside its digest."""
     with translate_errors(), Session(db) as session, session.begin():
         describe_engine(session, run, facts)
         row = session.get_one(RunRow, run)
@@ -236,7 +274,7 @@ def note_engine(db: Engine, run: str, facts: dict[str, str], first_prompt: dict[
 
 
 def describe_engine(session: Session, run: str, facts: dict[str, str], worker: str = "") -> None:
-    """Do what `note_engine` does in the caller's transaction; of a worker, say which it was."""
+    """Add an engine's facts to the manifest in the caller's transaction, under the worker's name if there is one."""
     row = session.get_one(RunRow, run, with_for_update=True)
     manifest = {**row.manifest, "engine_facts": facts}
     if worker:
@@ -249,7 +287,19 @@ def _cells(run: str) -> Any:  # a scalar subquery; SQLAlchemy's own type names n
 
 
 def recount(session: Session, run: str) -> None:
-    """Count the cells of a run from its samples, in the caller's transaction."""
+    """Count a run and its cells from its samples, in the caller's transaction."""
+    counts = _count_cells(session, run)
+    if counts:
+        session.execute(update(CellRow), counts)
+        n_done, k = sum(row["n"] + row["n_errors"] for row in counts), sum(row["k"] for row in counts)
+    else:
+        counted = select(func.count()).select_from(TaskSampleRow).where(TaskSampleRow.run_id == run)
+        n_done, k = session.scalars(counted).one(), 0
+    session.execute(update(RunRow).where(RunRow.id == run).values(n_done=n_done, k=k))
+
+
+def _count_cells(session: Session, run: str) -> list[dict[str, Any]]:
+    """Return the counted columns of each cell; none for a run of tasks."""
     graded = SampleRow.finish_reason != "error"
     found = session.execute(
         select(
@@ -263,7 +313,7 @@ def recount(session: Session, run: str) -> None:
         .group_by(SampleRow.cell_id, SampleRow.label)
         .order_by(SampleRow.cell_id, SampleRow.label)
     ).all()
-    spreads = {cell: spread.to_json() for cell, spread in spreads_of(session, run).items()}
+    spreads = {cell: spread.to_json() for cell, spread in _spreads_of(session, run).items()}
     counts: dict[int, dict[str, Any]] = {
         cell: {"id": cell, "n": 0, "k": 0, "n_errors": 0, "labels": {}, "spread": spreads.get(cell)}
         for cell in session.scalars(select(CellRow.id).where(CellRow.run_id == run))
@@ -273,16 +323,14 @@ def recount(session: Session, run: str) -> None:
         row["n"], row["k"], row["n_errors"] = row["n"] + n, row["k"] + k, row["n_errors"] + errors
         if n:
             row["labels"][label] = n
-    session.execute(update(CellRow), list(counts.values()))
-    n_done, k = (sum(row["n"] + row["n_errors"] for row in counts.values()), sum(row["k"] for row in counts.values()))
-    session.execute(update(RunRow).where(RunRow.id == run).values(n_done=n_done, k=k))
+    return list(counts.values())
 
 
 _AT_A_TIME = 2000
 
 
-def spreads_of(session: Session, run: str) -> dict[int, Spread]:
-    """Count the items of each cell by their right answers, an item in memory at a time; empty for a plain run."""
+def _spreads_of(session: Session, run: str) -> dict[int, Spread]:
+    """Count the items of each cell by their number of right answers, one item in memory at a time; no repeats: {}."""
     repeats = session.scalars(select(RunRow.n_repeats).where(RunRow.id == run)).one()
     if repeats == 1:
         return {}
@@ -301,27 +349,27 @@ def _items(session: Session, cell: int) -> Iterator[list[Vote]]:
     """Yield the graded answers to each item."""
     columns = (SampleRow.index, SampleRow.correct, SampleRow.parsed)
     wanted = select(*columns).where(SampleRow.cell_id == cell, SampleRow.finish_reason != "error")
-    # in the order of the table's own key: nothing is sorted, and the rows come as they are read
+    # this is the order of the table's unique index: the database sorts nothing and sends rows as it reads them
     ordered = wanted.order_by(SampleRow.index, SampleRow.repeat).execution_options(yield_per=_AT_A_TIME)
     for _, rows in groupby(session.execute(ordered), key=lambda row: row[0]):
         yield [Vote(row.correct, row.parsed) for row in rows]
 
 
 _NOT_YET = "upload"
-"""Digest of the row that stands for the suite of an upload until all of its items were made."""
+"""Digest of the row in `suites` that an upload points to until its own suite's digest is checked."""
 
 
-def add_unseen(session: Session, new: NewRun, dtype: str | None, now: Clock) -> str:
-    """Store a run of tier 1 that is shown nowhere, on no suite as yet, in the caller's transaction; return its id."""
+def add_incomplete(session: Session, new: NewRun, dtype: str | None, now: Clock) -> str:
+    """Store a run of tier 1 in the caller's transaction, shown nowhere and without a suite so far; return its id."""
     nothing = {"name": "", "version": "", "seed": "", "cells": [], "pool": ""}
-    id_of(session, SuiteRow, {"digest": _NOT_YET}, nothing)
+    _id_of(session, SuiteRow, {"digest": _NOT_YET}, nothing)
     run = add_run(session, replace(new, suite_digest=_NOT_YET, tier=1, layer="upload"), now)
     session.execute(update(RunRow).where(RunRow.id == run).values(dtype=dtype))
     return run
 
 
-def remove_unseen(session: Session, run: str) -> None:
-    """Remove a run that is still an upload on its way, and its model if that has no other."""
+def remove_incomplete(session: Session, run: str) -> None:
+    """Delete an incomplete run, and its model if that has no other run."""
     model = session.scalars(select(RunRow.model_id).where(RunRow.id == run)).first()
     session.execute(delete(RunRow).where(RunRow.id == run, RunRow.layer == "upload"))
     unused = ~exists().where(RunRow.model_id == ModelRow.id)

@@ -1,4 +1,4 @@
-"""Turn stored runs into tables and pictures for a terminal, and into JSON values."""
+"""Stored runs of both kinds as tables and pictures for a terminal, and as JSON values."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -8,15 +8,15 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fathom.harness.format import bar, count, duration, instant, interval_text, percent, plural, score
-from fathom.harness.records import RunDetail, RunSummary
-from fathom.harness.reports.describe import manner_of
+from fathom.harness.format import bar, count, duration, instant, interval_text, percent, plural, score, shorten
+from fathom.harness.records import RunDetail, RunSummary, TaskRunDetail, TaskRunSummary
+from fathom.harness.reports.describe import stored_settings_text
 from fathom.harness.reports.figures.picture import DataTable
-from fathom.harness.reports.measures import MEASURES_LEGEND, TEXTS, measures_json, measures_table
+from fathom.harness.reports.measures import MEASURES_LEGEND, MEASURES_TEXT_COLUMNS, measures_json, measures_table
 from fathom.harness.reports.repeats import REPEATS_LEGEND, repeats_table, spread_json
+from fathom.harness.stats.cell_measures import CellMeasure
 from fathom.harness.stats.counts import CellCounts
-from fathom.harness.stats.intervals import corrected, depth, label_shares
-from fathom.harness.stats.measures import Measure
+from fathom.harness.stats.intervals import corrected_accuracy, depth_text, label_shares
 from fathom.harness.stats.scores import LadderScore, StyleScore, family_scores, ladder_scores, overall, scores_json
 from fathom.tasks.base import Family, Level, level_of, styles_of
 from fathom.tasks.registry import all_families, find_family
@@ -57,15 +57,11 @@ def group_cells(cells: Iterable[CellCounts]) -> Mapping[GroupKey, list[CellCount
     return groups
 
 
-def render_run(detail: RunDetail, measures: Sequence[Measure] = (), *, whole: bool = False) -> RenderableType:
+def render_run(detail: RunDetail, measures: Sequence[CellMeasure] = (), *, whole: bool = False) -> RenderableType:
     """Draw a run: headline, scores, and where it is `whole` or of one family, each cell and curves."""
     one = detail.summary
-    head = Text.assemble(
-        (one.model, "bold"), f"  {one.suite} suite, seed {one.seed}, engine {one.engine}, run {one.run} ",
-        (one.state, STATE_COLOURS.get(one.state, "")), f" after {duration(one.seconds)}",
-    )  # fmt: skip
-    parts: list[RenderableType] = [Text(), head]
-    if manner := manner_of(detail.manifest, detail.suite.cells):
+    parts: list[RenderableType] = [Text(), _headline(one, f"{one.suite} suite, seed {one.seed}")]
+    if manner := stored_settings_text(detail.manifest, detail.suite.cells):
         parts.append(Text(manner, style="dim"))
     if one.error:
         parts.append(Text(one.error, style="red"))
@@ -82,6 +78,13 @@ def render_run(detail: RunDetail, measures: Sequence[Measure] = (), *, whole: bo
     return Group(*parts)
 
 
+def _headline(one: RunSummary | TaskRunSummary, asked: str) -> Text:
+    return Text.assemble(
+        (one.model, "bold"), f"  {asked}, engine {one.engine}, run {one.run} ",
+        (one.state, STATE_COLOURS.get(one.state, "")), f" after {duration(one.seconds)}",
+    )  # fmt: skip
+
+
 def _repeats(groups: Mapping[GroupKey, list[CellCounts]]) -> Iterator[RenderableType]:
     """Draw what repeated answers come to; nothing where each item was asked once."""
     known = {key: found for key, cells in groups.items() if (found := repeats_table(cells)) is not None}
@@ -91,7 +94,7 @@ def _repeats(groups: Mapping[GroupKey, list[CellCounts]]) -> Iterator[Renderable
         yield Text(REPEATS_LEGEND, style="dim")
 
 
-def _measured(measures: Sequence[Measure]) -> Iterator[RenderableType]:
+def _measured(measures: Sequence[CellMeasure]) -> Iterator[RenderableType]:
     """Draw what is measured of a model that was trained on our text."""
     found = measures_table(measures)
     if found is not None:
@@ -103,7 +106,7 @@ def _measured(measures: Sequence[Measure]) -> Iterator[RenderableType]:
 def _plain_table(title: str, found: DataTable) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
     for name in found.header:
-        table.add_column(name, justify="left" if name in TEXTS else "right", header_style="dim")
+        table.add_column(name, justify="left" if name in MEASURES_TEXT_COLUMNS else "right", header_style="dim")
     for row in found.rows:
         table.add_row(*row)
     return table
@@ -128,7 +131,7 @@ def _scores_table(ladders: Sequence[LadderScore]) -> Table:
     for ladder in ladders:
         named = [ladder.key.family, ladder.key.ladder, ladder.key.channel]
         for one in ladder.styles.values():
-            limit = f"{depth(found)} {ladder.unit}" if (found := one.depth) else ""
+            limit = f"{depth_text(found)} {ladder.unit}" if (found := one.depth) else ""
             adds = score(ladder.gap) if ladder.gap and one.style == "cot" else ""
             table.add_row(*named, one.style, _curve(one), score(one.mean), limit, adds)
             named = ["", "", ""]
@@ -137,7 +140,7 @@ def _scores_table(ladders: Sequence[LadderScore]) -> Table:
 
 def _curve(one: StyleScore) -> str:
     """Draw a ladder as one bar a level."""
-    return "".join(bar(corrected(rung.k, rung.n, rung.chance)) for rung in one.rungs.values())
+    return "".join(bar(corrected_accuracy(rung.k, rung.n, rung.chance)) for rung in one.rungs.values())
 
 
 def _cells_table(key: GroupKey, cells: Sequence[CellCounts]) -> Table:
@@ -204,6 +207,96 @@ def _row_of(share: float) -> int:
     return _ROWS - round(share * _ROWS)
 
 
+def render_task_run(detail: TaskRunDetail) -> RenderableType:
+    """Draw a run on lm-eval's own tasks: headline, and each metric with its standard error, as lm-eval prints them."""
+    one = detail.summary
+    parts: list[RenderableType] = [Text(), _headline(one, shorten(", ".join(one.tasks), 60))]
+    if one.error:
+        parts.append(Text(one.error, style="red"))
+    if detail.results is None:
+        parts.append(Text(f"{count(one.n_done)} of {plural(one.n_requests, 'request')} answered, no metrics yet"))
+        return Group(*parts)
+    parts.append(_metrics(detail.results))
+    parts += [Text(line, style="yellow") for line in _too_long_lines(detail.results)]
+    return Group(*parts)
+
+
+def _metrics(results: Mapping[str, Any]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("task", "version", "filter", "n", "shots", "metric", "", "value", "stderr"):
+        right = name in ("n", "shots", "value", "stderr")
+        table.add_column(name, justify="right" if right else "left", header_style="dim", no_wrap=name != "task")
+    for depth, name in _with_depth(results):
+        named = _task_columns(results, name, depth)
+        for row in _metric_rows(results, name):
+            table.add_row(*named[:2], row[0], *named[2:], *row[1:])
+            named = ("", "", "", "")
+    return table
+
+
+def _with_depth(results: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
+    """Yield (depth, name): each group before its members; tasks in no group have depth 0."""
+    members: Mapping[str, Sequence[str]] = results.get("group_subtasks", {})
+    inner = {child for children in members.values() for child in children}
+
+    def below(name: str, depth: int) -> Iterator[tuple[int, str]]:
+        yield depth, name
+        for child in members.get(name, ()):
+            yield from below(child, depth + 1)
+
+    for name in sorted(results["results"], key=lambda name: name not in members):
+        if name not in inner:
+            yield from below(name, 0)
+
+
+def _task_columns(results: Mapping[str, Any], name: str, depth: int) -> tuple[str, str, str, str]:
+    """Return the columns before a task's metrics: name, version, documents and shots."""
+    found: Mapping[str, Any] = results["results"].get(name, {})
+    version = results.get("versions", {}).get(name)
+    n, shots = found.get("sample_len"), results.get("n-shot", {}).get(name)
+    return (
+        f"{'  ' * depth}{found.get('alias', name)}",
+        "" if version in (None, "N/A") else str(version),
+        "" if n is None else count(n),
+        "" if shots is None or name in results.get("group_subtasks", {}) else str(shots),
+    )
+
+
+def _metric_rows(results: Mapping[str, Any], name: str) -> Iterator[tuple[str, str, str, str, str]]:
+    """Yield (filter, metric, arrow, value, standard error) of a task or group; one blank row if it has no metric."""
+    found: Mapping[str, Any] = results["results"].get(name, {})
+    better = results.get("higher_is_better", {}).get(name) or {}
+    arrows = {metric: "↑" if higher else "↓" for metric, higher in better.items() if higher is not None}
+    any_metric = False
+    for key in sorted(found):
+        metric, comma, by = key.partition(",")
+        if not comma or metric.endswith("_stderr"):
+            continue
+        any_metric = True
+        error = found.get(f"{metric}_stderr,{by}")
+        yield by, metric, arrows.get(metric, ""), _metric_text(found[key]), _stderr_text(error)
+    if not any_metric:
+        yield "", "", "", "", ""
+
+
+def _metric_text(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else "–" if value is None else str(value)
+
+
+def _stderr_text(value: Any) -> str:
+    return f"± {value:.4f}" if isinstance(value, int | float) else "n/a"
+
+
+def _too_long_lines(results: Mapping[str, Any]) -> Iterator[str]:
+    for name, n in results.get("n-too-long", {}).items():
+        if n:
+            whole = n + results["n-samples"][name]["effective"]
+            yield (
+                f"{name}: {count(n)} of {plural(whole, 'document')} do not fit the model's context; "
+                "nothing was cut, and the metrics are of the others"
+            )
+
+
 def render_runs(runs: Sequence[RunSummary]) -> RenderableType:
     """Draw the list of runs."""
     if not runs:
@@ -215,6 +308,21 @@ def render_runs(runs: Sequence[RunSummary]) -> RenderableType:
         state = Text(one.state, style=STATE_COLOURS.get(one.state, ""))
         done = f"{count(one.n_done)}/{count(one.n_samples)}"
         table.add_row(one.run, one.model, one.suite, one.engine, state, done, count(one.k), instant(one.created_at))
+    return table
+
+
+def render_task_runs(runs: Sequence[TaskRunSummary]) -> RenderableType:
+    """Draw the list of runs on lm-eval's own tasks."""
+    if not runs:
+        return Text("no runs of lm-eval's own tasks yet: `fathom run --model M --tasks gsm8k` makes one")
+    table = Table(box=None, padding=(0, 2, 0, 0), title="lm-eval's own tasks", title_justify="left", title_style="bold")
+    for name in ("run", "model", "tasks", "engine", "state", "requests", "started"):
+        table.add_column(name, justify="right" if name == "requests" else "left", header_style="dim")
+    for one in runs:
+        state = Text(one.state, style=STATE_COLOURS.get(one.state, ""))
+        done = f"{count(one.n_done)}/{count(one.n_requests)}"
+        tasks = shorten(", ".join(one.tasks), 40)
+        table.add_row(one.run, one.model, tasks, one.engine, state, done, instant(one.created_at))
     return table
 
 
@@ -272,7 +380,7 @@ def summary_json(one: RunSummary) -> dict[str, Any]:
 
 
 def run_json(
-    detail: RunDetail, scores: Mapping[str, Any] | None = None, measures: Sequence[Measure] = ()
+    detail: RunDetail, scores: Mapping[str, Any] | None = None, measures: Sequence[CellMeasure] = ()
 ) -> dict[str, Any]:
     """Return a run as JSON values: summary, manifest, cells with intervals and chance, scores.
 
@@ -301,9 +409,27 @@ def run_json(
     return {
         **summary_json(detail.summary),
         "manifest_digest": detail.manifest_digest,
-        "manifest": dict(detail.manifest),
+        "manifest": detail.manifest.to_json(),
         "log": detail.log,
         "cells": cells,
         "scores": scores_json(detail.cells) if scores is None else dict(scores),
         "measures": measures_json(measures),
+    }
+
+
+def task_summary_json(one: TaskRunSummary) -> dict[str, Any]:
+    """Return the summary of a run on lm-eval's own tasks as JSON values."""
+    return {**asdict(one), "tasks": list(one.tasks), "created_at": one.created_at.isoformat()}
+
+
+def task_run_json(detail: TaskRunDetail) -> dict[str, Any]:
+    """Return a run on lm-eval's own tasks as JSON values; `results` are those of lm-eval's `evaluate`."""
+    return {
+        **task_summary_json(detail.summary),
+        "settings": dict(detail.settings),
+        "manifest_digest": detail.manifest_digest,
+        "manifest": detail.manifest.to_json(),
+        "n_by_reason": dict(detail.n_by_reason),
+        "results": None if detail.results is None else dict(detail.results),
+        "log": detail.log,
     }

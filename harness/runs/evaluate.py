@@ -1,41 +1,43 @@
-"""Evaluate a model on a suite: the whole pipeline on one screen."""
+"""Evaluate a model on a suite or on lm-eval's own tasks: from a plan to a stored run."""
 
 import logging
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from sqlalchemy import Engine as Database
 
 from fathom.harness.db import read, write
-from fathom.harness.db.leaderboard.landing import land_runs
-from fathom.harness.db.samples import count_kept
-from fathom.harness.db.write import Ending
-from fathom.harness.engines.base import Engine, Request, Shows
+from fathom.harness.engines.base import Completion, Engine, RendersPrompts, Request
 from fathom.harness.engines.factory import open_engine
-from fathom.harness.engines.model import model_facts
+from fathom.harness.engines.model import inspect_model
 from fathom.harness.errors import EngineFailed, FathomError, Interrupted, RunChanged, StoreError
-from fathom.harness.records import Report, RunDetail, Tick
-from fathom.harness.runs.manifest import Manifest, known_suite_digest, make_manifest
+from fathom.harness.records import Manifest, Progress, ProgressReport, RunDetail, TaskRunDetail
+from fathom.harness.runs.manifest import known_suite_digest, make_manifest
 from fathom.harness.runs.plan import Plan
+from fathom.harness.runs.request_queue import QueuedRequest, RequestQueue, run_waves
 from fathom.harness.settings import quiet_lm_eval
 
-if TYPE_CHECKING:  # it brings lm-eval along
-    from fathom.harness.runs.waves import Conductor
+if TYPE_CHECKING:  # it imports lm-eval
+    from fathom.harness.runs.lm_eval_tasks.evaluation import PreparedTasks
 
 log = logging.getLogger(__name__)
 
+_LOG_TAIL = 20_000
+"""Characters of a failed run's log that are stored."""
 
-def _silent(_phase: str, _tick: Tick | None) -> None:
+
+def _no_report(_phase: str, _progress: Progress | None) -> None:
     """Report nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an evaluation ended, with its counters for this attempt."""
+    """A finished evaluation, with the counters of this attempt."""
 
     run: str
     n_recalled: int
@@ -43,129 +45,222 @@ class Outcome:
     seconds: float
     n_prompt_tokens: int = 0
     n_cached_tokens: int = 0
-    """Of those, how many the engine's prefix cache held."""
+    """Tokens of prompts that the engine's prefix cache held."""
 
 
-def evaluate(plan: Plan, db: Database, report: Report = _silent) -> Outcome:
-    """Run a suite through lm-eval and store every sample; return the run's id and counters.
+R = TypeVar("R", bound=QueuedRequest)
+
+
+class Evaluation(Protocol[R]):
+    """One attempt at a run, of either kind."""
+
+    n_recalled: int
+    n_generated: int
+
+    @property
+    def kept(self) -> Mapping[int, int]:
+        """Samples of earlier attempts by position of their cell or task."""
+
+    def store(self, answered: Sequence[tuple[R, Completion]]) -> None:
+        """Commit completions in one transaction."""
+
+    def waves(self, queue: RequestQueue[R]) -> Iterator[Callable[[], None]]:
+        """Yield functions that add the missing requests to the queue and wait for them; each runs in a thread."""
+
+    def score(self) -> None:
+        """Store scores that need all completions."""
+
+    def publish(self) -> None:
+        """Update what depends on the finished run."""
+
+
+def evaluate(plan: "Plan | PreparedTasks", db: Database, report: ProgressReport = _no_report) -> Outcome:
+    """Evaluate a model on a suite or on lm-eval's own tasks; store every sample and return the run's id and counters.
 
     A run that ends early is stored as failed or interrupted and can be resumed.
 
     Raises:
-        BadInput: repeats of what is not sampled.
+        BadInput: repeats without sampling.
         RunChanged: the run to resume was started with something else.
         EngineFailed, StoreError, Interrupted: after the state was stored.
     """
-    plan.decoding.check(cell.style for cell in plan.suite.cells)
+    run = _start_suite(plan, db) if isinstance(plan, Plan) else _start_tasks(plan, db)
+    with _recorded(db, run):
+        began = time.monotonic()
+        report("building", None)
+        quiet_lm_eval()  # lm-eval's progress bars read the environment once, when they are imported
+        if isinstance(plan, Plan):
+            from fathom.harness.runs.waves import SuiteEvaluation
+
+            detail = read.get_run(db, run)
+            suite = SuiteEvaluation(db, detail, plan.settings, detail.manifest_digest)
+            return _evaluate(suite, _Attempt(db, plan, detail.summary.n_samples, report, began), run)
+        from fathom.harness.runs.lm_eval_tasks.evaluation import TaskEvaluation
+
+        tasks = TaskEvaluation(db, run, plan)
+        return _evaluate(tasks, _Attempt(db, plan.plan, len(plan.requests), report, began), run)
+
+
+def _start_suite(plan: Plan, db: Database) -> str:
+    """Store a new run, or reopen the one to resume; return its id."""
+    plan.settings.sampling.check(cell.style for cell in plan.suite.cells)
     stored = None if plan.resume is None else read.get_run(db, plan.resume)
     known = known_suite_digest(stored.manifest) if stored and stored.suite == plan.suite else None
-    manifest = make_manifest(plan.model, plan.suite, plan.how, known)
-    facts = None if plan.model.path is None else model_facts(plan.model.path)
+    manifest = make_manifest(plan.model, plan.suite, plan.settings, known)
+    if stored is not None:
+        return _reopen(db, stored, manifest)
+    files = None if plan.model.path is None else inspect_model(plan.model.path)
     new = write.NewRun(
         plan.model.name,
-        plan.engine,
+        plan.settings.engine.name,
         plan.suite,
-        manifest.decisive["suite"]["digest"],
+        manifest.decisive.suite.digest,
         manifest.to_json(),
         manifest.digest(),
-        facts.n_parameters if facts else None,
-        facts.kind if facts else None,
-        layer="sampled" if plan.decoding.is_sampled else "main",
-        n_repeats=plan.decoding.repeats,
+        files.n_parameters if files else None,
+        files.kind if files else None,
+        layer="sampled" if plan.settings.sampling.is_sampled else "main",
+        n_repeats=plan.settings.sampling.repeats,
     )
-    if stored is not None:
-        check_unchanged(stored.summary.run, stored, manifest)
-    run = _start(db, stored, new)
-    with recorded(run, lambda ending: write.finish_run(db, run, ending)):
-        return _evaluate(plan, db, run, new.manifest_digest, report)
+    run = write.start_run(db, new)
+    log.info("run %s: %s on %s, %d items", run, new.model, new.suite.name, new.suite.n_items)
+    return run
 
 
-def _start(db: Database, stored: RunDetail | None, new: write.NewRun) -> str:
-    if stored is None:
-        run = write.start_run(db, new)
-        log.info("run %s: %s on %s, %d items", run, new.model, new.suite.name, new.suite.n_items)
-        return run
-    write.resume_run(db, stored.summary.run)
-    return stored.summary.run
-
-
-def _evaluate(plan: Plan, db: Database, run: str, digest: str, report: Report) -> Outcome:
-    began = time.monotonic()
-    report("building", None)
-    quiet_lm_eval()  # lm-eval's progress bars read the environment once, when they are imported
-    from fathom.harness.runs.waves import Conductor, Ledger
-
-    detail = read.get_run(db, run)
-    ledger = Ledger(
-        db,
-        run,
-        [cell.id for cell in detail.cells],
-        detail.summary.n_samples,
-        report,
-        sum(count_kept(db, run).values()),
+def _start_tasks(prepared: "PreparedTasks", db: Database) -> str:
+    """Store a new run, or reopen the one to resume; return its id."""
+    plan, manifest = prepared.plan, prepared.manifest
+    if plan.resume is not None:
+        return _reopen(db, read.get_task_run(db, plan.resume), manifest)
+    files = None if plan.model.path is None else inspect_model(plan.model.path)
+    new = write.NewTaskRun(
+        plan.model.name,
+        plan.settings.engine.name,
+        plan.to_json(),
+        prepared.loaded.digest(),
+        manifest.decisive.lm_eval,
+        len(prepared.requests),
+        manifest.to_json(),
+        manifest.digest(),
+        files.n_parameters if files else None,
+        files.kind if files else None,
     )
-    conductor = Conductor(plan.suite, (plan.prompting, plan.decoding), digest, ledger)
+    run = write.start_task_run(db, new)
+    log.info("run %s: %s on %s, %d requests", run, new.model, ", ".join(plan.selection.tasks), new.n_requests)
+    return run
+
+
+def _reopen(db: Database, stored: RunDetail | TaskRunDetail, now: Manifest) -> str:
+    """Reopen a stored run; raise RunChanged if what decides its numbers has changed."""
+    run = stored.summary.run
+    if stored.manifest_digest != now.digest():
+        before, after = (one.stored.get("decisive", {}) for one in (stored.manifest, now))
+        changed = ", ".join(name for name, value in after.items() if before.get(name) != value)
+        raise RunChanged(
+            f"run {run} was started with another {changed}: its samples would not fit together; "
+            "start a new run, or go back to what it was started with"
+        )
+    write.resume_run(db, run)
+    return run
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """What an attempt needs beside its evaluation."""
+
+    db: Database
+    plan: Any  # Plan or TaskPlan: model and settings
+    n_items: int
+    report: ProgressReport
+    began: float
+
+
+@dataclass(slots=True)
+class Journal(Generic[R]):
+    """Stores completions as they arrive, and reports progress; each call of `store` is one transaction."""
+
+    evaluation: Evaluation[R]
+    n_items: int
+    report: ProgressReport
+    n_done: int = field(init=False)
+    n_prompt_tokens: int = field(default=0, init=False)
+    n_cached_tokens: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        """Count the samples of earlier attempts."""
+        self.n_done = sum(self.evaluation.kept.values())
+
+    def report_kept(self) -> None:
+        """Report the samples of earlier attempts."""
+        self.report("generating", None)
+        if self.n_done:
+            self.report("generating", Progress(self.n_done, self.n_items, 0, self.evaluation.kept))
+
+    def store(self, answered: Sequence[tuple[R, Completion]]) -> None:
+        """Commit completions, then report progress."""
+        self.evaluation.store(answered)
+        self.n_done += len(answered)
+        self.n_prompt_tokens += sum(done.prompt_tokens for _, done in answered)
+        self.n_cached_tokens += sum(done.cached_tokens for _, done in answered)
+        tokens = sum(done.prompt_tokens + done.completion_tokens for _, done in answered)
+        cells = Counter(asked.position for asked, _ in answered)
+        self.report("generating", Progress(self.n_done, self.n_items, tokens, cells))
+
+
+def _evaluate(evaluation: Evaluation[R], attempt: _Attempt, run: str) -> Outcome:
+    db, report = attempt.db, attempt.report
+    journal = Journal(evaluation, attempt.n_items, report)
+    queue = RequestQueue(journal.store)
     opened: list[Engine] = []
 
     def engine() -> Engine:
         if not opened:
             report("loading", None)
-            opened.append(open_engine(plan.engine, plan.model, plan.setup))
-            write.note_engine(db, run, dict(opened[0].facts()), first_prompt(opened[0], conductor.first()))
-            report("generating", None)
+            opened.append(open_engine(attempt.plan.model, attempt.plan.settings.engine))
+            write.note_engine(db, run, dict(opened[0].facts()), _first_prompt(opened[0], queue.first()))
+            journal.report_kept()
         return opened[0]
 
     try:
-        conductor.conduct(engine)
+        run_waves(queue, evaluation.waves(queue), engine)
         report("scoring", None)
-        seconds = time.monotonic() - began
+        evaluation.score()
+        seconds = time.monotonic() - attempt.began
         write.finish_run(db, run, write.Ending("done", seconds))
-        land_runs(db)
-        _check_against(conductor, read.get_run(db, run))
-    finally:  # last, for it may take a second
+        evaluation.publish()
+    finally:  # after the end is stored, as it may take a second
         for one in opened:
             one.close()
     log.info(
-        "run %s: done in %.1f s, %d generated, %d recalled", run, seconds, conductor.n_generated, conductor.n_recalled
+        "run %s: done in %.1f s, %d generated, %d recalled", run, seconds, evaluation.n_generated, evaluation.n_recalled
     )
-    return Outcome(run, conductor.n_recalled, conductor.n_generated, seconds, ledger.n_prompt, ledger.n_cached)
+    return Outcome(
+        run, evaluation.n_recalled, evaluation.n_generated, seconds, journal.n_prompt_tokens, journal.n_cached_tokens
+    )
 
 
-def first_prompt(engine: Engine, request: Request | None) -> dict[str, Any]:  # JSON values
-    """Return what the model reads of the first request that it gets, where the engine can tell."""
-    if request is None or not isinstance(engine, Shows):
+def _first_prompt(engine: Engine, request: Request | None) -> dict[str, Any]:  # JSON values
+    """Return the first request as the model reads it, if the engine can render it."""
+    if request is None or not isinstance(engine, RendersPrompts):
         return {}
-    seen = engine.prompted(request)
+    seen = engine.render(request)
     return {"item": request.item, "text": seen.text, "token_ids": list(seen.token_ids)}
 
 
-def _check_against(conductor: "Conductor", detail: RunDetail) -> None:
-    """Compare our counts with lm-eval's, for cells that it scored whole: two ways to one number."""
-    for at, cell in enumerate(detail.cells):
-        if conductor.scored[at] == cell.n_planned and conductor.right[at] != cell.k:
-            raise StoreError(
-                f"run {detail.summary.run}: lm-eval counts {conductor.right[at]} right answers in {cell.family} "
-                f"{cell.level} {cell.channel} {cell.style}, the database {cell.k}: please report this"
-            )
-
-
-LOG_TAIL = 20_000
-"""Characters of a failed run's log that are kept."""
-
-
 @contextmanager
-def recorded(run: str, end: Callable[[Ending], None]) -> Iterator[None]:
-    """Let `end` store an attempt that fails or is stopped; one that succeeds stores its end itself.
+def _recorded(db: Database, run: str) -> Iterator[None]:
+    """Store the end of an attempt that fails or is stopped; a successful one stores its own end.
 
     Raises:
         Interrupted: the user stopped it.
-        FathomError: as it came; anything else is an EngineFailed. Each knows the run.
+        FathomError: as it came; any other error as EngineFailed. Each has the run's id.
     """
     began = time.monotonic()
 
     def store(state: str, said: str) -> None:
-        with suppress(StoreError):  # a full disk may refuse this as well; the samples are safe either way
-            end(Ending(state, time.monotonic() - began, said, traceback.format_exc()[-LOG_TAIL:]))
+        ending = write.Ending(state, time.monotonic() - began, said, traceback.format_exc()[-_LOG_TAIL:])
+        with suppress(StoreError):  # a full disk may refuse this too; the samples are safe either way
+            write.finish_run(db, run, ending)
 
     try:
         yield
@@ -182,27 +277,3 @@ def recorded(run: str, end: Callable[[Ending], None]) -> Iterator[None]:
         failed = EngineFailed(f"the run stopped: {said}")
         failed.run = run
         raise failed from error
-
-
-class Stored(Protocol):
-    """A stored run of either kind."""
-
-    @property
-    def manifest(self) -> Mapping[str, Any]:
-        """JSON of a Manifest."""
-
-    @property
-    def manifest_digest(self) -> str:
-        """Its digest."""
-
-
-def check_unchanged(run: str, stored: Stored, now: Manifest) -> None:
-    """Raise RunChanged unless a stored run was started with what decides the numbers now."""
-    if stored.manifest_digest == now.digest():
-        return
-    before = stored.manifest["decisive"]
-    changed = ", ".join(name for name, value in now.decisive.items() if before.get(name) != value)
-    raise RunChanged(
-        f"run {run} was started with another {changed}: its samples would not fit together; "
-        "start a new run, or go back to what it was started with"
-    )

@@ -13,8 +13,8 @@ from typing import Any
 
 from datasets import Dataset
 
-from fathom.harness.runs.prompting import MOST_SHOTS, Decoding, Prompting
 from fathom.harness.runs.requests import sampling_of
+from fathom.harness.runs.run_settings import MOST_SHOTS, PromptSettings, RunSettings
 from fathom.tasks.base import (
     SCORED,
     Cell,
@@ -22,16 +22,16 @@ from fathom.tasks.base import (
     Instance,
     channels_of,
     demonstrate,
+    grade_likelihood,
     level_of,
     pose,
     shown_candidates,
     styles_of,
-    weigh,
 )
 from fathom.tasks.registry import all_families, find_family, instance_from_id
 from fathom.tasks.suites import TABLES, Suite, make_items, open_suite
 
-_PLAIN, _GREEDY = Prompting(), Decoding()
+_PLAIN = RunSettings()
 
 
 DEFAULT_N_ITEMS = 100
@@ -43,25 +43,25 @@ def task_name(cell: Cell) -> str:
     return f"fathom_{cell.family}_{cell.level}_{cell.channel}_{cell.style}"
 
 
-Row = dict[str, Any]  # a row of a data set: texts, numbers, lists of texts
+_Doc = dict[str, Any]  # a row of a data set: texts, numbers, lists of texts
 
 
-class Rows(list[Row]):
+class _Docs(list[_Doc]):
     """Rows as a list with the one attribute of datasets.Dataset that lm-eval reads; twice as fast to read."""
 
     @property
-    def features(self) -> Row:
+    def features(self) -> _Doc:
         """Return the columns by name."""
         return self[0]
 
 
 def build_dataset(**kwargs: Any) -> dict[str, Dataset]:  # build_rows says which
     """Make what `build_rows` makes as the data sets that lm-eval's task guide asks for."""
-    made = {split: [_plain(row) for row in rows] for split, rows in build_rows(**kwargs).items()}
+    made = {split: [_without_item(row) for row in rows] for split, rows in build_rows(**kwargs).items()}
     return {split: Dataset.from_list(rows) for split, rows in made.items()}
 
 
-def _plain(row: Row) -> Row:
+def _without_item(row: _Doc) -> _Doc:
     return {name: value for name, value in row.items() if name != "item"}
 
 
@@ -75,7 +75,7 @@ def build_rows(
     n_shot_items: int = MOST_SHOTS,
     first_item: int = 0,
     **_: Any,  # lm-eval hands over the model's arguments too
-) -> dict[str, Rows]:
+) -> dict[str, _Docs]:
     """Make the items and demonstrations of a cell; the names of the arguments avoid lm-eval's own.
 
     Columns: id, prompt, target (text, or the gold's place among the choices), choices; and the item itself.
@@ -84,23 +84,23 @@ def build_rows(
     items = make_items(cell, data_seed, first + int(n_items), first=first)
     shots = make_items(cell, data_seed, int(n_shot_items), "shot")
     return {
-        "test": Rows(_row(kind, item, style) for item in items),
-        "shots": Rows(_row(kind, item, style) for item in shots),
+        "test": _Docs(_row(kind, item, style) for item in items),
+        "shots": _Docs(_row(kind, item, style) for item in shots),
     }
 
 
-def _row(family: Family, item: Instance, style: str) -> Row:
+def _row(family: Family, item: Instance, style: str) -> _Doc:
     choices = list(shown_candidates(item, style))
     target: str | int = choices.index(f" {item.gold}") if choices else demonstrate(family, item, style)
     return {"id": item.id, "prompt": pose(family, item, style), "target": target, "choices": choices, "item": item}
 
 
-def doc_of(cell: Cell, item: Instance) -> Row:
+def doc_of(cell: Cell, item: Instance) -> _Doc:
     """Return an item's row as lm-eval logs it."""
-    return _plain(_row(find_family(item.family), item, cell.style))
+    return _without_item(_row(find_family(item.family), item, cell.style))
 
 
-def item_of(doc: Row) -> Instance:
+def item_of(doc: _Doc) -> Instance:
     """Return the item behind a row; the command line of lm-eval keeps its id only."""
     found: Instance = doc.get("item") or instance_from_id(doc["id"])
     return found
@@ -118,12 +118,12 @@ def process_results(doc: dict[str, Any], results: list[Any]) -> dict[str, float]
         if max(scores) == float("-inf"):  # nothing was scored, see JournalLM
             return {"acc": 0.0}
         if len(scores) == 1:
-            return {"acc": float(weigh(item, scores[0]).correct)}
+            return {"acc": float(grade_likelihood(item, scores[0]).correct)}
         text = doc["choices"][max(range(len(scores)), key=scores.__getitem__)]
     return {"acc": float(find_family(item.family).grade(item, text).correct)}
 
 
-def cell_config(cell: Cell, prompting: Prompting = _PLAIN, decoding: Decoding = _GREEDY) -> dict[str, Any]:
+def cell_config(cell: Cell, settings: RunSettings = _PLAIN) -> dict[str, Any]:
     """Return the plain fields of a cell's task; callables are added by whoever writes or loads it."""
     family = find_family(cell.family)
     config: dict[str, Any] = {
@@ -139,13 +139,18 @@ def cell_config(cell: Cell, prompting: Prompting = _PLAIN, decoding: Decoding = 
         "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
         "metadata": {"version": family.version},
     }
-    if prompting.n_shots:
-        config["num_fewshot"] = prompting.n_shots
+    if settings.prompt.n_shots:
+        config["num_fewshot"] = settings.prompt.n_shots
     if cell.style in SCORED:
         return {**config, "output_type": "multiple_choice", "doc_to_choice": "choices"}
-    sampling = sampling_of(cell, prompting, decoding)
+    sampling = sampling_of(cell, settings)
     generation = {"until": list(sampling.stop), "max_gen_toks": sampling.max_tokens, **_drawn(sampling.temperature)}
-    return {**config, **_repeated(decoding.repeats), "output_type": "generate_until", "generation_kwargs": generation}
+    return {
+        **config,
+        **_repeated(settings.sampling.repeats),
+        "output_type": "generate_until",
+        "generation_kwargs": generation,
+    }
 
 
 def _repeated(repeats: int) -> dict[str, Any]:
@@ -191,37 +196,35 @@ class Wave:
         return sum(one.n for one in self.stretches)
 
 
-def open_tasks(
-    suite: Suite, prompting: Prompting = _PLAIN, decoding: Decoding = _GREEDY, wave: Wave | None = None
-) -> dict[str, Any]:
+def open_tasks(suite: Suite, settings: RunSettings = _PLAIN, wave: Wave | None = None) -> dict[str, Any]:
     """Return lm-eval's Task objects of a wave, or of a whole suite, by name; their data sets are made here."""
     from lm_eval.api.task import ConfigurableTask
 
     stretches = (Stretch(at, 0, cell.n) for at, cell in enumerate(suite.cells)) if wave is None else wave.stretches
-    configs = (_live_config(suite, one, prompting, decoding) for one in stretches)
+    configs = (_live_config(suite, one, settings) for one in stretches)
     return {config["task"]: ConfigurableTask(config=config) for config in configs}
 
 
-def _live_config(suite: Suite, stretch: Stretch, prompting: Prompting, decoding: Decoding) -> dict[str, Any]:
-    config = cell_config(suite.cells[stretch.cell].cell, prompting, decoding)
+def _live_config(suite: Suite, stretch: Stretch, settings: RunSettings) -> dict[str, Any]:
+    config = cell_config(suite.cells[stretch.cell].cell, settings)
     config["dataset_kwargs"] |= {
         "data_seed": suite.seed,
         "first_item": stretch.start,
         "n_items": stretch.n,
-        "n_shot_items": max(1, prompting.n_shots),  # lm-eval looks for one even where it needs none
+        "n_shot_items": max(1, settings.prompt.n_shots),  # lm-eval looks for one even where it needs none
     }
     return {**config, "custom_dataset": build_rows, "process_results": process_results}
 
 
-def put(prompting: Prompting) -> dict[str, Any]:
+def evaluate_arguments(prompt: PromptSettings) -> dict[str, Any]:
     """Return the arguments of lm-eval's `evaluate` that say how questions are put."""
-    system = prompting.system
-    if system and not prompting.chat and not system[-1].isspace():
+    system = prompt.system
+    if system and not prompt.chat and not system[-1].isspace():
         system += "\n\n"  # lm-eval writes the question right behind it
     return {
         "system_instruction": system or None,
-        "apply_chat_template": prompting.chat,
-        "fewshot_as_multiturn": prompting.chat and prompting.shots_as == "turns",
+        "apply_chat_template": prompt.chat,
+        "fewshot_as_multiturn": prompt.chat and prompt.shots_as == "turns",
     }
 
 
@@ -304,11 +307,7 @@ def _group(name: str, members: Iterable[str]) -> dict[str, Any]:
     return {"group": name, "task": list(members), "aggregate_metric_list": [mean], "metadata": {"version": 1}}
 
 
-WAVE = 2048
-"""Items a wave, and fewer where each is asked several times."""
-
-
-def waves_of(suite: Suite, size: int = WAVE) -> Iterator[Wave]:
+def waves_of(suite: Suite, size: int) -> Iterator[Wave]:
     """Cut a suite into waves of at most `size` items, in the order of its cells as far as kinds allow."""
     open_waves: dict[bool, list[Stretch]] = {False: [], True: []}
     room = dict.fromkeys(open_waves, size)

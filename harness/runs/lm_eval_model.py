@@ -1,90 +1,99 @@
-"""Turn lm-eval's requests into journaled completions: an lm-eval LM over any engine."""
+"""The model that lm-eval evaluates: its requests go through the request queue to any of our engines.
+
+A reader turns lm-eval's requests into requests to an engine: `SuiteReader` those of our suites, and
+harness.runs.lm_eval_tasks.requests.TaskReader those of lm-eval's own tasks.
+"""
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from lm_eval.api.model import LM
 
 from fathom.harness.engines.base import Completion, Request, Sampling, Turn
 from fathom.harness.errors import BadInput
-from fathom.harness.runs.grading import reading_of
+from fathom.harness.runs.grading import AnswerReader, FinalAnswer, answer_reader
 from fathom.harness.runs.lm_eval_adapter import item_of, task_name
-from fathom.harness.runs.prompting import Decoding, Prompting, Thinking
-from fathom.harness.runs.request_queue import Asked
+from fathom.harness.runs.request_queue import QueuedRequest
 from fathom.harness.runs.requests import sample_key
+from fathom.harness.runs.run_settings import PromptSettings, RunSettings, Thinking
+from fathom.tasks.base import Instance
 from fathom.tasks.suites import Suite
 
-_PLAIN, _GREEDY = Prompting(), Decoding()
+Kind = str
+"""generate_until, loglikelihood or loglikelihood_rolling."""
+Source = tuple[int, int]
+"""Where the answer to a request of lm-eval comes from: number of the request to the engine, and of its choice."""
 
-Complete = Callable[[Sequence[Asked]], Mapping[str, Completion]]
-"""Asks an engine and returns its completions by key, once each is safe."""
+
+class AnsweredRequest(QueuedRequest, Protocol):
+    """A request to the engine that can read its completion."""
+
+    def answer(self, completion: Completion) -> FinalAnswer:
+        """Return the answer in a completion, which lm-eval scores."""
 
 
-class JournalLM(LM):  # type: ignore[misc]  # lm-eval is untyped
-    """An lm-eval model that knows earlier completions and never asks for them again."""
+R = TypeVar("R", bound=AnsweredRequest)
+R_co = TypeVar("R_co", bound=AnsweredRequest, covariant=True)
+
+
+class RequestReader(Protocol[R_co]):
+    """Reads lm-eval's requests."""
+
+    def read(self, kind: Kind, rows: Sequence[Any]) -> "tuple[Sequence[R_co], Sequence[Source]]":  # rows: lm-eval's
+        """Return the requests to the engine, and for each of lm-eval's requests where its answer comes from.
+
+        Raises:
+            BadInput: a kind of request, or an option, that our engines do not support.
+        """
+
+
+class EngineLM(LM, Generic[R]):  # type: ignore[misc]  # lm-eval is untyped
+    """An lm-eval model over an engine; completions that are known already are not asked for again."""
 
     def __init__(
         self,
-        suite: Suite,
-        manifest_digest: str,
+        reader: RequestReader[R],
         known: Mapping[str, Completion],
-        complete: Complete,
-        manner: tuple[Prompting, Decoding] = (_PLAIN, _GREEDY),
+        complete: Callable[[Sequence[R]], Mapping[str, Completion]],
     ) -> None:
-        """Take completions of earlier attempts by key, and a way to get the others."""
+        """Take known completions by key, and a function that gets the others."""
         super().__init__()
-        self._known, self._ask_engine, self._digest = known, complete, manifest_digest
-        self._prompting, self._thinking = manner[0], manner[1].thinking
-        self._positions = {task_name(cell.cell): at for at, cell in enumerate(suite.cells)}
-        self._readings = [reading_of(cell.style, *manner) for cell in suite.cells]
+        self._reader, self._known, self._ask_engine = reader, known, complete
         self.n_recalled = 0
         self.n_generated = 0
 
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:  # Any: lm-eval's Instance
-        """Return the completion of each request, in order."""
-        seen: Counter[int] = Counter()
-        asked = []
-        for row in requests:
-            prompt, options = row.args
-            sampling = Sampling(
-                int(options["max_gen_toks"]),
-                tuple(options.get("until") or ()),
-                float(options.get("temperature") or 0.0),
-            )
-            asked.append(self._ask(row, prompt, sampling, (), seen[id(row)]))
-            seen[id(row)] += 1
-        done = self._complete(asked)
-        return [one.answer(done[one.request.key]).text for one in asked]
+        """Return the answer to each request, in order."""
+        asked, done, sources = self._complete("generate_until", requests)
+        return [asked[at].answer(done[at]).text for at, _ in sources]
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
-        """Return (log-likelihood, greedy) of each request; the choices of one item go to the engine together."""
-        asked = []
-        for _, group in groupby(requests, key=lambda row: (row.task_name, row.doc_id)):
-            rows = list(group)
-            asked.append(self._ask(rows[0], rows[0].args[0], Sampling(1), tuple(row.args[1] for row in rows), 0))
-        done = self._complete(asked)
-        return [score for one in asked for score in _scores(one.request, done[one.request.key])]
+        """Return (log-likelihood, is greedy) of each continuation, in order."""
+        _, done, sources = self._complete("loglikelihood", requests)
+        return [_score(done[at], choice) for at, choice in sources]
 
     def loglikelihood_rolling(self, requests: list[Any], disable_tqdm: bool = False) -> list[float]:
-        """Refuse: lm-eval wants every LM to say something here, and no task of Fathom's own scores whole texts."""
-        raise BadInput("Fathom's own tasks score no whole texts; `fathom run --tasks` runs lm-eval's tasks that do")
+        """Return the log-likelihood of each text, in order."""
+        _, done, sources = self._complete("loglikelihood_rolling", requests)
+        return [_score(done[at], choice)[0] for at, choice in sources]
 
     @property
     def tokenizer_name(self) -> str:
-        """Name nothing: lm-eval caches rendered prompts under it, and we neither render nor cache here."""
+        """Return nothing: lm-eval would cache rendered prompts under this name, and nothing is rendered here."""
         return ""
 
     def chat_template(self, chat_template: bool | str = False) -> str:
-        """Return nothing: the engine knows the model's template."""
+        """Return nothing: the engine has the model's template."""
         return ""
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:
-        """Write the turns of a chat as JSON, for `_ask` to read; the engine renders them.
+        """Write the turns of a chat as JSON; `SuiteReader` reads them, and the engine renders them.
 
-        Demonstrations answer without the blank that follows a plain prompt.
+        Demonstrations are answered without the blank that follows a plain prompt.
         """
         turns = [(one["role"], one["content"]) for one in chat_history]
         return json.dumps(
@@ -92,43 +101,103 @@ class JournalLM(LM):  # type: ignore[misc]  # lm-eval is untyped
             ensure_ascii=False,
         )
 
-    def _ask(self, row: Any, prompt: str, sampling: Sampling, choices: tuple[str, ...], repeat: int) -> Asked:
-        item = item_of(row.doc)
-        turns: tuple[Turn, ...] = ()
-        if self._prompting.chat:
-            turns = tuple(Turn(**one) for one in json.loads(prompt))
-            if [turn.role for turn in turns] == ["user"]:
-                prompt = turns[0].content  # as a worker of the service asks it, see harness.prompts.request_of
-        key = sample_key(self._digest, item.id, prompt, (sampling, choices), repeat)
-        options = tuple(sorted(self._prompting.template_options.items())) if turns else ()
-        around = around_thought(self._prompting, self._thinking, bool(choices))
-        request = Request(key, item.id, prompt, sampling, choices, turns, options, *around, repeat)
-        cell = self._positions[row.task_name]
-        return Asked(request, cell, item.index, repeat, item, self._readings[cell])
-
-    def _complete(self, asked: list[Asked]) -> Mapping[str, Completion]:
-        missing = {one.request.key: one for one in asked if one.request.key not in self._known}
+    def _complete(self, kind: Kind, rows: list[Any]) -> tuple[Sequence[R], list[Completion], Sequence[Source]]:
+        asked, sources = self._reader.read(kind, rows)
+        missing = missing_requests(asked, self._known)
         self.n_recalled += len(asked) - len(missing)
         self.n_generated += len(missing)
-        # prompts that begin alike go out together: an engine keeps what it worked out for a prefix only so long
-        ordered = sorted(missing.values(), key=lambda one: one.request.prompt)
-        return {**self._known, **self._ask_engine(ordered)}
+        new = self._ask_engine(missing)
+        keys = (one.request.key for one in asked)
+        return asked, [new[key] if key in new else self._known[key] for key in keys], sources
 
 
-def around_thought(prompting: Prompting, thinking: Thinking | None, is_choice: bool) -> tuple[str, tuple[str, ...]]:
-    """Return prefill and marks: in a chat, candidates are scored after a thought that is empty."""
+def missing_requests(asked: Sequence[R], known: Mapping[str, Completion]) -> list[R]:
+    """Return each request that has no completion yet once, ordered by prompt.
+
+    An engine caches a common prefix of prompts only for a short time, so prompts with one follow each other.
+    """
+    missing = {one.request.key: one for one in asked if one.request.key not in known}
+    return sorted(missing.values(), key=lambda one: one.request.prompt)
+
+
+def _score(completion: Completion, choice: int) -> tuple[float, bool]:
+    if completion.scores is None:  # too long, or failed: no choice stands out, and none is right
+        return float("-inf"), False
+    return completion.scores[choice], bool(completion.greedy and completion.greedy[choice])
+
+
+def thought_frame(prompt: PromptSettings, thinking: Thinking | None, is_choice: bool) -> tuple[str, tuple[str, ...]]:
+    """Return prefill and marks of a request; in a chat, candidates are scored after an empty thought."""
     if thinking is None:
         return "", ()
     if not is_choice:
         return "", thinking.marks
-    if not prompting.chat or thinking.opened is None:
+    if not prompt.chat or thinking.opened is None:
         return "", ()
     return ("" if thinking.opened else f"{thinking.start}\n") + f"\n{thinking.end}\n\n", ()
 
 
-def _scores(request: Request, completion: Completion) -> Iterator[tuple[float, bool]]:
-    if completion.scores is None:  # too long, or failed: no choice stands out, and none is right
-        yield from ((float("-inf"), False) for _ in request.choices)
-        return
-    best = completion.greedy or (False,) * len(completion.scores)
-    yield from zip(completion.scores, best, strict=True)
+@dataclass(frozen=True, slots=True)
+class SuiteRequest:
+    """A request to the engine for one item of a suite."""
+
+    request: Request
+    position: int
+    """Position of its cell in the suite."""
+    index: int
+    repeat: int
+    item: Instance
+    reader: AnswerReader
+
+    def answer(self, completion: Completion) -> FinalAnswer:
+        """Return the answer in a completion, which lm-eval and we grade."""
+        return self.reader.answer(completion)
+
+
+class SuiteReader:
+    """Reads lm-eval's requests for the items of a suite."""
+
+    def __init__(self, suite: Suite, manifest_digest: str, settings: RunSettings) -> None:
+        """Take the run's suite, the digest of its manifest, which keys completions, and its settings."""
+        self._digest, self._prompt, self._thinking = manifest_digest, settings.prompt, settings.sampling.thinking
+        self._positions = {task_name(cell.cell): at for at, cell in enumerate(suite.cells)}
+        self._readers = [answer_reader(cell.style, settings) for cell in suite.cells]
+
+    def read(self, kind: Kind, rows: Sequence[Any]) -> tuple[list[SuiteRequest], list[Source]]:
+        """Return a request an item and repeat; the choices of an item are one request."""
+        if kind == "loglikelihood_rolling":
+            raise BadInput("Fathom's own tasks score no whole texts; `fathom run --tasks` runs lm-eval's tasks that do")
+        if kind == "generate_until":
+            seen: Counter[int] = Counter()
+            asked = []
+            for row in rows:
+                asked.append(self._generation(row, seen[id(row)]))
+                seen[id(row)] += 1
+            return asked, [(at, 0) for at in range(len(asked))]
+        groups = [list(group) for _, group in groupby(rows, key=lambda row: (row.task_name, row.doc_id))]
+        asked = [
+            self._request(group[0], group[0].args[0], Sampling(1), tuple(row.args[1] for row in group), 0)
+            for group in groups
+        ]
+        return asked, [(at, choice) for at, group in enumerate(groups) for choice in range(len(group))]
+
+    def _generation(self, row: Any, repeat: int) -> SuiteRequest:
+        prompt, options = row.args
+        stop, temperature = tuple(options.get("until") or ()), float(options.get("temperature") or 0.0)
+        return self._request(row, prompt, Sampling(int(options["max_gen_toks"]), stop, temperature), (), repeat)
+
+    def _request(
+        self, row: Any, prompt: str, sampling: Sampling, choices: tuple[str, ...], repeat: int
+    ) -> SuiteRequest:
+        item = item_of(row.doc)
+        turns: tuple[Turn, ...] = ()
+        if self._prompt.chat:
+            turns = tuple(Turn(**one) for one in json.loads(prompt))
+            if [turn.role for turn in turns] == ["user"]:
+                prompt = turns[0].content  # the form in which a worker of the service asks it: requests.make_request
+        key = sample_key(self._digest, item.id, prompt, (sampling, choices), repeat)
+        options = tuple(sorted(self._prompt.template_options.items())) if turns else ()
+        frame = thought_frame(self._prompt, self._thinking, bool(choices))
+        request = Request(key, item.id, prompt, sampling, choices, turns, options, *frame, repeat)
+        position = self._positions[row.task_name]
+        return SuiteRequest(request, position, item.index, repeat, item, self._readers[position])

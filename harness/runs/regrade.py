@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
-from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
@@ -14,12 +13,12 @@ from sqlalchemy import Engine
 
 from fathom.harness.db.find import shown_run
 from fathom.harness.db.leaderboard.landing import land_runs
-from fathom.harness.db.samples import Changed, as_stored, store_verdicts, stream_stored
+from fathom.harness.db.samples import ChangedVerdict, as_stored, store_verdicts, stream_stored
 from fathom.harness.errors import Conflict
 from fathom.harness.records import RunDetail
-from fathom.harness.runs.grading import Reading, judge, reading_of
-from fathom.harness.runs.manifest import git_state
-from fathom.harness.runs.prompting import manner_of
+from fathom.harness.runs.grading import AnswerReader, answer_reader, grade_completion
+from fathom.harness.runs.manifest import fathom_commit
+from fathom.harness.runs.run_settings import RunSettings, settings_of
 from fathom.tasks.base import Verdict
 from fathom.tasks.errors import UnknownFamily
 from fathom.tasks.registry import find_family
@@ -87,19 +86,19 @@ def regrade(db: Engine, run: str, *, dry: bool = False, tell: Tell = lambda _: N
     return found
 
 
-def _read(spool: IO[str]) -> Iterator[Changed]:
+def _read(spool: IO[str]) -> Iterator[ChangedVerdict]:
     for line in spool:
         number, verdict = json.loads(line)
-        yield Changed(number, Verdict(**verdict))
+        yield ChangedVerdict(number, Verdict(**verdict))
 
 
-def _changes(db: Engine, detail: RunDetail, found: Regraded, tell: Tell) -> Iterator[Changed]:
-    manner = manner_of(detail.manifest)
+def _changes(db: Engine, detail: RunDetail, found: Regraded, tell: Tell) -> Iterator[ChangedVerdict]:
+    settings = settings_of(detail.manifest) or RunSettings()
     for planned, counted in zip(detail.suite.cells, detail.cells, strict=True):
         if why := _unmakeable(planned):
             found.skipped[why] = found.skipped.get(why, 0) + counted.n + counted.n_errors
             continue
-        work = _Work(planned, counted.id, detail.suite.seed, reading_of(planned.style, *manner))
+        work = _Work(planned, counted.id, detail.suite.seed, answer_reader(planned.style, settings))
         yield from _changes_of(db, work, found)
         tell(found.n_judged)
 
@@ -122,26 +121,26 @@ class _Work:
     cell: SuiteCell
     id: int
     seed: str
-    reading: Reading
+    reading: AnswerReader
 
 
-def _changes_of(db: Engine, work: _Work, found: Regraded) -> Iterator[Changed]:
+def _changes_of(db: Engine, work: _Work, found: Regraded) -> Iterator[ChangedVerdict]:
     for one in stream_stored(db, work.id):
         item = item_at(work.cell, work.seed, one.index)
-        now = as_stored(judge(item, one.completion, work.reading.answer(one.completion)))
+        now = as_stored(grade_completion(item, one.completion, work.reading.answer(one.completion)))
         found.n_judged += 1
         found.n_right_before += one.verdict.correct
         found.n_right_after += now.correct
         if now != one.verdict:
             found.shifts[Shift(work.cell.family, one.verdict.label, now.label)] += 1
-            yield Changed(one.id, now)
+            yield ChangedVerdict(one.id, now)
 
 
 def _note(found: Regraded) -> dict[str, Any]:  # JSON values
     """Say when and by which code a run was judged again, for its manifest."""
     return {
         "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "fathom": {"version": version("fathom"), "commit": git_state(Path(__file__).parents[1])},
+        "fathom": {"version": version("fathom"), "commit": fathom_commit()},
         "n_judged": found.n_judged,
         "n_right": {"before": found.n_right_before, "after": found.n_right_after},
         "changed": [

@@ -1,101 +1,102 @@
-"""Put the requests of several waves through one engine, and what comes back into the journal and to its wave.
+"""One queue of requests between lm-eval and an engine, so that the engine never waits for lm-eval or for the disk.
 
-Three kinds of threads meet here. Waves, a thread each, hand in requests and wait. The caller's own thread drives the
-engine. A writer grades and commits, so that neither the engine nor a wave waits for the disk.
+Three kinds of threads use it. Waves, one thread each, add requests and wait for their completions. The caller's own
+thread drives the engine. A writer commits completions.
 """
 
+import gc
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from queue import SimpleQueue
+from typing import Generic, Protocol, TypeVar
 
 from fathom.harness.engines.base import Completion, Engine, Request
 from fathom.harness.errors import EngineFailed
-from fathom.harness.runs.grading import Answer, Reading
-from fathom.tasks.base import Instance
+
+WAVE = 2048
+"""Samples of a wave: lm-eval builds and scores so many at a time."""
 
 _ROOM = 2048
-"""Requests that wait for the engine, below which another wave may be built."""
+"""Waiting requests, below which another wave may be built."""
 _COMMIT = 4096
 """Completions a transaction at most."""
+_WAVES = 8
+"""Waves in memory at most; there are more than two only where a few answers take very long."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A request and the place where its sample belongs."""
+class QueuedRequest(Protocol):
+    """A request to the engine that knows which sample it makes."""
 
-    request: Request
-    cell: int
-    index: int
-    repeat: int
-    item: Instance
-    reading: Reading
+    @property
+    def request(self) -> Request:
+        """What the engine gets."""
 
-    def answer(self, completion: Completion) -> Answer:
-        """Read the answer, which is what lm-eval and we grade."""
-        return self.reading.answer(completion)
+    @property
+    def position(self) -> int:
+        """Position of its cell in the suite, or of its task in the run."""
 
 
-Answered = tuple[Asked, Completion]
-Keep = Callable[[Sequence[Answered]], None]
-"""Grades and commits answers."""
+R = TypeVar("R", bound=QueuedRequest)
 
 
-class Stopped(Exception):
-    """Another thread ended the run; it has said why."""
+class RunStopped(Exception):
+    """Another thread ended the run, and its error says why."""
 
 
-class _Ticket:
-    """What a wave waits for."""
+class _WaveState:
+    """Requests of a wave that are not answered yet, and its completions."""
 
     def __init__(self, n: int) -> None:
-        self.left = n
+        self.n_left = n
         self.done: dict[str, Completion] = {}
-        self.ready = threading.Event()
+        self.ended = threading.Event()
 
 
-class Feed:
-    """One engine for several waves; `drive` ends when `close` was called and all is answered and kept."""
+class RequestQueue(Generic[R]):
+    """One engine for several waves; `drive` returns when `close` was called and every completion is stored."""
 
-    def __init__(self, keep: Keep) -> None:
-        """Take what keeps answers; it is called from one thread."""
-        self._keep = keep
+    def __init__(self, store: Callable[[Sequence[tuple[R, Completion]]], None]) -> None:
+        """Take a function that commits completions; one thread calls it."""
+        self._store = store
         self._changed = threading.Condition()
-        self._waiting: deque[Asked] = deque()
-        self._asked: dict[str, tuple[Asked, _Ticket]] = {}
-        self._tickets: set[_Ticket] = set()
-        self._n_out = 0  # requests inside the engine
+        self._waiting: deque[R] = deque()
+        self._unanswered: dict[str, tuple[R, _WaveState]] = {}
+        self._waves: set[_WaveState] = set()
+        self._n_in_engine = 0
         self._arrived: SimpleQueue[list[Completion] | None] = SimpleQueue()
         self._error: BaseException | None = None
-        self._closed = False
+        self._is_closed = False
 
-    def complete(self, asked: Sequence[Asked], queued: Callable[[], None]) -> dict[str, Completion]:
-        """Hand in requests, call `queued`, wait, and return the completions by key; for waves.
+    def complete(self, requests: Sequence[R], queued: Callable[[], None] = lambda: None) -> dict[str, Completion]:
+        """Add requests, call `queued`, wait, and return the completions by key; called by waves.
 
         Raises:
-            Stopped: the run was ended meanwhile.
+            RunStopped: the run was ended meanwhile.
         """
-        ticket = _Ticket(len(asked))
+        wave = _WaveState(len(requests))
         with self._changed:
             self._check()
-            self._tickets.add(ticket)
-            self._waiting.extend(asked)
-            self._asked.update((one.request.key, (one, ticket)) for one in asked)
+            self._waves.add(wave)
+            self._waiting.extend(requests)
+            self._unanswered.update((one.request.key, (one, wave)) for one in requests)
             self._changed.notify_all()
         queued()
-        ticket.ready.wait()
+        if requests:
+            wave.ended.wait()
         with self._changed:
-            self._tickets.discard(ticket)
-        if ticket.left:
-            raise Stopped
-        return ticket.done
+            self._waves.discard(wave)
+        if wave.n_left:
+            raise RunStopped
+        return wave.done
 
     def wait_for_room(self) -> None:
-        """Return once the engine will soon want more; for waves.
+        """Return once the engine will soon need more requests; called by waves.
 
         Raises:
-            Stopped: the run was ended meanwhile.
+            RunStopped: the run was ended meanwhile.
         """
         with self._changed:
             while len(self._waiting) >= _ROOM:
@@ -104,29 +105,29 @@ class Feed:
             self._check()
 
     def first(self) -> Request | None:
-        """Return the request that the engine will get next, if one waits."""
+        """Return the next request for the engine, if one waits."""
         with self._changed:
             return self._waiting[0].request if self._waiting else None
 
     def close(self) -> None:
-        """Say that no more requests will come."""
+        """End the queue: no more requests will come."""
         with self._changed:
-            self._closed = True
+            self._is_closed = True
             self._changed.notify_all()
 
     def fail(self, error: BaseException) -> None:
-        """End everything; `drive` raises the first error that was given, unless it raises its own."""
+        """Stop every thread; `drive` raises the first error that was given, unless it raises its own."""
         with self._changed:
             self._error = self._error or error
             self._changed.notify_all()
-            for ticket in self._tickets:
-                ticket.ready.set()
+            for wave in self._waves:
+                wave.ended.set()
 
     def drive(self, engine: Callable[[], Engine]) -> None:
-        """Open the engine once there is a request, and run it until `close`; for the thread that owns the engine.
+        """Open the engine once there is a request, and run it until `close`; called by the thread that owns it.
 
         Raises:
-            BaseException: what the engine, the writer or a wave raised; everything that came back is kept by then.
+            BaseException: the error of the engine, the writer or a wave; all completions so far are stored by then.
         """
         writer = threading.Thread(target=self._write, name="fathom-writer", daemon=True)
         writer.start()
@@ -145,49 +146,49 @@ class Feed:
     def _run(self, engine: Engine) -> None:
         for batch in engine.stream(self._pull()):
             with self._changed:
-                self._n_out -= len(batch)
+                self._n_in_engine -= len(batch)
             self._arrived.put(batch)
             if self._error:
                 return
-        if self._n_out > 0:
-            raise EngineFailed(f"the engine {engine.name} left {self._n_out} requests unanswered")
+        if self._n_in_engine > 0:
+            raise EngineFailed(f"the engine {engine.name} left {self._n_in_engine} requests unanswered")
 
     def _wait_for_request(self) -> bool:
-        """Say whether there is a request; wait while there may yet be one."""
+        """Wait while a request may still come; say whether there is one."""
         with self._changed:
-            while not (self._waiting or self._closed or self._error):
-                self._changed.wait(1.0)  # a lock without a time-out would keep Ctrl-C waiting on some systems
+            while not (self._waiting or self._is_closed or self._error):
+                self._changed.wait(1.0)  # without a time-out, Ctrl-C would wait too on some systems
             return bool(self._waiting) and self._error is None
 
     def _pull(self) -> Iterator[Request]:
-        """Yield requests until there are none just now; while the engine is empty, wait for more."""
+        """Yield the waiting requests; wait for more only while the engine has none."""
         while True:
             with self._changed:
                 while not self._waiting:
-                    if self._n_out or self._closed or self._error:
+                    if self._n_in_engine or self._is_closed or self._error:
                         return
                     self._changed.wait(1.0)
                 one = self._waiting.popleft()
-                self._n_out += 1
+                self._n_in_engine += 1
                 if len(self._waiting) == _ROOM - 1:
                     self._changed.notify_all()
             yield one.request
 
     def _check(self) -> None:
         if self._error:
-            raise Stopped
+            raise RunStopped
 
     def _write(self) -> None:
-        """Keep what arrives, as much at a time as there is; then tell the waves."""
-        going = True
-        while going:
+        """Store what arrives, all that is there at a time; then release the waves."""
+        is_open = True
+        while is_open:
             batches = [self._arrived.get()]
             while not self._arrived.empty() and sum(len(one or ()) for one in batches) < _COMMIT:
                 batches.append(self._arrived.get())
-            going = None not in batches
+            is_open = None not in batches
             try:
                 self._take([one for batch in batches if batch for one in batch])
-            except BaseException as error:  # it is raised where the engine is driven
+            except BaseException as error:  # raised again where the engine is driven
                 self.fail(error)
                 return
 
@@ -195,13 +196,61 @@ class Feed:
         if not done:
             return
         with self._changed:
-            known = [one for one in done if one.key in self._asked]
-            found = [(*self._asked.pop(one.key), one) for one in {one.key: one for one in known}.values()]
-        self._keep([(asked, one) for asked, _, one in found])
-        for _, ticket, one in found:
-            ticket.done[one.key] = one
-            ticket.left -= 1
-            if not ticket.left:
-                ticket.ready.set()
+            known = [one for one in done if one.key in self._unanswered]
+            found = [(*self._unanswered.pop(one.key), one) for one in {one.key: one for one in known}.values()]
+        self._store([(request, one) for request, _, one in found])
+        for _, wave, one in found:
+            wave.done[one.key] = one
+            wave.n_left -= 1
+            if not wave.n_left:
+                wave.ended.set()
         if len(found) < len(done):
-            raise EngineFailed("the engine answered a request twice, or one that nobody asked")
+            raise EngineFailed("the engine answered a request twice, or one that it did not get")
+
+
+def run_waves(queue: RequestQueue[R], waves: Iterable[Callable[[], None]], engine: Callable[[], Engine]) -> None:
+    """Run waves in threads while this thread drives the engine; `engine` is called here, if a wave adds a request.
+
+    Raises:
+        BaseException: the first error of the engine, the writer or a wave; all completions so far are stored by then.
+    """
+    feeder = threading.Thread(target=_feed, args=(queue, waves), name="fathom-waves")
+    with _rare_garbage_collection():
+        feeder.start()
+        try:
+            queue.drive(engine)
+        except BaseException as error:
+            queue.fail(error)
+            raise
+        finally:
+            feeder.join()
+
+
+def _feed(queue: RequestQueue[R], waves: Iterable[Callable[[], None]]) -> None:
+    def attempt(wave: Callable[[], None]) -> None:
+        try:
+            wave()
+        except BaseException as error:  # raised again where the engine is driven
+            queue.fail(error)
+
+    try:
+        with ThreadPoolExecutor(_WAVES, thread_name_prefix="fathom-wave") as pool:
+            for wave in waves:
+                pool.submit(attempt, wave)
+    except BaseException as error:
+        queue.fail(error)
+    finally:
+        queue.close()
+
+
+@contextmanager
+def _rare_garbage_collection() -> Iterator[None]:
+    """Collect cyclic garbage less often: with thousands of live items it took a third of a run's time."""
+    before = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        gc.unfreeze()

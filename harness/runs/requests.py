@@ -4,15 +4,15 @@ from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 
 from fathom.harness.engines.base import Request, Sampling, Turn
-from fathom.harness.runs.prompting import Decoding, Prompting
+from fathom.harness.runs.run_settings import PromptSettings, RunSettings
 from fathom.tasks.base import SCORED, Cell, Instance, level_of, make_instance, pose, shown_candidates
 from fathom.tasks.registry import find_family
 from fathom.tasks.suites import SuiteCell, make_items
 
-_PLAIN, _CHAT, _GREEDY = Prompting(), Prompting(chat=True), Decoding()
+_PLAIN, _CHAT = RunSettings(), RunSettings(PromptSettings(chat=True))
 
 
-def stops(style: str, n_shots: int) -> tuple[str, ...]:
+def answer_ends(style: str, n_shots: int) -> tuple[str, ...]:
     """Return the texts at which an answer to a plain prompt ends.
 
     A direct answer and a free text end with their line. A chain of thought may have blank lines, so it is cut at one
@@ -23,17 +23,17 @@ def stops(style: str, n_shots: int) -> tuple[str, ...]:
     return ("\n\n",) if n_shots else ()
 
 
-def temperature(style: str) -> float:
+def style_temperature(style: str) -> float:
     """Return at what temperature a style is sampled: 1 for `free`, else 0, which is greedy."""
     return 1.0 if style == "free" else 0.0
 
 
-def answer_stops(style: str, prompting: Prompting) -> tuple[str, ...]:
+def answer_stops(style: str, prompt: PromptSettings) -> tuple[str, ...]:
     """Return the texts at which an answer ends, once it has begun; in a chat demonstrations teach no blank line."""
-    return stops(style, 0 if prompting.chat else prompting.n_shots)
+    return answer_ends(style, 0 if prompt.chat else prompt.n_shots)
 
 
-def sampling_of(cell: SuiteCell | Cell, prompting: Prompting = _PLAIN, decoding: Decoding = _GREEDY) -> Sampling:
+def sampling_of(cell: SuiteCell | Cell, settings: RunSettings = _PLAIN) -> Sampling:
     """Return how a cell's items are answered; candidates are scored, so they generate one token at most.
 
     A model in a chat ends its turn itself, and may begin with blank lines; a thought has lines of its own. So neither
@@ -41,15 +41,15 @@ def sampling_of(cell: SuiteCell | Cell, prompting: Prompting = _PLAIN, decoding:
     """
     if cell.style in SCORED:
         return Sampling(1)
-    family, thinking = find_family(cell.family), decoding.thinking
-    budget = decoding.budgets.get(cell.style) or family.budget(level_of(family, cell.level), cell.style)
-    heat = temperature(cell.style) if decoding.temperature is None else decoding.temperature
+    family, sampling, thinking = find_family(cell.family), settings.sampling, settings.sampling.thinking
+    budget = sampling.budgets.get(cell.style) or family.budget(level_of(family, cell.level), cell.style)
+    heat = style_temperature(cell.style) if sampling.temperature is None else sampling.temperature
     if thinking is not None:
         return Sampling(budget + thinking.budget, (), heat)
-    return Sampling(budget, () if prompting.chat else answer_stops(cell.style, prompting), heat)
+    return Sampling(budget, () if settings.prompt.chat else answer_stops(cell.style, settings.prompt), heat)
 
 
-def request_of(cell: SuiteCell, item: Instance, digest: str, chat: bool = False, repeat: int = 0) -> Request:
+def make_request(cell: SuiteCell, item: Instance, digest: str, chat: bool = False, repeat: int = 0) -> Request:
     """Write an item's request, as plain text or as the one turn of a chat; `digest` is that of the run's manifest."""
     prompt = pose(find_family(item.family), item, cell.style)
     sampling, choices = sampling_of(cell, _CHAT if chat else _PLAIN), shown_candidates(item, cell.style)
@@ -57,7 +57,7 @@ def request_of(cell: SuiteCell, item: Instance, digest: str, chat: bool = False,
     return Request(key, item.id, prompt, sampling, choices, (Turn("user", prompt),) if chat else ())
 
 
-def requests_of(
+def make_requests(
     cell: SuiteCell, seed: str, digest: str, indices: Iterable[int] | None = None, chat: bool = False
 ) -> Iterator[Request]:
     """Write the requests of a cell, all of them or those of some indices, in order."""
@@ -66,7 +66,7 @@ def requests_of(
     else:
         family = find_family(cell.family)
         items = (make_instance(family, cell.level, cell.channel, seed, index) for index in indices)
-    return (request_of(cell, item, digest, chat) for item in items)
+    return (make_request(cell, item, digest, chat) for item in items)
 
 
 def sample_key(digest: str, item: str, prompt: str, how: object, repeat: int) -> str:
@@ -75,6 +75,6 @@ def sample_key(digest: str, item: str, prompt: str, how: object, repeat: int) ->
     return blake2b(parts.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-def prompt_digest(prompt: str) -> str:
+def digest_of_prompt(prompt: str) -> str:
     """Digest a prompt, to compare two without sending them; 16 hex digits."""
     return blake2b(prompt.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

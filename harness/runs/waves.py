@@ -1,143 +1,115 @@
-"""Take a suite through lm-eval wave by wave, with one engine that is kept busy from the first wave to the last."""
+"""Evaluate a suite wave by wave: lm-eval builds and scores one wave while the engine answers another."""
 
-import gc
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Engine as Database
 
-from fathom.harness.db import samples as journal
-from fathom.harness.db import write
-from fathom.harness.engines.base import Completion, Engine, Request
-from fathom.harness.records import Report, Tick
-from fathom.harness.runs.grading import judge
-from fathom.harness.runs.lm_eval_adapter import WAVE, Wave, open_tasks, put, task_name, waves_of
-from fathom.harness.runs.lm_eval_model import JournalLM
-from fathom.harness.runs.prompting import Decoding, Prompting
-from fathom.harness.runs.request_queue import Answered, Asked, Feed
-from fathom.tasks.suites import Suite
-
-_WAVES = 8
-"""Waves in memory at most; more than two only where a few answers take very long."""
+from fathom.harness.db.leaderboard.landing import land_runs
+from fathom.harness.db.read import get_run
+from fathom.harness.db.samples import count_kept, recall_completions
+from fathom.harness.db.write import Sample, record_samples
+from fathom.harness.engines.base import Completion
+from fathom.harness.errors import StoreError
+from fathom.harness.records import RunDetail
+from fathom.harness.runs.grading import grade_completion
+from fathom.harness.runs.lm_eval_adapter import Wave, evaluate_arguments, open_tasks, task_name, waves_of
+from fathom.harness.runs.lm_eval_model import EngineLM, SuiteReader, SuiteRequest
+from fathom.harness.runs.request_queue import WAVE, RequestQueue
+from fathom.harness.runs.run_settings import RunSettings
 
 
 @dataclass(slots=True)
-class Ledger:
-    """A run's samples in the database; `keep` is one transaction."""
+class SuiteEvaluation:
+    """One attempt at a run on a suite."""
 
     db: Database
-    run: str
-    cell_ids: Sequence[int]
-    n_items: int
-    report: Report
-    n_done: int
-    n_prompt: int = field(default=0, init=False)
-    n_cached: int = field(default=0, init=False)
-    """Tokens of prompts, and those of them that the engine's prefix cache held."""
-
-    def keep(self, answers: Sequence[Answered]) -> None:
-        """Grade and commit answers, then report progress."""
-        samples = [
-            write.Sample(asked.cell, asked.index, asked.repeat, one.key, one, judge(asked.item, one, asked.answer(one)))
-            for asked, one in answers
-        ]
-        write.record_samples(self.db, self.run, self.cell_ids, samples)
-        self.n_done += len(samples)
-        self.n_prompt += sum(one.prompt_tokens for _, one in answers)
-        self.n_cached += sum(one.cached_tokens for _, one in answers)
-        tokens = sum(one.prompt_tokens + one.completion_tokens for _, one in answers)
-        cells = Counter(asked.cell for asked, _ in answers)
-        self.report("generating", Tick(self.n_done, self.n_items, tokens, cells))
-
-
-@dataclass(slots=True)
-class Conductor:
-    """One attempt at a run; `conduct` may be called once."""
-
-    suite: Suite
-    manner: tuple[Prompting, Decoding]
-    digest: str
-    """Digest of the run's manifest."""
-    ledger: Ledger
+    run: RunDetail
+    settings: RunSettings
+    manifest_digest: str
     n_recalled: int = field(default=0, init=False)
     n_generated: int = field(default=0, init=False)
-    right: Counter[int] = field(default_factory=Counter, init=False)
-    """By cell: right answers as lm-eval counts them."""
-    scored: Counter[int] = field(default_factory=Counter, init=False)
-    """By cell: items that lm-eval has scored; waves that were whole before this attempt are left out."""
-    _feed: Feed = field(init=False)
+    _kept: Mapping[int, int] = field(init=False)
+    """Samples of earlier attempts by id of their cell."""
+    _n_right: Counter[int] = field(default_factory=Counter, init=False)
+    """Right answers by position of the cell, as lm-eval counts them."""
+    _n_scored: Counter[int] = field(default_factory=Counter, init=False)
+    """Items that lm-eval has scored in this attempt, by position of the cell."""
     _turn: threading.Lock = field(default_factory=threading.Lock, init=False)
+    """Held while lm-eval builds or scores a wave, one at a time."""
 
-    def conduct(self, engine: Callable[[], Engine]) -> None:
-        """Ask what is missing; `engine` is called where something is, in the caller's thread.
+    def __post_init__(self) -> None:
+        """Count the samples of earlier attempts."""
+        self._kept = count_kept(self.db, self.run.summary.run)
+
+    @property
+    def kept(self) -> Mapping[int, int]:
+        """Samples of earlier attempts by position of their cell."""
+        return {at: n for at, cell in enumerate(self.run.cells) if (n := self._kept.get(cell.id, 0))}
+
+    def store(self, answered: Sequence[tuple[SuiteRequest, Completion]]) -> None:
+        """Grade completions and commit them."""
+        samples = [
+            Sample(
+                asked.position, asked.index, asked.repeat, done.key, done,
+                grade_completion(asked.item, done, asked.answer(done)),
+            )
+            for asked, done in answered
+        ]  # fmt: skip
+        record_samples(self.db, self.run.summary.run, [cell.id for cell in self.run.cells], samples)
+
+    def waves(self, queue: RequestQueue[SuiteRequest]) -> Iterator[Callable[[], None]]:
+        """Yield the waves of what is missing."""
+        for wave in waves_of(self.run.suite, max(1, WAVE // self._repeats)):
+            yield partial(self._evaluate, queue, wave)
+
+    def score(self) -> None:
+        """Do nothing: each sample is graded when it is stored."""
+
+    def publish(self) -> None:
+        """Update the leaderboard, and check our counts in cells that lm-eval scored completely: two ways to one number.
 
         Raises:
-            Exception: whatever stops it first; all that came back is stored by then.
+            StoreError: the counts differ.
         """
-        self._feed = Feed(self.ledger.keep)
-        conductor = threading.Thread(target=self._waves, name="fathom-waves")
-        with _rare_collections():
-            conductor.start()
-            try:
-                self._feed.drive(engine)
-            except BaseException as error:
-                self._feed.fail(error)
-                raise
-            finally:
-                conductor.join()
-
-    def first(self) -> Request | None:
-        """Return the request that the engine will get next; while `conduct` opens it, there is one."""
-        return self._feed.first()
+        land_runs(self.db)
+        stored = get_run(self.db, self.run.summary.run)
+        for at, cell in enumerate(stored.cells):
+            if self._n_scored[at] == cell.n_planned and self._n_right[at] != cell.k:
+                raise StoreError(
+                    f"run {stored.summary.run}: lm-eval counts {self._n_right[at]} right answers in {cell.family} "
+                    f"{cell.level} {cell.channel} {cell.style}, the database {cell.k}: please report this"
+                )
 
     @property
     def _repeats(self) -> int:
-        return self.manner[1].repeats
+        return self.settings.sampling.repeats
 
-    def _waves(self) -> None:
-        try:
-            kept = journal.count_kept(self.ledger.db, self.ledger.run)
-            with ThreadPoolExecutor(_WAVES, thread_name_prefix="fathom-wave") as pool:
-                for wave in waves_of(self.suite, max(1, WAVE // self._repeats)):
-                    pool.submit(self._try, wave, kept)
-        except BaseException as error:
-            self._feed.fail(error)
-        finally:
-            self._feed.close()
-
-    def _try(self, wave: Wave, kept: Mapping[int, int]) -> None:
-        try:
-            self._wave(wave, kept)
-        except BaseException as error:  # it is raised where the engine is driven
-            self._feed.fail(error)
-
-    def _wave(self, wave: Wave, kept: Mapping[int, int]) -> None:
-        wave = self._missing(wave, kept)
+    def _evaluate(self, queue: RequestQueue[SuiteRequest], wave: Wave) -> None:
+        wave = self._missing(wave)
         if not wave.stretches:
             return
-        self._feed.wait_for_room()
-        with self._turn:  # lm-eval builds one wave at a time
-            known = self._known(wave)
-            lm = JournalLM(self.suite, self.digest, known, self._complete, self.manner)
-            results = self._evaluate(lm, wave)
+        queue.wait_for_room()
+        with self._turn:
+            reader = SuiteReader(self.run.suite, self.manifest_digest, self.settings)
+            lm = EngineLM(reader, self._known(wave), partial(self._complete, queue))
+            results = self._run_lm_eval(lm, wave)
         self.n_recalled += lm.n_recalled
         self.n_generated += lm.n_generated
         for one in wave.stretches:
-            share = results[task_name(self.suite.cells[one.cell].cell)]["acc,none"]
-            self.right[one.cell] += round(share * one.n * self._repeats)
-            self.scored[one.cell] += one.n
+            share = results[task_name(self.run.suite.cells[one.cell].cell)]["acc,none"]
+            self._n_right[one.cell] += round(share * one.n * self._repeats)
+            self._n_scored[one.cell] += one.n
 
-    def _missing(self, wave: Wave, kept: Mapping[int, int]) -> Wave:
-        """Return a wave without the cells that are whole."""
+    def _missing(self, wave: Wave) -> Wave:
+        """Return a wave without the cells that are complete."""
         missing = []
         for one in wave.stretches:
-            whole = self.suite.cells[one.cell].n * self._repeats
-            if kept.get(self.ledger.cell_ids[one.cell], 0) < whole:
+            if self._kept.get(self.run.cells[one.cell].id, 0) < self.run.suite.cells[one.cell].n * self._repeats:
                 missing.append(one)
             else:
                 self.n_recalled += one.n * self._repeats
@@ -146,43 +118,32 @@ class Conductor:
     def _known(self, wave: Wave) -> dict[str, Completion]:
         found: dict[str, Completion] = {}
         for one in wave.stretches:
-            cell = self.ledger.cell_ids[one.cell]
-            found |= journal.journaled(self.ledger.db, cell, one.start, one.stop)
+            cell = self.run.cells[one.cell].id
+            if cell in self._kept:
+                found |= recall_completions(self.db, cell, one.start, one.stop)
         return found
 
-    def _complete(self, asked: Sequence[Asked]) -> Mapping[str, Completion]:
-        """Ask the engine, and let the next wave be built meanwhile."""
+    def _complete(self, queue: RequestQueue[SuiteRequest], asked: Sequence[SuiteRequest]) -> Mapping[str, Completion]:
+        """Ask the engine, and let lm-eval build the next wave meanwhile."""
         if not asked:
             return {}
-        queued = threading.Event()
+        is_queued = threading.Event()
 
-        def let_the_next() -> None:
-            queued.set()
+        def release() -> None:
+            is_queued.set()
             self._turn.release()
 
         try:
-            return self._feed.complete(asked, let_the_next)
+            return queue.complete(asked, release)
         finally:
-            if queued.is_set():
+            if is_queued.is_set():
                 self._turn.acquire()
 
-    def _evaluate(self, lm: JournalLM, wave: Wave) -> Mapping[str, Mapping[str, Any]]:  # lm-eval is untyped
+    def _run_lm_eval(self, lm: EngineLM[SuiteRequest], wave: Wave) -> Mapping[str, Mapping[str, Any]]:  # untyped
         from lm_eval.evaluator import evaluate
 
-        tasks = open_tasks(self.suite, *self.manner, wave)
-        found = evaluate(lm, {"tasks": tasks}, bootstrap_iters=0, log_samples=False, **put(self.manner[0]))
+        tasks = open_tasks(self.run.suite, self.settings, wave)
+        said = evaluate_arguments(self.settings.prompt)
+        found = evaluate(lm, {"tasks": tasks}, bootstrap_iters=0, log_samples=False, **said)
         results: Mapping[str, Mapping[str, Any]] = found["results"]
         return results
-
-
-@contextmanager
-def _rare_collections() -> Iterator[None]:
-    """Let Python look for cyclic garbage less often: thousands of live items took it a third of a run's time."""
-    before = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()

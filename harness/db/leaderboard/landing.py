@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from fathom.harness.db.engine import translate_errors
 from fathom.harness.db.leaderboard.standings import rank_pool
-from fathom.harness.db.read import CELL, counts_of
+from fathom.harness.db.read import CELL_COLUMNS, counts_of
 from fathom.harness.db.schema.runs import (
     EVERY_TIER,
     RANKED_TIER,
@@ -26,8 +26,8 @@ from fathom.harness.db.schema.runs import (
 )
 from fathom.harness.db.sql import insert_if_new
 from fathom.harness.stats.counts import CellCounts
-from fathom.harness.stats.paired import Marks
-from fathom.harness.stats.ranking import Array
+from fathom.harness.stats.paired import RunVerdicts
+from fathom.harness.stats.ranks import Array
 from fathom.harness.stats.scores import scores_json
 
 log = logging.getLogger(__name__)
@@ -52,8 +52,9 @@ def land_runs(db: Engine) -> int:
 
 def _next_run(db: Engine) -> str | None:
     with Session(db) as session:
-        waiting = select(RunRow.id).outerjoin(MarkRow, MarkRow.run_id == RunRow.id)
-        return session.scalars(waiting.where(RunRow.state == "done", MarkRow.run_id.is_(None)).limit(1)).first()
+        done = select(RunRow.id).where(RunRow.kind == "suite", RunRow.state == "done")
+        waiting = done.outerjoin(MarkRow, MarkRow.run_id == RunRow.id).where(MarkRow.run_id.is_(None))
+        return session.scalars(waiting.limit(1)).first()
 
 
 def _land(db: Engine, run: str) -> None:
@@ -62,12 +63,12 @@ def _land(db: Engine, run: str) -> None:
         session.execute(update(RunRow).where(RunRow.id == run).values(state=RunRow.state))
         if session.scalars(select(MarkRow.run_id).where(MarkRow.run_id == run)).first() is not None:
             return
-        rows = session.execute(select(*CELL).where(CellRow.run_id == run).order_by(CellRow.position))
+        rows = session.execute(select(*CELL_COLUMNS).where(CellRow.run_id == run).order_by(CellRow.position))
         cells = [counts_of(row) for row in rows]
         land_run(session, run, cells, _marks(session, cells))
 
 
-def _marks(session: Session, cells: Sequence[CellCounts]) -> Marks:
+def _marks(session: Session, cells: Sequence[CellCounts]) -> RunVerdicts:
     starts = dict(zip((cell.id for cell in cells), _starts(cell.n_planned for cell in cells), strict=True))
     n = sum(cell.n_planned for cell in cells)
     right, graded = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
@@ -80,7 +81,7 @@ def _marks(session: Session, cells: Sequence[CellCounts]) -> Marks:
         for cell, index, correct, reason in found:
             right[starts[cell] + index] = correct
             graded[starts[cell] + index] = reason != "error"
-    return Marks(right, graded)
+    return RunVerdicts(right, graded)
 
 
 def _starts(sizes: Iterable[int]) -> list[int]:
@@ -100,13 +101,13 @@ class Landed:
     result: Mapping[str, Any]
 
 
-def work_out(run: str, cells: Sequence[CellCounts], marks: Marks) -> Landed:
+def work_out(run: str, cells: Sequence[CellCounts], marks: RunVerdicts) -> Landed:
     """Score a run; asks no database."""
     mark = {"run_id": run, "right": _pack(marks.right), "graded": _pack(marks.graded)}
     return Landed(run, mark, {"run_id": run, "scores": scores_json(cells)})
 
 
-def land_run(session: Session, run: str, cells: Sequence[CellCounts], marks: Marks) -> None:
+def land_run(session: Session, run: str, cells: Sequence[CellCounts], marks: RunVerdicts) -> None:
     """Store marks and scores of a run, and make its pool stale. Landing again writes the same."""
     for table in (MarkRow, ResultRow):
         session.execute(delete(table).where(table.run_id == run))
@@ -135,7 +136,7 @@ def disturb_pools(session: Session, runs: Sequence[str]) -> None:
     Runs of tier 1 are ranked in a pool of their own kind only, beside all others; fresh layers nowhere.
     """
     ranked = case((RunRow.tier >= RANKED_TIER, 1), else_=0)
-    same = (RunRow.id.in_(runs), RunRow.layer == "main")
+    same = (RunRow.id.in_(runs), RunRow.kind == "suite", RunRow.layer == "main")
     counted = select(RunRow.suite_id, ranked, func.count()).where(*same).group_by(RunRow.suite_id, ranked)
     for number, is_ranked, n_runs in session.execute(counted).all():
         suite = session.get_one(SuiteRow, number)

@@ -5,17 +5,26 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from sqlalchemy import Engine, func, or_, select
+from sqlalchemy import Engine, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from fathom.harness.db.engine import translate_errors
-from fathom.harness.db.read import CELL, counts_of
-from fathom.harness.db.schema.runs import EVERY_TIER, CellRow, MarkRow, ModelRow, PoolRow, ResultRow, StandingRow
+from fathom.harness.db.read import CELL_COLUMNS, counts_of
+from fathom.harness.db.schema.runs import (
+    EVERY_TIER,
+    CellRow,
+    MarkRow,
+    ModelRow,
+    PoolRow,
+    ResultRow,
+    RunRow,
+    StandingRow,
+)
 from fathom.harness.errors import UnknownModel
 from fathom.harness.stats.counts import CellCounts
 from fathom.harness.stats.intervals import Estimate, Interval
-from fathom.harness.stats.paired import Marks
-from fathom.harness.stats.ranking import Array
+from fathom.harness.stats.paired import RunVerdicts
+from fathom.harness.stats.ranks import Array
 
 Order = Literal["asc", "desc"]
 
@@ -206,9 +215,13 @@ def _standing(row: Sequence[Any]) -> Standing:  # a row of _STANDING
     )  # fmt: skip
 
 
+_HAS_SUITE_RUN = exists().where(RunRow.model_id == ModelRow.id, RunRow.kind == "suite")
+"""The board has no page for a model that only has runs on lm-eval's own tasks."""
+
+
 def list_models(db: Engine, search: str, limit: int, offset: int) -> tuple[tuple[Model, ...], int]:
     """Return models whose names contain all words, by name, and how many there are."""
-    found = select(ModelRow.id, ModelRow.name)
+    found = select(ModelRow.id, ModelRow.name).where(_HAS_SUITE_RUN)
     for word in search.split():
         found = found.where(ModelRow.name.icontains(word, autoescape=True))
     with translate_errors(), Session(db) as session:
@@ -226,7 +239,7 @@ def find_models(db: Engine, names: Sequence[str]) -> tuple[Model, ...]:
     numbers = {name: int(name[1:]) for name in names if _is_number(name)}
     same = or_(ModelRow.name.in_(names), ModelRow.id.in_(numbers.values()))
     with translate_errors(), Session(db) as session:
-        found = [Model(row.id, row.name) for row in session.scalars(select(ModelRow).where(same))]
+        found = [Model(row.id, row.name) for row in session.scalars(select(ModelRow).where(same, _HAS_SUITE_RUN))]
     by_key: dict[str | int, Model] = {model.id: model for model in found} | {model.name: model for model in found}
     for name in names:
         if numbers.get(name, name) not in by_key:
@@ -280,12 +293,12 @@ def get_result(db: Engine, run: str) -> Mapping[str, Any] | None:  # JSON of har
         return session.scalars(select(ResultRow.scores).where(ResultRow.run_id == run)).first()
 
 
-def marks_of(db: Engine, n_items: Mapping[str, int]) -> Mapping[str, Marks]:
+def marks_of(db: Engine, n_items: Mapping[str, int]) -> Mapping[str, RunVerdicts]:
     """Return the marks of those runs that have landed; `n_items` is by run."""
     with translate_errors(), Session(db) as session:
         rows = session.scalars(select(MarkRow).where(MarkRow.run_id.in_(n_items)))
         return {
-            row.run_id: Marks(unpack(row.right, n_items[row.run_id]), unpack(row.graded, n_items[row.run_id]))
+            row.run_id: RunVerdicts(unpack(row.right, n_items[row.run_id]), unpack(row.graded, n_items[row.run_id]))
             for row in rows
         }
 
@@ -298,7 +311,7 @@ def unpack(marks: bytes, n_items: int) -> Array:
 def cells_of_family(db: Engine, runs: Sequence[str], family: str, style: str) -> Mapping[str, tuple[CellCounts, ...]]:
     """Return one family's cells of several runs in one style, by run."""
     found: dict[str, list[CellCounts]] = {run: [] for run in runs}
-    wanted = select(CellRow.run_id, *CELL).where(CellRow.family == family, CellRow.style == style)
+    wanted = select(CellRow.run_id, *CELL_COLUMNS).where(CellRow.family == family, CellRow.style == style)
     with translate_errors(), Session(db) as session:
         for at in range(0, max(len(runs), 1), _AT_A_TIME):
             some = wanted.where(CellRow.run_id.in_(runs[at : at + _AT_A_TIME])).order_by(CellRow.position)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from fathom.harness.db.leaderboard.read import unpack
 from fathom.harness.db.schema.runs import MarkRow, ModelRow, PoolRow, ResultRow, RunRow, StandingRow, SuiteRow
 from fathom.harness.stats.intervals import Estimate, Interval
-from fathom.harness.stats.ranking import Array, Contender, Place, rank_all
+from fathom.harness.stats.ranks import Array, Contender, RankEstimate, rank_all
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ def _estimate(score: Json) -> Estimate:
     return Estimate(score["score"], Interval(score["low"], score["high"]))
 
 
-def _row(style: str, one: _Entry, place: Place) -> Row:
+def _row(style: str, one: _Entry, place: RankEstimate) -> Row:
     families = {score["family"]: _value_of(score) for score in one.scores["families"] if score["style"] == style}
     return {
         **one.row, "style": style, **_value_of(one.scores["overall"][style]), "families": families,
@@ -106,6 +106,7 @@ def _newest(pool: PoolRow) -> Any:  # a subquery of (id, place, n_runs); its typ
         .join(MarkRow, MarkRow.run_id == RunRow.id)
         .where(
             SuiteRow.pool == pool.cells_of,
+            RunRow.kind == "suite",
             RunRow.state == "done",
             RunRow.tier >= pool.tier,
             RunRow.layer == "main",
@@ -119,7 +120,7 @@ def _entries(session: Session, pool: PoolRow, n_items: int) -> list[_Entry]:
     newest = _newest(pool)
     wanted = (
         select(
-            RunRow.id, RunRow.model_id, ModelRow.name, RunRow.engine, SuiteRow.seed, RunRow.dtype, RunRow.kind,
+            RunRow.id, RunRow.model_id, ModelRow.name, RunRow.engine, SuiteRow.seed, RunRow.dtype, RunRow.model_kind,
             RunRow.tier, SuiteRow.season, RunRow.n_parameters, RunRow.created_at, newest.c.n_runs,
             ResultRow.scores, MarkRow.right, MarkRow.graded,
         )

@@ -1,11 +1,11 @@
-"""Say what is stored: one class a table.
+"""Tables of runs and of the leaderboard, one class a table.
 
-Counts and texts only, from `models` to `samples`. What `marks`, `results`, `standings` and `pools`
-hold is worked out of them when a run lands, so that pages need not; `harness.db.landing` can make it again.
+`models` to `samples` hold counts and texts only. `marks`, `results`, `standings` and `pools` are computed from them
+when a run is done, so that pages read and do not compute; harness.db.leaderboard.results can compute them again.
 """
 
 import datetime as dt
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import (
     JSON,
@@ -30,7 +30,7 @@ BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts rows by IN
 
 
 class UtcTime(TypeDecorator[dt.datetime]):
-    """An instant in UTC; SQLite keeps no time zone, so it is put back on reading."""
+    """An instant in UTC; SQLite stores no time zone, so reading adds it."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -64,7 +64,10 @@ class ModelRow(Table):
 
 
 class SuiteRow(Table):
-    """A list of cells and a seed; `digest` stands for every prompt in it."""
+    """What a run asks: a list of cells and a seed, or tasks of lm-eval, with neither.
+
+    `digest` covers every prompt.
+    """
 
     __tablename__ = "suites"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -74,47 +77,55 @@ class SuiteRow(Table):
     seed: Mapped[str] = mapped_column(Text)
     cells: Mapped[list[dict[str, Any]]] = mapped_column(JSON)  # JSON of Suite.cells
     pool: Mapped[str] = mapped_column(Text, index=True, server_default="")
-    """Digest of name, version and cells, without the seed: runs of one pool were asked alike."""
+    """Digest of name, version and cells, without the seed: runs of one pool are ranked together."""
     season: Mapped[str] = mapped_column(Text, server_default="", default="")
     """Season whose seed this is, or empty."""
     sealed: Mapped[bool] = mapped_column(Boolean, server_default=false(), default=False)
-    """Whether the seed is secret as yet: then `seed` holds a name for it, and no item may be shown."""
+    """Whether the seed is still secret: then `seed` holds a name for it, and no item may be shown."""
+
+
+RunKind = Literal["suite", "tasks"]
 
 
 class RunRow(Table):
-    """One evaluation of one model on one suite."""
+    """One evaluation of one model, on a suite or on lm-eval's own tasks."""
 
     __tablename__ = "runs"
     id: Mapped[str] = mapped_column(Text, primary_key=True)
     model_id: Mapped[int] = mapped_column(ForeignKey("models.id"), index=True)
     suite_id: Mapped[int] = mapped_column(ForeignKey("suites.id"), index=True)
+    kind: Mapped[RunKind] = mapped_column(Text, default="suite", server_default="suite")
+    """suite: has cells and samples, may be ranked; tasks: has task_samples and task_docs, is never ranked."""
     state: Mapped[str] = mapped_column(Text)
     engine: Mapped[str] = mapped_column(Text)
-    manifest: Mapped[dict[str, Any]] = mapped_column(JSON)  # JSON of provenance.Manifest
+    settings: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """Of a run of tasks: which tasks, and how they are asked. None for a suite."""
+    manifest: Mapped[dict[str, Any]] = mapped_column(JSON)  # JSON of harness.runs.manifest.Manifest
     manifest_digest: Mapped[str] = mapped_column(Text)
     n_items: Mapped[int]
+    """Items of a suite; of tasks, requests to the engine, where the choices of one question are one request."""
     n_repeats: Mapped[int] = mapped_column(default=1, server_default="1")
-    """Answers to each item; samples are counted, so that there are n_items * n_repeats of them."""
+    """Answers to each item; a whole run has n_items * n_repeats samples."""
     n_generated: Mapped[int] = mapped_column(default=0)
-    """Completions asked of an engine, over all attempts; above the number of samples only after retried errors."""
+    """Completions that an engine made, over all attempts; more than the samples only after retried errors."""
     attempts: Mapped[int] = mapped_column(default=1)
     seconds: Mapped[int] = mapped_column(default=0)
     """Whole seconds of wall time with a loaded engine, over all attempts."""
     n_done: Mapped[int] = mapped_column(default=0, server_default="0")
-    """Samples counted into the cells, those that the engine failed on included."""
+    """Samples that are stored, with those on which the engine failed."""
     k: Mapped[int] = mapped_column(default=0, server_default="0")
     n_parameters: Mapped[int | None] = mapped_column(BigInteger)
     dtype: Mapped[str | None] = mapped_column(Text)
     """Number format in which the engine ran the model."""
-    kind: Mapped[str | None] = mapped_column(Text)
-    """chat where the model brings a chat template, base where it does not."""
+    model_kind: Mapped[str | None] = mapped_column(Text)
+    """chat where the model has a chat template, base where it has none."""
     tier: Mapped[int] = mapped_column(server_default="3", default=3)
-    """1: completions sent by a user; 2: those, and a worker got the same on random items; 3: run by our own workers."""
+    """1: completions sent by a user; 2: the same, and a worker reproduced random items; 3: run by our own workers."""
     layer: Mapped[str] = mapped_column(Text, server_default="main", default="main")
-    """main: may be ranked; fresh: a submission's own seed; sampled: not decoded plainly, so that it is not ranked;
-    upload: not whole yet, and shown nowhere."""
+    """main: may be ranked; fresh: a submission's own seed; sampled: not decoded as ranked runs are, so not ranked;
+    upload: incomplete, and shown nowhere."""
     hidden_at: Mapped[dt.datetime | None] = mapped_column(UtcTime)
-    """When it was taken off the board; its page remains, as a tombstone."""
+    """When it was taken off the board; its page remains and says so."""
     error: Mapped[str | None] = mapped_column(Text)
     log: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[dt.datetime] = mapped_column(UtcTime, index=True)
@@ -142,11 +153,11 @@ class CellRow(Table):
     n_errors: Mapped[int] = mapped_column(default=0)
     labels: Mapped[dict[str, int]] = mapped_column(JSON, default=dict)
     spread: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
-    """JSON of harness.spread.Spread; null where each item is asked once."""
+    """JSON of harness.stats.repeats.Spread; null where each item is asked once."""
 
 
 class SampleRow(Table):
-    """One completion and its verdict. The question is made again from the item's id."""
+    """One completion and its verdict. The question is not stored: the item's id makes it again."""
 
     __tablename__ = "samples"
     __table_args__ = (
@@ -158,7 +169,7 @@ class SampleRow(Table):
     index: Mapped[int]
     repeat: Mapped[int]
     key: Mapped[str] = mapped_column(Text)
-    """Digest of manifest, item, prompt, sampling and repeat: what makes a completion reusable."""
+    """Digest of manifest, item, prompt, sampling and repeat: a resumed run recalls the completion by it."""
     finish_reason: Mapped[str] = mapped_column(Text)
     completion: Mapped[str] = mapped_column(Text)
     scores: Mapped[list[float] | None] = mapped_column(JSON)
@@ -166,7 +177,7 @@ class SampleRow(Table):
     parsed: Mapped[str | None] = mapped_column(Text)
     label: Mapped[str] = mapped_column(Text)
     fault_at: Mapped[int | None]
-    """Place of the first fault, counted from 1, where the label has one."""
+    """Position of the first fault, counted from 1, where the label has one."""
     note: Mapped[str] = mapped_column(Text, default="", server_default="")
     correct: Mapped[bool]
     prompt_tokens: Mapped[int]
@@ -176,7 +187,7 @@ class SampleRow(Table):
 
 
 class MarkRow(Table):
-    """Which items of a landed run are right, packed eight to a byte, in the order of cells and indices."""
+    """Which items of a done run of a suite are right: eight a byte, in the order of cells and indices."""
 
     __tablename__ = "marks"
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
@@ -185,7 +196,11 @@ class MarkRow(Table):
 
 
 class ResultRow(Table):
-    """Ladder scores and depths of a landed run, as JSON of harness.scores.scores_json."""
+    """Scores of a done run.
+
+    Of a suite, ladder scores and depths: JSON of harness.stats.scores.scores_json. Of tasks, the results of lm-eval's
+    `evaluate`, without its samples.
+    """
 
     __tablename__ = "results"
     run_id: Mapped[str] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
@@ -193,10 +208,10 @@ class ResultRow(Table):
 
 
 class StandingRow(Table):
-    """Where a model's newest finished run stands in its pool, in one style; with all that the board shows of both.
+    """Rank of a model's newest finished run in its pool, in one style, with all columns that the board shows.
 
-    A run of tier 2 or 3 may stand in two pools: that of its own kind, and that which ranks uploads as well.
-    Copied from models, runs and suites, so that the board filters and sorts one table.
+    A run of tier 2 or 3 may be ranked in two pools: among its own kind, and in the pool that ranks uploads as well.
+    Models, runs and suites are copied, so that the board filters and sorts one table.
     """
 
     __tablename__ = "standings"
@@ -210,6 +225,7 @@ class StandingRow(Table):
     seed: Mapped[str] = mapped_column(Text)
     dtype: Mapped[str | None] = mapped_column(Text)
     kind: Mapped[str | None] = mapped_column(Text)
+    """runs.model_kind."""
     tier: Mapped[int] = mapped_column(server_default="3")
     season: Mapped[str] = mapped_column(Text, server_default="")
     n_parameters: Mapped[int | None] = mapped_column(BigInteger)
@@ -231,22 +247,22 @@ class StandingRow(Table):
 
 
 RANKED_TIER = 2
-"""Least tier that is ranked where nothing else is asked for."""
+"""Lowest tier that is ranked by default."""
 
 EVERY_TIER = "-all"
-"""End of the id of a pool that ranks runs of tier 1 as well; it is there only where there are such runs."""
+"""Suffix of the id of a pool that ranks runs of tier 1 as well; such a pool exists only where there are such runs."""
 
 
 class PoolRow(Table):
-    """Runs that were asked the same cells, and how far they are ranked."""
+    """Runs with the same cells, and the state of their ranking."""
 
     __tablename__ = "pools"
     id: Mapped[str] = mapped_column(Text, primary_key=True)
-    """suites.pool; with EVERY_TIER behind it where runs of tier 1 are ranked as well."""
+    """suites.pool, with the suffix EVERY_TIER where runs of tier 1 are ranked as well."""
     cells_of: Mapped[str] = mapped_column(Text, server_default="", index=True)
     """suites.pool of its runs."""
     tier: Mapped[int] = mapped_column(server_default="2", default=2)
-    """Least tier that is ranked."""
+    """Lowest tier that is ranked."""
     name: Mapped[str] = mapped_column(Text)
     version: Mapped[str] = mapped_column(Text)
     n_cells: Mapped[int]
@@ -255,8 +271,8 @@ class PoolRow(Table):
     asked: Mapped[dict[str, list[str]]] = mapped_column(JSON)
     """Families by style."""
     facets: Mapped[dict[str, list[str]]] = mapped_column(JSON)
-    """Kinds, dtypes and engines of the runs that stand in it."""
+    """Kinds, dtypes and engines of the runs that are ranked in it."""
     landed: Mapped[int] = mapped_column(default=0)
-    """Goes up by one with each run that lands."""
+    """Version of its runs: each run whose results are stored adds one."""
     ranked: Mapped[int] = mapped_column(default=0)
-    """What `landed` was when the standings were made; behind it, they are stale."""
+    """Version that the standings were computed from; they are stale where `landed` is higher."""

@@ -1,6 +1,6 @@
-"""Say what the service stores beside runs: people, submissions, jobs, seasons and what was done to them.
+"""Tables of the service beside runs: users, submissions, jobs, seasons and the audit log.
 
-How a submission goes: `validating` (accepted; its runs and jobs are being made) -> `queued` -> `leased` ->
+States of a submission: `validating` (accepted; its runs and jobs are being made) -> `queued` -> `leased` ->
 `downloading` -> `loading` -> `generating` -> `scoring` -> `finished`, or `failed`, `cancelled`, `superseded`.
 """
 
@@ -14,13 +14,13 @@ from fathom.harness.db.schema.runs import BigId, Table, UtcTime
 
 
 class UserRow(Table):
-    """Somebody who has signed in. `subject` is issuer and subject of OpenID Connect, or `local`."""
+    """A user who has signed in. `subject` is issuer and subject of OpenID Connect, or `local`."""
 
     __tablename__ = "users"
     id: Mapped[int] = mapped_column(primary_key=True)
     subject: Mapped[str] = mapped_column(Text, unique=True)
     name: Mapped[str] = mapped_column(Text)
-    """As the provider says it; not unique, and foreign text."""
+    """As the provider gives it: not unique, and untrusted text."""
     role: Mapped[str] = mapped_column(Text, default="user")
     """user or admin."""
     banned_at: Mapped[dt.datetime | None] = mapped_column(UtcTime)
@@ -28,7 +28,7 @@ class UserRow(Table):
 
 
 class LoginRow(Table):
-    """A browser that is signed in; `digest` is the SHA-256 of its cookie, in hex."""
+    """A signed-in browser; `digest` is the SHA-256 of its cookie, in hex."""
 
     __tablename__ = "logins"
     digest: Mapped[str] = mapped_column(Text, primary_key=True)
@@ -38,7 +38,7 @@ class LoginRow(Table):
 
 
 class TokenRow(Table):
-    """An API token; `digest` is the SHA-256 of it, in hex, and the token itself is nowhere."""
+    """An API token; `digest` is its SHA-256, in hex. The token itself is not stored."""
 
     __tablename__ = "tokens"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -54,18 +54,18 @@ class TokenRow(Table):
 
 
 class LimitRow(Table):
-    """How often an address or a user did something in a window of time."""
+    """Number of actions of one kind by an address or a user in a window of time."""
 
     __tablename__ = "limits"
     key: Mapped[str] = mapped_column(Text, primary_key=True)
-    """What is limited and who, as in sign-in:203.0.113.7."""
+    """Action and actor, as in sign-in:203.0.113.7."""
     window: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     """Start of the window, in seconds since 1970."""
     n: Mapped[int]
 
 
 class AuditRow(Table):
-    """Something that was done; triggers refuse to change or delete rows."""
+    """One action; triggers refuse to change or delete rows."""
 
     __tablename__ = "audit"
     __table_args__ = (Index("ix_audit_subject", "subject"),)
@@ -75,12 +75,12 @@ class AuditRow(Table):
     """user/7, worker/name, operator (the command line), system."""
     action: Mapped[str] = mapped_column(Text)
     subject: Mapped[str] = mapped_column(Text)
-    """What it was done to, as in submission/1f3c or user/7."""
+    """Object of the action, as in submission/1f3c or user/7."""
     detail: Mapped[dict[str, Any]] = mapped_column(JSON)
 
 
 class SeasonRow(Table):
-    """A suite whose seed is committed to, then used, then revealed: new -> committed -> open -> closed -> revealed."""
+    """A suite with a secret seed. States: new -> committed -> open -> closed -> revealed."""
 
     __tablename__ = "seasons"
     id: Mapped[str] = mapped_column(Text, primary_key=True)
@@ -90,13 +90,12 @@ class SeasonRow(Table):
     secret: Mapped[bytes] = mapped_column(LargeBinary)
     """32 bytes, encrypted with the server's key."""
     terms: Mapped[dict[str, Any]] = mapped_column(JSON)
-    """All that the commitment covers but the secret."""
+    """What the commitment covers, without the secret."""
     commitment: Mapped[str | None] = mapped_column(Text)
     beacon: Mapped[str | None] = mapped_column(Text)
     beacon_source: Mapped[str | None] = mapped_column(Text)
     practice_seed: Mapped[str] = mapped_column(Text)
     suite_digest: Mapped[str | None] = mapped_column(Text)
-    equating: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     revealed: Mapped[str | None] = mapped_column(Text)
     """The secret in hex, once it is public."""
     created_at: Mapped[dt.datetime] = mapped_column(UtcTime)
@@ -107,18 +106,18 @@ class SeasonRow(Table):
 
 
 class SubmissionRow(Table):
-    """A model to be run by our workers (kind `model`), or a run made elsewhere (kind `upload`)."""
+    """A model for our workers to run (kind `model`), or an uploaded run (kind `upload`)."""
 
     __tablename__ = "submissions"
     id: Mapped[str] = mapped_column(Text, primary_key=True)
     kind: Mapped[str] = mapped_column(Text)
     owner_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
     fingerprint: Mapped[str | None] = mapped_column(Text, unique=True)
-    """Digest of what may stand here once; None once failed, cancelled, withdrawn or superseded: it may come again."""
+    """Digest that refuses a second submission of the same; None once failed, cancelled, withdrawn or superseded."""
     model: Mapped[str] = mapped_column(Text, index=True)
     revision: Mapped[str] = mapped_column(Text, default="main")
     sha: Mapped[str] = mapped_column(Text, default="")
-    """The commit that `revision` was when it was submitted; empty for a folder's upload."""
+    """Commit of `revision` at the time of submission; empty for an upload of a folder."""
     dtype: Mapped[str] = mapped_column(Text, default="auto")
     style: Mapped[str] = mapped_column(Text, default="")
     """One style of the suite, or empty for all."""
@@ -132,18 +131,18 @@ class SubmissionRow(Table):
     """Shown to the owner and to admins only."""
     state: Mapped[str] = mapped_column(Text, index=True)
     tier: Mapped[int] = mapped_column(default=3)
-    """The tier that its run is to have or has."""
+    """Tier of its run."""
     priority: Mapped[int] = mapped_column(default=0)
     n_parameters: Mapped[int | None] = mapped_column(BigInteger)
     n_bytes: Mapped[int | None] = mapped_column(BigInteger)
-    """Size of the weights' files."""
+    """Size of the files with weights."""
     model_kind: Mapped[str | None] = mapped_column(Text)
-    """chat or base, as in runs.kind."""
+    """chat or base, as in runs.model_kind."""
     run_id: Mapped[str | None] = mapped_column(ForeignKey("runs.id"), index=True)
     fresh_run_id: Mapped[str | None] = mapped_column(ForeignKey("runs.id"), index=True)
-    """The run on a seed of its own, drawn after the sha was pinned."""
+    """Run on a seed of its own, drawn after the sha was pinned."""
     flags: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
-    """What admins or tests found, by name, as in {"seed-overfit": {...}}."""
+    """Findings of admins or tests, by name, as in {"seed-overfit": {...}}."""
     error_code: Mapped[str | None] = mapped_column(Text)
     error_tail: Mapped[str | None] = mapped_column(Text)
     quota_returned: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
@@ -170,7 +169,7 @@ class JobRow(Table):
     kind: Mapped[str] = mapped_column(Text)
     """run, fresh or replay."""
     run_id: Mapped[str | None] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"))
-    """Where the completions go; none for a replay, whose go to `replays`."""
+    """Run of its completions; None for a replay, which stores them in `replayed`."""
     shard: Mapped[int]
     cells: Mapped[list[int]] = mapped_column(JSON)
     """Positions of its cells in the suite."""
@@ -190,7 +189,7 @@ class JobRow(Table):
     progress_total: Mapped[int]
     tokens: Mapped[int] = mapped_column(BigInteger, default=0)
     seconds: Mapped[float] = mapped_column(Float, default=0.0)
-    """Seconds of generating, for tokens a second."""
+    """Seconds of generation, to compute tokens a second."""
     error_code: Mapped[str | None] = mapped_column(Text)
     error_tail: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[dt.datetime] = mapped_column(UtcTime)
@@ -204,20 +203,20 @@ class WorkerRow(Table):
     name: Mapped[str] = mapped_column(Text, primary_key=True)
     engine: Mapped[str] = mapped_column(Text)
     facts: Mapped[dict[str, Any]] = mapped_column(JSON)
-    """Versions and hardware, as the worker says them."""
+    """Versions and hardware, as the worker reports them."""
     first_seen_at: Mapped[dt.datetime] = mapped_column(UtcTime)
     seen_at: Mapped[dt.datetime] = mapped_column(UtcTime)
 
 
 class ReplayRow(Table):
-    """Random items of an upload that a worker answers again, and what the comparison said."""
+    """Random items of an upload that a worker answers again, and the result of the comparison."""
 
     __tablename__ = "replays"
     submission_id: Mapped[str] = mapped_column(ForeignKey("submissions.id", ondelete="CASCADE"), primary_key=True)
     picks: Mapped[list[list[int]]] = mapped_column(JSON)
-    """Pairs of a cell's position and an index."""
+    """Pairs (position of a cell, index)."""
     outcome: Mapped[dict[str, Any] | None] = mapped_column(JSON)
-    """Counts, p values and the verdict; None until all are answered."""
+    """Counts, p values and the verdict; None until all items are answered."""
     created_at: Mapped[dt.datetime] = mapped_column(UtcTime)
     finished_at: Mapped[dt.datetime | None] = mapped_column(UtcTime)
 

@@ -1,21 +1,22 @@
-"""Turn a stored run of lm-eval's own tasks into the files that `lm_eval --log_samples` writes."""
+"""Write a run on lm-eval's own tasks as the files that `lm_eval --log_samples` writes."""
 
 import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from fathom.harness.db.task_runs.read import TaskRunDetail, stream_task_samples
 from sqlalchemy import Engine
 
+from fathom.harness.db.task_samples import stream_task_samples
 from fathom.harness.errors import BadInput
 from fathom.harness.io.lm_eval.format import folder_name
+from fathom.harness.records import TaskRunDetail
 
 
 def export_task_run(db: Engine, detail: TaskRunDetail, out: Path) -> Path:
     """Write results_DATE.json and samples_TASK_DATE.jsonl into a folder named after the model; return the results.
 
-    All files are written beside their place and moved there at the end, the results last.
+    All files are written to a temporary folder beside it and moved at the end, the results last.
 
     Raises:
         BadInput: the run is not scored yet, or the files cannot be written.

@@ -1,4 +1,4 @@
-"""Turn names of lm-eval's tasks into loaded tasks whose requests are all built, as lm-eval itself builds them."""
+"""Load lm-eval's own tasks by name and build their requests, as lm-eval's command does."""
 
 import difflib
 import json
@@ -16,21 +16,27 @@ from lm_eval.tasks import TaskManager
 from lm_eval.tasks._yaml_loader import load_yaml
 
 from fathom.harness.errors import BadInput, FathomError, UnknownTask
-from fathom.harness.runs.plan import Asking
+from fathom.harness.runs.plan import TaskPlan, TaskSelection
+from fathom.harness.runs.run_settings import RunSettings
 
 _NEAR = 4
 """Names that are proposed for one that is not there."""
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """Tasks and groups by name; lm-eval ships no types for them."""
+class LoadedTasks:
+    """Tasks and groups by name; lm-eval has no types for them."""
 
     tasks: Mapping[str, Any]
     groups: Mapping[str, Any]
 
+    @property
+    def positions(self) -> Mapping[str, int]:
+        """Position of each task in the run."""
+        return {name: at for at, name in enumerate(self.tasks)}
+
     def instances(self, kind: str | None = None) -> Iterator[Any]:
-        """Yield lm-eval's requests in its own order, all or those of one kind."""
+        """Yield lm-eval's requests in its own order: all, or those of one kind."""
         for task in self.tasks.values():
             yield from (one for one in task.instances if kind in (None, one.request_type))
 
@@ -39,7 +45,7 @@ class Loaded:
         return tuple(dict.fromkeys(one.request_type for one in self.instances()))
 
     def digest(self) -> str:
-        """Digest every request: whatever changes in tasks, data or templates changes it."""
+        """Digest every request, so that a change of tasks, data or templates changes the digest."""
         state = blake2b(digest_size=16)
         for one in self.instances():
             place = [one.task_name, one.doc_id, one.idx, one.repeats, one.request_type]
@@ -51,40 +57,40 @@ class Loaded:
         return {name: str(task.VERSION) for name, task in self.tasks.items()}
 
 
-def load_tasks(asking: Asking) -> Loaded:
+def load_tasks(selection: TaskSelection, settings: RunSettings) -> LoadedTasks:
     """Load tasks and groups, and set them up as lm-eval's own command does.
 
     Raises:
-        UnknownTask: no such name; a task that takes pictures or sounds, or runs a model's code.
-        BadInput: a data set that cannot be fetched, a package that is missing, a task that is broken.
+        UnknownTask: no such name; a task about pictures or sounds, or one that runs a model's code.
+        BadInput: a data set that cannot be fetched, a missing package, a broken task.
     """
-    for folder in asking.include_paths:
+    for folder in selection.include_paths:
         if not Path(folder).is_dir():
-            raise BadInput(f"--include-path {folder} is no folder: name one with YAML files of tasks")
+            raise BadInput(f"--include-path {folder} is not a folder: give one with YAML files of tasks")
     try:
-        tasks, groups = _load_all(asking, alone=bool(asking.include_paths))
-    except _Elsewhere:
-        tasks, groups = _load_all(asking, alone=False)
+        tasks, groups = _load_all(selection, alone=bool(selection.include_paths))
+    except _NotInFolders:
+        tasks, groups = _load_all(selection, alone=False)
     for name, task in tasks.items():
         _check(name, task)
-        _set_up(task, asking)
-    return Loaded(tasks, groups)
+        _set_up(task, selection, settings.sampling.temperature)
+    return LoadedTasks(tasks, groups)
 
 
-class _Elsewhere(Exception):
+class _NotInFolders(Exception):
     """A task is not in the user's folders."""
 
 
-def _load_all(asking: Asking, *, alone: bool) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return tasks and groups by name; `alone` leaves lm-eval's own, which it takes ten seconds to index."""
-    manager = TaskManager(include_path=list(asking.include_paths) or None, include_defaults=not alone)
+def _load_all(selection: TaskSelection, *, alone: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return tasks and groups by name; `alone` leaves out lm-eval's own, which take ten seconds to index."""
+    manager = TaskManager(include_path=list(selection.include_paths) or None, include_defaults=not alone)
     names: dict[str, None] = {}
-    for name in asking.tasks:
+    for name in selection.tasks:
         matched = manager.match_tasks([name])
         if not matched and alone:
-            raise _Elsewhere
+            raise _NotInFolders
         if not matched:
-            raise UnknownTask(_unknown(name, manager.all_tasks, asking.include_paths))
+            raise UnknownTask(_unknown(name, manager.all_tasks, selection.include_paths))
         names |= dict.fromkeys(matched)
     tasks: dict[str, Any] = {}
     groups: dict[str, Any] = {}
@@ -93,7 +99,7 @@ def _load_all(asking: Asking, *, alone: bool) -> tuple[dict[str, Any], dict[str,
         found = _load(manager, name, alone)
         twice = [task for task in found["tasks"] if task in tasks]
         if twice:
-            raise BadInput(f"--tasks names {twice[0]} twice, as it is a part of {name} too: name one of them")
+            raise BadInput(f"--tasks names {twice[0]} twice, as {name} contains it: leave one out")
         tasks |= found["tasks"]
         groups |= found.get("groups", {})
     return tasks, groups
@@ -117,7 +123,7 @@ def _broken_files(folder: Path) -> Iterator[str]:
 
 
 def _seed() -> None:
-    """Seed what tasks shuffle their data with, as lm-eval's own command does, so that the prompts are the same."""
+    """Seed the generators with which tasks shuffle their data, as lm-eval's command does: the prompts are the same."""
     random.seed(DEFAULT_RANDOM_SEED)
     np.random.seed(DEFAULT_OTHER_SEED)
 
@@ -128,12 +134,12 @@ def _load(manager: TaskManager, name: str, alone: bool) -> dict[str, Any]:
     except FathomError:  # one of our own tasks
         raise
     except ImportError as error:
-        raise BadInput(f"the task {name} needs a package that is not here ({_line(error)}): install it") from error
+        raise BadInput(f"the task {name} needs a package that is not installed ({_line(error)}): install it") from error
     except (OSError, httpx.HTTPError) as error:
         raise BadInput(_no_data(name, error)) from error
     except Exception as error:  # a task's own code may raise anything
-        if alone and isinstance(error, KeyError):  # a group of the user's may hold tasks of lm-eval's
-            raise _Elsewhere from error
+        if alone and isinstance(error, KeyError):  # a user's group may hold tasks of lm-eval's
+            raise _NotInFolders from error
         if "Couldn't find cache" in str(error):
             raise BadInput(_no_data(name, error)) from error
         raise BadInput(f"lm-eval cannot load the task {name}: {type(error).__name__}: {_line(error)}") from error
@@ -142,7 +148,7 @@ def _load(manager: TaskManager, name: str, alone: bool) -> dict[str, Any]:
 
 def _no_data(name: str, error: Exception) -> str:
     return (
-        f"the data set of the task {name} cannot be had ({_line(error)}): it needs the network, "
+        f"the data set of the task {name} cannot be loaded ({_line(error)}): it needs the network, "
         "or a copy in Hugging Face's cache (HF_HOME)"
     )
 
@@ -155,41 +161,40 @@ def _line(error: Exception) -> str:
 def _check(name: str, task: Any) -> None:
     if getattr(task, "UNSAFE_CODE", False):
         raise UnknownTask(
-            f"the task {name} runs code that a model wrote, which Fathom does not: use lm_eval in a sandbox"
+            f"the task {name} runs code that a model wrote, which Fathom does not do: use lm_eval in a sandbox"
         )
     if getattr(task, "MULTIMODAL", False):
         raise UnknownTask(f"the task {name} asks about pictures or sounds, and Fathom's engines read text only")
 
 
-def _set_up(task: Any, asking: Asking) -> None:
+def _set_up(task: Any, selection: TaskSelection, temperature: float | None) -> None:
     """Set shots, the seed that draws them, and the temperature, by the rules of lm-eval's simple_evaluate."""
     own = task.get_config("num_fewshot")
-    if own is None or (asking.n_shots is not None and own != 0):  # a task that says 0 cannot take any
-        task.set_config(key="num_fewshot", value=asking.n_shots or 0)
+    if own is None or (selection.n_shots is not None and own != 0):  # a task with 0 cannot take any
+        task.set_config(key="num_fewshot", value=selection.n_shots or 0)
     task.set_fewshot_seed(seed=DEFAULT_OTHER_SEED)
-    temperature = asking.decoding.temperature
     if temperature is not None and task.get_config("output_type") == "generate_until":
         drawn = {"do_sample": temperature > 0, "temperature": temperature}
         task.set_config(key="generation_kwargs", value=drawn, update=True)
 
 
-def build_requests(loaded: Loaded, asking: Asking, chat_template: Any) -> None:
-    """Let each task build its requests; lm-eval's `evaluate`, which would do it again, finds them built.
+def build_requests(loaded: LoadedTasks, plan: TaskPlan, chat_template: Any) -> None:
+    """Let each task build its requests, once: lm-eval's `evaluate` would build them again.
 
-    `chat_template` turns lm-eval's messages into a prompt.
+    `chat_template` writes lm-eval's messages as a prompt.
 
     Raises:
         BadInput: a task cannot make its prompts.
     """
-    prompting = asking.prompting
+    prompt = plan.settings.prompt
     for name, task in loaded.tasks.items():
         try:
             task.build_all_requests(
-                limit=asking.limit,
-                system_instruction=prompting.system or None,
-                apply_chat_template=prompting.chat,
-                fewshot_as_multiturn=prompting.shots_as == "turns",
-                chat_template=chat_template if prompting.chat else None,
+                limit=plan.selection.limit,
+                system_instruction=prompt.system or None,
+                apply_chat_template=prompt.chat,
+                fewshot_as_multiturn=prompt.shots_as == "turns",
+                chat_template=chat_template if prompt.chat else None,
             )
         except Exception as error:  # a task's own code may raise anything
             raise BadInput(

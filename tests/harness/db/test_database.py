@@ -78,7 +78,12 @@ def test_samples_of_the_first_version_survive_both_ways(db):
 def service_board(db, fill):
     """Two runs that stand on the board, three that must not, and a row in every table."""
     suite = open_suite("quick", 7, Selection(families=("depo", "mano"), n=5))
-    kept = [evaluate(Plan(ModelSource(f"oracle/{kind}", None, kind), suite, RunSettings(engine=EngineSettings("oracle"))), db).run for kind in ORACLES]
+    kept = [
+        evaluate(
+            Plan(ModelSource(f"oracle/{kind}", None, kind), suite, RunSettings(engine=EngineSettings("oracle"))), db
+        ).run
+        for kind in ORACLES
+    ]
     land_runs(db)
     fill(db, 1, {("pools", "tier"): 1, ("runs", "layer"): "fresh"})
     with db.begin() as connection:

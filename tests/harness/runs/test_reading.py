@@ -3,8 +3,8 @@
 import pytest
 
 from fathom.harness.engines.base import Completion
-from fathom.harness.runs.grading import Answer, answer_of, judge, reading_of
-from fathom.harness.runs.prompting import Decoding, Prompting, Thinking
+from fathom.harness.runs.grading import FinalAnswer, answer_reader, grade_completion, read_answer
+from fathom.harness.runs.run_settings import PromptSettings, SamplingSettings, Thinking
 from fathom.tasks.registry import instance_from_id
 
 LINE = ("\n",)
@@ -14,33 +14,33 @@ SELF_OPENED, OPENED, UNKNOWN = Thinking(), Thinking(opened=True), Thinking(opene
 @pytest.mark.parametrize(
     ("thinking", "text", "answer"),
     [
-        (SELF_OPENED, "<think>\nA or B?\n\n</think>\n\nB\nbecause", Answer("B", "finished")),
-        (OPENED, "A or B?\n</think>\n\nB", Answer("B", "finished")),
-        (OPENED, "<think>twice</think> no <think>again</think>\n B\n", Answer("B", "finished")),
-        (SELF_OPENED, "<think></think>B", Answer("B", "finished")),
-        (SELF_OPENED, "<think>B</think>", Answer("", "finished")),
-        (SELF_OPENED, "<think>B</think>\n \n", Answer("", "finished")),
-        (SELF_OPENED, "\n\nB\nC", Answer("B", "none")),
-        (SELF_OPENED, "<think>\nAnswer: B", Answer("", "truncated")),
-        (SELF_OPENED, "<think>a</think>\n<think>Answer: B", Answer("", "truncated")),
-        (OPENED, "Answer: B", Answer("", "truncated")),
-        (OPENED, "", Answer("", "truncated")),
-        (UNKNOWN, "the answer may be A, or", Answer("", "truncated")),
-        (UNKNOWN, "thought</think>B", Answer("B", "finished")),
-        (None, "\n\n B\nC", Answer("B", "none")),
+        (SELF_OPENED, "<think>\nA or B?\n\n</think>\n\nB\nbecause", FinalAnswer("B", "finished")),
+        (OPENED, "A or B?\n</think>\n\nB", FinalAnswer("B", "finished")),
+        (OPENED, "<think>twice</think> no <think>again</think>\n B\n", FinalAnswer("B", "finished")),
+        (SELF_OPENED, "<think></think>B", FinalAnswer("B", "finished")),
+        (SELF_OPENED, "<think>B</think>", FinalAnswer("", "finished")),
+        (SELF_OPENED, "<think>B</think>\n \n", FinalAnswer("", "finished")),
+        (SELF_OPENED, "\n\nB\nC", FinalAnswer("B", "none")),
+        (SELF_OPENED, "<think>\nAnswer: B", FinalAnswer("", "truncated")),
+        (SELF_OPENED, "<think>a</think>\n<think>Answer: B", FinalAnswer("", "truncated")),
+        (OPENED, "Answer: B", FinalAnswer("", "truncated")),
+        (OPENED, "", FinalAnswer("", "truncated")),
+        (UNKNOWN, "the answer may be A, or", FinalAnswer("", "truncated")),
+        (UNKNOWN, "thought</think>B", FinalAnswer("B", "finished")),
+        (None, "\n\n B\nC", FinalAnswer("B", "none")),
     ],
 )
 def test_the_answer_follows_the_last_thought_and_ends_with_its_line(thinking, text, answer):
-    assert answer_of(text, "length", thinking, LINE) == answer
+    assert read_answer(text, "length", thinking, LINE) == answer
 
 
 def test_a_model_that_ended_without_a_mark_did_not_think_unless_the_prompt_began_a_thought():
-    assert answer_of("B", "stop", UNKNOWN, LINE) == answer_of("B", "stop", SELF_OPENED, LINE) == Answer("B", "none")
-    assert answer_of("B", "stop", OPENED, LINE).state == "truncated"
+    assert read_answer("B", "stop", UNKNOWN, LINE) == read_answer("B", "stop", SELF_OPENED, LINE) == FinalAnswer("B", "none")
+    assert read_answer("B", "stop", OPENED, LINE).state == "truncated"
 
 
 def test_a_worked_answer_keeps_its_lines():
-    assert answer_of("<think>x</think>\n\nfirst\n\nAnswer: B", "stop", SELF_OPENED, ()).text == "\n\nfirst\n\nAnswer: B"
+    assert read_answer("<think>x</think>\n\nfirst\n\nAnswer: B", "stop", SELF_OPENED, ()).text == "\n\nfirst\n\nAnswer: B"
 
 
 def completed(text, reason="stop", scores=None):
@@ -49,22 +49,22 @@ def completed(text, reason="stop", scores=None):
 
 def test_plain_prompts_are_read_as_they_stand():
     for style in ("direct", "cot", "free"):
-        assert reading_of(style, Prompting(), Decoding()).answer(completed("\nA</think>B")).text == "\nA</think>B"
+        assert answer_reader(style, PromptSettings(), SamplingSettings()).answer(completed("\nA</think>B")).text == "\nA</think>B"
 
 
 def test_a_chat_may_begin_with_blank_lines():
-    assert reading_of("direct", Prompting(chat=True), Decoding()).answer(completed("\n\nB\nC")).text == "B"
-    assert reading_of("cot", Prompting(2, chat=True), Decoding()).answer(completed("x\n\ny")).text == "x\n\ny"
+    assert answer_reader("direct", PromptSettings(chat=True), SamplingSettings()).answer(completed("\n\nB\nC")).text == "B"
+    assert answer_reader("cot", PromptSettings(2, chat=True), SamplingSettings()).answer(completed("x\n\ny")).text == "x\n\ny"
 
 
 def test_a_chosen_candidate_has_no_thought():
-    reading = reading_of("choice", Prompting(chat=True), Decoding(thinking=OPENED))
-    assert reading.answer(completed(" B", scores=(-1.0, -2.0))) == Answer(" B", "none")
+    reading = answer_reader("choice", PromptSettings(chat=True), SamplingSettings(thinking=OPENED))
+    assert reading.answer(completed(" B", scores=(-1.0, -2.0))) == FinalAnswer(" B", "none")
 
 
 def test_a_truncated_thought_is_wrong_and_says_so_even_if_it_names_the_gold():
     item = instance_from_id("depo@1/n8k2/symbol/7/0")
-    reading = reading_of("direct", Prompting(chat=True), Decoding(thinking=OPENED))
+    reading = answer_reader("direct", PromptSettings(chat=True), SamplingSettings(thinking=OPENED))
     for text, label in [(item.gold, "truncated"), (f"?</think>{item.gold}", "correct"), ("?</think>", "no_answer")]:
         done = completed(text, "length")
-        assert judge(item, done, reading.answer(done)).label == label
+        assert grade_completion(item, done, reading.answer(done)).label == label

@@ -13,8 +13,8 @@ from fathom.harness.engines.base import Completion, EngineSettings
 from fathom.harness.engines.model import ModelSource
 from fathom.harness.engines.oracle import OracleEngine
 from fathom.harness.errors import DiskFull, EngineFailed
-from fathom.harness.runs import lm_eval_adapter as waves
-from fathom.harness.runs import waves as conduct
+from fathom.harness.runs import evaluate as pipeline
+from fathom.harness.runs import waves
 from fathom.harness.runs.evaluate import evaluate
 from fathom.harness.runs.lm_eval_adapter import waves_of
 from fathom.harness.runs.plan import Plan
@@ -29,13 +29,18 @@ def suite_of(n=60, styles=STYLES):
 
 
 def plan(n=60, resume=None, styles=STYLES):
-    return Plan(ModelSource("oracle/noisy", None, "noisy"), suite_of(n, styles), RunSettings(engine=EngineSettings("oracle")), resume)
+    return Plan(
+        ModelSource("oracle/noisy", None, "noisy"),
+        suite_of(n, styles),
+        RunSettings(engine=EngineSettings("oracle")),
+        resume,
+    )
 
 
 @pytest.fixture
 def small(monkeypatch):
     """Waves of 50 items, so that a small suite has many."""
-    monkeypatch.setattr(waves.waves_of, "__defaults__", (50,))
+    monkeypatch.setattr(waves, "WAVE", 50)
 
 
 @pytest.fixture
@@ -128,15 +133,15 @@ def test_an_engine_that_loses_or_doubles_a_request_is_found_out(small, engine, t
 def test_a_full_disk_ends_the_run_with_its_own_error(small, engine, tmp_path, monkeypatch):
     from fathom.harness.db.engine import open_database
 
-    keep, calls = conduct.Ledger.keep, []
+    store, calls = pipeline.Journal.store, []
 
     def full(self, answers):
         calls.append(len(answers))
         if sum(calls) > 100:
             raise DiskFull("the disk is full")
-        keep(self, answers)
+        store(self, answers)
 
-    monkeypatch.setattr(conduct.Ledger, "keep", full)
+    monkeypatch.setattr(pipeline.Journal, "store", full)
     db = open_database(str(tmp_path / "runs.db"), create=True)
     with pytest.raises(DiskFull):
         evaluate(plan(), db)
@@ -146,15 +151,15 @@ def test_a_full_disk_ends_the_run_with_its_own_error(small, engine, tmp_path, mo
 def test_a_fault_in_a_wave_ends_the_run(small, tmp_path, monkeypatch):
     from fathom.harness.db.engine import open_database
 
-    opened, built = conduct.open_tasks, []
+    opened, built = waves.open_tasks, []
 
     def broken(*words):
-        built.append(words[3])
+        built.append(words[2])
         if len(built) == 3:
             raise ValueError("lm-eval lost its mind")
         return opened(*words)
 
-    monkeypatch.setattr(conduct, "open_tasks", broken)
+    monkeypatch.setattr(waves, "open_tasks", broken)
     db = open_database(str(tmp_path / "runs.db"), create=True)
     with pytest.raises(EngineFailed, match="lost its mind"):
         evaluate(plan(2000, styles=("direct",)), db)
@@ -173,8 +178,8 @@ def test_whole_cells_are_not_built_again_on_resume(db, small, engine, monkeypatc
         evaluate(plan(), db)
     monkeypatch.undo()
     built = []
-    opened = conduct.open_tasks
-    monkeypatch.setattr(conduct, "open_tasks", lambda *words: built.append(words[3]) or opened(*words))
+    opened = waves.open_tasks
+    monkeypatch.setattr(waves, "open_tasks", lambda *words: built.append(words[2]) or opened(*words))
     run = read.list_runs(db)[0].run
     kept = n_samples(db)
     outcome = evaluate(plan(resume=run), db)

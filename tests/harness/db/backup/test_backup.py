@@ -197,8 +197,10 @@ def test_a_backup_of_an_older_version_is_brought_up_to_date(filled, database):
 
 
 def trimmed(lines):
-    """Take away what came after 0003."""
-    new = {"suites": ("season", "sealed"), "runs": ("tier", "layer", "hidden_at", "n_repeats"), "cells": ("spread",)}
+    """Return the lines without the tables and columns that came after 0003."""
+    runs = ("tier", "layer", "hidden_at", "n_repeats", "kind", "settings")
+    new = {"suites": ("season", "sealed"), "runs": runs, "cells": ("spread",)}
+    renamed = {"model_kind": "kind"}
     old = ("models", "suites", "runs", "cells", "samples")
     kept, keep, places = [lines[0].replace(f'"schema":"{HEAD}"'.encode(), b'"schema":"0003"')], False, []
     for line in lines[1:-1]:
@@ -207,7 +209,7 @@ def trimmed(lines):
             keep = known["table"] in old
             columns = known["columns"]
             places = [at for at, (name, _) in enumerate(columns) if name not in new.get(known["table"], ())]
-            known["columns"] = [columns[at] for at in places]
+            known["columns"] = [[renamed.get(columns[at][0], columns[at][0]), columns[at][1]] for at in places]
         elif isinstance(known, list):
             known = [known[at] for at in places]
         if keep:

@@ -149,7 +149,7 @@ def test_counts_of_a_run_are_kept_beside_it(db):
 
 
 def test_an_upgrade_ranks_the_runs_that_were_there(db, fathom, database):
-    from tests.harness.test_database import migrate
+    from tests.harness.db.test_database import migrate
 
     run = play(db)
     before = everything(db)

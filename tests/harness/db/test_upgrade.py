@@ -1,0 +1,161 @@
+"""A database of the version before opens with the same runs, counts, ranks and scores, and its runs can be resumed."""
+
+import gzip
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from sqlalchemy import DateTime, inspect, text
+
+from fathom.harness.cli.db import upgrade_to_head
+from fathom.harness.db import read
+from fathom.harness.db.backup.restore import restore
+from fathom.harness.db.engine import HEAD, current_version, make_engine, migrate, open_database, parse_url
+from fathom.harness.db.leaderboard import read as board
+from fathom.harness.db.schema.runs import CellRow, ModelRow, SampleRow, SuiteRow
+from fathom.harness.db.sql import insert_into, raise_counters
+from fathom.harness.db.task_samples import stream_task_samples
+from fathom.harness.errors import UnknownRun
+
+BACKUP = Path(__file__).with_name("version_0005.jsonl.gz")
+"""Written by `fathom db backup` of the version before: seven runs of oracles on suites and two runs on tasks."""
+SAID = json.loads(Path(__file__).with_name("version_0005.json").read_text())
+"""Values that the version before read from it."""
+STATES = {
+    state: [one["run"] for one in SAID["runs"] if one["state"] == state] for state in ("done", "failed", "interrupted")
+}
+
+
+def copy_rows(connection):
+    """Write the rows of the backup into tables of the version before, as they are."""
+    lines = map(json.loads, gzip.decompress(BACKUP.read_bytes()).decode().splitlines())
+    times = DateTime(timezone=True).bind_processor(connection.dialect)
+    for line in lines:
+        if isinstance(line, dict):
+            if "table" in line:
+                table, columns, rows = line["table"], line["columns"], []
+            elif "end" in line and rows:
+                insert_into(connection, table, [name for name, _ in columns], rows)
+            continue
+        rows.append(tuple(value_of(kind, value, times) for (_, kind), value in zip(columns, line, strict=True)))
+
+
+def value_of(kind, value, times):
+    import base64
+    import datetime as dt
+
+    if value is None or kind not in ("bytes", "time"):
+        return value
+    if kind == "bytes":
+        return base64.b64decode(value)
+    time = dt.datetime.fromisoformat(value)
+    return time if times is None else times(time)
+
+
+@pytest.fixture
+def old(database):
+    """URL of a database of the version before."""
+    engine = make_engine(parse_url(database))
+    with engine.begin() as connection:
+        migrate(connection, "0005")
+        copy_rows(connection)
+        raise_counters(connection, (ModelRow, SuiteRow, CellRow, SampleRow))
+    engine.dispose()
+    return database
+
+
+@pytest.fixture
+def new(old):
+    assert upgrade_to_head(old).endswith(f"is at version {HEAD} (was 0005)")
+    db = open_database(old, create=False)
+    yield db
+    db.dispose()
+
+
+def plain(value):
+    return json.loads(json.dumps(asdict(value), default=str))
+
+
+def runs_of(db):
+    """Runs on suites, the oldest first, in the form of version_0005.json."""
+    for one in reversed(read.list_runs(db)):
+        detail = read.get_run(db, one.run)
+        counts = [[cell.n, cell.k, cell.n_errors] for cell in detail.cells]
+        yield {**plain(one), "manifest_digest": detail.manifest_digest, "counts": counts}
+
+
+def task_runs_of(db):
+    for one in reversed(read.list_task_runs(db)):
+        detail = read.get_task_run(db, one.run)
+        samples = {
+            task: list(stream_task_samples(db, one.run, task)) for task in (detail.results or {}).get("n-samples", {})
+        }
+        yield {**plain_task_run(detail), "samples": samples}
+
+
+def plain_task_run(detail):
+    stored = {"manifest": detail.manifest.to_json()}
+    fields = ("summary", "settings", "manifest_digest", "results", "log", "n_by_reason")
+    values = {name: getattr(detail, name) for name in fields}
+    return json.loads(json.dumps({**values, "summary": asdict(detail.summary), **stored}, default=str))
+
+
+def standings_of(db):
+    for pool in board.list_pools(db):
+        for style in pool.styles:
+            page = board.list_standings(db, board.Wanted(pool.id, style))
+            yield (
+                f"{pool.id} {style}",
+                [
+                    [one.model.name, one.run, one.rank, one.rank_low, one.rank_high, one.tie, round(one.score.value, 9)]
+                    for one in page.standings
+                ],
+            )
+
+
+def assert_all_is_there(db):
+    assert list(runs_of(db)) == SAID["runs"]
+    assert list(task_runs_of(db)) == SAID["tasks"]
+    assert dict(standings_of(db)) == SAID["standings"]
+
+
+def test_runs_counts_ranks_and_task_runs_stay_the_same(new):
+    assert_all_is_there(new)
+    assert "task_runs" not in inspect(new).get_table_names()
+
+
+def test_going_back_and_forth_keeps_everything(new):
+    with new.begin() as connection:
+        migrate(connection, "0005")
+    assert current_version(new) == "0005"
+    with new.connect() as connection:
+        old = connection.execute(text("SELECT id, model, n_requests, n_done FROM task_runs ORDER BY created_at")).all()
+        names = connection.execute(text("SELECT name FROM models ORDER BY id")).scalars().all()
+        assert connection.execute(text("SELECT count(*) FROM runs")).scalar() == len(SAID["runs"])
+    assert [tuple(row) for row in old] == [
+        (one["run"], one["model"], one["n_requests"], one["n_done"])
+        for one in (task["summary"] for task in SAID["tasks"])
+    ]
+    assert names == ["oracle/noisy", "oracle/perfect"]
+    with new.begin() as connection:
+        migrate(connection, HEAD)
+    assert_all_is_there(new)
+
+
+def test_a_backup_of_the_version_before_is_restored(database):
+    restored = restore(BACKUP, database)
+    assert restored.dumped.schema == "0005"
+    db = open_database(database, create=False)
+    assert_all_is_there(db)
+    db.dispose()
+
+
+def test_runs_on_tasks_are_not_runs_on_suites(new):
+    tasks = SAID["tasks"][0]["summary"]["run"]
+    with pytest.raises(UnknownRun, match=f"no run begins with '{tasks}'"):
+        read.get_run(new, tasks)
+    assert read.count_runs(new) == len(SAID["runs"])
+    assert sum(read.count_by_state(new).values()) == len(SAID["runs"])
+    models, n_models = board.list_models(new, "", 10, 0)
+    assert ([one.name for one in models], n_models) == (["oracle/noisy", "oracle/perfect"], 2)
