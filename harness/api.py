@@ -245,7 +245,7 @@ def evaluate(  # one parameter an option, as `fathom run` has them
     own names (`tensor_parallel_size`, `base_url`, `lora` ...). `db` is a file or a URL, by default FATHOM_DB or
     ./fathom.db; ":memory:" keeps nothing. A run that was cut off goes on with `resume` alone, or its `db` as well.
 
-    >>> from harness import evaluate
+    >>> from fathom import evaluate
     >>> run = evaluate("oracle/perfect", engine="oracle", families=["depo"], n=2, seed=7, db=":memory:", progress=False)
     >>> run.cells[["level", "style", "k", "n"]].head(2)
       level   style  k  n

@@ -124,7 +124,7 @@ def prompts_text(settings: RunSettings) -> str:
 
 def decoding_text(settings: RunSettings, *, free: bool) -> str:
     """Describe how answers were drawn; `free`: some are of the style that has a temperature of its own."""
-    sampling, thinking = settings.sampling, settings.thinking
+    sampling, thinking = settings.sampling, settings.sampling.thinking
     said = [f"temperature {sampling.temperature:g}" if sampling.temperature else "greedy"]
     if free and sampling.temperature is None:
         said.append("temperature 1 in the style free")
@@ -140,7 +140,7 @@ def decoding_text(settings: RunSettings, *, free: bool) -> str:
 
 def settings_text(settings: RunSettings, cells: Iterable[SuiteCell] = ()) -> str:
     """Describe prompts and sampling in one line; of `cells`, the budgets by style."""
-    asked, thinking = tuple(cells), settings.thinking
+    asked, thinking = tuple(cells), settings.sampling.thinking
     parts = [*_prompt_words(settings), *_sampling_words(settings), *_budget_words(settings, asked)]
     said = "asked " + ", ".join([*parts, *_other_settings(settings)]) + _thought(thinking)
     thinks_in_chat = settings.prompt.chat and thinking is not None and thinking.opened is not None
@@ -179,7 +179,7 @@ def _sampling_words(settings: RunSettings) -> Iterator[str]:
 
 
 def _budget_words(settings: RunSettings, cells: Iterable[SuiteCell]) -> Iterator[str]:
-    thought = settings.thinking.budget if settings.thinking else 0
+    thought = settings.sampling.thinking.budget if settings.sampling.thinking else 0
     found: dict[str, set[int]] = {}
     for cell in cells:
         try:

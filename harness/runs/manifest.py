@@ -58,23 +58,31 @@ def describe_run(
         **asked,
         "lm_eval": version("lm-eval"),
     }
-    template = None if model.path is None else chat_template_of(model.path)
-    if template is not None and settings.prompt.chat:
-        decisive["chat_template"] = text_digest(template)
-    commit = commit_of(model.path)
+    files = {} if model.path is None else _file_facts(model.path)
+    if "chat_template" in files and settings.prompt.chat:
+        decisive["chat_template"] = files["chat_template"]
     context = {
         "fathom": {"version": version("fathom"), "commit": fathom_commit()},
         "python": platform.python_version(),
         "platform": platform.platform(),
         "hardware": hardware(),
         **around,
-        "model_sha": commit,
-        **({} if model.path is None else {"tokenizer": tokenizer_digest(model.path)}),
-        **({} if template is None else {"chat_template": text_digest(template)}),
-        **({"revision": commit} if commit else {}),
+        "model_sha": "",
+        **files,
         "placement": stated["placement"],
     }
     return Manifest.read({"decisive": decisive, "context": context})
+
+
+def _file_facts(path: Path) -> dict[str, str]:
+    """Return what a model's folder says for the manifest: commit on the hub, digests of tokenizer and chat template."""
+    commit, template = commit_of(path), chat_template_of(path)
+    return {
+        "model_sha": commit,
+        "tokenizer": tokenizer_digest(path),
+        **({} if template is None else {"chat_template": text_digest(template)}),
+        **({"revision": commit} if commit else {}),
+    }
 
 
 def known_suite_digest(manifest: Manifest) -> str | None:

@@ -7,14 +7,15 @@ from typing import Any
 
 from fathom.harness.engines.adapter import adapted, bare_name
 from fathom.harness.engines.base import EngineSettings
+from fathom.harness.engines.chat_template import chat_template_of
 from fathom.harness.engines.model import ModelSource, find_model, find_served_model
 from fathom.harness.engines.options import check_settings, inner_engine
 from fathom.harness.engines.oracle import oracle_kind
 from fathom.harness.errors import BadInput, UnknownEngine
 from fathom.harness.format import plural
 from fathom.harness.records import Manifest, RunDetail, TaskRunDetail
-from fathom.harness.runs.run_settings import RunSettings, settings_of
-from fathom.harness.runs.thought_marks import add_thinking
+from fathom.harness.runs.run_settings import USUAL_MARKS, RunSettings, settings_of
+from fathom.harness.runs.thought_marks import find_thinking
 from fathom.tasks.base import SCORED
 from fathom.tasks.suites import Suite
 
@@ -95,8 +96,7 @@ def make_plan(
     Raises:
         BadInput: no such model, or settings that it or the suite cannot be run with; see `resolve_model`.
     """
-    settings.prompt.check()
-    settings.sampling.check(())
+    settings.check()
     scored = [cell.style for cell in suite.cells if cell.style in SCORED]
     if settings.sampling.repeats > 1 and scored:
         suite = suite.without(SCORED)
@@ -107,6 +107,35 @@ def make_plan(
         )
     source = resolve_model(model, settings.engine, revision)
     return Plan(source, suite, add_thinking(source, settings))
+
+
+def add_thinking(model: ModelSource, settings: RunSettings) -> RunSettings:
+    """Return the settings with what the model's files say of its thought.
+
+    A model whose template or tokenizer knows the marks of a thought thinks in chats. Without files nothing is known,
+    and only what the user stated counts.
+
+    Raises:
+        BadInput: a chat for a model without a template, a chat that the template refuses, or options for a template
+            that is not used.
+    """
+    prompt, given = settings.prompt, settings.sampling.thinking
+    if prompt.template_options and not prompt.chat:
+        raise BadInput("--template-option is for a model's chat template: give --chat as well, or leave it out")
+    if model.path is not None and prompt.chat:
+        template = chat_template_of(model.path)
+        if template is None:
+            raise BadInput(
+                f"{model.name} has no chat template, neither in chat_template.jinja nor in tokenizer_config.json: "
+                "leave out --chat to ask it in plain text"
+            )
+        thinking = find_thinking(model.path, template, prompt, given)
+    elif given is not None:
+        start, end = given.marks if given.start else USUAL_MARKS
+        thinking = replace(given, start=start, end=end, opened=None if prompt.chat else False)
+    else:
+        return settings
+    return replace(settings, sampling=replace(settings.sampling, thinking=thinking))
 
 
 def make_task_plan(

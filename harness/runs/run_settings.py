@@ -27,6 +27,8 @@ MOST_SHOTS = 16
 """Demonstrations that Fathom's own items come with; lm-eval takes the first ones."""
 MOST_REPEATS, HIGHEST_TEMPERATURE = 1024, 10.0
 """Limits on the answers to a question and on the temperature; more teaches nothing."""
+_GENERATED = ("direct", "cot", "free", "trained")
+"""Styles whose answers are generated, so that they have a budget of tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +64,17 @@ def known_shots_as(text: str) -> ShotsAs:
     return known
 
 
+USUAL_MARKS = ("<think>", "</think>")
+"""Start and end of a thought, where nothing else is known."""
+
+
 @dataclass(frozen=True, slots=True)
 class Thinking:
     """How a model marks its thought, and how many tokens it may spend on it."""
 
-    start: str = "<think>"
+    start: str = USUAL_MARKS[0]
     """Start and end are empty where they are to be read from the model's files; see thought_marks.py."""
-    end: str = "</think>"
+    end: str = USUAL_MARKS[1]
     budget: int = 4096
     """Tokens for the thought, on top of the answer's budget."""
     opened: bool | None = False
@@ -125,6 +131,16 @@ class SamplingSettings:
             )
         if self.repeats > 1 and set(SCORED) & set(styles):
             raise BadInput("candidates are scored, not sampled: ask choice and bits in a run without repeats")
+        for style, budget in self.budgets.items():
+            _check_budget(style, budget)
+
+
+def _check_budget(style: str, budget: object) -> None:
+    if style not in _GENERATED:
+        more = ": its candidates are scored, nothing is generated" if style in SCORED else ""
+        raise BadInput(f"no budget for the style {style!r}{more}; known: {', '.join(_GENERATED)}")
+    if isinstance(budget, bool) or not isinstance(budget, int) or budget < 1:
+        raise BadInput(f"the budget of {style} is {budget!r}: give a whole number of tokens, as in {style}=2048")
 
 
 class _Part(Protocol):
@@ -141,14 +157,10 @@ class RunSettings:
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     engine: EngineSettings = field(default_factory=EngineSettings)
 
-    @property
-    def thinking(self) -> Thinking | None:
-        """How the model thinks, if it does."""
-        return self.sampling.thinking
-
-    def with_thinking(self, thinking: Thinking | None) -> "RunSettings":
-        """Return the settings with another statement of the model's thought."""
-        return replace(self, sampling=replace(self.sampling, thinking=thinking))
+    def check(self, styles: Iterable[str] = ()) -> None:
+        """Raise BadInput where Fathom's own items cannot be asked with these settings, or not in these styles."""
+        self.prompt.check()
+        self.sampling.check(styles)
 
     def placed(self, now: EngineSettings) -> "RunSettings":
         """Return the settings of a stored run, on the machines that `now` names; what decides its numbers stays."""

@@ -5,13 +5,13 @@ import pickle
 
 import pytest
 
-from fathom.harness import Run, evaluate, runs
+from fathom import Run, evaluate, runs
 from fathom.harness.db import read, write
 from fathom.harness.db.engine import open_database
 from fathom.harness.db.sealing import SealedRun
 from fathom.harness.engines.base import Completion
 from fathom.harness.errors import BadDatabase, BadInput, NotComparable, UnknownModel
-from fathom.harness.reports.comparison import contest
+from fathom.harness.reports.comparison import compare_run_pair
 from fathom.tasks.base import Verdict
 from fathom.tasks.suites import Selection, open_suite
 
@@ -74,7 +74,7 @@ def test_scores_are_those_of_the_board(noisy):
 def test_a_comparison_is_that_of_fathom_compare_also_across_databases(noisy, perfect, path):
     elsewhere = played("perfect", ":memory:")
     db = open_database(str(path), create=False)
-    lines = contest(db, noisy.detail, perfect.detail).lines
+    lines = compare_run_pair(db, noisy.detail, perfect.detail).lines
     db.dispose()
     for other in (perfect, elsewhere):
         found = noisy.compare(other)

@@ -15,15 +15,14 @@ from fathom.harness.db.samples import count_cut
 from fathom.harness.engines.base import EngineSettings, Request, Sampling, Turn
 from fathom.harness.engines.chat_template import chat_template_of, tokenizer_digest
 from fathom.harness.engines.hf import load_hf
-from fathom.harness.engines.model import ModelSource, find_model, model_facts
+from fathom.harness.engines.model import ModelSource, find_model, inspect_model
 from fathom.harness.errors import BadInput, RunChanged
 from fathom.harness.records import Manifest, SampleFilter
 from fathom.harness.reports.describe import cut_text, settings_text, stored_settings_text
 from fathom.harness.runs.evaluate import evaluate
 from fathom.harness.runs.manifest import make_manifest
-from fathom.harness.runs.plan import Plan
+from fathom.harness.runs.plan import Plan, add_thinking
 from fathom.harness.runs.run_settings import PromptSettings, RunSettings, SamplingSettings, Thinking, settings_of
-from fathom.harness.runs.thought_marks import add_thinking
 from fathom.server.cli.main import build
 from fathom.tasks.suites import Selection, open_suite
 from tests.thinker import ECHO, make_chatter, make_thinker
@@ -57,7 +56,7 @@ def plan(path, prompt, sampling=SamplingSettings(), **selection):
 
 
 def thinking_of(model, prompt, given=None):
-    return add_thinking(model, RunSettings(prompt, SamplingSettings(thinking=given))).thinking
+    return add_thinking(model, RunSettings(prompt, SamplingSettings(thinking=given))).sampling.thinking
 
 
 def samples(db, run):
@@ -199,7 +198,7 @@ def test_a_template_is_found_where_transformers_finds_it(models, tmp_path, state
 
     copy = changed(models["chatter"], tmp_path, **stated)
     assert chat_template_of(copy) == template
-    assert model_facts(copy).kind == ("base" if template is None else "chat")
+    assert inspect_model(copy).kind == ("base" if template is None else "chat")
     model = ModelSource("org/copy", copy, "")
     if template is None:
         with pytest.raises(BadInput, match="org/copy has no chat template"):
@@ -263,7 +262,7 @@ def test_a_chat_that_the_template_refuses_is_refused_before_anything_is_loaded(m
 )  # fmt: skip
 def test_budgets_are_whole_numbers_for_styles_that_generate(budgets, said):
     with pytest.raises(BadInput, match=said):
-        add_thinking(ModelSource("oracle", None, ""), RunSettings(sampling=SamplingSettings(budgets=budgets)))
+        SamplingSettings(budgets=budgets).check(())
 
 
 @pytest.mark.parametrize(
