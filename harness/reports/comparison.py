@@ -11,12 +11,15 @@ from sqlalchemy import Engine
 from fathom.harness.db.leaderboard import read as board
 from fathom.harness.db.leaderboard.landing import land_runs
 from fathom.harness.errors import NotComparable
+from fathom.harness.format import count, plural
 from fathom.harness.records import RunDetail
 from fathom.harness.stats.counts import CellCounts
 from fathom.harness.stats.intervals import Z95, Estimate
 from fathom.harness.stats.paired import CellPair, Comparison, RunVerdicts, compare
 from fathom.harness.stats.power import POWER, Odds, discordant_odds, factor_to_separate, n_to_separate
 from fathom.harness.stats.ranks import ALPHA, Array
+
+_MOST_NAMED = 3  # items that a note lists
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,7 @@ def _differences_between(first: RunDetail, second: RunDetail, pairs: Sequence[Ce
     models = [one.model.digest for one in (before, now)]
     if models[0] is not None and models[0] == models[1]:
         notes.append("both are runs of one model")
+        notes += _changed_verdicts(differing_items(first, pairs), sum(pair.n for pair in pairs))
     engines = [one.engine.model_dump() for one in (before, now)]
     if before.engine.name != now.engine.name:
         engines = [{"engine": one.engine.name or "unknown"} for one in (before, now)]
@@ -133,6 +137,24 @@ def _differences_between(first: RunDetail, second: RunDetail, pairs: Sequence[Ce
     if lost:
         notes.append(f"left out: {lost} items on which an engine failed")
     return tuple(notes)
+
+
+def differing_items(first: RunDetail, pairs: Iterable[CellPair]) -> tuple[str, ...]:
+    """Return the shared items that one run got right and the other wrong: ids, each with its style in brackets."""
+    found = []
+    for pair in pairs:
+        cell = pair.first
+        place = f"{cell.family}@{cell.version}/{cell.level}/{cell.channel}/{first.suite.seed}"
+        changed = pair.indices[pair.first_right != pair.second_right].tolist()
+        found += [f"{place}/{index} ({cell.style})" for index in changed]
+    return tuple(found)
+
+
+def _changed_verdicts(items: Sequence[str], n: int) -> Iterator[str]:
+    if n:
+        named = f": {', '.join(items[:_MOST_NAMED])}" if items else ""
+        more = ", ..." if len(items) > _MOST_NAMED else ""
+        yield f"verdicts differ on {count(len(items))} of {plural(n, 'item')}{named}{more}"
 
 
 def _apart(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[tuple[str, str]]:  # JSON values

@@ -16,7 +16,7 @@ from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.model import ModelSource
 from fathom.harness.errors import NotComparable, UnknownModel
 from fathom.harness.records import SampleFilter
-from fathom.harness.reports.comparison import compare_run_pair, comparison_json
+from fathom.harness.reports.comparison import compare_run_pair, comparison_json, differing_items, shared_cells
 from fathom.harness.runs.evaluate import evaluate
 from fathom.harness.runs.plan import Plan
 from fathom.harness.runs.run_settings import RunSettings
@@ -102,6 +102,28 @@ def test_one_model_under_two_seeds_is_a_tie(played):
     found = compare_run_pair(db, run_of(played, "noisy", 7), run_of(played, "noisy", 8))
     assert {line.result.ahead for line in found.lines} == {0}
     assert "both are runs of one model" in found.notes
+
+
+def test_items_with_other_verdicts_are_named(played):
+    db, _ = played
+    first, second = run_of(played, "noisy", 8), run_of(played, "chance", 8)
+    right = [
+        {f"{one.item} ({one.style})": one.correct for one in stream_samples(db, run, SampleFilter())}
+        for run in (first, second)
+    ]
+    found = differing_items(first, shared_cells(db, first, second))
+    assert set(found) == {key for key in right[0] if right[0][key] != right[1][key]}
+    assert len(found) == len(set(found)) > 0
+
+
+def test_two_runs_of_one_model_on_the_same_items_say_where_verdicts_differ(played):
+    db, _ = played
+    suite = open_suite("quick", 7, Selection(families=("depo",), n=12))
+    model = ModelSource("oracle/noisy", None, "oracle/noisy")
+    again = evaluate(Plan(model, suite, RunSettings(engine=EngineSettings("oracle"))), db).run
+    found = compare_run_pair(db, run_of(played, "noisy", 7), read.get_run(db, again))
+    assert found.paired
+    assert f"verdicts differ on 0 of {suite.n_items} items" in found.notes
 
 
 def test_models_stand_for_their_runs_of_one_suite_and_seed(played):

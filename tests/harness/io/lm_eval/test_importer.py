@@ -27,7 +27,7 @@ from fathom.harness.runs.evaluate import evaluate
 from fathom.harness.runs.plan import Plan
 from fathom.harness.runs.regrade import regrade
 from fathom.harness.runs.run_settings import PromptSettings, RunSettings, SamplingSettings, Thinking
-from fathom.server.uploads.checks import Sender, admit
+from fathom.server.uploads.checks import Sender, check_header
 from fathom.tasks.suites import Selection, open_suite
 
 PEBBLE = Path(__file__).parents[4] / "harness" / "training" / "reference" / "pebble"
@@ -181,7 +181,7 @@ def test_behind_a_chat_template_every_piece_of_the_question_is_found_again(lite,
     (one,) = take(lite, stock / "chat")
     detail = read.get_run(lite, one.run)
     assert (one.n_differing, detail.manifest.stored["decisive"]["sampling"]["chat_template"]) == (0, True)
-    for what, said in (("Which code", "another question"), ("<assistant>", "something else around")):
+    for what, said in (("Which code", "another question"), ("<assistant>", "another text around")):
         copy = edited(stock / "chat", tmp_path / what, CELLS[2], 3, lambda row, what=what: shorten(row, what))
         with pytest.raises(BadInput, match=f"line 3.*{said}"):
             take(lite, copy)
@@ -296,7 +296,7 @@ SPOILT = {
     "an ending that is none": (DIRECT, lambda row: put(row, "fathom.0.finish_reason", "error"), "fathom.0.finish_reason"),
     "a candidate too few": (CHOICE, lambda row: row["arguments"].pop("gen_args_0"), "line 2"),
     "another candidate": (CHOICE, lambda row: put(row, "arguments.gen_args_1.arg_1", " XX"), "another candidate"),
-    "a score that is none": (CHOICE, lambda row: put(row, "resps.0.0.0", "inf"), "no finite log-likelihood"),
+    "a score that is none": (CHOICE, lambda row: put(row, "resps.0.0.0", "inf"), "does not have the finite log-likelihood"),
     "a score too few": (CHOICE, lambda row: row["resps"].pop() and None, "need a finite score each"),
 }  # fmt: skip
 
@@ -368,7 +368,7 @@ def test_lm_evals_own_verdicts_are_compared_and_not_stored(lite, exported, tmp_p
 def test_an_imported_run_may_be_sent_to_a_server(lite, exported):
     (one,) = take(lite, exported)
     header = parse_header(next(parcel_lines(lite, one.run, model="org/noisy")))
-    assert admit(lite, header, Sender(1, "user/1")).run.engine == "lm-eval/oracle"
+    assert check_header(lite, header, Sender(1, "user/1")).run.engine == "lm-eval/oracle"
 
 
 def test_the_same_files_are_one_run(lite, exported, tmp_path):
@@ -417,5 +417,5 @@ def test_the_command_says_what_came_of_it(fathom, exported, tmp_path):
     assert "org/model through lm-eval/oracle, 24 answers" in done.stdout
     assert "all verdicts are lm-eval's as well" in done.stdout
     refused = fathom("import", tmp_path, "--db", tmp_path / "none.db")
-    assert (refused.returncode, "holds no results_DATE.json" in refused.stderr) == (2, True)
+    assert (refused.returncode, "contains no results_DATE.json" in refused.stderr) == (2, True)
     assert not (tmp_path / "none.db").exists()
