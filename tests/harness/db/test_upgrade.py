@@ -1,11 +1,14 @@
 """A database of the version before opens with the same runs, counts, ranks and scores, and its runs can be resumed."""
 
+import base64
+import datetime as dt
 import gzip
 import json
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+import yaml
 from sqlalchemy import DateTime, inspect, text
 
 from fathom.harness.cli.db import upgrade_to_head
@@ -16,7 +19,11 @@ from fathom.harness.db.leaderboard import read as board
 from fathom.harness.db.schema.runs import CellRow, ModelRow, SampleRow, SuiteRow
 from fathom.harness.db.sql import insert_into, raise_counters
 from fathom.harness.db.task_samples import stream_task_samples
+from fathom.harness.engines.base import Completion, EngineSettings
 from fathom.harness.errors import UnknownRun
+from fathom.harness.runs import evaluate as pipeline
+from fathom.harness.runs.evaluate import evaluate
+from fathom.harness.runs.plan import resume_plan, resume_task_plan
 
 BACKUP = Path(__file__).with_name("version_0005.jsonl.gz")
 """Written by `fathom db backup` of the version before: seven runs of oracles on suites and two runs on tasks."""
@@ -42,9 +49,6 @@ def copy_rows(connection):
 
 
 def value_of(kind, value, times):
-    import base64
-    import datetime as dt
-
     if value is None or kind not in ("bytes", "time"):
         return value
     if kind == "bytes":
@@ -159,3 +163,53 @@ def test_runs_on_tasks_are_not_runs_on_suites(new):
     assert sum(read.count_by_state(new).values()) == len(SAID["runs"])
     models, n_models = board.list_models(new, "", 10, 0)
     assert ([one.name for one in models], n_models) == (["oracle/noisy", "oracle/perfect"], 2)
+
+
+@pytest.mark.parametrize("state", ["failed", "interrupted"])
+def test_a_run_that_the_version_before_did_not_finish_is_resumed(new, state):
+    (run,) = STATES[state]
+    detail = read.get_run(new, run)
+    outcome = evaluate(resume_plan(detail, EngineSettings("oracle")), new)
+    assert (outcome.run, outcome.n_recalled, outcome.n_generated) == (run, 11, 25)
+    done = read.get_run(new, run).summary
+    assert (done.state, done.n_done, done.attempts) == ("done", 36, 2)
+
+
+class Parrot:
+    """The engine with which the version before made its runs on tasks."""
+
+    name, context = "openai", 1000
+
+    def facts(self):
+        return {"server": "parrot", "dtype": "float32"}
+
+    def close(self):
+        pass
+
+    def stream(self, requests):
+        for one in requests:
+            yield [Completion(one.key, f" {len(one.prompt) % 9}", "stop", 9, 2, 0.125)]
+
+
+def test_a_run_on_tasks_that_the_version_before_did_not_finish_is_resumed(new, tmp_path, monkeypatch):
+    from fathom.harness.runs.lm_eval_tasks.evaluation import prepare_tasks
+
+    rows = [
+        {"question": f"What is {n} + {n}?", "answer": str(2 * n), "options": [str(2 * n), str(n)]} for n in range(6)
+    ]
+    (tmp_path / "sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    task = {
+        "task": "sums_write", "dataset_path": "json", "output_type": "generate_until", "test_split": "test",
+        "dataset_kwargs": {"data_files": {"test": str(tmp_path / "sums.jsonl")}}, "metadata": {"version": 1.0},
+        "doc_to_text": "{{question}}", "doc_to_target": "answer", "target_delimiter": " ",
+        "generation_kwargs": {"until": ["\n"], "max_gen_toks": 4, "do_sample": False},
+        "metric_list": [{"metric": "exact_match", "aggregation": "mean", "higher_is_better": True}],
+    }  # fmt: skip
+    (tmp_path / "sums_write.yaml").write_text(yaml.safe_dump(task))
+    monkeypatch.setattr(pipeline, "open_engine", lambda *_: Parrot())
+    whole, broken = (task["summary"]["run"] for task in SAID["tasks"])
+    plan = resume_task_plan(read.get_task_run(new, broken), EngineSettings("openai"), (str(tmp_path),))
+    outcome = evaluate(prepare_tasks(plan), new)
+    assert (outcome.run, outcome.n_recalled, outcome.n_generated) == (broken, 4, 2)
+    done, same = (read.get_task_run(new, run).results["results"]["sums_write"] for run in (broken, whole))
+    assert done == same

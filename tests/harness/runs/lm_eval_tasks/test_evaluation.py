@@ -2,20 +2,22 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import yaml
 from typer.testing import CliRunner
 
 from fathom.harness.db.engine import open_database
-from fathom.harness.db.task_runs.read import get_task_run, list_task_runs, stream_task_samples
-from fathom.harness.engines.base import Completion, EngineSetup, Sampling
+from fathom.harness.db.read import get_task_run, list_task_runs
+from fathom.harness.db.task_samples import stream_task_samples
+from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.model import find_model
 from fathom.harness.engines.tokens import windows
 from fathom.harness.errors import BadInput, EngineFailed, RunChanged
-from fathom.harness.runs.manifest import How
-from fathom.harness.runs.plan import Asking, StockPlan, read_asking
-from fathom.harness.runs.prompting import Decoding, Prompting, Thinking
+from fathom.harness.runs import evaluate as pipeline
+from fathom.harness.runs.plan import TaskPlan, TaskSelection, resume_task_plan
+from fathom.harness.runs.run_settings import PromptSettings, RunSettings, SamplingSettings, Thinking
 from fathom.harness.settings import quiet_lm_eval
 from fathom.tasks.base import make_instance, pose
 from fathom.tasks.registry import find_family
@@ -95,19 +97,26 @@ def folder(tmp_path_factory):
 ALL = ("small_write", "small", "small_read")
 
 
-def plan(folder, *tasks, resume=None, model="reference/pebble", **asking):
-    asked = Asking(tasks, (str(folder),), **asking)
-    how = How("hf", asked.prompting, asked.decoding, EngineSetup())
-    return StockPlan(find_model(model), how, asked, resume)
+HF = EngineSettings("hf")
+
+
+def plan(folder, *tasks, resume=None, model="reference/pebble", settings=RunSettings(engine=HF), **chosen):  # frozen
+    return TaskPlan(find_model(model), TaskSelection(tasks, (str(folder),), **chosen), settings, resume)
 
 
 @pytest.fixture(scope="module")
-def evaluate(tmp_path_factory):
-    """Run a plan as the command does."""
+def prepare():
+    """Load the tasks of a plan; imports lm-eval."""
     quiet_lm_eval()
-    from fathom.harness.runs.lm_eval_tasks.evaluate import evaluate_tasks, prepare
+    from fathom.harness.runs.lm_eval_tasks.evaluation import prepare_tasks
 
-    return lambda db, one: evaluate_tasks(prepare(one), db, lambda *_: None)
+    return prepare_tasks
+
+
+@pytest.fixture(scope="module")
+def evaluate(prepare):
+    """Run a plan as the command does."""
+    return lambda db, one: pipeline.evaluate(prepare(one), db)
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +183,7 @@ def numbers(value):
 def test_the_choices_of_a_question_are_one_request(ours):
     assert ours.summary.n_requests == ours.summary.n_done == ours.summary.n_generated == 3 * N + 3
     assert ours.n_by_reason == {"stop": 3 * N + 3}
-    assert ours.manifest["first_prompt"]["token_ids"]
+    assert ours.manifest.stored["first_prompt"]["token_ids"]
 
 
 class Dying:
@@ -196,11 +205,9 @@ class Dying:
 
 
 def test_a_run_that_broke_goes_on_and_asks_each_request_once(evaluate, stored, ours, folder, monkeypatch, tmp_path):
-    from fathom.harness.runs.lm_eval_tasks import evaluate as stock
-
     db = open_database(str(tmp_path / "broken.db"), create=True)
-    whole = stock.open_engine
-    monkeypatch.setattr(stock, "open_engine", lambda *words: Dying(whole(*words), N + 5))
+    whole = pipeline.open_engine
+    monkeypatch.setattr(pipeline, "open_engine", lambda *words: Dying(whole(*words), N + 5))
     with pytest.raises(EngineFailed, match="the card fell out"):
         evaluate(db, plan(folder, *ALL))
     monkeypatch.undo()
@@ -216,10 +223,14 @@ def test_a_run_that_broke_goes_on_and_asks_each_request_once(evaluate, stored, o
     db.dispose()
 
 
-def test_what_was_asked_is_read_again():
-    prompting = Prompting(0, True, "Be brief.", "text", {"enable_thinking": False})
-    asking = Asking(("a", "b_*"), ("here",), 7, None, prompting, Decoding(1, 0.7, {}, Thinking(budget=9)))
-    assert read_asking(json.loads(json.dumps(asking.to_json()))) == asking
+def test_a_stored_plan_is_read_again(ours):
+    prompt = PromptSettings(0, True, "Be brief.", "text", {"enable_thinking": False})
+    settings = RunSettings(prompt, SamplingSettings(1, 0.7, {}, Thinking(budget=9)), HF)
+    planned = TaskPlan(find_model("reference/pebble"), TaskSelection(("a", "b_*"), ("here",), 7), settings)
+    stored = replace(ours, settings=json.loads(json.dumps(planned.to_json())))
+    assert resume_task_plan(stored, EngineSettings("hf")) == replace(planned, resume=ours.summary.run)
+    there = resume_task_plan(stored, EngineSettings("hf"), ("there",))
+    assert there.selection.include_paths == ("there",)
 
 
 def test_a_run_does_not_go_on_with_other_requests(evaluate, stored, ours, folder):
@@ -241,16 +252,14 @@ def test_documents_that_do_not_fit_are_left_out_and_named(evaluate, stored, ours
     assert found.n_by_reason == {"stop": len(kept), "too_long": N - len(kept)}
 
 
-def test_shots_system_message_and_temperature_are_the_commands(evaluate, folder):
-    from fathom.harness.runs.lm_eval_tasks.evaluate import prepare
-
-    asked = {"prompting": Prompting(system="Mind the gap."), "decoding": Decoding(temperature=0.7), "n_shots": 3}
-    prepared = prepare(plan(folder, "small_write", limit=2, **asked))
+def test_shots_system_message_and_temperature_are_the_commands(prepare, folder):
+    settings = RunSettings(PromptSettings(system="Mind the gap."), SamplingSettings(temperature=0.7), HF)
+    prepared = prepare(plan(folder, "small_write", limit=2, n_shots=3, settings=settings))
     first, *_ = prepared.loaded.instances()
     assert first.args[0].startswith("Mind the gap.")
     assert first.args[0].count("Each arrow") == 4
     assert first.args[1] == {"until": ["\n"], "max_gen_toks": 12, "do_sample": True, "temperature": 0.7}
-    assert prepared.n_requests == 2
+    assert len(prepared.requests) == 2
 
 
 @pytest.mark.parametrize(
@@ -260,13 +269,11 @@ def test_shots_system_message_and_temperature_are_the_commands(evaluate, folder)
         ({"doc_to_image": "picture"}, "pictures or sounds"),
         ({"generation_kwargs": {"until": [], "num_beams": 4}}, "generates with num_beams"),
         ({"generation_kwargs": {"until": [], "repetition_penalty": 1.2}}, "generates with repetition_penalty"),
-        ({"dataset_path": "nobody/nothing", "dataset_kwargs": {}}, "data set of the task small_odd cannot be had"),
+        ({"dataset_path": "nobody/nothing", "dataset_kwargs": {}}, "data set of the task small_odd cannot be loaded"),
         ({"doc_to_text": "{{nothing.at.all}}"}, "lm-eval cannot load the task small_odd"),
     ],
 )
-def test_a_task_that_cannot_be_run_is_refused_in_one_line(evaluate, folder, tmp_path, change, said):
-    from fathom.harness.runs.lm_eval_tasks.evaluate import prepare
-
+def test_a_task_that_cannot_be_run_is_refused_in_one_line(prepare, folder, tmp_path, change, said):
     config = yaml.safe_load((folder / "small_write.yaml").read_text())
     (tmp_path / "odd.yaml").write_text(yaml.safe_dump({**config, "task": "small_odd", **change}))
     with pytest.raises(BadInput, match=said) as caught:
@@ -275,13 +282,13 @@ def test_a_task_that_cannot_be_run_is_refused_in_one_line(evaluate, folder, tmp_
 
 
 def test_a_name_that_is_not_there_is_answered_with_near_ones(evaluate, folder, tmp_path):
-    from fathom.harness.runs.lm_eval_tasks import tasks as stock_tasks
+    from fathom.harness.runs.lm_eval_tasks import tasks as task_names
 
-    assert "near it: small_choose" in stock_tasks._unknown("small_chose", ["small_choose", "other"], ())
+    assert "near it: small_choose" in task_names._unknown("small_chose", ["small_choose", "other"], ())
     (tmp_path / "broken.yaml").write_text("task: [")
-    assert "broken.yaml" in stock_tasks._unknown("broken", [], (str(tmp_path),))
-    with pytest.raises(BadInput, match="is no folder"):
-        stock_tasks.load_tasks(Asking(("a",), (str(tmp_path / "none"),)))
+    assert "broken.yaml" in task_names._unknown("broken", [], (str(tmp_path),))
+    with pytest.raises(BadInput, match="is not a folder"):
+        task_names.load_tasks(TaskSelection(("a",), (str(tmp_path / "none"),)), RunSettings())
 
 
 @pytest.fixture(scope="module")
@@ -305,8 +312,8 @@ def test_a_chat_is_put_as_stock_lm_eval_puts_it(evaluate, stored, folder, talker
     (tmp_path / "begun.yaml").write_text(yaml.safe_dump({**config, "task": "small_begun", "gen_prefix": "Answer:"}))
     shutil.copy(folder / "small_choose.yaml", tmp_path)
     names = ("small_begun", "small_choose")
-    prompting = Prompting(chat=True, system="Reply at once.")
-    asked = plan(tmp_path, *names, model=str(talker), prompting=prompting, n_shots=1, limit=6)
+    settings = RunSettings(PromptSettings(chat=True, system="Reply at once."), engine=HF)
+    asked = plan(tmp_path, *names, model=str(talker), settings=settings, n_shots=1, limit=6)
     run = evaluate(stored, asked).run
     manager = TaskManager(include_path=str(tmp_path), include_defaults=False)
     theirs = simple_evaluate(
@@ -318,37 +325,6 @@ def test_a_chat_is_put_as_stock_lm_eval_puts_it(evaluate, stored, folder, talker
         rows = [row for row in theirs["samples"][task] if row["filter"] in ("none", "line")]
         assert [numbers(row["filtered_resps"]) for row in mine] == [numbers(row["filtered_resps"]) for row in rows]
     assert logged(stored, run, "small_begun")[0]["arguments"]["gen_args_0"]["arg_0"].startswith('[{"role": "system"')
-
-
-def test_a_thought_is_kept_and_not_scored():
-    from fathom.harness.db.task_runs.write import TaskPlace
-    from fathom.harness.runs.lm_eval_tasks.model import Asked, read_sampling
-
-    one = Asked(
-        TaskPlace("t", 0, 0, 0, "generate_until"), "Q", read_sampling("t", {"until": ["\n"], "max_gen_toks": 9})
-    )
-    thinking = Thinking(budget=100)
-    request = one.request("digest", Prompting(), thinking)
-    assert (request.sampling.max_tokens, request.sampling.stop) == (109, ())
-    answer = lambda text, reason="stop": one.answer(Completion("", text, reason, 1, 1, 0.0), thinking)  # noqa: E731
-    assert answer("<think>\none\ntwo</think>\n42\nor so") == "42"
-    assert answer("<think>\nit is 42", "length") == ""
-
-
-@pytest.mark.parametrize(
-    ("options", "sampling"),
-    [
-        ({}, Sampling(256)),
-        ({"until": "\n", "max_new_tokens": 7}, Sampling(7, ("\n",))),
-        ({"until": ["a", ""], "do_sample": False, "temperature": 0.8, "top_p": 0.5}, Sampling(256, ("a",))),
-        ({"temperature": 0.8, "top_p": 0.5, "num_beams": 1}, Sampling(256, (), 0.8, 0.5)),
-        ({"do_sample": True}, Sampling(256, (), 1.0)),
-    ],
-)
-def test_the_ways_to_generate_are_read_as_lm_eval_reads_them(options, sampling):
-    from fathom.harness.runs.lm_eval_tasks.model import read_sampling
-
-    assert read_sampling("t", options) == sampling
 
 
 @pytest.mark.parametrize("n", [1, 7, 8, 9, 15, 16, 17, 40])
