@@ -1,1 +1,1 @@
-"""Turn prompts into completions: one file an engine, each heavy package imported in its own file."""
+"""Engines: they run a model on prompts. One module or package each; heavy packages are imported only there."""

@@ -1,4 +1,4 @@
-"""Say what an engine is: requests stream in, completions stream out."""
+"""The interface of an engine: requests stream in, completions stream out."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from hashlib import blake2b
 from typing import Any, Literal, Protocol, runtime_checkable
 
 FinishReason = Literal["stop", "length", "too_long", "error"]
-"""stop: the model ended or met a stop text; length: the budget ran out; too_long: the prompt does
+"""stop: the model ended or wrote a stop text; length: the token budget ran out; too_long: the prompt does
 not fit the context, so nothing was generated; error: the engine failed on this request."""
 
 
@@ -17,7 +17,7 @@ class Sampling:
     max_tokens: int
     stop: tuple[str, ...] = ()
     temperature: float = 0.0
-    top_p: float = field(default=1.0, repr=False)  # keys of stored completions digest the text of the others
+    top_p: float = field(default=1.0, repr=False)  # keys of stored completions hash this repr
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +30,11 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One prompt to complete, or with `choices` to score: each choice follows the prompt as it stands.
+    """A prompt to complete or, with `choices`, to score; each choice is appended to the prompt unchanged.
 
-    `item` is the id of the item behind it, empty for prompts that are not ours. Where there are `turns`, these go
-    into the model's chat template, with `template_options`, and the prompt only stands for them. `prefill` is what
-    the answer begins with, said for the model. `marks` are special tokens, or texts with such in them, that must
-    stay in the completion: without them it is read like any other.
+    `item` is the id of the item behind it, empty for prompts of other sources. If there are `turns`, they replace the
+    prompt: they go into the model's chat template, with `template_options`. `prefill` is the given start of the answer.
+    `marks` are special tokens, or texts that contain some, that must stay in the text of the completion.
     """
 
     key: str
@@ -48,15 +47,15 @@ class Request:
     prefill: str = ""
     marks: tuple[str, ...] = ()
     repeat: int = 0
-    """How many answers to the same item were asked for before; the key is another each time."""
+    """Number of earlier requests for the same item; each has a key of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What came back. `text` is raw; for choices it is the likeliest one.
+    """The answer to a request. `text` is unchanged model output, or the most likely choice.
 
-    `scores` are log-likelihoods in nats, one a choice; `greedy` says whether the model, decoding
-    greedily, would have written that choice.
+    `scores` are log-likelihoods in nats, one a choice; `greedy` says for each whether greedy decoding would
+    have written it.
     """
 
     key: str
@@ -69,12 +68,12 @@ class Completion:
     greedy: tuple[bool, ...] | None = None
     error: str | None = None
     cached_tokens: int = 0
-    """Tokens of the prompt that the engine had worked out before, for another prompt that begins alike."""
+    """Tokens of the prompt that came from the prefix cache."""
 
 
 @dataclass(frozen=True, slots=True)
 class RenderedPrompt:
-    """What a model reads: a request as text, its chat template applied, and as token ids."""
+    """A request as the model reads it: as text, with the chat template applied, and as token ids."""
 
     text: str
     token_ids: tuple[int, ...]
@@ -95,22 +94,22 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """Name as on the command line."""
+        """Return the name used on the command line."""
 
     @property
     def context(self) -> int:
-        """Tokens that prompt and completion may take together."""
+        """Return the largest number of tokens of prompt and completion together."""
 
     def facts(self) -> Mapping[str, str]:
-        """Return versions and settings that decide the numbers, for the manifest."""
+        """Return versions and settings that can change the results, for the manifest."""
 
     def stream(self, requests: Iterator[Request]) -> Iterator[list[Completion]]:
-        """Yield completions in the order in which they finish, each request once.
+        """Yield completions in the order in which they finish, one for each request.
 
-        Requests are pulled as room appears. A request that fails yields a Completion with an error.
+        Requests are pulled when there is room. A request that fails yields a Completion with an error.
 
         Raises:
-            EngineFailed: the engine broke as a whole; the completions so far were yielded.
+            EngineFailed: the whole engine broke; the completions so far were yielded.
         """
 
     def close(self) -> None:
@@ -119,28 +118,28 @@ class Engine(Protocol):
 
 @runtime_checkable
 class RendersPrompts(Protocol):
-    """An engine that can show what it reads; one that asks a server elsewhere may not know."""
+    """An engine that can show what the model reads; engines behind a server may not know it."""
 
     def render(self, request: Request) -> RenderedPrompt:
-        """Return what the model reads for a request."""
+        """Return a request as the model reads it."""
 
 
 def sampling_seed(request: Request) -> int:
-    """Return the seed of a request that is sampled, so that asking it again gives the same text."""
+    """Return the seed for sampling a request, so that the same request gives the same text."""
     return int.from_bytes(blake2b(request.key.encode(), digest_size=4).digest(), "big")
 
 
 def too_long(request: Request, prompt_tokens: int) -> Completion:
-    """Say that a prompt leaves no room for a single token."""
+    """Return the completion of a prompt that leaves no room for a token."""
     return Completion(request.key, "", "too_long", prompt_tokens, 0, 0.0)
 
 
 def failed(request: Request, error: Exception) -> Completion:
-    """Say that the engine failed on this request alone."""
+    """Return the completion of a request on which the engine failed."""
     return Completion(request.key, "", "error", 0, 0, 0.0, error=f"{type(error).__name__}: {error}"[:2000])
 
 
 def best_choice(request: Request, scores: list[float], greedy: list[bool], tokens: int, seconds: float) -> Completion:
-    """Say which choice is likeliest; the first one on a tie."""
+    """Return the completion with the most likely choice; of equal ones the first."""
     text = request.choices[max(range(len(scores)), key=scores.__getitem__)]
     return Completion(request.key, text, "stop", tokens, 0, seconds, tuple(scores), tuple(greedy))

@@ -1,11 +1,12 @@
-"""Complete prompts without a model: perfect, by chance, or worse the harder the item.
+"""The engine oracle: answers from the item's id without a model, for tests and demonstrations.
 
-The oracle knows the gold, so it tests the way from prompt to page, and makes demonstrations.
+perfect: always right; chance: always guesses; noisy: right less often, the harder the item.
 """
 
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from typing import Literal, get_args
 
@@ -18,12 +19,12 @@ from fathom.tasks.stream import Stream
 
 OracleKind = Literal["perfect", "chance", "noisy"]
 _BATCH = 256
-_HALF, _SLOPE = 3.0, 1.0
-"""The noisy oracle knows the answer half of the time at this hardness, and loses it this fast."""
+_MIDPOINT, _SCALE = 3.0, 1.0
+"""The noisy oracle knows the answer with the probability of a logistic curve with this midpoint and scale."""
 
 
 def oracle_kind(model: str) -> OracleKind:
-    """Read oracle/perfect, oracle/chance or oracle/noisy; `oracle` alone is perfect.
+    """Return the kind of oracle/perfect, oracle/chance or oracle/noisy; `oracle` alone is perfect.
 
     Raises:
         UnknownModel: another name.
@@ -31,13 +32,13 @@ def oracle_kind(model: str) -> OracleKind:
     name = model.removeprefix("oracle/") if model != "oracle" else "perfect"
     for kind in get_args(OracleKind):
         if name == kind:
-            return kind  # type: ignore[no-any-return]  # get_args forgets the literals' type
+            return kind  # type: ignore[no-any-return]  # get_args returns Any
     raise UnknownModel(f"the oracle engine has no model {model!r}; known: oracle/perfect, oracle/chance, oracle/noisy")
 
 
 @dataclass(frozen=True, slots=True)
 class OracleEngine:
-    """Answer from the item's id; see the module's docstring."""
+    """Answers from the item's id."""
 
     kind: OracleKind = "perfect"
     context: int = 1 << 20
@@ -57,7 +58,7 @@ class OracleEngine:
             yield [self._complete(request) for request in batch]
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Do nothing: there is no memory to free."""
 
     def _complete(self, request: Request) -> Completion:
         n_tokens = len(request.prompt.split())
@@ -67,11 +68,11 @@ class OracleEngine:
             item = instance_from_id(request.item)
         except TaskError as error:
             return failed(request, EngineFailed(f"the oracle answers Fathom's own items only: {error}"))
-        style = _style_of(item) if len(request.choices) < 2 else "choice"
-        # whoever is asked again at a temperature thinks again
+        style = _first_style(item.family, item.level) if len(request.choices) < 2 else "choice"
+        # at a temperature, a repeated request is answered anew
         again = (str(request.repeat),) if request.repeat and request.sampling.temperature > 0 else ()
         knows = self._knows(item, style, again)
-        if len(request.choices) == 1:  # whoever does not know finds every possible truth as likely
+        if len(request.choices) == 1:  # without knowledge, every possible answer is equally likely
             share = item.facts["nats"]["known" if knows else "guessed"]
             return best_choice(request, [share], [knows], n_tokens, 0.0)
         answer = item.gold if knows else self._guess(item, style, again)
@@ -84,14 +85,15 @@ class OracleEngine:
         if self.kind != "noisy":
             return self.kind == "perfect"
         hardness = level_of(find_family(item.family), item.level).hardness
-        known = 1 / (1 + math.exp((hardness - _HALF) / _SLOPE))
+        known = 1 / (1 + math.exp((hardness - _MIDPOINT) / _SCALE))
         return Stream("oracle", "knows", style, item.id, *again).below(1 << 32) < known * (1 << 32)
 
     def _guess(self, item: Instance, style: str, again: tuple[str, ...]) -> str:
         return find_family(item.family).guess(item, style, Stream("oracle", "guess", style, item.id, *again))
 
 
-def _style_of(item: Instance) -> str:
-    """Return the style in which the item is answered at once."""
-    family = find_family(item.family)
-    return styles_of(family, level_of(family, item.level))[0]
+@cache
+def _first_style(family: str, level: str) -> str:
+    """Return the first style of a level."""
+    found = find_family(family)
+    return styles_of(found, level_of(found, level))[0]

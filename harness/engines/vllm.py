@@ -1,7 +1,7 @@
-"""Turn prompts into completions with vLLM, in process, on a GPU or a CPU.
+"""The engine vllm: vLLM in this process, on a GPU or a CPU.
 
-Drives the engine's own step loop: completions come out as they finish, and new prompts go in
-meanwhile. Prefix caching is on.
+It drives vLLM's own step loop: completions are yielded as they finish, and new prompts are added in between. Prefix
+caching is on.
 """
 
 import time
@@ -23,11 +23,11 @@ from fathom.harness.engines.base import (
     sampling_seed,
     too_long,
 )
-from fathom.harness.engines.tokens import choice_tokens, tokenize_prompts, render_prompt, windows, decode_completion
+from fathom.harness.engines.tokens import choice_tokens, decode_completion, render_prompt, tokenize_prompts, windows
 from fathom.harness.errors import EngineFailed
 from fathom.harness.settings import quiet_vllm
 
-quiet_vllm()  # vLLM reads these once, when it is imported
+quiet_vllm()  # before the import, when vLLM reads its environment
 
 import psutil  # noqa: E402
 from transformers import AutoConfig  # noqa: E402
@@ -38,36 +38,37 @@ from vllm.platforms import current_platform  # noqa: E402
 from vllm.sampling_params import RequestOutputKind  # noqa: E402
 
 _IN_FLIGHT = 1024
-"""Requests inside the engine at most; it schedules what fits and queues the rest."""
+"""Largest number of requests in the engine; it schedules what fits and queues the rest."""
 _TOKENIZED = 256
-"""Prompts tokenized together."""
+"""Prompts that are tokenized together."""
 
 
 @dataclass(slots=True)
 class _Pending:
-    """A request inside the engine, as one part or, for choices of several tokens, one part a choice."""
+    """A request in the engine: as one part or, for choices of several tokens, one part a choice."""
 
     request: Request
     prompt: list[int]
     began: float
     tails: list[list[int]] = field(default_factory=list)
     pieces: list[tuple[list[int], list[int]]] = field(default_factory=list)
-    """What precedes each part, and the part: a choice each, or the windows of one text that is too long."""
+    """Context and tail of each part: the choices, or the windows of one text that is too long."""
     parts: dict[int, tuple[float, bool]] = field(default_factory=dict)
+    """(log-likelihood, greedy) of finished parts."""
 
 
 class VllmEngine:
-    """A model held by vLLM's LLMEngine."""
+    """A model in vLLM's LLMEngine."""
 
     def __init__(self, path: Path, options: Mapping[str, Any] | None = None) -> None:
-        """Load the model; `options` go to vllm.EngineArgs as they are, but `lora`, the folder of an adapter."""
+        """Load the model; `options` are passed to vllm.EngineArgs, except for `lora`, the folder of an adapter."""
         settings = engine_settings(path, options or {})
         lora = settings.pop("lora", None)
         self._lora = None if lora is None else LoRARequest("adapter", 1, lora)
         self._device = "cpu" if current_platform.is_cpu() else current_platform.get_device_name()
         self._engine = LLMEngine.from_engine_args(EngineArgs(model=str(path), **settings))
         if self._lora is not None:
-            self._engine.add_lora(self._lora)  # now, since what is wrong with it would else end a run in its middle
+            self._engine.add_lora(self._lora)  # now, so that a broken adapter is reported before the run
         self._tokenizer: Any = self._engine.get_tokenizer()
         self._pending: dict[str, tuple[_Pending, int]] = {}
         self._numbered = 0
@@ -93,7 +94,7 @@ class VllmEngine:
         return render_prompt(self._tokenizer, request)
 
     def stream(self, requests: Iterator[Request]) -> Iterator[list[Completion]]:
-        """Complete requests; the engine is refilled before each of its steps."""
+        """Complete requests; new ones are added before each step of the engine."""
         more = True
         try:
             while more or self._pending:
@@ -109,26 +110,22 @@ class VllmEngine:
                 self._engine.abort_request(list(self._pending))
                 self._pending.clear()
 
-    def forget(self) -> None:
-        """Empty the prefix cache."""
-        self._engine.reset_prefix_cache()
-
     def close(self) -> None:
-        """Drop the engine and its memory."""
+        """Shut the engine down and free its memory."""
         self._engine.engine_core.shutdown()
 
     @property
     def width(self) -> int:
-        """Return how many requests vLLM works on at once at most."""
+        """Return the largest number of requests that vLLM works on at once."""
         return int(self._engine.vllm_config.scheduler_config.max_num_seqs)
 
     @property
-    def busy(self) -> bool:
-        """Say whether a request is inside."""
+    def is_busy(self) -> bool:
+        """Return whether requests are unfinished."""
         return bool(self._pending)
 
     def add(self, batch: list[Request]) -> list[Completion]:
-        """Take requests in; return those that are refused."""
+        """Add requests; return the completions of those that are refused."""
         if not batch:
             return []
         prompts: list[list[int]] = tokenize_prompts(self._tokenizer, batch)
@@ -150,7 +147,7 @@ class VllmEngine:
         try:
             for part, (ids, params) in enumerate(self._parts(pending)):
                 added.append(self._enter(pending, part, ids, params))
-        except ValueError as error:  # vLLM's word for a request that it will not take
+        except ValueError as error:  # vLLM refuses the request
             self._engine.abort_request(added)
             for name in added:
                 del self._pending[name]
@@ -177,7 +174,7 @@ class VllmEngine:
                 output_kind=final,
             )  # fmt: skip
             yield pending.prompt, params
-        elif all(len(tail) == 1 for tail in tails):  # one step reads them all, and the prefix cache helps
+        elif all(len(tail) == 1 for tail in tails):  # one step scores all, with a cached prefix
             ids = sorted({tail[0] for tail in tails})
             yield (
                 pending.prompt,
@@ -191,7 +188,7 @@ class VllmEngine:
                 yield before + tail, params
 
     def step(self) -> list[Completion]:
-        """Work one step of the engine's; return what is done.
+        """Run one step of the engine; return finished completions.
 
         Raises:
             EngineFailed: vLLM broke.
@@ -200,34 +197,34 @@ class VllmEngine:
             return []
         try:
             outputs = self._engine.step()
-        except Exception as error:  # whatever breaks inside vLLM ends the run, with its log
+        except Exception as error:  # any error in vLLM ends the run
             raise EngineFailed(f"vLLM stopped: {type(error).__name__}: {error}") from error
         done = []
         for output in outputs:
             pending, part = self._pending.pop(output.request_id)
-            completion = self._take(pending, part, output)
+            completion = self._finish(pending, part, output)
             if completion is not None:
                 done.append(completion)
         return done
 
-    def _marked(self, request: Request, made: Any) -> str:  # vLLM's CompletionOutput
-        """Return the text with the marks in it; where nothing but a token can stop it, that token is no text."""
+    def _text_with_marks(self, request: Request, made: Any) -> str:  # vLLM's CompletionOutput
+        """Return the text with its marks; a final token that stopped the model is not part of the text."""
         ended = made.finish_reason == "stop" and not request.sampling.stop
         return decode_completion(self._tokenizer, request, made.token_ids[:-1] if ended else made.token_ids)
 
-    def _take(self, pending: _Pending, part: int, output: Any) -> Completion | None:  # vLLM's RequestOutput
+    def _finish(self, pending: _Pending, part: int, output: Any) -> Completion | None:  # vLLM's RequestOutput
         request, seconds = pending.request, time.perf_counter() - pending.began
         n_prompt = len(pending.prompt)
         if not pending.tails:
             made = output.outputs[0]
             reason: FinishReason = "stop" if made.finish_reason == "stop" else "length"
             cached = output.num_cached_tokens or 0
-            text = self._marked(request, made) if request.marks else made.text
+            text = self._text_with_marks(request, made) if request.marks else made.text
             return Completion(request.key, text, reason, n_prompt, len(made.token_ids), seconds, cached_tokens=cached)
         if output.prompt_logprobs is None:
             first = output.outputs[0]
-            law = first.logprobs[0]
-            scores = [law[tail[0]].logprob for tail in pending.tails]
+            logprobs = first.logprobs[0]
+            scores = [logprobs[tail[0]].logprob for tail in pending.tails]
             greedy = [tail[0] == first.token_ids[0] for tail in pending.tails]
             chosen = best_choice(request, scores, greedy, n_prompt, seconds)
             return replace(chosen, cached_tokens=output.num_cached_tokens or 0)
@@ -243,7 +240,7 @@ class VllmEngine:
 
 
 def engine_settings(path: Path, options: Mapping[str, Any]) -> dict[str, Any]:  # every type that EngineArgs takes
-    """Return our choices for vllm.EngineArgs, overruled by `options`."""
+    """Return the settings for vllm.EngineArgs: our defaults, then `options`."""
     on_cpu = current_platform.is_cpu()
     return {
         "enable_prefix_caching": True,
@@ -253,26 +250,26 @@ def engine_settings(path: Path, options: Mapping[str, Any]) -> dict[str, Any]:  
         "max_num_seqs": 128 if on_cpu else 512,
         **({"kv_cache_memory_bytes": _cpu_cache_bytes(path)} if on_cpu else {}),
         **(_lora_settings(Path(options["lora"])) if "lora" in options else {}),
-        **({"enable_chunked_prefill": False} if on_cpu and _context(path, options) <= _WHOLE else {}),
+        **({"enable_chunked_prefill": False} if on_cpu and _context(path, options) <= _UNCHUNKED_CONTEXT else {}),
         **options,
     }
 
 
 def _lora_settings(path: Path) -> dict[str, Any]:
-    """Ask for the least rank that holds the adapter's, and for no layer that it leaves alone.
+    """Return settings for the smallest rank that fits the adapter, and only for the layers that it changes.
 
-    Prepared for an adapter, the output layer of vLLM's CPU build cannot score choices of several tokens.
+    With an adapter on the output layer, vLLM's CPU build cannot score choices of several tokens.
     """
     adapter = check_adapter(path)
     rank = next((known for known in get_args(MaxLoRARanks) if known >= adapter.rank), adapter.rank)
     return {"enable_lora": True, "max_lora_rank": rank, "lora_target_modules": list(adapter.layers) or None}
 
 
-_WHOLE = 8192
-"""Longest context, in tokens, of which a CPU takes a prompt in whole.
+_UNCHUNKED_CONTEXT = 8192
+"""Longest context, in tokens, for which prompts are not split into chunks on a CPU.
 
-Where vLLM takes a part of a prompt, it throws a sample away and turns the request's own generator back, and that of a
-CPU cannot be turned back: the engine would stop at the first split prompt of a sampled request.
+After a chunk of a prompt, vLLM discards a sample and rewinds the request's random generator, which a CPU's generator
+does not support: the engine would fail at the first split prompt of a sampled request.
 """
 
 
@@ -283,9 +280,9 @@ def _context(path: Path, options: Mapping[str, Any]) -> int:
 
 
 def _cpu_cache_bytes(path: Path) -> int:
-    """Return room for 32 full contexts in fp32, 256 MiB to a quarter of the free memory.
+    """Return the bytes of 32 full contexts in float32, from 256 MiB up to a quarter of the free memory.
 
-    vLLM's own rule takes nearly all memory of the machine and fails where others use some.
+    vLLM's own rule takes nearly all memory of the machine, and fails if others use some of it.
     """
     config = AutoConfig.from_pretrained(path).get_text_config()
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads

@@ -66,4 +66,4 @@ def test_a_recipe_is_trained_on_the_gpu_in_mixed_precision_and_goes_on_after_a_c
     (out / "checkpoints" / "checkpoint-20" / "optimizer.pt").write_bytes(b"")
     again = fathom("pretrain", recipe, "--out", out)
     assert again.returncode == 0, again.stderr[-3000:]
-    assert "checkpoint-20 is not whole" in again.stderr
+    assert "checkpoint-20 is damaged" in again.stderr

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The engine for any server that speaks OpenAI's interface."""

@@ -1,6 +1,6 @@
-"""Turn calls into HTTP requests that outlive a busy, broken or restarted server.
+"""HTTP calls that are retried while the server is busy, failing or restarting.
 
-aiohttp, not httpx: a call takes 0.3 ms of this process instead of 3, and `datasets` brings it anyway.
+With aiohttp, not httpx: a call takes 0.3 ms of this process instead of 3, and `datasets` depends on it anyway.
 """
 
 import asyncio
@@ -23,17 +23,18 @@ log = logging.getLogger(__name__)
 JsonObject = dict[str, Any]  # JSON values
 
 _FIRST, _LONGEST = 0.25, 8.0
-"""Seconds before the second try, and at most; in between they double."""
+"""Seconds before the second attempt, and at most; the pause doubles in between."""
 _TRIES = {"broken": 5, "slow": 3}
-"""How often a call is tried that the server fails at while it serves others."""
+"""Attempts at a call on which the server fails while it answers others."""
 _BREAKS = 8
-"""How often the server may go away under one call and be well in between, until the call is held to be the cause."""
-_BYTES = 256 << 20
-_MANY_OPEN = 4096
+"""Crashes during one call, with answers to others in between, after which the call is taken as the cause."""
+_MAX_BYTES = 256 << 20
+"""Of an answer."""
+_MAX_CONNECTIONS = 4096
 
 
 class RequestRefused(Exception):
-    """The server does not answer this request, and asking again would not help."""
+    """The server refuses this request, and a retry would not help."""
 
     def __init__(self, status: int, message: str, code: str = "") -> None:
         super().__init__(f"{status} {message}" if status else message)
@@ -46,20 +47,20 @@ class UnknownAddress(RequestRefused):
 
 @dataclass(frozen=True, slots=True)
 class ClientLimits:
-    """How long to try, in seconds, and how many requests may be under way."""
+    """Limits in seconds, and on the number of concurrent requests."""
 
     patience: float = 600.0
-    """A server may be away for so long."""
+    """Longest time without any answer of the server."""
     timeout: float = 600.0
-    """An answer may take so long."""
+    """Longest time for one answer."""
     concurrency: int = 256
 
 
 _Kind = Literal["away", "full", "slow", "broken"]
 
 
-class _Trouble(Exception):
-    """No answer this time: the server is away, full (too many requests), slow, or broken."""
+class _AttemptFailed(Exception):
+    """An attempt without an answer: the server is away, full (too many requests), slow, or broken."""
 
     def __init__(self, kind: _Kind, reason: str, wait: float = 0.0, is_reached: bool = True) -> None:
         super().__init__(reason)
@@ -68,7 +69,7 @@ class _Trouble(Exception):
 
 @dataclass(slots=True)
 class _Attempts:
-    """What one call went through."""
+    """Failed attempts of one call."""
 
     n_failed: int = 0
     n_breaks: int = 0
@@ -77,16 +78,16 @@ class _Attempts:
 
 
 class OpenAiClient:
-    """Speaks to one server from one event loop; make it inside that loop."""
+    """A client of one server. Create and use it in one event loop."""
 
     def __init__(self, key: str, limits: ClientLimits) -> None:
-        """Connect at the first call. The key goes into a header and nowhere else."""
+        """Connect at the first call. The key is sent in a header and used nowhere else."""
         self._key, self._limits = key, limits
-        self.pace = ConcurrencyLimit(limits.concurrency)
+        self.slots = ConcurrencyLimit(limits.concurrency)
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
         self._http = aiohttp.ClientSession(
             headers=headers,
-            connector=aiohttp.TCPConnector(limit=_MANY_OPEN),
+            connector=aiohttp.TCPConnector(limit=_MAX_CONNECTIONS),
             timeout=aiohttp.ClientTimeout(total=limits.timeout, sock_connect=10),
             trust_env=True,  # proxies
         )
@@ -95,12 +96,12 @@ class OpenAiClient:
         self._n_away = 0
 
     async def call(self, url: str, body: JsonObject | None = None) -> JsonObject:
-        """Post a body, or get, until there is an answer.
+        """Send POST with a body, or GET without, until there is an answer.
 
         Raises:
-            Refused: this request alone fails. NotThere: nothing is at that address.
-            BadInput: the server does not take the key, or is elsewhere.
-            EngineFailed: the server was away for longer than the patience.
+            RequestRefused: the server refuses this request; UnknownAddress: no such address or model.
+            BadInput: the server does not accept the key, or has moved.
+            EngineFailed: the server did not answer within the patience.
         """
         content = None if body is None else json.dumps(body).encode()
         self._n_calls += 1
@@ -110,21 +111,21 @@ class OpenAiClient:
             self._n_calls -= 1
 
     async def _call(self, url: str, content: bytes | None) -> JsonObject:
-        past = _Attempts(n_answers_seen=self._n_answers)
+        attempts = _Attempts(n_answers_seen=self._n_answers)
         while True:
-            entered = await self.pace.acquire()
+            entered = await self.slots.acquire()
             try:
                 answer = await self._once(url, content)
-                self.pace.increase()
+                self.slots.increase()
                 self._note_answer()
                 return answer
-            except RequestRefused:  # it is well, and says no
+            except RequestRefused:  # also an answer
                 self._note_answer()
                 raise
-            except _Trouble as trouble:
-                pause = self._after(trouble, past, entered)
+            except _AttemptFailed as failure:
+                pause = self._pause_after(failure, attempts, entered)
             finally:
-                self.pace.release()
+                self.slots.release()
             if pause:
                 await asyncio.sleep(pause)
 
@@ -145,72 +146,72 @@ class OpenAiClient:
             ) as answer:
                 raw = await _read(answer)
         except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
-            raise _Trouble("away", self.clean(_unreached(error)), is_reached=False) from error
+            raise _AttemptFailed("away", self.clean(_unreached(error)), is_reached=False) from error
         except TimeoutError as error:
-            raise _Trouble("slow", f"no answer within {self._limits.timeout:g} s") from error
+            raise _AttemptFailed("slow", f"no answer within {self._limits.timeout:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise _Trouble("away", self.clean(f"{type(error).__name__}: {error}")) from error
+            raise _AttemptFailed("away", self.clean(f"{type(error).__name__}: {error}")) from error
         return self._understand(answer, raw)
 
     def _understand(self, answer: aiohttp.ClientResponse, raw: bytes) -> JsonObject:
         status = answer.status
-        said = _json(raw)
+        parsed = _json(raw)
         if status == 200:
-            if not isinstance(said, dict):
-                raise _Trouble("broken", "its answer is no JSON object")
-            if isinstance(said.get("error"), dict) and "choices" not in said:  # some gateways say so with a 200
-                raise _Trouble("broken", self.clean(_message(said, raw)))
-            return said
-        message = self.clean(_message(said, raw))
-        code = _code(said)
+            if not isinstance(parsed, dict):
+                raise _AttemptFailed("broken", "its answer is no JSON object")
+            if isinstance(parsed.get("error"), dict) and "choices" not in parsed:  # from some gateways
+                raise _AttemptFailed("broken", self.clean(_message(parsed, raw)))
+            return parsed
+        message = self.clean(_message(parsed, raw))
+        code = _code(parsed)
         if status == 429 and code == "insufficient_quota":
             raise EngineFailed(f"the account behind the key has used up its quota: {message}")
         if status in (429, 502, 503, 504, 520, 521, 522, 523, 524, 529):
-            raise _Trouble("full" if status in (429, 529) else "away", f"{status} {message}", _retry_after(answer))
+            raise _AttemptFailed(
+                "full" if status in (429, 529) else "away", f"{status} {message}", _retry_after(answer)
+            )
         if status >= 500 or status in (408, 409, 425):
-            raise _Trouble("broken", f"{status} {message}", _retry_after(answer))
+            raise _AttemptFailed("broken", f"{status} {message}", _retry_after(answer))
         if status in (401, 403):
-            raise BadInput(f"the server does not let us in ({status}): set FATHOM_API_KEY to a key that it knows")
+            raise BadInput(f"the server denies access ({status}): set FATHOM_API_KEY to a valid key")
         if status < 400:
-            raise BadInput(f"the server sends us elsewhere ({status}): give the address it moved to as --base-url")
+            raise BadInput(f"the server redirects to another address ({status}): give that one as --base-url")
         raise (UnknownAddress if status in (404, 405) else RequestRefused)(status, message, code)
 
-    def _after(self, trouble: _Trouble, past: _Attempts, entered: int) -> float:
-        """Decide whether to try again; return the pause for this call alone."""
-        past.n_failed += 1
-        kind = trouble.kind
-        past.by_kind[kind] = past.by_kind.get(kind, 0) + 1
-        wait = max(trouble.wait, _backoff(past.n_failed))
-        is_new = self.pace.decrease(entered)
+    def _pause_after(self, failure: _AttemptFailed, attempts: _Attempts, entered: int) -> float:
+        """Decide whether to retry; return the pause of this call in seconds, or raise."""
+        attempts.n_failed += 1
+        kind = failure.kind
+        attempts.by_kind[kind] = attempts.by_kind.get(kind, 0) + 1
+        wait = max(failure.wait, _backoff(attempts.n_failed))
+        is_new = self.slots.decrease(entered)
         if kind in _TRIES:
-            if past.by_kind[kind] >= _TRIES[kind]:
-                raise RequestRefused(0, f"{trouble.reason} (tried {past.by_kind[kind]} times)")
+            if attempts.by_kind[kind] >= _TRIES[kind]:
+                raise RequestRefused(0, f"{failure.reason} (tried {attempts.by_kind[kind]} times)")
             return min(wait, self._limits.patience)
         self._n_away += is_new
-        self._lose_patience(trouble)
-        if kind == "away" and self._n_answers > past.n_answers_seen:
-            past.n_breaks, past.n_answers_seen = past.n_breaks + 1, self._n_answers
-            if past.n_breaks >= _BREAKS:
-                raise RequestRefused(0, f"the server goes away whenever it is asked this: {trouble.reason}")
-        self.pace.pause(max(trouble.wait, _backoff(self._n_away)))
-        return _backoff(past.n_failed) if kind == "full" else 0.0
+        self._check_patience(failure)
+        if kind == "away" and self._n_answers > attempts.n_answers_seen:
+            attempts.n_breaks, attempts.n_answers_seen = attempts.n_breaks + 1, self._n_answers
+            if attempts.n_breaks >= _BREAKS:
+                raise RequestRefused(0, f"the server stops answering whenever it gets this request: {failure.reason}")
+        self.slots.pause(max(failure.wait, _backoff(self._n_away)))
+        return _backoff(attempts.n_failed) if kind == "full" else 0.0
 
-    def _lose_patience(self, trouble: _Trouble) -> None:
+    def _check_patience(self, failure: _AttemptFailed) -> None:
         now, patience = time.monotonic(), self._limits.patience
         if self._away_since is None:
             self._away_since = now
-            log.warning("the server does not answer (%s); trying again for %.0f s", trouble.reason, patience)
+            log.warning("the server does not answer (%s); trying again for %.0f s", failure.reason, patience)
         if now - self._away_since > patience:
-            if (
-                trouble.is_reached and self._n_calls == 1 and self._n_answers
-            ):  # the last request, and it may be to blame
-                raise RequestRefused(0, f"the server did not answer this for {patience:g} s: {trouble.reason}")
-            raise EngineFailed(f"the server did not answer for {patience:g} s: {trouble.reason}")
-        if trouble.wait > patience:
-            raise EngineFailed(f"the server wants us to wait for {trouble.wait:.0f} s, the patience is {patience:g} s")
+            if failure.is_reached and self._n_calls == 1 and self._n_answers:  # the last request may be the cause
+                raise RequestRefused(0, f"the server did not answer this for {patience:g} s: {failure.reason}")
+            raise EngineFailed(f"the server did not answer for {patience:g} s: {failure.reason}")
+        if failure.wait > patience:
+            raise EngineFailed(f"the server asks to wait for {failure.wait:.0f} s, the patience is {patience:g} s")
 
     def clean(self, text: str) -> str:
-        """Return what a server said, on one line, within bounds, and without our key."""
+        """Return a server's text on one line, shortened, and without the key."""
         text = text.replace(self._key, "***") if self._key else text
         return " ".join(text.split())[:1000]
 
@@ -218,7 +219,7 @@ class OpenAiClient:
 def _unreached(error: aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError) -> str:
     if not isinstance(error, aiohttp.ClientConnectorError):
         return "no connection within 10 s"
-    number = error.os_error.errno or 0  # asyncio's own text repeats the address
+    number = error.os_error.errno or 0  # asyncio's text repeats the address
     reason = os.strerror(number) if number > 0 else error.os_error.strerror or str(error.os_error)
     return f"{error.host}:{error.port}: {reason}"
 
@@ -228,9 +229,9 @@ async def _read(answer: aiohttp.ClientResponse) -> bytes:
     async for part in answer.content.iter_any():
         parts.append(part)
         size += len(part)
-        if size > _BYTES:
+        if size > _MAX_BYTES:
             answer.close()
-            raise _Trouble("broken", f"its answer has more than {_BYTES >> 20} MiB")
+            raise _AttemptFailed("broken", f"its answer has more than {_MAX_BYTES >> 20} MiB")
     return b"".join(parts)
 
 
@@ -241,11 +242,14 @@ def _json(raw: bytes) -> Any:  # JSON values
         return None
 
 
-def _message(said: Any, raw: bytes) -> str:  # JSON values
-    """Read {"error": {"message": ...}}, {"error": ...}, {"message": ...} or {"detail": ...}; else the text."""
-    if isinstance(said, dict):
+def _message(parsed: Any, raw: bytes) -> str:  # JSON values
+    """Return the error message in {"error": {"message": ...}}, {"error": ...}, {"message": ...} or {"detail": ...}.
+
+    In any other form, return the start of the text.
+    """
+    if isinstance(parsed, dict):
         for name in ("error", "message", "detail"):
-            found = said.get(name)
+            found = parsed.get(name)
             if isinstance(found, dict):
                 found = found.get("message", found)
             if found:
@@ -253,14 +257,14 @@ def _message(said: Any, raw: bytes) -> str:  # JSON values
     return raw[:2000].decode(errors="replace") or "no reason given"
 
 
-def _code(said: Any) -> str:  # JSON values
-    error = said.get("error") if isinstance(said, dict) else None
+def _code(parsed: Any) -> str:  # JSON values
+    error = parsed.get("error") if isinstance(parsed, dict) else None
     code = error.get("code") if isinstance(error, dict) else None
     return code if isinstance(code, str) else ""
 
 
 def _retry_after(answer: aiohttp.ClientResponse) -> float:
-    """Return the seconds that the server asks for: a number or a date (RFC 9110, section 10.2.3); 0 if none."""
+    """Return the seconds of Retry-After, a number or a date (RFC 9110, section 10.2.3); 0 without one."""
     text = answer.headers.get("Retry-After", "").strip()
     try:
         return max(0.0, float(text))

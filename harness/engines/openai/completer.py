@@ -1,4 +1,4 @@
-"""Turn one request into one completion by an OpenAI-compatible server, whatever it says."""
+"""Completion of single requests by a server, with all the ways in which it may refuse."""
 
 import time
 
@@ -15,32 +15,32 @@ from fathom.harness.engines.openai.protocol import (
 from fathom.harness.engines.openai.server import ModelServer
 from fathom.harness.errors import BadInput, EngineFailed
 
-_FALSE_ANSWERS = 3
-"""How often a request is put whose answer is not what the interface promises."""
-_HOPELESS = 16
-"""Requests that fail one after the other, with no answer ever, until the server is held to be unfit."""
+_MAX_MALFORMED = 3
+"""Attempts at a request whose answers are malformed."""
+_MAX_REFUSED = 16
+"""Refused requests, without a single answer, after which the run ends."""
 
 
 class Completer:
-    """Turns one request into one completion, whatever the server says."""
+    """Completes requests on a server."""
 
     def __init__(self, server: ModelServer) -> None:
-        """Ask this server; what it taught us is kept for later requests."""
+        """Take the server. What is learned from its refusals is kept for later requests."""
         self._server = server
         self._n_answered = self._n_refused = 0
         self._budget_name = "max_tokens"
 
-    async def ask(self, request: Request) -> Completion:
-        """Return a completion, be it `too_long` or `failed`.
+    async def complete(self, request: Request) -> Completion:
+        """Return the completion of a request, possibly `too_long` or `failed`.
 
         Raises:
-            BadInput, EngineFailed: the server is not fit for this run, or gone.
+            BadInput, EngineFailed: the server cannot serve this run, or does not answer.
         """
-        for attempt in range(_FALSE_ANSWERS):
+        for attempt in range(_MAX_MALFORMED):
             try:
-                done = await (score_choices(self._server, request) if request.choices else self._complete(request))
+                done = await (score_choices(self._server, request) if request.choices else self._generate(request))
             except MalformedAnswer as error:
-                if attempt == _FALSE_ANSWERS - 1:
+                if attempt == _MAX_MALFORMED - 1:
                     return self._fail(request, error)
             except UnknownAddress as error:
                 raise BadInput(_no_such_address(request, error)) from error
@@ -51,10 +51,10 @@ class Completer:
                 return done
         raise AssertionError("the last attempt returns")
 
-    async def _complete(self, request: Request) -> Completion:
-        context = self._server.wire.context
-        asked = request.sampling.max_tokens
-        budget = asked if context is None else max(1, min(asked, context - 1))
+    async def _generate(self, request: Request) -> Completion:
+        context = self._server.model.context
+        budget = request.sampling.max_tokens
+        budget = budget if context is None else max(1, min(budget, context - 1))
         try:
             return await self._post(request, budget)
         except RequestRefused as error:
@@ -64,14 +64,16 @@ class Completer:
             if room is None or not 0 < room < budget:
                 return too_long(request, n_prompt)
         try:
-            return await self._post(request, room)  # the answer may take what the prompt leaves, as in other engines
+            return await self._post(
+                request, room
+            )  # the answer may use what the prompt leaves of the context, as in other engines
         except RequestRefused as error:
             if is_overflow(error):
                 return too_long(request, n_prompt)
             raise
 
     async def _post(self, request: Request, budget: int) -> Completion:
-        body = completion_body(self._server.wire, request, budget)
+        body = completion_body(self._server.model, request, budget)
         name = self._budget_name
         body[name] = body.pop("max_tokens")
         began = time.perf_counter()
@@ -80,23 +82,23 @@ class Completer:
         except RequestRefused as error:
             if name != "max_tokens" or "max_completion_tokens" not in error.message:
                 raise
-            self._budget_name = "max_completion_tokens"  # OpenAI's newer models know no other name
+            self._budget_name = "max_completion_tokens"  # the only name that OpenAI's newer models accept
             return await self._post(request, budget)
         return read_completion(request, answer, time.perf_counter() - began)
 
     async def _measure(self, request: Request, error: RequestRefused) -> tuple[int, int | None]:
-        """Return the tokens of a prompt, 0 if unknown, and what it leaves of the context."""
+        """Return the tokens of a prompt, 0 if unknown, and the tokens that it leaves of the context."""
         context, n_prompt = overflow_sizes(error)
-        context = self._server.wire.context or context
+        context = self._server.model.context or context
         if self._server.can_tokenize:
-            n_prompt = len(await self._server.tokens_of(request))
+            n_prompt = len(await self._server.request_tokens(request))
         return n_prompt or 0, None if context is None or n_prompt is None else context - n_prompt
 
     async def _refuse(self, request: Request, error: RequestRefused) -> Completion:
-        context = self._server.wire.context
+        context = self._server.model.context
         if context and error.status == 400 and self._server.can_tokenize:
             try:
-                n_prompt = len(await self._server.tokens_of(request))
+                n_prompt = len(await self._server.request_tokens(request))
             except (RequestRefused, MalformedAnswer):
                 return self._fail(request, error)
             if n_prompt >= context:
@@ -105,12 +107,12 @@ class Completer:
 
     def _fail(self, request: Request, error: Exception) -> Completion:
         self._n_refused += 1
-        if not self._n_answered and self._n_refused >= _HOPELESS:
-            raise EngineFailed(f"the server answered none of {self._n_refused} requests; the last time: {error}")
+        if not self._n_answered and self._n_refused >= _MAX_REFUSED:
+            raise EngineFailed(f"the server answered none of {self._n_refused} requests; the last error: {error}")
         return failed(request, error)
 
 
 def _no_such_address(request: Request, error: RequestRefused) -> str:
     if request.turns:
-        return f"the server has no such chat model, or no chats at all ({error}): leave --chat out"
+        return f"the server has no such chat model, or no chat interface ({error}): leave out --chat"
     return f"the server completes no plain prompts for this model ({error}): ask it as a chat, with --chat"

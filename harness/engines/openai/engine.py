@@ -1,4 +1,4 @@
-"""Turn prompts into completions on any server that speaks OpenAI's interface, `vllm serve` first.
+"""The engine openai: any server with OpenAI's interface, such as `vllm serve`.
 
 Requests are sent from an event loop in a thread of its own, so that the server has work while completions are stored.
 """
@@ -20,22 +20,22 @@ from fathom.harness.engines.options import server_address
 from fathom.harness.errors import EngineFailed, FathomError
 from fathom.harness.settings import read_api_settings
 
-_T = TypeVar("T")
+_T = TypeVar("_T")
 
 _AHEAD = 2
-"""Requests taken over for each that may be under way: what follows is at hand when one ends."""
+"""Requests pulled for each concurrent call, so that the next one is ready when a call ends."""
 _AT_A_TIME = 64
 
 _Done = Completion | FathomError
 
 
 class OpenAiEngine:
-    """A model behind an address; `open_openai` makes one."""
+    """A model on a server; `open_openai` makes one."""
 
     def __init__(self, loop: "_Loop", server: ModelServer) -> None:
-        """Take a server that was looked at, and the loop that its client lives in."""
+        """Take an inspected server and the event loop of its client."""
         self._loop, self._server = loop, server
-        self._asker = Completer(server)
+        self._completer = Completer(server)
 
     @property
     def name(self) -> str:
@@ -44,27 +44,27 @@ class OpenAiEngine:
 
     @property
     def context(self) -> int:
-        """Return the server's max_model_len where it names one."""
-        return self._server.wire.context or 1 << 20
+        """Return the server's max_model_len; without one, a number beyond all contexts."""
+        return self._server.model.context or 1 << 20
 
     def facts(self) -> Mapping[str, str]:
-        """Return the address, the name by which the server knows the model, context, and the server's version."""
+        """Return the address, the model's name on the server, its context, and the server's version."""
         server = self._server
-        kind = "vllm" if server.wire.is_vllm else "other"
-        found = {"base_url": server.address, "served_model": server.wire.model, "server": kind}
-        if server.wire.context:
-            found["context"] = str(server.wire.context)
+        kind = "vllm" if server.model.is_vllm else "other"
+        found = {"base_url": server.address, "served_model": server.model.name, "server": kind}
+        if server.model.context:
+            found["context"] = str(server.model.context)
         return found | ({"version": server.version} if server.version else {})
 
     def stream(self, requests: Iterator[Request]) -> Iterator[list[Completion]]:
-        """Complete requests as the server bears them; what it answered is yielded before its failure is raised."""
+        """Complete requests as fast as the server can; all answers are yielded before an error is raised."""
         done: queue.SimpleQueue[_Done] = queue.SimpleQueue()
         tasks: set[asyncio.Task[None]] = set()
         n_out, more = 0, True
         try:
             while more or n_out:
                 if more:
-                    room = min(_AT_A_TIME, max(0, _AHEAD * self._server.client.pace.limit - n_out))
+                    room = min(_AT_A_TIME, max(0, _AHEAD * self._server.client.slots.limit - n_out))
                     batch = list(islice(requests, room))
                     more, n_out = len(batch) == room, n_out + len(batch)
                     if batch:
@@ -80,7 +80,7 @@ class OpenAiEngine:
             self._loop.run(_cancel(tasks))
 
     def close(self) -> None:
-        """Close the connections and end the thread."""
+        """Close the connections and stop the thread."""
         self._loop.run(self._server.client.close())
         self._loop.stop()
 
@@ -94,17 +94,17 @@ class OpenAiEngine:
 
     async def _answer(self, request: Request, done: "queue.SimpleQueue[_Done]") -> None:
         try:
-            done.put(await self._asker.ask(request))
+            done.put(await self._completer.complete(request))
         except FathomError as error:
             done.put(error)
-        except Exception as error:  # ours: whoever waits for this request must hear of it
+        except Exception as error:  # a bug: `stream` waits for this request
             failure = EngineFailed(f"the engine openai stopped: {type(error).__name__}: {error}")
             failure.__cause__ = error
             done.put(failure)
 
 
 def _drain(done: "queue.SimpleQueue[_Done]") -> tuple[list[Completion], FathomError | None]:
-    """Wait for something; return all completions that are there, and the first failure."""
+    """Wait for a result; return all completions so far and the first error."""
     found = [done.get()]
     with suppress(queue.Empty):
         while True:
@@ -129,48 +129,48 @@ class _Loop:
         self._thread.start()
 
     def run(self, work: Coroutine[Any, Any, _T]) -> _T:
-        """Run a coroutine to its end."""
+        """Run a coroutine and return its result."""
         return asyncio.run_coroutine_threadsafe(work, self.loop).result()
 
     def call(self, function: Callable[..., None], *arguments: Any) -> None:  # as call_soon_threadsafe takes them
-        """Call a function in the thread, some time soon."""
+        """Schedule a function call in the thread."""
         self.loop.call_soon_threadsafe(function, *arguments)
 
     def stop(self) -> None:
-        """End the thread."""
+        """Stop the thread."""
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
         self.loop.close()
 
 
 class TokenizingEngine(OpenAiEngine):
-    """A model on a server that shows its tokens, as vLLM's does."""
+    """A model on a server that can tokenize, as vLLM's can."""
 
     def render(self, request: Request) -> RenderedPrompt:
-        """Return what the model reads for a request, as the server tells it; no tokens where it fails to."""
+        """Return a request as the model reads it according to the server; without tokens if the server refuses."""
         try:
-            return self._loop.run(_prompted(self._server, request))
+            return self._loop.run(_rendered(self._server, request))
         except (RequestRefused, MalformedAnswer):
             return RenderedPrompt(request.prompt, ())
 
 
-async def _prompted(server: ModelServer, request: Request) -> RenderedPrompt:
-    ids = await server.tokens_of(request)
+async def _rendered(server: ModelServer, request: Request) -> RenderedPrompt:
+    ids = await server.request_tokens(request)
     return RenderedPrompt(await server.text_of(ids), tuple(ids))
 
 
 def open_openai(model: str, engine: EngineSettings) -> OpenAiEngine:
-    """Look at a server, and wait for it within the patience; the key comes from the environment.
+    """Open a model on a server, waiting for the server within the patience; the key comes from the environment.
 
     Raises:
-        BadInput: an option that cannot be, no address, or a server without that model.
-        EngineFailed: nobody answered.
+        BadInput: a wrong option, no address, or a server without that model.
+        EngineFailed: the server did not answer.
     """
-    options, usual = engine.options, ClientLimits()
+    options, defaults = engine.options, ClientLimits()
     limits = ClientLimits(
-        float(options.get("patience", usual.patience)),
-        float(options.get("timeout", usual.timeout)),
-        int(options.get("concurrency", usual.concurrency)),
+        float(options.get("patience", defaults.patience)),
+        float(options.get("timeout", defaults.timeout)),
+        int(options.get("concurrency", defaults.concurrency)),
     )
     name = str(options.get("served_model") or model)
     loop = _Loop()

@@ -1,4 +1,4 @@
-"""Turn candidates into log-likelihoods on an OpenAI-compatible server."""
+"""Log-likelihoods of choices on a server with OpenAI's interface."""
 
 import asyncio
 import math
@@ -18,17 +18,15 @@ _NO_SCORES = (
 
 
 async def score_choices(server: ModelServer, request: Request) -> Completion:
-    """Score a request's candidates.
-
-    By token ids where the server has vLLM's /tokenize, else by `echo`, as lm-eval's local-completions does.
+    """Score a request's choices: by token ids if the server has vLLM's /tokenize, else by `echo`, as in lm-eval.
 
     Raises:
-        BadInput: the server cannot do it.
-        Refused, FalseAnswer: this request failed.
+        BadInput: the server gives no log-probabilities of a given text.
+        RequestRefused, MalformedAnswer: this request failed.
     """
     began = time.perf_counter()
     if not (request.prompt or request.turns):
-        raise BadInput("the engine openai scores no whole documents: ask these tasks of the engine vllm or hf")
+        raise BadInput("the engine openai cannot score whole documents: run these tasks with the engine vllm or hf")
     if server.can_tokenize:
         return await _by_tokens(server, request, began)
     if request.turns:
@@ -37,59 +35,67 @@ async def score_choices(server: ModelServer, request: Request) -> Completion:
 
 
 async def _by_tokens(server: ModelServer, request: Request, began: float) -> Completion:
-    prompt = await server.tokens_of(request)
+    prompt = await server.request_tokens(request)
     text = (await server.text_of(prompt) if request.turns else request.prompt) + request.prefill
     if request.turns and request.prefill:
         prompt = await server.tokenize(text, False)
-    whole = await asyncio.gather(*(server.tokenize(*_follow(request, text, choice)) for choice in request.choices))
+    whole = await asyncio.gather(
+        *(server.tokenize(*_append_choice(request, text, choice)) for choice in request.choices)
+    )
     tails = [ids[len(prompt) :] for ids in whole]
     longest = max(map(len, tails))
     if not all(tails):
-        raise RequestRefused(0, "a candidate adds no token to the prompt")
-    if any(ids[: len(prompt) - 1] != prompt[:-1] for ids in whole):  # a chat's text is made from its tokens
-        raise RequestRefused(0, "the tokens of this chat do not give its text back, so that nothing can follow it")
-    if server.wire.context and len(prompt) + (longest + 1 if longest > 1 else 1) > server.wire.context:
+        raise RequestRefused(0, "a choice adds no token to the prompt")
+    if any(ids[: len(prompt) - 1] != prompt[:-1] for ids in whole):  # the text of a chat is decoded from its tokens
+        raise RequestRefused(0, "the tokens of this chat do not decode to its text, so that no choice can be appended")
+    if server.model.context and len(prompt) + (longest + 1 if longest > 1 else 1) > server.model.context:
         return too_long(request, len(prompt))
     if longest == 1:
-        answer = await server.complete({**_one_token(server, prompt), **_law_of({tail[0] for tail in tails})})
-        law, first = _law_in(answer)
-        if all(tail[0] in law for tail in tails):  # an older vLLM does not know logprob_token_ids
-            scores = [law[tail[0]] for tail in tails]
+        answer = await server.complete({**_one_token(server, prompt), **_logprobs_of({tail[0] for tail in tails})})
+        logprobs, first = _read_logprobs(answer)
+        if all(tail[0] in logprobs for tail in tails):  # an older vLLM does not know logprob_token_ids
+            scores = [logprobs[tail[0]] for tail in tails]
             return _best(request, scores, [tail[0] == first for tail in tails], len(prompt), began)
     body = _one_token(server, [prompt + tail for tail in tails]) | {"prompt_logprobs": 1}
     rows = _choices(await server.complete(body), len(tails))
-    read = [_tail_in(row, len(prompt), tail) for row, tail in zip(rows, tails, strict=True)]
+    read = [_read_tail(row, len(prompt), tail) for row, tail in zip(rows, tails, strict=True)]
     return _best(request, [one[0] for one in read], [one[1] for one in read], len(prompt), began)
 
 
-def _follow(request: Request, text: str, choice: str) -> tuple[str, bool]:
-    """Return a candidate behind its prompt, and whether a first token is added; see tokens.continuation."""
+def _append_choice(request: Request, text: str, choice: str) -> tuple[str, bool]:
+    """Return a prompt with a choice, and whether special tokens are added, as `choice_tokens` does."""
     return (text + choice.lstrip(), False) if request.turns else (text + choice, True)
 
 
 def _one_token(server: ModelServer, prompt: list[Any]) -> JsonObject:
-    return {"model": server.wire.model, "prompt": prompt, "max_tokens": 1, "temperature": 0, **neutral_sampling(server.wire)}
+    return {
+        "model": server.model.name,
+        "prompt": prompt,
+        "max_tokens": 1,
+        "temperature": 0,
+        **neutral_sampling(server.model),
+    }
 
 
-def _law_of(ids: set[int]) -> JsonObject:
+def _logprobs_of(ids: set[int]) -> JsonObject:
     return {"logprobs": 1, "logprob_token_ids": sorted(ids), "return_tokens_as_token_ids": True}
 
 
-def _law_in(answer: JsonObject) -> tuple[dict[int, float], int]:
-    """Read log-probabilities by token, and the token that was generated, from the first place of a completion."""
+def _read_logprobs(answer: JsonObject) -> tuple[dict[int, float], int]:
+    """Return the log-probabilities by token at the first position of a completion, and the generated token."""
     try:
         found = _choices(answer, 1)[0]["logprobs"]
-        law = {_id_in(name): float(value) for name, value in found["top_logprobs"][0].items()}
-        return law, _id_in(found["tokens"][0])
+        logprobs = {_read_id(name): float(value) for name, value in found["top_logprobs"][0].items()}
+        return logprobs, _read_id(found["tokens"][0])
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise MalformedAnswer("the answer holds no log-probabilities") from error
 
 
-def _id_in(name: str) -> int:
+def _read_id(name: str) -> int:
     return int(name.removeprefix("token_id:"))
 
 
-def _tail_in(row: JsonObject, n_prompt: int, tail: list[int]) -> tuple[float, bool]:
+def _read_tail(row: JsonObject, n_prompt: int, tail: list[int]) -> tuple[float, bool]:
     try:
         found = [row["prompt_logprobs"][n_prompt + at][str(token)] for at, token in enumerate(tail)]
         return sum(float(one["logprob"]) for one in found), all(one["rank"] == 1 for one in found)
@@ -109,7 +115,7 @@ async def _by_echo(server: ModelServer, request: Request, began: float) -> Compl
         if isinstance(error, UnknownAddress) or "echo" in error.message or "logprobs" in error.message:
             raise BadInput(f"{_NO_SCORES} (it says: {error.message[:200]})") from error
         raise
-    read = [_echoed(row) for row in rows]  # each ends with the one generated token
+    read = [_read_echo(row) for row in rows]  # with one generated token at the end
     n_prompt = len(read[0]) - 1
     tails = [one[n_prompt:-1] for one in read[1:]]
     if not all(tails):
@@ -118,8 +124,8 @@ async def _by_echo(server: ModelServer, request: Request, began: float) -> Compl
     return _best(request, scores, [all(is_first for _, is_first in tail) for tail in tails], n_prompt, began)
 
 
-def _echoed(row: JsonObject) -> list[tuple[float, bool]]:
-    """Read (log-probability, whether no token is likelier) of each token; the very first has none."""
+def _read_echo(row: JsonObject) -> list[tuple[float, bool]]:
+    """Return (log-probability, whether no token is likelier) of each token; (0, False) for the first."""
     found = row.get("logprobs")
     if found is None:
         raise BadInput(_NO_SCORES)
@@ -134,7 +140,7 @@ def _echoed(row: JsonObject) -> list[tuple[float, bool]]:
 
 
 def _choices(answer: JsonObject, n: int) -> list[JsonObject]:
-    """Return the choices in the order of the prompts."""
+    """Return the server's choices in the order of the prompts."""
     choices = answer.get("choices")
     if not isinstance(choices, list) or len(choices) != n or not all(isinstance(one, dict) for one in choices):
         raise MalformedAnswer(f"the answer holds other than {n} choices")

@@ -1,4 +1,4 @@
-"""Turn requests into the bodies of an OpenAI-compatible server, and its answers into completions."""
+"""The protocol of OpenAI's interface: bodies of requests, and completions from answers."""
 
 import re
 from collections.abc import Mapping
@@ -28,46 +28,46 @@ _PROMPT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """What must be known of a server to write to it."""
+    """Facts about a served model on which bodies of requests depend."""
 
-    model: str
-    """Name by which the server knows the model."""
+    name: str
+    """Name of the model on the server."""
     context: int | None = None
     is_vllm: bool = False
 
 
 class MalformedAnswer(Exception):
-    """The server's answer is not what the interface promises."""
+    """The server's answer violates the interface."""
 
 
-def completion_body(wire: ServedModel, request: Request, budget: int) -> JsonObject:
-    """Write what asks for a completion of at most `budget` tokens; all that would change the law is set to nothing.
+def completion_body(model: ServedModel, request: Request, budget: int) -> JsonObject:
+    """Return the body that requests a completion of at most `budget` tokens, from the unchanged distribution.
 
-    vLLM takes top_k, min_p and repetition_penalty from the model's generation_config.json where none are sent.
+    vLLM takes top_k, min_p and repetition_penalty from the model's generation_config.json unless they are sent.
     """
     sampling = request.sampling
-    body: JsonObject = {"model": wire.model, "max_tokens": budget, "temperature": sampling.temperature}
+    body: JsonObject = {"model": model.name, "max_tokens": budget, "temperature": sampling.temperature}
     body["top_p"] = sampling.top_p
     if request.turns:
         body |= chat_body(request, request.prefill)
     else:
         body["prompt"] = request.prompt + request.prefill
-    if request.marks and wire.is_vllm:
-        body["skip_special_tokens"] = False  # a mark may be such a token
+    if request.marks and model.is_vllm:
+        body["skip_special_tokens"] = False  # a mark may be a special token
     if sampling.stop:
         body["stop"] = list(sampling.stop)
     if sampling.temperature > 0:
         body["seed"] = sampling_seed(request)
-    return body | neutral_sampling(wire)
+    return body | neutral_sampling(model)
 
 
-def neutral_sampling(wire: ServedModel) -> JsonObject:
-    """Return what keeps vLLM from the model's own habits of sampling."""
-    return {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0} if wire.is_vllm else {}
+def neutral_sampling(model: ServedModel) -> JsonObject:
+    """Return the settings that switch off the model's own sampling defaults in vLLM."""
+    return {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0} if model.is_vllm else {}
 
 
 def chat_body(request: Request, begun: str = "") -> JsonObject:
-    """Return a chat as it is sent; where the answer has begun, what is there of it is gone on with."""
+    """Return the body of a chat; `begun` is the start of the answer, to be continued."""
     turns = [{"role": turn.role, "content": turn.content} for turn in request.turns]
     if begun:
         turns.append({"role": "assistant", "content": begun})
@@ -80,22 +80,22 @@ def chat_body(request: Request, begun: str = "") -> JsonObject:
 
 
 def read_completion(request: Request, answer: JsonObject, seconds: float) -> Completion:
-    """Read an answer.
+    """Return the completion in an answer.
 
     Raises:
-        FalseAnswer: it is not what the interface promises, or was broken off.
-        Refused: the server keeps the text back.
+        MalformedAnswer: it violates the interface, or was cut off.
+        RequestRefused: the server withholds the text.
     """
     choice = _first(answer)
     text, has_thought = _chat_text(request, choice) if request.turns else (_text(choice.get("text")), False)
     prompt_tokens, tokens = count_tokens(answer)
     end = choice.get("finish_reason")
     if end == "content_filter":
-        raise RequestRefused(0, "the server keeps this answer back (content_filter)")
+        raise RequestRefused(0, "the server withholds this answer (content_filter)")
     if end is None:
         end = "length" if tokens >= request.sampling.max_tokens else "stop"
-    if not isinstance(end, str) or end not in _ENDS:  # abort: vLLM was shut down under the request
-        raise MalformedAnswer(f"the answer was broken off ({str(end)[:40]})")
+    if not isinstance(end, str) or end not in _ENDS:  # abort: vLLM was shut down during the request
+        raise MalformedAnswer(f"the answer was cut off ({str(end)[:40]})")
     reason = _ENDS[end]
     if not has_thought:
         text, is_cut = cut_at_stop(text, request.sampling.stop)
@@ -106,7 +106,7 @@ def read_completion(request: Request, answer: JsonObject, seconds: float) -> Com
 
 
 def count_tokens(answer: JsonObject) -> tuple[int, int]:
-    """Return the tokens of prompt and completion as the server counts them; 0 where it does not say."""
+    """Return the tokens of prompt and completion according to the server; 0 if unknown."""
     usage = answer.get("usage")
     if not isinstance(usage, dict):
         return 0, 0
@@ -120,14 +120,14 @@ def _cached(answer: JsonObject, prompt_tokens: int) -> int:
 
 
 def is_overflow(error: RequestRefused) -> bool:
-    """Say whether a refusal is about a prompt that, with its budget, does not fit the context."""
+    """Return whether a refusal says that prompt and budget do not fit the context."""
     return error.code == "context_length_exceeded" or (
         error.status in (400, 413, 422) and _OVERFLOW.search(error.message) is not None
     )
 
 
 def overflow_sizes(error: RequestRefused) -> tuple[int | None, int | None]:
-    """Return (context, tokens of the prompt) as far as a refusal names them."""
+    """Return (context, tokens of the prompt) from a refusal; None for a number that it does not name."""
     context, prompt = _CONTEXT.search(error.message), _PROMPT.search(error.message)
     return (
         int(context[1]) if context else None,
@@ -143,12 +143,12 @@ def _first(answer: JsonObject) -> JsonObject:
 
 
 def _chat_text(request: Request, choice: JsonObject) -> tuple[str, bool]:
-    """Put a thought that came apart from the text back before it; one without a text was never finished."""
+    """Return the text with its separate thought in front; a thought without text was never finished."""
     message = choice.get("message")
     if not isinstance(message, dict):
         raise MalformedAnswer("the answer holds no message")
-    said = message.get("content")
-    text = _text(message.get("refusal") or "") if said is None else _text(said)
+    content = message.get("content")
+    text = _text(message.get("refusal") or "") if content is None else _text(content)
     thought = message.get("reasoning") or message.get("reasoning_content")
     if not isinstance(thought, str) or not thought:
         return text, False

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The engine for a Ray cluster: replicas of another engine, which may come and go."""

@@ -1,4 +1,4 @@
-"""Turn a Ray cluster, found or started here, into places where replicas live. The only file that imports Ray."""
+"""A Ray cluster, found or started here, that runs replicas. The only file that imports Ray."""
 
 import logging
 import socket
@@ -10,7 +10,7 @@ from fathom.harness.engines.ray.replica import Replica
 from fathom.harness.errors import EngineFailed
 from fathom.harness.settings import quiet_ray, ray_address
 
-quiet_ray()  # Ray reads these when it is imported
+quiet_ray()  # before the import, when Ray reads its environment
 
 import ray  # noqa: E402
 from ray._private.services import find_bootstrap_address  # noqa: E402
@@ -18,39 +18,40 @@ from ray.exceptions import RayError, RayTaskError  # noqa: E402
 
 log = logging.getLogger(__name__)
 
-_CALLS = 4
-"""Calls that an actor answers at once: one waits for completions while others come in."""
+_ACTOR_CALLS = 4
+"""Concurrent calls of an actor: one waits for completions while others add requests."""
 _POLL = 0.5
-_PATIENCE = 5.0
-_STORE = 200 << 20
-"""Bytes for objects on their way in a cluster that is started here; requests and completions are small."""
+"""Seconds to wait for an answer."""
+_CONNECT_TIMEOUT = 5.0
+_STORE_BYTES = 200 << 20
+"""Of the object store of a cluster that is started here; requests and completions are small."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicaResources:
-    """What a replica takes of a node; `cores` as in replica.Wanted."""
+    """Resources of a replica; `cores` as in ReplicaSpec."""
 
     cpus: float
     gpus: float
     cores: tuple[int, int] | None = None
 
     def __str__(self) -> str:
-        """Write both as people do."""
+        """Return both in words."""
         return f"{self.cpus:g} CPU" + (f", {self.gpus:g} GPU" if self.gpus else "")
 
 
 class Cluster:
-    """A connection to a Ray cluster; one a process."""
+    """The connection to a Ray cluster, one a process."""
 
     def __init__(self, address: str | None) -> None:
-        """Use the connection that there is; else connect as `_address_of` says, where `local` starts a cluster here.
+        """Use an open connection, or connect to the address that `_address_of` returns; `local` starts a cluster here.
 
         Raises:
-            EngineFailed: no cluster at the address, or none could be started.
+            EngineFailed: there is no cluster at the address, or none could be started.
         """
-        self._mine = not ray.is_initialized()
+        self._is_ours = not ray.is_initialized()
         logging.getLogger("ray").setLevel(logging.ERROR)
-        if not self._mine:
+        if not self._is_ours:
             return
         try:
             _connect(_address_of(address))
@@ -76,23 +77,23 @@ class Cluster:
         """Return how many cores the cluster has, free or not."""
         return float(ray.cluster_resources().get("CPU", 1))
 
-    def fits(self, place: ReplicaResources) -> bool:
-        """Say whether any node is large enough, free or not."""
+    def fits(self, needed: ReplicaResources) -> bool:
+        """Return whether any node is large enough, free or not."""
         sizes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        return any(one.get("CPU", 0) >= place.cpus and one.get("GPU", 0) >= place.gpus for one in sizes)
+        return any(one.get("CPU", 0) >= needed.cpus and one.get("GPU", 0) >= needed.gpus for one in sizes)
 
-    def start(self, place: ReplicaResources) -> Any:  # an actor handle: Ray makes its methods at run time
-        """Ask for an actor with a Replica; it waits for room by itself."""
-        options = {"num_cpus": place.cpus, "num_gpus": place.gpus, "max_concurrency": _CALLS, "max_restarts": 0}
+    def start(self, needed: ReplicaResources) -> Any:  # an actor handle: Ray makes its methods at run time
+        """Request an actor with a Replica; Ray starts it when there is room."""
+        options = {"num_cpus": needed.cpus, "num_gpus": needed.gpus, "max_concurrency": _ACTOR_CALLS, "max_restarts": 0}
         return ray.remote(Replica).options(scheduling_strategy="SPREAD", **options).remote()
 
     def end(self, actor: Any) -> None:
-        """End an actor at once."""
+        """Kill an actor."""
         if ray.is_initialized():
             ray.kill(actor)
 
     def ready(self, calls: Mapping[Any, Any]) -> Iterator[tuple[Any, Any]]:
-        """Yield (what a call stands for, call) for calls that are answered; wait a moment for the first."""
+        """Yield (value, call) for answered calls, given values by call; wait briefly for the first."""
         if not calls:
             return
         refs = list(calls)
@@ -101,7 +102,7 @@ class Cluster:
         yield from ((calls[ref], ref) for ref in [*some, *more])
 
     def get(self, call: Any) -> Any:
-        """Return the answer to a call, or the exception that is its answer."""
+        """Return the answer to a call, or the exception that it raised."""
         try:
             return ray.get(call)
         except RayTaskError as error:
@@ -110,23 +111,23 @@ class Cluster:
             return error
 
     def close(self) -> None:
-        """End the cluster if it was started here, else leave it."""
-        if self._mine and ray.is_initialized():
+        """Stop the cluster if it was started here."""
+        if self._is_ours and ray.is_initialized():
             ray.shutdown()
 
 
 def _address_of(wanted: str | None) -> str:
-    """Return where to connect: what was asked for, else RAY_ADDRESS, else where `ray start` was called, else `local`.
+    """Return the address to connect to: `wanted`, else RAY_ADDRESS, else that of `ray start` here, else `local`.
 
     Raises:
-        ConnectionError: nobody listens there. Ray itself would try for minutes, and then end the process.
+        ConnectionError: nothing listens there. Ray itself would retry for minutes and then end the process.
     """
     found = wanted if wanted not in (None, "auto") else ray_address()
     if found == "local":
         return found
     if found:
         if not _is_up(found):
-            raise ConnectionError(f"nobody listens at {found}")
+            raise ConnectionError(f"nothing listens at {found}")
         return found
     here = str(find_bootstrap_address(None) or "")
     if here and _is_up(here):
@@ -139,20 +140,22 @@ def _address_of(wanted: str | None) -> str:
 def _is_up(address: str) -> bool:
     host, _, port = address.rpartition("://")[2].rpartition(":")
     try:
-        with socket.create_connection((host, int(port)), timeout=_PATIENCE):
+        with socket.create_connection((host, int(port)), timeout=_CONNECT_TIMEOUT):
             return True
     except (OSError, ValueError):
         return False
 
 
 def _connect(address: str) -> None:
-    mine: dict[str, Any] = {"include_dashboard": False, "object_store_memory": _STORE} if address == "local" else {}
-    _hush()
-    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, namespace="fathom", **mine)
+    ours: dict[str, Any] = (
+        {"include_dashboard": False, "object_store_memory": _STORE_BYTES} if address == "local" else {}
+    )
+    _redirect_output()
+    ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, namespace="fathom", **ours)
 
 
-def _hush() -> None:
-    """Let Ray write to our log what it prints, whatever it is told, whenever an actor dies."""
+def _redirect_output() -> None:
+    """Write to our log what Ray prints when an actor dies, which its settings cannot turn off."""
     from ray._private import worker
 
     def write(data: Any, ignore_prefix: bool) -> None:  # noqa: ARG001  # the names are Ray's

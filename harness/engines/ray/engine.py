@@ -1,6 +1,6 @@
-"""Turn prompts into completions on a Ray cluster: replicas of another engine pull batches, die, and are replaced.
+"""The engine ray: replicas of another engine on a Ray cluster get requests, die, and are replaced.
 
-See scheduler.py for who works on what, and replica.py for what runs in an actor.
+scheduler.py decides which replica gets which requests; replica.py runs in the actors.
 """
 
 import logging
@@ -22,29 +22,30 @@ from fathom.harness.settings import replica_environment
 
 log = logging.getLogger(__name__)
 
-_BARREN = 6
-"""Deaths, those while loading counted twice, without a completion in between, that end the run."""
-_ROOM = 60.0
-"""Seconds after which a cluster without a node that is large enough is given up."""
-_SILENCE = 900.0
-"""Seconds without a step after which a replica that has work is taken for dead."""
-_TEND = 1.0
-_LONGEST = 60.0
-"""Seconds before a replica is replaced, at most; after each death without a completion they double."""
+_MAX_FRUITLESS_DEATHS = 6
+"""Deaths without a completion in between that end the run; those while loading count twice."""
+_ROOM_TIMEOUT = 60.0
+"""Seconds to wait for a node that is large enough."""
+_STEP_TIMEOUT = 900.0
+"""Seconds without a step after which a replica with requests counts as dead."""
+_CHECK_INTERVAL = 1.0
+"""Seconds between checks of the cluster."""
+_MAX_BACKOFF = 60.0
+"""Longest pause in seconds before a replica is replaced; it doubles with each death without a completion."""
 
 
 @dataclass(slots=True)
 class _Member:
-    """A replica from its birth to its death; `waits` is the call that it answers next."""
+    """A replica from its start to its end; `call` is the one that it answers next."""
 
     name: str
     slot: int
     actor: Any
-    waits: Any
+    call: Any
     loaded: ReplicaFacts | None = None
-    leaving: bool = False
+    is_leaving: bool = False
     pulse: int = 0
-    moved: float = field(default_factory=time.monotonic)
+    last_step: float = field(default_factory=time.monotonic)
 
 
 class RayEngine:
@@ -53,20 +54,20 @@ class RayEngine:
     def __init__(self, model: ModelSource, engine: EngineSettings, load: OpenEngine) -> None:
         """Connect to a cluster, or start one on this machine, and load the first replica; others join later.
 
-        `load` opens an engine in each replica; it is sent there by its name.
+        `load` opens an engine in each replica; it must be importable there by its name.
 
         Raises:
-            EngineFailed: no cluster, no room in it, or no replica could load the model.
+            EngineFailed: there is no cluster or no room in it, or no replica could load the model.
         """
         inner = inner_settings(engine)
         options = dict(inner.options)
         self._inner = inner.name
         self._replicas: int | None = engine.options.get("replicas")
         self._group = prod(int(options.get(name, 1)) for name in ("tensor_parallel_size", "pipeline_parallel_size"))
-        if self._group > 1:  # within a replica vLLM spreads over the GPUs of one node by itself
+        if self._group > 1:  # within a replica, vLLM itself uses several GPUs of a node
             options.setdefault("distributed_executor_backend", "mp")
         outline = "" if model.path is None else folder_outline(model.path)
-        self._wanted = ReplicaSpec(
+        self._spec = ReplicaSpec(
             model,
             outline,
             commit_of(model.path),
@@ -76,8 +77,8 @@ class RayEngine:
         )
         self._members: dict[str, _Member] = {}
         self._numbers = count(1)
-        self._barren = 0
-        self._tended = self._not_before = 0.0
+        self._fruitless_deaths = 0
+        self._checked = self._not_before = 0.0
         self._last_error: Exception | None = None
         self._cluster = Cluster(engine.options.get("address"))
         try:
@@ -98,11 +99,11 @@ class RayEngine:
 
     @property
     def n_ready(self) -> int:
-        """Return how many replicas have loaded the model and stay."""
-        return sum(one.loaded is not None and not one.leaving for one in self._members.values())
+        """Return how many replicas have loaded the model and are not leaving."""
+        return sum(one.loaded is not None and not one.is_leaving for one in self._members.values())
 
     def facts(self) -> Mapping[str, str]:
-        """Return Ray's version, replicas wanted, nodes, the engine inside and its own facts."""
+        """Return Ray's version, the numbers of replicas and nodes, the inner engine and its facts."""
         return {
             **self._first.facts,
             "ray": self._cluster.version,
@@ -112,7 +113,7 @@ class RayEngine:
         }
 
     def render(self, request: Request) -> RenderedPrompt:
-        """Return what the model reads for a request; the prompt alone where the engine inside does not know."""
+        """Return a request as the model reads it; only the prompt if the inner engine cannot tell."""
         for one in self._members.values():
             if one.loaded is not None:
                 seen = self._cluster.get(one.actor.render.remote(request))
@@ -121,74 +122,74 @@ class RayEngine:
         return RenderedPrompt(request.prompt, ())
 
     def scale(self, replicas: int | None) -> None:
-        """Want so many replicas from now on; None: one a GPU, or one a group of them."""
-        self._replicas, self._tended = replicas, 0.0
+        """Change the number of replicas; None for one a GPU or group of GPUs."""
+        self._replicas, self._checked = replicas, 0.0
 
     def pids(self) -> list[int]:
         """Return the process ids of the replicas that have loaded the model."""
         return [one.loaded.pid for one in self._members.values() if one.loaded]
 
     def stream(self, requests: Iterator[Request]) -> Iterator[list[Completion]]:
-        """Complete requests on all replicas; whoever has room gets more."""
-        plan = Scheduler(requests, self._first.width)
+        """Complete requests on all replicas; each gets more when it has room."""
+        scheduler = Scheduler(requests, self._first.width)
         for one in self._members.values():
-            one.moved = time.monotonic()
+            one.last_step = time.monotonic()
             if one.loaded is not None:
-                plan.join(one.name)
-        while not plan.done:
-            self._tend(plan)
+                scheduler.join(one.name)
+        while not scheduler.done:
+            self._adjust(scheduler)
             for one in self._members.values():
-                self._hand_out(one, plan)
-            for one, waited in self._cluster.ready({one.waits: one for one in self._members.values()}):
-                if done := self._hear(one, waited, plan):
+                self._hand_out(one, scheduler)
+            for one, call in self._cluster.ready({one.call: one for one in self._members.values()}):
+                if done := self._take_answer(one, call, scheduler):
                     yield done
-            self._part(plan)
+            self._remove_leaving(scheduler)
 
     def close(self) -> None:
-        """End the replicas, and the cluster if it was started here."""
+        """Stop the replicas, and the cluster if it was started here."""
         for one in self._members.values():
             self._cluster.end(one.actor)
         self._members.clear()
         self._cluster.close()
 
     def _wait_for_first(self) -> ReplicaFacts:
-        """Return what the first replica says that has loaded the model."""
+        """Return the facts of the first replica that has loaded the model."""
         nothing, began = Scheduler(iter(()), 1), time.monotonic()
         while True:
-            self._tend(nothing)
-            for one, waited in self._cluster.ready({one.waits: one for one in self._members.values()}):
-                self._hear(one, waited, nothing)
+            self._adjust(nothing)
+            for one, call in self._cluster.ready({one.call: one for one in self._members.values()}):
+                self._take_answer(one, call, nothing)
                 first: ReplicaFacts | None = one.loaded
                 if first is not None:
                     return first
             if not self._members and isinstance(self._last_error, FathomError):
-                raise self._last_error  # all that were begun say so: no use in trying again
-            if time.monotonic() - began > _ROOM and not self._cluster.fits(self._place(0)):
+                raise self._last_error  # all replicas failed with an error of ours: a retry would not help
+            if time.monotonic() - began > _ROOM_TIMEOUT and not self._cluster.fits(self._resources(0)):
                 raise EngineFailed(
-                    f"no node of the cluster is large enough for a replica ({self._place(0)}): add one that is"
+                    f"no node of the cluster is large enough for a replica ({self._resources(0)}): add one that is"
                 )
 
-    def _tend(self, plan: Scheduler) -> None:
-        """Follow the cluster: bury who is silent, begin what is missing, let go who is too many.
+    def _adjust(self, scheduler: Scheduler) -> None:
+        """Start missing replicas and let surplus ones leave.
 
         Raises:
-            EngineFailed: replicas die faster than they work.
+            EngineFailed: replicas die before they complete anything.
         """
         now = time.monotonic()
-        if now - self._tended < _TEND:
+        if now - self._checked < _CHECK_INTERVAL:
             return
-        self._tended = now
-        if self._barren >= _BARREN and not self.n_ready:
-            raise EngineFailed(f"replicas die before they complete anything, the last one so: {self._last_error}")
-        staying = [one for one in self._members.values() if not one.leaving]
+        self._checked = now
+        if self._fruitless_deaths >= _MAX_FRUITLESS_DEATHS and not self.n_ready:
+            raise EngineFailed(f"replicas die before they complete anything; the last error: {self._last_error}")
+        staying = [one for one in self._members.values() if not one.is_leaving]
         desired = self._desired()
         for _ in range(desired - len(staying) if now >= self._not_before else 0):
-            self._begin()
-        by_use = sorted(staying, key=lambda one: (one.loaded is not None, plan.n_held(one.name)))
+            self._start()
+        by_use = sorted(staying, key=lambda one: (one.loaded is not None, scheduler.n_held(one.name)))
         for one in by_use[: max(0, len(staying) - desired)]:
-            one.leaving = True
+            one.is_leaving = True
             if one.loaded is None:
-                self._let_go(one, plan)
+                self._remove(one, scheduler)
 
     def _desired(self) -> int:
         if self._replicas is not None:
@@ -198,7 +199,7 @@ class RayEngine:
     def _wants_gpu(self) -> bool:
         return self._inner != "oracle" and self._cluster.n_gpus() > 0
 
-    def _place(self, slot: int) -> ReplicaResources:
+    def _resources(self, slot: int) -> ReplicaResources:
         if self._wants_gpu():
             return ReplicaResources(1.0, float(self._group))
         share = self._cluster.n_cpus() / self._desired()
@@ -207,65 +208,65 @@ class RayEngine:
         alone = self._cluster.n_nodes() == 1
         return ReplicaResources(float(int(share)), 0.0, (slot, int(share)) if alone else None)
 
-    def _begin(self) -> None:
+    def _start(self) -> None:
         taken = {one.slot for one in self._members.values()}
         slot = next(at for at in count() if at not in taken)
-        place = self._place(slot)
+        resources = self._resources(slot)
         name = f"replica-{next(self._numbers)}"
-        actor = self._cluster.start(place)
-        log.info("%s begins, %s", name, place)
-        waits = actor.load.remote(replace(self._wanted, cores=place.cores))
-        self._members[name] = _Member(name, slot, actor, waits)
+        actor = self._cluster.start(resources)
+        log.info("%s starts with %s", name, resources)
+        call = actor.load.remote(replace(self._spec, cores=resources.cores))
+        self._members[name] = _Member(name, slot, actor, call)
 
-    def _hand_out(self, one: _Member, plan: Scheduler) -> None:
-        if one.loaded is None or one.leaving:
+    def _hand_out(self, one: _Member, scheduler: Scheduler) -> None:
+        if one.loaded is None or one.is_leaving:
             return
-        if not plan.n_held(one.name):
-            one.moved = time.monotonic()
-        while some := plan.give(one.name):
+        if not scheduler.n_held(one.name):
+            one.last_step = time.monotonic()
+        while some := scheduler.give(one.name):
             one.actor.give.remote(some)
 
-    def _hear(self, one: _Member, waited: Any, plan: Scheduler) -> list[Completion]:
-        """Take what a replica answered, or bury it."""
-        said = self._cluster.get(waited)
-        if isinstance(said, Exception):
-            return self._bury(one, said, plan)
-        if isinstance(said, ReplicaFacts):
+    def _take_answer(self, one: _Member, call: Any, scheduler: Scheduler) -> list[Completion]:
+        """Take a replica's answer; remove the replica if it is dead."""
+        answer = self._cluster.get(call)
+        if isinstance(answer, Exception):
+            return self._remove_dead(one, answer, scheduler)
+        if isinstance(answer, ReplicaFacts):
             log.info("%s has loaded the model", one.name)
-            one.loaded, one.moved = said, time.monotonic()
-            plan.join(one.name)
+            one.loaded, one.last_step = answer, time.monotonic()
+            scheduler.join(one.name)
             done: list[Completion] = []
         else:
-            done = self._count(one, said, plan)
-            if plan.n_held(one.name) and time.monotonic() - one.moved > _SILENCE:
-                return self._bury(one, EngineFailed(f"no step in {_SILENCE:.0f} s"), plan)
-        one.waits = one.actor.take.remote(1.0)
+            done = self._count(one, answer, scheduler)
+            if scheduler.n_held(one.name) and time.monotonic() - one.last_step > _STEP_TIMEOUT:
+                return self._remove_dead(one, EngineFailed(f"no step in {_STEP_TIMEOUT:.0f} s"), scheduler)
+        one.call = one.actor.take.remote(1.0)
         return done
 
-    def _count(self, one: _Member, said: ReplicaOutput, plan: Scheduler) -> list[Completion]:
-        if said.pulse != one.pulse:
-            one.pulse, one.moved = said.pulse, time.monotonic()
-        done = plan.take(said.completions)
+    def _count(self, one: _Member, output: ReplicaOutput, scheduler: Scheduler) -> list[Completion]:
+        if output.pulse != one.pulse:
+            one.pulse, one.last_step = output.pulse, time.monotonic()
+        done = scheduler.take(output.completions)
         if done:
-            self._barren = 0
+            self._fruitless_deaths = 0
         return done
 
-    def _bury(self, one: _Member, error: Exception, plan: Scheduler) -> list[Completion]:
-        n_held = plan.n_held(one.name)
-        lost = f"died with {n_held} requests, which go to others" if one.loaded else "did not come up"
+    def _remove_dead(self, one: _Member, error: Exception, scheduler: Scheduler) -> list[Completion]:
+        n_held = scheduler.n_held(one.name)
+        lost = f"died with {n_held} requests, which are given to others" if one.loaded else "did not start"
         log.warning("%s %s: %s", one.name, lost, str(error).partition("\n")[0][:300])
         self._last_error = error
-        self._barren += 1 if one.loaded else 2
-        self._not_before = time.monotonic() + min(_LONGEST, 2.0**self._barren - 2)
-        return self._let_go(one, plan)
+        self._fruitless_deaths += 1 if one.loaded else 2
+        self._not_before = time.monotonic() + min(_MAX_BACKOFF, 2.0**self._fruitless_deaths - 2)
+        return self._remove(one, scheduler)
 
-    def _part(self, plan: Scheduler) -> None:
-        """Let go those that are too many and have nothing left to do."""
+    def _remove_leaving(self, scheduler: Scheduler) -> None:
+        """Remove leaving replicas that have no requests left."""
         for one in list(self._members.values()):
-            if one.leaving and not plan.n_held(one.name):
-                self._let_go(one, plan)
+            if one.is_leaving and not scheduler.n_held(one.name):
+                self._remove(one, scheduler)
 
-    def _let_go(self, one: _Member, plan: Scheduler) -> list[Completion]:
+    def _remove(self, one: _Member, scheduler: Scheduler) -> list[Completion]:
         self._members.pop(one.name, None)
         self._cluster.end(one.actor)
-        return plan.lose(one.name)
+        return scheduler.lose(one.name)

@@ -1,4 +1,4 @@
-"""Hold an engine in a process of its own: requests are given and completions taken by calls that never wait for it."""
+"""A replica: an engine in a process of its own, with calls to add requests and to take completions."""
 
 import os
 import threading
@@ -10,39 +10,38 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from fathom.harness.engines.adapter import bare_name
-from fathom.harness.engines.base import Completion, Engine, EngineSettings, RenderedPrompt, Request, RendersPrompts
+from fathom.harness.engines.base import Completion, Engine, EngineSettings, RenderedPrompt, RendersPrompts, Request
 from fathom.harness.engines.model import ModelSource, check_folder, folder_outline, locate_model
 from fathom.harness.errors import EngineFailed
 from fathom.harness.settings import adopt_environment
 
 _WIDTH = 256
-"""Requests at once of an engine that does not say."""
-
+"""Concurrent requests of an engine without a width of its own."""
 
 OpenEngine = Callable[[ModelSource, EngineSettings], Engine]
-"""Opens an engine by its name; see engines/factory.py."""
+"""Opens an engine by its name, as `fathom.harness.engines.factory.open_engine`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicaSpec:
-    """What a replica is to hold."""
+    """The engine and model of a replica."""
 
     model: ModelSource
     outline: str
-    """Of the model's folder, so that another node's folder of that name is known for another."""
+    """Of the model's folder, to detect a different folder of the same name on another node."""
     commit: str
-    """Of the hub, for nodes that do not have the folder; or empty."""
+    """Commit on the hub, for nodes without the folder; may be empty."""
     engine: EngineSettings
     environment: Mapping[str, str]
     load: OpenEngine
     cores: tuple[int, int] | None = None
-    """Which share of the processor's cores to keep to, and of how many cores each share is."""
+    """(number of the share, cores a share): the processor's cores that the replica may use."""
     fathom: str = version("fathom")
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicaFacts:
-    """What a replica says of itself; `width` is how many requests it works on at once."""
+    """Facts about a loaded replica; `width` is how many requests it works on at once."""
 
     context: int
     width: int
@@ -52,28 +51,28 @@ class ReplicaFacts:
 
 @dataclass(frozen=True, slots=True)
 class ReplicaOutput:
-    """Completions, and a count that grows with every step of the engine."""
+    """Completions, and a counter that grows with every step of the engine."""
 
     completions: list[Completion]
     pulse: int
 
 
 class _Stepper(Protocol):
-    """An engine that is driven step by step, with new requests in between."""
+    """An engine that runs step by step, with new requests in between."""
 
     @property
-    def busy(self) -> bool:
-        """Say whether anything is to be done."""
+    def is_busy(self) -> bool:
+        """Return whether requests are unfinished."""
 
     def add(self, batch: list[Request]) -> list[Completion]:
-        """Take requests in; return those that are refused."""
+        """Add requests; return the completions of those that are refused."""
 
     def step(self) -> list[Completion]:
-        """Work for a moment; return what is done."""
+        """Run one step; return finished completions."""
 
 
-class _Streamed:
-    """Drive an engine that only streams: what has come meanwhile makes its next stream."""
+class _StreamStepper:
+    """Steps of an engine that can only stream: requests that came meanwhile are its next stream."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -81,7 +80,7 @@ class _Streamed:
         self._stream: Iterator[list[Completion]] | None = None
 
     @property
-    def busy(self) -> bool:
+    def is_busy(self) -> bool:
         return bool(self._waiting) or self._stream is not None
 
     def add(self, batch: list[Request]) -> list[Completion]:
@@ -99,7 +98,7 @@ class _Streamed:
 
 
 class Replica:
-    """An engine and the thread that drives it; all methods may be called from several threads."""
+    """An engine and the thread that runs it; all methods are thread-safe."""
 
     def __init__(self) -> None:
         """Load nothing yet."""
@@ -110,38 +109,39 @@ class Replica:
         self._error = ""
         self._engine: Engine | None = None
 
-    def load(self, wanted: ReplicaSpec) -> ReplicaFacts:
-        """Load a model and begin to work.
+    def load(self, spec: ReplicaSpec) -> ReplicaFacts:
+        """Load the model and start working.
 
         Raises:
-            FathomError: what `open_engine` raises; EngineFailed where this node holds another model or Fathom.
+            EngineFailed: this node has another model or another version of Fathom.
+            FathomError: the engine could not be opened.
         """
-        if wanted.fathom != version("fathom"):
+        if spec.fathom != version("fathom"):
             raise EngineFailed(
-                f"a node has Fathom {version('fathom')}, not {wanted.fathom}: install the same everywhere"
+                f"a node has Fathom {version('fathom')}, not {spec.fathom}: install the same version on all nodes"
             )
-        adopt_environment(wanted.environment)
-        _keep_to(wanted.cores)
-        self._engine = engine = wanted.load(_found(wanted), wanted.engine)
-        stepper: Any = engine if hasattr(engine, "step") else _Streamed(engine)
+        adopt_environment(spec.environment)
+        _pin_to(spec.cores)
+        self._engine = engine = spec.load(_local_model(spec), spec.engine)
+        stepper: Any = engine if hasattr(engine, "step") else _StreamStepper(engine)
         threading.Thread(target=self._work, args=(stepper,), name="fathom-engine", daemon=True).start()
         return ReplicaFacts(engine.context, getattr(engine, "width", _WIDTH), dict(engine.facts()), os.getpid())
 
     def render(self, request: Request) -> RenderedPrompt | None:
-        """Return what the model reads for a request; nothing where the engine does not know."""
+        """Return a request as the model reads it; None if the engine cannot tell."""
         return self._engine.render(request) if isinstance(self._engine, RendersPrompts) else None
 
     def give(self, requests: list[Request]) -> None:
-        """Hand in requests."""
+        """Add requests."""
         with self._changed:
             self._given += requests
             self._changed.notify_all()
 
     def take(self, patience: float) -> ReplicaOutput:
-        """Return what is done; wait so many seconds for something.
+        """Return finished completions, waiting up to `patience` seconds for the first.
 
         Raises:
-            EngineFailed: the engine broke; what was done before was returned.
+            EngineFailed: the engine broke; earlier completions were returned.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._done or self._error, patience)
@@ -154,12 +154,12 @@ class Replica:
         try:
             while True:
                 with self._changed:
-                    while not (self._given or stepper.busy):
+                    while not (self._given or stepper.is_busy):
                         self._changed.wait()
                     some, self._given = self._given, []
                 self._keep(stepper.add(some))
                 self._keep(stepper.step())
-        except BaseException as error:  # whatever it is, whoever takes must hear of it
+        except BaseException as error:  # any error must reach the caller of `take`
             with self._changed:
                 self._error = f"{type(error).__name__}: {error}\n{traceback.format_exc()[-4000:]}"
                 self._changed.notify_all()
@@ -172,27 +172,27 @@ class Replica:
                 self._changed.notify_all()
 
 
-def _found(wanted: ReplicaSpec) -> ModelSource:
-    """Return the model as it lies on this node."""
-    model = wanted.model
+def _local_model(spec: ReplicaSpec) -> ModelSource:
+    """Return the model's folder on this node."""
+    model = spec.model
     if model.path is None:
         return model
     path = model.path
     if not path.exists():
-        if not wanted.commit:
+        if not spec.commit:
             raise EngineFailed(f"a node has no folder {path}: put the model at the same place on every node")
-        path = locate_model(bare_name(model.name) if "lora" in wanted.engine.options else model.name, wanted.commit)
+        path = locate_model(bare_name(model.name) if "lora" in spec.engine.options else model.name, spec.commit)
     check_folder(path)
-    if folder_outline(path) != wanted.outline:
-        raise EngineFailed(f"a node holds another model in {path}: put the same files on every node")
+    if folder_outline(path) != spec.outline:
+        raise EngineFailed(f"a node has a different model in {path}: put the same files on every node")
     return ModelSource(model.name, Path(path), model.digest)
 
 
-def _keep_to(cores: tuple[int, int] | None) -> None:
-    """Keep to a share of the cores, so that replicas beside each other do not wait for one another's threads."""
+def _pin_to(cores: tuple[int, int] | None) -> None:
+    """Pin this process to a share of the cores, so that replicas on one node do not compete for them."""
     if cores is None or not hasattr(os, "sched_setaffinity"):
         return
     at, each = cores
-    mine = sorted(os.sched_getaffinity(0))[at * each : (at + 1) * each]
-    if mine:
-        os.sched_setaffinity(0, mine)
+    share = sorted(os.sched_getaffinity(0))[at * each : (at + 1) * each]
+    if share:
+        os.sched_setaffinity(0, share)

@@ -1,6 +1,6 @@
-"""Share requests out among replicas that come and go: none is lost, none is answered twice.
+"""Distribution of requests among replicas that come and go: none is lost, none is answered twice.
 
-It knows replicas by name only, and neither time nor Ray.
+Replicas are names here; there is no clock and no Ray.
 """
 
 from collections import deque
@@ -10,15 +10,15 @@ from fathom.harness.engines.base import Completion, Request, failed
 from fathom.harness.errors import EngineFailed
 
 _RESERVE = 2
-"""Batches that a replica holds at most: one that it works on, and one so that it need not wait."""
+"""Batches that a replica holds at most: one that it works on, and one in reserve."""
 _PORTIONS = 4
-"""Portions a batch: small ones keep the replicas even."""
+"""Portions of a batch; small portions balance the load."""
 _SUSPECT, _DEATHS = 2, 4
-"""Deaths of replicas after which a request is asked apart from the others, and after which it is given up."""
+"""Deaths of replicas after which a request is sent apart from others, and after which it is given up."""
 
 
 class Scheduler:
-    """One stream of requests; `width` is how many a replica works on at once."""
+    """Distributes one stream of requests; `width` is how many a replica works on at once."""
 
     def __init__(self, requests: Iterator[Request], width: int) -> None:
         """Pull nothing yet."""
@@ -32,20 +32,20 @@ class Scheduler:
 
     @property
     def done(self) -> bool:
-        """Say whether every request is answered; pulls one if need be."""
+        """Return whether every request is answered; may pull the next one."""
         self._look_ahead()
         return not (self._ahead or self._suspects or self._holder)
 
     def join(self, replica: str) -> None:
-        """Let a replica take part from now on."""
+        """Add a replica."""
         self._out.setdefault(replica, {})
 
     def n_held(self, replica: str) -> int:
-        """Return how many requests a replica has not answered."""
+        """Return the number of requests that a replica has not answered."""
         return len(self._out.get(replica, ()))
 
     def give(self, replica: str) -> list[Request]:
-        """Return what a replica is to work on next; nothing while it has enough."""
+        """Return the next requests of a replica; none while it has enough."""
         held = self._out[replica]
         some = self._portion(held) or self._portion_of_suspects(held)
         for request in some:
@@ -54,7 +54,7 @@ class Scheduler:
         return some
 
     def take(self, completions: Sequence[Completion]) -> list[Completion]:
-        """Return those completions that are the first of their request, and that somebody waits for."""
+        """Return the completions that are the first of their request; drop the others."""
         fresh = []
         for one in completions:
             replica = self._holder.pop(one.key, None)
@@ -65,14 +65,17 @@ class Scheduler:
         return fresh
 
     def lose(self, replica: str) -> list[Completion]:
-        """Forget a dead replica; others get what it had. Return requests that took too many with them, as failed."""
+        """Remove a dead replica and requeue its requests. Return those given up after too many deaths, as failed."""
         given_up, again = [], []
         for key, request in self._out.pop(replica, {}).items():
             del self._holder[key]
             deaths = self._deaths[key] = self._deaths.get(key, 0) + 1
             if deaths >= _DEATHS:
                 given_up.append(
-                    failed(request, EngineFailed(f"{deaths} replicas died of it, the last one of it alone"))
+                    failed(
+                        request,
+                        EngineFailed(f"{deaths} replicas died while they worked on it, the last one on it alone"),
+                    )
                 )
             elif deaths >= _SUSPECT:
                 self._suspects.append(request)
@@ -86,14 +89,14 @@ class Scheduler:
             return []
         self._look_ahead()
         size = max(1, self._width // _PORTIONS)
-        if self._source is None:  # near the end, so that all end together
+        if self._source is None:  # near the end: smaller portions, so that all replicas end together
             size = min(size, -(-len(self._ahead) // (2 * max(1, len(self._out)))))
         if not size or _RESERVE * self._width - len(held) < size:
             return []
         return [self._ahead.popleft() for _ in range(min(size, len(self._ahead)))]
 
     def _portion_of_suspects(self, held: dict[str, Request]) -> list[Request]:
-        """Return a few, then a single one, for a replica that has nothing else: so the one to blame is found."""
+        """Return a few suspects, later a single one, for an idle replica, so that the cause is found."""
         if held or not self._suspects:
             return []
         alone = self._deaths[self._suspects[0].key] >= _DEATHS - 1
@@ -104,7 +107,7 @@ class Scheduler:
         return self._deaths.get(request.key, 0) >= _SUSPECT
 
     def _look_ahead(self) -> None:
-        """Pull a batch a replica, so as to see the end come."""
+        """Pull one batch for each replica, so that the end of the stream is known in time."""
         while self._source is not None and len(self._ahead) < self._width * max(1, len(self._out)):
             one = next(self._source, None)
             if one is None:

@@ -13,9 +13,8 @@ from fathom.harness.reports.frames import Store
 from fathom.harness.reports.questions import make_sample_question
 from fathom.harness.runs.evaluate import evaluate
 from fathom.harness.runs.manifest import make_manifest
-from fathom.harness.runs.plan import Plan, resolve_model, resume_plan
+from fathom.harness.runs.plan import Plan, add_thinking, resolve_model, resume_plan
 from fathom.harness.runs.run_settings import RunSettings
-from fathom.harness.runs.thought_marks import add_thinking
 from fathom.harness.stats.cell_measures import truth_nats
 from fathom.harness.stats.learned_bits import FactScore, sum_fact_scores
 from fathom.harness.training.laws.base import LawQuestion

@@ -24,10 +24,10 @@ def build_optimizer(model: Any, recipe: Recipe) -> torch.optim.Optimizer | None:
     for name, weight in model.named_parameters():
         if weight.requires_grad:
             (matrices if weight.ndim == 2 and _BLOCKS.search(name) else others).append(weight)
-    return _Muon(matrices, others, recipe.learning_rate, recipe.weight_decay)
+    return Muon(matrices, others, recipe.learning_rate, recipe.weight_decay)
 
 
-class _Muon(torch.optim.Optimizer):
+class Muon(torch.optim.Optimizer):
     """Muon (Jordan et al. 2024) in the precision of the weights, with steps scaled to AdamW's size (Liu et al. 2025).
 
     torch.optim.Muon computes in bfloat16, which is 30 times slower on a CPU without support for it.

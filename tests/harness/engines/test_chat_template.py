@@ -11,9 +11,8 @@ from fathom.harness.runs.lm_eval_adapter import evaluate_arguments, open_tasks
 from fathom.harness.runs.lm_eval_model import EngineLM, SuiteReader
 from fathom.harness.runs.requests import make_requests
 from fathom.harness.runs.run_settings import PromptSettings, RunSettings, SamplingSettings, Thinking
-from fathom.harness.service.worker.protocol import request_of
-from fathom.server.jobs import grader as asking
-from fathom.server.jobs.api import _prompt
+from fathom.harness.service.worker.protocol import RequestMessage
+from fathom.server.jobs import grader
 from fathom.server.jobs.shards import Shard
 from fathom.tasks.registry import instance_from_id
 from fathom.tasks.suites import Selection, open_suite
@@ -48,8 +47,8 @@ def test_a_worker_asks_a_chat_as_lm_eval_does_to_the_letter(chat):
     assert [one.request for one in chat[0]] == ours
     wanted = tuple((at, index) for at, cell in enumerate(SUITE.cells) for index in range(cell.n))
     shard = Shard(dict(enumerate(SUITE.cells)), "7", "", False, "d" * 32, "hf", True, wanted)
-    for mine, theirs in zip(ours, asking.ask(shard, "7"), strict=True):
-        sent = request_of(json.loads(json.dumps(_prompt(theirs))))
+    for mine, theirs in zip(ours, grader.missing_requests(shard, "7"), strict=True):
+        sent = RequestMessage.model_validate_json(RequestMessage.of(theirs).model_dump_json()).request()
         assert (sent.prompt, sent.turns, sent.choices) == (mine.prompt, mine.turns, mine.choices)
         assert sent.sampling == mine.sampling
         assert mine.turns == (Turn("user", mine.prompt),)
@@ -66,10 +65,10 @@ def test_a_worker_and_a_run_of_ones_own_judge_a_chat_alike(chat):
     shard = Shard(dict(enumerate(SUITE.cells)), "7", "", False, "d" * 32, "hf", True, wanted)
     from fathom.harness.engines.base import Completion
 
-    mine = next(one for one in chat[0] if SUITE.cells[one.cell].style == "direct")
+    mine = next(one for one in chat[0] if SUITE.cells[one.position].style == "direct")
     gold = instance_from_id(mine.request.item).gold
-    done = Completion(f"{mine.cell}/{mine.index}", f"\n\n{gold}\nThat is it.", "stop", 9, 9, 0.1)
-    (sample,) = asking.grade(shard, "7", [done])
+    done = Completion(f"{mine.position}/{mine.index}", f"\n\n{gold}\nThat is it.", "stop", 9, 9, 0.1)
+    (sample,) = grader.grade_completions(shard, "7", [done])
     own = grade_completion(mine.item, done, mine.answer(done))
     assert sample.verdict == own
     assert own.correct
@@ -102,7 +101,7 @@ def test_a_thought_has_its_own_budget_its_marks_and_no_stops():
     thinking = Thinking(budget=100, opened=True)
     requests, results = asked(PromptSettings(chat=True), SamplingSettings(budgets={"cot": 7}, thinking=thinking))
     for one in requests:
-        style, request = SUITE.cells[one.cell].style, one.request
+        style, request = SUITE.cells[one.position].style, one.request
         if style == "choice":
             assert (request.prefill, request.marks, request.sampling.max_tokens) == ("\n</think>\n\n", (), 1)
             continue

@@ -94,7 +94,7 @@ def test_a_corpus_recipe_makes_a_folder_with_card_curve_and_marks(trained):
     model = AutoModelForCausalLM.from_pretrained(out / "grammar")
     assert model.config.vocab_size == len(tokenizer) == manifest["vocabulary"]
     assert [row.step for row in said if row.held_loss is not None] == [4, 8, 12]
-    bits = said[-1].marks["lano/law-a/symbol/bits"]
+    bits = said[-1].exams["lano/law-a/symbol/bits"]
     assert bits.n == 8
     assert 0 <= bits.learnt_bits < bits.most_bits
 
@@ -133,7 +133,7 @@ def test_a_checkpoint_cut_in_half_is_noticed_and_the_one_before_is_used(copied, 
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with caplog.at_level(logging.WARNING):
         assert last_whole_checkpoint(checkpoints).name == "checkpoint-8"
-    assert "checkpoint-12 is not whole" in caplog.text
+    assert "checkpoint-12 is damaged" in caplog.text
     assert not (checkpoints / "checkpoint-12").exists()
 
 
@@ -157,7 +157,7 @@ def test_a_full_disk_ends_training_with_advice_and_keeps_the_last_checkpoint(tmp
             folder.mkdir()
             (folder / "optimizer.pt").symlink_to("/dev/full")
 
-    with pytest.raises(DiskFull, match=r"free some space, .*go on"):
+    with pytest.raises(DiskFull, match=r"free some space, .*continue"):
         train(recipe, tmp_path, report)
     assert last_whole_checkpoint(tmp_path / "checkpoints").name == "checkpoint-4"
     assert not (tmp_path / "grammar").exists()

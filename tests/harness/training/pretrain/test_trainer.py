@@ -10,8 +10,9 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from fathom.harness.errors import BadRecipe
-from fathom.harness.training.lessons import LessonRows, build_tokenizer, count_names, lesson_pairs
-from fathom.harness.training.pretrain.model import Muon
+from fathom.harness.training.lesson_tokenizer import build_lesson_tokenizer
+from fathom.harness.training.lessons import LessonRows, count_names, lesson_pairs
+from fathom.harness.training.pretrain.optimizer import Muon
 from fathom.harness.training.pretrain.trainer import pretrain
 from fathom.harness.training.recipe import LessonTable, read_recipe
 from fathom.tasks.base import make_instance, pose
@@ -158,7 +159,7 @@ def test_the_recipe_of_pebble_is_sound_and_its_text_is_reproducible():
     recipe = read_recipe("pebble")
     assert lesson_pairs(recipe, 123) == lesson_pairs(recipe, 123)
     assert lesson_pairs(recipe, 123) != lesson_pairs(recipe, 124)
-    rows = LessonRows(recipe, build_tokenizer(recipe))
+    rows = LessonRows(recipe, build_lesson_tokenizer(recipe))
     assert rows[5] == rows[5]
     assert max(len(rows[index]["input_ids"]) for index in range(50)) <= recipe.shape.context
 
@@ -196,10 +197,10 @@ def test_a_recipe_of_a_thousand_faults_is_refused_in_a_short_line(tiny):
 
 def test_every_text_can_be_tokenized_and_comes_back():
     recipe = read_recipe("pebble")
-    tokenizer = build_tokenizer(recipe)
+    tokenizer = build_lesson_tokenizer(recipe)
     for text in ("Each arrow leads", "naïve 数学 \u202e\0 🙂", "QK, RT;", "  \n\n\t x"):
         assert tokenizer.decode(tokenizer.encode(text).ids) == text
-    assert build_tokenizer(recipe).to_str() == tokenizer.to_str()
+    assert build_lesson_tokenizer(recipe).to_str() == tokenizer.to_str()
 
 
 def test_a_recipe_with_muon_and_full_rows_goes_on_after_kill_to_the_same_weights(tiny, tmp_path):
@@ -216,14 +217,14 @@ def test_a_recipe_with_muon_and_full_rows_goes_on_after_kill_to_the_same_weights
 def test_no_text_of_a_full_row_goes_past_the_last_position(tiny):
     tiny.write_text(TINY.replace("context = 256", "context = 32").replace("warmup = 2", "warmup = 2\nrow_tokens = 300"))
     recipe = read_recipe(str(tiny))
-    row = LessonRows(recipe, build_tokenizer(recipe))[3]
+    row = LessonRows(recipe, build_lesson_tokenizer(recipe))[3]
     assert 32 < len(row["input_ids"]) <= 300
     assert max(row["position_ids"]) == 31
 
 
 def test_a_full_row_holds_whole_texts_that_do_not_see_each_other():
     recipe = read_recipe("pebble").model_copy(update={"row_tokens": 200})
-    tokenizer = build_tokenizer(recipe)
+    tokenizer = build_lesson_tokenizer(recipe)
     row = LessonRows(recipe, tokenizer)[7]
     assert len(row["input_ids"]) <= 200
     starts = [at for at, position in enumerate(row["position_ids"]) if position == 0]
@@ -267,7 +268,7 @@ def test_in_pieces_a_name_or_number_is_the_same_one_token_wherever_it_stands():
         for family, level, style in (("depo", "n8k1", "direct"), ("igsm", "op2", "cot"), ("mano", "p23l2", "cot"))
     )
     recipe = read_recipe("pebble").model_copy(update={"tokenizer": "pieces", "vocabulary": 1200, "lessons": lessons})
-    tokenizer = build_tokenizer(recipe)
+    tokenizer = build_lesson_tokenizer(recipe)
     for text in ("after QK? Go", "\nQK = 17 + 4\n", " QK\n", "; QK;", " * (QK + 17)"):
         assert tokenizer.token_to_id("ĠQK") in tokenizer.encode(text).ids
     for text in ("\n17 + 4", " (17 - 3)", "= 17 mod"):
@@ -280,7 +281,7 @@ def test_in_pieces_a_name_or_number_is_the_same_one_token_wherever_it_stands():
         "  \n\n\t x",
     ):
         assert tokenizer.decode(tokenizer.encode(text).ids) == text
-    plain = build_tokenizer(recipe.model_copy(update={"tokenizer": "merges"}))
+    plain = build_lesson_tokenizer(recipe.model_copy(update={"tokenizer": "merges"}))
     asked = lesson_pairs(recipe, 5)[0][0]
     assert len(tokenizer.encode(asked).ids) < len(plain.encode(asked).ids)
-    assert build_tokenizer(recipe).to_str() == tokenizer.to_str()
+    assert build_lesson_tokenizer(recipe).to_str() == tokenizer.to_str()
