@@ -7,6 +7,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY harness harness
 COPY server server
 COPY tasks tasks
+COPY src/fathom/__init__.py src/fathom/
 RUN uv pip install --no-cache --python /opt/fathom/bin/python --compile-bytecode --constraints .ci/constraints.txt --build-constraints .ci/build-constraints.txt ".[server]"
 
 FROM python:3.11.14-slim-bookworm
@@ -17,6 +18,6 @@ WORKDIR /tmp
 USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 CMD ["python", "-m", "harness.probe", "http://127.0.0.1:8000/healthz"]
+HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --retries=3 CMD ["python", "-m", "fathom.harness.service.probe", "http://127.0.0.1:8000/healthz"]
 ENTRYPOINT ["fathom"]
 CMD ["serve", "--host", "0.0.0.0", "--port", "8000", "--workers", "2"]

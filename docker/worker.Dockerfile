@@ -11,6 +11,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY harness harness
 COPY server server
 COPY tasks tasks
+COPY src/fathom/__init__.py src/fathom/
 RUN /opt/uv/bin/uv pip install --no-cache --python /opt/fathom/bin/python --compile-bytecode --constraints .ci/constraints.txt --build-constraints .ci/build-constraints.txt ".[gpu]"
 
 FROM nvidia/cuda:13.0.2-runtime-ubuntu24.04
@@ -24,6 +25,6 @@ ENV PATH=/opt/fathom/bin:$PATH HOME=/home/fathom XDG_CACHE_HOME=/home/fathom/.ca
 WORKDIR /home/fathom
 USER 10002:10002
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 CMD ["python", "-m", "harness.probe", "/home/fathom/.cache/fathom/worker-alive", "120"]
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 CMD ["python", "-m", "fathom.harness.service.probe", "/home/fathom/.cache/fathom/worker-alive", "120"]
 ENTRYPOINT ["fathom", "worker"]
 CMD ["--engine", "vllm", "--server", "https://fathom.example"]

@@ -1,7 +1,6 @@
 """Real parts for all tests: databases of both kinds, a hub, and the fathom command as users call it."""
 
 import asyncio
-import importlib.util
 import io
 import os
 import secrets
@@ -150,22 +149,15 @@ def db(database, copy_tables):
     engine.dispose()
 
 
-def _load(name):
-    """Import a file of this folder, which is no package."""
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
 @pytest.fixture(scope="session")
 def start_hub():
     """Start hubs that live as long as the session: `hub = start_hub()`."""
+    from tests.hub import Hub
+
     hubs = []
 
     def start():
-        hubs.append(_load("hub").Hub())
+        hubs.append(Hub())
         return hubs[-1]
 
     yield start
@@ -176,7 +168,9 @@ def start_hub():
 @pytest.fixture
 def hub():
     """A hub of its own: `hub.make("pebble")` gives it a repository org/pebble; see tests/hub.py for the kinds."""
-    hub = _load("hub").Hub()
+    from tests.hub import Hub
+
+    hub = Hub()
     yield hub
     hub.stop()
 
@@ -321,6 +315,8 @@ def chromium():
 @pytest.fixture
 def service(tmp_path, start_fathom):
     """A server that can be killed and started again, with submissions and workers; see tests/service.py."""
-    made = _load("service").Service(tmp_path, start_fathom)
+    from tests.service import Service
+
+    made = Service(tmp_path, start_fathom)
     yield made
     made.db.dispose()

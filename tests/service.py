@@ -93,7 +93,7 @@ class Service:
         with Session(self.db) as session:
             return session.scalar(select(func.count()).select_from(SampleRow))
 
-    def freeze(self, deed=None):
+    def freeze(self, action=None):
         """Wait for a shard that is half done, hold the server's writes, and do something meanwhile; return the job."""
         while True:
             until(lambda: any(0 < job.progress_done < job.progress_total for job in self.jobs()), every=0.002)
@@ -105,8 +105,8 @@ class Service:
                 ]
                 if half:
                     job = half[0].id
-                    if deed:
-                        deed(session)
+                    if action:
+                        action(session)
                     return job
 
     def wait_for_end(self, name):

@@ -7,7 +7,7 @@ import typer
 
 from fathom.harness.cli.options import Db, database_of, pairs
 from fathom.harness.errors import BadInput
-from fathom.harness.settings import read_token, read_token_variable
+from fathom.harness.settings import read_secret_file, read_token_variable
 
 app = typer.Typer()
 
@@ -41,7 +41,7 @@ def submit_run(
         print(f"wrote {out} ({write_parcel(parcel, out) / 1e6:.1f} MB): send it at /submit/results of a board")
         return
     talk = make_console(stderr=True)
-    token = read_token(token_file) if token_file else read_token_variable()
+    token = read_secret_file(token_file) if token_file else read_token_variable()
     answer = send_parcel(parcel, str(server), token, lambda words: talk.print(words, soft_wrap=True), patience)
     if answer.is_new:
         print(f"graded there: {answer.n_right} of {answer.n_items} right, tier 1, run {answer.run}")
@@ -72,14 +72,14 @@ def work_for_server(
         typer.Option(help="Engine option that does not change results, as in tensor_parallel_size=2."),
     ] = None,
 ) -> None:
-    """Evaluate submitted models for a server until stopped. Exit codes: 0 done, 2 bad input, 3 job failed."""
+    """Run submitted models for a server until stopped. Exit codes: 0 done, 2 bad input, 3 job failed."""
     from fathom.harness.service.worker.worker import WorkerOptions, default_name, start_worker
-    from fathom.harness.settings import read_worker
+    from fathom.harness.settings import read_worker_settings
 
-    found = read_worker()
+    found = read_worker_settings()
     options = WorkerOptions(
-        server, read_token(token_file) if token_file else found.token, engine, name or default_name(), found.cache,
-        models, found.hub, once, None if max_gb is None else int(max_gb * 2**30), not no_isolation,
+        server, read_secret_file(token_file) if token_file else found.token, engine, name or default_name(),
+        found.cache, models, found.hub, once, None if max_gb is None else int(max_gb * 2**30), not no_isolation,
         pairs(engine_arg or (), "--engine-arg"),
     )  # fmt: skip
     raise typer.Exit(start_worker(options))

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Accounts: sign-in with OpenID Connect, logins, API tokens, and the account page."""

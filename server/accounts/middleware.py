@@ -1,4 +1,4 @@
-"""Find out who asks, before any route is called: by a browser's cookie, by an API token, or as this machine's user."""
+"""Middleware that finds the sender of each request: by cookie, by API token, or as this machine's user."""
 
 import ipaddress
 import secrets
@@ -22,53 +22,49 @@ from fathom.server.web.forms import csrf_of
 from fathom.server.web.problems import answer_problem
 
 _SAFE = ("GET", "HEAD", "OPTIONS")
-
-
-_EVERYWHERE = ("/healthz", "/metrics")
-"""Addresses that answer under any name of this machine: those who watch it ask from inside, and find no secret."""
-
-
-LASTS = int(accounts.LOGIN_LASTS.total_seconds())
+_ANY_HOST = ("/healthz", "/metrics")
+"""Addresses that answer under any host name: monitoring asks from inside, and they hold no secret."""
+_LOGIN_SECONDS = int(accounts.LOGIN_LASTS.total_seconds())
 
 
 class WrongHost(BadInput):
-    """The request was meant for another server; so speaks a page that rebinds its name to this address."""
+    """The Host header names another server, as after DNS rebinding."""
 
     status = 421
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
-    """Where this server stands, and what its cookie is called."""
+class CookiePolicy:
+    """The origin of this server, and the name and attributes of its cookie."""
 
     origin: str
-    """As in https://fathom.example; empty where it serves this machine only."""
+    """As in https://fathom.example; empty where only this machine is served."""
     cookie: str
     secure: bool
 
-    def header(self, value: str, lasts: int = LASTS) -> str:
-        """Write a Set-Cookie header."""
+    def header(self, value: str, lasts: int = _LOGIN_SECONDS) -> str:
+        """Return a Set-Cookie header."""
         secure = "; Secure" if self.secure else ""
         return f"{self.cookie}={value}; Path=/; Max-Age={lasts}; HttpOnly; SameSite=Lax{secure}"
 
 
-def door_of(service: ServiceSettings) -> Door:
-    """Return where a server with these settings stands."""
+def cookie_policy(service: ServiceSettings) -> CookiePolicy:
+    """Return the cookie policy of a server with these settings."""
     if service.oidc is None:
-        return Door("", "fathom", False)
+        return CookiePolicy("", "fathom", False)
     secure = service.url.startswith("https://")
-    return Door(service.url, "__Host-fathom" if secure else "fathom", secure)
+    return CookiePolicy(service.url, "__Host-fathom" if secure else "fathom", secure)
 
 
 class Identify:
-    """Put an Actor into scope["fathom.actor"]; refuse foreign hosts, foreign origins and bad tokens.
+    """Sets scope["fathom.actor"]; refuses foreign hosts, foreign origins and bad tokens.
 
-    A stranger's request, without cookie or token, asks the database nothing.
+    A request without cookie and token needs no query.
     """
 
     def __init__(self, app: ASGIApp, db: Engine, service: ServiceSettings) -> None:
         self._app, self._db, self._service = app, db, service
-        self._door = door_of(service)
+        self._policy = cookie_policy(service)
         self._local: User | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,13 +73,13 @@ class Identify:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        cookie, fresh = cookie_of(headers, self._door.cookie), ""
+        cookie, fresh = _cookie(headers, self._policy.cookie), ""
         if self._service.oidc is None and not cookie:
             cookie = fresh = secrets.token_urlsafe(32)
         try:
             self._check_host(scope["path"], headers)
             actor = await self._identify(headers, cookie)
-            check_origin(scope["method"], headers, self._door, actor)
+            _check_origin(scope["method"], headers, self._policy, actor)
         except FathomError as error:
             answer = answer_problem(Request(scope), error.status, str(error))
             if isinstance(error, NotSignedIn):
@@ -95,19 +91,19 @@ class Identify:
         async def send_with_cookie(message: Message) -> None:
             if message["type"] == "http.response.start" and fresh:
                 found = MutableHeaders(scope=message)
-                if "private" in found.get("cache-control", ""):  # pages with a form are; what all may share needs none
-                    found.append("Set-Cookie", self._door.header(fresh))
+                if "private" in found.get("cache-control", ""):  # only private pages, which have forms, need a cookie
+                    found.append("Set-Cookie", self._policy.header(fresh))
             await send(message)
 
         await self._app(scope, receive, send_with_cookie)
 
     def _check_host(self, path: str, headers: Headers) -> None:
         host = headers.get("host", "")
-        if path in _EVERYWHERE or host == urlsplit(self._door.origin).netloc != "":
+        if path in _ANY_HOST or host == urlsplit(self._policy.origin).netloc != "":
             return
-        if not self._door.origin and is_loopback(urlsplit(f"//{host}").hostname or ""):
+        if not self._policy.origin and _is_loopback(urlsplit(f"//{host}").hostname or ""):
             return
-        raise WrongHost("this server does not go by that name: use the address that it was started with")
+        raise WrongHost("this server has another name: use the address that it was started with")
 
     async def _identify(self, headers: Headers, cookie: str) -> Actor:
         kind, _, token = headers.get("authorization", "").partition(" ")
@@ -137,8 +133,8 @@ def _actor(user: User, cookie: str) -> Actor:
     return Actor(user.id, user.name, role, scopes_of(role, SCOPES), None, cookie, csrf_of(cookie))
 
 
-def cookie_of(headers: Headers, name: str) -> str:
-    """Return the value of a cookie, or nothing."""
+def _cookie(headers: Headers, name: str) -> str:
+    """Return the value of a cookie, or an empty text."""
     try:
         found = SimpleCookie(headers.get("cookie", "")).get(name)
     except CookieError:
@@ -146,8 +142,8 @@ def cookie_of(headers: Headers, name: str) -> str:
     return found.value if found is not None and found.value.isascii() else ""
 
 
-def is_loopback(host: str) -> bool:
-    """Say whether a name means this machine."""
+def _is_loopback(host: str) -> bool:
+    """Say whether a host name means this machine."""
     if host == "localhost":
         return True
     try:
@@ -156,20 +152,20 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def check_origin(method: str, headers: Headers, door: Door, actor: Actor) -> None:
-    """Refuse to change anything for a page of another site; programs with a token are no pages.
+def _check_origin(method: str, headers: Headers, policy: CookiePolicy, actor: Actor) -> None:
+    """Refuse changes that a page of another site asks for; requests with a token are exempt.
 
-    Browsers say where a request comes from. A program without a token does not, and may speak to this machine's own
-    server only.
+    Browsers state the origin of a request. A program without a token does not, and is accepted only by a server for
+    this machine.
 
     Raises:
-        NotAllowed: the request comes from elsewhere, or does not say where it comes from.
+        NotAllowed: the request comes from another site, or does not state its origin.
     """
     if method in _SAFE or actor.token_id is not None:
         return
-    own = door.origin or f"http://{headers.get('host', '')}"
+    own = policy.origin or f"http://{headers.get('host', '')}"
     origin, site = headers.get("origin"), headers.get("sec-fetch-site")
     if origin not in (None, own) or site not in (None, "same-origin", "none"):
-        raise NotAllowed("this was sent from a page of another site: open this server's own page for it")
-    if origin is None and site is None and door.origin and actor.user_id is not None:
-        raise NotAllowed("this did not say where it comes from: programs send an API token instead of a cookie")
+        raise NotAllowed("this was sent from a page of another site: use this server's own page")
+    if origin is None and site is None and policy.origin and actor.user_id is not None:
+        raise NotAllowed("this request has no Origin header: programs send an API token instead of a cookie")

@@ -1,4 +1,4 @@
-"""Turn a visit to the provider into who somebody is: OpenID Connect, code flow with PKCE, state and nonce."""
+"""Sign-in with a provider: OpenID Connect, code flow with PKCE, state and nonce."""
 
 import base64
 import json
@@ -25,27 +25,27 @@ from fathom.harness.format import shorten, visible
 from fathom.harness.service.seasons.vault import check_key
 from fathom.harness.settings import OidcSettings, ServiceSettings
 
-ATTEMPT_LASTS = 600
-"""Seconds that somebody may take to sign in at the provider."""
+ATTEMPT_SECONDS = 600
+"""Seconds that a visitor may take to sign in at the provider."""
 
 _ALGORITHMS = ["RS256", "PS256", "ES256", "EdDSA"]
-"""Of signatures. Asymmetric ones only: `none`, and HMAC under a public key, are how ID tokens are forged."""
+"""Accepted signatures. Asymmetric only: `none` and HMAC under a public key are how ID tokens are forged."""
 
 _LEEWAY = 60
 _TIMEOUT = 10.0
-_TRUSTED_FOR = 3600.0
-"""Seconds after which the provider's addresses are asked for again."""
+_REDISCOVER = 3600.0
+"""Seconds after which the provider's addresses are read again."""
 
 
 class SignInFailed(FathomError):
-    """Signing in did not come to its end; nobody is signed in."""
+    """Signing in failed; nobody is signed in."""
 
     status = 400
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
-    """What one browser must bring back from the provider; it travels in an encrypted cookie, so any process can ask."""
+class SignInAttempt:
+    """What a browser must bring back from the provider; kept in an encrypted cookie, so any process can check it."""
 
     state: str
     nonce: str
@@ -54,8 +54,8 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
-    """Who the provider says has signed in. Only `subject` is theirs for good; a user name can pass to a stranger."""
+class SignedInPerson:
+    """Who has signed in, according to the provider. `subject` never changes; a name can pass to somebody else."""
 
     subject: str
     """The provider's id of the person, without the issuer."""
@@ -63,8 +63,8 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
-class Addresses:
-    """What the provider's discovery document says."""
+class _ProviderAddresses:
+    """_ProviderAddresses in the provider's discovery document."""
 
     issuer: str
     authorize: str
@@ -73,43 +73,45 @@ class Addresses:
 
 
 class Oidc:
-    """The provider as one server uses it; it remembers its addresses for an hour, and nothing about people."""
+    """The client of one provider; it keeps the provider's addresses for an hour, and nothing about people."""
 
     def __init__(self, settings: OidcSettings, service: ServiceSettings) -> None:
-        """Ask the provider nothing yet.
+        """Make no request yet.
 
         Raises:
-            BadInput: the server has no address or no key.
+            BadInput: the settings have no address or no key.
         """
         if not service.url:
             raise BadInput("accounts need FATHOM_URL, the address under which visitors see this server")
         self._settings, self._redirect = settings, f"{service.url}/sign-in/callback"
         self._box = Fernet(_derive(check_key(service.secret_key)))
-        self._known: tuple[float, Addresses] | None = None
+        self._known: tuple[float, _ProviderAddresses] | None = None
 
-    def seal(self, attempt: Attempt) -> str:
+    def seal(self, attempt: SignInAttempt) -> str:
         """Encrypt an attempt into the value of a cookie."""
         return self._box.encrypt(json.dumps(asdict(attempt)).encode()).decode()
 
-    def unseal(self, cookie: str) -> Attempt:
+    def unseal(self, cookie: str) -> SignInAttempt:
         """Return the attempt in a cookie.
 
         Raises:
-            SignInFailed: there is none, it is too old, or it is not from here.
+            SignInFailed: the cookie is missing, too old, or not from this server.
         """
         try:
-            return Attempt(**json.loads(self._box.decrypt(cookie.encode("utf-8", "replace"), ttl=ATTEMPT_LASTS)))
+            return SignInAttempt(
+                **json.loads(self._box.decrypt(cookie.encode("utf-8", "replace"), ttl=ATTEMPT_SECONDS))
+            )
         except (InvalidToken, TypeError, ValueError) as error:
-            raise SignInFailed("signing in took too long, or began in another browser: start again") from error
+            raise SignInFailed("signing in took too long, or started in another browser: start again") from error
 
-    async def begin(self, next_page: str) -> tuple[str, Attempt]:
-        """Return the address at the provider to send somebody to, and what they must bring back.
+    async def begin(self, next_page: str) -> tuple[str, SignInAttempt]:
+        """Return the provider's address to send a visitor to, and the attempt to check afterwards.
 
         Raises:
             Busy: the provider does not answer.
         """
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
-        attempt = Attempt(state, nonce, verifier, next_page)
+        attempt = SignInAttempt(state, nonce, verifier, next_page)
         with _translated():
             async with self._client() as client:
                 found = await self._addresses(client)
@@ -118,11 +120,11 @@ class Oidc:
                 )
         return str(address), attempt
 
-    async def finish(self, answer: Mapping[str, str], attempt: Attempt) -> Person:
-        """Exchange what the provider sent back for who it is.
+    async def finish(self, answer: Mapping[str, str], attempt: SignInAttempt) -> SignedInPerson:
+        """Return who has signed in, from what the provider sent back.
 
         Raises:
-            SignInFailed: somebody declined, or the answer does not belong to this attempt, or the token is not sound.
+            SignInFailed: the visitor declined, the answer belongs to another attempt, or the token is invalid.
             Busy: the provider does not answer.
         """
         if not secrets.compare_digest(answer.get("state", "").encode(), attempt.state.encode()):
@@ -135,7 +137,7 @@ class Oidc:
                 async with self._client() as client:
                     found = await self._addresses(client)
                     if answer.get("iss", found.issuer) != found.issuer:  # RFC 9207
-                        raise SignInFailed("this answer is another provider's: start again")
+                        raise SignInFailed("this answer comes from another provider: start again")
                     got = await client.fetch_token(
                         found.token, grant_type="authorization_code", code=answer.get("code", ""),
                         code_verifier=attempt.verifier,
@@ -143,7 +145,7 @@ class Oidc:
                     keys = await _get(client, found.keys)
         return self._check(str(got.get("id_token", "")), keys, found.issuer, attempt.nonce)
 
-    def _check(self, id_token: str, keys: Any, issuer: str, nonce: str) -> Person:  # keys: JSON of a key set
+    def _check(self, id_token: str, keys: Any, issuer: str, nonce: str) -> SignedInPerson:  # keys: JSON of a key set
         rules = jwt.JWTClaimsRegistry(
             leeway=_LEEWAY,
             iss={"essential": True, "value": issuer},
@@ -157,10 +159,12 @@ class Oidc:
             claims = jwt.decode(id_token, KeySet.import_key_set(keys), algorithms=_ALGORITHMS).claims
             rules.validate(claims)
         except (JoseError, ValueError, KeyError, TypeError) as error:
-            raise SignInFailed(f"the provider's ID token is not sound ({type(error).__name__}): start again") from error
+            raise SignInFailed(f"the provider's ID token is invalid ({type(error).__name__}): start again") from error
         if claims.get("azp", self._settings.client_id) != self._settings.client_id:
             raise SignInFailed("the provider's ID token was made for another application: start again")
-        return Person(claims["sub"], str(claims.get("preferred_username") or claims.get("name") or claims["sub"]))
+        return SignedInPerson(
+            claims["sub"], str(claims.get("preferred_username") or claims.get("name") or claims["sub"])
+        )
 
     def _client(self) -> AsyncOAuth2Client:
         secret = self._settings.client_secret
@@ -170,14 +174,14 @@ class Oidc:
             timeout=_TIMEOUT,
         )  # fmt: skip
 
-    async def _addresses(self, client: AsyncOAuth2Client) -> Addresses:
-        if self._known is not None and time.monotonic() - self._known[0] < _TRUSTED_FOR:
+    async def _addresses(self, client: AsyncOAuth2Client) -> _ProviderAddresses:
+        if self._known is not None and time.monotonic() - self._known[0] < _REDISCOVER:
             return self._known[1]
         said = await _get(client, self._settings.issuer.rstrip("/") + "/.well-known/openid-configuration")
         names = ("issuer", "authorization_endpoint", "token_endpoint", "jwks_uri")
-        found = Addresses(*(str(said[name]) for name in names))
+        found = _ProviderAddresses(*(str(said[name]) for name in names))
         if found.issuer.rstrip("/") != self._settings.issuer.rstrip("/"):
-            raise SignInFailed("the provider calls itself otherwise than FATHOM_OIDC_ISSUER says: tell the operator")
+            raise SignInFailed("the provider's issuer differs from FATHOM_OIDC_ISSUER: tell the operator")
         for address in (found.authorize, found.token, found.keys):
             if urlsplit(address).scheme != urlsplit(self._settings.issuer).scheme:
                 raise SignInFailed("the provider names an address without TLS: tell the operator")
@@ -192,7 +196,7 @@ async def _get(client: AsyncOAuth2Client, address: str) -> Any:  # JSON of the p
 
 
 class _translated:  # noqa: N801  (reads as a word in `with`)
-    """Turn what can go wrong on the way to the provider into errors that say what to do."""
+    """Translates errors of HTTP and OAuth libraries into errors that say what to do."""
 
     def __enter__(self) -> None:
         return None
@@ -203,7 +207,7 @@ class _translated:  # noqa: N801  (reads as a word in `with`)
         if isinstance(error, httpx2.HTTPError | TimeoutError):
             raise Busy("the provider does not answer: try to sign in again in a minute") from error
         if isinstance(error, AuthlibBaseError | ValueError | KeyError | TypeError):
-            raise SignInFailed("the provider refused to say who you are: start again") from error
+            raise SignInFailed("the provider did not confirm who you are: start again") from error
 
 
 def _derive(key: str) -> bytes:
@@ -212,9 +216,9 @@ def _derive(key: str) -> bytes:
 
 
 def safe_next(wanted: str) -> str:
-    """Return the page of this server to go to after signing in; whatever could lead elsewhere leads to /account.
+    """Return the page to open after signing in; anything that could lead to another site becomes /account.
 
-    Browsers read a backslash as a slash and drop tabs and line breaks, so only plain printable ASCII is taken.
+    Browsers read a backslash as a slash and drop tabs and line breaks, so only plain printable ASCII is accepted.
     """
     plain = len(wanted) <= 500 and wanted.isascii() and wanted.isprintable() and "\\" not in wanted
     if plain and wanted.startswith("/") and not wanted.startswith(("//", "/sign-")):

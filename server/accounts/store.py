@@ -1,4 +1,4 @@
-"""Write and read who has signed in, and with what: logins of browsers and API tokens, both stored hashed."""
+"""Users, their logins and their API tokens; cookies and tokens are stored as hashes only."""
 
 import datetime as dt
 import secrets
@@ -16,19 +16,19 @@ from fathom.harness.db.schema.service import AuditRow, LoginRow, TokenRow, UserR
 from fathom.harness.db.sql import insert_if_new
 from fathom.harness.db.write import storable, utc_now
 from fathom.harness.errors import BadInput, NotSignedIn, UnknownSubmission
+from fathom.server.web.actor import SCOPES
 
 LOCAL = "local"
-"""Subject of this machine's user, where nobody need sign in."""
+"""Subject of this machine's user, on a server without accounts."""
 
 LOGIN_LASTS = dt.timedelta(days=14)
-PREFIX = "fth_"
-SCOPES = ("read", "submit", "worker", "admin")
+_PREFIX = "fth_"
 _USED_EVERY = dt.timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Somebody who has signed in; `name` is foreign text."""
+    """A user; `name` is foreign text."""
 
     id: int
     subject: str
@@ -38,8 +38,8 @@ class User:
 
 
 @dataclass(frozen=True, slots=True)
-class Token:
-    """What is known of an API token; the token itself is nowhere."""
+class ApiToken:
+    """What is stored of an API token: everything but the token itself."""
 
     id: int
     user_id: int
@@ -58,13 +58,13 @@ _TOKEN = (
 )  # fmt: skip
 
 
-def digest_of(secret: str) -> str:
+def hash_secret(secret: str) -> str:
     """Return the SHA-256 of a cookie or token, in hex; they hold 256 random bits, so no salt is needed."""
     return sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def local_user(db: Engine) -> User:
-    """Return this machine's user, an admin; made where there is none."""
+    """Return this machine's user, an admin; created at the first call."""
     with translate_errors(), Session(db) as session, session.begin():
         row = {"subject": LOCAL, "name": LOCAL, "role": "admin", "created_at": utc_now()}
         session.execute(insert_if_new(session.get_bind(), UserRow).values(**row))
@@ -72,10 +72,10 @@ def local_user(db: Engine) -> User:
 
 
 def sign_in(db: Engine, subject: str, name: str, *, admin: bool = False, by_name: bool = False) -> tuple[User, str]:
-    """Note that somebody has signed in; return them and the cookie of a new login.
+    """Store that somebody has signed in; return the user and the cookie of a new login.
 
-    With `admin` they are made an admin; with `by_name` too, but for each name only the first that ever came with it:
-    user names can be given up, and then a stranger may take them.
+    With `admin` the user becomes an admin. With `by_name` too, but only the first user who ever came with this name:
+    a user name can be given up and taken by somebody else.
 
     Raises:
         NotSignedIn: the user is banned.
@@ -86,13 +86,13 @@ def sign_in(db: Engine, subject: str, name: str, *, admin: bool = False, by_name
         session.execute(insert_if_new(session.get_bind(), UserRow).values(**row))
         user = session.scalars(select(UserRow).where(UserRow.subject == subject).with_for_update()).one()
         if user.banned_at is not None:
-            raise NotSignedIn("this account was closed by an admin of this board")
+            raise NotSignedIn("this account was banned by an admin of this board")
         user.name = storable(name)
         if user.role != "admin" and (admin or (by_name and _is_first(session, user.name))):
             user.role = "admin"
             subject_named = f"name/{user.name}" if not admin else f"user/{user.id}"
             record(session, "system", "admin by settings", subject_named, user=user.id)
-        login = {"digest": digest_of(cookie), "user_id": user.id, "created_at": now, "expires_at": now + LOGIN_LASTS}
+        login = {"digest": hash_secret(cookie), "user_id": user.id, "created_at": now, "expires_at": now + LOGIN_LASTS}
         session.execute(insert(LoginRow), [login])
         record(session, f"user/{user.id}", "signed in", f"user/{user.id}")
         return User(user.id, user.subject, user.name, user.role, user.banned_at), cookie
@@ -103,24 +103,24 @@ def _is_first(session: Session, name: str) -> bool:
 
 
 def user_of_login(db: Engine, cookie: str) -> User | None:
-    """Return who a browser's cookie belongs to; None where it is unknown or over, or its user is banned."""
-    same = (LoginRow.digest == digest_of(cookie), LoginRow.expires_at > utc_now(), UserRow.banned_at.is_(None))
+    """Return the user of a login cookie; None where it is unknown or expired, or the user is banned."""
+    same = (LoginRow.digest == hash_secret(cookie), LoginRow.expires_at > utc_now(), UserRow.banned_at.is_(None))
     wanted = select(*_USER).join(LoginRow, LoginRow.user_id == UserRow.id).where(*same)
     with translate_errors(), Session(db) as session:
         row = session.execute(wanted).first()
         return None if row is None else User(*row)
 
 
-def sign_out(db: Engine, user: int, cookie: str | None = None) -> int:
-    """End one login of a user, or all; return how many ended."""
-    mine = [LoginRow.user_id == user] + ([] if cookie is None else [LoginRow.digest == digest_of(cookie)])
+def end_logins(db: Engine, user: int, cookie: str | None = None) -> int:
+    """End one login of a user, or all of them; return how many."""
+    mine = [LoginRow.user_id == user] + ([] if cookie is None else [LoginRow.digest == hash_secret(cookie)])
     with translate_errors(), Session(db) as session, session.begin():
         ended = session.scalars(delete(LoginRow).where(*mine).returning(LoginRow.digest)).all()
         return len(ended)
 
 
-def prune_logins(db: Engine) -> int:
-    """Delete logins that are over; a chore."""
+def delete_expired_logins(db: Engine) -> int:
+    """Delete expired logins; return how many. A background task."""
     with translate_errors(), Session(db) as session, session.begin():
         over = delete(LoginRow).where(LoginRow.expires_at < utc_now()).returning(LoginRow.digest)
         return len(session.scalars(over).all())
@@ -128,11 +128,11 @@ def prune_logins(db: Engine) -> int:
 
 def create_token(
     db: Engine, user: int, name: str, scopes: Collection[str], lasts: dt.timedelta | None = None
-) -> tuple[Token, str]:
-    """Make an API token; return what is known of it, and the token, which nobody can read again."""
-    now, token = utc_now(), PREFIX + secrets.token_urlsafe(32)
+) -> tuple[ApiToken, str]:
+    """Create an API token; return its record, and the token itself, which cannot be read again."""
+    now, token = utc_now(), _PREFIX + secrets.token_urlsafe(32)
     row = {
-        "user_id": user, "name": storable(name), "digest": digest_of(token), "scopes": sorted(scopes),
+        "user_id": user, "name": storable(name), "digest": hash_secret(token), "scopes": sorted(scopes),
         "created_at": now, "expires_at": None if lasts is None else now + lasts,
     }  # fmt: skip
     with translate_errors(), Session(db) as session, session.begin():
@@ -141,34 +141,34 @@ def create_token(
         return _token(session.execute(select(*_TOKEN).where(TokenRow.id == number)).one()), token
 
 
-def _token(row: object) -> Token:
+def _token(row: object) -> ApiToken:
     number, user, name, scopes, *times = row  # type: ignore[misc]  # a row of _TOKEN
-    return Token(number, user, name, tuple(scopes), *times)  # type: ignore[has-type]  # as above
+    return ApiToken(number, user, name, tuple(scopes), *times)  # type: ignore[has-type]  # as above
 
 
-def find_token(db: Engine, token: str) -> tuple[User, Token]:
-    """Return whose token this is, and note that it was used.
+def find_token(db: Engine, token: str) -> tuple[User, ApiToken]:
+    """Return a token's user and record, and store that it was used.
 
     Raises:
-        NotSignedIn: it is unknown, revoked or over, or its user is banned.
+        NotSignedIn: it is unknown, revoked or expired, or its user is banned.
     """
-    digest, now = digest_of(token), utc_now()
+    digest, now = hash_secret(token), utc_now()
     wanted = select(TokenRow.digest, *_USER, *_TOKEN).join(UserRow, UserRow.id == TokenRow.user_id)
     with translate_errors(), Session(db) as session, session.begin():
         row = session.execute(wanted.where(TokenRow.digest == digest)).first()
         if row is None or not compare_digest(row[0], digest):
-            raise NotSignedIn("this token is not known here: make one on your page of tokens")
+            raise NotSignedIn("this token is not known here: create one on your account page")
         user, found = User(*row[1:6]), _token(row[6:])
         if found.revoked_at is not None or (found.expires_at is not None and found.expires_at <= now):
-            raise NotSignedIn("this token was revoked or is over: make another one on your page of tokens")
+            raise NotSignedIn("this token is revoked or expired: create a new one on your account page")
         if user.banned_at is not None:
-            raise NotSignedIn("this account was closed by an admin of this board")
+            raise NotSignedIn("this account was banned by an admin of this board")
         if found.used_at is None or now - found.used_at > _USED_EVERY:
             session.execute(update(TokenRow).where(TokenRow.id == found.id).values(used_at=now))
         return user, found
 
 
-def list_tokens(db: Engine, user: int) -> list[Token]:
+def list_tokens(db: Engine, user: int) -> list[ApiToken]:
     """Return a user's tokens, newest first."""
     wanted = select(*_TOKEN).where(TokenRow.user_id == user).order_by(TokenRow.id.desc())
     with translate_errors(), Session(db) as session:
@@ -176,7 +176,7 @@ def list_tokens(db: Engine, user: int) -> list[Token]:
 
 
 def revoke_token(db: Engine, user: int, token: int) -> None:
-    """Make a user's token useless.
+    """Revoke a user's token.
 
     Raises:
         UnknownSubmission: the user has no such token.
@@ -187,15 +187,15 @@ def revoke_token(db: Engine, user: int, token: int) -> None:
             update(TokenRow).where(*mine).values(revoked_at=utc_now()).returning(TokenRow.id)
         ).first()
         if found is None:
-            raise UnknownSubmission(f"you have no token {token}: your page of tokens lists them")
+            raise UnknownSubmission(f"you have no token {token}: your account page lists them")
         record(session, f"user/{user}", "revoked a token", f"token/{token}")
 
 
 def check_scopes(wanted: Collection[str]) -> list[str]:
-    """Return scopes without blanks and doubles.
+    """Return the scopes without blanks and duplicates.
 
     Raises:
-        BadInput: none was named, or one that there is not.
+        BadInput: no scope, or an unknown one.
     """
     names = sorted({name.strip() for name in wanted if name.strip()})
     if not names or any(name not in SCOPES for name in names):
@@ -207,7 +207,7 @@ def set_role(db: Engine, subject: str, role: str, actor: str = "operator") -> Us
     """Make a user an admin, or an admin a user.
 
     Raises:
-        UnknownSubmission: see find_user.
+        UnknownSubmission: there is no such user.
     """
     user = find_user(db, subject)
     with translate_errors(), Session(db) as session, session.begin():
@@ -217,19 +217,17 @@ def set_role(db: Engine, subject: str, role: str, actor: str = "operator") -> Us
 
 
 def find_user(db: Engine, subject: str) -> User:
-    """Return a user by subject, or by ~ and their number.
+    """Return a user by subject, or by ~ and number.
 
     Raises:
-        UnknownSubmission: nobody has signed in by that subject.
+        UnknownSubmission: there is no such user.
     """
     number = subject[1:] if subject.startswith("~") else ""
     same = UserRow.id == int(number) if number.isascii() and number.isdigit() else UserRow.subject == subject
     with translate_errors(), Session(db) as session:
         row = session.execute(select(*_USER).where(same)).first()
         if row is None:
-            raise UnknownSubmission(
-                f"nobody of the subject {subject[:80]!r} has signed in: `fathom user list` lists all"
-            )
+            raise UnknownSubmission(f"there is no user {subject[:80]!r}: `fathom user list` lists all")
         return User(*row)
 
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Moderation: pages and actions of admins."""

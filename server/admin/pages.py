@@ -1,10 +1,10 @@
-"""Let admins moderate: what needs attention, one form for every deed, users, and the log of all that was done."""
+"""Pages of admins: submissions that need attention, actions on them, users, and the audit log."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from sqlalchemy import Engine
 
@@ -13,9 +13,10 @@ from fathom.harness.db.write import storable
 from fathom.harness.errors import BadInput
 from fathom.server.accounts import store as accounts
 from fathom.server.admin import moderation
-from fathom.server.admin.moderation import Deed
+from fathom.server.admin.moderation import AdminAction
 from fathom.server.submissions import status
 from fathom.server.web.actor import Actor, ActorOf, require
+from fathom.server.web.addresses import SubmissionId
 from fathom.server.web.forms import FormOf
 from fathom.server.web.render import READ, SiteOf, page
 
@@ -27,28 +28,28 @@ _FEW = 20
 
 
 @dataclass(frozen=True, slots=True)
-class _Kind:
-    """A deed, and the page that it leads back to."""
+class _Choice:
+    """An action, the page to return to, and whether ranks change."""
 
-    do: Callable[[Engine, Deed], object]
+    run: Callable[[Engine, AdminAction], object]
     back: str
-    moves_board: bool = False
+    changes_ranks: bool = False
 
 
-_CASE, _USER = "/admin/submissions/{}", "/admin/users"
-DEEDS: Mapping[str, _Kind] = {
-    "flag": _Kind(moderation.flag, _CASE),
-    "unflag": _Kind(moderation.unflag, _CASE),
-    "verify": _Kind(moderation.verify, _CASE, moves_board=True),
-    "rerun": _Kind(moderation.rerun, _CASE, moves_board=True),
-    "hide": _Kind(moderation.hide, "/admin", moves_board=True),
-    "unhide": _Kind(moderation.unhide, "/admin", moves_board=True),
-    "ban": _Kind(moderation.ban, _USER),
-    "unban": _Kind(moderation.unban, _USER),
-    "promote": _Kind(moderation.promote, _USER),
-    "demote": _Kind(moderation.demote, _USER),
+_SUBMISSION, _USER = "/admin/submissions/{}", "/admin/users"
+ADMIN_ACTIONS: Mapping[str, _Choice] = {
+    "flag": _Choice(moderation.flag, _SUBMISSION),
+    "unflag": _Choice(moderation.unflag, _SUBMISSION),
+    "verify": _Choice(moderation.verify_upload, _SUBMISSION, changes_ranks=True),
+    "rerun": _Choice(moderation.rerun, _SUBMISSION, changes_ranks=True),
+    "hide": _Choice(moderation.hide, "/admin", changes_ranks=True),
+    "unhide": _Choice(moderation.unhide, "/admin", changes_ranks=True),
+    "ban": _Choice(moderation.ban, _USER),
+    "unban": _Choice(moderation.unban, _USER),
+    "promote": _Choice(moderation.promote_user, _USER),
+    "demote": _Choice(moderation.demote_user, _USER),
 }
-"""What admins may do, by the name in the form."""
+"""Actions by their name in the form."""
 
 
 def _admit(actor: Actor) -> None:
@@ -57,26 +58,24 @@ def _admit(actor: Actor) -> None:
 
 @router.api_route("/admin", methods=READ)
 def show_attention(site: SiteOf, actor: ActorOf) -> HTMLResponse:
-    """Show what needs an admin, and the newest of the log."""
+    """Show submissions that need attention, and the newest log entries."""
     _admit(actor)
-    cases, entries = status.list_attention(site.db), audit.list_entries(site.db, limit=_FEW)
-    return page(site, "admin", actor=actor, cases=cases, entries=entries)
+    rows, entries = status.list_needing_attention(site.db), audit.list_entries(site.db, limit=_FEW)
+    return page(site, "admin", actor=actor, submissions=rows, entries=entries)
 
 
 @router.api_route("/admin/submissions/{submission}", methods=READ)
-def show_case(
-    site: SiteOf, actor: ActorOf, submission: Annotated[str, Path(pattern="^[0-9a-f]{1,32}$")]
-) -> HTMLResponse:
-    """Show one submission with what may be done about it."""
+def show_moderation(site: SiteOf, actor: ActorOf, submission: SubmissionId) -> HTMLResponse:
+    """Show one submission with the actions on it."""
     _admit(actor)
-    case = status.get_case(site.db, submission)
-    entries = audit.list_entries(site.db, subject=f"submission/{case.id}", limit=_ENTRIES)
-    return page(site, "case", actor=actor, case=case, entries=entries)
+    found = status.get_listed(site.db, submission)
+    entries = audit.list_entries(site.db, subject=f"submission/{found.id}", limit=_ENTRIES)
+    return page(site, "moderation", actor=actor, submission=found, entries=entries)
 
 
 @router.api_route("/admin/users", methods=READ)
 def show_users(site: SiteOf, actor: ActorOf, offset: Annotated[int, Query(ge=0, le=10_000_000)] = 0) -> HTMLResponse:
-    """Show who has signed in, newest first."""
+    """Show the users, newest first."""
     _admit(actor)
     users = accounts.list_users(site.db, _USERS, offset)
     older = offset + _USERS if len(users) == _USERS else None
@@ -88,7 +87,7 @@ def show_log(
     site: SiteOf, actor: ActorOf, subject: Annotated[str, Query(max_length=200)] = "",
     before: Annotated[int | None, Query(ge=1, lt=1 << 62)] = None,
 ) -> HTMLResponse:  # fmt: skip
-    """Show what was done, newest first, of one subject or of all."""
+    """Show the audit log, newest first, of one subject or of all."""
     _admit(actor)
     entries = audit.list_entries(site.db, storable(subject) or None, _ENTRIES, before)
     older = entries[-1].id if len(entries) == _ENTRIES else None
@@ -96,14 +95,14 @@ def show_log(
 
 
 @router.post("/admin/do")
-def do(request: Request, site: SiteOf, actor: ActorOf, form: FormOf) -> Response:
-    """Do one deed of DEEDS, and go back to where it shows."""
+def take_admin_action(request: Request, site: SiteOf, actor: ActorOf, form: FormOf) -> Response:
+    """Run one of ADMIN_ACTIONS, and return to the page that shows its effect."""
     _admit(actor)
-    kind = DEEDS.get(form.get("deed", ""))
-    if kind is None:
-        raise BadInput(f"deed: one of {', '.join(DEEDS)}")
+    choice = ADMIN_ACTIONS.get(form.get("action", ""))
+    if choice is None:
+        raise BadInput(f"action: one of {', '.join(ADMIN_ACTIONS)}")
     subject = form.get("subject", "").strip()
-    kind.do(site.db, Deed(actor.label, subject, form.get("reason", "")))
-    if kind.moves_board:
-        request.app.state.housekeeper.wake()
-    return RedirectResponse(kind.back.format(subject), 303)
+    choice.run(site.db, AdminAction(actor.label, subject, form.get("reason", "")))
+    if choice.changes_ranks:
+        request.app.state.background.wake()
+    return RedirectResponse(choice.back.format(subject), 303)

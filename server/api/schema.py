@@ -1,4 +1,4 @@
-"""Say what the JSON API answers: one model a thing, documented for OpenAPI."""
+"""The answers of the JSON API, as pydantic models that OpenAPI documents."""
 
 import datetime as dt
 import json
@@ -9,15 +9,16 @@ from pydantic import Field
 
 from fathom.harness.db.leaderboard.read import Place, Pool, Standing
 from fathom.harness.records import RunDetail, RunSummary, SampleView
+from fathom.harness.reports.frames import sample_row
 from fathom.harness.reports.terminal import run_json
+from fathom.harness.stats.cell_measures import CellMeasure
 from fathom.harness.stats.intervals import Estimate
-from fathom.harness.stats.measures import Measure
 from fathom.harness.stats.paired import Comparison
-from fathom.server.board.downloads import sample_row
-from fathom.server.web.problems import Frozen
+from fathom.server.board.downloads import SAMPLE_DOWNLOAD_COLUMNS
+from fathom.server.web.problems import ApiModel
 
 
-class Score(Frozen):
+class ScoreOut(ApiModel):
     """A score, 0 for a guesser and 1 for a perfect model, with its 95% interval."""
 
     score: float
@@ -25,8 +26,8 @@ class Score(Frozen):
     high: float
 
 
-class SuiteOut(Frozen):
-    """Cells that were asked alike, whatever the seed; models of one suite are ranked together."""
+class SuiteOut(ApiModel):
+    """A set of cells in which models are ranked together, whatever the seed."""
 
     pool: str = Field(description="Digest of name, version and cells.")
     name: str
@@ -37,14 +38,14 @@ class SuiteOut(Frozen):
     asked: dict[str, list[str]] = Field(description="Families by style.")
 
 
-class Counts(Frozen):
+class Counts(ApiModel):
     """How many of n graded answers are right."""
 
     k: int
     n: int
 
 
-class StandingOut(Frozen):
+class StandingOut(ApiModel):
     """A model's newest finished run in a suite and style."""
 
     model: str
@@ -63,12 +64,12 @@ class StandingOut(Frozen):
     date: str
     n_missing: int
     n_runs: int
-    overall: Score
-    families: dict[str, Score]
+    overall: ScoreOut
+    families: dict[str, ScoreOut]
     levels: dict[str, Counts] | None = Field(None, description="By level, where a family was asked for.")
 
 
-class BoardOut(Frozen):
+class BoardOut(ApiModel):
     """A page of the board."""
 
     pool: str
@@ -79,22 +80,22 @@ class BoardOut(Frozen):
     standings: list[StandingOut]
 
 
-class ModelOut(Frozen):
+class ModelOut(ApiModel):
     """A model by number and name."""
 
     id: int
     name: str
 
 
-class ModelList(Frozen):
+class ModelList(ApiModel):
     """Some models, by name."""
 
     total: int
     models: list[ModelOut]
 
 
-class PlaceOut(Frozen):
-    """Where a model stands in one suite and style."""
+class PlaceOut(ApiModel):
+    """A model's rank in one suite and style."""
 
     pool: str
     style: str
@@ -103,11 +104,11 @@ class PlaceOut(Frozen):
     rank_low: int
     rank_high: int
     tie: int
-    overall: Score
+    overall: ScoreOut
 
 
-class RunOut(Frozen):
-    """A run in short."""
+class RunOut(ApiModel):
+    """A run without its cells."""
 
     run: str
     model: str
@@ -127,11 +128,11 @@ class RunOut(Frozen):
     layer: str
     season: str
     sealed: bool = Field(description="Whether its items are secret until the season ends.")
-    hidden_at: dt.datetime | None = Field(description="When it was taken off the board.")
+    hidden_at: dt.datetime | None = Field(description="When the run was taken off the board.")
     n_repeats: int = Field(description="Answers to each item; n_done and k count answers.")
 
 
-class RunList(Frozen):
+class RunList(ApiModel):
     """Some runs, newest first."""
 
     total: int
@@ -156,7 +157,7 @@ class ModelWhole(ModelOut):
     runs: list[RunOut]
 
 
-class SampleOut(Frozen):
+class SampleOut(ApiModel):
     """A completion with its question and verdict."""
 
     id: int
@@ -175,34 +176,34 @@ class SampleOut(Frozen):
     completion_tokens: int
     milliseconds: int
     error: str | None
-    repeat: int = Field(description="How many answers to the same item came before.")
+    repeat: int = Field(description="Number of earlier answers to the same item.")
     question: str | None
 
 
-class SampleList(Frozen):
+class SampleList(ApiModel):
     """Some samples, in the order of cells and items."""
 
     total: int
     samples: list[SampleOut]
 
 
-class ComparisonOut(Frozen):
+class ComparisonOut(ApiModel):
     """Two runs in one family and style, or over all families where `family` is empty."""
 
     family: str
     style: str
-    first: Score
-    second: Score
-    difference: Score
+    first: ScoreOut
+    second: ScoreOut
+    difference: ScoreOut
     n_shared: int
     only_first: int
     only_second: int
     p: float
     p_holm: float
-    ahead: int = Field(description="1 or 2 where one is ahead beyond doubt, else 0.")
+    ahead: int = Field(description="1 or 2 where that model is significantly ahead, else 0.")
 
 
-class CompareOut(Frozen):
+class CompareOut(ApiModel):
     """Two models compared."""
 
     models: list[str]
@@ -212,13 +213,13 @@ class CompareOut(Frozen):
     cells: list[dict[str, Any]]
 
 
-class SeasonOut(Frozen):
+class SeasonOut(ApiModel):
     """A season; its secret and the digest of its suite once they are revealed."""
 
     season: str
     state: str = Field(description="new, committed, open, closed or revealed.")
     suite: str
-    terms: dict[str, Any] = Field(description="All that the commitment covers but the secret.")
+    terms: dict[str, Any] = Field(description="Everything that the commitment covers, without the secret.")
     commitment: str | None = Field(description="SHA-256 of terms and secret as canonical JSON, in hex.")
     beacon: str | None
     beacon_source: str | None
@@ -230,17 +231,17 @@ class SeasonOut(Frozen):
     opened_at: dt.datetime | None
     closed_at: dt.datetime | None
     revealed_at: dt.datetime | None
-    equating: dict[str, Any] | None = Field(description="How its items compare with those of the last season.")
+    exchangeability: str = Field(description="Why scores of seasons can be compared.")
 
 
-class SeasonList(Frozen):
-    """All seasons, the newest first."""
+class SeasonList(ApiModel):
+    """All seasons, newest first."""
 
     total: int
     seasons: list[SeasonOut]
 
 
-class ItemOut(Frozen):
+class ItemOut(ApiModel):
     """A question with its gold."""
 
     id: str
@@ -257,13 +258,13 @@ class ItemOut(Frozen):
     facts: dict[str, Any]
 
 
-def score_out(one: Estimate) -> Score:
-    """Write an estimate."""
-    return Score(score=one.value, low=one.interval.low, high=one.interval.high)
+def score_out(one: Estimate) -> ScoreOut:
+    """Return an estimate."""
+    return ScoreOut(score=one.value, low=one.interval.low, high=one.interval.high)
 
 
 def suite_out(pool: Pool) -> SuiteOut:
-    """Write a pool."""
+    """Return a pool."""
     return SuiteOut(
         pool=pool.id, name=pool.name, version=pool.version, n_cells=pool.n_cells, n_items=pool.n_items,
         n_models=pool.n_models, asked={style: list(families) for style, families in pool.asked.items()},
@@ -271,7 +272,7 @@ def suite_out(pool: Pool) -> SuiteOut:
 
 
 def standing_out(one: Standing, levels: Mapping[str, Counts] | None = None) -> StandingOut:
-    """Write a standing, with counts by level where they are given."""
+    """Return a rank, with counts by level where they are given."""
     return StandingOut(
         model=one.model.name, run=one.run, rank=one.rank, rank_low=one.rank_low, rank_high=one.rank_high, tie=one.tie,
         kind=one.kind, n_parameters=one.n_parameters, dtype=one.dtype, engine=one.engine, tier=one.tier,
@@ -282,7 +283,7 @@ def standing_out(one: Standing, levels: Mapping[str, Counts] | None = None) -> S
 
 
 def place_out(one: Place) -> PlaceOut:
-    """Write where a model stands."""
+    """Return a model's rank in one pool and style."""
     return PlaceOut(
         pool=one.pool, style=one.style, run=one.run, rank=one.rank, rank_low=one.rank_low, rank_high=one.rank_high,
         tie=one.tie, overall=score_out(one.score),
@@ -290,26 +291,26 @@ def place_out(one: Place) -> PlaceOut:
 
 
 def run_out(one: RunSummary) -> RunOut:
-    """Write a run in short."""
+    """Return a run without its cells."""
     return RunOut(**{name: getattr(one, name) for name in RunOut.model_fields})
 
 
-def run_whole(detail: RunDetail, scores: Mapping[str, Any] | None, measures: Sequence[Measure]) -> RunWhole:
-    """Write a run whole; its stored scores where it has landed."""
-    return RunWhole(**{**run_json(detail, scores, measures), "manifest": _encodable(detail.manifest)})
+def run_whole(detail: RunDetail, scores: Mapping[str, Any] | None, measures: Sequence[CellMeasure]) -> RunWhole:
+    """Return a run with everything; scores where it is ranked."""
+    return RunWhole(**{**run_json(detail, scores, measures), "manifest": _encodable(detail.manifest.stored)})
 
 
-def _encodable(manifest: Mapping[str, Any]) -> Any:  # the same JSON; lone surrogates, which UTF-8 lacks, become ?
+def _encodable(manifest: Mapping[str, Any]) -> Any:  # the same JSON; lone surrogates become ?
     return json.loads(json.dumps(manifest, ensure_ascii=False).encode("utf-8", "replace"))
 
 
 def sample_out(one: SampleView) -> SampleOut:
-    """Write a sample with its question."""
-    return SampleOut(id=one.id, **sample_row(one))
+    """Return a sample with its question."""
+    return SampleOut(id=one.id, **sample_row(one, SAMPLE_DOWNLOAD_COLUMNS))
 
 
 def comparison_out(one: Comparison) -> ComparisonOut:
-    """Write a comparison."""
+    """Return a comparison."""
     return ComparisonOut(
         family=one.name, style=one.style, first=score_out(one.first), second=score_out(one.second),
         difference=score_out(one.difference), n_shared=one.n, only_first=one.only_first,

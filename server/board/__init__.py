@@ -1,1 +1,1 @@
-"""TODO."""
+"""The public board: ranks, models, comparisons, runs, samples, families, pictures, downloads and feeds."""

@@ -1,4 +1,4 @@
-"""Turn two models into what one can do and the other cannot."""
+"""The comparison of two models: scores and tests by family, cells, and items on which they differ."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,20 +17,19 @@ from fathom.harness.records import RunDetail
 from fathom.harness.reports.comparison import shared_cells
 from fathom.harness.stats.paired import CellPair, Comparison, compare, mcnemar
 from fathom.server.board.leaderboard import NoSuchView
-from fathom.server.board.pictures import Drawn, compared_pictures
-from fathom.server.board.samples import Shown, show
-from fathom.server.board.scores import Score, score_of
+from fathom.server.board.pictures import PictureLinks, compared_pictures
+from fathom.server.board.samples import ShownSample, show_sample
+from fathom.server.board.scores import CellScore, score_of
 from fathom.server.web.addresses import Pager, make_pager, model_key
 
-ITEMS = 10
-"""Items on a page of differences."""
+_ITEMS_A_PAGE = 10
 
 ONLY = {"first": "only the first is right", "second": "only the second is right", "neither": "both are wrong"}
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
-    """One of the two: its model, and the run that stands for it."""
+class ComparedModel:
+    """One of the two models, and the run that is compared."""
 
     model: Model
     key: str
@@ -38,19 +37,19 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class CellLine:
-    """A cell of both; `p` is that of McNemar's test, None where no item is shared."""
+class ComparedCell:
+    """A cell of both; `p` is of McNemar's test, None where no item is shared."""
 
     pair: CellPair
-    first: Score
-    second: Score
+    first: CellScore
+    second: CellScore
     p: float | None
     link: str
 
 
 @dataclass(frozen=True, slots=True)
-class LadderLine:
-    """How deep each gets on a ladder, in words."""
+class ComparedDepth:
+    """The depth50 of both on a ladder, as text."""
 
     ladder: str
     channel: str
@@ -58,51 +57,52 @@ class LadderLine:
     second: str
 
 
-Depths = Mapping[tuple[str, str], tuple[LadderLine, ...]]
-"""Lines by family and style."""
+_Depths = Mapping[tuple[str, str], tuple[ComparedDepth, ...]]
+"""By family and style."""
 
 
 @dataclass(frozen=True, slots=True)
-class FamilyPart:
+class ComparedFamily:
     """One family of both, in one style."""
 
     comparison: Comparison
-    depths: tuple[LadderLine, ...]
-    cells: tuple[CellLine, ...]
-    pictures: tuple[Drawn, ...]
+    depths: tuple[ComparedDepth, ...]
+    cells: tuple[ComparedCell, ...]
+    pictures: tuple[PictureLinks, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Both:
-    """An item with what each made of it; None where the completion is not stored."""
+class ComparedItem:
+    """An item with the answers of both; None where a completion is not stored."""
 
-    item: Shown
-    answers: tuple[Shown | None, Shown | None]
+    item: ShownSample
+    answers: tuple[ShownSample | None, ShownSample | None]
 
 
 @dataclass(frozen=True, slots=True)
 class ComparePage:
     """Everything on the page."""
 
-    sides: tuple[Side, Side]
+    sides: tuple[ComparedModel, ComparedModel]
     paired: bool
     styles: tuple[str, ...]
     style: str
     overall: Comparison | None
-    families: tuple[FamilyPart, ...]
-    example: Both | None
-    example_line: CellLine | None
+    families: tuple[ComparedFamily, ...]
+    example: ComparedItem | None
+    example_line: ComparedCell | None
     link: str
-    """Query of this page without a style."""
+    """The page's query without a style."""
     sealed: bool
-    """Whether items of either may not be seen yet."""
+    """Whether items of one of them are still secret."""
 
 
 def open_comparison(db: Engine, names: Sequence[str], style: str | None) -> ComparePage:
     """Compare two models on the largest suite that both have finished, on shared items where there are any.
 
     Raises:
-        UnknownModel, NoSuchView: there is none such; they have no cell in common.
+        UnknownModel: there is no such model.
+        NoSuchView: the two have no cell in common, or not in this style.
     """
     sides = open_sides(db, names)
     pairs = open_pairs(db, sides)
@@ -114,9 +114,9 @@ def open_comparison(db: Engine, names: Sequence[str], style: str | None) -> Comp
     found = compare(mine)
     lines = [_line(sides, pair) for pair in mine]
     depths = _depths(db, sides)
-    best = max(lines, key=_telling, default=None)
+    best = max(lines, key=_difference, default=None)
     example = None
-    if best is not None and _telling(best):
+    if best is not None and _difference(best):
         example = next(iter(_both(db, sides, best.pair, _indices(best.pair, _leader(best.pair))[:1])), None)
     return ComparePage(
         sides, any(pair.n for pair in mine), styles, chosen, next((one for one in found if not one.name), None),
@@ -125,11 +125,12 @@ def open_comparison(db: Engine, names: Sequence[str], style: str | None) -> Comp
     )  # fmt: skip
 
 
-def open_sides(db: Engine, names: Sequence[str]) -> tuple[Side, Side]:
-    """Return two models with the runs that can be compared best.
+def open_sides(db: Engine, names: Sequence[str]) -> tuple[ComparedModel, ComparedModel]:
+    """Return two models with their runs of the largest suite that both have finished.
 
     Raises:
-        UnknownModel, NoSuchView: there is none such, or not two of them.
+        UnknownModel: there is no such model.
+        NoSuchView: not two models are named, or one has no finished run.
     """
     if len(names) != 2:
         raise NoSuchView(f"a comparison takes two models, {len(names)} were named: give m=ONE&m=ANOTHER")
@@ -138,7 +139,9 @@ def open_sides(db: Engine, names: Sequence[str]) -> tuple[Side, Side]:
     pools = db_board.list_pools(db)
     runs = _shared_runs(pools, [places[model.id] for model in models])
     details = {run: read.get_run(db, run) for run in dict.fromkeys(runs)}
-    first, second = (Side(model, model_key(model), details[run]) for model, run in zip(models, runs, strict=True))
+    first, second = (
+        ComparedModel(model, model_key(model), details[run]) for model, run in zip(models, runs, strict=True)
+    )
     return first, second
 
 
@@ -153,42 +156,44 @@ def _shared_runs(pools: Sequence[Pool], places: Sequence[Sequence[Place]]) -> li
     return [max(mine.items(), key=lambda item: largest.get(item[0], 0))[1] for mine in by_pool]
 
 
-def open_pairs(db: Engine, sides: tuple[Side, Side]) -> tuple[CellPair, ...]:
+def open_pairs(db: Engine, sides: tuple[ComparedModel, ComparedModel]) -> tuple[CellPair, ...]:
     """Return the cells that two runs share, in all styles.
 
     Raises:
-        NoSuchView: they share none.
+        NoSuchView: they share no cell.
     """
     pairs = shared_cells(db, sides[0].detail, sides[1].detail)
     if not pairs:
-        raise NoSuchView("these two were never asked the same cells: run both on one suite")
+        raise NoSuchView("these two have no cell in common: run both on one suite")
     return pairs
 
 
-def _line(sides: tuple[Side, Side], pair: CellPair) -> CellLine:
+def _line(sides: tuple[ComparedModel, ComparedModel], pair: CellPair) -> ComparedCell:
     p = mcnemar(pair.only_first, pair.only_second) if pair.n else None
-    return CellLine(pair, score_of(pair.first), score_of(pair.second), p, f"/compare/items?{_cell_query(sides, pair)}")
+    return ComparedCell(
+        pair, score_of(pair.first), score_of(pair.second), p, f"/compare/items?{_cell_query(sides, pair)}"
+    )
 
 
-def _cell_query(sides: tuple[Side, Side], pair: CellPair) -> str:
+def _cell_query(sides: tuple[ComparedModel, ComparedModel], pair: CellPair) -> str:
     return urlencode([*_keys(sides), ("cell", cell_name(pair))])
 
 
-def _keys(sides: tuple[Side, Side]) -> list[tuple[str, str]]:
+def _keys(sides: tuple[ComparedModel, ComparedModel]) -> list[tuple[str, str]]:
     return [("m", side.key) for side in sides]
 
 
-def _link(sides: tuple[Side, Side]) -> str:
+def _link(sides: tuple[ComparedModel, ComparedModel]) -> str:
     return "?" + urlencode(_keys(sides))
 
 
 def cell_name(pair: CellPair) -> str:
-    """Name a cell as family/level/channel/style."""
+    """Return the name of a cell: family/level/channel/style."""
     cell = pair.first
     return f"{cell.family}/{cell.level}/{cell.channel}/{cell.style}"
 
 
-def _telling(line: CellLine) -> int:
+def _difference(line: ComparedCell) -> int:
     return abs(line.pair.only_first - line.pair.only_second)
 
 
@@ -202,27 +207,29 @@ def _indices(pair: CellPair, only: str) -> list[int]:
     return [int(index) for index in np.asarray(pair.indices)[chosen]]
 
 
-def _part(sides: tuple[Side, Side], one: Comparison, lines: Sequence[CellLine], depths: Depths) -> FamilyPart:
+def _part(
+    sides: tuple[ComparedModel, ComparedModel], one: Comparison, lines: Sequence[ComparedCell], depths: _Depths
+) -> ComparedFamily:
     mine = tuple(line for line in lines if line.pair.first.family == one.name)
     cells = [[line.pair.first for line in mine], [line.pair.second for line in mine]]
     names = [side.model.name for side in sides]
     pictures = compared_pictures([side.detail.summary.run for side in sides], names, cells, one.style)
-    return FamilyPart(one, depths.get((one.name, one.style), ()), mine, tuple(pictures.values()))
+    return ComparedFamily(one, depths.get((one.name, one.style), ()), mine, tuple(pictures.values()))
 
 
-def _depths(db: Engine, sides: tuple[Side, Side]) -> Depths:
+def _depths(db: Engine, sides: tuple[ComparedModel, ComparedModel]) -> _Depths:
     first, second = (_stored_depths(db_board.get_result(db, side.detail.summary.run)) for side in sides)
-    found: dict[tuple[str, str], tuple[LadderLine, ...]] = {}
+    found: dict[tuple[str, str], tuple[ComparedDepth, ...]] = {}
     for key in first:
         if key in second:
             family, ladder, channel, style = key
-            line = LadderLine(ladder, channel, first[key], second[key])
+            line = ComparedDepth(ladder, channel, first[key], second[key])
             found[family, style] = (*found.get((family, style), ()), line)
     return found
 
 
 def _stored_depths(result: Mapping[str, Any] | None) -> dict[tuple[str, str, str, str], str]:
-    """Return depths in words by family, ladder, channel and style; `result` is JSON of scores_json."""
+    """Return the depths of a stored result as text, by family, ladder, channel and style."""
     return {
         (one["family"], one["ladder"], one["channel"], one["style"]): f"{limit['text']} {limit['unit']}"
         for one in (result or {}).get("ladders", ())
@@ -232,14 +239,14 @@ def _stored_depths(result: Mapping[str, Any] | None) -> dict[tuple[str, str, str
 
 @dataclass(frozen=True, slots=True)
 class ItemsPage:
-    """Items of one cell on which two models differ, or both fail."""
+    """The page of items on which two models differ, or both fail."""
 
-    sides: tuple[Side, Side]
+    sides: tuple[ComparedModel, ComparedModel]
     cell: str
-    line: CellLine
+    line: ComparedCell
     only: str
     counts: Mapping[str, int]
-    items: tuple[Both, ...]
+    items: tuple[ComparedItem, ...]
     pager: Pager
     link: str
 
@@ -248,33 +255,36 @@ def open_items(db: Engine, names: Sequence[str], cell: str, only: str | None, pa
     """Read the items of a cell that one model alone got right, or neither.
 
     Raises:
-        UnknownModel, NoSuchView, NoSuchPage: there is none such.
-        SealedRun: the items may not be seen yet.
+        UnknownModel, NoSuchView, NoSuchPage: there is no such model, cell or page.
+        SealedRun: the items are still secret.
     """
     sides = open_sides(db, names)
     for side in sides:
         check_unsealed(side.detail.summary.sealed, side.detail.summary.season)
     pair = next((one for one in open_pairs(db, sides) if cell_name(one) == cell), None)
     if pair is None or not pair.n:
-        raise NoSuchView("these two share no items in that cell: their comparison lists those in which they do")
+        raise NoSuchView("these two share no items in that cell: their comparison lists the cells with shared items")
     chosen = only or _leader(pair)
     counts = {name: len(_indices(pair, name)) for name in ONLY}
     link = f"?{_cell_query(sides, pair)}"
-    pager = make_pager(page, counts[chosen], ITEMS, lambda to: f"{link}&only={chosen}&page={to}")
-    indices = _indices(pair, chosen)[(page - 1) * ITEMS : page * ITEMS]
+    pager = make_pager(page, counts[chosen], _ITEMS_A_PAGE, lambda to: f"{link}&only={chosen}&page={to}")
+    indices = _indices(pair, chosen)[(page - 1) * _ITEMS_A_PAGE : page * _ITEMS_A_PAGE]
     items = tuple(_both(db, sides, pair, indices))
     return ItemsPage(sides, cell, _line(sides, pair), chosen, counts, items, pager, link)
 
 
-def _both(db: Engine, sides: tuple[Side, Side], pair: CellPair, indices: Sequence[int]) -> list[Both]:
+def _both(
+    db: Engine, sides: tuple[ComparedModel, ComparedModel], pair: CellPair, indices: Sequence[int]
+) -> list[ComparedItem]:
     found = []
     if not indices:
         return []
     stored = samples_at(db, [pair.first.id, pair.second.id], indices, sides[0].detail.suite.seed)
     for index in indices:
         first, second = (
-            show(sample) if (sample := stored.get((cell.id, index))) else None for cell in (pair.first, pair.second)
+            show_sample(sample) if (sample := stored.get((cell.id, index))) else None
+            for cell in (pair.first, pair.second)
         )
         if (item := first or second) is not None:
-            found.append(Both(item, (first, second)))
+            found.append(ComparedItem(item, (first, second)))
     return found

@@ -29,13 +29,13 @@ SAMPLE_DOWNLOAD_COLUMNS = (
     "candidate_scores", "prompt_tokens", "completion_tokens", "milliseconds", "error", "repeat", "question",
 )  # fmt: skip
 
-_PAIR_COLUMNS = (
+PAIR_COLUMNS = (
     "family", "version", "level", "channel", "style", "hardness", "chance",
     "k_first", "n_first", "k_second", "n_second", "n_shared", "only_first", "only_second", "p",
 )  # fmt: skip
 
 
-def _standing_columns(families: Sequence[str]) -> tuple[str, ...]:
+def standing_columns(families: Sequence[str]) -> tuple[str, ...]:
     """Return the column names of the table of ranks."""
     scores = tuple(f"{family}{end}" for family in families for end in ("", "_half"))
     return (
@@ -62,7 +62,7 @@ def _standing_row(one: Standing, families: Sequence[str]) -> FlatRow:
 
 def _level_columns(levels: Sequence[str]) -> tuple[str, ...]:
     """Return the column names of one family by level."""
-    return (*_standing_columns(()), *(f"{level}_{count}" for level in levels for count in ("k", "n")))
+    return (*standing_columns(()), *(f"{level}_{count}" for level in levels for count in ("k", "n")))
 
 
 def _level_row(row: BoardRow, levels: Sequence[str]) -> FlatRow:
@@ -77,7 +77,7 @@ def pair_rows(pairs: Iterable[CellPair]) -> list[FlatRow]:
     """Return the cells that two runs share, one row each; p is McNemar's, not corrected."""
     return [
         {
-            **{axis: getattr(pair.first, axis) for axis in _PAIR_COLUMNS[:5]},
+            **{axis: getattr(pair.first, axis) for axis in PAIR_COLUMNS[:5]},
             "hardness": rung.hardness if (rung := rung_of(pair.first)) else None,
             "chance": rung.chance if rung else None,
             "k_first": pair.first.k,
@@ -98,7 +98,7 @@ def download_board(site: SiteOf, kind: _DownloadFormat, query: Annotated[BoardQu
     """Send the ranks of a query as one file, all pages of them."""
     pools = db_board.list_pools(site.db)
     if not pools:
-        return _download([], _standing_columns(()), kind, "fathom-board")
+        return _download([], standing_columns(()), kind, "fathom-board")
     pool = choose_pool(query, pools)
     wanted = standings_filter(query, pool)
     families = [family for family in pool.asked[wanted.style] if not query.columns or family in query.columns]
@@ -106,7 +106,7 @@ def download_board(site: SiteOf, kind: _DownloadFormat, query: Annotated[BoardQu
     standings = db_board.list_standings(site.db, wanted).standings
     if query.family is None:
         rows = [_standing_row(one, families) for one in standings]
-        return _download(rows, _standing_columns(families), kind, name)
+        return _download(rows, standing_columns(families), kind, name)
     found, lines = by_level(site.db, query, wanted.style, standings)
     levels = [column.level for column in found.columns]
     counts = [_level_row(line, levels) for line in lines]
@@ -116,7 +116,7 @@ def download_board(site: SiteOf, kind: _DownloadFormat, query: Annotated[BoardQu
 @router.api_route("/compare.{kind}", methods=READ)
 def download_comparison(site: SiteOf, kind: _DownloadFormat, m: Models) -> Response:
     """Send the cells that two models share as one file."""
-    return _download(pair_rows(open_pairs(site.db, open_sides(site.db, m))), _PAIR_COLUMNS, kind, "fathom-comparison")
+    return _download(pair_rows(open_pairs(site.db, open_sides(site.db, m))), PAIR_COLUMNS, kind, "fathom-comparison")
 
 
 @router.api_route("/runs/{run}/samples.{kind}", methods=READ)

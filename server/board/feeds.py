@@ -1,4 +1,4 @@
-"""Turn what is stored into what other programs watch: a feed and badges."""
+"""The Atom feed of new runs, and badges of models."""
 
 import datetime as dt
 import xml.etree.ElementTree as ET
@@ -23,7 +23,7 @@ _SVG_POLICY = "default-src 'none'"
 
 @router.api_route("/feed.atom", methods=READ)
 def show_feed(site: SiteOf, model: ModelName = None) -> Response:
-    """Tell of the newest runs, of all models or of one."""
+    """Send a feed of the newest runs, of all models or of one."""
     if model is None:
         runs, of, title = read.list_runs(site.db, _NEWEST), "all", "Fathom: newest results"
     else:
@@ -36,7 +36,7 @@ def show_feed(site: SiteOf, model: ModelName = None) -> Response:
 def _feed(title: str, of: str, runs: Sequence[RunSummary]) -> str:
     feed = ET.Element("feed", {"xmlns": _ATOM})
     _add(feed, "title", title)
-    _add(feed, "id", f"urn:fathom:feed:{of}")  # an IRI: no foreign text
+    _add(feed, "id", f"urn:fathom:feed:{of}")  # an IRI must not contain foreign text
     _add(feed, "updated", max((one.created_at for one in runs), default=_NEVER).isoformat())
     for one in runs:
         entry = ET.SubElement(feed, "entry")
@@ -61,7 +61,7 @@ def _line(foreign: str) -> str:
 
 @router.api_route("/badge/{name:path}.svg", methods=READ)
 def show_badge(site: SiteOf, name: ModelPath) -> Response:
-    """Draw a model's score and rank, in the suite and style that the board shows first."""
+    """Draw a badge with a model's score and rank, in the first suite and style of the board where it is ranked."""
     (model,) = db_board.find_models(site.db, [name])
     places = {(place.pool, place.style): place for place in db_board.places_of(site.db, [model.id])[model.id]}
     found = ((pool, style) for pool in db_board.list_pools(site.db) for style in pool.styles)

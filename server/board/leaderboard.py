@@ -1,4 +1,4 @@
-"""Turn a query into the board: who stands where, by family, or in one family by level."""
+"""The leaderboard: a query, its columns, and its rows by family or, in one family, by level."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,25 +15,29 @@ from fathom.harness.errors import BadInput
 from fathom.harness.format import shorten
 from fathom.harness.stats.counts import CellCounts
 from fathom.harness.stats.intervals import Estimate
-from fathom.server.board.scores import Group, Score, group_of, hardness_of, level_order, score_of
+from fathom.server.board.scores import CellGroup, CellScore, group_of, hardness_of, level_order, score_of
 from fathom.server.web.addresses import Open, Pager, Plain, make_pager
 from fathom.tasks.base import CHANNELS
 from fathom.tasks.registry import all_families
 
+MODELS_A_PAGE = 100
+_DEFAULT_ORDER = {"rank": "asc", "model": "asc"}
+_BILLION = 1e9
+
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    """A column that can be sorted by: its link turns the order round where it is sorted by already."""
+class SortColumn:
+    """A column to sort by; its link reverses the order where the table is sorted by it already."""
 
     name: str
     link: str
     sorted: str
-    """ascending, descending or none, as aria-sort says it."""
+    """ascending, descending or none, for aria-sort."""
 
 
 @dataclass(frozen=True, slots=True)
 class LevelColumn:
-    """A level and its chance; `chance` is None where this code no longer makes the items."""
+    """A level and its chance; `chance` is None where this code no longer generates the items."""
 
     level: str
     chance: float | None
@@ -41,20 +45,20 @@ class LevelColumn:
 
 @dataclass(frozen=True, slots=True)
 class BoardRow:
-    """A model: its standing, and what stands in the columns; None where it was not asked."""
+    """A row: a model's rank, and the cells of its columns; None where it was not asked."""
 
     standing: Standing
     families: tuple[Estimate | None, ...] = ()
-    levels: tuple[Score | None, ...] = ()
+    levels: tuple[CellScore | None, ...] = ()
     starts_group: bool = False
-    """Whether a tie group begins here, where the board is sorted by rank."""
+    """Whether a tie group starts here, if the board is sorted by rank."""
 
 
 @dataclass(frozen=True, slots=True)
-class Levels:
-    """One family level by level."""
+class LevelTable:
+    """The columns of one family by level."""
 
-    group: Group
+    group: CellGroup
     channels: tuple[str, ...]
     columns: tuple[LevelColumn, ...]
     summary: str
@@ -62,58 +66,56 @@ class Levels:
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """Everything on the page."""
+    """Everything on the page of the leaderboard."""
 
     pools: tuple[Pool, ...]
     pool: Pool
     style: str
     families: tuple[str, ...]
-    columns: Mapping[str, Column]
+    columns: Mapping[str, SortColumn]
     shown: tuple[str, ...]
     """Families with a column."""
-    levels: Levels | None
+    levels: LevelTable | None
     rows: tuple[BoardRow, ...]
     pager: Pager
 
 
-Size = Annotated[Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] | None, Open]
-
-
-Word = Annotated[Annotated[str, Field(max_length=64), Plain] | None, Open]
+_Size = Annotated[Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] | None, Open]
+_Word = Annotated[Annotated[str, Field(max_length=64), Plain] | None, Open]
 
 
 class BoardQuery(BaseModel):
-    """Everything that decides what the board shows; each field is a parameter of its address."""
+    """Everything that decides what the board shows; each field is a parameter of the address."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    pool: Word = Field(None, description="Digest of the cells that were asked; open: the pool of most models.")
-    style: Word = Field(None, description="direct, cot, choice or free; open: the pool's first one.")
-    family: Word = Field(None, description="Show this family level by level instead of all families.")
-    channel: Word = Field(None, description="symbol or story, where a family is shown level by level.")
-    easiest: Size = Field(None, description="Least hardness of the levels shown.")
-    hardest: Size = Field(None, description="Greatest hardness of the levels shown, its fraction left out.")
+    pool: _Word = Field(None, description="Digest of the cells; default: the pool with most models.")
+    style: _Word = Field(None, description="direct, cot, choice or free; default: the first of the pool.")
+    family: _Word = Field(None, description="Show this family by level instead of all families.")
+    channel: _Word = Field(None, description="symbol or story, where a family is shown by level.")
+    easiest: _Size = Field(None, description="Least hardness of the levels shown.")
+    hardest: _Size = Field(None, description="Greatest hardness of the levels shown, without its fraction.")
     q: Annotated[str, Field(max_length=100), Plain] = Field("", description="Words that the model's name contains.")
-    kind: Word = Field(None, description="base or chat.")
-    dtype: Word = Field(None, description="Number format that the engine ran, such as bfloat16.")
-    engine: Word = Field(None, description="Engine that ran the model.")
+    kind: _Word = Field(None, description="base or chat.")
+    dtype: _Word = Field(None, description="Number format of the engine, such as bfloat16.")
+    engine: _Word = Field(None, description="Engine that ran the model.")
     tier: Annotated[Literal["1", "2", "3"] | None, Open] = Field(None, description="Tier of the run: 1, 2 or 3.")
-    season: Word = Field(None, description="Season whose items were asked.")
-    min: Size = Field(None, description="Least size, in billions of parameters.")
-    max: Size = Field(None, description="Greatest size, in billions of parameters.")
-    complete: bool = Field(False, description="Only models all of whose items were graded.")
-    columns: Annotated[list[str], Field(max_length=50)] = Field([], description="Families to show; open: all.")
+    season: _Word = Field(None, description="Season whose items were asked.")
+    min: _Size = Field(None, description="Least size, in billions of parameters.")
+    max: _Size = Field(None, description="Greatest size, in billions of parameters.")
+    complete: bool = Field(False, description="Only models with every item graded.")
+    columns: Annotated[list[str], Field(max_length=50)] = Field([], description="Families to show; default: all.")
     sort: Annotated[str, Field(max_length=64), Plain] = Field("rank", description="rank, model, size, date, a family.")
     order: Annotated[Literal["asc", "desc"] | None, Open] = Field(None, description="Direction of the sort.")
     page: Annotated[int, Field(ge=1, le=1_000_000)] = Field(1, description="Page of 100 models.")
 
     @property
     def direction(self) -> Literal["asc", "desc"]:
-        """Return the order asked for, or the one that puts the best first."""
+        """The order asked for, or the one that puts the best first."""
         return self.order or ("asc" if _DEFAULT_ORDER.get(self.sort) else "desc")
 
     def link(self, **changes: object) -> str:
-        """Write the query with changes, on its first page unless a page is named; what is open is left out."""
+        """Return the query with changes, on the first page unless one is named; defaults are left out."""
         values = {**self.model_dump(exclude_defaults=True, exclude={"page"}), **changes}
         kept = {key: value for key, value in values.items() if value not in (None, "", []) and value is not False}
         return "?" + urlencode({k: "true" if v is True else v for k, v in kept.items()}, doseq=True)
@@ -123,16 +125,16 @@ def open_board(db: Engine, query: BoardQuery) -> Board | None:
     """Read a page of the board; None where no model has finished a run yet.
 
     Raises:
-        NoSuchView, NoSuchPage: the query names what is not there.
+        NoSuchView, NoSuchPage: the query names something that does not exist.
     """
     pools = db_board.list_pools(db)
     if not pools:
         return None
     pool = choose_pool(query, pools)
-    wanted = wanted_of(query, pool)
+    wanted = standings_filter(query, pool)
     families = tuple(pool.asked[wanted.style])
-    found = db_board.list_standings(db, wanted, (query.page - 1) * PAGE, PAGE)
-    pager = make_pager(query.page, found.total, PAGE, lambda page: query.link(page=page))
+    found = db_board.list_standings(db, wanted, (query.page - 1) * MODELS_A_PAGE, MODELS_A_PAGE)
+    pager = make_pager(query.page, found.total, MODELS_A_PAGE, lambda page: query.link(page=page))
     shown = tuple(family for family in families if not query.columns or family in query.columns)
     levels, rows = by_level(db, query, wanted.style, found.standings) if query.family else (None, ())
     return Board(
@@ -142,15 +144,15 @@ def open_board(db: Engine, query: BoardQuery) -> Board | None:
     )  # fmt: skip
 
 
-def _columns(query: BoardQuery, families: Sequence[str]) -> Mapping[str, Column]:
+def _columns(query: BoardQuery, families: Sequence[str]) -> Mapping[str, SortColumn]:
     return {name: _column(query, name) for name in ("rank", "model", "size", "date", *families)}
 
 
-def _column(query: BoardQuery, name: str) -> Column:
+def _column(query: BoardQuery, name: str) -> SortColumn:
     if query.sort != name:
-        return Column(name, query.link(sort=name if name != "rank" else None, order=None), "none")
+        return SortColumn(name, query.link(sort=name if name != "rank" else None, order=None), "none")
     turned = "asc" if query.direction == "desc" else "desc"
-    return Column(name, query.link(sort=name, order=turned), f"{query.direction}ending")
+    return SortColumn(name, query.link(sort=name, order=turned), f"{query.direction}ending")
 
 
 def _by_family(query: BoardQuery, shown: Sequence[str], standings: Sequence[Standing]) -> tuple[BoardRow, ...]:
@@ -168,11 +170,11 @@ def _group_starts(query: BoardQuery, standings: Sequence[Standing]) -> list[bool
 
 def by_level(
     db: Engine, query: BoardQuery, style: str, standings: Sequence[Standing]
-) -> tuple[Levels, tuple[BoardRow, ...]]:
-    """Lay out the family that a query names level by level.
+) -> tuple[LevelTable, tuple[BoardRow, ...]]:
+    """Return the family that a query names by level.
 
     Raises:
-        NoSuchView: it was not asked in the channel named.
+        NoSuchView: it was not asked in this channel.
     """
     name = str(query.family)
     found = db_board.cells_of_family(db, [one.run for one in standings], name, style)
@@ -183,7 +185,7 @@ def by_level(
         raise NoSuchView(f"{name} was not asked in a channel {channel!r}; known: {', '.join(channels)}")
     cells = {run: [cell for cell in counts if cell.channel == channel] for run, counts in found.items()}
     first = next((counts[0] for counts in cells.values() if counts), None)
-    group = Group(name, 0, channel, style) if first is None else group_of(first)
+    group = CellGroup(name, 0, channel, style) if first is None else group_of(first)
     columns = _level_columns(group, cells, query)
     scored = {run: {one.level: score_of(one) for one in counts} for run, counts in cells.items()}
     rows = tuple(
@@ -191,32 +193,22 @@ def by_level(
         for one, start in zip(standings, _group_starts(query, standings), strict=True)
     )
     family = all_families().get(name)
-    return Levels(group, channels, columns, family.summary if family else ""), rows
+    return LevelTable(group, channels, columns, family.summary if family else ""), rows
 
 
 def _level_columns(
-    group: Group, cells: Mapping[str, Sequence[CellCounts]], query: BoardQuery
+    group: CellGroup, cells: Mapping[str, Sequence[CellCounts]], query: BoardQuery
 ) -> tuple[LevelColumn, ...]:
     chances = {one.level: score_of(one).chance for counts in cells.values() for one in counts}
     hardness = hardness_of(group)
     low, high = query.easiest or 0.0, inf if query.hardest is None else floor(query.hardest) + 1
-    # families write a second axis into the fraction: three hops among eight names are 3.008
+    # the fraction of a hardness holds a second axis: three hops among eight names are 3.008
     shown = [level for level in chances if low <= hardness.get(level, low) < high]
     return tuple(LevelColumn(level, chances[level]) for level in level_order(group, shown))
 
 
-PAGE = 100
-"""Models on a page."""
-
-
-_DEFAULT_ORDER = {"rank": "asc", "model": "asc"}
-
-
-_BILLION = 1e9
-
-
 class NoSuchView(BadInput):
-    """The address names a pool, style, family, channel or page that the board does not have."""
+    """The board has no such pool, style, family, channel or page."""
 
     status = 404
 
@@ -235,11 +227,11 @@ def choose_pool(query: BoardQuery, pools: tuple[Pool, ...]) -> Pool:
     raise NoSuchView(f"there is no pool {query.pool!r}: the board lists them")
 
 
-def wanted_of(query: BoardQuery, pool: Pool) -> Wanted:
-    """Check a query against its pool and turn it into a filter.
+def standings_filter(query: BoardQuery, pool: Pool) -> Wanted:
+    """Check a query against its pool, and return the filter of standings.
 
     Raises:
-        NoSuchView: no such style, family or column to sort by.
+        NoSuchView: there is no such style, family or sort column.
     """
     style = query.style or pool.styles[0]
     _check("style", style, pool.styles)

@@ -1,4 +1,4 @@
-"""Turn a model into what its page shows: where it stands, and how it falls with difficulty."""
+"""The page of a model: its ranks, and its scores by family and ladder."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ from fathom.server.web.addresses import badge_path, model_key
 
 
 @dataclass(frozen=True, slots=True)
-class PoolPlaces:
-    """Where a model stands in one pool, style by style."""
+class PoolRanks:
+    """The ranks of a model in one pool, by style."""
 
     pool: Pool
     run: str
@@ -28,8 +28,8 @@ class PoolPlaces:
 
 
 @dataclass(frozen=True, slots=True)
-class LadderLine:
-    """A ladder in one style, in words; `adds` is what thinking adds, where both styles were asked."""
+class LadderScore:
+    """A score on a ladder in one style; `adds` is what thinking adds, where both styles were asked."""
 
     ladder: str
     channel: str
@@ -46,18 +46,18 @@ class FamilySection:
     family: str
     scores: Mapping[str, Estimate]
     """By style."""
-    lines: tuple[LadderLine, ...]
+    lines: tuple[LadderScore, ...]
     pictures: tuple[LadderPictures, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelPage:
-    """Everything on the page; `detail` is None where no run of the model has finished."""
+    """Everything on the page of a model; `detail` is None where it has no run."""
 
     model: Model
     key: str
     badge: str
-    pools: tuple[PoolPlaces, ...]
+    pools: tuple[PoolRanks, ...]
     runs: tuple[RunSummary, ...]
     detail: RunDetail | None
     sections: tuple[FamilySection, ...]
@@ -67,17 +67,20 @@ class ModelPage:
 
 
 def open_model(db: Engine, model: Model, runs: tuple[RunSummary, ...], run: str | None = None) -> ModelPage:
-    """Read a model, shown by the run named, or by its newest finished one of the largest suite.
+    """Return the page of a model for the run named, or else its newest finished run of the largest suite.
 
     Raises:
-        UnknownRun, NoSuchView: there is none such; the run is another model's.
+        UnknownRun: there is no such run.
+        NoSuchView: the run belongs to another model.
     """
     places = db_board.places_of(db, [model.id])[model.id]
     pools = _pools(db_board.list_pools(db), places)
     chosen = run or next((one.run for one in pools), None) or next((one.run for one in runs), None)
     detail = None if chosen is None else read.get_run(db, chosen)
     if detail is not None and detail.summary.model_id != model.id:
-        raise NoSuchView(f"run {detail.summary.run} is not of this model: choose one of its own below")
+        raise NoSuchView(
+            f"run {detail.summary.run} belongs to another model: choose one of the runs on the model's page"
+        )
     scores = (detail and db_board.get_result(db, detail.summary.run)) or {}
     overall = {style: _estimate(one) for style, one in scores.get("overall", {}).items()}
     return ModelPage(
@@ -87,19 +90,19 @@ def open_model(db: Engine, model: Model, runs: tuple[RunSummary, ...], run: str 
     )  # fmt: skip
 
 
-def _pools(pools: Sequence[Pool], places: Sequence[Place]) -> tuple[PoolPlaces, ...]:
-    found: list[PoolPlaces] = []
+def _pools(pools: Sequence[Pool], places: Sequence[Place]) -> tuple[PoolRanks, ...]:
+    found: list[PoolRanks] = []
     for pool in sorted(pools, key=lambda one: -one.n_items):
         mine = {place.style: place for place in places if place.pool == pool.id}
         if mine:
             ordered = tuple(mine[style] for style in pool.styles if style in mine)
-            found.append(PoolPlaces(pool, ordered[0].run, ordered))
+            found.append(PoolRanks(pool, ordered[0].run, ordered))
     return tuple(found)
 
 
 def _sections(detail: RunDetail, scores: Mapping[str, Any]) -> tuple[FamilySection, ...]:
     gaps = {(one["family"], one["ladder"], one["channel"]): one for one in scores.get("gaps", ())}
-    lines: dict[str, list[LadderLine]] = {}
+    lines: dict[str, list[LadderScore]] = {}
     means: dict[str, dict[str, Estimate]] = {}
     for one in scores.get("families", ()):
         means.setdefault(one["family"], {})[one["style"]] = _estimate(one)
@@ -117,9 +120,9 @@ def _sections(detail: RunDetail, scores: Mapping[str, Any]) -> tuple[FamilySecti
     )
 
 
-def _line(one: Mapping[str, Any], gap: Mapping[str, Any] | None) -> LadderLine:
+def _line(one: Mapping[str, Any], gap: Mapping[str, Any] | None) -> LadderScore:
     depth = one["depth50"]
-    return LadderLine(
+    return LadderScore(
         one["ladder"], one["channel"], one["style"], _estimate(one),
         f"{depth['text']} {depth['unit']}" if depth else None,
         None if gap is None else _estimate(gap),

@@ -1,4 +1,4 @@
-"""Turn requests into pages: the board, models, comparisons, runs and their samples."""
+"""Pages of the board: ranks, models, comparisons, runs and their samples."""
 
 from typing import Annotated
 
@@ -8,14 +8,23 @@ from fastapi.responses import HTMLResponse
 from fathom.harness.db import read
 from fathom.harness.db.leaderboard.read import find_models, get_revision
 from fathom.harness.records import RunDetail
-from fathom.harness.reports.describe import manifest_facts
-from fathom.harness.reports.measures import MEASURES_LEGEND, TEXTS, measures_table
+from fathom.harness.reports.describe import manifest_tables
+from fathom.harness.reports.measures import MEASURES_LEGEND, MEASURES_TEXT_COLUMNS, measures_table
 from fathom.harness.reports.reproduce import reproduce
 from fathom.server.board.compare import ONLY, open_comparison, open_items
 from fathom.server.board.leaderboard import BoardQuery, open_board
 from fathom.server.board.models import open_model
-from fathom.server.board.samples import PAGE, check_query, find_run, find_summary, labels_of, measures_of, n_shots, show
-from fathom.server.board.samples import Query as SampleQuery
+from fathom.server.board.samples import (
+    SAMPLES_A_PAGE,
+    SampleQuery,
+    check_query,
+    labels_of,
+    measures_of,
+    n_shots,
+    run_at,
+    show_sample,
+    summary_at,
+)
 from fathom.server.board.scores import grouped, repeated
 from fathom.server.web.addresses import (
     CellId,
@@ -30,7 +39,7 @@ from fathom.server.web.addresses import (
     StyleName,
     make_pager,
 )
-from fathom.server.web.render import READ, Site, SiteOf, fill, kept, kept_of_run, page
+from fathom.server.web.render import READ, Site, SiteOf, cached_page, cached_run_page, fill, page
 
 router = APIRouter(include_in_schema=False)
 
@@ -47,11 +56,11 @@ _STYLE_WORDS = {
 
 @router.api_route("/", methods=READ)
 def show_board(site: SiteOf, query: Annotated[BoardQuery, Query()]) -> HTMLResponse:
-    """Show who stands where, in one suite and style."""
+    """Show the ranks in one suite and style."""
     revision = get_revision(site.db)
-    if revision == (0, 0):  # nothing has landed; running runs change the page as well
+    if revision == (0, 0):  # nothing is ranked yet; the page shows running runs
         return HTMLResponse(_board(site, query))
-    return kept(site, ("board", query.model_dump_json(), *revision), lambda: _board(site, query))
+    return cached_page(site, ("board", query.model_dump_json(), *revision), lambda: _board(site, query))
 
 
 def _board(site: Site, query: BoardQuery) -> str:
@@ -62,32 +71,32 @@ def _board(site: Site, query: BoardQuery) -> str:
 
 @router.api_route("/models/{name:path}", methods=READ)
 def show_model(site: SiteOf, name: ModelPath, run: str | None = None) -> HTMLResponse:
-    """Show where a model stands and how it falls with difficulty."""
+    """Show a model's ranks, and its accuracy by difficulty."""
     (model,) = find_models(site.db, [name])
     runs = read.runs_of_model(site.db, model.id)
     key = ("model", run, *runs, *get_revision(site.db))
-    return kept(site, key, lambda: fill(site, "model", page=open_model(site.db, model, runs, run)))
+    return cached_page(site, key, lambda: fill(site, "model", page=open_model(site.db, model, runs, run)))
 
 
 @router.api_route("/compare", methods=READ)
 def show_comparison(site: SiteOf, m: Models = (), style: StyleName = None) -> HTMLResponse:
-    """Show what one model can do and another cannot; with fewer than two, ask for them."""
+    """Compare two models; with fewer than two in the address, ask for them."""
     if len(m) != 2:
         return page(site, "choose", chosen=m, total=len(m))
     key = ("compare", *m, style, *get_revision(site.db))
-    return kept(site, key, lambda: fill(site, "compare", page=open_comparison(site.db, m, style)))
+    return cached_page(site, key, lambda: fill(site, "compare", page=open_comparison(site.db, m, style)))
 
 
 @router.api_route("/compare/items", methods=READ)
 def show_differences(
     site: SiteOf, m: Models, cell: Annotated[str, Query(max_length=200)], only: Only = None, page_number: PageNumber = 1
 ) -> HTMLResponse:
-    """Show the items of a cell that one of two models alone got right, or neither."""
+    """Show the items of a cell that only one of two models got right, or neither."""
     return page(site, "items", page=open_items(site.db, m, cell, only, page_number), words=ONLY)
 
 
 @router.api_route("/runs", methods=READ)
-def show_runs(site: SiteOf, page_number: PageNumber = 1) -> HTMLResponse:
+def show_run_list(site: SiteOf, page_number: PageNumber = 1) -> HTMLResponse:
     """Show all runs, newest first."""
     total = read.count_runs(site.db)
     pager = make_pager(page_number, total, _RUNS, lambda to: f"?page={to}")
@@ -96,10 +105,10 @@ def show_runs(site: SiteOf, page_number: PageNumber = 1) -> HTMLResponse:
 
 
 @router.api_route("/runs/{run}", methods=READ)
-def show_run(site: SiteOf, run: RunPath) -> HTMLResponse:
-    """Show one run: counts, cells, manifest, and how to do it again."""
-    summary = find_summary(site.db, run)
-    return kept_of_run(site, summary, ("run",), lambda: _run(site, read.get_run(site.db, summary.run)))
+def show_run_page(site: SiteOf, run: RunPath) -> HTMLResponse:
+    """Show one run: counts, cells, manifest, and the command that repeats it."""
+    summary = summary_at(site.db, run)
+    return cached_run_page(site, summary, ("run",), lambda: _run(site, read.get_run(site.db, summary.run)))
 
 
 def _run(site: Site, detail: RunDetail) -> str:
@@ -113,27 +122,27 @@ def _run(site: Site, detail: RunDetail) -> str:
         repeated=repeated(detail.cells),
         measured=measures_table(measures_of(site, detail)),
         measures_legend=MEASURES_LEGEND,
-        measures_texts=TEXTS,
-        parts_of_manifest=manifest_facts(detail.manifest),
+        measures_texts=MEASURES_TEXT_COLUMNS,
+        parts_of_manifest=manifest_tables(detail.manifest),
         command=reproduce(detail),
     )
 
 
 @router.api_route("/runs/{run}/samples", methods=READ)
-def show_samples(
+def show_sample_list(
     site: SiteOf, run: RunPath, cell: CellId = None, label: Label = None, correct: Correct = None,
     page_number: PageNumber = 1,
 ) -> HTMLResponse:  # fmt: skip
     """Show samples of a run, twenty a page."""
-    summary = find_summary(site.db, run)
+    summary = summary_at(site.db, run)
     query = SampleQuery(cell, label, None if correct is None else correct == "true", page_number)
-    return kept_of_run(site, summary, ("samples", query), lambda: _samples(site, summary.run, query))
+    return cached_run_page(site, summary, ("samples", query), lambda: _samples(site, summary.run, query))
 
 
 def _samples(site: Site, run: str, query: SampleQuery) -> str:
     detail = read.get_run(site.db, run)
     check_query(detail, query)
-    found = read.get_samples(site.db, detail, query.wanted, (query.page - 1) * PAGE, PAGE)
+    found = read.get_samples(site.db, detail, query.wanted, (query.page - 1) * SAMPLES_A_PAGE, SAMPLES_A_PAGE)
     return fill(
         site,
         "samples",
@@ -141,21 +150,21 @@ def _samples(site: Site, run: str, query: SampleQuery) -> str:
         query=query,
         cells=detail.cells,
         labels=labels_of(detail.cells),
-        pager=make_pager(query.page, found.total, PAGE, query.link),
-        samples=[show(sample) for sample in found.samples],
+        pager=make_pager(query.page, found.total, SAMPLES_A_PAGE, query.link),
+        samples=[show_sample(sample) for sample in found.samples],
         n_shots=n_shots(detail),
     )
 
 
 @router.api_route("/runs/{run}/samples/{sample}", methods=READ)
-def show_sample(site: SiteOf, run: RunPath, sample: SampleId) -> HTMLResponse:
-    """Show one sample whole."""
-    detail = find_run(site.db, run)
-    found = show(read.get_sample(site.db, detail, sample), whole=True)
+def show_sample_page(site: SiteOf, run: RunPath, sample: SampleId) -> HTMLResponse:
+    """Show one sample in full."""
+    detail = run_at(site.db, run)
+    found = show_sample(read.get_sample(site.db, detail, sample), whole=True)
     return page(site, "sample", run=detail.summary, one=found, n_shots=n_shots(detail))
 
 
 @router.api_route("/about", methods=READ)
 def show_about(site: SiteOf) -> HTMLResponse:
-    """Say how scores are made, what ranks mean, and what is stored."""
+    """Explain scores, ranks and what is stored."""
     return page(site, "about")

@@ -1,4 +1,4 @@
-"""Turn cells into the pictures of a page: where they lie, what they say in words, and their data tables."""
+"""Pictures of the board: their addresses, their text and tables for pages, and the routes that draw them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from fathom.harness.reports.figures.svg import draw_svg
 from fathom.harness.stats.counts import CellCounts
 from fathom.server.board.leaderboard import NoSuchView
 from fathom.server.board.scores import group_of
-from fathom.server.web.addresses import Name, RunId, ThemeName
+from fathom.server.web.addresses import PlotName, RunId, ThemeName
 from fathom.server.web.headers import REVALIDATE, with_etag
 from fathom.server.web.render import READ, SiteOf
 
@@ -34,8 +34,8 @@ _SVG_POLICY = "default-src 'none'; style-src 'unsafe-inline'"  # an SVG's own co
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
-    """A picture by its addresses, for light and dark grounds, with its words and numbers."""
+class PictureLinks:
+    """A picture's addresses in light and dark, its title, its description and its data table."""
 
     light: str
     dark: str
@@ -46,20 +46,20 @@ class Drawn:
 
 @dataclass(frozen=True, slots=True)
 class LadderPictures:
-    """A ladder in one channel: curves of all series, and the mistakes of each series."""
+    """The pictures of a ladder in one channel: accuracy curves, and mistakes by style."""
 
     ladder: str
     channel: str
-    curves: Drawn | None
-    mistakes: tuple[Drawn, ...]
+    curves: PictureLinks | None
+    mistakes: tuple[PictureLinks, ...]
 
 
-Ladders = Mapping[tuple[str, str], Mapping[str, list[CellCounts]]]
+_Ladders = Mapping[tuple[str, str], Mapping[str, list[CellCounts]]]
 """Cells by (ladder, channel), then by style."""
 
 
-def by_ladder(cells: Iterable[CellCounts]) -> Ladders:
-    """Group cells of one family."""
+def _by_ladder(cells: Iterable[CellCounts]) -> _Ladders:
+    """CellGroup cells of one family."""
     found: dict[tuple[str, str], dict[str, list[CellCounts]]] = {}
     for cell in cells:
         group = group_of(cell)
@@ -68,7 +68,7 @@ def by_ladder(cells: Iterable[CellCounts]) -> Ladders:
 
 
 def ladder_pictures(runs: Sequence[str], cells: Sequence[CellCounts]) -> tuple[LadderPictures, ...]:
-    """Describe the pictures of one family's cells of a run: one series a style."""
+    """Return the pictures of one family's cells; curves have one series a style."""
     return tuple(
         LadderPictures(
             ladder, channel,
@@ -79,18 +79,18 @@ def ladder_pictures(runs: Sequence[str], cells: Sequence[CellCounts]) -> tuple[L
                 if (found := _mistakes(runs, members, ladder, channel, style)) is not None
             ),
         )
-        for (ladder, channel), styles in by_ladder(cells).items()
+        for (ladder, channel), styles in _by_ladder(cells).items()
     )  # fmt: skip
 
 
 def compared_pictures(
     runs: Sequence[str], names: Sequence[str], cells: Sequence[Sequence[CellCounts]], style: str
-) -> Mapping[tuple[str, str], Drawn]:
-    """Describe the curves of several runs over each other, by (ladder, channel), for one family and style."""
-    ladders = [by_ladder(cell for cell in members if cell.style == style) for members in cells]
+) -> Mapping[tuple[str, str], PictureLinks]:
+    """Return the curves of several runs in one picture, by (ladder, channel), for one family and style."""
+    ladders = [_by_ladder(cell for cell in members if cell.style == style) for members in cells]
     found = {}
     for ladder, channel in dict.fromkeys(key for one in ladders for key in one):
-        series = compared_series(names, ladders, (ladder, channel), style)
+        series = _compared_series(names, ladders, (ladder, channel), style)
         first = next(iter(series.values()))
         place = {**_place({style: first}, ladder, channel), "style": style}
         picture = curves_of(_title({style: first}, ladder, channel), series)
@@ -99,8 +99,8 @@ def compared_pictures(
     return found
 
 
-def compared_series(
-    names: Sequence[str], ladders: Sequence[Ladders], key: tuple[str, str], style: str
+def _compared_series(
+    names: Sequence[str], ladders: Sequence[_Ladders], key: tuple[str, str], style: str
 ) -> dict[str, list[CellCounts]]:
     """Return each run's cells under its model's name; two of one name are numbered."""
     found: dict[str, list[CellCounts]] = {}
@@ -120,33 +120,35 @@ def _place(styles: Mapping[str, Sequence[CellCounts]], ladder: str, channel: str
     return {"family": next(iter(styles.values()))[0].family, "ladder": ladder, "channel": channel}
 
 
-def _mistakes(runs: Sequence[str], cells: Sequence[CellCounts], ladder: str, channel: str, style: str) -> Drawn | None:
+def _mistakes(
+    runs: Sequence[str], cells: Sequence[CellCounts], ladder: str, channel: str, style: str
+) -> PictureLinks | None:
     place = {**_place({style: cells}, ladder, channel), "style": style}
     title = f"{_title({style: cells}, ladder, channel)}, {style}: how answers go wrong"
     return _drawn("mistakes", anatomy_of(title, cells), runs, place)
 
 
-def _drawn(kind: str, picture: Picture | None, runs: Sequence[str], place: Mapping[str, str]) -> Drawn | None:
+def _drawn(kind: str, picture: Picture | None, runs: Sequence[str], place: Mapping[str, str]) -> PictureLinks | None:
     if picture is None:
         return None
     asked = urlencode([("run", run) for run in runs] + list(place.items()))
     light, dark = (f"/pictures/{kind}.svg?{asked}&theme={theme}" for theme in ("light", "dark"))
-    return Drawn(light, dark, picture.title, picture.description, table_of(picture))
+    return PictureLinks(light, dark, picture.title, picture.description, table_of(picture))
 
 
 @router.api_route("/curves.svg", methods=READ)
 def show_curves(
-    site: SiteOf, run: RunId, family: Name, ladder: Name, channel: Name, style: Name | None = None,
+    site: SiteOf, run: RunId, family: PlotName, ladder: PlotName, channel: PlotName, style: PlotName | None = None,
     theme: ThemeName = "light",
 ) -> Response:  # fmt: skip
     """Draw accuracy against difficulty: one run by style, or several runs in one style."""
     found = _cells(site.db, run, family)
     if style is None:
-        styles = by_ladder(next(iter(found.values()))).get((ladder, channel), {})
+        styles = _by_ladder(next(iter(found.values()))).get((ladder, channel), {})
         return _answer(_curves(styles, family, ladder, channel), theme)
     names = [summary.model for summary in found]
-    ladders = [by_ladder(cell for cell in cells if cell.style == style) for cells in found.values()]
-    return _answer(_curves(compared_series(names, ladders, (ladder, channel), style), family, ladder, channel), theme)
+    ladders = [_by_ladder(cell for cell in cells if cell.style == style) for cells in found.values()]
+    return _answer(_curves(_compared_series(names, ladders, (ladder, channel), style), family, ladder, channel), theme)
 
 
 def _curves(series: Mapping[str, Sequence[CellCounts]], family: str, ladder: str, channel: str) -> Curves | None:
@@ -155,11 +157,17 @@ def _curves(series: Mapping[str, Sequence[CellCounts]], family: str, ladder: str
 
 @router.api_route("/mistakes.svg", methods=READ)
 def show_mistakes(
-    site: SiteOf, run: RunId, family: Name, ladder: Name, channel: Name, style: Name, theme: ThemeName = "light"
+    site: SiteOf,
+    run: RunId,
+    family: PlotName,
+    ladder: PlotName,
+    channel: PlotName,
+    style: PlotName,
+    theme: ThemeName = "light",
 ) -> Response:
-    """Draw how the answers of one run, ladder, channel and style are right and wrong."""
+    """Draw the shares of right answers and of each mistake, for one run, ladder, channel and style."""
     cells = next(iter(_cells(site.db, run, family).values()))
-    members = by_ladder(cells).get((ladder, channel), {}).get(style, [])
+    members = _by_ladder(cells).get((ladder, channel), {}).get(style, [])
     picture: Anatomy | None = None
     if members:
         picture = anatomy_of(f"{_title({style: members}, ladder, channel)}, {style}: how answers go wrong", members)
@@ -174,7 +182,7 @@ def _cells(db: Engine, runs: Sequence[str], family: str) -> Mapping[RunSummary, 
 
 def _answer(picture: Picture | None, theme: Theme) -> Response:
     if picture is None:
-        raise NoSuchView("there is nothing to draw here: no such ladder, or nothing graded in it yet")
+        raise NoSuchView("there is nothing to draw: no such ladder, or nothing graded in it yet")
     headers = {"Content-Security-Policy": _SVG_POLICY, "Cache-Control": REVALIDATE}
     return with_etag(
         Response(draw_svg(picture, theme), media_type="image/svg+xml", headers=headers), f"{digest(picture)}-{theme}"

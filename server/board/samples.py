@@ -1,4 +1,4 @@
-"""Turn stored samples and a query into what the page of samples shows."""
+"""The page of samples: its query, its filters, and each sample with its question."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,29 +10,21 @@ from fathom.harness.db.read import get_run, get_summary
 from fathom.harness.errors import BadInput, UnknownRun
 from fathom.harness.records import RunDetail, RunSummary, SampleFilter, SampleView
 from fathom.harness.reports.measures import measure_run
-from fathom.harness.reports.questions import SHOWN, Excerpt, excerpt, make_question
+from fathom.harness.reports.questions import MOST_SHOWN, Excerpt, excerpt, make_sample_question
+from fathom.harness.runs.run_settings import settings_of
+from fathom.harness.stats.cell_measures import CellMeasure
 from fathom.harness.stats.counts import CellCounts
-from fathom.harness.stats.measures import Measure
 from fathom.server.web.addresses import HEX
 from fathom.server.web.render import Site
 from fathom.tasks.base import Instance
 from fathom.tasks.registry import all_families
 
-PAGE = 20
-"""Samples on a page."""
-
-
+SAMPLES_A_PAGE = 20
 _WHOLE = 200_000
-"""Characters of a question or a completion that a page of its own shows."""
-
-
-LONGEST_LABEL = 100
-"""Characters of a label that can be filtered by."""
-
-
+"""Most characters of a question or completion on the page of one sample."""
+_MAX_LABEL = 100
+"""Most characters of a label in the filter."""
 _HARNESS_LABELS = ("correct", "truncated", "too_long", "unsure", "engine_error")
-
-
 _ENDINGS = {
     "stop": "ended by itself",
     "length": "cut off: its token budget ran out",
@@ -42,14 +34,14 @@ _ENDINGS = {
 
 
 class NoSuchSample(BadInput):
-    """The address names a sample, cell or label that the run does not have."""
+    """The run has no such sample, cell or label."""
 
     status = 404
 
 
 @dataclass(frozen=True, slots=True)
-class Query:
-    """What a visitor asked for; None leaves an axis open."""
+class SampleQuery:
+    """Filters and page of a list of samples; None means no filter."""
 
     cell: int | None = None
     label: str | None = None
@@ -58,19 +50,19 @@ class Query:
 
     @property
     def wanted(self) -> SampleFilter:
-        """The filter alone."""
+        """The filters without the page."""
         return SampleFilter(self.cell, self.label, self.correct)
 
     def link(self, page: int) -> str:
-        """Write the query of another page under the same filter."""
+        """Return the address's query for another page with the same filters."""
         correct = None if self.correct is None else str(self.correct).lower()
         values = {"cell": self.cell, "label": self.label, "correct": correct, "page": page if page > 1 else None}
         return "?" + urlencode({key: value for key, value in values.items() if value is not None})
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """A choice that was shown to the model, and how likely it found it."""
+class ScoredCandidate:
+    """A candidate answer, and its log-likelihood under the model."""
 
     text: str
     score: float
@@ -79,63 +71,63 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """A sample with its question; `question` and `gold` are None where the item cannot be made again."""
+class ShownSample:
+    """A sample with its question; `question` and `gold` are None where the item cannot be generated again."""
 
     sample: SampleView
     question: Excerpt | None
     gold: str | None
     completion: Excerpt
     ending: str
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[ScoredCandidate, ...]
     command: str
-    """Prints the question again."""
+    """The command that prints the question."""
 
 
-def check_query(detail: RunDetail, query: Query) -> None:
+def check_query(detail: RunDetail, query: SampleQuery) -> None:
     """Raise NoSuchSample unless cell and label can occur in this run."""
     if query.cell is not None and query.cell not in {cell.id for cell in detail.cells}:
-        raise NoSuchSample(f"run {detail.summary.run} has no cell {query.cell}: choose one on its page of samples")
+        raise NoSuchSample(f"run {detail.summary.run} has no cell {query.cell}: the list of its samples names them")
     known = labels_of(detail.cells)
     if query.label is not None and query.label not in known:
         raise NoSuchSample(f"run {detail.summary.run} has no label {query.label[:40]!r}; known: {', '.join(known)}")
 
 
 def labels_of(cells: Sequence[CellCounts]) -> tuple[str, ...]:
-    """Return every plain label that a sample of these cells can have: the families', stored ones, the harness's."""
+    """Return every printable label that a sample of these cells can have: of families, stored, and of the harness."""
     families = all_families()
-    stored = [label for cell in cells for label in cell.labels if label.isprintable() and len(label) <= LONGEST_LABEL]
+    stored = [label for cell in cells for label in cell.labels if label.isprintable() and len(label) <= _MAX_LABEL]
     own = [label for cell in cells if cell.family in families for label in families[cell.family].labels]
     return tuple(dict.fromkeys([_HARNESS_LABELS[0], *own, *stored, *_HARNESS_LABELS[1:]]))
 
 
-def show(sample: SampleView, *, whole: bool = False) -> Shown:
-    """Lay a sample out with its question, `whole` or cut to what a list shows."""
-    limit = _WHOLE if whole else SHOWN
+def show_sample(sample: SampleView, *, whole: bool = False) -> ShownSample:
+    """Return a sample with its question, in full with `whole`, else shortened for a list."""
+    limit = _WHOLE if whole else MOST_SHOWN
     completion = excerpt(sample.completion, limit)
     ending = _ENDINGS.get(sample.finish_reason, sample.finish_reason)
-    made = make_question(sample)
+    made = make_sample_question(sample)
     if made is None:
-        return Shown(sample, None, None, completion, ending, (), "")
+        return ShownSample(sample, None, None, completion, ending, (), "")
     item = made.item
     command = (
         f"fathom sample {item.family} --level {item.level} --channel {item.channel} --style {sample.style}"
         f" --seed {item.seed} --start {item.index}"
     )
     candidates = _candidates(item, sample)
-    return Shown(sample, excerpt(made.text, limit), item.gold, completion, ending, candidates, command)
+    return ShownSample(sample, excerpt(made.text, limit), item.gold, completion, ending, candidates, command)
 
 
-def _candidates(item: Instance, sample: SampleView) -> tuple[Candidate, ...]:
+def _candidates(item: Instance, sample: SampleView) -> tuple[ScoredCandidate, ...]:
     if sample.scores is None or len(sample.scores) != len(item.choices):
         return ()
     chosen = sample.completion.strip()
     scored = zip(item.choices, sample.scores, strict=True)
-    return tuple(Candidate(text, score, text == chosen, text == item.gold) for text, score in scored)
+    return tuple(ScoredCandidate(text, score, text == chosen, text == item.gold) for text, score in scored)
 
 
-def find_run(db: Engine, run: str) -> RunDetail:
-    """Return a run by what stands in an address; what cannot be an id never reaches the database.
+def run_at(db: Engine, run: str) -> RunDetail:
+    """Return the run that an address names; a text that cannot be an id never reaches the database.
 
     Raises:
         UnknownRun: there is no such run.
@@ -143,25 +135,25 @@ def find_run(db: Engine, run: str) -> RunDetail:
     return get_run(db, _checked(run))
 
 
-def find_summary(db: Engine, run: str) -> RunSummary:
-    """Return a run in short, as find_run does."""
+def summary_at(db: Engine, run: str) -> RunSummary:
+    """Return the summary of the run that an address names; raises as `run_at`."""
     return get_summary(db, _checked(run))
 
 
 def _checked(run: str) -> str:
     if not HEX.fullmatch(run):
-        raise UnknownRun(f"no run {run[:40]!r}: the page of runs lists them")
+        raise UnknownRun(f"no run {run[:40]!r}: /runs lists them")
     return run
 
 
-def measures_of(site: Site, detail: RunDetail) -> tuple[Measure, ...]:
-    """Return a run's measures, worked out once; none while it is running, since they would change with each sample."""
+def measures_of(site: Site, detail: RunDetail) -> tuple[CellMeasure, ...]:
+    """Return a run's measures, computed once; empty while it is running, since each sample changes them."""
     if detail.summary.state == "running":
         return ()
     return site.measures.get(detail.summary, lambda: measure_run(site.db, detail))
 
 
 def n_shots(detail: RunDetail) -> int:
-    """Return how many demonstrations stood before each question."""
-    sampling = detail.manifest.get("decisive", {}).get("sampling", {})
-    return int(sampling.get("shots", 0))
+    """Return the number of demonstrations before each question."""
+    settings = settings_of(detail.manifest)
+    return 0 if settings is None else settings.prompt.n_shots

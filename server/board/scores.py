@@ -1,4 +1,4 @@
-"""Turn the counts of a cell into what is shown of it: accuracy, interval, and where chance lies."""
+"""Scores of cells as pages show them: accuracy, interval, chance, and the tables they belong to."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ from fathom.harness.stats.intervals import Interval
 from fathom.tasks.base import CHANNELS, STYLES, Family
 from fathom.tasks.registry import all_families
 
-Standing = Literal["above", "level", "below", "unknown"]
-"""Where a cell's interval lies: above chance, around it, below it, or not known."""
+ChanceRelation = Literal["above", "level", "below", "unknown"]
+"""Whether a cell's interval is above chance, holds it, is below it, or chance is unknown."""
 
 _SHADES = 10
-GAUGE = 200
-"""Width of a gauge, in pixels."""
+_GAUGE_WIDTH = 200
+"""In pixels."""
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """Cells that share a table: numbers in it may be compared."""
+class CellGroup:
+    """The cells of one table, whose numbers can be compared."""
 
     family: str
     version: int
@@ -32,14 +32,14 @@ class Group:
 
     @property
     def order(self) -> tuple[str, int, int, int, int]:
-        """Sort by family, newest version first, then by ladder, channel and style in their own order."""
+        """Sort key: family, newest version first, then ladder, channel and style in their own order."""
         places = _place(self.ladder, _ladders(self.family)), _place(self.channel, CHANNELS), _place(self.style, STYLES)
         return self.family, -self.version, *places
 
 
 @dataclass(frozen=True, slots=True)
 class Gauge:
-    """A bar from 0 to `value` with its interval and the chance level, in pixels of GAUGE."""
+    """A bar from 0 to `value` with its interval and the chance level, in pixels."""
 
     value: int
     low: int
@@ -49,15 +49,15 @@ class Gauge:
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """How often a kind of wrong answer came."""
+    """How often a kind of wrong answer occurred."""
 
     label: str
     n: int
 
 
 @dataclass(frozen=True, slots=True)
-class Score:
-    """A cell and its chance level; `chance` is None for an item that this code no longer makes."""
+class CellScore:
+    """A cell and its chance level; `chance` is None for items that this code no longer generates."""
 
     counts: CellCounts
     chance: float | None
@@ -73,8 +73,8 @@ class Score:
         return self.counts.interval
 
     @property
-    def standing(self) -> Standing:
-        """Compare the interval with chance."""
+    def standing(self) -> ChanceRelation:
+        """The interval compared with chance."""
         if self.chance is None or not self.counts.n:
             return "unknown"
         if self.interval.high < self.chance:
@@ -88,31 +88,31 @@ class Score:
 
     @property
     def gauge(self) -> Gauge:
-        """Lay the score out as a bar."""
-        chance = None if self.chance is None else round(self.chance * GAUGE)
-        low, high = round(self.interval.low * GAUGE), round(self.interval.high * GAUGE)
-        return Gauge(round((self.accuracy or 0.0) * GAUGE), low, high, chance)
+        """The score as a bar."""
+        chance = None if self.chance is None else round(self.chance * _GAUGE_WIDTH)
+        low, high = round(self.interval.low * _GAUGE_WIDTH), round(self.interval.high * _GAUGE_WIDTH)
+        return Gauge(round((self.accuracy or 0.0) * _GAUGE_WIDTH), low, high, chance)
 
     @property
     def mistakes(self) -> tuple[Mistake, ...]:
-        """Kinds of wrong answers, commonest first."""
+        """Kinds of wrong answers, most frequent first."""
         wrong = [Mistake(label, n) for label, n in self.counts.labels.items() if label != "correct"]
         return tuple(sorted(wrong, key=lambda one: (-one.n, one.label)))
 
 
-def score_of(counts: CellCounts) -> Score:
+def score_of(counts: CellCounts) -> CellScore:
     """Add the chance level to a cell."""
     family = known_family(group_of(counts))
     level = None if family is None else family.levels.get(counts.level)
-    return Score(counts, None if family is None or level is None else family.chance(level, counts.style))
+    return CellScore(counts, None if family is None or level is None else family.chance(level, counts.style))
 
 
-def group_of(counts: CellCounts) -> Group:
-    """Say to which table a cell belongs."""
+def group_of(counts: CellCounts) -> CellGroup:
+    """Return the table that a cell belongs to."""
     family = all_families().get(counts.family)
     level = None if family is None else family.levels.get(counts.level)
     ladder = "main" if level is None else level.ladder
-    return Group(counts.family, counts.version, counts.channel, counts.style, ladder)
+    return CellGroup(counts.family, counts.version, counts.channel, counts.style, ladder)
 
 
 @cache
@@ -121,36 +121,36 @@ def _ladders(family: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(level.ladder for level in known.levels.values())) if known else ()
 
 
-def known_family(group: Group) -> Family | None:
-    """Return the family, or None where this code makes no such items."""
+def known_family(group: CellGroup) -> Family | None:
+    """Return the family; None where this code does not generate such items."""
     family = all_families().get(group.family)
     if family is None or family.version != group.version:
         return None
     return family if group.channel in family.channels and group.style in family.styles else None
 
 
-def grouped(cells: Iterable[CellCounts]) -> Mapping[Group, tuple[Score, ...]]:
-    """Score cells by table, tables in the order of Group.order."""
-    found: dict[Group, list[Score]] = {}
+def grouped(cells: Iterable[CellCounts]) -> Mapping[CellGroup, tuple[CellScore, ...]]:
+    """Return scores by table, sorted by `CellGroup.order`."""
+    found: dict[CellGroup, list[CellScore]] = {}
     for counts in cells:
         found.setdefault(group_of(counts), []).append(score_of(counts))
     return {group: tuple(found[group]) for group in sorted(found, key=lambda group: group.order)}
 
 
-def repeated(cells: Iterable[CellCounts]) -> Mapping[Group, DataTable]:
-    """Return what repeated answers come to, for those tables of `grouped` whose items were asked several times."""
+def repeated(cells: Iterable[CellCounts]) -> Mapping[CellGroup, DataTable]:
+    """Return tables of repeated answers, for those tables of `grouped` whose items were asked several times."""
     tables = {group: repeats_table([one.counts for one in scores]) for group, scores in grouped(cells).items()}
     return {group: table for group, table in tables.items() if table is not None}
 
 
-def level_order(group: Group, levels: Iterable[str]) -> tuple[str, ...]:
-    """Sort levels as the family does; those that it no longer has come last."""
+def level_order(group: CellGroup, levels: Iterable[str]) -> tuple[str, ...]:
+    """Sort levels as the family does; unknown ones come last."""
     family = known_family(group)
     known = tuple(family.levels) if family else ()
     return tuple(sorted(dict.fromkeys(levels), key=lambda level: (_place(level, known), level)))
 
 
-def hardness_of(group: Group) -> Mapping[str, float]:
+def hardness_of(group: CellGroup) -> Mapping[str, float]:
     """Return the hardness of each level that the family has."""
     family = known_family(group)
     return {name: level.hardness for name, level in family.levels.items()} if family else {}

@@ -1,4 +1,4 @@
-"""The `fathom` command: load the command that was asked for, run it, turn errors into one line and an exit code."""
+"""The `fathom` command: loads the module of the command, runs it, and prints errors as one line."""
 
 import os
 import sys
@@ -10,17 +10,17 @@ from fathom.tasks.errors import TaskError
 
 
 def build(command: str | None = None) -> typer.Typer:
-    """Return the application; with a command's name, only the part that has it, which starts faster."""
+    """Return the application; with a command's name, only the part with this command, which starts faster."""
     app = typer.Typer(
-        help="Measure how deep a language model can think, with questions made afresh from a seed.",
+        help="Measure how deep a language model can think, with questions generated from a seed.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         add_completion=False,
     )
 
     @app.callback()
-    def stay_a_group() -> None:
-        """Keep `fathom run` a command of a group where it is the only one."""
+    def keep_group() -> None:
+        """Keep the application a group of commands where it has a single one."""
 
     for part, name in _parts(command) or _parts(None):
         app.add_typer(part, name=name)
@@ -28,7 +28,7 @@ def build(command: str | None = None) -> typer.Typer:
 
 
 def _parts(command: str | None) -> list[tuple[typer.Typer, str | None]]:
-    """Import the modules that hold a command, or all; a part with a name is a group of commands."""
+    """Import the module of a command, or all modules; a part with a name is a group of commands."""
     found: list[tuple[typer.Typer, str | None]] = []
     if command in (None, "run"):
         from fathom.harness.cli import run
@@ -63,9 +63,9 @@ def _parts(command: str | None) -> list[tuple[typer.Typer, str | None]]:
 
         found.append((db.app, "db"))
     if command in (None, "token", "user"):
-        from fathom.server.cli import people
+        from fathom.server.cli import accounts
 
-        found += [(people.token_app, "token"), (people.user_app, "user")]
+        found += [(accounts.token_app, "token"), (accounts.user_app, "user")]
     if command in (None, "season", "verify-season"):
         from fathom.server.cli import seasons
 
@@ -74,7 +74,7 @@ def _parts(command: str | None) -> list[tuple[typer.Typer, str | None]]:
 
 
 def main() -> None:
-    """Run the command; print our own errors as one line and leave with their exit code."""
+    """Run the command; print Fathom's errors as one line and exit with their code."""
     try:
         build(next(iter(sys.argv[1:]), None))()
     except (FathomError, TaskError) as error:

@@ -1,4 +1,4 @@
-"""The commands that publish a database: `fathom serve` and `fathom export-static`."""
+"""`fathom serve` and `fathom export-static`: publish a database as a board."""
 
 import ipaddress
 import socket
@@ -13,31 +13,39 @@ from fathom.harness.db.leaderboard.landing import land_runs
 from fathom.harness.errors import BadInput
 from fathom.harness.format import count, plural
 from fathom.harness.reports.console import make_console
-from fathom.harness.settings import ServiceSettings, pass_to_children, check_log_format, read_service_settings, read_settings
+from fathom.harness.settings import (
+    ServiceSettings,
+    check_log_format,
+    pass_to_children,
+    read_service_settings,
+    read_settings,
+)
 
 app = typer.Typer()
 
 
 @app.command("serve")
-def serve_board(
+def _serve(
     db: Db = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8000,
-    host: Annotated[str, typer.Option(help="Address of this machine; only loopback is allowed.")] = "127.0.0.1",
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that answer visitors.")] = 1,
-    log: Annotated[Optional[str], typer.Option(help="text, or json: a line a request; default FATHOM_LOG.")] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 for a free one.")] = 8000,
+    host: Annotated[str, typer.Option(help="Address to listen on; others than loopback need accounts.")] = "127.0.0.1",
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Server processes.")] = 1,
+    log: Annotated[
+        Optional[str], typer.Option(help="text, or json with one line for each request; default FATHOM_LOG.")
+    ] = None,
 ) -> None:
-    """Show the board in a browser, for yourself."""
+    """Show the board in a browser."""
     serve(database_of(db), host, port, workers, check_log_format(log) if log else read_settings().log)
 
 
 @app.command("export-static")
-def export_static(
+def _export_static(
     out: Annotated[Path, typer.Argument(help="New or empty folder.")],
     db: Db = None,
-    sample_pages: Annotated[int, typer.Option(min=0, max=1000, help="Pages of twenty samples a run.")] = 1,
+    sample_pages: Annotated[int, typer.Option(min=0, max=1000, help="Pages of 20 samples for each run.")] = 1,
 ) -> None:
-    """Write the whole board as files that any web host serves."""
-    copy_board(database_of(db), out, sample_pages)
+    """Write the whole board as static files for any web host."""
+    write_copy(database_of(db), out, sample_pages)
 
 
 def serve(database: str, host: str, port: int, workers: int, log: str) -> None:
@@ -53,7 +61,7 @@ def serve(database: str, host: str, port: int, workers: int, log: str) -> None:
     service = read_service_settings()
     check_bind(host, service)
     db = open_database(database, create=True)
-    land_runs(db)  # what a killed process left undone
+    land_runs(db)  # ranks of runs whose process was killed
     db.dispose()
     from fathom.server.app import ServerSettings, create_app
 
@@ -62,9 +70,9 @@ def serve(database: str, host: str, port: int, workers: int, log: str) -> None:
     except OSError as error:
         raise BadInput(f"port {port} is taken ({error.strerror}): give another --port, or 0 for a free one") from error
     make_console().print(f"the board is at http://{host}:{listener.getsockname()[1]} (stop with Ctrl-C)")
-    # what uvicorn.Config takes; whom to believe about a visitor's address is server.accounts' to say
+    # arguments of uvicorn.Config; X-Forwarded-For is handled by visitor_address alone
     options: dict[str, Any] = {"log_level": "warning", "proxy_headers": False, "server_header": False}
-    options["timeout_graceful_shutdown"] = 8  # pages that are kept up to date hold their connections for minutes
+    options["timeout_graceful_shutdown"] = 8  # pages with live updates hold their connections for minutes
     if log == "json":
         from fathom.server.web.logs import log_as_json
 
@@ -81,19 +89,19 @@ def serve(database: str, host: str, port: int, workers: int, log: str) -> None:
 
 
 def check_bind(host: str, service: ServiceSettings) -> None:
-    """Refuse to let strangers reach a server that cannot tell them from its owner.
+    """Refuse to listen on a public address without accounts.
 
     Raises:
-        BadInput: with what is missing.
+        BadInput: names the settings that are missing.
     """
     if service.oidc is not None and not service.url:
-        raise BadInput("people can sign in only where FATHOM_URL names the address that they see: set it")
+        raise BadInput("accounts need FATHOM_URL, the address that visitors see: set it")
     if host == "localhost" or _is_loopback(host):
         return
     missing = [
         words
         for words, there in (
-            ("FATHOM_OIDC_CLIENT_ID and its like, so that people can sign in", service.oidc is not None),
+            ("FATHOM_OIDC_CLIENT_ID and the other settings of the sign-in provider", service.oidc is not None),
             ("FATHOM_SECRET_KEY of 32 characters or more", len(service.secret_key) >= _LONG_KEY),
             ("FATHOM_URL with https://", service.url.startswith("https://")),
         )
@@ -109,11 +117,12 @@ def check_bind(host: str, service: ServiceSettings) -> None:
 _LONG_KEY = 32
 
 
-def copy_board(database: str, out: Path, sample_pages: int) -> None:
-    """Write the board as files, with a line of progress.
+def write_copy(database: str, out: Path, sample_pages: int) -> None:
+    """Write the board as files, with a progress line.
 
     Raises:
-        BadInput, StoreError: see server.static_copy.
+        BadInput: the folder is not empty.
+        StoreError: the database cannot be read.
     """
     open_database(database, create=False).dispose()
     from fathom.server.cli import static_copy
@@ -127,7 +136,7 @@ def copy_board(database: str, out: Path, sample_pages: int) -> None:
         copied = static_copy.copy_board(database, out, sample_pages, tell)
     console.print(f"wrote {plural(copied.n_files, 'file')}, {copied.n_bytes / 1e6:.1f} MB: open {out / 'index.html'}")
     for address in copied.missing:
-        console.print(f"  nothing stood at {address}")
+        console.print(f"  nothing was found at {address}")
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,4 +1,4 @@
-"""Turn the board into files that any web host serves: pages, pictures, tables, feeds."""
+"""The whole board as static files: pages, pictures, tables, feeds."""
 
 import asyncio
 import html
@@ -19,12 +19,12 @@ from fathom.harness.errors import BadInput, EngineFailed
 from fathom.server.app import STATIC, ServerSettings, create_app
 
 _SEED = "2026"
-"""Seed of the example on a family's page, which a live board draws anew."""
+"""Seed of the example on a family's page; a live board draws a new one each time."""
 
 _LINK = re.compile(r'(href|src|srcset)="([^"]*)"')
 _PLACE = re.compile(r"[^\w.~-]+")
 _LONGEST = 100
-"""Characters of a file's name."""
+"""Most characters of a file name."""
 
 _ROUTES: tuple[tuple[str, frozenset[str]], ...] = (
     (r"/", frozenset({"pool", "style", "family", "channel", "page"})),
@@ -44,54 +44,54 @@ _ROUTES: tuple[tuple[str, frozenset[str]], ...] = (
     (r"/badge/.+\.svg", frozenset()),
     (r"/feed\.atom", frozenset({"model"})),
 )  # fmt: skip
-"""Addresses that are copied, with the parameters that they may have; what else a page links to loses its link."""
+"""Addresses that are copied, with their allowed parameters; links to other addresses are removed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Copied:
-    """What was written: files, their bytes, and addresses whose page was none."""
+class StaticCopy:
+    """What was written: files, bytes, and addresses that answered with an error."""
 
     n_files: int
     n_bytes: int
     missing: tuple[str, ...]
 
 
-Report = Callable[[int, int], None]
-"""Called with the files written and the addresses known so far."""
+ReportFiles = Callable[[int, int], None]
+"""Called with the numbers of files written and of addresses found so far."""
 
 
 def _silent(_done: int, _known: int) -> None:
     """Report nothing."""
 
 
-def copy_board(database: str, out: Path, sample_pages: int = 1, report: Report | None = None) -> Copied:
-    """Write every page of a board into an empty or new folder; links become relative.
+def copy_board(database: str, out: Path, sample_pages: int = 1, report: ReportFiles | None = None) -> StaticCopy:
+    """Write every page of a board into an empty or new folder, with relative links.
 
-    Of each run's samples, the first `sample_pages` pages are copied, and all of them as CSV and JSON lines.
+    The first `sample_pages` pages of each run's samples are copied, and all samples as CSV and JSON lines.
 
     Raises:
         BadInput: the folder holds other files.
         StoreError: the database cannot be read.
-        EngineFailed: a page is broken.
+        EngineFailed: a page raises an error.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise BadInput(f"{out} is not an empty folder: give a new one, so that no file of yours is overwritten")
     app = create_app(ServerSettings(database, live=False))
-    with ThreadPoolExecutor(1) as apart:  # the caller's thread may run an event loop of its own, as in a notebook
+    with ThreadPoolExecutor(1) as apart:  # the caller may run an event loop, as a notebook does
         return apart.submit(lambda: asyncio.run(_copy(app, _Site(out, sample_pages), report or _silent))).result()
 
 
 @dataclass(slots=True)
 class _Site:
-    """Which addresses are known, and where their files lie."""
+    """The addresses found so far, and their files."""
 
     out: Path
     sample_pages: int
     files: dict[str, str] = field(default_factory=dict)
     waiting: deque[str] = field(default_factory=deque)
 
-    def place(self, address: str) -> str | None:
-        """Return the file of an address, which is remembered; None where it is not copied."""
+    def file_for(self, address: str) -> str | None:
+        """Return the file of an address, and queue the address; None where it is not copied."""
         if address in self.files:
             return self.files[address]
         if not _is_copied(address, self.sample_pages):
@@ -110,7 +110,7 @@ def _is_copied(address: str, sample_pages: int) -> bool:
 
 
 def _file_of(address: str) -> str:
-    """Name the file of an address: its path, then its parameters; .html where the path has no ending of a file."""
+    """Return the file name of an address: path, parameters, and .html where the path has no suffix."""
     parts = urlsplit(address)
     path = "/".join(_PLACE.sub("_", part) for part in unquote(parts.path).strip("/").split("/")) or "index"
     asked = _PLACE.sub("_", "--".join(f"{key}-{value}" for key, value in parse_qsl(parts.query)))
@@ -123,10 +123,10 @@ def _file_of(address: str) -> str:
     return f"{stem}--{asked}{ending}" if asked else f"{stem}{ending}"
 
 
-async def _copy(app: FastAPI, site: _Site, report: Report) -> Copied:
+async def _copy(app: FastAPI, site: _Site, report: ReportFiles) -> StaticCopy:
     missing, n_files, n_bytes = [], 0, 0
     for start in ("/", "/runs", "/seasons", "/families", "/about", "/feed.atom", *_static_files()):
-        site.place(start)
+        site.file_for(start)
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://board") as client:
         while site.waiting:
@@ -138,11 +138,11 @@ async def _copy(app: FastAPI, site: _Site, report: Report) -> Copied:
             written = _write(site, address, body)
             n_files, n_bytes = n_files + 1, n_bytes + written
             report(n_files, len(site.files))
-    return Copied(n_files, n_bytes, tuple(missing))
+    return StaticCopy(n_files, n_bytes, tuple(missing))
 
 
 def _static_files() -> Iterator[str]:
-    """Name what style sheets ask for as well as what pages do."""
+    """Yield the static files, those that only style sheets use as well."""
     return (f"/static/{path.name}" for path in sorted(STATIC.iterdir()))
 
 
@@ -165,14 +165,14 @@ def _write(site: _Site, address: str, body: bytes) -> int:
 
 
 def _relink(site: _Site, file: str, address: str, text: str) -> str:
-    """Make the links of a page relative; one that leads to no file is taken out."""
+    """Make the links of a page relative; remove links to addresses that are not copied."""
 
     def relative(found: re.Match[str]) -> str:
         name, target = found[1], html.unescape(found[2])
         to, _, anchor = target.partition("#")
         if not to:
             return found[0]
-        place = site.place(_absolute(address, to))
+        place = site.file_for(_absolute(address, to))
         if place is None:
             return "" if name == "href" else found[0]
         near = os.path.relpath(place, PurePosixPath(file).parent)
@@ -182,7 +182,7 @@ def _relink(site: _Site, file: str, address: str, text: str) -> str:
 
 
 def _absolute(page: str, address: str) -> str:
-    """Complete an address that is a query alone by the path of the page that it stands on."""
+    """Complete an address that is only a query with the path of its page."""
     if not address.startswith("?"):
         return address
     path = urlsplit(page).path

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Jobs of workers: the queue with its leases, the requests of a job, and the grading of its completions."""

@@ -1,4 +1,4 @@
-"""Turn a job into what it asks for, and its samples into rows: of a run, or of an upload's replay."""
+"""The items that a job asks for, and the rows that its samples become: of a run, or of an upload's replay."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from fathom.harness.db.sql import insert_if_new
 from fathom.harness.db.write import Sample, add_samples, storable
 from fathom.tasks.suites import SuiteCell
 
-Pair = tuple[int, int]
+CellIndex = tuple[int, int]
 """Position of a cell in its suite, and index of an item in the cell."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """What a job asks for. Where `sealed`, `seed` is not the seed but a name for it: see harness.db.seasons."""
+    """The items of a job. Where `sealed`, `seed` is not the true seed but a name for it."""
 
     cells: Mapping[int, SuiteCell]
     """By position."""
@@ -28,25 +28,25 @@ class Shard:
     manifest_digest: str
     engine: str
     chat: bool
-    wanted: tuple[Pair, ...]
+    missing: tuple[CellIndex, ...]
     """Items that are not stored yet, in order."""
 
 
-def read_shard_of(session: Session, job: JobRow) -> Shard:
-    """Read a job's shard in the caller's transaction."""
+def read_shard(session: Session, job: JobRow) -> Shard:
+    """Read the shard of a job, in the caller's transaction."""
     asked = session.get_one(SubmissionRow, job.submission_id)
     run = session.get_one(RunRow, job.run_id or asked.run_id)
     suite = session.get_one(SuiteRow, run.suite_id)
     cells = {at: SuiteCell(**suite.cells[at]) for at in job.cells if at < len(suite.cells)}
     return Shard(
         cells, suite.seed, suite.season, suite.sealed, run.manifest_digest, asked.engine, asked.chat_template,
-        tuple(wanted_of(session, job)),
+        tuple(missing_items(session, job)),
     )  # fmt: skip
 
 
-def wanted_of(session: Session, job: JobRow) -> list[Pair]:
+def missing_items(session: Session, job: JobRow) -> list[CellIndex]:
     """Return each item of a job that is not stored yet, in order."""
-    asked: Iterator[Pair]
+    asked: Iterator[CellIndex]
     if job.kind == "replay":
         picks = session.get_one(ReplayRow, job.submission_id).picks
         found = select(ReplayedRow.cell, ReplayedRow.index).where(ReplayedRow.submission_id == job.submission_id)
@@ -91,14 +91,14 @@ def _cell_ids(session: Session, job: JobRow) -> list[tuple[int, int]]:
     return [(at, cell) for at, cell in session.execute(found.order_by(CellRow.position))]
 
 
-def forget_errors(session: Session, job: JobRow, borne: float) -> list[str]:
-    """Delete the samples that the engine failed on, and return what it said, if they are more than a share `borne`."""
+def forget_errors(session: Session, job: JobRow, max_share: float) -> list[str]:
+    """Delete the samples on which the engine failed and return their errors, if their share exceeds `max_share`."""
     if job.kind == "replay":
         return []
     mine = SampleRow.cell_id.in_([cell for _, cell in _cell_ids(session, job)])
     failed = (mine, SampleRow.finish_reason == "error")
     errors = [error or "" for error in session.scalars(select(SampleRow.error).where(*failed))]
-    if len(errors) <= borne * job.progress_total:
+    if len(errors) <= max_share * job.progress_total:
         return []
     session.execute(delete(SampleRow).where(*failed).execution_options(synchronize_session=False))
     job.progress_done -= len(errors)

@@ -1,4 +1,4 @@
-// Enhancement only: everything here also works, by a load of the page, without it.
+// Enhancement only: everything also works without this script, by loading the page again.
 (() => {
   "use strict";
   const table = document.querySelector(".standings table");
@@ -7,7 +7,7 @@
   const rows = [...table.tBodies[0].rows];
   const whole = !document.querySelector(".pager");
 
-  // type to narrow the rows that are here; Enter still asks the server for all pages
+  // typing filters the rows of this page; Enter asks the server for all pages
   search?.addEventListener("input", () => {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     for (const row of rows) {
@@ -16,7 +16,7 @@
     }
   });
 
-  // two boxes at most, so that the button always compares what is ticked
+  // at most two boxes, so that the button compares exactly what is ticked
   const boxes = [...table.querySelectorAll("input[name=m]")];
   const ticked = [];
   table.addEventListener("change", (event) => {
@@ -28,7 +28,7 @@
   });
   ticked.push(...boxes.filter((box) => box.checked));
 
-  // sort what is here without a load, where all of it is here
+  // sort without loading, if the table has a single page
   if (!whole) return;
   const number = (cell) => parseFloat(cell.dataset.value ?? cell.textContent.replace("−", "-"));
   const key = (cell) => cell.dataset.name?.toLowerCase() ?? number(cell);

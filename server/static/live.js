@@ -1,11 +1,11 @@
-// Keeps a page up to date; without it, the page loads itself again every few seconds.
+// Updates a page live; without this script, the page reloads itself every few seconds.
 (() => {
   "use strict";
   const live = document.querySelector("#live");
   if (!live) return;
   const part = (name) => live.querySelector(`[data-live="${name}"]`);
 
-  // put the newest copy of what changes in place of the one that is here
+  // replace the changing part of the page by its newest version
   const renew = async () => {
     const answer = await fetch(location.href);
     if (!answer.ok) return;
@@ -23,7 +23,7 @@
   }
   if (!live.dataset.events) return;
 
-  let heard = null; // when the worker was last heard of, by this machine's own clock
+  let heard = null; // time of the last heartbeat, by this machine's clock
   const ago = (seconds) => (seconds < 60 ? `${seconds} s` : `${Math.floor(seconds / 60)} min ${seconds % 60} s`);
   const tick = () => {
     const place = part("age");

@@ -1,7 +1,7 @@
-"""Turn a model's id into what its hub says of it, over HTTP, within bounds of time, bytes and requests.
+"""The client of a model hub: reads about a model over HTTP, within limits of time, bytes and requests.
 
-Addresses are made of the operator's setting and of names that passed `harness.repository`. Redirects to other hosts
-are not followed, but for the hub's own stores of large files.
+Addresses consist of the operator's setting and names that passed `is_model_id` and `is_revision`. Redirects to other
+hosts are not followed, except to the hub's own stores of large files.
 """
 
 import asyncio
@@ -20,29 +20,29 @@ from fathom.harness.errors import BadSubmission, Busy, Finding, TooMany
 from fathom.harness.service.faults import FAULTS
 from fathom.server.submissions.repository import (  # fmt: skip
     INDEX,
+    JSON_FILES,
     SHA,
-    TEXTS,
     File,
-    Header,
     Repository,
-    bad,
+    WeightsHeader,
     is_model_id,
     is_revision,
-    read_json,
-    weights_of,
+    model_finding,
+    parse_json,
+    weight_files,
 )
 
 _STORES = {"huggingface.co": ".hf.co"}
-"""Where a hub keeps large files: on hosts that end in this, over HTTPS."""
+"""Hosts, by their end, where a hub stores large files; over HTTPS only."""
 _FIRST = 1 << 16
-"""Bytes of a file of weights that are asked for first; most headers are shorter."""
+"""Bytes of a weights file that are requested first; most headers are shorter."""
 _HOPS = 3
 _TOTAL = re.compile(r"bytes \d+-\d+/(\d{1,18})")
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
-    """How long and how much a hub may take; times in seconds, sizes in bytes."""
+class HubLimits:
+    """Limits of requests to a hub; times in seconds, sizes in bytes."""
 
     deadline: float = 15.0
     connect: float = 4.0
@@ -56,68 +56,68 @@ class Bounds:
     """Of all headers of a model."""
     n_weights: int = 500
     n_looks: int = 8
-    """Models looked at in a moment, by everybody."""
+    """Models that are read at the same time, for everybody."""
     n_own: int = 2
-    """By one user."""
+    """For one user."""
     n_requests: int = 6
-    """Requests that one look makes in a moment."""
+    """Requests for one model at the same time."""
     pauses: tuple[float, ...] = (0.2, 0.8)
-    """Before each further attempt, where the hub has a fault of its own."""
+    """Pauses before further attempts after an error of the hub."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Answer:
-    """As many bytes as were asked for, and how many there are in all."""
+class _Part:
+    """The bytes requested, and the total size."""
 
     content: bytes
     total: int
 
 
 class HubClient:
-    """Asks one hub; safe to share within an event loop."""
+    """Reads from one hub; safe to share within an event loop."""
 
-    def __init__(self, base: str, max_bytes: int, bounds: Bounds | None = None) -> None:
-        """Ask nothing yet. Weights of more than `max_bytes` are not looked into."""
-        self._base, self._max_bytes, self._bounds = httpx.URL(base), max_bytes, bounds or Bounds()
-        self._looking: Counter[str] = Counter()
-        # reading the certificates takes long enough to do it once only
+    def __init__(self, base: str, max_bytes: int, limits: HubLimits | None = None) -> None:
+        """Make no request yet. Headers of weights above `max_bytes` are not read."""
+        self._base, self._max_bytes, self._limits = httpx.URL(base), max_bytes, limits or HubLimits()
+        self._reading: Counter[str] = Counter()
+        # loading the certificates is slow, so it is done once
         self._trust = httpx.create_ssl_context() if self._base.scheme == "https" else True
 
-    async def look(self, model: str, revision: str, who: str) -> Repository:
-        """Return what the hub says of a model, at the commit that `revision` is now; `who` is the user that asks.
+    async def read_repository(self, model: str, revision: str, who: str) -> Repository:
+        """Return a model's repository at the present commit of `revision`; `who` is the user who asks.
 
         Raises:
-            BadSubmission: the hub has no such model or revision, or fails to answer.
-            Busy, TooMany: too many models are looked at in this moment.
+            BadSubmission: the hub has no such model or revision, or does not answer.
+            Busy, TooMany: too many models are being read, in all or for this user.
         """
         if not is_model_id(model) or not is_revision(revision):
-            raise ValueError(f"neither id nor revision: {model!r}, {revision!r}")
-        bounds = self._bounds
-        times = httpx.Timeout(bounds.read, connect=bounds.connect)
-        with self._place(who):
+            raise ValueError(f"not a model id and revision: {model!r}, {revision!r}")
+        limits = self._limits
+        times = httpx.Timeout(limits.read, connect=limits.connect)
+        with self._slot(who):
             try:
                 async with (
-                    asyncio.timeout(bounds.deadline),
+                    asyncio.timeout(limits.deadline),
                     httpx.AsyncClient(verify=self._trust, timeout=times, follow_redirects=False) as client,
                 ):
-                    return await _Look(client, self._base, bounds, self._max_bytes).repository(model, revision)
+                    return await _Reader(client, self._base, limits, self._max_bytes).repository(model, revision)
             except (TimeoutError, httpx.TimeoutException) as error:
                 raise _fault("hub_timeout") from error
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 raise _fault("hub_5xx", "The hub cannot be reached.") from error
 
     @contextmanager
-    def _place(self, who: str) -> Iterator[None]:
-        if self._looking[who] >= self._bounds.n_own:
+    def _slot(self, who: str) -> Iterator[None]:
+        if self._reading[who] >= self._limits.n_own:
             raise TooMany("your last submissions are still being checked: try again in a few seconds")
-        if self._looking.total() >= self._bounds.n_looks:
+        if self._reading.total() >= self._limits.n_looks:
             raise Busy("many submissions are being checked right now: try again in a few seconds")
-        self._looking[who] += 1
+        self._reading[who] += 1
         try:
             yield
         finally:
-            self._looking[who] -= 1
-            self._looking += Counter()  # forgets those who are done
+            self._reading[who] -= 1
+            self._reading += Counter()  # drops zero counts
 
 
 def _fault(code: str, problem: str = "", field: str = "model") -> BadSubmission:
@@ -125,33 +125,33 @@ def _fault(code: str, problem: str = "", field: str = "model") -> BadSubmission:
     return BadSubmission([Finding(field, problem or fault.words, fault.fix, code)])
 
 
-class _Look:
-    """One look at one model."""
+class _Reader:
+    """Reads one model."""
 
-    def __init__(self, client: httpx.AsyncClient, base: httpx.URL, bounds: Bounds, max_bytes: int) -> None:
-        self._client, self._base, self._bounds, self._max_bytes = client, base, bounds, max_bytes
-        self._requests = asyncio.Semaphore(bounds.n_requests)
-        self._left = bounds.headers
+    def __init__(self, client: httpx.AsyncClient, base: httpx.URL, limits: HubLimits, max_bytes: int) -> None:
+        self._client, self._base, self._limits, self._max_bytes = client, base, limits, max_bytes
+        self._requests = asyncio.Semaphore(limits.n_requests)
+        self._left = limits.headers
 
     async def repository(self, model: str, revision: str) -> Repository:
         """Return the model's repository, pinned to a commit."""
         path = f"/api/models/{model}/revision/{quote(revision, safe='')}?blobs=true"
-        answer = await self._get(path, self._bounds.info)
-        found = _read_info(read_json(answer.content))
+        answer = await self._get(path, self._limits.info)
+        found = _read_info(parse_json(answer.content))
         if found.gated:
             return found
-        texts = await self._texts(found)
-        weights = weights_of(found.files, read_json(texts.get(INDEX, b"")))
+        texts = await self._json_files(found)
+        weights = weight_files(found.files, parse_json(texts.get(INDEX, b"")))
         told = sum(file.size or 0 for file in weights)
-        if told > self._max_bytes or len(weights) > self._bounds.n_weights:
+        if told > self._max_bytes or len(weights) > self._limits.n_weights:
             return replace(found, texts=texts)
-        headers = await self._all({file.name: self._header(_place_of(found, file.name)) for file in weights})
+        headers = await self._all({file.name: self._header(_path_of(found, file.name)) for file in weights})
         return replace(found, texts=texts, headers={name: one for name, one in headers.items() if one is not None})
 
-    async def _texts(self, found: Repository) -> dict[str, bytes]:
-        limits = {name: self._bounds.config if name == "config.json" else self._bounds.text for name in TEXTS}
+    async def _json_files(self, found: Repository) -> dict[str, bytes]:
+        limits = {name: self._limits.config if name == "config.json" else self._limits.text for name in JSON_FILES}
         wanted = {name: limit for name, limit in limits.items() if found.has(name)}
-        calls = {name: self._get(_place_of(found, name), limit) for name, limit in wanted.items()}
+        calls = {name: self._get(_path_of(found, name), limit) for name, limit in wanted.items()}
         return {name: answer.content for name, answer in (await self._all(calls)).items()}
 
     async def _all(self, calls: Mapping[str, Any]) -> dict[str, Any]:  # coroutines and what they return
@@ -163,25 +163,25 @@ class _Look:
             raise _first(errors) from None
         return {name: task.result() for name, task in tasks.items()}
 
-    async def _header(self, path: str) -> Header | None:
-        """Return the head of a file of weights, or an empty one where its length is beyond reason."""
+    async def _header(self, path: str) -> WeightsHeader | None:
+        """Return the header of a weights file, or an empty one where its stated length is impossible."""
         first = await self._get(path, _FIRST, f"bytes=0-{_FIRST - 1}")
         length = int.from_bytes(first.content[:8], "little")
-        if len(first.content) < 8 or length > self._bounds.header or 8 + length > first.total:
-            return Header(b"", first.total)
+        if len(first.content) < 8 or length > self._limits.header or 8 + length > first.total:
+            return WeightsHeader(b"", first.total)
         self._left -= length
         if self._left < 0:
             fix = "Split the weights into fewer tensors, or submit another model."
-            raise BadSubmission([bad("The headers of the weights are longer than any that are read.", fix)])
+            raise BadSubmission([model_finding("The headers of the weights are longer than any that are read.", fix)])
         text = first.content[8 : 8 + length]
         if len(text) < length:
             rest = await self._get(path, length - len(text), f"bytes={8 + len(text)}-{7 + length}")
             text += rest.content
-        return Header(text, first.total)
+        return WeightsHeader(text, first.total)
 
-    async def _get(self, path: str, limit: int, part: str = "") -> _Answer:
-        """Fetch at most `limit` bytes, of a part of a file where one is named; try again where the hub has a fault."""
-        for pause in (*self._bounds.pauses, None):
+    async def _get(self, path: str, limit: int, part: str = "") -> _Part:
+        """Fetch at most `limit` bytes, of a part of a file if one is given; try again after an error of the hub."""
+        for pause in (*self._limits.pauses, None):
             try:
                 async with self._requests:
                     return await self._get_once(httpx.URL(f"{str(self._base).rstrip('/')}{path}"), limit, part)
@@ -192,8 +192,8 @@ class _Look:
                 await asyncio.sleep(pause)
         raise AssertionError("the last attempt returns or raises")
 
-    async def _get_once(self, url: httpx.URL, limit: int, part: str) -> _Answer:
-        # packed answers could unpack to any size, and the hub's store ignores Range where it may pack
+    async def _get_once(self, url: httpx.URL, limit: int, part: str) -> _Part:
+        # a compressed answer could have any size, and the hub's store ignores Range when it compresses
         headers = {"Accept-Encoding": "identity", "User-Agent": "fathom", **({"Range": part} if part else {})}
         for _ in range(_HOPS):
             async with self._client.stream("GET", url, headers=headers) as answer:
@@ -202,7 +202,7 @@ class _Look:
                     continue
                 _check(answer)
                 return await _read(answer, limit, part)
-        raise _fault("hub_5xx", "The hub sends from one address to the next without end.")
+        raise _fault("hub_5xx", "The hub redirects too often.")
 
     def _next(self, url: httpx.URL, answer: httpx.Response) -> httpx.URL:
         there = url.join(answer.headers.get("location", ""))
@@ -210,7 +210,9 @@ class _Look:
         is_store = store is not None and there.scheme == "https" and there.host.endswith(store)
         if not is_store and _origin(there) != _origin(self._base):
             fix = "Submit a model whose files lie on the hub itself."
-            raise BadSubmission([bad("The hub keeps this model's files on another host, which is not asked.", fix)])
+            raise BadSubmission(
+                [model_finding("The hub stores this model's files on another host, which is not read.", fix)]
+            )
         return there
 
 
@@ -226,27 +228,29 @@ def _first(errors: BaseExceptionGroup[Any]) -> BaseException:
     return one
 
 
-def _place_of(found: Repository, name: str) -> str:
+def _path_of(found: Repository, name: str) -> str:
     return f"/{found.model}/resolve/{found.sha}/{quote(name)}"
 
 
-async def _read(answer: httpx.Response, limit: int, part: str) -> _Answer:
+async def _read(answer: httpx.Response, limit: int, part: str) -> _Part:
     content = bytearray()
     async for block in answer.aiter_raw(1 << 16):
         content += block
         if len(content) > limit and not part:
             fix = "Submit a model with the files that transformers writes."
-            raise BadSubmission([bad(f"A file is longer than the {limit >> 20} MB that are read of it.", fix)])
+            raise BadSubmission(
+                [model_finding(f"A file is longer than the {limit >> 20} MB that are read of it.", fix)]
+            )
         if len(content) >= limit and part:
             break
     told = _TOTAL.fullmatch(answer.headers.get("content-range", ""))
     length = answer.headers.get("content-length", "")
     total = int(told[1]) if told else int(length) if length.isdigit() else len(content)
-    return _Answer(bytes(content[:limit]), total)
+    return _Part(bytes(content[:limit]), total)
 
 
 def _check(answer: httpx.Response) -> None:
-    """Raise what a refusal of the hub means."""
+    """Raise the fault that a refusal of the hub stands for."""
     status, code = answer.status_code, answer.headers.get("x-error-code", "")
     if status in (200, 206):
         return
@@ -258,11 +262,11 @@ def _check(answer: httpx.Response) -> None:
         raise _fault("missing", "The hub has no such revision of the model.", "revision")
     if status in (401, 403, 404, 410):
         raise _fault("missing", "The hub has no such model that anybody may read, or not this file of it.")
-    raise _fault("hub_5xx", f"The hub answered with a status that means nothing here ({status}).")
+    raise _fault("hub_5xx", f"The hub answered with an unexpected status ({status}).")
 
 
 def _read_info(info: Any) -> Repository:  # whatever JSON holds
-    """Turn the hub's JSON about a model into a repository without contents."""
+    """Return the repository that the hub's JSON describes, without file contents."""
     info = info if isinstance(info, dict) else {}
     model, sha = str(info.get("id")), str(info.get("sha"))
     if not is_model_id(model) or not SHA.fullmatch(sha):
@@ -270,7 +274,7 @@ def _read_info(info: Any) -> Repository:  # whatever JSON holds
     if info.get("disabled"):
         raise _fault("missing", "The hub has disabled this model.")
     if info.get("private"):
-        raise _fault("missing", "This model is private: everybody must be able to check what stands on the board.")
+        raise _fault("missing", "This model is private: everybody must be able to check the board.")
     rows = [row for row in _list(info.get("siblings")) if isinstance(row, dict)]
     files = tuple(File(str(row.get("rfilename")), _size(row)) for row in rows)
     return Repository(model, sha, files, _licence(info), bool(info.get("gated")))

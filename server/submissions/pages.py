@@ -1,121 +1,180 @@
-"""Show the queue, and each submission from its checks to its run."""
+"""Pages of submissions: the form, the queue, and one page for each submission."""
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from starlette.concurrency import run_in_threadpool
 
 from fathom.harness.db.audit import Entry, list_entries
 from fathom.harness.db.write import utc_now
+from fathom.harness.errors import AlreadySubmitted, BadSubmission, Finding
 from fathom.harness.service.faults import Fault, fault_of
-from fathom.server.submissions.api import Deed, SubmissionId, do, tail_of
-from fathom.server.submissions.events import facts_of
-from fathom.server.submissions.status import Place, get_place, read_queue
+from fathom.harness.service.seasons.store import Season, list_seasons
+from fathom.server.submissions.api import Action, change_submission, visible_log
+from fathom.server.submissions.events import live_values
+from fathom.server.submissions.form import (
+    MAX_CONTACT,
+    MAX_NOTE,
+    MODEL_DTYPES,
+    MODEL_STYLES,
+    SubmissionForm,
+    read_fields,
+    refill_values,
+    submit_model,
+)
+from fathom.server.submissions.status import SubmissionStatus, get_status, read_queue
 from fathom.server.submissions.store import CANCELLABLE
-from fathom.server.web.actor import Actor, ActorOf
+from fathom.server.web.actor import Actor, ActorOf, require
+from fathom.server.web.addresses import SubmissionId
 from fathom.server.web.forms import FormOf
-from fathom.server.web.render import READ, SiteOf, page
+from fathom.server.web.render import READ, Site, SiteOf, page
+from fathom.tasks.suites import suite_names
 
 router = APIRouter(include_in_schema=False)
 
 _STEPS = ("validating", "queued", "leased", "downloading", "loading", "generating", "scoring", "finished")
-STATE_WORDS = {
-    "validating": "accepted, being planned", "queued": "waiting for a worker", "leased": "a worker has taken it",
-    "downloading": "fetching the model", "loading": "loading the model", "generating": "answering",
+_STATE_WORDS = {
+    "validating": "accepted, being planned", "queued": "waiting for a worker", "leased": "claimed by a worker",
+    "downloading": "downloading the model", "loading": "loading the model", "generating": "answering",
     "scoring": "scoring", "finished": "finished", "failed": "failed", "cancelled": "cancelled",
-    "superseded": "superseded by a later one",
+    "superseded": "replaced by a later submission",
 }  # fmt: skip
-_DEEDS = {
+_EVENT_WORDS = {
     "submission.created": "submitted", "submission.cancelled": "cancelled", "submission.retried": "queued again",
     "submission.failed": "failed", "submission.finished": "finished", "submission.withdrawn": "taken off the board",
-    "upload": "sent and graded", "replay-asked": "replay asked for", "flag": "flagged",
+    "upload": "sent and graded", "replay-asked": "replay requested", "flag": "flagged",
 }  # fmt: skip
 _HISTORY = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One state that a submission passes through, and whether it is behind, here or ahead."""
+class _Step:
+    """One state on the way of a submission; `position` is behind, here or ahead."""
 
     words: str
-    place: str
+    position: str
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """Something that was done to a submission."""
+class _Event:
+    """Something that happened to a submission."""
 
     at: dt.datetime
     words: str
     code: str
 
 
+@router.api_route("/submit", methods=READ)
+def show_submit_form(site: SiteOf, actor: ActorOf, model: Annotated[str, Query(max_length=200)] = "") -> HTMLResponse:
+    """Show the form that submits a model."""
+    return _submit_form(site, actor, SubmissionForm(model=model), list_seasons(site.db, "open"))
+
+
+@router.post("/submit")
+async def take_submit_form(request: Request, site: SiteOf, actor: ActorOf, sent: FormOf) -> Response:
+    """Submit a model from the form; problems are shown beside their fields, with what was written."""
+    require(actor, "submit")
+    form = read_fields(sent)
+    seasons = await run_in_threadpool(list_seasons, site.db, "open")
+    try:
+        submission = await submit_model(request, actor, form.with_suite_of_season(seasons), seasons)
+    except BadSubmission as error:
+        return _submit_form(site, actor, form, seasons, error.findings)
+    except AlreadySubmitted as error:
+        return _submit_form(site, actor, form, seasons, existing=error.submission)
+    return RedirectResponse(f"/submissions/{submission}", 303)
+
+
+def _submit_form(
+    site: Site,
+    actor: Actor,
+    form: SubmissionForm,
+    seasons: Sequence[Season],
+    findings: Sequence[Finding] = (),
+    existing: str = "",
+) -> HTMLResponse:
+    by_field: dict[str, list[Finding]] = {}
+    for one in findings:
+        by_field.setdefault(one.field, []).append(one)
+    answer = page(
+        site, "submit", 409 if existing else 422 if findings else 200, actor=actor, form=refill_values(form),
+        existing=existing, findings=findings, by_field=by_field, seasons=seasons, suites=suite_names(),
+        dtypes=MODEL_DTYPES, styles=MODEL_STYLES, limits={"note": MAX_NOTE, "contact": MAX_CONTACT},
+    )  # fmt: skip
+    answer.headers["Cache-Control"] = "private, no-cache"
+    return answer
+
+
 @router.api_route("/queue", methods=READ)
 def show_queue(site: SiteOf) -> HTMLResponse:
-    """Show what runs, what waits, what ended and who works."""
+    """Show running, waiting and ended submissions, and the workers."""
     now = utc_now()
     found = read_queue(site.db, now)
-    return page(site, "queue", queue=found, now=now, words=STATE_WORDS, fault_of=fault_of)
+    return page(site, "queue", queue=found, now=now, words=_STATE_WORDS, fault_of=fault_of)
 
 
 @router.api_route("/submissions/{submission}", methods=READ)
 def show_submission(site: SiteOf, actor: ActorOf, submission: SubmissionId) -> HTMLResponse:
     """Show one submission."""
-    place = get_place(site.db, submission)
-    one = place.submission
+    status = get_status(site.db, submission)
+    one = status.submission
     history = list_entries(site.db, f"submission/{one.id}", _HISTORY)
     answer = page(
-        site, "submission", place=place, one=one, now=utc_now(), words=STATE_WORDS, steps=_steps(one.state),
+        site, "submission", current=status, one=one, now=utc_now(), words=_STATE_WORDS, steps=_steps(one.state),
         actor=actor,
-        fault=fault_of(one.error_code) if one.error_code else None, tail=tail_of(place), facts=facts_of(place),
-        is_own=actor.owns(one.owner_id), deeds=_deeds_of(place, actor),
-        history=[_event(entry) for entry in reversed(history) if entry.action in _DEEDS], advice=_advice(place),
+        fault=fault_of(one.error_code) if one.error_code else None, log=visible_log(status),
+        live_values=live_values(status),
+        is_own=actor.owns(one.owner_id), actions=_actions(status, actor),
+        history=[_event(entry) for entry in reversed(history) if entry.action in _EVENT_WORDS], advice=_advice(status),
     )  # fmt: skip
-    answer.headers["Cache-Control"] = "private, no-cache"  # its owner sees more than others do
+    answer.headers["Cache-Control"] = "private, no-cache"  # the owner sees more than others
     return answer
 
 
-@router.post("/submissions/{submission}/{deed}")
-def take_deed(
-    request: Request, site: SiteOf, actor: ActorOf, submission: SubmissionId, deed: Deed, _form: FormOf
+@router.post("/submissions/{submission}/{action}")
+def take_action(
+    request: Request, site: SiteOf, actor: ActorOf, submission: SubmissionId, action: Action, _form: FormOf
 ) -> Response:
-    """Cancel, try again or withdraw, from the page's buttons."""
-    do(request, site, actor, submission, deed)
+    """Cancel, retry or withdraw, from the page's buttons."""
+    change_submission(request, site, actor, submission, action)
     return RedirectResponse(f"/submissions/{submission}", 303)
 
 
-def _event(entry: Entry) -> Event:
-    return Event(entry.at, _DEEDS[entry.action], str(entry.detail.get("code") or ""))
+def _event(entry: Entry) -> _Event:
+    return _Event(entry.at, _EVENT_WORDS[entry.action], str(entry.detail.get("code") or ""))
 
 
-def _advice(place: Place) -> str:
-    found = place.submission.flags.get("no_card")
+def _advice(status: SubmissionStatus) -> str:
+    found = status.submission.flags.get("no_card")
     return f"{found.get('problem')} {found.get('fix')}" if isinstance(found, dict) else ""
 
 
-def _steps(state: str) -> list[Step]:
-    """Return the way of a submission; of one that left it, only what is not behind it for certain."""
+def _steps(state: str) -> list[_Step]:
+    """Return the states of a submission in order; for a failed or cancelled one only the first and the last."""
     if state not in _STEPS:
-        return [Step(STATE_WORDS["validating"], "behind"), Step(STATE_WORDS[state], "here")]
+        return [_Step(_STATE_WORDS["validating"], "behind"), _Step(_STATE_WORDS[state], "here")]
     here = _STEPS.index(state)
-    places = ("behind" if at < here else "here" if at == here else "ahead" for at in range(len(_STEPS)))
-    return [Step(STATE_WORDS[name], where) for name, where in zip(_STEPS, places, strict=True)]
+    positions = ("behind" if at < here else "here" if at == here else "ahead" for at in range(len(_STEPS)))
+    return [_Step(_STATE_WORDS[name], where) for name, where in zip(_STEPS, positions, strict=True)]
 
 
-def _deeds_of(place: Place, actor: Actor) -> list[tuple[str, str]]:
-    """Return what this actor may do now: the deed's name, and what its button says."""
-    one = place.submission
+def _actions(status: SubmissionStatus, actor: Actor) -> list[tuple[str, str]]:
+    """Return what this actor may do now: the action, and the words on its button."""
+    one = status.submission
     if not actor.owns(one.owner_id) or not actor.may("submit"):
         return []
     if one.kind == "model" and one.state in CANCELLABLE:
-        return [("cancel", "Cancel it")]
-    if one.kind == "model" and one.state == "failed" and (actor.is_admin or not _fault(place).permanent):
-        return [("retry", "Try it again")]
+        return [("cancel", "Cancel")]
+    if one.kind == "model" and one.state == "failed" and (actor.is_admin or not _fault(status).permanent):
+        return [("retry", "Retry")]
     if one.state == "finished" and one.run_id and one.hidden_at is None:
         return [("withdraw", "Take it off the board")]
     return []
 
 
-def _fault(place: Place) -> Fault:
-    return fault_of(place.submission.error_code or "")
+def _fault(status: SubmissionStatus) -> Fault:
+    return fault_of(status.submission.error_code or "")

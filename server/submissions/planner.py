@@ -1,7 +1,7 @@
-"""Turn accepted submissions into runs and jobs, and done jobs into results on the board.
+"""Plan accepted submissions as runs and jobs, and put finished ones on the board.
 
-Each function is a chore of the housekeeper: any number of processes may do it at once, and one that is killed leaves
-nothing that the next round does not make good.
+The public functions are background tasks of the server: any number of processes may run them at once, and if one is
+killed, the next round completes its work.
 """
 
 import datetime as dt
@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from importlib.metadata import version
-from pathlib import Path
 
 from sqlalchemy import Engine, func, insert, select
 from sqlalchemy.orm import Session
@@ -24,55 +23,46 @@ from fathom.harness.db.schema.runs import RunRow
 from fathom.harness.db.schema.service import JobRow, SubmissionRow
 from fathom.harness.db.write import Clock, Ending, NewRun, add_run, end_run, sealed_seed, utc_now
 from fathom.harness.errors import FathomError
-from fathom.harness.runs.manifest import Manifest, git_state
+from fathom.harness.records import Manifest
+from fathom.harness.runs.manifest import fathom_commit
 from fathom.harness.service.faults import fault_of
 from fathom.harness.service.seasons.store import items_of
 from fathom.server.jobs import leases as jobs
-from fathom.server.jobs.settling import ACTIVE, OVER, RUNNING_KINDS, end_runs, settle, unsettled
-from fathom.server.submissions import planner as plans
+from fathom.server.jobs.outcomes import ACTIVE, OVER, RUNNING_KINDS, end_runs, list_outdated, update_submission
 from fathom.tasks.errors import EmptySuite, TaskError
 from fathom.tasks.registry import find_family
 from fathom.tasks.suites import Selection, Suite, SuiteCell, open_suite
 
-log = logging.getLogger(__name__)
-
-
-SHARD = 512
-"""Items of a shard at least, so that loading a model is worth it."""
-
-
-_FRESH_SHARE, _FRESH_LEAST = 5, 5
-
-
+_log = logging.getLogger(__name__)
+SHARD_ITEMS = 512
+"""Least items of a shard: loading a model must be worth it."""
+_FRESH_DIVISOR, _FRESH_MINIMUM = 5, 5
+"""The run on a fresh seed asks a fifth of the items, and at least five a cell."""
 _GRACE = 30.0
-"""Seconds after a start in which no lease is taken back: workers must be able to beat again."""
-
-
+"""Seconds after a start in which no lease expires: workers first get a chance to send a heartbeat."""
 SeedOf = Callable[[Engine, str], str]
-"""Returns the seed of a season by name; of the empty name, the practice seed."""
-
-
-Check = Callable[[Engine, str], object]
-"""Looks at a submission whose runs have landed, by id."""
+"""Returns the seed of a season; for the empty name, the practice seed."""
+ResultCheck = Callable[[Engine, str], object]
+"""Checks a submission, by id, whose runs are ranked."""
 
 
 def plan_submissions(db: Engine, seed_of: SeedOf) -> int:
-    """Make runs and jobs of all accepted submissions of models; return of how many."""
+    """Create the runs and jobs of all accepted model submissions; return for how many."""
     n_planned = 0
-    for asked in plans.list_unplanned(db):
+    for asked in list_unplanned(db):
         try:
-            runs = plan(asked, seed_of(db, asked.season), items_of(db, asked.season))
+            runs = plan_runs(asked, seed_of(db, asked.season), items_of(db, asked.season))
         except (FathomError, TaskError) as error:
-            log.error("submission %s cannot be planned: %s", asked.id, error)
-            plans.refuse_plan(db, asked.id, "engine_failed", f"it could not be planned: {error}")
+            _log.error("submission %s cannot be planned: %s", asked.id, error)
+            _refuse_plan(db, asked.id, "engine_failed", f"it could not be planned: {error}")
             continue
-        n_planned += plans.store_plan(db, asked.id, runs)
+        n_planned += store_plan(db, asked.id, runs)
     return n_planned
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A submission of a model that waits to be planned."""
+class UnplannedSubmission:
+    """A model submission that waits to be planned."""
 
     id: str
     model: str
@@ -88,8 +78,8 @@ class Asked:
     model_kind: str | None
 
 
-def shards(cells: Sequence[SuiteCell], at_least: int = SHARD) -> Iterator[tuple[int, ...]]:
-    """Cut cells into runs of neighbours with so many items at least; yield their positions."""
+def cut_into_shards(cells: Sequence[SuiteCell], at_least: int = SHARD_ITEMS) -> Iterator[tuple[int, ...]]:
+    """Cut cells into groups of neighbours with at least `at_least` items; yield the positions of each group."""
     n_left = sum(cell.n for cell in cells)
     held: list[int] = []
     n_held = 0
@@ -106,32 +96,33 @@ def shards(cells: Sequence[SuiteCell], at_least: int = SHARD) -> Iterator[tuple[
 
 @dataclass(frozen=True, slots=True)
 class PlannedRun:
-    """A run to be made, and its shards as positions of cells; `kind` is that of its jobs, run or fresh."""
+    """A run to create, and its shards as positions of cells; `kind` is run or fresh."""
 
     kind: str
     new: NewRun
     shards: Sequence[Sequence[int]]
 
 
-def plan(asked: Asked, seed: str, n: int | None = None) -> list[PlannedRun]:
+def plan_runs(asked: UnplannedSubmission, seed: str, n: int | None = None) -> list[PlannedRun]:
     """Return the run on the shared seed and the one on a fresh seed, each cut into shards.
 
-    A small season asks `n` items a cell, in place of what the suite says.
+    `n` overrides the suite's items a cell, for small seasons.
 
     Raises:
-        UnknownSuite, EmptySuite: there is nothing to ask.
+        UnknownSuite: there is no such suite.
+        EmptySuite: the suite has no cell in this style.
     """
     suite = open_suite(asked.suite, seed, Selection(n=n))
     cells = tuple(cell for cell in suite.cells if asked.style in ("", cell.style))
     if not cells:
-        raise EmptySuite(f"the suite {asked.suite} asks nothing in the style {asked.style!r}")
+        raise EmptySuite(f"the suite {asked.suite} has no cells in the style {asked.style!r}")
     shared = replace(suite, cells=cells)
-    few = tuple(replace(cell, n=max(_FRESH_LEAST, cell.n // _FRESH_SHARE)) for cell in cells)
+    few = tuple(replace(cell, n=max(_FRESH_MINIMUM, cell.n // _FRESH_DIVISOR)) for cell in cells)
     fresh = replace(open_suite(asked.suite, secrets.token_hex(16)), cells=few)
     return [_planned(asked, shared, "run"), _planned(asked, fresh, "fresh")]
 
 
-def _planned(asked: Asked, suite: Suite, kind: str) -> PlannedRun:
+def _planned(asked: UnplannedSubmission, suite: Suite, kind: str) -> PlannedRun:
     season = asked.season if kind == "run" else ""
     digest = _digest(suite)
     manifest = _manifest(asked, suite, digest, season)
@@ -139,7 +130,7 @@ def _planned(asked: Asked, suite: Suite, kind: str) -> PlannedRun:
         asked.model, asked.engine, suite, digest, manifest.to_json(), manifest.digest(), asked.n_parameters,
         asked.model_kind, layer="main" if kind == "run" else "fresh", season=season, sealed=bool(season),
     )  # fmt: skip
-    return PlannedRun(kind, new, tuple(shards(suite.cells)))
+    return PlannedRun(kind, new, tuple(cut_into_shards(suite.cells)))
 
 
 @lru_cache(maxsize=16)  # seconds for a large suite, and most submissions ask the same one
@@ -147,8 +138,8 @@ def _digest(suite: Suite) -> str:
     return suite.digest()
 
 
-def _manifest(asked: Asked, suite: Suite, digest: str, season: str) -> Manifest:
-    """Describe a run before a worker starts it; of a season neither seed nor digest, which would give items away."""
+def _manifest(asked: UnplannedSubmission, suite: Suite, digest: str, season: str) -> Manifest:
+    """Describe a run before a worker starts it; for a season without seed and digest, which would reveal items."""
     about = {"name": suite.name, "version": suite.version, "seed": suite.seed, "digest": digest}
     if season:
         about |= {"seed": sealed_seed(season), "digest": "sealed", "season": season}
@@ -167,48 +158,51 @@ def _manifest(asked: Asked, suite: Suite, digest: str, season: str) -> Manifest:
         "submission": asked.id,
         "cells": [asdict(cell) for cell in suite.cells],
     }
-    return Manifest(decisive, context)
+    return Manifest.read({"decisive": decisive, "context": context})
 
 
 @lru_cache(maxsize=1)
 def _commit() -> str:
-    return git_state(Path(__file__).parents[1])
+    return fathom_commit()
 
 
-def conclude_submissions(db: Engine, checks: Sequence[Check] = ()) -> int:
-    """Score the submissions all of whose jobs are done, and put them on the board; return how many."""
-    for submission in unsettled(db):
-        settle(db, submission)
-    plans.end_stopped_runs(db)
-    generated = plans.list_generated(db)
+def finish_submissions(db: Engine, checks: Sequence[ResultCheck] = ()) -> int:
+    """Finish the submissions whose jobs are all done, and rank their runs; return how many."""
+    for submission in list_outdated(db):
+        update_submission(db, submission)
+    _end_stopped_runs(db)
+    generated = _list_generated(db)
     for submission in generated:
-        plans.close_runs(db, submission)
+        _close_runs(db, submission)
     if generated:
         land_runs(db)
     n_finished = 0
     for submission in generated:
         for check in checks:
             check(db, submission)
-        n_finished += plans.finish_submission(db, submission)
+        n_finished += _finish_submission(db, submission)
     return n_finished
 
 
-def make_reaper(clock: Callable[[], float] = time.monotonic, grace: float = _GRACE) -> Callable[[Engine], int]:
-    """Return the chore that takes back leases which ran out, once this process has been up for a while."""
+def lease_expiry(clock: Callable[[], float] = time.monotonic, grace: float = _GRACE) -> Callable[[Engine], int]:
+    """Return the background task that takes back expired leases; it does nothing in the first `grace` seconds."""
     began = clock()
-    return lambda db: jobs.reap(db) if clock() - began >= grace else 0
+    return lambda db: jobs.expire_leases(db) if clock() - began >= grace else 0
 
 
-def list_unplanned(db: Engine) -> list[Asked]:
-    """Return the submissions of models that have no jobs yet, oldest first."""
-    columns = [getattr(SubmissionRow, name) for name in Asked.__slots__]
+def list_unplanned(db: Engine) -> list[UnplannedSubmission]:
+    """Return the model submissions without jobs, oldest first."""
+    columns = [getattr(SubmissionRow, name) for name in UnplannedSubmission.__slots__]
     waiting = select(*columns).where(SubmissionRow.state == "validating", SubmissionRow.kind == "model")
     with translate_errors(), Session(db) as session:
-        return [Asked(*row) for row in session.execute(waiting.order_by(SubmissionRow.created_at, SubmissionRow.id))]
+        return [
+            UnplannedSubmission(*row)
+            for row in session.execute(waiting.order_by(SubmissionRow.created_at, SubmissionRow.id))
+        ]
 
 
 def store_plan(db: Engine, submission: str, runs: Sequence[PlannedRun], now: Clock = utc_now) -> bool:
-    """Store runs and jobs and queue the submission; return False where another process did, or it was cancelled."""
+    """Store runs and jobs and queue the submission; False where another process did it, or it was cancelled."""
     at = now()
     with writing(db) as session:
         row = session.get(SubmissionRow, submission, with_for_update=True)
@@ -236,8 +230,8 @@ def _job(row: SubmissionRow, planned: PlannedRun, run: str, shard: int, at: dt.d
     }  # fmt: skip
 
 
-def refuse_plan(db: Engine, submission: str, code: str, tail: str, now: Clock = utc_now) -> None:
-    """Note that a submission cannot be planned."""
+def _refuse_plan(db: Engine, submission: str, code: str, tail: str, now: Clock = utc_now) -> None:
+    """Store that a submission cannot be planned."""
     with writing(db) as session:
         row = session.get(SubmissionRow, submission, with_for_update=True)
         if row is None or row.state != "validating":
@@ -248,8 +242,8 @@ def refuse_plan(db: Engine, submission: str, code: str, tail: str, now: Clock = 
         audit.record(session, "system", "submission.failed", f"submission/{submission}", code=code)
 
 
-def list_generated(db: Engine) -> list[str]:
-    """Return the submissions of models all of whose jobs are done, oldest first."""
+def _list_generated(db: Engine) -> list[str]:
+    """Return the model submissions whose jobs are all done, oldest first."""
     unfinished = select(JobRow.id).where(
         JobRow.submission_id == SubmissionRow.id, JobRow.kind.in_(RUNNING_KINDS), JobRow.state != "done"
     )
@@ -258,7 +252,7 @@ def list_generated(db: Engine) -> list[str]:
         return list(session.scalars(waiting.where(~unfinished.exists()).order_by(SubmissionRow.created_at)))
 
 
-def close_runs(db: Engine, submission: str, now: Clock = utc_now) -> None:
+def _close_runs(db: Engine, submission: str, now: Clock = utc_now) -> None:
     """End the runs of a submission as done, and count their cells."""
     with writing(db) as session:
         row = session.get(SubmissionRow, submission, with_for_update=True)
@@ -272,8 +266,8 @@ def close_runs(db: Engine, submission: str, now: Clock = utc_now) -> None:
                 end_run(session, run, Ending("done", float(seconds)), now)
 
 
-def finish_submission(db: Engine, submission: str, now: Clock = utc_now) -> bool:
-    """Say that a submission's runs are done and have landed; return False where that was said before."""
+def _finish_submission(db: Engine, submission: str, now: Clock = utc_now) -> bool:
+    """Mark a submission as finished; False where it was already."""
     with writing(db) as session:
         row = session.get(SubmissionRow, submission, with_for_update=True)
         if row is None or row.state != "scoring":
@@ -284,8 +278,8 @@ def finish_submission(db: Engine, submission: str, now: Clock = utc_now) -> bool
         return True
 
 
-def end_stopped_runs(db: Engine, now: Clock = utc_now) -> int:
-    """End the runs of submissions that were cancelled, superseded or failed while they went on; return how many."""
+def _end_stopped_runs(db: Engine, now: Clock = utc_now) -> int:
+    """End the running runs of submissions that were cancelled, superseded or failed; return how many."""
     going = select(RunRow.id).where(RunRow.state == "running")
     stopped = select(SubmissionRow.id).where(
         SubmissionRow.state.in_(OVER), SubmissionRow.run_id.in_(going) | SubmissionRow.fresh_run_id.in_(going)

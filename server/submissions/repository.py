@@ -1,4 +1,4 @@
-"""Say what a hub tells of a model at one commit; nothing of it is ever loaded."""
+"""What a hub states about a model at one commit: file names, small JSON files and safetensors headers."""
 
 import json
 import re
@@ -9,11 +9,11 @@ from typing import Any
 
 from fathom.harness.errors import Finding
 
-MODEL_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}", re.ASCII)
-REVISION = re.compile(r"[A-Za-z0-9_][\w./+-]{0,99}", re.ASCII)
+_MODEL_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}", re.ASCII)
+_REVISION = re.compile(r"[A-Za-z0-9_][\w./+-]{0,99}", re.ASCII)
 SHA = re.compile(r"[0-9a-f]{40}")
 INDEX = "model.safetensors.index.json"
-TEXTS = ("config.json", "tokenizer_config.json", INDEX)
+JSON_FILES = ("config.json", "tokenizer_config.json", INDEX)
 """Files that are read whole."""
 _WEIGHTS = re.compile(r"[\w.-]{1,200}\.safetensors", re.ASCII)
 _BITS = {
@@ -25,15 +25,15 @@ _BITS = {
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file as the hub lists it; `size` is None where the hub does not say."""
+    """A file in the hub's list; `size` is None where the hub does not state it."""
 
     name: str
     size: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
-    """The JSON at the head of a safetensors file, unread, and the size that the file has in truth."""
+class WeightsHeader:
+    """The JSON header of a safetensors file, unparsed, and the true size of the file."""
 
     text: bytes
     size: int
@@ -41,7 +41,7 @@ class Header:
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A model's files at one commit; of a gated one nothing but the list."""
+    """A model's files at one commit; for a gated model only the list."""
 
     model: str
     sha: str
@@ -49,7 +49,7 @@ class Repository:
     licence: str = ""
     gated: bool = False
     texts: Mapping[str, bytes] = field(default_factory=dict)
-    headers: Mapping[str, Header] = field(default_factory=dict)
+    headers: Mapping[str, WeightsHeader] = field(default_factory=dict)
 
     def has(self, name: str) -> bool:
         """Say whether there is such a file."""
@@ -58,7 +58,7 @@ class Repository:
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A tensor as a header states it: `first` to `end` are bytes after the header."""
+    """A tensor in a header: `n` numbers, in the bytes `first` to `end` after the header."""
 
     name: str
     n: int
@@ -67,25 +67,25 @@ class Tensor:
 
 
 def is_model_id(name: str) -> bool:
-    """Say whether this can be a model's id on a hub, as org/name."""
-    return bool(MODEL_ID.fullmatch(name)) and ".." not in name and "--" not in name
+    """Say whether a text can be a model's id on a hub, as org/name."""
+    return bool(_MODEL_ID.fullmatch(name)) and ".." not in name and "--" not in name
 
 
 def is_revision(name: str) -> bool:
-    """Say whether this can be a branch, a tag or a commit."""
+    """Say whether a text can be a branch, a tag or a commit."""
     odd = ("..", "//", "/.", "@{", ".lock")
-    return bool(REVISION.fullmatch(name)) and name[-1] not in "/." and not any(one in name for one in odd)
+    return bool(_REVISION.fullmatch(name)) and name[-1] not in "/." and not any(one in name for one in odd)
 
 
-def read_json(text: bytes) -> Any | None:  # whatever JSON holds
-    """Read JSON, or return None where it is none."""
+def parse_json(text: bytes) -> Any | None:  # whatever JSON holds
+    """Parse JSON; None where it is invalid."""
     try:
         return json.loads(text.decode("utf-8"))
     except (ValueError, RecursionError):
         return None
 
 
-def walk(value: Any) -> Iterator[tuple[str, Any]]:  # whatever JSON holds
+def walk_json(value: Any) -> Iterator[tuple[str, Any]]:  # whatever JSON holds
     """Yield every key with its value, at any depth; elements of a list come under the list's key."""
     waiting = [("", value)]
     while waiting:
@@ -100,28 +100,28 @@ def walk(value: Any) -> Iterator[tuple[str, Any]]:  # whatever JSON holds
             waiting.extend((key, one) for one in found)
 
 
-def weights_of(files: Iterable[File], index: Mapping[str, Any] | None) -> list[File]:
-    """Return the files that a loader reads: those of the index where there is one, else all that lie at the root.
+def weight_files(files: Iterable[File], index: Mapping[str, Any] | None) -> list[File]:
+    """Return the files that a loader reads: those in the index if there is one, else all at the root.
 
-    Mistral's `consolidated` files hold the same weights once more.
+    Mistral's `consolidated` files hold the same weights a second time.
     """
     found = [file for file in files if _WEIGHTS.fullmatch(file.name)]
-    named = set(shards_of(index))
+    named = set(indexed_files(index))
     if named:
         return [file for file in found if file.name in named]
     doubles = [file for file in found if file.name.startswith("consolidated")]
     return found if len(doubles) == len(found) else [file for file in found if file not in doubles]
 
 
-def shards_of(index: Mapping[str, Any] | None) -> list[str]:
+def indexed_files(index: Mapping[str, Any] | None) -> list[str]:
     """Return the files that an index names, in order."""
     named = index.get("weight_map") if isinstance(index, Mapping) else None
     return sorted({str(shard) for shard in named.values()}) if isinstance(named, dict) else []
 
 
-def read_tensors(header: Header) -> list[Tensor] | None:
-    """Read a header, or return None where it is not one or its file does not hold exactly what it says."""
-    content = read_json(header.text)
+def read_tensors(header: WeightsHeader) -> list[Tensor] | None:
+    """Parse a header; None where it is invalid or does not match the file's size."""
+    content = parse_json(header.text)
     if not isinstance(content, dict):
         return None
     tensors = [_tensor(name, row) for name, row in content.items() if name != "__metadata__"]
@@ -151,12 +151,12 @@ def _counts(values: Any) -> list[int] | None:  # whatever JSON holds
     return values if all(type(one) is int and 0 <= one < 1 << 60 for one in values) else None
 
 
-def bad(problem: str, fix: str, code: str = "bad_model") -> Finding:
+def model_finding(problem: str, fix: str, code: str = "bad_model") -> Finding:
     """Write a finding about the model."""
     return Finding("model", problem, fix, code)
 
 
-def listed(names: Sequence[str], most: int = 3) -> str:
-    """Write some names, and how many more there are."""
+def name_some(names: Sequence[str], most: int = 3) -> str:
+    """Write the first names, and how many more there are."""
     shown = ", ".join(name[:80] for name in names[:most])
     return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -1,4 +1,4 @@
-"""Read submissions, where they stand in the queue, and how far their workers are: frozen rows, few statements."""
+"""Reads of submissions: their state, position in the queue and progress, as frozen values."""
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
@@ -12,34 +12,21 @@ from fathom.harness.db.engine import translate_errors
 from fathom.harness.db.schema.runs import RunRow
 from fathom.harness.db.schema.service import JobRow, SeasonRow, SubmissionRow, UserRow, WorkerRow
 from fathom.harness.errors import UnknownSubmission
-from fathom.harness.stats.overfit import FLAG
+from fathom.harness.stats.overfit import OVERFIT_FLAG
 
 WAITING = ("validating", "queued")
-
-
 RUNNING = ("leased", "downloading", "loading", "generating", "scoring")
-
-
 ENDED = ("finished", "failed", "cancelled", "superseded")
-
-
-STATES = (*WAITING, *RUNNING, *ENDED)
-
-
 _WORKER_SEEN = dt.timedelta(days=1)
-
-
 _JOINED = ("owner", "hidden_at", "season_state")
 """Fields of `Submission` that come from other tables, in this order."""
-
-
-_MOST = 100
+_MAX_ROWS = 100
 """Rows of one part of the queue that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A submission as its row has it. `contact` is for its owner and admins only."""
+    """A submission. `contact` is for its owner and admins only."""
 
     id: str
     kind: str
@@ -70,25 +57,25 @@ class Submission:
     changed_at: dt.datetime
     finished_at: dt.datetime | None
     owner: str
-    """Name as the owner's provider says it: foreign text."""
+    """Name that the owner's sign-in provider states: foreign text."""
     hidden_at: dt.datetime | None
     """When its run was taken off the board."""
     season_state: str | None
 
     @property
     def sealed(self) -> bool:
-        """Whether its items are secret as yet."""
+        """Whether its items are still secret."""
         return self.season_state not in (None, "revealed")
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing of it changes any more by itself."""
+        """Whether its state is final."""
         return self.state in ENDED
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """How far the jobs of a submission are; times and rates are those of the workers that have some of them now."""
+class JobProgress:
+    """Progress of a submission's jobs; phase, workers, heartbeat and speed are those of the leased jobs."""
 
     done: int = 0
     total: int = 0
@@ -102,34 +89,34 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A submission with its progress, and its place among those that wait, from 1."""
+class SubmissionStatus:
+    """A submission with its progress, and its position among the waiting ones, from 1."""
 
     submission: Submission
-    progress: Progress
+    progress: JobProgress
     position: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Worker:
-    """A worker and when it last asked for work or sent something."""
+class WorkerStatus:
+    """A worker, and when it last claimed a job or sent something."""
 
     name: str
     engine: str
     seen_at: dt.datetime
     n_jobs: int
-    """Jobs that it holds."""
+    """Jobs that it has leased."""
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """All that is going on."""
+    """Running, waiting and recently ended submissions, and the workers."""
 
-    running: tuple[Place, ...]
-    waiting: tuple[Place, ...]
+    running: tuple[SubmissionStatus, ...]
+    waiting: tuple[SubmissionStatus, ...]
     n_waiting: int
-    ended: tuple[Place, ...]
-    workers: tuple[Worker, ...]
+    ended: tuple[SubmissionStatus, ...]
+    workers: tuple[WorkerStatus, ...]
 
 
 def _submissions() -> Select[Any]:  # one entity for each column of Submission
@@ -141,18 +128,18 @@ def _submissions() -> Select[Any]:  # one entity for each column of Submission
     return with_run.outerjoin(SeasonRow, SeasonRow.id == SubmissionRow.season)
 
 
-def get_place(db: Engine, submission: str) -> Place:
-    """Return one submission with its progress and place.
+def get_status(db: Engine, submission: str) -> SubmissionStatus:
+    """Return one submission with its progress and position.
 
     Raises:
-        UnknownSubmission: there is none such.
+        UnknownSubmission: there is no such submission.
     """
     with translate_errors(), Session(db) as session:
         row = session.execute(_submissions().where(SubmissionRow.id == submission)).first()
         if row is None:
             raise UnknownSubmission(f"there is no submission {submission[:40]!r}: the queue lists them")
         found = Submission(*row)
-        return Place(found, _progress(session, [found.id])[found.id], _position(session, found))
+        return SubmissionStatus(found, _progress(session, [found.id])[found.id], _position(session, found))
 
 
 def _position(session: Session, found: Submission) -> int | None:
@@ -168,8 +155,8 @@ def _position(session: Session, found: Submission) -> int | None:
     return 1 + session.execute(select(func.count()).where(*waiting, ahead)).scalar_one()
 
 
-def _progress(session: Session, submissions: Sequence[str]) -> dict[str, Progress]:
-    """Return the progress of each; two statements."""
+def _progress(session: Session, submissions: Sequence[str]) -> dict[str, JobProgress]:
+    """Return the progress of each submission, in two statements."""
     mine = JobRow.submission_id.in_(submissions)
     sums = select(
         JobRow.submission_id, func.sum(JobRow.progress_done), func.sum(JobRow.progress_total), func.count(),
@@ -186,12 +173,12 @@ def _progress(session: Session, submissions: Sequence[str]) -> dict[str, Progres
     return {one: _sum_up(totals.get(one), leased.get(one, [])) for one in submissions}
 
 
-def _sum_up(totals: Any, leased: Sequence[Any]) -> Progress:  # rows of the two statements
+def _sum_up(totals: Any, leased: Sequence[Any]) -> JobProgress:  # rows of the two statements
     if totals is None:
-        return Progress()
+        return JobProgress()
     done, total, n_jobs, n_jobs_done, tokens, seconds, attempt = totals
     rates = [job.tokens / job.seconds for job in leased if job.seconds > 0]
-    return Progress(
+    return JobProgress(
         int(done), int(total), n_jobs, n_jobs_done,
         sum(rates) if rates else (float(tokens) / seconds if seconds else None),
         max((job.phase for job in leased), key=("leased", "downloading", "loading", "generating").index, default=""),
@@ -201,12 +188,12 @@ def _sum_up(totals: Any, leased: Sequence[Any]) -> Progress:  # rows of the two 
 
 
 def read_queue(db: Engine, now: dt.datetime, n_ended: int = 30) -> Queue:
-    """Return what runs, what waits, what ended last and who works; a fixed number of statements."""
+    """Return the queue, in a fixed number of statements."""
     models, all_of = SubmissionRow.kind == "model", _submissions()
     order = (SubmissionRow.priority.desc(), SubmissionRow.created_at, SubmissionRow.id)
     with translate_errors(), Session(db) as session:
-        running = all_of.where(models, SubmissionRow.state.in_(RUNNING)).order_by(*order).limit(_MOST)
-        waiting = all_of.where(models, SubmissionRow.state.in_(WAITING)).order_by(*order).limit(_MOST)
+        running = all_of.where(models, SubmissionRow.state.in_(RUNNING)).order_by(*order).limit(_MAX_ROWS)
+        waiting = all_of.where(models, SubmissionRow.state.in_(WAITING)).order_by(*order).limit(_MAX_ROWS)
         ended = all_of.where(SubmissionRow.state.in_(ENDED)).order_by(
             SubmissionRow.finished_at.desc(), SubmissionRow.id
         )
@@ -216,24 +203,29 @@ def read_queue(db: Engine, now: dt.datetime, n_ended: int = 30) -> Queue:
         counted = select(func.count()).where(models, SubmissionRow.state.in_(WAITING))
         n_waiting = session.execute(counted).scalar_one()
         progress = _progress(session, [one.id for part in parts for one in part])
-        places = [[Place(one, progress[one.id]) for one in part] for part in parts]
-        in_line = tuple(Place(one.submission, one.progress, at) for at, one in enumerate(places[1], 1))
-        return Queue(tuple(places[0]), in_line, n_waiting, tuple(places[2]), _workers(session, now))
+        parts_with_progress = [[SubmissionStatus(one, progress[one.id]) for one in part] for part in parts]
+        waiting_in_order = tuple(
+            SubmissionStatus(one.submission, one.progress, at) for at, one in enumerate(parts_with_progress[1], 1)
+        )
+        return Queue(
+            tuple(parts_with_progress[0]), waiting_in_order, n_waiting, tuple(parts_with_progress[2]),
+            _workers(session, now),
+        )  # fmt: skip
 
 
-def _workers(session: Session, now: dt.datetime) -> tuple[Worker, ...]:
+def _workers(session: Session, now: dt.datetime) -> tuple[WorkerStatus, ...]:
     held = select(func.count()).where(JobRow.lease_owner == WorkerRow.name, JobRow.state == "leased").scalar_subquery()
     found = select(WorkerRow.name, WorkerRow.engine, WorkerRow.seen_at, held).where(
         WorkerRow.seen_at > now - _WORKER_SEEN
     )
     order = (WorkerRow.seen_at.desc(), WorkerRow.name)
-    return tuple(Worker(*row) for row in session.execute(found.order_by(*order).limit(_MOST)))
+    return tuple(WorkerStatus(*row) for row in session.execute(found.order_by(*order).limit(_MAX_ROWS)))
 
 
 def list_submissions(
     db: Engine, state: str | None, owner_id: int | None, limit: int, offset: int
-) -> tuple[list[Place], int]:
-    """Return submissions, newest first, and how many there are; all, or those in a state, or of an owner."""
+) -> tuple[list[SubmissionStatus], int]:
+    """Return submissions, newest first, and their total number; all, or those in a state or of an owner."""
     wanted = [] if state is None else [SubmissionRow.state == state]
     wanted += [] if owner_id is None else [SubmissionRow.owner_id == owner_id]
     with translate_errors(), Session(db) as session:
@@ -242,20 +234,18 @@ def list_submissions(
         rows = session.execute(_submissions().where(*wanted).order_by(*order).limit(limit).offset(offset))
         found = [Submission(*row) for row in rows]
         progress = _progress(session, [one.id for one in found])
-        return [Place(one, progress[one.id]) for one in found], total
+        return [SubmissionStatus(one, progress[one.id]) for one in found], total
 
 
-MANUAL = "admin"
-"""The flag that admins put up by hand, beside those of tests."""
-
-
-DOUBTS = (MANUAL, FLAG)
-"""Flags that can be taken back."""
+ADMIN_FLAG = "admin"
+"""The flag that admins set by hand."""
+REMOVABLE_FLAGS = (ADMIN_FLAG, OVERFIT_FLAG)
+"""Flags that admins can remove."""
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
-    """A submission as its owner and the admins see it in a list."""
+class ListedSubmission:
+    """One row of a list of submissions."""
 
     id: str
     kind: str
@@ -271,34 +261,34 @@ class Case:
     created_at: Any
 
 
-_CASE = tuple(getattr(SubmissionRow, name) for name in Case.__slots__)
+_LISTED = tuple(getattr(SubmissionRow, name) for name in ListedSubmission.__slots__)
 
 
-def list_own(db: Engine, owner: int, limit: int = 100) -> list[Case]:
+def list_own(db: Engine, owner: int, limit: int = 100) -> list[ListedSubmission]:
     """Return the newest submissions of a user, newest first."""
-    own = select(*_CASE).where(SubmissionRow.owner_id == owner)
+    own = select(*_LISTED).where(SubmissionRow.owner_id == owner)
     with translate_errors(), Session(db) as session:
         newest = own.order_by(SubmissionRow.created_at.desc(), SubmissionRow.id).limit(limit)
-        return [Case(*row) for row in session.execute(newest)]
+        return [ListedSubmission(*row) for row in session.execute(newest)]
 
 
-def list_attention(db: Engine, limit: int = 100) -> list[Case]:
-    """Return the newest submissions that are flagged, failed, or uploads that nobody has verified."""
+def list_needing_attention(db: Engine, limit: int = 100) -> list[ListedSubmission]:
+    """Return the newest submissions that are flagged, failed, or unverified uploads."""
     flagged = cast(SubmissionRow.flags, Text) != "{}"
     wanted = or_(flagged, SubmissionRow.state == "failed", SubmissionRow.tier == 1)
     with translate_errors(), Session(db) as session:
-        found = select(*_CASE).where(wanted).order_by(SubmissionRow.created_at.desc(), SubmissionRow.id).limit(limit)
-        return [Case(*row) for row in session.execute(found)]
+        found = select(*_LISTED).where(wanted).order_by(SubmissionRow.created_at.desc(), SubmissionRow.id).limit(limit)
+        return [ListedSubmission(*row) for row in session.execute(found)]
 
 
-def get_case(db: Engine, submission: str) -> Case:
-    """Return one submission.
+def get_listed(db: Engine, submission: str) -> ListedSubmission:
+    """Return the row of one submission.
 
     Raises:
-        UnknownSubmission: there is none such.
+        UnknownSubmission: there is no such submission.
     """
     with translate_errors(), Session(db) as session:
-        row = session.execute(select(*_CASE).where(SubmissionRow.id == submission)).first()
+        row = session.execute(select(*_LISTED).where(SubmissionRow.id == submission)).first()
         if row is None:
             raise UnknownSubmission(f"there is no submission {submission[:40]!r}")
-        return Case(*row)
+        return ListedSubmission(*row)

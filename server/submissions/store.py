@@ -1,4 +1,4 @@
-"""Write what owners do with their submissions: make, cancel, try again, withdraw. Each is one transaction."""
+"""What owners do with their submissions: create, cancel, retry, withdraw. Each is one transaction."""
 
 import datetime as dt
 import json
@@ -20,17 +20,17 @@ from fathom.harness.db.sql import insert_if_new
 from fathom.harness.db.write import Clock, Ending, reopen_run, storable, utc_now
 from fathom.harness.errors import AlreadySubmitted, Conflict, TooMany, UnknownSubmission
 from fathom.harness.service.faults import fault_of
-from fathom.server.jobs.settling import cancel_jobs, end_runs
-from fathom.server.jobs.shards import wanted_of
+from fathom.server.jobs.outcomes import cancel_jobs, end_runs
+from fathom.server.jobs.shards import missing_items
 
-DAY = dt.timedelta(hours=24)
+_DAY = dt.timedelta(hours=24)
 CANCELLABLE = ("validating", "queued", "leased", "downloading", "loading", "generating")
-"""States of a model's submission that may still be cancelled."""
+"""States in which a model submission can be cancelled."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewSubmission:
-    """A model that passed all checks, at the commit that it was checked at."""
+    """A model that passed all checks, at the commit that was checked."""
 
     model: str
     revision: str
@@ -48,21 +48,21 @@ class NewSubmission:
     flags: Mapping[str, Any] = field(default_factory=dict)  # JSON values, by name
 
 
-def fingerprint_of(new: NewSubmission | SubmissionRow) -> str:
-    """Hash what may stand here once."""
+def _fingerprint(new: NewSubmission | SubmissionRow) -> str:
+    """Hash what identifies a submission: two with one fingerprint cannot both be active."""
     same = [new.model, new.sha, new.dtype, new.style, new.chat_template, new.suite, new.season]
     return blake2b(json.dumps(same).encode(), digest_size=16).hexdigest()
 
 
 def create(db: Engine, new: NewSubmission, owner_id: int, quota: int | None, now: Clock = utc_now) -> str:
-    """Store a submission, to be planned by the housekeeper; return its id. A `quota` of None is none.
+    """Store a submission, which a background task plans; return its id. With `quota` None there is no limit.
 
     Raises:
-        AlreadySubmitted: the same stands here.
+        AlreadySubmitted: the same was submitted before.
         Conflict: its season is not open.
         TooMany: the owner has made `quota` submissions within 24 hours.
     """
-    at, mark = now(), fingerprint_of(new)
+    at, mark = now(), _fingerprint(new)
     row = {
         "id": uuid4().hex[:12], "kind": "model", "owner_id": owner_id, "fingerprint": mark, "model": new.model,
         "revision": new.revision, "sha": new.sha, "dtype": new.dtype, "style": new.style, "suite": new.suite,
@@ -72,7 +72,9 @@ def create(db: Engine, new: NewSubmission, owner_id: int, quota: int | None, now
         "changed_at": at,
     }  # fmt: skip
     with writing(db) as session:
-        session.get(UserRow, owner_id, with_for_update=True)  # two at once must not both be the last of a quota
+        session.get(
+            UserRow, owner_id, with_for_update=True
+        )  # locked, so that two requests cannot both use up the quota
         _check_season(session, new.season)
         _check_new(session, mark)
         if quota is not None:
@@ -87,10 +89,10 @@ def create(db: Engine, new: NewSubmission, owner_id: int, quota: int | None, now
 
 
 def _check_season(session: Session, season: str) -> None:
-    """Refuse a submission to a season that is not open; its row is held, so that none slips in while it closes."""
+    """Refuse a submission to a season that is not open; the row lock keeps the season open until the commit."""
     held_row = session.get(SeasonRow, season, with_for_update=True) if season else None
     if held_row is not None and held_row.state != "open":
-        raise Conflict(f"season {season} is {held_row.state}, and takes no submission: choose one that is open")
+        raise Conflict(f"season {season} is {held_row.state} and takes no submissions: choose one that is open")
 
 
 def _check_new(session: Session, mark: str) -> None:
@@ -100,20 +102,20 @@ def _check_new(session: Session, mark: str) -> None:
 
 
 def _check_quota(session: Session, owner_id: int, quota: int, at: dt.datetime) -> None:
-    own = (SubmissionRow.owner_id == owner_id, SubmissionRow.kind == "model", SubmissionRow.created_at > at - DAY)
+    own = (SubmissionRow.owner_id == owner_id, SubmissionRow.kind == "model", SubmissionRow.created_at > at - _DAY)
     counted = select(func.count(), func.min(SubmissionRow.created_at)).where(*own, ~SubmissionRow.quota_returned)
     n, first = session.execute(counted).one()
     if n >= quota:
-        wait = max(dt.timedelta(0), first + DAY - at) if first else DAY
+        wait = max(dt.timedelta(0), first + _DAY - at) if first else _DAY
         hours = -(-wait.seconds // 3600) or 24
-        raise TooMany(f"you have made {n} submissions within 24 hours, which is all: the next may come in {hours} h")
+        raise TooMany(f"you have made {n} submissions within 24 hours, which is the limit: submit again in {hours} h")
 
 
-def held(session: Session, submission: str) -> SubmissionRow:
+def _locked(session: Session, submission: str) -> SubmissionRow:
     """Return a submission's row, locked until the transaction ends.
 
     Raises:
-        UnknownSubmission: there is none such.
+        UnknownSubmission: there is no such submission.
     """
     row = session.get(SubmissionRow, submission, with_for_update=True)
     if row is None:
@@ -122,14 +124,15 @@ def held(session: Session, submission: str) -> SubmissionRow:
 
 
 def cancel(db: Engine, submission: str, actor: str, now: Clock = utc_now) -> None:
-    """Stop a submission; what its workers have done so far stays, as a run that was interrupted.
+    """Stop a submission; its samples so far stay, as an interrupted run.
 
     Raises:
-        UnknownSubmission, Conflict: there is none such; it has ended, or nothing of it can be stopped.
+        UnknownSubmission: there is no such submission.
+        Conflict: it has ended, or is not a model.
     """
     at = now()
     with writing(db) as session:
-        row = held(session, submission)
+        row = _locked(session, submission)
         if row.kind != "model" or row.state not in CANCELLABLE:
             raise Conflict(f"submission {row.id} can no longer be cancelled: it is {row.state}")
         before, row.state, row.fingerprint = row.state, "cancelled", None
@@ -140,25 +143,27 @@ def cancel(db: Engine, submission: str, actor: str, now: Clock = utc_now) -> Non
 
 
 def retry(db: Engine, submission: str, actor: str, is_admin: bool, now: Clock = utc_now) -> None:
-    """Queue what is missing of a failed submission again; what is stored already is not asked again.
+    """Queue the missing items of a failed submission again; stored samples are kept.
 
-    A permanent fault lies in the pinned commit, so its owner submits another one; admins may have changed the server.
+    A permanent fault lies in the pinned commit, so the owner has to submit another commit. Admins may retry all the
+    same, since the server may have changed.
 
     Raises:
-        UnknownSubmission, Conflict, AlreadySubmitted: there is none such; it has not failed, or its fault is
-            permanent, or its season is over; the same was submitted anew.
+        UnknownSubmission: there is no such submission.
+        Conflict: it has not failed, its fault is permanent, or its season is over.
+        AlreadySubmitted: the same was submitted again.
     """
     at = now()
     with writing(db) as session:
-        row = held(session, submission)
+        row = _locked(session, submission)
         if row.kind != "model" or row.state != "failed":
-            raise Conflict(f"only a failed submission can be tried again: {row.id} is {row.state}")
+            raise Conflict(f"only a failed submission can be retried: {row.id} is {row.state}")
         fault = fault_of(row.error_code or "")
         if fault.permanent and not is_admin:
-            raise Conflict(f"trying again would fail again. {fault.words} {fault.fix}")
+            raise Conflict(f"a retry would fail again. {fault.words} {fault.fix}")
         if row.season and session.scalar(select(SeasonRow.state).where(SeasonRow.id == row.season)) != "open":
             raise Conflict(f"season {row.season} is no longer open: submit the model to another one")
-        mark = fingerprint_of(row)
+        mark = _fingerprint(row)
         _check_new(session, mark)
         row.fingerprint = mark
         row.error_code = row.error_tail = row.finished_at = None
@@ -168,7 +173,7 @@ def retry(db: Engine, submission: str, actor: str, is_admin: bool, now: Clock = 
 
 
 def _queue_again(session: Session, row: SubmissionRow, at: dt.datetime) -> int:
-    """Queue the jobs that are not done, and open the runs again; return how many jobs there are."""
+    """Queue the unfinished jobs and reopen the runs; return how many jobs there are."""
     for run in (row.run_id, row.fresh_run_id):
         if run is not None and session.get_one(RunRow, run).state != "done":
             reopen_run(session, run)
@@ -180,19 +185,20 @@ def _queue_again(session: Session, row: SubmissionRow, at: dt.datetime) -> int:
         job.attempt, job.not_before = 0, at
         job.lease_owner = job.lease_token = job.lease_expires_at = None
         job.error_code = job.error_tail = job.finished_at = None
-        job.progress_done = job.progress_total - len(wanted_of(session, job))
+        job.progress_done = job.progress_total - len(missing_items(session, job))
     return len(jobs)
 
 
 def withdraw(db: Engine, submission: str, actor: str, now: Clock = utc_now) -> None:
-    """Take a finished submission's runs off the board; their pages stay, as a tombstone.
+    """Take a finished submission's runs off the board; their pages stay.
 
     Raises:
-        UnknownSubmission, Conflict: there is none such; it has not finished, or is withdrawn already.
+        UnknownSubmission: there is no such submission.
+        Conflict: it has not finished, or is withdrawn already.
     """
     at = now()
     with writing(db) as session:
-        row = held(session, submission)
+        row = _locked(session, submission)
         if row.state != "finished" or row.run_id is None:
             raise Conflict(f"only a finished submission can be withdrawn: {row.id} is {row.state}")
         runs = [run for run in (row.run_id, row.fresh_run_id) if run is not None]

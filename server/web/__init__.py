@@ -1,1 +1,1 @@
-"""TODO."""
+"""What all features share: rendering, forms, errors, limits, logs, metrics and background tasks."""

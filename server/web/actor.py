@@ -1,4 +1,4 @@
-"""Turn a request into who asks, and say what they may do."""
+"""Who sends a request, and what they may do."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -14,9 +14,10 @@ SCOPES: tuple[Scope, ...] = ("read", "submit", "worker", "admin")
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who asks: a browser's visitor, a token's owner, or this machine's user.
+    """The sender of a request: a visitor in a browser, the owner of a token, or this machine's user.
 
-    `user_id` is None for strangers. `scopes` is what a token allows; a browser's user has all that the role allows.
+    `user_id` is None for visitors who have not signed in. `scopes` is what the token allows; in a browser, all that
+    the user's role allows.
     """
 
     user_id: int | None
@@ -25,9 +26,9 @@ class Actor:
     scopes: frozenset[Scope]
     token_id: int | None = None
     login: str = field(default="", repr=False)
-    """The browser's cookie, to sign out by; empty for tokens."""
+    """The browser's login cookie; empty for tokens."""
     csrf: str = field(default="", repr=False)
-    """What a form of this visitor must carry as `csrf`."""
+    """The value that this visitor's forms must send as `csrf`."""
 
     @property
     def label(self) -> str:
@@ -36,15 +37,15 @@ class Actor:
 
     @property
     def is_admin(self) -> bool:
-        """Whether everything is allowed."""
+        """Whether this is an admin who may use the scope admin."""
         return self.role == "admin" and "admin" in self.scopes
 
     def may(self, scope: Scope) -> bool:
-        """Say whether this scope was given."""
+        """Say whether this scope is allowed."""
         return scope in self.scopes
 
     def owns(self, owner_id: int) -> bool:
-        """Say whether something of that owner is this actor's, or any is."""
+        """Say whether things of that owner belong to this actor; for admins everything does."""
         return self.is_admin or (self.user_id is not None and self.user_id == owner_id)
 
 
@@ -52,32 +53,33 @@ NOBODY = Actor(None, "", "nobody", frozenset({"read"}))
 
 
 def require(actor: Actor, scope: Scope) -> int:
-    """Return the actor's user id, or refuse.
+    """Return the actor's user id if the scope is allowed.
 
     Raises:
-        NotSignedIn, NotAllowed: nobody has signed in; the scope was not given.
+        NotSignedIn: the visitor has not signed in.
+        NotAllowed: the scope is not allowed.
     """
     if actor.user_id is None:
         raise NotSignedIn("sign in first, or send an API token as `Authorization: Bearer ...`")
     if not actor.may(scope):
-        raise NotAllowed(f"this needs the scope {scope!r}: make a token that has it on your page of tokens")
+        raise NotAllowed(f"this needs the scope {scope!r}: make a token with it on your account page")
     return actor.user_id
 
 
 def require_owner(actor: Actor, owner_id: int) -> None:
-    """Raise NotAllowed unless the thing is the actor's own, or the actor is an admin."""
+    """Raise NotAllowed unless the actor is the owner or an admin."""
     if not actor.owns(owner_id):
-        raise NotAllowed("this is somebody else's: only its owner and admins may do this")
+        raise NotAllowed("this belongs to somebody else: only its owner and admins may do this")
 
 
 def scopes_of(role: str, wanted: Collection[str] = SCOPES) -> frozenset[Scope]:
-    """Return which of the wanted scopes a role may have: worker and admin are for admins."""
+    """Return those of the wanted scopes that a role may have; worker and admin are for admins only."""
     allowed = SCOPES if role == "admin" else ("read", "submit")
     return frozenset(scope for scope in allowed if scope in wanted)
 
 
 def actor_of(request: Request) -> Actor:
-    """Return who asks; the middleware of server.accounts has found out."""
+    """Return the actor that the middleware `Identify` has found."""
     found = request.scope.get("fathom.actor", NOBODY)
     return found if isinstance(found, Actor) else NOBODY
 

@@ -1,10 +1,10 @@
-"""Say what the parts of an address may be: types for FastAPI's routes."""
+"""Parts of addresses: types that check parameters of routes, links to models, and the pager."""
 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from fastapi import Path, Query
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -12,8 +12,8 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from fathom.harness.db.leaderboard.read import Model
 from fathom.harness.errors import BadInput
 
-LARGEST = 2**31 - 1
-"""Largest number that a column of ids holds."""
+MAX_ID = 2**31 - 1
+"""Largest id that the database can hold."""
 
 
 def _blank_is_none(value: Any) -> Any:
@@ -22,76 +22,39 @@ def _blank_is_none(value: Any) -> Any:
 
 def _plain(value: str) -> str:
     if not value.isprintable():
-        raise ValueError("control characters have no place in an address")
+        raise ValueError("control characters are not allowed in an address")
     return value
 
 
-Open = BeforeValidator(_blank_is_none)  # a form sends the fields that were left open as empty texts
-
-
+Open = BeforeValidator(_blank_is_none)  # a form sends empty texts for empty fields
 Plain = AfterValidator(_plain)
-
-
 HEX = re.compile(r"[0-9a-f]{1,32}")
-
-
 _MODEL = "A model's name, or ~ and its number"
-
-
-RunPath = Annotated[str, Path(max_length=64, description="A run's id, or a beginning of it that no other has.")]
-
-
+RunPath = Annotated[str, Path(max_length=64, description="A run's id, or a unique beginning of it.")]
 RunId = Annotated[list[Annotated[str, Field(pattern=f"^{HEX.pattern}$")]], Query(min_length=1, max_length=2)]
-
-
 ModelPath = Annotated[str, Plain, Path(max_length=400, description=f"{_MODEL}.")]
-
-
 ModelName = Annotated[Annotated[str, Field(max_length=400), Plain] | None, Open, Query()]
-
-
 Models = Annotated[
     Sequence[Annotated[str, Field(max_length=400), Plain]], Query(max_length=20, description=f"{_MODEL}; two of them.")
 ]
-
-
 SampleFormat = Annotated[Literal["jsonl", "csv"], Path()]
-
-
 StyleName = Annotated[Annotated[str, Field(max_length=64), Plain] | None, Open, Query()]
-
-
 Only = Annotated[Literal["first", "second", "neither"] | None, Open, Query()]
-
-
-Name = Annotated[str, Plain, Query(max_length=64)]
-
-
+PlotName = Annotated[str, Plain, Query(max_length=64)]
 ThemeName = Annotated[Literal["light", "dark"], Query()]
-
-
 CellId = Annotated[
-    Annotated[int, Field(ge=0, le=LARGEST)] | None, Open, Query(description="Number of a cell; open: all cells.")
+    Annotated[int, Field(ge=0, le=MAX_ID)] | None, Open, Query(description="Number of a cell; all cells if empty.")
 ]
-
-
 Label = Annotated[Annotated[str, Field(max_length=100)] | None, Open, Query(description="Label of the verdict.")]
-
-
 Correct = Annotated[Literal["true", "false"] | None, Open, Query(description="Only right answers, or only wrong ones.")]
-
-
 PageNumber = Annotated[int, Query(alias="page", ge=1, le=1_000_000)]
-
-
+SubmissionId = Annotated[str, Path(pattern="^[0-9a-f]{1,32}$", description="A submission's id.")]
 SampleId = Annotated[int, Path(ge=0, le=2**62, description="Number of a sample.")]
-
-
 _PLAIN = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95}){0,3}", re.ASCII)
 
 
 def model_key(model: Model) -> str:
-    """Name a model in an address: by its name where that is plain, else by ~ and its number."""
+    """Return a model's name for an address: its own if it is plain, else ~ and its number."""
     return model.name if _PLAIN.fullmatch(model.name) else f"~{model.id}"
 
 
@@ -105,11 +68,6 @@ def badge_path(model: Model) -> str:
     return f"/badge/{quote(model_key(model))}.svg"
 
 
-def compare_path(first: Model, second: Model) -> str:
-    """Return the address of the comparison of two models."""
-    return "/compare?" + urlencode({"m": [model_key(first), model_key(second)]}, doseq=True)
-
-
 class NoSuchPage(BadInput):
     """The address names a page beyond the last."""
 
@@ -118,7 +76,7 @@ class NoSuchPage(BadInput):
 
 @dataclass(frozen=True, slots=True)
 class Pager:
-    """Where a page stands among all; a link is None where there is no page."""
+    """The position of a page of a list; a link is None where there is no such page."""
 
     page: int
     n_pages: int
@@ -130,10 +88,10 @@ class Pager:
 
 
 def make_pager(page: int, total: int, size: int, link: Callable[[int], str]) -> Pager:
-    """Place a page among all; `link` writes the query of another page.
+    """Return the pager of a page; `link` writes the query of another page.
 
     Raises:
-        NoSuchPage: beyond the last.
+        NoSuchPage: the page is beyond the last one.
     """
     n_pages = max(1, -(-total // size))
     if page > n_pages:

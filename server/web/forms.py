@@ -1,9 +1,8 @@
-"""Turn a browser's form into values, once it is sure that our own page sent it.
+"""Browser forms: their fields, and the proof that one of our own pages sent them.
 
-A page with a form is filled with `actor=actor`; so it is private, and `server.accounts` hands out the cookie with it.
-
-Three locks: SameSite cookies, the Origin check of `server.accounts`, and a token that only our page can have written:
-it is a MAC under the visitor's cookie, which no other site can read.
+A page with a form is rendered with `actor=actor`: the page is then private, and the cookie comes with it. Three locks
+keep other sites out: SameSite cookies, the Origin check of `accounts/middleware.py`, and a CSRF token, which is a MAC
+under the visitor's cookie that no other site can read.
 """
 
 import hmac
@@ -22,30 +21,30 @@ _MAX_FIELDS = 100
 
 
 def csrf_of(cookie: str) -> str:
-    """Return what forms of this visitor carry; 64 hex digits."""
+    """Return the CSRF token for a visitor's cookie; 64 hex digits."""
     return hmac.new(cookie.encode(), b"fathom form", sha256).hexdigest()
 
 
 def check_csrf(request: Request, sent: str) -> None:
-    """Refuse a form that no page of ours has written for this visitor; API tokens need none.
+    """Refuse a form without this visitor's CSRF token; requests with an API token need none.
 
     Raises:
-        NotAllowed: the token is missing, another visitor's, or of a login that is over.
+        NotAllowed: the CSRF token is missing, or belongs to another visitor or an ended login.
     """
     actor = actor_of(request)
     if actor.token_id is not None:
         return
     if not actor.csrf or not hmac.compare_digest(actor.csrf.encode(), sent.encode("utf-8", "surrogatepass")):
-        raise NotAllowed("this form is too old, or was not made here: load its page again, then send it")
+        raise NotAllowed("this form is too old or comes from another site: load its page again, then send it")
 
 
 async def read_form(request: Request) -> Mapping[str, str]:
-    """Read and check a form; of a field that is there twice, the last value counts.
+    """Read and check a form; where a field comes twice, the last value counts.
 
     Raises:
-        BadInput: no such form.
-        TooLarge, TooSlow: see read_body.
-        NotAllowed: see check_csrf.
+        BadInput: the body is not a form.
+        TooLarge, TooSlow: as `read_body`.
+        NotAllowed: as `check_csrf`.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
@@ -61,4 +60,4 @@ async def read_form(request: Request) -> Mapping[str, str]:
 
 
 FormOf = Annotated[Mapping[str, str], Depends(read_form)]
-"""A route that takes a form declares `form: FormOf`; its page holds `{{ parts.csrf(actor) }}`."""
+"""A route with a form declares `form: FormOf`; its page contains `{{ parts.csrf(actor) }}`."""

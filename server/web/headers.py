@@ -1,4 +1,4 @@
-"""Put the headers on every response that keep foreign text from running."""
+"""Headers of every response: the content security policy and its like, and ETags."""
 
 from hashlib import blake2b
 
@@ -20,10 +20,10 @@ HEADERS = {
 
 
 class SecureHeaders:
-    """Add HEADERS to each response that passes; what a response says itself stands."""
+    """Adds HEADERS to each response; a header that the response sets itself stays."""
 
     def __init__(self, app: ASGIApp, *, https: bool = False) -> None:
-        """Where visitors come by https, tell browsers to come by nothing else for a year."""
+        """With `https`, tell browsers to use nothing else for a year."""
         self._app = app
         self._headers = HEADERS | ({"Strict-Transport-Security": "max-age=31536000"} if https else {})
 
@@ -40,23 +40,21 @@ class SecureHeaders:
         await self._app(scope, receive, send_with_headers)
 
 
-SHORT = "no-cache"
-"""Keep a copy, but ask each time whether it is the newest."""
-
-
+REVALIDATE = "no-cache"
+"""Cache-Control of a response that may be kept but is checked each time."""
 _NOT_MODIFIED = 304
 
 
 def with_etag(response: Response, tag: str) -> Response:
-    """Name the content, so that it need not be hashed."""
+    """Set a response's ETag, which saves hashing its content."""
     response.headers["ETag"] = f'"{tag}"'
     return response
 
 
 class ETags:
-    """Name each whole answer to GET by a hash of its bytes, and send it only to those who lack it.
+    """Gives each response to GET an ETag from its bytes, and answers 304 to visitors who have it already.
 
-    What is streamed in several parts, is not 200, or must not be stored, passes as it is.
+    Streamed responses, other statuses than 200 and `no-store` responses pass unchanged.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -85,7 +83,7 @@ class ETags:
 
 
 def _tagged(start: Message, body: Message, known: str) -> Message:
-    """Put the tag on the start of an answer; return its body, or an empty one where the visitor has it."""
+    """Set the ETag in `start`; return the body, or an empty one where the visitor has it already."""
     headers = MutableHeaders(raw=start["headers"])
     if start["status"] != 200 or body.get("more_body") or headers.get("cache-control") == "no-store":
         return body

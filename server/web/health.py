@@ -1,4 +1,4 @@
-"""Say whether the server is well, for whoever watches over it."""
+"""`/healthz`: whether the server is healthy, and the state of the queue."""
 
 import datetime as dt
 import logging
@@ -16,70 +16,64 @@ from fathom.harness.db.schema.runs import RunRow
 from fathom.harness.db.schema.service import JobRow, SubmissionRow, WorkerRow
 from fathom.harness.db.write import utc_now
 from fathom.harness.errors import FathomError
-from fathom.server.web.housekeeping import EVERY
+from fathom.server.web.background import EVERY
 from fathom.server.web.render import READ, SiteOf
 
 router = APIRouter(include_in_schema=False)
-
-
-log = logging.getLogger(__name__)
-
-
+_log = logging.getLogger(__name__)
 _LONG = 600.0
-"""Seconds that a job may wait while no worker is there."""
-
-
+"""Seconds that a job may wait without a worker."""
 _LATE = 8 * EVERY
-"""Seconds after which the housekeeper ought to have ended a round, or taken back a lease."""
+"""Seconds after which a round of background tasks, or the expiry of a lease, is late."""
 
 
 @router.api_route("/healthz", methods=READ)
 def show_health(request: Request, site: SiteOf) -> JSONResponse:
-    """Say ok, degraded (it answers, but somebody should look) or down (503), and why."""
+    """Answer ok, degraded (works, but somebody should look) or down (503), with the reasons."""
     try:
         version = current_version(site.db)
         if version != HEAD:
             return _answer("down", [f"the database is at version {version}, this server needs {HEAD}"])
-        queue = read_queue(site.db)
+        queue = count_queue(site.db)
     except (FathomError, SQLAlchemyError) as error:
-        log.error("health: %s", error)  # the driver's words may name hosts: they are for the log
+        _log.error("health: %s", error)  # the driver's message may name hosts, so it goes to the log only
         return _answer("down", ["the database does not answer"])
-    age = request.app.state.housekeeper.age()
+    age = request.app.state.background.age()
     reasons = _reasons(queue, age)
     return _answer("degraded" if reasons else "ok", reasons, queue)
 
 
 @dataclass(frozen=True, slots=True)
-class Queue:
-    """What waits, what is worked on, and by how many."""
+class QueueCounts:
+    """Numbers of submissions, jobs, workers and uploads, and the longest waits."""
 
     submissions: Mapping[str, int]
-    """Number by state; as with jobs, those of the past included."""
+    """By state, past ones included; the same for jobs."""
     jobs: Mapping[str, int]
     oldest_waiting: float
-    """Seconds since the oldest queued job was made; 0 where none waits."""
-    oldest_beat: float
-    """Seconds since the leased job that has been silent longest was heard of."""
+    """Seconds since the oldest queued job was created; 0 where none waits."""
+    oldest_heartbeat: float
+    """Seconds since the last heartbeat, of the leased job that has been silent longest."""
     overdue: float
-    """Seconds that the longest expired lease has not been taken back."""
+    """Seconds since the longest expired lease ran out."""
     n_workers: int
     """Workers seen in the last minute."""
     n_uploads: int
-    """Uploads that have begun and are not whole."""
+    """Uploads that have started and are not complete."""
 
 
-def _reasons(queue: Queue, age: float) -> list[str]:
+def _reasons(queue: QueueCounts, age: float) -> list[str]:
     found = []
     if queue.oldest_waiting > _LONG and not queue.n_workers:
-        found.append(f"a job has waited for {queue.oldest_waiting:.0f} s, and no worker is there")
+        found.append(f"a job has waited for {queue.oldest_waiting:.0f} s, and there is no worker")
     if queue.overdue > _LATE:
-        found.append(f"an expired lease has not been taken back for {queue.overdue:.0f} s")
+        found.append(f"a lease expired {queue.overdue:.0f} s ago and its job is not queued again")
     if age > _LATE:
-        found.append(f"the housekeeper has not ended a round for {age:.0f} s")
+        found.append(f"the background tasks have not finished a round for {age:.0f} s")
     return found
 
 
-def _answer(status: str, reasons: list[str], queue: Queue | None = None) -> JSONResponse:
+def _answer(status: str, reasons: list[str], queue: QueueCounts | None = None) -> JSONResponse:
     body: dict[str, object] = {"status": status, "reasons": reasons}
     if queue is not None:
         body |= {
@@ -90,12 +84,12 @@ def _answer(status: str, reasons: list[str], queue: Queue | None = None) -> JSON
     return JSONResponse(body, 503 if status == "down" else 200, {"Cache-Control": "no-store"})
 
 
-SEEN = dt.timedelta(minutes=1)
-"""How long ago a worker may have asked for work to count as there."""
+_WORKER_SEEN = dt.timedelta(minutes=1)
+"""A worker counts if it asked for a job within this time."""
 
 
-def read_queue(db: Engine, now: dt.datetime | None = None) -> Queue:
-    """Read all of it, in five statements."""
+def count_queue(db: Engine, now: dt.datetime | None = None) -> QueueCounts:
+    """Read the counts, in five statements."""
     now = now or utc_now()
     waiting = select(func.min(JobRow.created_at)).where(JobRow.state == "queued").scalar_subquery()
     leased = JobRow.state == "leased"
@@ -106,13 +100,13 @@ def read_queue(db: Engine, now: dt.datetime | None = None) -> Queue:
         submissions = session.execute(select(SubmissionRow.state, func.count()).group_by(SubmissionRow.state)).all()
         jobs = session.execute(select(JobRow.state, func.count()).group_by(JobRow.state)).all()
         times = session.execute(select(waiting, beat, expired)).one()
-        n_workers = session.scalar(select(func.count()).where(WorkerRow.seen_at >= now - SEEN)) or 0
+        n_workers = session.scalar(select(func.count()).where(WorkerRow.seen_at >= now - _WORKER_SEEN)) or 0
         n_uploads = session.scalar(select(uploads)) or 0
-    return Queue(
+    return QueueCounts(
         submissions={row[0]: row[1] for row in submissions},
         jobs={row[0]: row[1] for row in jobs},
         oldest_waiting=_since(times[0], now),
-        oldest_beat=_since(times[1], now),
+        oldest_heartbeat=_since(times[1], now),
         overdue=_since(times[2], now),
         n_workers=n_workers,
         n_uploads=n_uploads,

@@ -1,4 +1,4 @@
-"""Turn requests and errors into log lines of JSON that name nobody: no token, cookie, query string or mail address."""
+"""Log lines as JSON, without anything personal: no token, cookie, query string or mail address."""
 
 import datetime as dt
 import ipaddress
@@ -14,18 +14,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fathom.server.web.actor import NOBODY, Actor
 
-HEADER = "X-Request-Id"
+REQUEST_ID = "X-Request-Id"
 
 _requests = logging.getLogger("fathom.requests")
 _FIELDS = "fathom_fields"
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
-class Json(logging.Formatter):
-    """One object a line, ASCII only: nothing in it can steer a terminal or start a second line."""
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line, ASCII only, so that no text can control a terminal or start a second line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write a record."""
+        """Return a record as JSON."""
         at = dt.datetime.fromtimestamp(record.created, dt.UTC).isoformat(timespec="milliseconds")
         line: dict[str, Any] = {"time": at, "level": record.levelname.lower(), "logger": record.name}  # any JSON
         line |= getattr(record, _FIELDS, None) or {"message": record.getMessage()}
@@ -37,26 +37,26 @@ class Json(logging.Formatter):
 def log_as_json() -> None:
     """Write all logs of this process to stderr as JSON, requests included."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(Json())
-    handler.addFilter(_is_news)
+    handler.setFormatter(JsonFormatter())
+    handler.addFilter(_is_new)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for noisy in ("alembic", "httpx", "httpcore"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     _requests.setLevel(logging.INFO)
 
 
-def _is_news(record: logging.LogRecord) -> bool:
-    """Leave out what uvicorn says of an exception that `Log` has told of already, with its request."""
+def _is_new(record: logging.LogRecord) -> bool:
+    """Leave out uvicorn's message about an exception that `RequestLog` has logged already."""
     return not record.getMessage().startswith("Exception in ASGI application")
 
 
 def request_id(scope: Scope) -> str:
-    """Return the number that a request was given."""
+    """Return the id of a request."""
     return str(scope.get("fathom.request", ""))
 
 
-class Log:
-    """Give each request a number, in a header and in its log line."""
+class RequestLog:
+    """Gives each request an id, in a header and in its log line."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -67,13 +67,13 @@ class Log:
             await self._app(scope, receive, send)
             return
         began, status = time.perf_counter(), 500
-        number = scope["fathom.request"] = secrets.token_hex(8)  # a sender's own could be anything
+        number = scope["fathom.request"] = secrets.token_hex(8)  # never taken from the sender
 
         async def send_numbered(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[HEADER] = number
+                MutableHeaders(scope=message)[REQUEST_ID] = number
             await send(message)
 
         try:
@@ -99,7 +99,7 @@ def _fields(scope: Scope, status: int, began: float) -> dict[str, object]:
 
 
 def network_of(address: str) -> str:
-    """Return the network that an address is in: the first 24 bits of IPv4, the first 48 of IPv6."""
+    """Return the network of an address: the first 24 bits of IPv4, the first 48 of IPv6."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:

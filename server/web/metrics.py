@@ -1,4 +1,4 @@
-"""Count requests and say how long they take, in the format of Prometheus."""
+"""`/metrics`: counts and durations of requests, runs and jobs, in the format of Prometheus."""
 
 import time
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fathom.harness.db.read import count_by_state
-from fathom.server.web.health import read_queue
+from fathom.server.web.health import count_queue
 from fathom.server.web.render import READ
 
 router = APIRouter(include_in_schema=False)
@@ -38,12 +38,12 @@ class _Stored(Collector):
         self._db = db
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Count the runs that are stored, by state, and look at the queue."""
+        """Count the stored runs by state, and the queue."""
         gauge = GaugeMetricFamily("fathom_runs", "Runs stored, by state.", labels=["state"])
         for state, n in count_by_state(self._db).items():
             gauge.add_metric([state], n)
         yield gauge
-        queue = read_queue(self._db)
+        queue = count_queue(self._db)
         for name, words, numbers in (
             ("fathom_submissions", "Submissions, by state.", queue.submissions),
             ("fathom_jobs", "Jobs, by state.", queue.jobs),
@@ -54,19 +54,19 @@ class _Stored(Collector):
             yield gauge
         for name, words, number in (
             ("fathom_oldest_waiting_seconds", "Age of the oldest queued job.", queue.oldest_waiting),
-            ("fathom_heartbeat_age_seconds", "Silence of the leased job heard of longest ago.", queue.oldest_beat),
+            ("fathom_heartbeat_age_seconds", "Age of the oldest heartbeat among leased jobs.", queue.oldest_heartbeat),
             ("fathom_workers", "Workers seen in the last minute.", queue.n_workers),
-            ("fathom_uploads_in_flight", "Uploads begun and not whole.", queue.n_uploads),
+            ("fathom_uploads_in_flight", "Uploads that are not complete.", queue.n_uploads),
         ):
             yield GaugeMetricFamily(name, words, number)
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
-        """Name a gauge without asking the database."""
+        """Describe a gauge without a query."""
         yield GaugeMetricFamily("fathom_runs", "Runs stored, by state.", labels=["state"])
 
 
-class Measure:
-    """Count each request under the pattern of its route, so that addresses cannot fill the memory."""
+class CountRequests:
+    """Counts each request under the pattern of its route, so that many addresses need no memory."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -96,6 +96,6 @@ class Measure:
 
 @router.api_route("/metrics", methods=READ)
 def show_metrics(request: Request) -> Response:
-    """Print all counters."""
+    """Return all counters."""
     metrics: Metrics = request.app.state.metrics
     return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -1,4 +1,4 @@
-"""Turn the body of a form with a file into fields, and the file's bytes as they arrive; nothing is kept on disk."""
+"""Forms with a file: fields first, then the file's bytes as they arrive; nothing is written to disk."""
 
 import logging
 from collections.abc import Callable
@@ -9,32 +9,32 @@ from python_multipart.multipart import MultipartParser
 
 from fathom.harness.errors import BadInput
 
-logging.getLogger("python_multipart").setLevel(logging.ERROR)  # else each hostile form fills the log
+logging.getLogger("python_multipart").setLevel(logging.ERROR)  # otherwise each hostile form fills the log
 
 _FIELD = 4096
-"""Bytes of a field that is no file."""
+"""Bytes of a field that is not the file."""
 _FIELDS = 20
 
-Opened = Callable[[dict[str, str]], Callable[[bytes], None]]
+OpenFile = Callable[[dict[str, str]], Callable[[bytes], None]]
 
 
 class FormStream:
-    """Reads multipart/form-data. `opened` is called with the fields so far where the file begins, and returns what
-    takes its bytes; so a field that decides whether the file is wanted must stand before it.
+    """Reads multipart/form-data. `open_file` is called with the fields so far where the file begins; it returns the
+    function that takes the file's bytes. A field that decides whether the file is accepted must come before it.
     """
 
-    def __init__(self, content_type: str, file_field: str, opened: Opened) -> None:
+    def __init__(self, content_type: str, file_field: str, open_file: OpenFile) -> None:
         """Expect the first byte.
 
         Raises:
-            BadInput: not a form of this kind.
+            BadInput: the body is not multipart/form-data.
         """
         said = Message()
         said["content-type"] = content_type
         boundary = said.get_param("boundary")
         if said.get_content_type() != "multipart/form-data" or not isinstance(boundary, str) or not boundary:
             raise BadInput("send the form as multipart/form-data, as a browser does")
-        self._file_field, self._opened = file_field, opened
+        self._file_field, self._open_file = file_field, open_file
         self._header, self._value = b"", b""
         self._name, self._is_file = "", False
         self._field = b""
@@ -58,7 +58,7 @@ class FormStream:
         """Take the next bytes.
 
         Raises:
-            BadInput: not a form; and whatever the taker of the file raises.
+            BadInput: the form is malformed, or the file is refused.
         """
         try:
             self._parser.write(chunk)
@@ -66,7 +66,7 @@ class FormStream:
             raise BadInput(f"the form cannot be read: {error}") from error
 
     def close(self) -> None:
-        """Raise BadInput if the form is cut off, or holds no file."""
+        """Raise BadInput if the form is cut off or has no file."""
         if not self._ended:
             raise BadInput("the form is cut off: send it again")
         if not self.has_file:
@@ -94,12 +94,12 @@ class FormStream:
         self._is_file = self._name == self._file_field
         if not self._is_file:
             if len(self.fields) >= _FIELDS:
-                raise BadInput("the form has more fields than it can have")
+                raise BadInput("the form has too many fields")
             return
         if self.has_file:
             raise BadInput("send one file at a time")
         self.has_file = True
-        self._take = self._opened(self.fields)
+        self._take = self._open_file(self.fields)
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._is_file:

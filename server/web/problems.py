@@ -1,4 +1,4 @@
-"""Turn errors into pages that say what to do."""
+"""Error pages for people, and problem+json (RFC 9457) for programs."""
 
 import logging
 from collections.abc import Mapping
@@ -15,21 +15,21 @@ from starlette.exceptions import HTTPException
 from fathom.harness.errors import AlreadySubmitted, BadSubmission, Busy, FathomError
 from fathom.harness.format import shorten, visible
 from fathom.server.web.headers import HEADERS
-from fathom.server.web.logs import HEADER, request_id
+from fathom.server.web.logs import REQUEST_ID, request_id
 from fathom.server.web.render import page, site_of
 from fathom.tasks.errors import TaskError
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
-class Frozen(BaseModel):
+class ApiModel(BaseModel):
     """Base of all JSON answers."""
 
     model_config = ConfigDict(frozen=True)
 
 
-class Problem(Frozen):
-    """What went wrong, as RFC 9457 has it."""
+class ApiProblem(ApiModel):
+    """What went wrong, in the format of RFC 9457."""
 
     title: str
     status: int
@@ -37,13 +37,13 @@ class Problem(Frozen):
 
 
 _ADVICE = {
-    404: "There is no such page here. The board lists every model, and every run has its page.",
+    404: "There is no such page. The board lists all models, and every run has a page.",
     405: "This address can only be read.",
 }
 
 
 def add_problem_pages(app: FastAPI) -> None:
-    """Give every error a page in the look of the others."""
+    """Install the handlers that answer every error with a page."""
     app.add_exception_handler(FathomError, _typed)
     app.add_exception_handler(TaskError, _typed)
     app.add_exception_handler(RequestValidationError, _invalid)
@@ -54,7 +54,7 @@ def add_problem_pages(app: FastAPI) -> None:
 async def _typed(request: Request, error: Exception) -> Response:
     status = error.status if isinstance(error, FathomError | TaskError) else 500
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.error("%s: %s", request.url.path, error)
+        _log.error("%s: %s", request.url.path, error)
     answer = answer_problem(request, status, str(error), _details(error))
     if isinstance(error, Busy):
         answer.headers["Retry-After"] = "30"
@@ -62,7 +62,7 @@ async def _typed(request: Request, error: Exception) -> Response:
 
 
 def _details(error: Exception) -> dict[str, Any]:  # JSON values
-    """Return what programs can use beside the words."""
+    """Return the machine-readable part of an error."""
     if isinstance(error, BadSubmission):
         return {"findings": [{name: visible(text) for name, text in asdict(one).items()} for one in error.findings]}
     if isinstance(error, AlreadySubmitted):
@@ -73,7 +73,7 @@ def _details(error: Exception) -> dict[str, Any]:  # JSON values
 async def _invalid(request: Request, error: Exception) -> Response:
     found = error.errors() if isinstance(error, RequestValidationError) else ()
     said = "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in found)
-    return answer_problem(request, 422, f"The address asks for something that cannot be: {said}.")
+    return answer_problem(request, 422, f"The address has wrong parameters: {said}.")
 
 
 async def _http(request: Request, error: Exception) -> Response:
@@ -89,17 +89,17 @@ async def _unexpected(request: Request, _error: Exception) -> Response:
     answer = answer_problem(
         request,
         500,
-        "This is a fault of Fathom's, not yours; the server's log says more. Please report it, "
-        f"with the number of this request: {number}.",
+        "This is a fault of Fathom, not yours; the server's log says more. Please report it "
+        f"with the id of this request: {number}.",
     )
-    answer.headers.update(HEADERS | {HEADER: number})  # this answer is made outside of all middleware
+    answer.headers.update(HEADERS | {REQUEST_ID: number})  # this answer passes no middleware
     return answer
 
 
 def answer_problem(
     request: Request, status: int, message: str, details: Mapping[str, Any] | None = None
 ) -> Response:  # details: JSON values
-    """Answer with a page, or with problem+json (RFC 9457) under /api."""
+    """Answer with an error page, or under /api with problem+json (RFC 9457)."""
     title = HTTPStatus(status).phrase
     if request.url.path.startswith("/api/"):
         body = {"title": title, "status": status, "detail": visible(shorten(message, 600)), **(details or {})}

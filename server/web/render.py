@@ -1,4 +1,4 @@
-"""Turn a template and values into a page."""
+"""Pages from templates: filters, globals, and finished pages that are kept in memory."""
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
@@ -22,39 +22,39 @@ TIERS = {
     2: "tier 2: sent by a user, and the same on random items asked again here",
     3: "tier 3: run by this board’s own workers",
 }
-"""How far a run can be believed."""
+"""What each tier says about a run."""
 
 PRIVATE = "private, no-store"
-"""Cache-Control of a page that knows its visitor; `server.accounts` hands out a cookie with such pages only."""
+"""Cache-Control of a page made for one visitor; only such pages come with a cookie."""
 
 READ = ["GET", "HEAD"]
-"""Methods of every page that can only be read."""
+"""Methods of every page without a form."""
 
 _PAGES = 256
-"""Pages that are kept; most have about 100 kB."""
+"""Pages kept in memory; most have about 100 kB."""
 
 _MEASURED = 4096
-"""Runs whose measures are kept; they have a few kB at most."""
+"""Runs whose measures are kept in memory; a few kB each."""
 
 _TEMPLATES = Path(__file__).parents[1] / "templates"
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What every page needs."""
+    """The database, the templates and what is kept in memory."""
 
     db: Engine
     templates: Environment
     pages: Cache[tuple[Hashable, ...], bytes] = field(default_factory=lambda: Cache(_PAGES))
-    """Pages by all that decides what is on them."""
+    """Finished pages, by everything that decides their content."""
     measures: Cache[RunSummary, tuple[CellMeasure, ...]] = field(default_factory=lambda: Cache(_MEASURED))
-    """Of runs; a few seconds of work for a thousand long sentences."""
+    """Measures of runs, which can take seconds to compute."""
 
 
 def open_templates(*, live: bool = True) -> Environment:
-    """Return the environment of all templates; a name that is not given is an error, not a blank.
+    """Return the template environment; an undefined name raises an error.
 
-    Where the site is not `live` but a copy in files, pages have no forms.
+    With `live` false, for a static copy, pages have no forms.
     """
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
@@ -114,12 +114,12 @@ def shade(value: float) -> int:
 
 
 def name(foreign: str, limit: int = 120) -> str:
-    """Write a foreign text where one line is wanted: cut to size, nothing hidden in it."""
+    """Write a foreign text on one line: shortened, with hidden characters made visible."""
     return text.visible(text.shorten(foreign, limit))
 
 
 def site_of(request: Request) -> Site:
-    """Return the site that the application was made with."""
+    """Return the application's site."""
     site: Site = request.app.state.site
     return site
 
@@ -128,23 +128,23 @@ SiteOf = Annotated[Site, Depends(site_of)]
 
 
 def page(site: Site, template: str, status: int = 200, **values: object) -> HTMLResponse:
-    """Answer with a template of `templates/`, filled; a page that knows its visitor is nobody else's."""
+    """Render a template of `templates/`; with `actor` among the values, the page is private."""
     headers = {"Cache-Control": PRIVATE} if "actor" in values else None
     return HTMLResponse(fill(site, template, **values), status, headers)
 
 
-def kept(site: Site, key: tuple[Hashable, ...], make: Callable[[], str]) -> HTMLResponse:
-    """Answer with a page that is made anew only where its key is new."""
+def cached_page(site: Site, key: tuple[Hashable, ...], make: Callable[[], str]) -> HTMLResponse:
+    """Answer with the page kept under this key, or make and keep it."""
     return HTMLResponse(site.pages.get(key, lambda: make().encode()))
 
 
-def kept_of_run(site: Site, run: RunSummary, key: tuple[Hashable, ...], make: Callable[[], str]) -> HTMLResponse:
-    """Answer with a page about a run that is made anew only where the run has changed; a running one changes."""
+def cached_run_page(site: Site, run: RunSummary, key: tuple[Hashable, ...], make: Callable[[], str]) -> HTMLResponse:
+    """Answer with the page kept for this state of a run; pages of a running run are always made anew."""
     if run.state == "running":
         return HTMLResponse(make())
-    return kept(site, (run, *key), make)
+    return cached_page(site, (run, *key), make)
 
 
 def fill(site: Site, template: str, **values: object) -> str:
-    """Fill a template of `templates/`."""
+    """Render a template of `templates/` to text."""
     return site.templates.get_template(f"{template}.html").render(values)

@@ -14,6 +14,7 @@ from fathom.harness.records import SampleFilter
 from fathom.harness.reports.html.page import write_report
 from fathom.harness.service.seasons import store as seasons
 from fathom.harness.service.seasons.store import Beacon
+from fathom.harness.service.worker.protocol import ClaimRequest
 from fathom.server.accounts.store import local_user
 from fathom.server.jobs import leases as jobs
 from fathom.server.submissions import store as submissions
@@ -143,30 +144,29 @@ def _submit(db):
         plan_submissions(db, lambda _db, _season: "2026")
         if state == "waiting":
             return found
-        seeker = jobs.Seeker(f"gpu {state} <b>", "vllm")
-        jobs.note_worker(db, seeker, {"gpu": LONG})
-        claim = jobs.claim(db, seeker)
-        jobs.beat(db, claim.lease, "generating")
+        # straight into the database, past the limits of the workers' API
+        worker = ClaimRequest.model_construct(
+            name=f"gpu {state} <b>",
+            engine="vllm",
+            max_bytes=None,
+            kinds=("run", "fresh"),
+            loaded="",
+            facts={"gpu": LONG},
+        )
+        jobs.note_worker(db, worker)
+        claim = jobs.claim_job(db, worker)
+        jobs.extend_lease(db, claim.lease, "generating")
         if state == "failed":
-            jobs.fail(db, claim.lease, "no_chat_template", LONG * 20)
+            jobs.fail_job(db, claim.lease, "no_chat_template", LONG * 20)
     return found
 
 
 def _hold_season(db, name):
-    """Open a season whose beacon is as long as one may be, and that differs from the one before."""
+    """Open a season whose beacon has the greatest length allowed."""
     key = "a key of at least thirty-two characters"
     seasons.new_season(db, name, "quick", key, 1)
     seasons.commit_season(db, name, key)
-    differs = {"cell": "depo/n4k1/symbol", "covariate": "answer", "test": "chi-square", "p": 1e-9, "p_adjusted": 1e-9}
-    found = {
-        "against": "practice",
-        "n_compared": 185,
-        "least_p": 1e-9,
-        "alpha": 0.05,
-        "alike": False,
-        "differences": [differs],
-    }
-    seasons.open_season(db, name, Beacon("f" * 1000, "drand round 4816212"), key, found)
+    seasons.open_season(db, name, Beacon("f" * 1000, "drand round 4816212"), key)
 
 
 @pytest.fixture(scope="session")

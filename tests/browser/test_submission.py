@@ -1,39 +1,32 @@
 """From a stranger to a row on the board: sign in, submit, wait, be ranked; with a real worker and a real vLLM."""
 
-import importlib.util
 import re
-import sys
 import time
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
 from fathom.harness.db import read
 from fathom.harness.db.engine import open_database
+from tests.server.provider import CLIENT, SECRET, Provider
 
 
 @pytest.fixture
 def provider(serve):
     """The provider of OpenID Connect that tests/server brings, served."""
-    file = Path(__file__).parents[1] / "server" / "provider.py"
-    spec = importlib.util.spec_from_file_location("provider", file)
-    module = sys.modules["provider"] = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    found = module.Provider(person={"sub": "77", "preferred_username": "grace"})
+    found = Provider(person={"sub": "77", "preferred_username": "grace"})
     found.url = serve(found.app())
-    return module, found
+    return found
 
 
 @pytest.fixture
 def public(provider, hub, tmp_path, fathom, start_fathom, free_port):
     """A board with accounts, a hub with org/pebble, and a function that starts a worker with vLLM."""
-    module, found = provider
     hub.make("pebble")
     address, url = f"http://127.0.0.1:{free_port}", f"sqlite:///{tmp_path / 'board.db'}"
     settings = {
-        "FATHOM_URL": address, "FATHOM_SECRET_KEY": "k" * 40, "FATHOM_HUB": hub.url, "FATHOM_OIDC_ISSUER": found.url,
-        "FATHOM_OIDC_CLIENT_ID": module.CLIENT, "FATHOM_OIDC_CLIENT_SECRET": module.SECRET,
+        "FATHOM_URL": address, "FATHOM_SECRET_KEY": "k" * 40, "FATHOM_HUB": hub.url, "FATHOM_OIDC_ISSUER": provider.url,
+        "FATHOM_OIDC_CLIENT_ID": CLIENT, "FATHOM_OIDC_CLIENT_SECRET": SECRET,
     }  # fmt: skip
     made = fathom("token", "create", "--name", "gpu", "--scopes", "worker", "--db", url)
     (tmp_path / "token").write_text(made.stdout)

@@ -1,12 +1,9 @@
 """Real runs of the oracle in a real database, behind a real server."""
 
-import importlib.util
 import re
 import socket
-import sys
 import threading
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import httpx
 import pytest
@@ -27,6 +24,7 @@ from fathom.harness.settings import OidcSettings, ServiceSettings
 from fathom.server.app import ServerSettings, create_app
 from fathom.tasks.base import Verdict
 from fathom.tasks.suites import Selection, open_suite
+from tests.server.provider import CLIENT, SECRET, Provider
 
 NO_HUB = "http://127.0.0.1:9"
 
@@ -73,7 +71,9 @@ class Played:
 def play(db, model, seed=7):
     suite = open_suite("quick", seed, Selection(n=10))
     try:
-        return evaluate(Plan(ModelSource(model, None, model), suite, RunSettings(engine=EngineSettings("oracle"))), db).run
+        return evaluate(
+            Plan(ModelSource(model, None, model), suite, RunSettings(engine=EngineSettings("oracle"))), db
+        ).run
     except FathomError:
         return read.list_runs(db, 1)[0].run
 
@@ -163,7 +163,7 @@ def write_run():
 
 @pytest.fixture
 def count_statements():
-    """Count the SQL statements that a call runs, in whatever thread but that of the housekeeper."""
+    """Count the SQL statements that a call runs, except in the thread of background tasks."""
 
     def count(call):
         seen = []
@@ -180,15 +180,6 @@ def count_statements():
         return len(seen)
 
     return count
-
-
-def _provider():
-    """Import tests/server/provider.py, which is in no package."""
-    if "provider" not in sys.modules:
-        spec = importlib.util.spec_from_file_location("provider", Path(__file__).with_name("provider.py"))
-        sys.modules["provider"] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules["provider"])
-    return sys.modules["provider"]
 
 
 @dataclass
@@ -232,10 +223,10 @@ def sign_in_desk(serve, tmp_path_factory):
     desks = []
 
     def start(**service):
-        module, url = _provider(), f"sqlite:///{tmp_path_factory.mktemp('desk') / 'desk.db'}"
-        provider = module.Provider()
+        url = f"sqlite:///{tmp_path_factory.mktemp('desk') / 'desk.db'}"
+        provider = Provider()
         provider.url = serve(provider.app())
-        oidc = OidcSettings(provider.url, module.CLIENT, module.SECRET)
+        oidc = OidcSettings(provider.url, CLIENT, SECRET)
         port = free_port()
         service = {"url": f"http://127.0.0.1:{port}", "secret_key": "k" * 40, "oidc": oidc, **service}
         app = create_app(ServerSettings(url, service=ServiceSettings(**service)))

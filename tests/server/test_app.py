@@ -131,7 +131,7 @@ def test_an_old_database_is_refused_before_serving(fresh):
 
 def test_the_server_imports_no_heavy_package():
     code = (
-        "import sys, server.app\n"
+        "import sys, fathom.server.app\n"
         "heavy = ('torch', 'vllm', 'lm_eval', 'datasets', 'pandas', 'pyarrow', 'altair', 'vl_convert',"
         " 'transformers', 'alembic')\n"
         "print([name for name in heavy if name in sys.modules])"

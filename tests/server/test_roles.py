@@ -116,7 +116,7 @@ class World:
         self.root, self.ada, now = root, ada, utc_now()
         self.values = {
             "run": run, "name:path": "org/model", "submission": "abc1", "kind": "csv", "sample": "9999999", "family": "depo",
-            "season": "2099", "job": "77", "token": "", "deed": "cancel",
+            "season": "2099", "job": "77", "token": "", "action": "cancel",
         }  # fmt: skip
         row = {
             "id": "abc1", "kind": "upload", "owner_id": ada, "model": "org/model", "suite": "quick", "state": "finished",
@@ -126,7 +126,7 @@ class World:
             session.execute(insert(SubmissionRow), [row])
         from fathom.server.admin import moderation
 
-        moderation.ban(desk.db, moderation.Deed("operator", str(mallory), "spam"))
+        moderation.ban(desk.db, moderation.AdminAction("operator", str(mallory), "spam"))
 
     def user(self, who):
         return self.clients[who].get("/api/v1/me").json()["user"]

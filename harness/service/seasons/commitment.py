@@ -1,8 +1,8 @@
-"""Turn a season's secret and beacon into its seed, and check afterwards that nothing was changed in between.
+"""The commitment behind a season: how secret and beacon give the seed, and how anybody checks it afterwards.
 
-Commit-reveal: before a season, the hash of a secret and of all that decides the items is published; then a public
-random value (the beacon), which nobody knew at that time, is mixed in; at the end the secret is published. So neither
-the operator could pick a seed that favours a model, nor could anybody know the items while they counted.
+Commit-reveal: before a season, the hash of a secret and of everything that decides the items is published. Then a
+public random value (the beacon), unknown at that time, is mixed in. At the end the secret is published. So the operator
+cannot choose a seed that favours a model, and nobody can know the items during the season.
 """
 
 import hmac
@@ -12,43 +12,48 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from hashlib import blake2b, sha256
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from fathom.harness.errors import BadInput, FathomError
-from fathom.harness.runs.manifest import git_state
-from fathom.harness.runs.requests import request_of
+from fathom.harness.runs.manifest import fathom_commit
+from fathom.harness.runs.requests import make_request
 from fathom.tasks.base import Instance, demonstrate, verdict_json
 from fathom.tasks.errors import TaskError
 from fathom.tasks.registry import find_family
 from fathom.tasks.suites import Selection, Suite, SuiteCell, make_items, open_suite
 
 PRACTICE_SEED = "2026"
-"""Public seed of runs outside of seasons: their items may be looked at."""
+"""Public seed of runs outside of seasons; everybody may read its items."""
+
+EXCHANGEABILITY = (
+    "Items of one generator version are exchangeable by construction: only the seed tells them apart. Scores of "
+    "seasons with the same suite version, generator versions, prompt digest and grader digest can be compared."
+)
+"""Why scores of different seasons can be compared; shown with each season."""
 
 _PROBE_SEED = "b0a7"
-"""Public seed of the items whose prompts and verdicts stand for the behaviour of generators and graders."""
+"""Public seed of the items whose prompts and verdicts are hashed to describe generators and graders."""
 _PROBES = 3
-"""Such items a cell."""
+"""Items a cell that are hashed."""
 _NOISE = "the answer may be 7, or AB; Answer: ?? \N{RIGHT-TO-LEFT OVERRIDE}x [1, 2]"
 
 SECRET_BYTES = 32
 
 
 def canonical(value: object) -> bytes:
-    """Write JSON values so that equal ones are equal bytes: sorted keys, no blanks, ASCII."""
+    """Write JSON values so that equal values give equal bytes: sorted keys, no blanks, ASCII."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode()
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """All that a commitment covers beside the secret; digests are BLAKE2b of 32 hex digits."""
+    """Everything that a commitment covers beside the secret; digests are BLAKE2b, 32 hex digits."""
 
     season: str
     suite: str
     suite_version: str
     n: int | None
-    """Items a cell where the season has fewer than the suite; None: the suite's own."""
+    """Items a cell, for a season with fewer than its suite; None for the suite's own number."""
     n_cells: int
     n_items: int
     cells_digest: str
@@ -57,9 +62,9 @@ class Terms:
     prompt_digest: str
     """Prompts, golds, candidates and sampling of the first items of each cell under a public seed."""
     grader_digest: str
-    """Verdicts on fixed texts about these items."""
+    """Verdicts on fixed texts about the same items."""
     fathom: str
-    """Version and commit: what to check out to make the same items where a later Fathom no longer does."""
+    """Version and commit: what to check out if a later Fathom generates other items."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the terms as JSON values."""
@@ -68,20 +73,21 @@ class Terms:
 
 @lru_cache(maxsize=4)  # behaviour does not change while a process runs
 def terms_of(season: str, suite: str, n: int | None = None) -> Terms:
-    """Describe what this Fathom would ask in a season and how it would grade; takes some seconds.
+    """Return the terms of a season under this Fathom; takes some seconds.
 
     Raises:
-        UnknownSuite, EmptySuite: there is none such.
+        UnknownSuite: there is no such suite.
+        EmptySuite: the suite has no cell.
     """
     probe = suite_of(suite, _PROBE_SEED, n)
     return Terms(
-        season, suite, probe.version, n, len(probe.cells), probe.n_items, cells_digest(probe), generators_of(probe),
-        prompt_digest(probe), grader_digest(probe), _fathom(),
+        season, suite, probe.version, n, len(probe.cells), probe.n_items, _cells_digest(probe), _generators(probe),
+        hash_prompts(probe), hash_verdicts(probe), _fathom(),
     )  # fmt: skip
 
 
 def _fathom() -> str:
-    return f"{version('fathom')} {git_state(Path(__file__).parents[1])}"
+    return f"{version('fathom')} {fathom_commit()}"
 
 
 def suite_of(name: str, seed: str, n: int | None = None) -> Suite:
@@ -94,32 +100,32 @@ def commitment_of(terms: Mapping[str, Any], secret: bytes) -> str:
     return sha256(canonical({**terms, "secret": secret.hex()})).hexdigest()
 
 
-def seed_of(secret: bytes, season: str, beacon: str) -> str:
+def season_seed_of(secret: bytes, season: str, beacon: str) -> str:
     """Return the seed of a season's items: the HMAC-SHA256 of its name and beacon under the secret, in hex."""
     return hmac.digest(secret, canonical({"season": season, "beacon": beacon}), "sha256").hex()
 
 
-def cells_digest(suite: Suite) -> str:
+def _cells_digest(suite: Suite) -> str:
     """Hash the cells of a suite and how many items each has."""
     return _digest([canonical(suite.to_json())])
 
 
-def generators_of(suite: Suite) -> dict[str, int]:
+def _generators(suite: Suite) -> dict[str, int]:
     """Return the versions of a suite's families."""
     return {cell.family: cell.version for cell in suite.cells}
 
 
-def prompt_digest(suite: Suite) -> str:
-    """Hash how the first items of each cell are asked, and their golds, under the public seed."""
+def hash_prompts(suite: Suite) -> str:
+    """Hash the prompts and right answers of the first items of each cell under the public seed."""
     return _digest(
         canonical([item.id, asked.prompt, item.gold, asked.choices, asdict(asked.sampling)])
         for cell in suite.cells
         for item in _probes(cell)
-        for asked in [request_of(cell, item, "")]
+        for asked in [make_request(cell, item, "")]
     )
 
 
-def grader_digest(suite: Suite) -> str:
+def hash_verdicts(suite: Suite) -> str:
     """Hash the verdicts on fixed texts about the first items of each cell under the public seed."""
     places = {(cell.family, cell.level, cell.channel): cell for cell in suite.cells}
     return _digest(
@@ -151,16 +157,16 @@ def _digest(parts: Iterator[bytes] | list[bytes]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was checked, and what was found."""
+class SeasonCheck:
+    """One thing that was checked, and the result."""
 
     name: str
     ok: bool
     detail: str
 
 
-def verify(document: Mapping[str, Any]) -> tuple[Check, ...]:  # JSON of a season; any shape may come
-    """Check a revealed season: commitment, terms, and every item made again from secret and beacon.
+def verify_season(document: Mapping[str, Any]) -> tuple[SeasonCheck, ...]:  # JSON from anywhere
+    """Check a revealed season: commitment, terms, and every item, generated again from secret and beacon.
 
     Raises:
         BadInput: the document is not that of a revealed season.
@@ -175,10 +181,10 @@ def verify(document: Mapping[str, Any]) -> tuple[Check, ...]:  # JSON of a seaso
         _same("suite of the terms", terms.get("suite"), document["suite"]),
     ]
     try:
-        suite = suite_of(str(terms.get("suite")), seed_of(secret, season, beacon), terms.get("n"))
+        suite = suite_of(str(terms.get("suite")), season_seed_of(secret, season, beacon), terms.get("n"))
         now = terms_of(season, suite.name, terms.get("n")).to_json()
     except (FathomError, TaskError, TypeError) as error:
-        return (*checks, Check("suite", False, f"it cannot be made again: {error}"))
+        return (*checks, SeasonCheck("suite", False, f"it cannot be generated again: {error}"))
     checks += [_same(words, terms.get(name), now[name]) for name, words in _TERMS.items()]
     return (*checks, _same("every item of the suite", document["suite_digest"], suite.digest()))
 
@@ -199,7 +205,7 @@ def _read(document: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
     missing = [name for name in _FIELDS if not document.get(name)]
     if missing:
         raise BadInput(
-            f"this season is not revealed yet, or the file is not whole ({', '.join(missing)} missing): "
+            f"this season is not revealed yet, or the file is incomplete ({', '.join(missing)} missing): "
             "a season can be verified after `fathom season reveal`"
         )
     try:
@@ -212,7 +218,7 @@ def _read(document: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
     return terms, secret
 
 
-def _same(name: str, said: object, found: object) -> Check:
+def _same(name: str, said: object, found: object) -> SeasonCheck:
     if said == found:
-        return Check(name, True, str(said))
-    return Check(name, False, f"published {said}, found {found}")
+        return SeasonCheck(name, True, str(said))
+    return SeasonCheck(name, False, f"published {said}, found {found}")

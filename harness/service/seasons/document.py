@@ -1,4 +1,4 @@
-"""Turn a season's name, file or server into the document that is to be verified."""
+"""The document of a season, read from a server, a file or a database."""
 
 import json
 from pathlib import Path
@@ -14,11 +14,12 @@ _LONGEST = 4 << 20
 _PATIENCE = 30.0
 
 
-def read_season(name: str, database: str, server: str | None = None) -> dict[str, Any]:
+def read_season_document(name: str, database: str, server: str | None = None) -> dict[str, Any]:
     """Return a season's document from a server, from a file whose name ends with .json, or from a database.
 
     Raises:
-        BadInput, UnknownSubmission: it cannot be read; there is none such.
+        BadInput: the document cannot be read.
+        UnknownSubmission: there is no such season.
     """
     if server is not None:
         return _parsed(_fetch(f"{server.rstrip('/')}/seasons/{name}.json"), server)
@@ -45,7 +46,7 @@ def _fetch(address: str) -> bytes:
             for part in answer.iter_bytes():
                 body += part
                 if len(body) > _LONGEST:
-                    raise BadInput(f"{address} sends more than {_LONGEST} bytes, which no season has")
+                    raise BadInput(f"{address} sends more than {_LONGEST} bytes, too many for a season")
             return body
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise BadInput(f"cannot reach {address}: {error or type(error).__name__}") from error

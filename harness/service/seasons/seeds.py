@@ -1,4 +1,4 @@
-"""Tell the seeds of seasons from all others."""
+"""Which season a seed belongs to, if any."""
 
 from dataclasses import dataclass
 from hmac import compare_digest
@@ -11,20 +11,20 @@ from fathom.harness.service.seasons.store import list_seasons, season_seed
 
 @dataclass(frozen=True, slots=True)
 class SeasonOfSeed:
-    """The season that a seed belongs to; `public` once it was revealed."""
+    """The season that a seed belongs to; `public` once it is revealed."""
 
     name: str
     public: bool
 
 
 def season_of_seed(db: Engine, seed: str, secret_key: str) -> SeasonOfSeed | None:
-    """Return the season whose items a seed makes, or None where it is nobody's."""
+    """Return the season that has this seed; None where no season has it."""
     for season in list_seasons(db):
         if season.beacon is None:
             continue
         try:
             own = season_seed(db, season.id, secret_key)
-        except BadInput:  # another key locks it: the server cannot run that season either
+        except BadInput:  # encrypted with another key: this server cannot run that season either
             continue
         if compare_digest(own, seed):
             return SeasonOfSeed(season.id, not season.sealed)

@@ -1,4 +1,4 @@
-"""Write and read seasons: each transition is one guarded transaction with its line in the audit log."""
+"""Storage of seasons; each step is one guarded transaction with an entry in the audit log."""
 
 import datetime as dt
 import re
@@ -18,17 +18,18 @@ from fathom.harness.db.sql import insert_if_new
 from fathom.harness.db.write import sealed_seed, storable, utc_now
 from fathom.harness.errors import BadInput, Conflict, UnknownSubmission
 from fathom.harness.service.seasons.commitment import (
+    EXCHANGEABILITY,
     PRACTICE_SEED,
     SECRET_BYTES,
     commitment_of,
-    seed_of,
+    season_seed_of,
     suite_of,
     terms_of,
 )
 from fathom.harness.service.seasons.vault import check_key, lock, unlock
 from fathom.tasks.suites import Suite
 
-STATES = ("new", "committed", "open", "closed", "revealed")
+SEASON_STATES = ("new", "committed", "open", "closed", "revealed")
 _NEXT = {
     "new": "`fathom season commit {0}` comes next",
     "committed": "`fathom season open {0} --beacon TEXT --beacon-source WHERE` comes next",
@@ -43,7 +44,7 @@ _ENDED = ("finished", "failed", "cancelled", "superseded")
 
 @dataclass(frozen=True, slots=True)
 class Beacon:
-    """A public random value that nobody knew when the season was committed to, and where it was published."""
+    """A public random value, unknown when the season was committed to, and where it was published."""
 
     text: str
     source: str
@@ -51,18 +52,17 @@ class Beacon:
 
 @dataclass(frozen=True, slots=True)
 class Season:
-    """A season as everybody may see it; its secret only once it is revealed."""
+    """The public part of a season; its secret only once it is revealed."""
 
     id: str
     state: str
     suite: str
-    terms: Mapping[str, Any]  # JSON of harness.season.Terms; before the commitment its choice of items alone
+    terms: Mapping[str, Any]  # JSON of Terms; before the commitment only the choice of items
     commitment: str | None
     beacon: str | None
     beacon_source: str | None
     practice_seed: str
     suite_digest: str | None
-    equating: Mapping[str, Any] | None  # JSON of harness.equating
     revealed: str | None
     created_at: dt.datetime
     committed_at: dt.datetime | None
@@ -72,12 +72,12 @@ class Season:
 
     @property
     def n(self) -> int | None:
-        """Items a cell where the season has fewer than the suite."""
+        """Items a cell, where the season has fewer than its suite."""
         return self.terms.get("n")
 
     @property
     def sealed(self) -> bool:
-        """Whether its items are secret as yet."""
+        """Whether its items are still secret."""
         return self.state != "revealed"
 
     @property
@@ -93,7 +93,7 @@ class Season:
             "commitment": self.commitment, "beacon": self.beacon, "beacon_source": self.beacon_source,
             "practice_seed": self.practice_seed, "suite_digest": self.suite_digest, "secret": self.revealed,
             **{name: time and time.isoformat() for name, time in times.items()},
-            "equating": None if self.equating is None else dict(self.equating),
+            "exchangeability": EXCHANGEABILITY,
         }  # fmt: skip
 
 
@@ -101,10 +101,12 @@ _TIMES = ("created_at", "committed_at", "opened_at", "closed_at", "revealed_at")
 
 
 def new_season(db: Engine, name: str, suite: str, key: str, n: int | None = None, actor: str = "operator") -> Season:
-    """Draw a season's secret and store it encrypted; nothing of it is fixed yet.
+    """Draw a season's secret and store it encrypted; nothing is published yet.
 
     Raises:
-        BadInput, Conflict, UnknownSuite: the name, the key or the suite will not do; there is such a season.
+        BadInput: the name or the key is invalid.
+        UnknownSuite: there is no such suite.
+        Conflict: there is a season of this name.
     """
     if not _NAME.fullmatch(name):
         raise BadInput(
@@ -126,7 +128,9 @@ def commit_season(db: Engine, name: str, key: str, actor: str = "operator") -> S
     """Fix the terms and publish the commitment to them and to the secret.
 
     Raises:
-        UnknownSubmission, Conflict, BadInput: no such season; not its turn; another key.
+        UnknownSubmission: there is no such season.
+        Conflict: another step comes next.
+        BadInput: the key is wrong.
     """
     season = _in_state(db, name, "new")
     terms = terms_of(name, season.suite, season.n).to_json()
@@ -137,11 +141,13 @@ def commit_season(db: Engine, name: str, key: str, actor: str = "operator") -> S
     return get_season(db, name)
 
 
-def check_beacon(db: Engine, name: str, beacon: Beacon) -> Beacon:
-    """Return the beacon without blanks around it, if the season may be opened with it.
+def _check_beacon(db: Engine, name: str, beacon: Beacon) -> Beacon:
+    """Return the beacon without blanks around it, if it can open the season.
 
     Raises:
-        UnknownSubmission, Conflict, BadInput: no such season; not its turn; a beacon that proves nothing.
+        UnknownSubmission: there is no such season.
+        Conflict: another step comes next, or the beacon was used before.
+        BadInput: the beacon is too short, or names no source.
     """
     _in_state(db, name, "committed")
     text, source = storable(beacon.text.strip()), storable(beacon.source.strip())
@@ -151,55 +157,50 @@ def check_beacon(db: Engine, name: str, beacon: Beacon) -> Beacon:
             "that was published after the commitment, as the output of drand or of NIST's randomness beacon"
         )
     if not source or len(source) > _LONGEST_SOURCE or not source.isprintable():
-        raise BadInput("say where anybody can look the beacon up: --beacon-source 'drand round 4816212'")
+        raise BadInput("say where the beacon was published: --beacon-source 'drand round 4816212'")
     with translate_errors(), Session(db) as session:
         used = session.scalars(select(SeasonRow.id).where(func.lower(SeasonRow.beacon) == text.lower())).first()
     if used is not None:
-        raise Conflict(f"season {used} was opened with this beacon, so it was known before: take a newer one")
+        raise Conflict(f"season {used} was opened with this beacon, so it was known before: use a newer one")
     return Beacon(text, source)
 
 
-def seed_under(db: Engine, name: str, beacon: Beacon, key: str) -> str:
-    """Return the seed that a committed season would have under a beacon; raises as check_beacon does."""
-    return seed_of(_secret(db, name, key), name, check_beacon(db, name, beacon).text)
-
-
-def open_season(
-    db: Engine, name: str, beacon: Beacon, key: str, equating: Mapping[str, Any] | None = None, actor: str = "operator"
-) -> Season:
-    """Mix the beacon in, so that the seed is fixed, and take submissions; `equating` is JSON of harness.equating.
+def open_season(db: Engine, name: str, beacon: Beacon, key: str, actor: str = "operator") -> Season:
+    """Mix the beacon in, which fixes the seed, and accept submissions.
 
     Raises:
-        UnknownSubmission, Conflict, BadInput: as check_beacon; the code has changed since the commitment.
+        UnknownSubmission: there is no such season.
+        Conflict: another step comes next, the beacon was used before, or the code has changed since the commitment.
+        BadInput: the beacon or the key is wrong.
     """
-    checked = check_beacon(db, name, beacon)
+    checked = _check_beacon(db, name, beacon)
     _check_terms(get_season(db, name))
-    _secret(db, name, key)  # a wrong key is found now, not by the first submission
+    _secret(db, name, key)  # a wrong key should fail now, not at the first submission
     with translate_errors(), Session(db) as session, session.begin():
         _move(
-            session, name, "committed", beacon=checked.text, beacon_source=checked.source, opened_at=utc_now(),
-            equating=None if equating is None else dict(equating),
+            session, name, "committed", beacon=checked.text, beacon_source=checked.source, opened_at=utc_now()
         )  # fmt: skip
         record(session, actor, "season-open", f"season/{name}", beacon=checked.text, source=checked.source)
     return get_season(db, name)
 
 
 def _check_terms(season: Season) -> None:
-    """Raise Conflict where this Fathom would ask or grade otherwise than was committed to."""
+    """Raise Conflict where this Fathom would ask or grade differently than was committed to."""
     now = terms_of(season.id, season.suite, season.n).to_json()
     changed = [name for name, value in now.items() if season.terms.get(name) != value and name != "fathom"]
     if changed:
         raise Conflict(
-            f"season {season.id} was committed to with another {', '.join(changed)}: go back to the Fathom that "
-            "committed to it, or begin a new season"
+            f"season {season.id} was committed to with another {', '.join(changed)}: use the Fathom that "
+            "committed to it, or start a new season"
         )
 
 
 def close_season(db: Engine, name: str, actor: str = "operator") -> Season:
-    """Take no more submissions.
+    """Accept no more submissions.
 
     Raises:
-        UnknownSubmission, Conflict: no such season; not its turn.
+        UnknownSubmission: there is no such season.
+        Conflict: another step comes next.
     """
     with translate_errors(), Session(db) as session, session.begin():
         _move(session, name, "open", closed_at=utc_now())
@@ -208,10 +209,12 @@ def close_season(db: Engine, name: str, actor: str = "operator") -> Season:
 
 
 def reveal_season(db: Engine, name: str, key: str, actor: str = "operator") -> Season:
-    """Publish the secret: from now on every question and answer of the season may be read.
+    """Publish the secret: from now on everybody may read the season's questions and answers.
 
     Raises:
-        UnknownSubmission, Conflict, BadInput: no such season; not its turn; submissions are still running.
+        UnknownSubmission: there is no such season.
+        Conflict: another step comes next, or submissions are still running.
+        BadInput: the key is wrong.
     """
     season = _in_state(db, name, "closed")
     secret = _secret(db, name, key)
@@ -219,7 +222,7 @@ def reveal_season(db: Engine, name: str, key: str, actor: str = "operator") -> S
         raise Conflict(
             f"the stored terms of season {name} are not those committed to: restore the database from a backup"
         )
-    suite = suite_of(*_asked(season, seed_of(secret, name, str(season.beacon))))
+    suite = suite_of(*_asked(season, season_seed_of(secret, name, str(season.beacon))))
     digest = suite.digest()
     with translate_errors(), Session(db) as session, session.begin():
         _move(session, name, "closed", revealed=secret.hex(), suite_digest=digest, revealed_at=utc_now())
@@ -234,21 +237,21 @@ def _check_idle(session: Session, name: str) -> None:
     n_going = session.scalars(going).one()
     if n_going:
         are = "submission of season {} is" if n_going == 1 else "submissions of season {} are"
-        raise Conflict(f"{n_going} {are.format(name)} still going on: wait for them, or cancel them")
+        raise Conflict(f"{n_going} {are.format(name)} still running: wait for them, or cancel them")
 
 
 def _unseal(session: Session, name: str, seed: str) -> None:
     session.execute(update(SuiteRow).where(SuiteRow.season == name, SuiteRow.sealed).values(seed=seed, sealed=False))
     session.execute(update(StandingRow).where(StandingRow.seed == sealed_seed(name)).values(seed=seed))
     pools = list(session.scalars(select(SuiteRow.pool).where(SuiteRow.season == name).distinct()))
-    # both go up, so that no pool is staler than before, but kept pages are made anew
+    # both counters go up: no pool becomes stale, but kept pages are rendered again
     changed = update(PoolRow).where(PoolRow.id.in_([*pools, *(f"{pool}-all" for pool in pools)]))
     session.execute(changed.values(landed=PoolRow.landed + 1, ranked=PoolRow.ranked + 1))
 
 
 def _move(session: Session, name: str, before: str, **values: Any) -> None:  # values of SeasonRow's columns
-    """Take a season from one state to the next, or raise Conflict; the guard is in the statement itself."""
-    after = STATES[STATES.index(before) + 1]
+    """Move a season to its next state, or raise Conflict; the statement itself checks the old state."""
+    after = SEASON_STATES[SEASON_STATES.index(before) + 1]
     guarded = update(SeasonRow).where(SeasonRow.id == name, SeasonRow.state == before)
     if session.execute(guarded.values(state=after, **values).returning(SeasonRow.id)).first() is None:
         raise Conflict(_next_of(session, name))
@@ -282,10 +285,12 @@ def _asked(season: Season, seed: str) -> tuple[str, str, int | None]:
 
 
 def season_seed(db: Engine, season: str, secret_key: str) -> str:
-    """Return the true seed of a season's items, or of practice where `season` is empty. Never show it while sealed.
+    """Return the true seed of a season, or the practice seed where `season` is empty. Secret while sealed.
 
     Raises:
-        UnknownSubmission, Conflict, BadInput: no such season; it has no beacon yet; another key.
+        UnknownSubmission: there is no such season.
+        Conflict: the season has no beacon yet.
+        BadInput: the key is wrong.
     """
     if not season:
         return PRACTICE_SEED
@@ -293,17 +298,17 @@ def season_seed(db: Engine, season: str, secret_key: str) -> str:
     if found.beacon is None:
         raise Conflict(f"season {season} has no seed yet, it is {found.state}: {found.next}")
     secret = bytes.fromhex(found.revealed) if found.revealed else _secret(db, season, secret_key)
-    return seed_of(secret, season, found.beacon)
+    return season_seed_of(secret, season, found.beacon)
 
 
 def season_suite(db: Engine, season: str, secret_key: str) -> Suite:
-    """Return a season's suite under its true seed; see season_seed."""
+    """Return a season's suite under its true seed; raises as `season_seed`."""
     found = get_season(db, season)
     return suite_of(*_asked(found, season_seed(db, season, secret_key)))
 
 
 def items_of(db: Engine, season: str) -> int | None:
-    """Return how many items a cell has where a season says so; None where the suite does, or there is no season."""
+    """Return a season's own number of items a cell; None where it has none, or there is no season."""
     with translate_errors(), Session(db) as session:
         terms = session.scalars(select(SeasonRow.terms).where(SeasonRow.id == season)).first()
     return terms.get("n") if terms else None
@@ -313,9 +318,9 @@ def get_season(db: Engine, name: str) -> Season:
     """Return a season.
 
     Raises:
-        UnknownSubmission: there is none such.
+        UnknownSubmission: there is no such season.
     """
-    if not _NAME.fullmatch(name):  # PostgreSQL takes no NUL, wherever it comes from
+    if not _NAME.fullmatch(name):  # PostgreSQL refuses NUL
         raise _unknown(name)
     with translate_errors(), Session(db) as session:
         row = session.get(SeasonRow, name)
@@ -325,7 +330,7 @@ def get_season(db: Engine, name: str) -> Season:
 
 
 def list_seasons(db: Engine, state: str | None = None) -> tuple[Season, ...]:
-    """Return seasons, the newest first; all or those in one state."""
+    """Return seasons, newest first; all, or those in one state."""
     found = select(SeasonRow).order_by(SeasonRow.created_at.desc(), SeasonRow.id)
     if state is not None:
         found = found.where(SeasonRow.state == state)

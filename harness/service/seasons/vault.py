@@ -1,4 +1,4 @@
-"""Turn a season's secret into bytes that only the server's key opens, and back."""
+"""Encryption of a season's secret under the server's key."""
 
 import secrets
 
@@ -10,19 +10,19 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from fathom.harness.errors import BadInput
 
 _NONCE = 12
-SHORTEST_KEY = 32
+_MIN_KEY = 32
 """Characters that FATHOM_SECRET_KEY must have."""
 
 
 def check_key(key: str) -> str:
-    """Return the server's key, or say how to make one.
+    """Return the server's key.
 
     Raises:
-        BadInput: there is none, or it is too short.
+        BadInput: the key is missing or too short; says how to make one.
     """
-    if len(key) < SHORTEST_KEY:
-        what = "is not set" if not key else f"has {len(key)} characters, {SHORTEST_KEY} are needed"
-        raise BadInput(f"FATHOM_SECRET_KEY {what}: `openssl rand -hex 32` makes one; keep it as you keep passwords")
+    if len(key) < _MIN_KEY:
+        what = "is not set" if not key else f"has {len(key)} characters, {_MIN_KEY} are needed"
+        raise BadInput(f"FATHOM_SECRET_KEY {what}: `openssl rand -hex 32` makes one; keep it like a password")
     return key
 
 
@@ -36,13 +36,13 @@ def unlock(locked: bytes, season: str, key: str) -> bytes:
     """Return the secret.
 
     Raises:
-        BadInput: the key is another one, or the bytes were changed.
+        BadInput: the key is wrong, or the bytes were changed.
     """
     try:
         return _cipher(season, key).decrypt(locked[:_NONCE], locked[_NONCE:], season.encode())
     except InvalidTag as error:
         raise BadInput(
-            f"FATHOM_SECRET_KEY does not open the secret of season {season}: set the key that it was made with"
+            f"FATHOM_SECRET_KEY does not decrypt the secret of season {season}: set the key that was used to create it"
         ) from error
 
 

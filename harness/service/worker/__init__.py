@@ -1,1 +1,1 @@
-"""Turn a server's jobs into completions: a parent that talks to it, a fetcher, and a runner that computes."""
+"""The worker: claims jobs from a server, fetches models, runs them in an isolated process, sends completions."""

@@ -1,4 +1,4 @@
-"""Take a process away from the network, and from life after its parent (Linux)."""
+"""Isolation of a child process: no network, and no life after its parent (Linux)."""
 
 import ctypes
 import errno
@@ -15,24 +15,24 @@ from fathom.harness.errors import EngineFailed
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS = 1, 4, 38
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _IFF_UP = 0x8913, 0x8914, 1
-_ELSEWHERE = ("192.0.2.1", 9)  # TEST-NET-1: an address that nobody has (RFC 5737)
+_ELSEWHERE = ("192.0.2.1", 9)  # TEST-NET-1: an address that is never used (RFC 5737)
 _FALL_BACK = "allow it (in a container: --security-opt seccomp=...), or run the worker with --no-isolation"
 
 
 def die_with_parent(parent: int) -> None:
-    """Let the kernel kill this process when its parent, of that process id, ends."""
+    """Let the kernel kill this process when its parent ends; `parent` is the expected parent's process id."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it ended before we asked
+    if os.getppid() != parent:  # the parent ended before the call
         os._exit(1)
 
 
 def hide_from_children() -> None:
-    """Let no other process of this user read this one's memory and environment."""
+    """Keep other processes of this user from reading this one's memory and environment."""
     _prctl(_PR_SET_DUMPABLE, 0)
 
 
 def limit() -> None:
-    """Gain no rights by starting programs, and leave no core files."""
+    """Gain no privileges by starting programs, and write no core files."""
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
@@ -43,10 +43,10 @@ def _prctl(option: int, value: int) -> None:
 
 
 def leave_network() -> None:
-    """Move this process, which must have one thread as yet, into a network of its own that leads nowhere.
+    """Move this process, which must still have a single thread, into an empty network of its own.
 
     Raises:
-        EngineFailed: the kernel does not allow it, or something outside can still be reached.
+        EngineFailed: the kernel does not allow it, or a route to outside remains.
     """
     uid, gid = os.getuid(), os.getgid()
     flags = _CLONE_NEWNET if uid == 0 else _CLONE_NEWUSER | _CLONE_NEWNET
@@ -63,17 +63,17 @@ def leave_network() -> None:
 
 
 def _raise_loopback() -> None:
-    """Bring up `lo`, through which libraries talk to themselves."""
+    """Bring up `lo`, which libraries use to talk to themselves."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         (flags,) = struct.unpack("16xh6x", fcntl.ioctl(any_socket, _SIOCGIFFLAGS, struct.pack("16s8x", b"lo")))
         fcntl.ioctl(any_socket, _SIOCSIFFLAGS, struct.pack("16sh6x", b"lo", flags | _IFF_UP))
 
 
 def can_leave() -> bool:
-    """Say whether a packet could leave this machine's loopback: whether the kernel knows a way out."""
+    """Say whether the kernel has a route to outside."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(_ELSEWHERE)  # a datagram socket only looks for a route
+            probe.connect(_ELSEWHERE)  # for a datagram socket this only looks up a route
         except OSError as error:
             return error.errno not in (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN)
         return True

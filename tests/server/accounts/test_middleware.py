@@ -12,11 +12,11 @@ from fathom.harness.db.engine import open_database
 from fathom.harness.errors import NotSignedIn, TooMany
 from fathom.harness.settings import OidcSettings, ServiceSettings
 from fathom.server.accounts import store as accounts
-from fathom.server.accounts.middleware import door_of
+from fathom.server.accounts.middleware import cookie_policy
 from fathom.server.app import ServerSettings, create_app
 from fathom.server.web.actor import ActorOf, require
 from fathom.server.web.forms import FormOf
-from fathom.server.web.limits import address_of, bucket, prune_limits, spend
+from fathom.server.web.rate_limits import count_use, delete_old_limits, network_key, visitor_address
 from fathom.server.web.render import PRIVATE
 
 HUB = OidcSettings("http://127.0.0.1:9", "fathom", "secret")
@@ -150,7 +150,7 @@ def test_a_cookie_stands_for_its_user_until_sign_out(public):
     mine = {"Cookie": f"fathom={cookie}"}
     assert client.get("/test/who").json()["role"] == "nobody"
     assert client.get("/test/who", headers=mine).json()["id"] == user.id
-    accounts.sign_out(db, user.id, cookie)
+    accounts.end_logins(db, user.id, cookie)
     assert client.get("/test/who", headers=mine).json()["role"] == "nobody"
 
 
@@ -166,7 +166,7 @@ def test_a_login_ends_by_time_and_by_ban(public):
         connection.execute(text("UPDATE users SET banned_at = NULL"))
         connection.execute(text("UPDATE logins SET expires_at = '2026-01-01'"))
     assert client.get("/test/who", headers=mine).json()["role"] == "nobody"
-    assert accounts.prune_logins(db) == 1
+    assert accounts.delete_expired_logins(db) == 1
 
 
 def test_a_cookie_is_no_token_for_programs(public):
@@ -218,7 +218,7 @@ def test_cookies_are_out_of_reach(served):
     client, _ = served()
     (cookie,) = client.get("/test/page").headers.get_list("set-cookie")
     assert re.fullmatch(r"fathom=[\w-]{43}; Path=/; Max-Age=\d+; HttpOnly; SameSite=Lax", cookie)
-    secure = door_of(ServiceSettings(url="https://fathom.example", oidc=HUB))
+    secure = cookie_policy(ServiceSettings(url="https://fathom.example", oidc=HUB))
     assert (secure.cookie, secure.header("x").endswith("; Secure")) == ("__Host-fathom", True)
 
 
@@ -244,19 +244,19 @@ def test_strangers_cost_no_statement(public, count_statements):
 )  # fmt: skip
 def test_only_our_own_proxies_are_believed(peer, forwarded, address):
     headers = [(b"x-forwarded-for", one.encode()) for one in forwarded]
-    assert address_of({"type": "http", "client": (peer, 1), "headers": headers}, ("10.0.0.1",)) == address
+    assert visitor_address({"type": "http", "client": (peer, 1), "headers": headers}, ("10.0.0.1",)) == address
 
 
 def test_a_limit_counts_in_windows_and_forgets(db):
     clock = [1_000_000.0]
     for _ in range(3):
-        spend(db, "k", 3, 60, lambda: clock[0])
+        count_use(db, "k", 3, 60, lambda: clock[0])
     with pytest.raises(TooMany, match="try again"):
-        spend(db, "k", 3, 60, lambda: clock[0])
-    spend(db, "other", 3, 60, lambda: clock[0])
+        count_use(db, "k", 3, 60, lambda: clock[0])
+    count_use(db, "other", 3, 60, lambda: clock[0])
     clock[0] += 60
-    spend(db, "k", 3, 60, lambda: clock[0])
-    assert prune_limits(db) == 3
+    count_use(db, "k", 3, 60, lambda: clock[0])
+    assert delete_old_limits(db) == 3
 
 
 @pytest.mark.parametrize(
@@ -267,4 +267,4 @@ def test_a_limit_counts_in_windows_and_forgets(db):
     ],
 )  # fmt: skip
 def test_holders_of_a_network_count_once(address, counted):
-    assert bucket(address) == counted
+    assert network_key(address) == counted

@@ -37,7 +37,7 @@ def test_cookies_are_out_of_reach_of_scripts_and_stored_hashed(desk):
     cookie = browser.cookies["fathom"]
     with desk.db.connect() as connection:
         stored = connection.execute(text("SELECT digest FROM logins")).scalars().all()
-    assert stored == [accounts.digest_of(cookie)]
+    assert stored == [accounts.hash_secret(cookie)]
     assert "fathom-attempt" not in browser.cookies
 
 

@@ -21,8 +21,8 @@ def admin(desk):
     return desk.signed_in("9", "root")
 
 
-def do(desk, browser, deed, subject, reason="because"):
-    return desk.post(browser, "/admin/do", deed=deed, subject=subject, reason=reason)
+def do(desk, browser, action, subject, reason="because"):
+    return desk.post(browser, "/admin/do", action=action, subject=subject, reason=reason)
 
 
 def put(db, run, number, **values):

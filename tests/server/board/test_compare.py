@@ -10,7 +10,7 @@ from fathom.harness.db.engine import open_database
 from fathom.harness.db.find import open_pair
 from fathom.harness.db.leaderboard import read as db_board
 from fathom.harness.format import p_value
-from fathom.harness.reports.comparison import contest, contest_json, pair_cells
+from fathom.harness.reports.comparison import compare_run_pair, comparison_json, pair_cells
 from fathom.harness.stats.paired import compare
 from fathom.server.web.render import points, signed
 
@@ -45,7 +45,7 @@ def test_each_family_is_compared_by_scores_test_and_verdict(board, pairs, style)
 
 def test_the_command_line_says_the_same(board, played):
     db = open_database(played.url, create=False)
-    found = contest_json(contest(db, *open_pair(db, "oracle/noisy", "oracle/perfect")))
+    found = comparison_json(compare_run_pair(db, *open_pair(db, "oracle/noisy", "oracle/perfect")))
     db.dispose()
     page = board.get(f"/api/v1/compare?{PAIR}").json()
     assert [found["first"]["run"], found["second"]["run"]] == page["runs"]

@@ -54,7 +54,9 @@ def test_the_page_shows_measures_and_asks_the_database_no_more_where_there_are_n
     assert "capo people-300 bits a person 47.59 47.59 to 47.59 47.59 bits 120" in shown
     assert "lano law-a KL" in shown
     plain = open_suite("quick", 7, Selection(families=("depo",), styles=("direct",), levels=("n8k2",), n=3))
-    run = evaluate(Plan(ModelSource("oracle/perfect", None, "other"), plain, RunSettings(engine=EngineSettings("oracle"))), db).run
+    run = evaluate(
+        Plan(ModelSource("oracle/perfect", None, "other"), plain, RunSettings(engine=EngineSettings("oracle"))), db
+    ).run
     assert measure_run(db, read.get_run(db, run)) == ()
     assert "<h2>Measures</h2>" not in client.get(f"/runs/{run}").text
 

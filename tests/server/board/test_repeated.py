@@ -20,7 +20,11 @@ def sampled(browse, tmp_path_factory):
     url = f"sqlite:///{tmp_path_factory.mktemp('repeated') / 'runs.db'}"
     db = open_database(url, create=True)
     suite = open_suite("quick", 7, Selection(families=("depo",), styles=("direct",), levels=("n8k2", "n8k3"), n=6))
-    plan = Plan(ModelSource("oracle/noisy", None, "noisy"), suite, RunSettings(sampling=SamplingSettings(3, 1.0), engine=EngineSettings("oracle")))
+    plan = Plan(
+        ModelSource("oracle/noisy", None, "noisy"),
+        suite,
+        RunSettings(sampling=SamplingSettings(3, 1.0), engine=EngineSettings("oracle")),
+    )
     run = evaluate(plan, db).run
     yield browse(url), read.get_run(db, run), run
     db.dispose()

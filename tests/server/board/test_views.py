@@ -8,8 +8,8 @@ from fathom.harness.db import read
 from fathom.harness.db.leaderboard import read as board
 from fathom.harness.reports.reproduce import reproduce
 from fathom.harness.stats.counts import CellCounts
-from fathom.server.board.samples import Query
-from fathom.server.board.scores import Group, level_order, score_of
+from fathom.server.board.samples import SampleQuery
+from fathom.server.board.scores import CellGroup, level_order, score_of
 from fathom.tasks.suites import Selection, open_suite
 
 
@@ -38,7 +38,7 @@ def test_chance_of_what_is_no_longer_made_is_not_known(change):
 
 
 def test_levels_keep_the_familys_order_and_lost_ones_come_last():
-    group = Group("depo", 1, "symbol", "direct")
+    group = CellGroup("depo", 1, "symbol", "direct")
     assert level_order(group, ["n16k1", "lost", "n4k2", "n8k6", "n4k1"]) == ("n4k1", "n4k2", "n8k6", "n16k1", "lost")
 
 
@@ -106,5 +106,5 @@ def given_axes():
 
 
 def test_a_link_keeps_the_filter_and_leaves_out_what_is_open():
-    assert Query(cell=3, label="a b&c", correct=False).link(2) == "?cell=3&label=a+b%26c&correct=false&page=2"
-    assert Query().link(1) == "?"
+    assert SampleQuery(cell=3, label="a b&c", correct=False).link(2) == "?cell=3&label=a+b%26c&correct=false&page=2"
+    assert SampleQuery().link(1) == "?"

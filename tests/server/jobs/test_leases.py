@@ -16,8 +16,8 @@ from fathom.harness.db.schema.service import JobRow, SubmissionRow, UserRow
 from fathom.harness.engines.base import Completion
 from fathom.harness.errors import LeaseLost, UnknownSubmission
 from fathom.harness.service.faults import FAULTS, fault_of
+from fathom.harness.service.worker.protocol import BatchReceipt, ClaimRequest, Lease
 from fathom.server.jobs import leases as jobs
-from fathom.server.jobs.leases import Lease, Seeker
 from fathom.tasks.base import Verdict
 from fathom.tasks.suites import Selection, open_suite
 
@@ -114,7 +114,7 @@ def claim_all(database, name, gate, out):
     """A process that claims until nothing is left."""
     db = open_database(database, create=False)
     gate.wait()
-    while (claim := jobs.claim(db, Seeker(name, "oracle"))) is not None:
+    while (claim := jobs.claim_job(db, ClaimRequest(name=name, engine="oracle"))) is not None:
         out.put((name, claim.lease.job))
     out.put(None)
 
@@ -150,7 +150,7 @@ def test_the_owner_with_the_fewest_leases_comes_first(db, watch):
     first, second = add_user(db, "first"), add_user(db, "second")
     submit(db, first, 6)
     submit(db, second, 2, at=START + dt.timedelta(hours=1))
-    given = [jobs.claim(db, Seeker("w", "oracle"), watch) for _ in range(6)]
+    given = [jobs.claim_job(db, ClaimRequest(name="w", engine="oracle"), watch) for _ in range(6)]
     owners = [job_of(db, claim.lease).owner_id for claim in given]
     assert owners == [first, second, first, second, first, first]
 
@@ -163,10 +163,10 @@ def test_one_worker_serves_owners_in_turn(db, watch):
     served = []
     for _ in range(4):
         watch.turn(10)
-        claim = jobs.claim(db, Seeker("w", "oracle"), watch)
+        claim = jobs.claim_job(db, ClaimRequest(name="w", engine="oracle"), watch)
         served.append(job_of(db, claim.lease).owner_id)
-        jobs.store(db, claim.lease, samples(0), watch)
-        assert jobs.finish(db, claim.lease, watch) == []
+        jobs.store_samples(db, claim.lease, samples(0), watch)
+        assert jobs.finish_job(db, claim.lease, watch) == []
     assert served == [busy, calm, busy, busy]
 
 
@@ -174,33 +174,37 @@ def test_a_worker_keeps_its_model_while_owners_are_level(db, watch):
     first, second = add_user(db, "first"), add_user(db, "second")
     submit(db, first, 3)
     loaded = submit(db, second, 3, at=START + dt.timedelta(hours=1))
-    claim = jobs.claim(db, Seeker("w", "oracle", loaded=loaded), watch)
+    claim = jobs.claim_job(db, ClaimRequest(name="w", engine="oracle", loaded=loaded), watch)
     assert claim.submission == loaded
-    other = jobs.claim(db, Seeker("v", "oracle", loaded=loaded), watch)
+    other = jobs.claim_job(db, ClaimRequest(name="v", engine="oracle", loaded=loaded), watch)
     assert other.submission != loaded  # fair share comes before the worker's comfort
 
 
 def test_a_worker_gets_what_it_can_run(db, watch):
     owner = add_user(db, "owner")
     submit(db, owner, 1, n_bytes=5 << 30)
-    assert jobs.claim(db, Seeker("w", "vllm"), watch) is None
-    assert jobs.claim(db, Seeker("w", "oracle", max_bytes=4 << 30), watch) is None
-    assert jobs.claim(db, Seeker("w", "oracle", kinds=("replay",)), watch) is None
-    assert jobs.claim(db, Seeker("w", "oracle", max_bytes=5 << 30), watch).n_items == N
+    assert jobs.claim_job(db, ClaimRequest(name="w", engine="vllm"), watch) is None
+    assert jobs.claim_job(db, ClaimRequest(name="w", engine="oracle", max_bytes=4 << 30), watch) is None
+    assert jobs.claim_job(db, ClaimRequest(name="w", engine="oracle", kinds=("replay",)), watch) is None
+    assert jobs.claim_job(db, ClaimRequest(name="w", engine="oracle", max_bytes=5 << 30), watch).n_items == N
 
 
 def test_a_job_is_stored_finished_and_counted_once(db, watch):
     name = submit(db, add_user(db, "owner"), 1)
-    claim = jobs.claim(db, Seeker("w", "oracle"), watch)
+    claim = jobs.claim_job(db, ClaimRequest(name="w", engine="oracle"), watch)
     assert submission_of(db, name).state == "leased"
-    jobs.beat(db, claim.lease, "loading", None, watch)
+    jobs.extend_lease(db, claim.lease, "loading", None, watch)
     assert submission_of(db, name).state == "loading"
-    assert jobs.store(db, claim.lease, samples(0, range(2)), watch) == jobs.Stored(2, 2, N)
-    assert jobs.store(db, claim.lease, samples(0, range(3)), watch) == jobs.Stored(1, 3, N)
+    assert jobs.store_samples(db, claim.lease, samples(0, range(2)), watch) == BatchReceipt(
+        n_new=2, n_done=2, n_items=N
+    )
+    assert jobs.store_samples(db, claim.lease, samples(0, range(3)), watch) == BatchReceipt(
+        n_new=1, n_done=3, n_items=N
+    )
     assert submission_of(db, name).state == "generating"
-    assert jobs.finish(db, claim.lease, watch) == [(0, 3)]
-    jobs.store(db, claim.lease, samples(0), watch)
-    assert jobs.finish(db, claim.lease, watch) == jobs.finish(db, claim.lease, watch) == []
+    assert jobs.finish_job(db, claim.lease, watch) == [(0, 3)]
+    jobs.store_samples(db, claim.lease, samples(0), watch)
+    assert jobs.finish_job(db, claim.lease, watch) == jobs.finish_job(db, claim.lease, watch) == []
     assert submission_of(db, name).state == "scoring"
     with Session(db) as session:
         run = session.scalars(select(RunRow)).one()
@@ -209,24 +213,24 @@ def test_a_job_is_stored_finished_and_counted_once(db, watch):
 
 def test_samples_of_other_cells_are_passed_over(db, watch):
     submit(db, add_user(db, "owner"), 2)
-    claim = jobs.claim(db, Seeker("w", "oracle"), watch)
-    assert jobs.store(db, claim.lease, samples(1), watch).n_new == 0
+    claim = jobs.claim_job(db, ClaimRequest(name="w", engine="oracle"), watch)
+    assert jobs.store_samples(db, claim.lease, samples(1), watch).n_new == 0
     assert count(db, SampleRow) == 0
 
 
 def test_who_lost_the_lease_can_do_nothing(db, watch):
     submit(db, add_user(db, "owner"), 1)
-    late = jobs.claim(db, Seeker("late", "oracle"), watch).lease
+    late = jobs.claim_job(db, ClaimRequest(name="late", engine="oracle"), watch).lease
     watch.turn(91)
-    assert jobs.reap(db, watch) == 1
+    assert jobs.expire_leases(db, watch) == 1
     watch.turn(11)
-    quick = jobs.claim(db, Seeker("quick", "oracle"), watch).lease
+    quick = jobs.claim_job(db, ClaimRequest(name="quick", engine="oracle"), watch).lease
     deeds = (
-        lambda lease: jobs.beat(db, lease, "generating", None, watch),
-        lambda lease: jobs.store(db, lease, samples(0), watch),
-        lambda lease: jobs.finish(db, lease, watch),
-        lambda lease: jobs.fail(db, lease, "gated", "", watch),
-        lambda lease: jobs.release(db, lease, watch),
+        lambda lease: jobs.extend_lease(db, lease, "generating", None, watch),
+        lambda lease: jobs.store_samples(db, lease, samples(0), watch),
+        lambda lease: jobs.finish_job(db, lease, watch),
+        lambda lease: jobs.fail_job(db, lease, "gated", "", watch),
+        lambda lease: jobs.release_job(db, lease, watch),
         lambda lease: jobs.open_shard(db, lease),
     )
     before = job_of(db, quick)
@@ -247,24 +251,24 @@ def test_who_lost_the_lease_can_do_nothing(db, watch):
 
 def test_a_beat_before_the_reaper_saves_a_late_lease(db, watch):
     submit(db, add_user(db, "owner"), 1)
-    lease = jobs.claim(db, Seeker("w", "oracle"), watch).lease
+    lease = jobs.claim_job(db, ClaimRequest(name="w", engine="oracle"), watch).lease
     watch.turn(300)
-    assert jobs.beat(db, lease, "generating", None, watch) == watch.now + jobs.LEASE
-    assert jobs.reap(db, watch) == 0
+    assert jobs.extend_lease(db, lease, "generating", None, watch) == watch.now + jobs.LEASE
+    assert jobs.expire_leases(db, watch) == 0
 
 
 def test_a_silent_worker_is_given_up_after_three_attempts(db, watch):
     name = submit(db, add_user(db, "owner"), 2)
     waits = []
     for attempt in (1, 2, 3):
-        claim = jobs.claim(db, Seeker(f"w{attempt}", "oracle"), watch)
+        claim = jobs.claim_job(db, ClaimRequest(name=f"w{attempt}", engine="oracle"), watch)
         watch.turn(jobs.LEASE.total_seconds() + 1)
-        assert jobs.reap(db, watch) == 1
+        assert jobs.expire_leases(db, watch) == 1
         job = job_of(db, claim.lease)
         waits.append((job.not_before - watch.now).total_seconds())
         with Session(db) as session, session.begin():  # the other job is out of the way
             session.execute(update(JobRow).where(JobRow.id != job.id).values(not_before=START + dt.timedelta(days=9)))
-        assert jobs.claim(db, Seeker("early", "oracle"), watch) is None
+        assert jobs.claim_job(db, ClaimRequest(name="early", engine="oracle"), watch) is None
         watch.turn(waits[-1])
     assert waits == [10, 20, 40]
     assert (job.state, job.attempt, job.error_code) == ("failed", 3, "worker_lost")
@@ -282,8 +286,8 @@ def test_a_silent_worker_is_given_up_after_three_attempts(db, watch):
 def test_faults_are_tried_again_if_that_may_help(db, watch, code, n_attempts, returned):
     name = submit(db, add_user(db, "owner"), 1)
     for attempt in range(1, n_attempts + 1):
-        lease = jobs.claim(db, Seeker("w", "oracle"), watch).lease
-        jobs.fail(db, lease, code, "x" * 9000 + "the end", watch)
+        lease = jobs.claim_job(db, ClaimRequest(name="w", engine="oracle"), watch).lease
+        jobs.fail_job(db, lease, code, "x" * 9000 + "the end", watch)
         assert (job_of(db, lease).state == "failed") == (attempt == n_attempts)
         watch.turn(300)
     row = submission_of(db, name)
@@ -294,35 +298,35 @@ def test_faults_are_tried_again_if_that_may_help(db, watch, code, n_attempts, re
 
 def test_a_job_given_back_costs_no_attempt(db, watch):
     name = submit(db, add_user(db, "owner"), 1)
-    lease = jobs.claim(db, Seeker("w", "oracle"), watch).lease
-    jobs.store(db, lease, samples(0, range(2)), watch)
-    jobs.release(db, lease, watch)
+    lease = jobs.claim_job(db, ClaimRequest(name="w", engine="oracle"), watch).lease
+    jobs.store_samples(db, lease, samples(0, range(2)), watch)
+    jobs.release_job(db, lease, watch)
     assert submission_of(db, name).state == "queued"
-    again = jobs.claim(db, Seeker("v", "oracle"), watch)
+    again = jobs.claim_job(db, ClaimRequest(name="v", engine="oracle"), watch)
     assert (again.attempt, again.n_done) == (0, 2)
-    assert jobs.open_shard(db, again.lease).wanted == ((0, 2), (0, 3))
+    assert jobs.open_shard(db, again.lease).missing == ((0, 2), (0, 3))
 
 
 def test_a_shard_on_which_the_engine_failed_is_asked_again(db, watch):
     submit(db, add_user(db, "owner"), 1)
-    lease = jobs.claim(db, Seeker("w", "oracle"), watch).lease
+    lease = jobs.claim_job(db, ClaimRequest(name="w", engine="oracle"), watch).lease
     broken = [
         write.Sample(0, at, 0, "k", Completion("k", "", "error", 0, 0, 0.0, error="CUDA out of memory"), Verdict(False, None, "engine_error"))
         for at in range(N)
     ]  # fmt: skip
-    jobs.store(db, lease, broken, watch)
-    assert jobs.finish(db, lease, watch) == []
+    jobs.store_samples(db, lease, broken, watch)
+    assert jobs.finish_job(db, lease, watch) == []
     job = job_of(db, lease)
     assert (job.state, job.error_code, job.progress_done, count(db, SampleRow)) == ("queued", "out_of_memory", 0, 0)
 
 
 def test_tokens_a_second_come_from_the_time_of_generating(db, watch):
     submit(db, add_user(db, "owner"), 1)
-    lease = jobs.claim(db, Seeker("w", "oracle"), watch).lease
+    lease = jobs.claim_job(db, ClaimRequest(name="w", engine="oracle"), watch).lease
     watch.turn(30)
-    jobs.beat(db, lease, "generating", None, watch)
+    jobs.extend_lease(db, lease, "generating", None, watch)
     watch.turn(2)
-    jobs.store(db, lease, samples(0), watch)
+    jobs.store_samples(db, lease, samples(0), watch)
     job = job_of(db, lease)
     assert (job.tokens, job.seconds) == (40, 2)
 

@@ -6,7 +6,7 @@ import pytest
 
 from fathom.harness.db.engine import open_database
 from fathom.harness.service.seasons import store as seasons
-from fathom.harness.service.seasons.commitment import verify
+from fathom.harness.service.seasons.commitment import verify_season
 from fathom.harness.service.seasons.store import Beacon
 
 KEY = "a key of at least thirty-two characters"
@@ -94,21 +94,21 @@ def test_a_season_that_is_like_the_last_says_so_and_one_that_is_not_is_loud(stag
 def test_the_document_is_what_verifies_the_season(stage, fathom, tmp_path):
     client, _, _ = stage
     document = client.get("/seasons/revealed.json").json()
-    assert all(check.ok for check in verify(document))
+    assert all(check.ok for check in verify_season(document))
     api = client.get("/api/v1/seasons/revealed").json()
-    assert all(check.ok for check in verify(api))
-    done = fathom("verify-season", "revealed", "--server", client.base_url)
+    assert all(check.ok for check in verify_season(api))
+    done = fathom("verify_season-season", "revealed", "--server", client.base_url)
     assert (done.returncode, "all 11 checks passed" in done.stdout) == (0, True)
     file = tmp_path / "s.json"
     file.write_text(json.dumps({**document, "beacon": "another beacon 1234"}))
-    done = fathom("verify-season", file)
+    done = fathom("verify_season-season", file)
     assert (done.returncode, "FAILED  every item" in done.stdout) == (1, True)
 
 
 def test_the_verify_command_names_this_board(stage):
     client = stage[0]
-    assert f"fathom verify-season revealed --server {client.base_url}" in client.get("/seasons/revealed").text
-    assert "verify-season" not in client.get("/seasons/open").text
+    assert f"fathom verify_season-season revealed --server {client.base_url}" in client.get("/seasons/revealed").text
+    assert "verify_season-season" not in client.get("/seasons/open").text
 
 
 @pytest.mark.parametrize("name", ["nothing", "a'b", "%3Cscript%3E", "x" * 64, "%00"])

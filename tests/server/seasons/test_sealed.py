@@ -75,7 +75,13 @@ def sealed(tmp_path_factory, write_run, browse):
     detail = read.get_run(db, runs[0])
     (cell,) = detail.cells
     shown = read.get_samples(db, detail, SampleFilter()).samples
-    secrets = {SEED, str(int(SEED, 16)), detail.suite_digest, detail.manifest.stored["decisive"]["suite"]["digest"], *marks}
+    secrets = {
+        SEED,
+        str(int(SEED, 16)),
+        detail.suite_digest,
+        detail.manifest.stored["decisive"]["suite"]["digest"],
+        *marks,
+    }
     secrets |= {one.item for one in shown}
     with Session(db) as session:
         secrets |= set(session.scalars(select(SampleRow.key)))

@@ -13,14 +13,15 @@ from fathom.harness.engines.base import Completion
 from fathom.harness.errors import Conflict
 from fathom.harness.records import SampleFilter
 from fathom.harness.service.seasons import store as seasons
-from fathom.harness.service.seasons.commitment import verify
+from fathom.harness.service.seasons.commitment import verify_season
 from fathom.harness.service.seasons.store import Beacon
-from fathom.server.jobs import grading as asking
+from fathom.harness.service.worker.protocol import ClaimRequest
+from fathom.server.jobs import grader
 from fathom.server.jobs import leases as jobs
 from fathom.server.submissions import planner as planning
 from fathom.server.submissions import store as submissions
+from fathom.server.submissions.overfit import flag_overfit
 from fathom.server.submissions.store import NewSubmission
-from fathom.server.uploads.flags import flag_overfit
 from fathom.tasks.suites import instances
 
 KEY = "a key of at least thirty-two characters"
@@ -42,14 +43,14 @@ def hold(db, n):
 def work(db, golds):
     """Answer each prompt by heart where it is known, as a model would that was trained on the season."""
     asked = []
-    while claim := jobs.claim(db, jobs.Seeker("w", "vllm")):
+    while claim := jobs.claim_job(db, ClaimRequest(name="w", engine="vllm")):
         shard = jobs.open_shard(db, claim.lease)
         seed = SEED_OF(db, shard.season) if shard.sealed else shard.seed
-        requests = list(asking.ask(shard, seed))
+        requests = list(grader.missing_requests(shard, seed))
         asked += requests
         done = [Completion(one.key, golds.get(one.prompt, " unknown"), "stop", 9, 3, 0.1) for one in requests]
-        jobs.store(db, claim.lease, asking.grade(shard, seed, done))
-        assert jobs.finish(db, claim.lease) == []
+        jobs.store_samples(db, claim.lease, grader.grade_completions(shard, seed, done))
+        assert jobs.finish_job(db, claim.lease) == []
     return asked
 
 
@@ -77,7 +78,7 @@ def test_a_model_that_knows_a_season_by_heart_is_flagged_and_all_is_told_after_t
     seed = seasons.season_seed(db, SEASON, KEY)
     asked = work(db, by_heart(db))
     assert seed not in str(asked)
-    assert planning.conclude_submissions(db, (flag_overfit,)) == 1
+    assert planning.finish_submissions(db, (flag_overfit,)) == 1
     with Session(db) as session:
         row = session.get_one(SubmissionRow, submission)
         run, fresh, state, flags = row.run_id, row.fresh_run_id, row.state, dict(row.flags)
@@ -95,7 +96,7 @@ def test_a_model_that_knows_a_season_by_heart_is_flagged_and_all_is_told_after_t
     with pytest.raises(Conflict, match="is closed, and takes no submission"):
         submit(db, "org/late")
     done = seasons.reveal_season(db, SEASON, KEY)
-    assert all(check.ok for check in verify(done.document()))
+    assert all(check.ok for check in verify_season(done.document()))
     shown = read.get_run(db, run)
     assert (shown.suite.seed, shown.suite.digest()) == (seed, shown.suite_digest)
     assert f"/{seed}/0" in read.get_samples(db, shown, SampleFilter()).samples[0].item

@@ -10,8 +10,8 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
 from fathom.harness.errors import BadSubmission, Busy, TooMany
-from fathom.server.submissions.checks import Wish, lint
-from fathom.server.submissions.hub import Bounds, HubClient
+from fathom.server.submissions.hub import HubClient, HubLimits
+from fathom.server.submissions.model_checks import RunChoice, check_model
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_a_gated_repository_of_the_tests_hub_opens_to_a_token_only(hub, download
     assert (download("org/gated", token="hf_opens_everything") / "config.json").exists()
 
 
-QUICK = Bounds(deadline=1.0, pauses=(0.02, 0.02))
+QUICK = HubLimits(deadline=1.0, pauses=(0.02, 0.02))
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ def test_answers_are_read_up_to_their_limits(hub, look):
 def test_a_hub_that_answers_nonsense_leads_to_findings(hub, info, look):
     hub.make("pebble", info=info)
     try:
-        found = lint(look(HubClient(hub.url, 1 << 30, QUICK)), Wish()).findings
+        found = check_model(look(HubClient(hub.url, 1 << 30, QUICK)), RunChoice()).findings
     except BadSubmission as error:
         found = error.findings
     assert found

@@ -11,23 +11,24 @@ import pytest
 from fathom.harness.db.engine import open_database, writing
 from fathom.harness.db.schema.service import JobRow, SeasonRow, SubmissionRow
 from fathom.harness.db.write import utc_now
+from fathom.harness.service.worker.protocol import ClaimRequest
 from fathom.harness.settings import ServiceSettings
 from fathom.server.accounts.store import local_user
 from fathom.server.app import ServerSettings, create_app
 from fathom.server.jobs import leases as jobs
-from fathom.server.submissions.api import tail_of
-from fathom.server.submissions.events import Pulse
+from fathom.server.submissions.api import visible_log
+from fathom.server.submissions.events import StreamTimes
 from fathom.server.submissions.planner import plan_submissions
-from fathom.server.submissions.status import get_place
+from fathom.server.submissions.status import get_status
 from fathom.server.submissions.store import NewSubmission, create
 
 
 @pytest.fixture
 def board_of(serve, tmp_path):
-    """A board without a housekeeper's help: its application, a client, and its database."""
+    """A board without background tasks: its application, a client, and its database."""
     url = f"sqlite:///{tmp_path / 'board.db'}"
     app = create_app(ServerSettings(url, service=ServiceSettings(hub="http://127.0.0.1:9")))
-    app.state.watch.pulse = Pulse(every=0.1, silence=0.4, longest=20.0)
+    app.state.streams.times = StreamTimes(every=0.1, silence=0.4, longest=20.0)
     address, db = serve(app), open_database(url, create=False)
     with httpx.Client(base_url=address, timeout=30) as client:
         yield app, client, db
@@ -45,8 +46,8 @@ def put(db, model="org/model", **changes):
 
 
 def claim(db):
-    jobs.note_worker(db, jobs.Seeker("gpu-1", "vllm"), {})
-    return jobs.claim(db, jobs.Seeker("gpu-1", "vllm"))
+    jobs.note_worker(db, ClaimRequest(name="gpu-1", engine="vllm"), {})
+    return jobs.claim_job(db, ClaimRequest(name="gpu-1", engine="vllm"))
 
 
 def csrf_of(page):
@@ -56,9 +57,9 @@ def csrf_of(page):
 def test_the_queue_shows_what_runs_waits_failed_and_who_works(board_of):
     _, client, db = board_of
     failed = put(db, "org/broken")
-    jobs.fail(db, claim(db).lease, "bad_model", "torn in two")
+    jobs.fail_job(db, claim(db).lease, "bad_model", "torn in two")
     running = put(db, "org/running")
-    jobs.beat(db, claim(db).lease, "generating")
+    jobs.extend_lease(db, claim(db).lease, "generating")
     waiting = put(db, "org/waiting")
     page = client.get("/queue").text
     parts = re.split("<h2>(Running|Waiting|Ended last|Workers)</h2>", page)
@@ -80,7 +81,7 @@ def test_a_failed_submission_says_why_with_log_and_fix_and_goes_on_when_asked(bo
     for _ in range(3):
         with writing(db) as session:
             session.query(JobRow).update({"not_before": utc_now()})
-        jobs.fail(db, claim(db).lease, "engine_failed", "<b>boom</b>\x1b[31m")
+        jobs.fail_job(db, claim(db).lease, "engine_failed", "<b>boom</b>\x1b[31m")
     page = client.get(f"/submissions/{one}").text
     for words in (
         "engine_failed",
@@ -113,10 +114,10 @@ def test_logs_of_a_sealed_season_are_for_nobody(board_of):
         session.add(SeasonRow(id="winter", state="open", **row))
         session.get_one(SubmissionRow, one).season = "winter"
         session.get_one(SubmissionRow, one).error_tail = "question"
-    assert tail_of(get_place(db, one)) is None
+    assert visible_log(get_status(db, one)) is None
     with writing(db) as session:
         session.get_one(SeasonRow, "winter").state = "revealed"
-    assert tail_of(get_place(db, one)) == "question"
+    assert visible_log(get_status(db, one)) == "question"
 
 
 @pytest.mark.parametrize(
@@ -148,7 +149,7 @@ def test_progress_arrives_as_it_happens_and_the_stream_ends_with_the_submission(
     assert next(stream)[1]["state"] == "queued"
     held = claim(db)
     assert next(data for name, data in stream if name == "progress" and data["state"] == "leased")
-    jobs.beat(db, held.lease, "generating")
+    jobs.extend_lease(db, held.lease, "generating")
     assert next(data for name, data in stream if name == "progress" and data["state"] == "generating")
     assert next(stream)[0] == "comment"  # nothing new is said as nothing, so that the connection stays
     with writing(db) as session:
@@ -157,7 +158,7 @@ def test_progress_arrives_as_it_happens_and_the_stream_ends_with_the_submission(
     assert (news["done"], news["workers"]) == (5, "gpu-1")
     assert news["items"].startswith("5 of ")
     assert 0 <= news["age"] < 30
-    jobs.fail(db, held.lease, "bad_model", "torn")
+    jobs.fail_job(db, held.lease, "bad_model", "torn")
     rest = [(name, data) for name, data in stream if name != "comment"]
     assert [name for name, _ in rest] == ["progress", "over"]
     assert rest[0][1]["state"] == "failed"
@@ -167,12 +168,12 @@ def test_streams_hold_no_thread_and_are_bounded(board_of):
     app, client, db = board_of
     one = put(db)
     before = threading.active_count()
-    app.state.watch.each = 12
+    app.state.streams.each = 12
     held = [events_of(httpx.Client(base_url=client.base_url, timeout=30), one) for _ in range(12)]
     for stream in held:
         next(stream)
     assert client.get(f"/submissions/{one}/events").status_code == 429
-    app.state.watch.each, app.state.watch.most = 20, 12
+    app.state.streams.each, app.state.streams.most = 20, 12
     assert client.get(f"/submissions/{one}/events").status_code == 503
     began = time.monotonic()
     assert client.get("/queue").status_code == 200
@@ -181,15 +182,15 @@ def test_streams_hold_no_thread_and_are_bounded(board_of):
     for stream in held:
         stream.close()
     for _ in range(100):
-        if not app.state.watch.n_open:
+        if not app.state.streams.n_open:
             break
         time.sleep(0.05)
-    assert app.state.watch.n_open == 0
+    assert app.state.streams.n_open == 0
 
 
 def test_a_page_runs_as_many_statements_for_many_submissions_as_for_few(board_of, count_statements):
     app, client, db = board_of
-    app.state.housekeeper.close()
+    app.state.background.close()
     one = put(db)
     pages = ("/queue", f"/submissions/{one}", "/submit", "/api/v1/submissions", f"/api/v1/submissions/{one}")
     client.get("/queue")  # the first request ever makes this machine's user

@@ -16,10 +16,10 @@ from fathom.harness.engines.base import Completion, EngineSettings
 from fathom.harness.engines.oracle import OracleEngine
 from fathom.harness.errors import BadInput
 from fathom.harness.records import SampleFilter
-from fathom.server.jobs import grader as asking
+from fathom.harness.service.worker.protocol import ClaimRequest
+from fathom.server.jobs import grader
 from fathom.server.jobs import leases as jobs
 from fathom.server.submissions import planner as planning
-from fathom.server.submissions import planner as plans
 from fathom.tasks.suites import open_suite
 
 SEED = "2026"
@@ -67,12 +67,12 @@ def work(db, engine=None):
     """Do every job with the oracle; return how many there were."""
     n_jobs = 0
     engine = engine or OracleEngine("perfect")
-    while claim := jobs.claim(db, jobs.Seeker("w", "oracle")):
+    while claim := jobs.claim_job(db, ClaimRequest(name="w", engine="oracle")):
         shard = jobs.open_shard(db, claim.lease)
         seed = seed_of(db, shard.season) if shard.sealed else shard.seed
-        for done in engine.stream(asking.ask(shard, seed)):
-            jobs.store(db, claim.lease, asking.grade(shard, seed, done))
-        assert jobs.finish(db, claim.lease) == []
+        for done in engine.stream(grader.missing_requests(shard, seed)):
+            jobs.store_samples(db, claim.lease, grader.grade_completions(shard, seed, done))
+        assert jobs.finish_job(db, claim.lease) == []
         n_jobs += 1
     return n_jobs
 
@@ -83,18 +83,22 @@ def test_a_submission_goes_from_plan_to_board(db, owner):
     assert planning.plan_submissions(db, seed_of) == 0
     assert [(kind, total) for kind, _, _, total in jobs_of(db)] == [("run", 210), ("fresh", 42)]
     assert row_of(db, SubmissionRow, name).state == "queued"
-    assert planning.conclude_submissions(db) == 0
+    assert planning.finish_submissions(db) == 0
     assert work(db) == 2
     assert row_of(db, SubmissionRow, name).state == "scoring"
     seen = []
-    assert planning.conclude_submissions(db, [lambda _, which: seen.append(which)]) == 1
-    assert planning.conclude_submissions(db) == 0
+    assert planning.finish_submissions(db, [lambda _, which: seen.append(which)]) == 1
+    assert planning.finish_submissions(db) == 0
     row = row_of(db, SubmissionRow, name)
     assert (row.state, seen) == ("finished", [name])
     detail = read.get_run(db, row.run_id)
     one = detail.summary
     assert (one.state, one.tier, one.layer, one.k, one.n_items, one.n_generated) == ("done", 3, "main", 210, 210, 210)
-    assert (one.model, one.seed, detail.manifest.stored["decisive"]["model"]["digest"]) == ("oracle/perfect", SEED, "a" * 40)
+    assert (one.model, one.seed, detail.manifest.stored["decisive"]["model"]["digest"]) == (
+        "oracle/perfect",
+        SEED,
+        "a" * 40,
+    )
     assert detail.suite_digest == detail.suite.digest()
     fresh = read.get_run(db, row.fresh_run_id).summary
     assert (fresh.layer, fresh.k, fresh.n_items) == ("fresh", 42, 42)
@@ -114,9 +118,11 @@ def test_samples_are_those_of_a_run_through_lm_eval(db, owner):
     name = accept(db, owner, model="oracle/noisy", style="direct")
     planning.plan_submissions(db, seed_of)
     work(db, OracleEngine("noisy"))
-    planning.conclude_submissions(db)
+    planning.finish_submissions(db)
     mine = read.get_run(db, row_of(db, SubmissionRow, name).run_id)
-    other = evaluate(Plan(ModelSource("oracle/noisy", None, "noisy"), mine.suite, RunSettings(engine=EngineSettings("oracle"))), db)
+    other = evaluate(
+        Plan(ModelSource("oracle/noisy", None, "noisy"), mine.suite, RunSettings(engine=EngineSettings("oracle"))), db
+    )
     held = [
         [(one.item, one.completion, one.parsed, one.label, one.correct, one.finish_reason)
          for one in read.get_samples(db, detail, SampleFilter(), limit=9999).samples]
@@ -144,11 +150,11 @@ def test_many_planners_make_one_plan(db, owner):
 
 def test_a_plan_cut_off_in_its_middle_leaves_nothing(db, owner):
     name = accept(db, owner)
-    (asked,) = plans.list_unplanned(db)
-    good, bad = planning.plan(asked, SEED)
+    (asked,) = planning.list_unplanned(db)
+    good, bad = planning.plan_runs(asked, SEED)
     object.__setattr__(bad, "kind", None)  # the jobs' table refuses it, after the first run is written
     with pytest.raises(Exception, match=r"(?i)not null|null"):
-        plans.store_plan(db, name, [good, bad])
+        planning.store_plan(db, name, [good, bad])
     with Session(db) as session:
         assert session.scalars(select(RunRow.id)).all() == []
     assert planning.plan_submissions(db, seed_of) == 1
@@ -161,9 +167,9 @@ def test_a_season_keeps_its_seed_to_itself(db, owner):
     assert (detail.summary.sealed, detail.summary.season, detail.summary.seed) == (True, "winter", "sealed-winter")
     assert "c0ffee" not in str(detail.manifest)
     assert detail.suite_digest == SEALED
-    claim = jobs.claim(db, jobs.Seeker("w", "vllm"))
+    claim = jobs.claim_job(db, ClaimRequest(name="w", engine="vllm"))
     shard = jobs.open_shard(db, claim.lease)
-    requests = list(asking.ask(shard, "c0ffee"))
+    requests = list(grader.missing_requests(shard, "c0ffee"))
     assert len(requests) == 210
     assert {request.item for request in requests} == {""}
     assert not any("c0ffee" in str(request) for request in requests)
@@ -186,7 +192,7 @@ def test_the_runs_of_a_cancelled_submission_end(db, owner):
     planning.plan_submissions(db, seed_of)
     with Session(db) as session, session.begin():
         session.get_one(SubmissionRow, name).state = "cancelled"
-    planning.conclude_submissions(db)
+    planning.finish_submissions(db)
     row = row_of(db, SubmissionRow, name)
     assert {row_of(db, RunRow, run).state for run in (row.run_id, row.fresh_run_id)} == {"interrupted"}
 
@@ -197,7 +203,7 @@ def test_what_a_killed_process_left_unsettled_is_settled(db, owner):
     with Session(db) as session, session.begin():
         job = session.scalars(select(JobRow).where(JobRow.kind == "run")).one()
         job.state, job.error_code = "failed", "gated"
-    planning.conclude_submissions(db)
+    planning.finish_submissions(db)
     assert (row_of(db, SubmissionRow, name).state, row_of(db, SubmissionRow, name).error_code) == ("failed", "gated")
 
 
@@ -205,36 +211,36 @@ def test_what_a_killed_process_left_unsettled_is_settled(db, owner):
 def test_keys_of_others_are_refused(db, owner, key):
     accept(db, owner)
     planning.plan_submissions(db, seed_of)
-    shard = jobs.open_shard(db, jobs.claim(db, jobs.Seeker("w", "oracle")).lease)
+    shard = jobs.open_shard(db, jobs.claim_job(db, ClaimRequest(name="w", engine="oracle")).lease)
     with pytest.raises(BadInput, match="none of this job"):
-        asking.grade(shard, SEED, [Completion(key, " AB", "stop", 1, 1, 0.0)])
+        grader.grade_completions(shard, SEED, [Completion(key, " AB", "stop", 1, 1, 0.0)])
 
 
 def test_scores_are_checked_and_their_text_is_not_believed(db, owner):
     accept(db, owner)
     planning.plan_submissions(db, seed_of)
-    shard = jobs.open_shard(db, jobs.claim(db, jobs.Seeker("w", "oracle")).lease)
-    request = next(asking.ask(shard, SEED))
+    shard = jobs.open_shard(db, jobs.claim_job(db, ClaimRequest(name="w", engine="oracle")).lease)
+    request = next(grader.missing_requests(shard, SEED))
     for scores in (None, (1.0,), (float("nan"),) * len(request.choices)):
         with pytest.raises(BadInput, match="finite score"):
-            asking.grade(shard, SEED, [Completion(request.key, "x", "stop", 1, 0, 0.0, scores)])
+            grader.grade_completions(shard, SEED, [Completion(request.key, "x", "stop", 1, 0, 0.0, scores)])
     scores = tuple(-float(at) for at in range(len(request.choices)))
-    (sample,) = asking.grade(shard, SEED, [Completion(request.key, "forged", "stop", 1, 0, 0.0, scores)])
+    (sample,) = grader.grade_completions(shard, SEED, [Completion(request.key, "forged", "stop", 1, 0, 0.0, scores)])
     assert sample.completion.text == request.choices[0]
 
 
 def test_shards_hold_neighbours_and_enough_items():
     for name in ("quick", "standard", "full"):
         cells = open_suite(name, 7).cells
-        cut = list(planning.shards(cells))
+        cut = list(planning.cut_into_shards(cells))
         assert [at for shard in cut for at in shard] == list(range(len(cells)))
         sizes = [sum(cells[at].n for at in shard) for shard in cut]
-        assert min(sizes) >= planning.SHARD
-        assert max(sizes) < 3 * planning.SHARD
+        assert min(sizes) >= planning.SHARD_ITEMS
+        assert max(sizes) < 3 * planning.SHARD_ITEMS
 
 
 def test_the_reaper_waits_after_a_start():
     now = [0.0]
-    reap = planning.make_reaper(lambda: now[0])
+    reap = planning.lease_expiry(lambda: now[0])
     now[0] = 29.0
     assert reap(None) == 0

@@ -15,9 +15,10 @@ from fathom.harness.db.schema.runs import RunRow
 from fathom.harness.db.schema.service import JobRow, SeasonRow, SubmissionRow, UserRow
 from fathom.harness.db.write import utc_now
 from fathom.harness.errors import AlreadySubmitted, Conflict, LeaseLost, TooMany, UnknownSubmission
+from fathom.harness.service.worker.protocol import ClaimRequest
 from fathom.server.jobs import leases as jobs
 from fathom.server.submissions import status as queue
-from fathom.server.submissions.planner import conclude_submissions, plan_submissions
+from fathom.server.submissions.planner import finish_submissions, plan_submissions
 from fathom.server.submissions.store import NewSubmission, cancel, create, retry, withdraw
 
 NEW = NewSubmission("org/model", "main", "a" * 40, "quick", style="direct", n_bytes=100)
@@ -41,7 +42,7 @@ def plan(db):
 
 
 def claim(db, name="worker"):
-    return jobs.claim(db, jobs.Seeker(name, "vllm"))
+    return jobs.claim_job(db, ClaimRequest(name=name, engine="vllm"))
 
 
 def change(db, table, **values):
@@ -117,9 +118,9 @@ def test_a_cancelled_submission_stops_its_workers(db):
     held = claim(db)
     cancel(db, submission, "user/1")
     with pytest.raises(LeaseLost):
-        jobs.beat(db, held.lease, "loading")
+        jobs.extend_lease(db, held.lease, "loading")
     assert claim(db) is None
-    found = queue.get_place(db, submission).submission
+    found = queue.get_status(db, submission).submission
     assert (found.state, found.is_over) == ("cancelled", True)
     with Session(db) as session:
         assert set(session.scalars(select(JobRow.state))) == {"cancelled"}
@@ -141,11 +142,11 @@ def test_a_failed_submission_goes_on_with_the_jobs_that_are_not_done(db):
     for _ in range(3):
         change(db, JobRow, not_before=utc_now())
         held = claim(db)
-        jobs.fail(db, held.lease, "engine_failed", "boom")
-    failed = queue.get_place(db, submission).submission
+        jobs.fail_job(db, held.lease, "engine_failed", "boom")
+    failed = queue.get_status(db, submission).submission
     assert (failed.state, failed.error_code, failed.error_tail) == ("failed", "engine_failed", "boom")
     retry(db, submission, "user/1", is_admin=False)
-    again = queue.get_place(db, submission)
+    again = queue.get_status(db, submission)
     assert (again.submission.state, again.submission.error_code, again.position) == ("queued", None, 1)
     with Session(db) as session:
         states = dict(session.execute(select(JobRow.id, JobRow.state)).all())
@@ -160,11 +161,11 @@ def test_a_failed_submission_goes_on_with_the_jobs_that_are_not_done(db):
 def test_a_permanent_fault_is_tried_again_by_admins_only(db):
     submission = put(db)
     plan(db)
-    jobs.fail(db, claim(db).lease, "bad_model", "torn")
+    jobs.fail_job(db, claim(db).lease, "bad_model", "torn")
     with pytest.raises(Conflict, match="would fail again"):
         retry(db, submission, "user/1", is_admin=False)
     retry(db, submission, "user/2", is_admin=True)
-    assert queue.get_place(db, submission).submission.state == "queued"
+    assert queue.get_status(db, submission).submission.state == "queued"
 
 
 def test_a_failed_submission_is_not_tried_again_beside_a_new_one_or_after_its_season(db):
@@ -179,7 +180,7 @@ def test_a_failed_submission_is_not_tried_again_beside_a_new_one_or_after_its_se
             )
         )
     retry(db, second, "user/2", is_admin=True)
-    assert queue.get_place(db, second).submission.state == "validating"  # it had not been planned
+    assert queue.get_status(db, second).submission.state == "validating"  # it had not been planned
     newer = create(db, NEW, 1, None)
     with pytest.raises(AlreadySubmitted) as caught:
         retry(db, first, "user/1", is_admin=True)
@@ -192,9 +193,9 @@ def test_a_withdrawn_run_leaves_the_board_and_keeps_its_page(db):
     with pytest.raises(Conflict, match="only a finished"):
         withdraw(db, submission, "user/1")
     change(db, JobRow, state="done")
-    conclude_submissions(db)
+    finish_submissions(db)
     withdraw(db, submission, "user/1")
-    found = queue.get_place(db, submission).submission
+    found = queue.get_status(db, submission).submission
     assert found.hidden_at is not None
     assert (found.state, found.flags["withdrawn"]["by"]) == ("finished", "user/1")
     with Session(db) as session:
@@ -212,11 +213,11 @@ def test_the_queue_tells_places_progress_and_workers(db):
     plan(db)
     with writing(db) as session:
         session.get_one(SubmissionRow, names[2]).priority = 5
-    jobs.note_worker(db, jobs.Seeker("gpu-1", "vllm"), {})
+    jobs.note_worker(db, ClaimRequest(name="gpu-1", engine="vllm"), {})
     with writing(db) as session:
         session.execute(update(JobRow).where(JobRow.submission_id == names[2]).values(priority=5))
     held = claim(db, "gpu-1")
-    jobs.beat(db, held.lease, "generating")
+    jobs.extend_lease(db, held.lease, "generating")
     with writing(db) as session:
         job = session.get_one(JobRow, held.lease.job)
         job.tokens, job.seconds, job.progress_done = 500, 2.5, 7
@@ -232,10 +233,10 @@ def test_the_queue_tells_places_progress_and_workers(db):
     )
     assert 0 < progress.done < progress.total
     assert [(one.submission.id, one.position) for one in found.waiting] == [
-        (one, queue.get_place(db, one).position) for one in sorted(names[:2])
+        (one, queue.get_status(db, one).position) for one in sorted(names[:2])
     ]
     assert (found.n_waiting, [(one.name, one.n_jobs) for one in found.workers]) == (2, [("gpu-1", 1)])
-    assert queue.get_place(db, names[2]).position is None
+    assert queue.get_status(db, names[2]).position is None
     assert queue.list_submissions(db, "queued", None, 1, 0)[1] == 2
     assert [one.submission.id for one in queue.list_submissions(db, None, running.submission.owner_id, 9, 0)[0]] == [
         names[2]

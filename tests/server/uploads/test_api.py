@@ -19,16 +19,17 @@ from fathom.harness.db.engine import open_database
 from fathom.harness.db.leaderboard import read as db_board
 from fathom.harness.db.leaderboard.landing import land_runs
 from fathom.harness.db.schema.service import SubmissionRow
+from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.model import ModelSource
 from fathom.harness.io.parcel import parcel_lines
 from fathom.harness.runs.evaluate import evaluate
 from fathom.harness.runs.plan import Plan
-from fathom.harness.runs.prompting import Prompting
+from fathom.harness.runs.run_settings import PromptSettings, RunSettings
 from fathom.harness.service.seasons import store as seasons
 from fathom.harness.settings import OidcSettings, ServiceSettings
 from fathom.server.accounts import store as accounts
 from fathom.server.app import ServerSettings, create_app
-from fathom.server.web.bodies import Pace, Reception
+from fathom.server.web.bodies import MinimumRate, UploadSlots
 from fathom.server.web.forms import csrf_of
 from fathom.tasks.suites import Selection, open_suite
 
@@ -40,7 +41,11 @@ KEY = "a key of at least thirty-two characters"
 def play(url, selection, model="oracle/noisy", suite="quick"):
     """Evaluate the oracle; return the run's id and the lines of its parcel, under a name that may be sent."""
     db = open_database(url, create=True)
-    plan = Plan(ModelSource(model, None, model), "oracle", open_suite(suite, "2026", selection))
+    plan = Plan(
+        ModelSource(model, None, model),
+        open_suite(suite, "2026", selection),
+        RunSettings(engine=EngineSettings("oracle")),
+    )
     run = evaluate(plan, db).run
     lines = [json.loads(line) for line in parcel_lines(db, run, model="org/noisy", sha="c" * 40)]
     db.dispose()
@@ -127,7 +132,11 @@ def test_results_become_a_run_of_tier_1(made, home, pack):
 def test_answers_of_a_chat_are_read_as_the_run_itself_reads_them(home, tmp_path):
     db = open_database(str(tmp_path / "chat.db"), create=True)
     suite = open_suite("quick", "2026", SMALL)
-    plan = Plan(ModelSource("oracle/noisy", None, "x"), "oracle", suite, prompting=Prompting(chat=True))
+    plan = Plan(
+        ModelSource("oracle/noisy", None, "x"),
+        suite,
+        RunSettings(PromptSettings(chat=True), engine=EngineSettings("oracle")),
+    )
     run = evaluate(plan, db).run
     lines = [json.loads(line) for line in parcel_lines(db, run, model="org/noisy", sha="c" * 40)]
     lines[0]["manifest"]["decisive"]["chat_template"] = "0" * 32
@@ -136,7 +145,7 @@ def test_answers_of_a_chat_are_read_as_the_run_itself_reads_them(home, tmp_path)
             line["completion"] = f"\n\n{line['completion']}\nThat is what I think."
     got = post(home[1], packed(lines)).json()
     assert got["n_right"] == read.get_run(db, run).summary.k > 0
-    decisive = read.get_run(home[0].db, got["run"]).manifest["decisive"]
+    decisive = read.get_run(home[0].db, got["run"]).manifest.stored["decisive"]
     assert (decisive["sampling"]["chat_template"], decisive["chat_template"]) == (True, "0" * 32)
     db.dispose()
 
@@ -305,7 +314,7 @@ def wait_until(true, seconds=20):
 def test_a_trickle_is_given_up(made, home):
     opened, client, *_ = home
     app, db = opened.app, opened.db
-    app.state.reception = Reception(pace=Pace(0.5, 100_000))
+    app.state.uploads = UploadSlots(pace=MinimumRate(0.5, 100_000))
     line = raw(client, "Transfer-Encoding: chunked")
 
     def trickle():
@@ -370,7 +379,7 @@ def test_seeds_of_seasons_are_refused(made, home):
 
 def test_a_user_who_sends_too_often_is_stopped_for_a_while(home):
     opened, client, other, _ = home
-    opened.app.state.reception = Reception(hourly=2)
+    opened.app.state.uploads = UploadSlots(hourly=2)
     assert [post(client, b"x").status_code for _ in range(3)] == [422, 422, 429]
     assert post(other, b"x").status_code == 422
 

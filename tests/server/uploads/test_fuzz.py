@@ -11,7 +11,7 @@ from tests.server.test_uploads import URL, open_home, play
 
 from fathom.harness.db.schema.runs import CellRow, RunRow, SampleRow
 from fathom.harness.db.schema.service import SubmissionRow
-from fathom.server.web.bodies import Reception
+from fathom.server.web.bodies import UploadSlots
 from fathom.tasks.stream import Stream
 from fathom.tasks.suites import Selection
 
@@ -150,7 +150,7 @@ async def send(client, stream, lines, csrf):
 def test_ten_thousand_malformed_uploads_are_refused_in_words(tmp_path, run_async):
     _, lines = play(f"sqlite:///{tmp_path / 'made.db'}", TINY)
     home = open_home(tmp_path)
-    home.app.state.reception = Reception(hourly=CASES * 2)
+    home.app.state.uploads = UploadSlots(hourly=CASES * 2)
     db = home.db
     seen, bad = Counter(), []
 

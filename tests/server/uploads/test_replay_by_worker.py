@@ -23,7 +23,9 @@ SUITE = open_suite("quick", "2026", Selection(levels=("n8k1", "n8k6"), styles=("
 def made(tmp_path_factory):
     """A run of the noisy oracle made elsewhere, and the same with 15 points of answers made right."""
     db = open_database(f"sqlite:///{tmp_path_factory.mktemp('made') / 'runs.db'}", create=True)
-    run = evaluate(Plan(ModelSource("oracle/noisy", None, "oracle/noisy"), SUITE, RunSettings(engine=EngineSettings("oracle"))), db).run
+    run = evaluate(
+        Plan(ModelSource("oracle/noisy", None, "oracle/noisy"), SUITE, RunSettings(engine=EngineSettings("oracle"))), db
+    ).run
     honest = [json.loads(line) for line in parcel_lines(db, run, sha="a" * 40)]
     db.dispose()
     items = [tuple(instances(cell, SUITE.seed)) for cell in SUITE.cells]

@@ -28,7 +28,11 @@ BIG = Selection(levels=("n8k1", "n8k2", "n8k3", "n8k4"), styles=("direct", "cot"
 
 def play(url, selection):
     db = open_database(url, create=True)
-    plan = Plan(ModelSource("oracle/noisy", None, "oracle/noisy"), open_suite("quick", "2026", selection), RunSettings(engine=EngineSettings("oracle")))
+    plan = Plan(
+        ModelSource("oracle/noisy", None, "oracle/noisy"),
+        open_suite("quick", "2026", selection),
+        RunSettings(engine=EngineSettings("oracle")),
+    )
     run = evaluate(plan, db).run
     db.dispose()
     return run

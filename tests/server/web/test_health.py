@@ -11,7 +11,7 @@ from fathom.harness.db.engine import HEAD
 from fathom.harness.db.schema.runs import RunRow
 from fathom.harness.db.schema.service import JobRow, SubmissionRow, UserRow, WorkerRow
 from fathom.harness.db.write import utc_now
-from fathom.server.web.health import read_queue
+from fathom.server.web.health import count_queue
 
 
 @pytest.fixture
@@ -54,15 +54,15 @@ def metrics_of(client):
 def test_the_queue_is_counted_on_both_databases(db, queued):
     now = utc_now()
     queued(db, now)
-    found = read_queue(db, now)
+    found = count_queue(db, now)
     assert (dict(found.submissions), dict(found.jobs)) == ({"generating": 1}, {"queued": 1, "leased": 1, "done": 1})
     assert (found.oldest_waiting, found.oldest_beat, found.overdue) == (900, 70, 0)
     assert (found.n_workers, found.n_uploads) == (1, 1)
-    assert read_queue(db, now + dt.timedelta(seconds=30)).overdue == 10
+    assert count_queue(db, now + dt.timedelta(seconds=30)).overdue == 10
 
 
 def test_an_empty_queue_counts_nothing(db):
-    found = read_queue(db)
+    found = count_queue(db)
     assert (found.submissions, found.jobs, found.oldest_waiting, found.oldest_beat) == ({}, {}, 0, 0)
     assert (found.n_workers, found.n_uploads) == (0, 0)
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from fathom.server.app import ServerSettings, create_app
-from fathom.server.web.logs import Json, network_of
+from fathom.server.web.logs import JsonFormatter, network_of
 
 SECRET = "fathom_s3cr3ttokens3cr3ttoken"
 
@@ -81,7 +81,7 @@ class Kept(logging.Handler):
         self.lines = []
 
     def emit(self, record):
-        self.lines.append(Json().format(record))
+        self.lines.append(JsonFormatter().format(record))
 
 
 def test_a_fault_is_logged_with_its_traceback_under_the_number_on_the_page(serve, fresh):

@@ -9,7 +9,14 @@ import pytest
 
 from fathom.harness.errors import BadInput
 from fathom.harness.service.seasons import commitment as seasons
-from fathom.harness.service.seasons.commitment import canonical, commitment_of, seed_of, suite_of, terms_of, verify
+from fathom.harness.service.seasons.commitment import (
+    canonical,
+    commitment_of,
+    season_seed_of,
+    suite_of,
+    terms_of,
+    verify_season,
+)
 from fathom.harness.service.seasons.vault import lock, unlock
 from fathom.tasks.registry import find_family
 from fathom.tasks.suites import open_suite
@@ -23,7 +30,7 @@ KEY = "k" * 32
 def revealed():
     """The document of a small season that went well."""
     terms = terms_of("2026-winter", "quick", 2).to_json()
-    suite = suite_of("quick", seed_of(SECRET, "2026-winter", BEACON), 2)
+    suite = suite_of("quick", season_seed_of(SECRET, "2026-winter", BEACON), 2)
     return {
         "season": "2026-winter", "suite": "quick", "terms": terms, "commitment": commitment_of(terms, SECRET),
         "beacon": BEACON, "suite_digest": suite.digest(), "secret": SECRET.hex(),
@@ -31,7 +38,7 @@ def revealed():
 
 
 def failures(document):
-    return {check.name for check in verify(document) if not check.ok}
+    return {check.name for check in verify_season(document) if not check.ok}
 
 
 def test_canonical_json_does_not_depend_on_order_and_is_ascii():
@@ -40,8 +47,17 @@ def test_canonical_json_does_not_depend_on_order_and_is_ascii():
 
 def test_the_seed_is_an_hmac_of_season_and_beacon():
     message = json.dumps({"beacon": BEACON, "season": "s"}, separators=(",", ":"), sort_keys=True).encode()
-    assert seed_of(SECRET, "s", BEACON) == hmac.new(SECRET, message, hashlib.sha256).hexdigest()
-    assert len({seed_of(SECRET, "s", BEACON), seed_of(SECRET, "t", BEACON), seed_of(SECRET, "s", BEACON + "0")}) == 3
+    assert season_seed_of(SECRET, "s", BEACON) == hmac.new(SECRET, message, hashlib.sha256).hexdigest()
+    assert (
+        len(
+            {
+                season_seed_of(SECRET, "s", BEACON),
+                season_seed_of(SECRET, "t", BEACON),
+                season_seed_of(SECRET, "s", BEACON + "0"),
+            }
+        )
+        == 3
+    )
 
 
 def test_the_commitment_is_the_hash_of_terms_and_secret(revealed):
@@ -50,7 +66,7 @@ def test_the_commitment_is_the_hash_of_terms_and_secret(revealed):
 
 
 def test_a_season_that_went_well_is_verified(revealed):
-    checks = verify(json.loads(json.dumps(revealed)))
+    checks = verify_season(json.loads(json.dumps(revealed)))
     assert all(check.ok for check in checks)
     assert {"commitment", "prompt digest", "grader digest", "generator versions", "number of items"} <= {
         check.name for check in checks
@@ -108,13 +124,13 @@ def test_terms_of_a_suite_that_is_not_there_fail_without_raising(revealed):
 @pytest.mark.parametrize("field", ["secret", "commitment", "beacon", "terms", "suite_digest"])
 def test_a_season_that_is_not_revealed_says_so(revealed, field):
     with pytest.raises(BadInput, match="not revealed yet"):
-        verify({**revealed, field: None})
+        verify_season({**revealed, field: None})
 
 
 @pytest.mark.parametrize("wrong", [{"secret": "zz"}, {"secret": 7}, {"terms": 7}])
 def test_a_document_of_another_shape_is_bad_input(revealed, wrong):
     with pytest.raises(BadInput, match="hex digits"):
-        verify({**revealed, **wrong})
+        verify_season({**revealed, **wrong})
 
 
 class Changed:
@@ -129,10 +145,10 @@ class Changed:
 
 def test_terms_bind_what_the_code_does_not_only_its_version(monkeypatch):
     depo, suite = find_family("depo"), open_suite("quick", 7)
-    before = seasons.prompt_digest(suite), seasons.grader_digest(suite)
+    before = seasons.hash_prompts(suite), seasons.hash_verdicts(suite)
     kinder = Changed(depo, grade=lambda item, text: depo.grade(item, text or item.gold))
     monkeypatch.setattr(seasons, "find_family", lambda name: kinder if name == "depo" else find_family(name))
-    assert (before[0], True) == (seasons.prompt_digest(suite), before[1] != seasons.grader_digest(suite))
+    assert (before[0], True) == (seasons.hash_prompts(suite), before[1] != seasons.hash_verdicts(suite))
 
 
 def test_a_secret_opens_with_its_key_and_its_season_only():

@@ -15,7 +15,7 @@ from fathom.harness.db.schema.service import SeasonRow, SubmissionRow, UserRow
 from fathom.harness.engines.base import Completion
 from fathom.harness.errors import BadInput, Conflict, UnknownSubmission
 from fathom.harness.service.seasons import store as seasons
-from fathom.harness.service.seasons.commitment import PRACTICE_SEED, verify
+from fathom.harness.service.seasons.commitment import PRACTICE_SEED, verify_season
 from fathom.harness.service.seasons.store import Beacon
 from fathom.tasks.base import Verdict
 
@@ -41,7 +41,7 @@ def test_a_season_goes_from_new_to_revealed_and_can_be_verified(db):
     assert seasons.close_season(db, "2026-winter").revealed is None
     done = seasons.reveal_season(db, "2026-winter", KEY)
     assert done.created_at <= done.committed_at <= done.opened_at <= done.closed_at <= done.revealed_at
-    assert all(check.ok for check in verify(done.document()))
+    assert all(check.ok for check in verify_season(done.document()))
     assert [one.action for one in audit.list_entries(db, "season/2026-winter")] == [
         "season-reveal", "season-close", "season-open", "season-commit", "season-new",
     ]  # fmt: skip
@@ -53,7 +53,13 @@ STEPS = {
     "close": lambda db: seasons.close_season(db, "s"),
     "reveal": lambda db: seasons.reveal_season(db, "s", KEY),
 }
-EXPECTED = {"new": "commit", "committed": "open", "open": "close", "closed": "reveal", "revealed": "verify-season"}
+EXPECTED = {
+    "new": "commit",
+    "committed": "open",
+    "open": "close",
+    "closed": "reveal",
+    "revealed": "verify_season-season",
+}
 
 
 @pytest.mark.parametrize("state", EXPECTED)
@@ -72,7 +78,7 @@ def fresh_season(db):
         make(db, "s")
         order = {"committed": "commit", "open": "open", "closed": "close", "revealed": "reveal"}
         for reached, step in order.items():
-            if seasons.STATES.index(reached) <= seasons.STATES.index(state):
+            if seasons.SEASON_STATES.index(reached) <= seasons.SEASON_STATES.index(state):
                 STEPS[step](db)
 
     bring.db = db

@@ -6,11 +6,11 @@ import tracemalloc
 import pytest
 
 from fathom.harness.errors import BadInput, TooLarge
-from fathom.server.uploads.unpack import Limits, Unpacker
+from fathom.server.uploads.unpacker import Unpacker, UploadLimits
 
 
 def lines_of(data, limits=None, size=1000):
-    unpacker = Unpacker(limits or Limits())
+    unpacker = Unpacker(limits or UploadLimits())
     found = []
     for at in range(0, len(data), size):
         for some in unpacker.feed(data[at : at + size]):
@@ -40,7 +40,7 @@ def test_lines_come_out_however_they_are_packed_and_cut(data, size):
 def test_more_than_a_piece_in_one_member_comes_out_whole():
     """zlib may hold back text although it took all bytes."""
     text = (b"x" * 200 + b"\n") * 20_000
-    assert lines_of(gzip.compress(text), Limits(ratio=10_000), size=1 << 20) == [b"x" * 200] * 20_000
+    assert lines_of(gzip.compress(text), UploadLimits(ratio=10_000), size=1 << 20) == [b"x" * 200] * 20_000
 
 
 @pytest.mark.parametrize(
@@ -66,9 +66,9 @@ def test_what_cannot_be_a_parcel_is_refused_early(data, error, message):
 
 def test_packed_and_unpacked_bytes_are_limited():
     with pytest.raises(TooLarge, match="more than 1 MB: pack it"):
-        lines_of(b"x\n" * (1 << 20), Limits(packed=1 << 20))
+        lines_of(b"x\n" * (1 << 20), UploadLimits(packed=1 << 20))
     with pytest.raises(TooLarge, match="more than 2 MB once unpacked"):
-        lines_of(gzip.compress(b"0123456789\n" * (1 << 18)), Limits(unpacked=2 << 20, ratio=10_000))
+        lines_of(gzip.compress(b"0123456789\n" * (1 << 18)), UploadLimits(unpacked=2 << 20, ratio=10_000))
 
 
 def feed_all(unpacker, data):

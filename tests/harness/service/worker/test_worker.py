@@ -1,6 +1,7 @@
 """Real servers and real workers that are killed, stopped, restarted and cancelled in the middle of a shard."""
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -15,12 +16,12 @@ from sqlalchemy.orm import Session
 from fathom.harness.db.schema.service import JobRow, SubmissionRow, WorkerRow
 from fathom.harness.db.write import utc_now
 from fathom.harness.errors import BadInput
-from fathom.harness.service.worker.child import fetch
-from fathom.harness.service.worker.faulty import JobFailed, code_in, code_of
-from fathom.harness.service.worker.wire import completion_message
-from fathom.harness.service.worker.work import Options, start
+from fathom.harness.service.worker.failures import JobFailed, code_in, code_of
+from fathom.harness.service.worker.processes import fetch_files
+from fathom.harness.service.worker.protocol import CompletionMessage, FilesToFetch
+from fathom.harness.service.worker.worker import WorkerOptions, start_worker
 from fathom.server.jobs import leases as jobs
-from fathom.server.jobs.settling import cancel_jobs
+from fathom.server.jobs.outcomes import cancel_jobs
 
 SECRET = "a-token-that-nobody-may-see"
 
@@ -65,7 +66,7 @@ def test_a_worker_killed_in_mid_shard_loses_nothing_and_doubles_nothing(service)
         with Session(service.db) as session, session.begin():
             late = update(JobRow).where(JobRow.id == killed, JobRow.state == "leased")
             session.execute(late.values(lease_expires_at=utc_now()))
-        jobs.reap(service.db)
+        jobs.expire_leases(service.db)
         return {job.id: job.state for job in service.jobs()}[killed] == "queued"
 
     service.until(lost, 10)
@@ -157,7 +158,7 @@ def test_the_runner_has_neither_secrets_nor_a_network(service):
 def test_a_process_that_left_the_network_reaches_itself_alone():
     program = """
 import socket, json
-from harness.worker.isolation import leave_network, can_leave
+from fathom.harness.service.worker.isolation import leave_network, can_leave
 before = can_leave()
 leave_network()
 with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -180,14 +181,16 @@ def test_files_are_fetched_by_commit_and_code_is_left_behind(hub, tmp_path, monk
         repo.push(name, b"{}")
     pinned = repo.sha
     repo.push("config.json", b"changed afterwards")
-    wanted = {"model": repo.name, "sha": pinned, "endpoint": hub.url, "send_token": False, "max_bytes": None}
-    folder = fetch(wanted, lambda: None)
+    wanted = FilesToFetch(
+        model=repo.name, sha=pinned, endpoint=hub.url, send_token=False, max_bytes=None, parent=os.getpid()
+    )
+    folder = fetch_files(wanted, lambda: None)
     names = {file.name for file in folder.rglob("*") if file.is_file()}
     assert {"config.json", "model.safetensors", "tokenizer.json"} <= names
     assert not any(name.endswith((".py", ".bin", ".pkl")) for name in names)
     assert b"changed" not in (folder / "config.json").read_bytes()
     with pytest.raises(JobFailed, match="too_large"):
-        fetch({**wanted, "max_bytes": 1000}, lambda: None)
+        fetch_files(wanted.model_copy(update={"max_bytes": 1000}), lambda: None)
 
 
 @pytest.mark.parametrize(("traits", "code"), [
@@ -196,9 +199,11 @@ def test_files_are_fetched_by_commit_and_code_is_left_behind(hub, tmp_path, monk
 def test_what_the_hub_refuses_has_a_code(hub, tmp_path, monkeypatch, traits, code):
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     repo = hub.add(f"org/refused-{code}", **traits)
-    wanted = {"model": repo.name, "sha": repo.sha, "endpoint": hub.url, "send_token": False, "max_bytes": None}
+    wanted = FilesToFetch(
+        model=repo.name, sha=repo.sha, endpoint=hub.url, send_token=False, max_bytes=None, parent=os.getpid()
+    )
     with pytest.raises(JobFailed) as caught:
-        fetch(wanted, lambda: None)
+        fetch_files(wanted, lambda: None)
     assert caught.value.code == code, caught.value.tail
 
 
@@ -228,9 +233,9 @@ def test_scores_that_are_no_numbers_are_a_fault():
     from fathom.harness.engines.base import Completion
 
     with pytest.raises(JobFailed, match="nan_logits"):
-        completion_message(Completion("0/0", " a", "stop", 1, 0, 0.0, (float("nan"), -1.0), (False, False)))
-    sent = completion_message(Completion("0/0", "\ud800", "stop", 1, 0, 0.0, (float("-inf"), -1.0), (False, False)))
-    assert (sent["scores"], sent["text"]) == ([-1e9, -1.0], "?")
+        CompletionMessage.of(Completion("0/0", " a", "stop", 1, 0, 0.0, (float("nan"), -1.0), (False, False)))
+    sent = CompletionMessage.of(Completion("0/0", "\ud800", "stop", 1, 0, 0.0, (float("-inf"), -1.0), (False, False)))
+    assert (sent.scores, sent.text) == ((-1e9, -1.0), "?")
 
 
 @pytest.mark.parametrize(
@@ -248,7 +253,7 @@ def test_scores_that_are_no_numbers_are_a_fault():
 def test_settings_that_cannot_be_are_refused(wrong, tmp_path):
     right = {"server": "http://127.0.0.1:9", "token": "", "engine": "oracle", "name": "w", "cache": tmp_path}
     with pytest.raises(BadInput):
-        start(Options(**{**right, **wrong}))
+        start_worker(WorkerOptions(**{**right, **wrong}))
 
 
 def test_a_token_that_the_server_does_not_know_ends_the_worker(service):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from fathom.server.submissions.checks import ARCHITECTURES, QUANTIZATIONS, Wish, lint
-from fathom.server.submissions.repository import File, Header, Repository, is_model_id, is_revision
+from fathom.server.submissions.model_checks import ARCHITECTURES, QUANTIZATIONS, RunChoice, check_model
+from fathom.server.submissions.repository import File, Repository, WeightsHeader, is_model_id, is_revision
 
 PEBBLE = Path(__file__).parents[3] / "harness" / "training" / "reference" / "pebble"
 
@@ -23,12 +23,12 @@ def pebble():
     return Repository(
         "org/pebble", "0" * 40, tuple(File(name, len(content)) for name, content in contents.items()), "mit",
         texts={name: contents[name] for name in ("config.json", "tokenizer_config.json")},
-        headers={"model.safetensors": Header(weights[8 : 8 + n], len(weights))},
+        headers={"model.safetensors": WeightsHeader(weights[8 : 8 + n], len(weights))},
     )  # fmt: skip
 
 
 def codes(repository, **wish):
-    return [(one.code, one.field) for one in lint(repository, Wish(**wish)).findings]
+    return [(one.code, one.field) for one in check_model(repository, RunChoice(**wish)).findings]
 
 
 def with_text(repository, name="config.json", **changes):
@@ -37,7 +37,7 @@ def with_text(repository, name="config.json", **changes):
 
 
 def test_a_model_that_transformers_saved_has_no_findings_and_its_numbers_are_counted(pebble):
-    report = lint(pebble, Wish())
+    report = check_model(pebble, RunChoice())
     assert (report.findings, report.warnings) == ((), ())
     assert (report.n_parameters, report.kind) == (1_110_656, "base")  # as in its card: the tied layer counts once
     assert report.n_bytes == (PEBBLE / "model.safetensors").stat().st_size
@@ -118,7 +118,7 @@ def test_all_findings_come_at_once(pebble):
         UNKNOWN, REMOTE, ("too_large", "model"), ("bad_model", "model"), ("no_chat_template", "chat_template"),
         ("no_licence", "model"),
     ]  # fmt: skip
-    assert [one.code for one in lint(worst, Wish()).warnings] == ["no_card"]
+    assert [one.code for one in check_model(worst, RunChoice()).warnings] == ["no_card"]
 
 
 def test_weights_that_fit_as_stored_but_not_as_asked_are_found_at_the_precision(pebble):
@@ -130,7 +130,7 @@ def test_weights_that_fit_as_stored_but_not_as_asked_are_found_at_the_precision(
 
 def header_of(size=None, **tensors):
     text = json.dumps(tensors).encode()
-    return Header(
+    return WeightsHeader(
         text,
         8 + len(text) + max([row["data_offsets"][1] for row in tensors.values()], default=0) if size is None else size,
     )
@@ -152,7 +152,7 @@ def tensor(first, end, shape=None, dtype="F16"):
         header_of(a=tensor(0, 8, [1 << 70])),
         header_of(a=tensor(0, 8, dtype="F7")),
         header_of(a=tensor(0, 8, [4] * 99)),
-        Header(b"", 100), Header(b"[]", 10), Header(b'{"a": 1}', 16),
+        WeightsHeader(b"", 100), WeightsHeader(b"[]", 10), WeightsHeader(b'{"a": 1}', 16),
     ],
 )  # fmt: skip
 def test_a_header_that_its_file_does_not_bear_out_is_found(pebble, header):
@@ -173,7 +173,7 @@ def test_shards_and_their_index_must_agree(pebble):
 
     good = {"x": "a.safetensors", "y": "b.safetensors"}
     assert codes(sharded(good)) == []
-    assert lint(sharded(good), Wish()).n_parameters == 8
+    assert check_model(sharded(good), RunChoice()).n_parameters == 8
     bad = [("bad_model", "model")]
     assert codes(sharded({**good, "z": "a.safetensors"})) == codes(sharded({**good, "x": "b.safetensors"})) == bad
     assert codes(sharded({})) == codes(sharded(["x"])) == bad

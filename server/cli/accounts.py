@@ -1,4 +1,4 @@
-"""The commands of who operates a board: whose tokens there are, and who is an admin."""
+"""`fathom token` and `fathom user`: API tokens, and who is an admin."""
 
 import datetime as dt
 from typing import Annotated, Optional
@@ -7,21 +7,21 @@ import typer
 
 from fathom.harness.cli.options import Db, database_of
 
-token_app = typer.Typer(help="Make API tokens for workers and programs, and revoke them.", no_args_is_help=True)
-user_app = typer.Typer(help="See who has signed in, and make admins.", no_args_is_help=True)
+token_app = typer.Typer(help="Create and revoke API tokens of workers and programs.", no_args_is_help=True)
+user_app = typer.Typer(help="List users, make admins, ban users.", no_args_is_help=True)
 
-Subject = Annotated[str, typer.Argument(help="Subject as `fathom user list` shows it, or ~ and the number.")]
+_Subject = Annotated[str, typer.Argument(help="Subject as `fathom user list` shows it, or ~ and the number.")]
 
 
 @token_app.command("create")
-def create_token(
-    name: Annotated[str, typer.Option(help="What it is for.")],
-    scopes: Annotated[str, typer.Option(help="Of read, submit, worker, admin; as in read,submit.")],
-    user: Annotated[str, typer.Option(help="Whose it is: a subject; local is this machine's user.")] = "local",
-    days: Annotated[Optional[int], typer.Option(min=1, max=3650, help="Days that it lasts; default for ever.")] = None,
+def _create_token(
+    name: Annotated[str, typer.Option(help="What the token is for.")],
+    scopes: Annotated[str, typer.Option(help="Scopes among read, submit, worker, admin, as in read,submit.")],
+    user: Annotated[str, typer.Option(help="Subject of the owner; local is this machine's user.")] = "local",
+    days: Annotated[Optional[int], typer.Option(min=1, max=3650, help="Days until it expires; default never.")] = None,
     db: Db = None,
 ) -> None:
-    """Make a token and print it. It is shown this once: the database holds its hash alone."""
+    """Create a token and print it, this one time: the database stores only its hash."""
     from fathom.harness.db.engine import open_database
     from fathom.server.accounts import store as accounts
 
@@ -33,7 +33,7 @@ def create_token(
 
 
 @token_app.command("list")
-def list_tokens(user: Annotated[str, typer.Option(help="Whose.")] = "local", db: Db = None) -> None:
+def _list_tokens(user: Annotated[str, typer.Option(help="Subject of the owner.")] = "local", db: Db = None) -> None:
     """List the tokens of a user, newest first."""
     from fathom.harness.db.engine import open_database
     from fathom.harness.format import instant
@@ -44,19 +44,21 @@ def list_tokens(user: Annotated[str, typer.Option(help="Whose.")] = "local", db:
     found = accounts.list_tokens(engine, accounts.find_user(engine, user).id)
     for one in found:
         used = f"last used {instant(one.used_at)}" if one.used_at else "never used"
-        state = "revoked" if one.revoked_at else f"until {instant(one.expires_at)}" if one.expires_at else "for ever"
+        state = (
+            "revoked" if one.revoked_at else f"until {instant(one.expires_at)}" if one.expires_at else "never expires"
+        )
         make_console().print(f"{one.id}  {one.name}  {', '.join(one.scopes)}  {state}, {used}", soft_wrap=True)
     if not found:
-        make_console().print("no tokens: `fathom token create` makes one")
+        make_console().print("no tokens: `fathom token create` creates one")
 
 
 @token_app.command("revoke")
-def revoke_token(
+def _revoke_token(
     number: Annotated[int, typer.Argument(help="Number as `fathom token list` shows it.")],
-    user: Annotated[str, typer.Option(help="Whose.")] = "local",
+    user: Annotated[str, typer.Option(help="Subject of the owner.")] = "local",
     db: Db = None,
 ) -> None:
-    """Make a token useless, at once."""
+    """Revoke a token at once."""
     from fathom.harness.db.engine import open_database
     from fathom.server.accounts import store as accounts
 
@@ -66,8 +68,8 @@ def revoke_token(
 
 
 @user_app.command("list")
-def list_users(db: Db = None) -> None:
-    """List who has signed in, newest first."""
+def _list_users(db: Db = None) -> None:
+    """List the users, newest first."""
     from fathom.harness.db.engine import open_database
     from fathom.harness.format import shorten, visible
     from fathom.harness.reports.console import make_console
@@ -80,31 +82,31 @@ def list_users(db: Db = None) -> None:
 
 
 @user_app.command("promote")
-def promote(subject: Subject, db: Db = None) -> None:
-    """Make somebody an admin."""
+def _promote(subject: _Subject, db: Db = None) -> None:
+    """Make a user an admin."""
     _set_role(subject, "admin", db)
 
 
 @user_app.command("demote")
-def demote(subject: Subject, db: Db = None) -> None:
-    """Make an admin a user again."""
+def _demote(subject: _Subject, db: Db = None) -> None:
+    """Make an admin a normal user again."""
     _set_role(subject, "user", db)
 
 
 @user_app.command("ban")
-def ban_user(
-    subject: Subject,
-    reason: Annotated[str, typer.Option(help="Why; it is kept in the audit log for good.")],
+def _ban(
+    subject: _Subject,
+    reason: Annotated[str, typer.Option(help="Reason; it stays in the audit log.")],
     db: Db = None,
 ) -> None:
-    """Shut somebody out: logins end, tokens are revoked, what is queued is cancelled; what has finished stays."""
+    """Ban a user: logins end, tokens are revoked, running submissions are cancelled; finished ones stay."""
     from fathom.harness.db.engine import open_database
     from fathom.server.accounts import store as accounts
     from fathom.server.admin import moderation
 
     engine = open_database(database_of(db), create=False)
     user = accounts.find_user(engine, subject)
-    moderation.ban(engine, moderation.Deed("operator", str(user.id), reason))
+    moderation.ban(engine, moderation.AdminAction("operator", str(user.id), reason))
     print(f"~{user.id} is banned; /admin/users lifts it")
 
 

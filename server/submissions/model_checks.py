@@ -1,4 +1,4 @@
-"""Turn what a hub tells of a model into findings: everything that keeps us from running it, all at once."""
+"""Checks of a submitted model: everything that keeps a worker from running it, reported at once."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -11,46 +11,28 @@ from fathom.server.submissions.repository import (
     INDEX,
     Repository,
     Tensor,
-    bad,
-    listed,
-    read_json,
+    indexed_files,
+    model_finding,
+    name_some,
+    parse_json,
     read_tensors,
-    shards_of,
-    walk,
+    walk_json,
+    weight_files,
 )
-from fathom.server.submissions.repository import weights_of as files_of
 
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-"""Bytes of a number in each precision that may be asked for; in `auto` it stays as it is stored."""
-
-
+_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+"""Bytes of a number in each precision that can be chosen; `auto` keeps the stored one."""
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "tokenizer_config.json")
-
-
 _LICENCES = ("license", "license.txt", "license.md", "licence", "licence.txt", "licence.md", "copying")
-
-
 _PATH = re.compile(r"(?:/|~|\\|[A-Za-z]:[\\/]|\.\.[\\/]|file:)", re.IGNORECASE)
-
-
 _NAMES = ("_name_or_path", "name_or_path")
-"""Keys that often hold a path of whoever trained the model; nothing reads them."""
-
-
+"""Keys that often hold a path on the machine that trained the model; nothing reads them."""
 _SAVE = "Save the model with save_pretrained of transformers"
-
-
 _CODE = ("auto_map", "custom_pipelines", "trust_remote_code")
-
-
 ATTENTIONS = frozenset(("eager", "flash_attention_2", "flash_attention_3", "flex_attention", "sdpa"))
-"""Attention that transformers has within; any other name is that of a repository whose kernel would be run."""
-
-
+"""Attention built into transformers; any other name is a repository whose kernel would be run."""
 EXPERTS = frozenset(("eager", "batched_mm", "grouped_mm"))
-"""Mixtures of experts that transformers has within."""
-
-
+"""Mixtures of experts built into transformers."""
 _IMPLEMENTATIONS = {
     "_attn_implementation": ATTENTIONS, "attn_implementation": ATTENTIONS, "_attn_implementation_internal": ATTENTIONS,
     "_experts_implementation": EXPERTS, "experts_implementation": EXPERTS,
@@ -58,8 +40,8 @@ _IMPLEMENTATIONS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """How a model is to be run."""
+class RunChoice:
+    """How the submitter wants a model to be run, and the largest weights that are accepted."""
 
     dtype: str = "auto"
     chat_template: bool = False
@@ -67,21 +49,21 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """What was found; `warnings` keep nothing from running. Counts are None where they cannot be told."""
+class ModelReport:
+    """What the checks found; `warnings` do not keep a model from running. Counts are None where unknown."""
 
     findings: tuple[Finding, ...]
     warnings: tuple[Finding, ...] = ()
     n_parameters: int | None = None
     n_bytes: int | None = None
     kind: str = "base"
-    """chat where the model brings a chat template."""
+    """chat if the model has a chat template."""
 
 
-def lint(repository: Repository, wish: Wish) -> Report:
-    """Check a model's files by what is known of them; opens nothing."""
+def check_model(repository: Repository, choice: RunChoice) -> ModelReport:
+    """Check what the hub states about a model's files; nothing of the model is loaded."""
     if repository.gated:
-        return Report((_fault("gated"), *_files(repository)))
+        return ModelReport((_fault("gated"), *_files(repository)))
     config = _object(repository, "config.json")
     tensors, broken = _tensors(repository)
     tied = config is not None and config.get("tie_word_embeddings") is True
@@ -89,21 +71,22 @@ def lint(repository: Repository, wish: Wish) -> Report:
     sizes = _sizes(repository)
     findings = (
         *_files(repository), *_config(repository, config), *_code(repository), *_weights(repository), *broken,
-        *_size(sum(sizes.values()), _quantized(config), n, wish), *_tokenizer(repository, wish), *_licence(repository),
+        *_size(sum(sizes.values()), _quantized(config), n, choice), *_tokenizer(repository, choice),
+        *_licence(repository),
     )  # fmt: skip
-    card = bad("There is no model card (README.md).", "Say in one what the model was trained on.", "no_card")
+    card = model_finding("There is no model card (README.md).", "Say in one what the model was trained on.", "no_card")
     warnings = () if repository.has("README.md") else (card,)
-    return Report(findings, warnings, n, sum(sizes.values()) or None, "chat" if _is_chat(repository) else "base")
+    return ModelReport(findings, warnings, n, sum(sizes.values()) or None, "chat" if _is_chat(repository) else "base")
 
 
 def _fault(code: str, problem: str = "", field: str = "model") -> Finding:
-    """Write a finding in the words of the same fault of a worker."""
+    """Write a finding in the words of a fault of `harness.service.faults`."""
     fault = FAULTS[code]
     return Finding(field, problem or fault.words, fault.fix, code)
 
 
 def _object(repository: Repository, name: str) -> dict[str, Any] | None:  # JSON
-    value = read_json(repository.texts.get(name, b""))
+    value = parse_json(repository.texts.get(name, b""))
     return value if isinstance(value, dict) else None
 
 
@@ -111,7 +94,9 @@ def _files(repository: Repository) -> Iterator[Finding]:
     odd = [file.name for file in repository.files if _is_odd(file.name)]
     if odd:
         fix = "Rename them: letters, digits, hyphens, full stops and underscores between single slashes."
-        yield bad(f"Some file names are not plain paths: {listed([ascii(name)[1:-1] for name in odd])}.", fix)
+        yield model_finding(
+            f"Some file names are not plain paths: {name_some([ascii(name)[1:-1] for name in odd])}.", fix
+        )
 
 
 def _is_odd(name: str) -> bool:
@@ -124,40 +109,44 @@ def _config(repository: Repository, config: Mapping[str, Any] | None) -> Iterato
     if not repository.has("config.json"):
         if repository.has("adapter_config.json"):
             fix = "Merge it into its base model (merge_and_unload of peft), and submit the whole."
-            yield bad("This is an adapter, not a whole model.", fix, "unsupported_architecture")
+            yield model_finding("This is an adapter, not a whole model.", fix, "unsupported_architecture")
             return
-        yield bad("There is no config.json.", f"{_SAVE}, and upload it again.")
+        yield model_finding("There is no config.json.", f"{_SAVE}, and upload it again.")
         return
     if config is None:
-        yield bad("config.json cannot be read as JSON.", f"{_SAVE}, and submit the new revision.")
+        yield model_finding("config.json cannot be read as JSON.", f"{_SAVE}, and submit the new revision.")
         return
     named = config.get("architectures")
     known = named if isinstance(named, list) else []
     if not isinstance(config.get("model_type"), str) or not known:
-        yield bad("config.json names no model_type or no architectures.", f"{_SAVE}, and submit the new revision.")
+        yield model_finding(
+            "config.json names no model_type or no architectures.", f"{_SAVE}, and submit the new revision."
+        )
     elif not any(name in ARCHITECTURES for name in known if isinstance(name, str)):
         yield _fault("unsupported_architecture", f"The engine does not know the architecture {ascii(known[0])[:80]}.")
     yield from _quantization(config)
 
 
 def _quantization(config: Mapping[str, Any]) -> Iterator[Finding]:
-    for key, value in walk(config):
+    for key, value in walk_json(config):
         if key not in ("quantization_config", "compression_config") or not isinstance(value, dict):
             continue
         method = value.get("quant_method", "modelopt" if "quant_algo" in value or key[0] == "c" else None)
         if not isinstance(method, str) or method not in QUANTIZATIONS:
             fix = "Quantise it with awq, gptq, fp8 or compressed-tensors, or submit it as it was."
             problem = f"config.json asks for the quantisation {ascii(method)[:60]}, whose code is not run here."
-            yield bad(problem, fix, "unsupported_architecture")
+            yield model_finding(problem, fix, "unsupported_architecture")
 
 
 def _quantized(config: Mapping[str, Any] | None) -> bool:
-    return config is not None and any(key in ("quantization_config", "compression_config") for key, _ in walk(config))
+    return config is not None and any(
+        key in ("quantization_config", "compression_config") for key, _ in walk_json(config)
+    )
 
 
 def _code(repository: Repository) -> Iterator[Finding]:
     for name in ("config.json", "tokenizer_config.json"):
-        pairs = list(walk(_object(repository, name)))
+        pairs = list(walk_json(_object(repository, name)))
         keys = sorted({key for key, value in pairs if key in _CODE and value})
         if keys:
             yield _fault(
@@ -165,12 +154,12 @@ def _code(repository: Repository) -> Iterator[Finding]:
             )
         strange = sorted({f"{key} = {ascii(value)[:60]}" for key, value in pairs if _is_foreign(key, value)})
         if strange:
-            problem = f"{name} asks for an implementation from elsewhere: {listed(strange)}."
+            problem = f"{name} asks for an implementation from elsewhere: {name_some(strange)}."
             yield _fault("remote_code_required", problem)
         paths = sorted({key for key, value in pairs if _is_path(key, value)}) if name == "config.json" else []
         if paths:
             fix = "Take them out: nothing but the repository's own files is read."
-            yield bad(f"{name} names files outside of the repository, under {listed(paths)}.", fix)
+            yield model_finding(f"{name} names files outside of the repository, under {name_some(paths)}.", fix)
 
 
 def _is_foreign(key: str, value: Any) -> bool:  # JSON
@@ -190,17 +179,19 @@ def _weights(repository: Repository) -> Iterator[Finding]:
     if not any(file.name.endswith(".safetensors") for file in repository.files):
         yield _fault("no_safetensors")
         return
-    if repository.has(INDEX) and not shards_of(index):
-        yield bad(f"{INDEX} cannot be read.", f"{_SAVE}, and submit the new revision.")
-    absent = [name for name in shards_of(index) if not repository.has(name)]
+    if repository.has(INDEX) and not indexed_files(index):
+        yield model_finding(f"{INDEX} cannot be read.", f"{_SAVE}, and submit the new revision.")
+    absent = [name for name in indexed_files(index) if not repository.has(name)]
     if absent:
-        yield bad(f"{INDEX} names files that are not there: {listed(absent)}.", "Upload them, and submit anew.")
-    if not absent and not files_of(repository.files, index):
-        yield bad("No safetensors file lies where a loader looks, at the root.", "Move the weights there.")
+        yield model_finding(
+            f"{INDEX} names files that are not there: {name_some(absent)}.", "Upload them, and submit anew."
+        )
+    if not absent and not weight_files(repository.files, index):
+        yield model_finding("No safetensors file lies where a loader looks, at the root.", "Move the weights there.")
 
 
 def _tensors(repository: Repository) -> tuple[list[Tensor], list[Finding]]:
-    """Read all headers; return their tensors, and what contradicts what."""
+    """Parse all headers; return their tensors, and the contradictions."""
     found: dict[str, Tensor] = {}
     places: dict[str, str] = {}
     findings = []
@@ -209,9 +200,11 @@ def _tensors(repository: Repository) -> tuple[list[Tensor], list[Finding]]:
     for name, header in repository.headers.items():
         tensors = read_tensors(header)
         if tensors is None:
-            findings.append(bad(f"{name} is cut off, or not what its header says.", fix))
+            findings.append(model_finding(f"{name} is cut off, or not what its header says.", fix))
         if told.get(name) not in (None, header.size):
-            findings.append(bad(f"The hub lists {name} with {told[name]} bytes, and it has {header.size}.", fix))
+            findings.append(
+                model_finding(f"The hub lists {name} with {told[name]} bytes, and it has {header.size}.", fix)
+            )
         for one in tensors or ():
             found[one.name], places[one.name] = one, name
     if not findings and repository.headers:
@@ -226,29 +219,35 @@ def _indexed(index: Mapping[str, Any] | None, places: Mapping[str, str]) -> list
     lost = sorted(str(name) for name, shard in wanted.items() if places.get(name) != shard)
     if not lost:
         return []
-    return [bad(f"{INDEX} and the weights disagree on {listed(lost)}.", "Save the model anew with save_pretrained.")]
+    return [
+        model_finding(
+            f"{INDEX} and the weights disagree on {name_some(lost)}.", "Save the model anew with save_pretrained."
+        )
+    ]
 
 
 def _sizes(repository: Repository) -> dict[str, int]:
-    """Return the size of each file of weights: the true one where it is known."""
+    """Return the size of each weights file: the true one where it is known."""
     read = repository.headers
-    files = files_of(repository.files, _object(repository, INDEX))
+    files = weight_files(repository.files, _object(repository, INDEX))
     return {file.name: read[file.name].size if file.name in read else file.size or 0 for file in files}
 
 
-def _size(stored: int, is_quantized: bool, n_parameters: int | None, wish: Wish) -> Iterator[Finding]:
-    as_asked = 0 if is_quantized else (n_parameters or 0) * BYTES.get(wish.dtype, 0)
-    if max(stored, as_asked) > wish.max_bytes:
-        field, how = ("dtype", f" in {wish.dtype}") if stored <= wish.max_bytes else ("model", "")
+def _size(stored: int, is_quantized: bool, n_parameters: int | None, choice: RunChoice) -> Iterator[Finding]:
+    as_asked = 0 if is_quantized else (n_parameters or 0) * _BYTES.get(choice.dtype, 0)
+    if max(stored, as_asked) > choice.max_bytes:
+        field, how = ("dtype", f" in {choice.dtype}") if stored <= choice.max_bytes else ("model", "")
         size = f"{max(stored, as_asked) / (1 << 30):,.1f} GB{how}"
-        problem = f"The weights have {size}; at most {wish.max_bytes / (1 << 30):,.1f} GB are taken."
+        problem = f"The weights have {size}; at most {choice.max_bytes / (1 << 30):,.1f} GB are taken."
         yield _fault("too_large", problem, field)
 
 
-def _tokenizer(repository: Repository, wish: Wish) -> Iterator[Finding]:
+def _tokenizer(repository: Repository, choice: RunChoice) -> Iterator[Finding]:
     if not any(repository.has(name) for name in _TOKENIZERS):
-        yield bad("There is no tokenizer: tokenizer.json is missing.", "Save it with save_pretrained, and upload it.")
-    if wish.chat_template and not _is_chat(repository):
+        yield model_finding(
+            "There is no tokenizer: tokenizer.json is missing.", "Save it with save_pretrained, and upload it."
+        )
+    if choice.chat_template and not _is_chat(repository):
         yield _fault("no_chat_template", field="chat_template")
 
 
@@ -260,7 +259,7 @@ def _is_chat(repository: Repository) -> bool:
 def _licence(repository: Repository) -> Iterator[Finding]:
     if not repository.licence and not any(file.name.lower() in _LICENCES for file in repository.files):
         fix = "Name one in the head of README.md, as `license: apache-2.0`, or add a file LICENSE."
-        yield bad("Nothing says under which licence the model may be used.", fix, "no_licence")
+        yield model_finding("The model has no licence.", fix, "no_licence")
 
 
 _TEXT = """
@@ -293,12 +292,8 @@ _TEXT = """
     Step3TextForCausalLM Step3p5ForCausalLM TeleChat2ForCausalLM TeleChat3ForCausalLM TeleFLMForCausalLM
     VaultGemmaForCausalLM Zamba2ForCausalLM
 """
-
-
 TEXT = frozenset(_TEXT.split())
 """Models of text alone."""
-
-
 _TEXT_AND_MORE = """
     Cohere2VisionForConditionalGeneration Ernie4_5_VLMoeForConditionalGeneration
     Exaone4_5_ForConditionalGeneration Gemma3ForConditionalGeneration Gemma3nForConditionalGeneration
@@ -311,21 +306,13 @@ _TEXT_AND_MORE = """
     Qwen3VLForConditionalGeneration Qwen3VLMoeForConditionalGeneration Qwen3_5ForConditionalGeneration
     Qwen3_5MoeForConditionalGeneration Qwen4ExpForConditionalGeneration SmolVLMForConditionalGeneration
 """
-
-
 TEXT_AND_MORE = frozenset(_TEXT_AND_MORE.split())
 """Models of text and pictures, here asked in text alone."""
-
-
 ARCHITECTURES = TEXT | TEXT_AND_MORE
 """Values of `architectures` in config.json that are taken."""
-
-
 _QUANTIZATIONS = """
     auto-round awq compressed-tensors experts_int8 fbgemm_fp8 fp8 fp_quant gpt_oss_mxfp4 gptq inc modelopt modelopt_fp4
     modelopt_mixed modelopt_mxfp8 mxfp4 quark
 """
-
-
 QUANTIZATIONS = frozenset(_QUANTIZATIONS.split())
 """Values of `quant_method` that vLLM 0.32.0 reads; torchao's are left out, since its configs name Python classes."""

@@ -1,4 +1,4 @@
-"""Turn whatever stopped a job into a code of harness.faults."""
+"""The fault code that fits what an engine, a library or an exception says."""
 
 import re
 
@@ -18,11 +18,11 @@ _SIGNS = (
     ("nan_logits", r"probability tensor contains|non-finite|\bnan\b"),
     ("bad_model", "safetensor|size mismatch|config\\.json|its header promises|tokenizer|loading weights|missing key"),
 )
-"""What engines say, in lower case, by code; the first that fits counts."""
+"""Patterns of error texts in lower case, by fault code; the first match counts."""
 
 
 class JobFailed(FathomError):
-    """A job cannot be done: a code of harness.faults, and the end of the log that shows why."""
+    """A job cannot be done: a code of `harness.service.faults`, and the end of the log that shows why."""
 
     exit_code = 3
 
@@ -32,7 +32,7 @@ class JobFailed(FathomError):
 
 
 def code_of(error: BaseException) -> str:
-    """Return the code that fits an exception and what caused it; `engine_failed` where none does."""
+    """Return the fault code of an exception and its causes; `engine_failed` where no pattern matches."""
     said = []
     link: BaseException | None = error
     while link is not None:
@@ -42,5 +42,5 @@ def code_of(error: BaseException) -> str:
 
 
 def code_in(text: str) -> str:
-    """Return the code that fits what an engine said."""
+    """Return the fault code that matches an error text; `engine_failed` where none does."""
     return next((code for code, sign in _SIGNS if re.search(sign, text.lower())), "engine_failed")

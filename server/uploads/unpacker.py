@@ -1,7 +1,7 @@
-"""Turn the bytes of an upload into lines, within limits that hold while it grows.
+"""Splits the bytes of an upload into lines, within limits that are checked while it arrives.
 
-Plain text or gzip, told apart by the first two bytes: what a header says of the encoding decides nothing, so nothing is
-decoded twice. At no time is more held than one piece of text and one line.
+The first two bytes tell plain text from gzip; the Content-Encoding header is ignored, so nothing is decoded twice. Only
+one piece of text and one line are in memory at a time.
 """
 
 import zlib
@@ -12,30 +12,30 @@ from fathom.harness.errors import BadInput, TooLarge
 
 _MAGIC = b"\x1f\x8b"
 _PIECE = 256 << 10
-"""Bytes that are unpacked at a time."""
+"""Bytes unpacked at a time."""
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """How much is taken, in bytes."""
+class UploadLimits:
+    """Most bytes of an upload."""
 
     packed: int = 64 << 20
     unpacked: int = 512 << 20
     ratio: int = 100
-    """Unpacked to packed, once there is more than `free` of it."""
+    """Most unpacked bytes for each packed byte, above the first `free` bytes."""
     free: int = 1 << 20
     line: int = 256 << 10
     members: int = 20_000
-    """Parts of a gzip file; a tool that packs in parallel makes one of each 64 kB."""
+    """Members of a gzip file; a parallel packer writes one for each 64 kB."""
 
 
-LIMITS = Limits()
+UPLOAD_LIMITS = UploadLimits()
 
 
 class Unpacker:
-    """Takes chunks of bytes, gives lists of whole lines."""
+    """Takes chunks of bytes and returns complete lines."""
 
-    def __init__(self, limits: Limits = LIMITS) -> None:
+    def __init__(self, limits: UploadLimits = UPLOAD_LIMITS) -> None:
         """Expect the first byte."""
         self._limits = limits
         self._head, self._rest = b"", b""
@@ -47,8 +47,8 @@ class Unpacker:
         """Yield the lines that a chunk completes.
 
         Raises:
-            TooLarge: a limit is passed.
-            BadInput: this is not gzip, though it began so.
+            TooLarge: a limit is exceeded.
+            BadInput: the gzip data is invalid.
         """
         self.n_packed += len(chunk)
         if self.n_packed > self._limits.packed:
@@ -64,7 +64,7 @@ class Unpacker:
             yield self._split(piece)
 
     def close(self) -> list[bytes]:
-        """Return the last line if no newline ends it.
+        """Return the last line, if no newline ends it.
 
         Raises:
             BadInput: the gzip file is cut off.
@@ -80,18 +80,18 @@ class Unpacker:
         if self.n_unpacked > limits.unpacked:
             raise TooLarge(f"more than {limits.unpacked >> 20} MB once unpacked: send a smaller run")
         if self.n_unpacked > max(limits.free, limits.ratio * self.n_packed):
-            raise TooLarge(f"it unpacks to more than {limits.ratio} times its size, which results never do")
+            raise TooLarge(f"it unpacks to more than {limits.ratio} times its size, which results never need")
         *lines, self._rest = (self._rest + piece).split(b"\n")
         for line in (*lines, self._rest):
             self.n_lines += 1
             if len(line) > limits.line:
                 raise TooLarge(f"line {self.n_lines} has more than {limits.line >> 10} kB")
-        self.n_lines -= 1  # the rest is not whole yet
+        self.n_lines -= 1  # the last line is not complete yet
         return lines
 
 
 class _Gzip:
-    """One or more gzip members, as RFC 1952 allows; zeros may follow them, nothing else."""
+    """One or more gzip members (RFC 1952); only zeros may follow them."""
 
     def __init__(self, members: int) -> None:
         self._left = members
@@ -101,14 +101,14 @@ class _Gzip:
     def _next(self) -> "zlib._Decompress":
         self._left -= 1
         if self._left < 0:
-            raise TooLarge("this gzip file has too many members: pack it whole, with `gzip`")
+            raise TooLarge("this gzip file has too many members: pack it with `gzip`")
         return zlib.decompressobj(31)
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
         waiting, full = chunk, False
-        while waiting or full:  # a full piece may have left more in zlib, though it took all that was given
+        while waiting or full:  # after a full piece zlib may hold more, even with no input left
             if self._member.eof:
-                waiting, full = self._between(waiting), False
+                waiting, full = self._next_member(waiting), False
                 continue
             try:
                 piece = self._member.decompress(waiting, _PIECE)
@@ -119,8 +119,8 @@ class _Gzip:
             if piece:
                 yield piece
 
-    def _between(self, waiting: bytes) -> bytes:
-        """Begin a new member; what cannot be one yet, for want of its second byte, is kept."""
+    def _next_member(self, waiting: bytes) -> bytes:
+        """Start a new member; a single byte that may begin one is kept for later."""
         waiting = self._tail + waiting
         self._tail = b""
         if not waiting.strip(b"\0"):

@@ -14,10 +14,10 @@ from fathom.harness.settings import OidcSettings, ServiceSettings
 from fathom.server.accounts import store as accounts
 from fathom.server.app import ServerSettings, create_app
 from fathom.server.submissions import status as queue
-from fathom.server.submissions.hub import Bounds, HubClient
+from fathom.server.submissions.hub import HubClient, HubLimits
 
 OIDC = OidcSettings("http://127.0.0.1:9", "fathom", "secret")
-QUICK = Bounds(deadline=10.0, pauses=(0.02, 0.02))  # short pauses; time enough for a busy machine
+QUICK = HubLimits(deadline=10.0, pauses=(0.02, 0.02))  # short pauses; time enough for a busy machine
 
 
 @pytest.fixture
@@ -160,7 +160,7 @@ def test_of_two_at_once_one_is_stored(hub, open_door, database):
 
 
 def test_other_pages_stay_quick_while_a_hub_is_slow(hub, open_door):
-    address, _ = open_door(bounds=Bounds(deadline=6.0, read=30.0))
+    address, _ = open_door(bounds=HubLimits(deadline=6.0, read=30.0))
     hub.make("slow")
     said = []
     with httpx.Client(base_url=address, timeout=30) as client, httpx.Client(base_url=address, timeout=30) as other:

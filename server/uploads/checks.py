@@ -1,4 +1,4 @@
-"""Turn a parcel's header into an upload that may begin, or say why it may not."""
+"""Checks of an upload's header: whether this server can generate, grade and compare the results."""
 
 import re
 from collections.abc import Mapping
@@ -11,45 +11,39 @@ from sqlalchemy import Engine
 from fathom.harness.db.write import NewRun
 from fathom.harness.errors import BadInput
 from fathom.harness.format import visible
-from fathom.harness.io.parcel import CellLine, Header
-from fathom.harness.io.strict_json import _TEXT, texts
-from fathom.harness.runs.manifest import Manifest
+from fathom.harness.io.parcel import ParcelCell, ParcelHeader
+from fathom.harness.io.strict_json import MOST_CHARACTERS, flat_texts
+from fathom.harness.records import Manifest
 from fathom.harness.service.seasons.seeds import season_of_seed
 from fathom.server.uploads.store import NewUpload
 from fathom.tasks.base import Cell, check_cell
 from fathom.tasks.registry import find_family
 from fathom.tasks.stream import canonical_seed
-from fathom.tasks.suites import VERSION, Suite, SuiteCell, suite_names
+from fathom.tasks.suites import SUITE_VERSION, Suite, SuiteCell, suite_names
 
-MOST_ITEMS = 200_000
+_MAX_ITEMS = 200_000
 """Items of one upload."""
-
-
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}", re.ASCII)
-
-
-_OWN = ("reference/", "oracle/", "demo/")
-
-
+_RESERVED = ("reference/", "oracle/", "demo/")
 _SAMPLING = {"temperature": 0.0, "temperature_free": 1.0, "shots": 0}
 
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who sends results; `local` where the server is the sender's own machine."""
+    """The sender of results; `local` where the server runs on the sender's own machine."""
 
     owner_id: int
     actor: str
     local: bool = False
     secret_key: str = ""
-    """The server's key, to know the seeds of its seasons."""
+    """The server's key, which gives the seeds of its seasons."""
 
 
-def admit(db: Engine, header: Header, sender: Sender) -> NewUpload:
-    """Check a header against what this server can make and grade.
+def check_header(db: Engine, header: ParcelHeader, sender: Sender) -> NewUpload:
+    """Return the upload that a header announces, if this server can grade and compare it.
 
     Raises:
-        BadInput: with what is wrong and what to do.
+        BadInput: says what is wrong and what to do.
     """
     _check_model(header.model, sender)
     suite = _suite(header)
@@ -72,16 +66,18 @@ def admit(db: Engine, header: Header, sender: Sender) -> NewUpload:
 
 def _check_model(name: str, sender: Sender) -> None:
     if not _HUB_ID.fullmatch(name) or ".." in name or "--" in name:
-        raise BadInput(f"model: {name[:100]!r} is no hub id such as org/name: give one with `fathom submit --model`")
-    if name.startswith(_OWN) and not sender.local:
-        raise BadInput(f"model: names that begin with {name.partition('/')[0]}/ are the server's own: give a hub id")
-
-
-def _suite(header: Header) -> Suite:
-    if header.suite not in suite_names() or header.version != VERSION:
+        raise BadInput(f"model: {name[:100]!r} is not a hub id such as org/name: give one with `fathom submit --model`")
+    if name.startswith(_RESERVED) and not sender.local:
         raise BadInput(
-            f"suite: this server asks {', '.join(suite_names())} of version {VERSION}, and this is {header.suite} "
-            f"{header.version}: run it again with the server's version of Fathom"
+            f"model: names that begin with {name.partition('/')[0]}/ are reserved for the server: give a hub id"
+        )
+
+
+def _suite(header: ParcelHeader) -> Suite:
+    if header.suite not in suite_names() or header.version != SUITE_VERSION:
+        raise BadInput(
+            f"suite: this server asks {', '.join(suite_names())} of version {SUITE_VERSION}, and this is "
+            f"{header.suite} {header.version}: run it again with the server's version of Fathom"
         )
     cells = tuple(_cell(one) for one in header.cells)
     if len({cell.cell for cell in cells}) < len(cells):
@@ -89,12 +85,12 @@ def _suite(header: Header) -> Suite:
     suite = Suite(header.suite, header.version, canonical_seed(header.seed), cells)
     if suite.seed != header.seed:
         raise BadInput(f"seed: write it as {suite.seed[:80]}")
-    if suite.n_items > MOST_ITEMS:
-        raise BadInput(f"cells: {suite.n_items} items are more than the {MOST_ITEMS} that are taken: send less of them")
+    if suite.n_items > _MAX_ITEMS:
+        raise BadInput(f"cells: {suite.n_items} items are more than the {_MAX_ITEMS} allowed: send fewer")
     return suite
 
 
-def _cell(one: CellLine) -> SuiteCell:
+def _cell(one: ParcelCell) -> SuiteCell:
     family = find_family(one.family)
     if family.version != one.version:
         raise BadInput(
@@ -105,11 +101,11 @@ def _cell(one: CellLine) -> SuiteCell:
     return SuiteCell(one.family, one.version, one.level, one.channel, one.style, one.n)
 
 
-def _check_season(db: Engine, header: Header, seed: str, sender: Sender) -> None:
+def _check_season(db: Engine, header: ParcelHeader, seed: str, sender: Sender) -> None:
     if header.season:
         raise BadInput(
-            "season: results of a season are made by this server's workers alone: submit the model, or send a run on "
-            "the practice seed or on a seed of your own"
+            "season: only this server's workers run a season: submit the model, or send a run on the practice seed or "
+            "on a seed of your own"
         )
     season = season_of_seed(db, seed, sender.secret_key)
     if season is None:
@@ -119,15 +115,15 @@ def _check_season(db: Engine, header: Header, seed: str, sender: Sender) -> None
             f"seed: this is the seed of season {season.name}, which is over: its items are public. Run it again on a "
             "seed of your own"
         )
-    raise BadInput(f"seed: this is another season's seed ({season.name}), which only this server may know")
+    raise BadInput(f"seed: this is the seed of season {season.name}, which only this server may know")
 
 
-def _check_sampling(manifest: Mapping[str, Any]) -> bool:  # JSON of provenance.Manifest
-    """Return whether a chat template was used; anything else must be as `fathom run` has it."""
+def _check_sampling(manifest: Mapping[str, Any]) -> bool:  # JSON of a Manifest
+    """Return whether a chat template was used; all other settings must be the defaults of `fathom run`."""
     decisive = manifest.get("decisive")
     stated = decisive.get("sampling") if isinstance(decisive, dict) else None
     if not isinstance(stated, dict):
-        raise BadInput("manifest: decisive.sampling is missing, so nobody can tell how the answers were made")
+        raise BadInput("manifest: decisive.sampling is missing, so it is unknown how the answers were made")
     for name, ours in _SAMPLING.items():
         found = stated.get(name)
         if isinstance(found, bool) or found != ours:
@@ -135,37 +131,35 @@ def _check_sampling(manifest: Mapping[str, Any]) -> bool:  # JSON of provenance.
     templated = stated.get("chat_template", False)
     others = set(stated) - set(_SAMPLING) - {"chat_template"}
     if not isinstance(templated, bool) or others:
-        raise BadInput("manifest: sampling holds something that this server does not know, so it cannot be compared")
+        raise BadInput("manifest: sampling has settings that this server does not know, so the run cannot be compared")
     return templated
 
 
-def _manifest(header: Header, suite: Suite, templated: bool) -> Manifest:
-    """Write the manifest anew from what was checked, and keep the sender's words as plain texts only.
+def _manifest(header: ParcelHeader, suite: Suite, templated: bool) -> Manifest:
+    """Write a new manifest from the checked header; other texts of the sender are kept as plain text only.
 
-    An honest sender's digest comes out again.
+    For an unaltered run the digest is the sender's own.
     """
     decisive = header.manifest["decisive"]
     packages = decisive.get("engine", {}).get("packages", {}) if isinstance(decisive.get("engine"), dict) else {}
     context = header.manifest.get("context")
     facts = header.manifest.get("engine_facts")
-    return Manifest(
-        {
-            "model": {"name": header.model, "digest": header.model_digest},
-            "engine": {"name": header.engine, "packages": texts(packages)},
-            "suite": {
-                "name": suite.name, "version": suite.version, "seed": suite.seed, "digest": header.suite_digest
-            },
-            "families": {cell.family: cell.version for cell in suite.cells},
-            "sampling": {**_SAMPLING, "chat_template": templated},
-            "lm_eval": visible(str(decisive.get("lm_eval", "")))[:_TEXT],
-            **_template(decisive, templated),
-        },
-        {"sender": {**texts(context), **texts(facts)}, "uploaded": "regraded here from completions sent by a user"},
-    )  # fmt: skip
+    checked = {
+        "model": {"name": header.model, "digest": header.model_digest},
+        "engine": {"name": header.engine, "packages": flat_texts(packages)},
+        "suite": {"name": suite.name, "version": suite.version, "seed": suite.seed, "digest": header.suite_digest},
+        "families": {cell.family: cell.version for cell in suite.cells},
+        "sampling": {**_SAMPLING, "chat_template": templated},
+        "lm_eval": visible(str(decisive.get("lm_eval", "")))[:MOST_CHARACTERS],
+        **_template(decisive, templated),
+    }
+    sender = {**flat_texts(context), **flat_texts(facts)}
+    around = {"sender": sender, "uploaded": "regraded here from completions sent by a user"}
+    return Manifest.read({"decisive": checked, "context": around})
 
 
 def _template(decisive: Mapping[str, Any], templated: bool) -> dict[str, str]:  # JSON values
-    """Return the digest of a chat's template, where one was used and the sender's manifest has it."""
+    """Return the digest of the chat template, where one was used and the sender's manifest has it."""
     found = decisive.get("chat_template")
     if not (templated and isinstance(found, str) and re.fullmatch(r"[0-9a-f]{32}", found)):
         return {}

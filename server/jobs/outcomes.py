@@ -1,7 +1,8 @@
-"""Turn the states of a submission's jobs into the submission's own.
+"""The state of a submission, derived from the states of its jobs.
 
-Whoever changes a job calls `settle` afterwards, in a transaction of its own that locks the submission first and its
-jobs then, so that two workers never wait for each other. What a killed process leaves unsettled the housekeeper does.
+Every change of a job is followed by `update_submission`, in a transaction of its own. It locks the submission first and
+its jobs after it, so that two workers never wait for each other. If a process is killed in between, a background task
+of the server catches up.
 """
 
 import datetime as dt
@@ -20,14 +21,14 @@ from fathom.harness.service.faults import fault_of
 ACTIVE = ("queued", "leased", "downloading", "loading", "generating", "scoring")
 """States of a submission that has jobs and has not ended."""
 OVER = ("failed", "cancelled", "superseded")
-"""States in which no job of it may go on."""
+"""States of a submission none of whose jobs may continue."""
 _PHASES = ("leased", "downloading", "loading", "generating")
 RUNNING_KINDS = ("run", "fresh")
-"""Kinds of job that a model's submission stands and falls with."""
+"""Kinds of job that decide whether a submitted model succeeds."""
 
 
-def settle(db: Engine, submission: str, now: Clock = utc_now) -> None:
-    """Bring a model's submission up to date with its jobs: one that failed fails it, and stops the others."""
+def update_submission(db: Engine, submission: str, now: Clock = utc_now) -> None:
+    """Set a model submission's state from its jobs; one failed job fails it and cancels the others."""
     with writing(db) as session:
         row = session.get(SubmissionRow, submission, with_for_update=True)
         if row is None or row.kind != "model" or row.state not in ACTIVE:
@@ -45,7 +46,7 @@ def settle(db: Engine, submission: str, now: Clock = utc_now) -> None:
 
 
 def _state_of(jobs: Sequence[JobRow]) -> str:
-    """Return the phase of the job that is furthest on; `queued` while none is leased."""
+    """Return the phase of the most advanced job; `queued` while none is leased."""
     if jobs and all(job.state == "done" for job in jobs):
         return "scoring"
     phases = [job.phase for job in jobs if job.state == "leased"]
@@ -56,7 +57,7 @@ def _fail(session: Session, row: SubmissionRow, job: JobRow, at: dt.datetime) ->
     code = job.error_code or "engine_failed"
     fault = fault_of(code)
     row.state, row.error_code, row.error_tail = "failed", code, job.error_tail
-    row.fingerprint = None  # it may come again
+    row.fingerprint = None  # the same may be submitted again
     row.quota_returned = row.quota_returned or fault.ours
     row.changed_at = row.finished_at = at
     cancel_jobs(session, row.id)
@@ -65,7 +66,7 @@ def _fail(session: Session, row: SubmissionRow, job: JobRow, at: dt.datetime) ->
 
 
 def cancel_jobs(session: Session, submission: str) -> None:
-    """Take a submission's jobs from the queue and from their workers, in the caller's transaction."""
+    """Cancel a submission's queued and leased jobs, in the caller's transaction."""
     session.execute(
         update(JobRow)
         .where(JobRow.submission_id == submission, JobRow.state.in_(("queued", "leased")))
@@ -75,14 +76,14 @@ def cancel_jobs(session: Session, submission: str) -> None:
 
 
 def end_runs(session: Session, row: SubmissionRow, ending: Ending, at: dt.datetime) -> None:
-    """End the runs of a submission that still go on, in the caller's transaction."""
+    """End the running runs of a submission, in the caller's transaction."""
     named = [run for run in (row.run_id, row.fresh_run_id) if run is not None]
     for run in session.scalars(select(RunRow.id).where(RunRow.id.in_(named), RunRow.state == "running")).all():
         end_run(session, run, ending, lambda: at)
 
 
-def unsettled(db: Engine) -> list[str]:
-    """Return submissions whose state lags behind their jobs', whatever cut the settling off."""
+def list_outdated(db: Engine) -> list[str]:
+    """Return submissions that have a failed job but have not failed yet."""
     with Session(db) as session:
         failed = select(JobRow.submission_id).where(JobRow.state == "failed", JobRow.kind.in_(RUNNING_KINDS))
         waiting = select(SubmissionRow.id).where(SubmissionRow.kind == "model", SubmissionRow.state.in_(ACTIVE))

@@ -1,4 +1,4 @@
-"""Count in the database how often an address or a user does something, and refuse beyond a limit."""
+"""Rate limits: counts in the database of how often an address or a user does something."""
 
 import ipaddress
 import time
@@ -16,14 +16,14 @@ from fathom.harness.db.schema.service import LimitRow
 from fathom.harness.errors import TooMany
 
 _KEPT = 2 * 86_400
-"""Seconds after which counts are forgotten; no window is longer than half of it."""
+"""Seconds after which counts are deleted; no window is longer than half of this."""
 
 
-def spend(db: Engine, key: str, limit: int, seconds: int, now: Callable[[], float] = time.time) -> None:
-    """Count one more of `key` in the present window of `seconds`.
+def count_use(db: Engine, key: str, limit: int, seconds: int, now: Callable[[], float] = time.time) -> None:
+    """Count one more use of `key` in the current window of `seconds`.
 
     Raises:
-        TooMany: more than `limit` in this window; the message says for how long.
+        TooMany: more than `limit` uses in this window; the message says how long to wait.
     """
     window = int(now()) // seconds * seconds
     dialect: Any = postgresql if db.dialect.name == "postgresql" else sqlite  # each has an Insert of its own
@@ -36,15 +36,15 @@ def spend(db: Engine, key: str, limit: int, seconds: int, now: Callable[[], floa
         raise TooMany(f"the limit is {limit} times in {seconds // 60} minutes: try again in {wait} minutes")
 
 
-def prune_limits(db: Engine) -> int:
-    """Forget windows that are over; a chore."""
+def delete_old_limits(db: Engine) -> int:
+    """Delete counts of past windows; return how many. A background task."""
     with translate_errors(), Session(db) as session, session.begin():
         old = delete(LimitRow).where(LimitRow.window < int(time.time()) - _KEPT).returning(LimitRow.n)
         return len(session.scalars(old).all())
 
 
-def bucket(address: str) -> str:
-    """Return what of an address is counted: an IPv4 address, or the /64 network that one holder of IPv6 has."""
+def network_key(address: str) -> str:
+    """Return the part of an address that is counted: a whole IPv4 address, or the /64 network of an IPv6 address."""
     try:
         found = ipaddress.ip_address(address)
     except ValueError:
@@ -54,10 +54,10 @@ def bucket(address: str) -> str:
     return str(ipaddress.ip_network((found, 64), strict=False)) if found.version == 6 else str(found)
 
 
-def address_of(scope: Scope, proxies: tuple[str, ...]) -> str:
-    """Return the visitor's address; what a proxy says of it is believed only of the proxies that are named.
+def visitor_address(scope: Scope, proxies: tuple[str, ...]) -> str:
+    """Return the visitor's address; X-Forwarded-For is believed only from `proxies`.
 
-    The last entry of X-Forwarded-For that is no proxy of ours is the one that our outermost proxy saw.
+    The last entry of X-Forwarded-For that is not one of our proxies is what our outermost proxy saw.
     """
     peer: str = (scope.get("client") or ("", 0))[0]
     if peer not in proxies:

@@ -1,4 +1,4 @@
-"""Mark submissions with what tests found."""
+"""The flag of submissions that do better on the shared seed than on their fresh one."""
 
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
@@ -7,29 +7,29 @@ from fathom.harness.db.audit import record
 from fathom.harness.db.engine import translate_errors
 from fathom.harness.db.schema.runs import CellRow
 from fathom.harness.db.schema.service import SubmissionRow
-from fathom.harness.stats.overfit import FLAG, Overfit, Stratum, check_overfit
+from fathom.harness.stats.overfit import OVERFIT_FLAG, Overfit, Stratum, check_overfit
 
 
 def flag_overfit(db: Engine, submission: str) -> bool:
-    """Compare a submission's shared and fresh layers, and flag it where it knows the shared one by heart.
+    """Flag a submission whose run on the shared seed is better than its run on a fresh seed; return whether it is.
 
-    Say whether it is flagged. Doing it again changes nothing.
+    A second call changes nothing.
     """
     with translate_errors(), Session(db) as session, session.begin():
         row = session.get_one(SubmissionRow, submission, with_for_update=True)
         found = check_overfit(_strata(session, row.run_id, row.fresh_run_id))
-        if found.flagged and FLAG not in row.flags:
-            row.flags = {**row.flags, FLAG: found.to_json()}
+        if found.flagged and OVERFIT_FLAG not in row.flags:
+            row.flags = {**row.flags, OVERFIT_FLAG: found.to_json()}
             record(session, "system", "flag", f"submission/{submission}", **_said(found))
         return found.flagged
 
 
 def _said(found: Overfit) -> dict[str, object]:
-    return {"flag": FLAG, **found.to_json()}
+    return {"flag": OVERFIT_FLAG, **found.to_json()}
 
 
 def _strata(session: Session, shared: str | None, fresh: str | None) -> list[Stratum]:
-    """Pair the cells of two runs by what they ask."""
+    """Pair the cells of two runs by family, version, level, channel and style."""
     key = (CellRow.family, CellRow.version, CellRow.level, CellRow.channel, CellRow.style)
     wanted = select(CellRow.run_id, CellRow.k, CellRow.n, *key).where(CellRow.run_id.in_((shared, fresh)))
     counts: dict[tuple[object, ...], dict[str, tuple[int, int]]] = {}

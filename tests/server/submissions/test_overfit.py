@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 from fathom.harness.db import audit, write
 from fathom.harness.db.schema.service import SubmissionRow, UserRow
 from fathom.harness.engines.base import Completion
-from fathom.server.uploads.flags import flag_overfit
+from fathom.server.submissions.overfit import flag_overfit
 from fathom.tasks.base import Verdict
 from fathom.tasks.suites import Selection, open_suite
 

@@ -1,0 +1,27 @@
+"""The JSON API of accounts: whose token this is."""
+
+from fastapi import APIRouter
+from pydantic import Field
+
+from fathom.harness.errors import NotSignedIn
+from fathom.server.web.actor import ActorOf
+from fathom.server.web.problems import ApiModel
+
+router = APIRouter(prefix="/api/v1")
+
+
+class MeOut(ApiModel):
+    """The user of this request."""
+
+    user: int
+    name: str = Field(description="As the sign-in provider states it.")
+    role: str = Field(description="user or admin.")
+    scopes: list[str] = Field(description="What this token or browser may do.")
+
+
+@router.get("/me")
+def send_me(actor: ActorOf) -> MeOut:
+    """Return whose token this is, and what it may do."""
+    if actor.user_id is None:
+        raise NotSignedIn("sign in first, or send an API token as `Authorization: Bearer ...`")
+    return MeOut(user=actor.user_id, name=actor.name, role=actor.role, scopes=sorted(actor.scopes))
