@@ -1,4 +1,4 @@
-"""Turn a seed into questions, and a model's text into verdicts, with the standard library only."""
+"""Items and verdicts from a seed, with the standard library only."""
 
 from fathom.tasks.base import Cell, Family, Instance, Level, Problem, Verdict, make_instance, pose
 from fathom.tasks.errors import BadItemId, BadSeed, TaskError, UnknownFamily, UnknownLevel, UnknownStyle

@@ -1,14 +1,13 @@
-r"""Turn a model's text into one short answer, or None.
+r"""One short answer, read from a model's text by the same rules for every family.
 
-The rules, the same for every family:
-1. If any line begins with "Answer:" (any case, Markdown emphasis allowed), the answer is what
-   follows it on that line, or the next line that is not blank. Several such lines must agree.
+1. If any line begins with "Answer:" (any case, Markdown emphasis allowed), the answer is what follows it on that
+   line, or the next line that is not blank. Several such lines must agree.
 2. Otherwise the text must be one line, and that line is the answer.
-3. One normalisation: white space, surrounding quotes, Markdown emphasis, code ticks, dollar
-   signs and `\boxed{}` are peeled off, then one final full stop.
-Everything else is no answer, and so is a text of more than MAX_TEXT characters, which no budget
-allows. Nothing is searched for inside a sentence, so a text that lists
-every candidate is never right by luck.
+3. White space, surrounding quotes, Markdown emphasis, code ticks, dollar signs, `\boxed{}` and one final full stop
+   are removed.
+
+Any other text has no answer; nor has a text of more than MAX_TEXT characters, which no budget allows. Nothing is
+searched for inside a sentence, so a text that lists every candidate is never right by luck.
 """
 
 import re
@@ -16,13 +15,13 @@ from collections.abc import Sequence
 from itertools import islice
 
 MAX_TEXT = 400_000
-"""Characters of a completion; above it nothing is parsed, so that grading takes no time."""
+"""Most characters of a completion that is parsed, so that grading stays fast."""
 
 MAX_MARKS = 1000
-"""Lines that begin with "Answer:"; with more of them there is no answer."""
+"""Most lines that begin with "Answer:"; a text with more has no answer."""
 
 MAX_ANSWER = 200
-"""Characters; a longer answer is no answer, unless the family's answers are long lists."""
+"""Most characters of an answer, except for families whose answers are long lists."""
 
 _MARKED = re.compile(r"^[ \t>#-]{0,8}([*_]{0,3})answer[*_]{0,3}[ \t]{0,4}:[*_]{0,3}(.*)$", re.IGNORECASE | re.MULTILINE)
 _NEXT_LINE = re.compile(r"[ \t\r\n]{1,16}([^\n]+)")
@@ -31,7 +30,7 @@ _WRAPPERS = (('"', '"'), ("'", "'"), ("**", "**"), ("*", "*"), ("_", "_"), ("`",
 
 
 def normalise(text: str) -> str:
-    """Peel white space, wrappers and one final full stop off an answer."""
+    """Remove white space, wrappers and one final full stop from an answer."""
     peeled = text.strip()
     stops = 1
     while True:
@@ -46,7 +45,7 @@ def normalise(text: str) -> str:
 
 
 def final_answer(text: str, limit: int = MAX_ANSWER) -> str | None:
-    """Return the one answer of at most `limit` characters that the text commits to, or None."""
+    """Return the one answer of a text, of at most `limit` characters, or None."""
     if len(text) > MAX_TEXT:
         return None
     marks = list(islice(_MARKED.finditer(text), MAX_MARKS + 1))
@@ -76,13 +75,13 @@ def _short(text: str, limit: int) -> str | None:
 
 
 def final_integer(text: str) -> int | None:
-    """Return the answer if it is a whole number in plain ASCII digits, else None."""
+    """Return the answer if it is a whole number in ASCII digits, else None."""
     answer = final_answer(text)
     return int(answer) if answer is not None and _INTEGER.fullmatch(answer) else None
 
 
 def final_option(text: str, options: Sequence[str]) -> str | None:
-    """Return the option that is the answer, in ASCII letters of either case; else None."""
+    """Return the option that is the answer, ignoring the case of ASCII letters, or None."""
     answer = final_answer(text)
     if answer is None or not answer.isascii():
         return None
@@ -90,7 +89,7 @@ def final_option(text: str, options: Sequence[str]) -> str | None:
 
 
 def final_list(text: str, limit: int = MAX_ANSWER) -> list[str] | None:
-    """Return the answer as names separated by commas or blanks, else None."""
+    """Return the answer as a list of names separated by commas or blanks, or None."""
     answer = final_answer(text, limit)
     if answer is None:
         return None

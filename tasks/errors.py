@@ -1,4 +1,4 @@
-"""Say what is wrong with a request for a task.
+"""Errors of the package: a request that names something unknown or invalid.
 
 TaskError
 ├── UnknownFamily   no such family
@@ -6,15 +6,15 @@ TaskError
 ├── UnknownStyle    the family has no such channel or style
 ├── UnknownCorpus   no such corpus
 ├── UnknownSuite    no such suite
-├── EmptySuite      a selection that leaves nothing to ask
-├── BadOption       a setting of a corpus that is not known, out of range, or does not fit the others
+├── EmptySuite      a selection without any cell
+├── BadOption       a corpus setting that is unknown, out of range, or does not fit the others
 ├── BadSeed         neither a whole number >= 0 nor a hex string
 └── BadItemId       not of the form family@version/level/channel/seed/index
 """
 
 
 class TaskError(ValueError):
-    """Bad input to `tasks`; the message says what to do."""
+    """Invalid input; the message says what to do."""
 
     status = 422
 
@@ -44,15 +44,15 @@ class UnknownCorpus(TaskError):
 
 
 class BadOption(TaskError):
-    """A setting that a corpus does not take."""
+    """A setting that a corpus does not accept."""
 
 
 class BadSeed(TaskError):
-    """A seed that is not one."""
+    """A text or number that is not a seed."""
 
 
 class BadItemId(TaskError):
-    """A text that does not name an item."""
+    """A text that is not the id of an item."""
 
 
 class UnknownSuite(TaskError):
@@ -62,4 +62,4 @@ class UnknownSuite(TaskError):
 
 
 class EmptySuite(TaskError):
-    """The selection holds no cell."""
+    """A selection without any cell."""

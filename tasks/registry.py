@@ -1,4 +1,4 @@
-"""Find the families: every module of `tasks/families` that defines `FAMILY`."""
+"""The families by name, and items by id."""
 
 import re
 from functools import cache, lru_cache
@@ -27,11 +27,11 @@ def find_family(name: str) -> Family:
 
 @lru_cache(maxsize=512)  # an engine and its grader ask for the same item, one soon after the other
 def instance_from_id(item: str) -> Instance:
-    """Make the item that an id names.
+    """Make the item with this id.
 
     Raises:
         BadItemId: malformed, or of a version that this code does not make.
-        UnknownFamily, UnknownLevel, UnknownStyle: one of its parts is not known.
+        UnknownFamily, UnknownLevel, UnknownStyle: the id names something that does not exist.
     """
     parts = _ID.fullmatch(item)
     if parts is None:

@@ -1,10 +1,9 @@
-"""Turn a name into an endless, independent stream of random choices.
+"""Endless streams of random choices, each determined by its name.
 
-A stream is the output of SHAKE128 over its name and a block counter, so any item can be made
-alone, in any order, in any process, and two names never share a stream (FIPS 202: an extendable
-output function keyed by its prefix; five times as fast here as BLAKE2b block by block). Python
-promises no stability for `random.shuffle` and its like across versions; every choice here is
-pinned down to the bit, and by golden digests.
+A stream is the output of SHAKE128 over its name and a block counter, so any item can be made alone, in any order, in
+any process, and two names never share a stream (FIPS 202: an extendable output function keyed by its prefix; five
+times as fast here as BLAKE2b block by block). Python does not promise that `random.shuffle` and similar functions give
+the same results in every version; here every choice is defined to the bit and pinned by golden digests.
 """
 
 import re
@@ -23,12 +22,12 @@ _SEED = re.compile(r"(?:0x)?([0-9a-f]+)")
 
 
 def canonical_seed(seed: int | str) -> str:
-    """Return the text that names a seed: the decimal digits of an int, or lower-case hex.
+    """Return the canonical text of a seed: the decimal digits of an int, or lower-case hex.
 
-    The text is the seed: `7` and `"7"` are the same, `"07"` is another one.
+    The text is the seed: `7` and `"7"` are the same seed, `"07"` is another one.
 
     Raises:
-        BadSeed: for a negative number or anything that is neither decimal nor hex digits.
+        BadSeed: a negative number, or a text that is neither decimal nor hex digits.
     """
     text = str(seed).strip().lower()
     found = None if isinstance(seed, bool) else _SEED.fullmatch(text)
@@ -39,11 +38,11 @@ def canonical_seed(seed: int | str) -> str:
 
 
 class Stream:
-    """Draw reproducible choices; two streams with different names are independent.
+    """Reproducible random choices; streams with different names are independent.
 
     `name` is any sequence of texts and numbers. Parts are length-prefixed before hashing, so
-    ("ab", "c") and ("a", "bc") differ. `seed` and `role` choose nothing: they say which population
-    an item is about, and whom of it, where items share one.
+    ("ab", "c") and ("a", "bc") differ. `seed` and `role` do not affect the choices: they tell a family which population
+    an item is about, and which half of it.
     """
 
     __slots__ = ("_block", "_name", "_spare", "role", "seed")
@@ -66,7 +65,7 @@ class Stream:
         return spare[:count]
 
     def below(self, bound: int) -> int:
-        """Return a whole number in 0..bound-1; off uniform by less than bound / 2**64."""
+        """Return a whole number in 0..bound-1; its distribution is uniform to within bound / 2**64."""
         if bound < 1:
             raise ValueError(f"below() needs a bound of 1 or more, not {bound}")
         return self.words(1)[0] * bound >> _WORD_BITS
@@ -78,8 +77,8 @@ class Stream:
     def shuffle(self, items: Iterable[_T]) -> list[_T]:
         """Return the items as a new list in uniformly random order.
 
-        Sorts by 64-bit keys: among n items two keys are equal (and keep their order) with
-        probability below n**2 / 2**65.
+        Sorts by 64-bit keys: among n items, two keys are equal (and keep their order) with probability below n**2 /
+        2**65.
         """
         known = list(items)
         keys = self.words(len(known))
@@ -88,7 +87,7 @@ class Stream:
     def distinct(self, count: int, bound: int) -> list[int]:
         """Return `count` different whole numbers of 0..bound-1 in random order.
 
-        Draws with replacement and keeps first occurrences, so keep count well below bound.
+        Draws with replacement and keeps first occurrences: slow where count is close to bound.
         """
         if count > bound:
             raise ValueError(f"cannot draw {count} different numbers below {bound}")

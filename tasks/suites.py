@@ -486,7 +486,7 @@ FULL = (
         by_level=True,
     ),
 )  # fmt: skip
-"""Every level, channel and style that was there at VERSION, without the parametric ones."""
+"""Every level, channel and style that existed at SUITE_VERSION, without the parametric ones."""
 
 TABLES: dict[str, tuple[Cells, ...]] = {"quick": QUICK, "standard": STANDARD, "full": FULL}
-"""The suites of VERSION. A new family is in none of them until a table of a later version names it."""
+"""The suites of SUITE_VERSION. A new family is in none of them until a table of a later version names it."""

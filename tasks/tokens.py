@@ -1,6 +1,6 @@
-"""Turn tokens into the bytes of a block, and a stream into names of one token or of several.
+"""Token ids as bytes, and names of one or several tokens.
 
-A name's last token comes from letters that stand nowhere else, so that names need nothing between them.
+The last token of a name comes from letters that no other position uses, so that nothing separates names.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,18 +18,18 @@ END_BYTES = b"\0\0"
 """END, packed."""
 
 TOKEN_BYTES = 2
-"""Bytes a token."""
+"""Bytes of one token."""
 
 _SPREAD = 1 << 16
 
 
 def pack_tokens(ids: Iterable[int]) -> bytes:
-    """Write ids as a block holds them: 2 bytes each, low byte first."""
+    """Return ids as bytes, 2 each, low byte first."""
     return b"".join([at.to_bytes(TOKEN_BYTES, "little") for at in ids])
 
 
 def unpack_tokens(ids: bytes) -> list[int]:
-    """Read what `pack` wrote."""
+    """Return the ids that `pack_tokens` packed."""
     return [low | high << 8 for low, high in zip(ids[::2], ids[1::2], strict=True)]
 
 
@@ -37,8 +37,9 @@ def unpack_tokens(ids: bytes) -> list[int]:
 class TokenBlock:
     """Documents in token form, one after the other; each ends with token 0.
 
-    `ids` holds 2 bytes a token, low byte first: places in the corpus's vocabulary. `ends` says after how many tokens
-    of the block each document ends. `learnt` holds 1 byte a token, 1 where loss counts; None: it counts everywhere.
+    `ids` holds 2 bytes a token, low byte first: indices into the corpus's vocabulary. `ends` holds, for each document,
+    the number of tokens up to its end. `learnt` holds 1 byte a token, 1 where the loss counts; None: it counts
+    everywhere.
     """
 
     ids: bytes
@@ -47,14 +48,14 @@ class TokenBlock:
 
 
 def token_block(documents: Sequence[bytes], learnt: Sequence[bytes] | None = None) -> TokenBlock:
-    """Join documents, each packed and with its end, and what is learnt of each, one byte a token."""
+    """Join documents, each packed and with its end, and the flags of what is learnt, one byte a token."""
     ends = tuple([size // TOKEN_BYTES for size in accumulate(map(len, documents))])
     return TokenBlock(b"".join(documents), ends, None if learnt is None else b"".join(learnt))
 
 
 @dataclass(frozen=True)
 class TokenNames:
-    """Names of `shortest` to `longest` tokens: letters of `inner` ones, then one of `last` other ones.
+    """Names of `shortest` to `longest` tokens: any of `inner` letters, then one of `last` other letters.
 
     `first` is the id of the first letter; the others follow it.
     """
@@ -67,12 +68,12 @@ class TokenNames:
 
     @cached_property
     def letters(self) -> tuple[str, ...]:
-        """Spell the letters by id, from `first` on: a0, a1 ..., then those that end a name, z0, z1 ..."""
+        """The letters in the order of their ids: a0, a1 ..., then those that end a name, z0, z1 ..."""
         return (*[f"a{at}" for at in range(self.inner)], *[f"z{at}" for at in range(self.last)])
 
     @cached_property
     def table(self) -> list[bytes]:
-        """List all names, packed, the shorter ones again and again: each length is equally likely."""
+        """All names, packed; shorter names are repeated, so that each length is equally likely."""
         inner = [pack_tokens([self.first + at]) for at in range(self.inner)]
         last = [pack_tokens([self.first + self.inner + at]) for at in range(self.last)]
         lengths = range(self.shortest, self.longest + 1)
@@ -82,11 +83,11 @@ class TokenNames:
 
     @cached_property
     def count(self) -> int:
-        """Count the different names."""
+        """Number of different names."""
         return sum(self.inner ** (length - 1) * self.last for length in range(self.shortest, self.longest + 1))
 
     def draw(self, stream: Stream, count: int) -> list[bytes]:
-        """Draw different names; each of a uniform length, and a uniform one of that length, if it is new."""
+        """Draw different names; lengths are uniform, and names are uniform within a length, until one repeats."""
         table, size = self.table, len(self.table)
         found = dict.fromkeys([table[word * size >> 64] for word in stream.words(count)])
         while len(found) < count:
@@ -96,7 +97,7 @@ class TokenNames:
 
 @cache
 def size_table(least: int, most: int) -> tuple[int, ...]:
-    """List sizes for uniform draws: n about as often as 1 / (n + sqrt(most)) says (part 4.1), 1 in 65,536 exact."""
+    """Return sizes for uniform draws: n is as frequent as 1 / (n + sqrt(most)) (part 4.1), exact to 1 in 65,536."""
     weights = [1 / (n + sqrt(most)) for n in range(least, most + 1)]
     total, table = sum(weights), list[int]()
     for n, upto in zip(range(least, most + 1), accumulate(weights), strict=True):
@@ -105,6 +106,6 @@ def size_table(least: int, most: int) -> tuple[int, ...]:
 
 
 def speller(vocabulary: Sequence[str]) -> Callable[[bytes], str]:
-    """Return what writes packed ids as text: tokens with blanks between them."""
+    """Return a function that writes packed ids as text: tokens separated by blanks."""
     spelt: Mapping[bytes, str] = {pack_tokens([at]): token for at, token in enumerate(vocabulary)}
     return lambda ids: " ".join([spelt[ids[at : at + TOKEN_BYTES]] for at in range(0, len(ids), TOKEN_BYTES)])

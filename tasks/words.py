@@ -1,7 +1,7 @@
-"""Turn a stream into invented names: short codes and made-up given names.
+"""Invented names (short codes, given names) and filler text.
 
-All names of one kind are spelt alike (same number of letters), so that each costs about the same
-number of tokens. No list of real names went in; a made-up name that exists somewhere is chance.
+All names of one kind have the same number of letters, so that each costs about the same number of tokens. No list of
+real names was used; a made-up name that exists somewhere is a coincidence.
 """
 
 from bisect import bisect
@@ -31,7 +31,7 @@ _PAIRS = tuple(first + second for first in CONSONANTS for second in CONSONANTS)
 
 
 def codes(stream: Stream, count: int, length: int = 2) -> list[str]:
-    """Return `count` different codes of `length` consonants, such as QK (length even or odd)."""
+    """Return `count` different codes of `length` consonants, such as QK."""
     if length == 2:
         return [_PAIRS[at] for at in stream.distinct(count, len(_PAIRS))]
     numbers = stream.distinct(count, len(CONSONANTS) ** length)
@@ -62,7 +62,7 @@ def _spell_name(number: int, syllables: int) -> str:
 
 
 CHARS_A_TOKEN: Mapping[str, float] = {"symbol": 1.64, "story": 4.64}
-"""Characters of filler to a token, one blank or line break after each sentence included.
+"""Characters of filler per token, including one blank or line break after each sentence.
 
 Measured in texts of 32,000 tokens (symbol, story): Qwen 3 1.64, 4.63; Llama 3 and GPT-4 1.81, 4.64;
 GPT-4o 1.86, 4.73; Llama 2 1.49, 3.92. So a text is as long as stated for Qwen 3, which splits
@@ -225,7 +225,7 @@ Beginning = tuple[str, tuple[str, ...]]
 
 
 def filler(stream: Stream, channel: str, tokens: float) -> list[str]:
-    """Return sentences, or lines, of `tokens` tokens in all, give or take half a sentence.
+    """Return filler sentences, or lines, of `tokens` tokens in all, to within half a sentence.
 
     Tokens are estimated as characters / CHARS_A_TOKEN.
     """

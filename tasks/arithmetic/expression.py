@@ -1,4 +1,4 @@
-"""Arithmetic expressions modulo p in prefix form: draw one from its value, write it in infix, work it out in steps."""
+"""Arithmetic expressions modulo p in prefix form: drawn from their value, written in infix, evaluated in steps."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import add, mul, sub
@@ -10,7 +10,7 @@ MODULI = (23, 5, 7, 10)
 SIGNS = "+-*"
 APPLY: Mapping[str, Callable[[int, int], int]] = {"+": add, "-": sub, "*": mul}
 NUMERALS = tuple(map(str, range(max(MODULI))))
-"""Texts of all numbers that an expression holds; they are shared, which spares memory."""
+"""The numbers of expressions as texts, shared to save memory."""
 
 _FACTORS = {
     p: [[(a, b) for a in range(p) for b in range(p) if a * b % p == product] for product in range(p)] for p in MODULI
@@ -19,7 +19,7 @@ _FACTORS = {
 
 
 class Expression(NamedTuple):
-    """Tokens in prefix form and their value in 0..p-1; `word` is a random number that nothing was drawn from."""
+    """Tokens in prefix form and their value in 0..p-1; `word` is a random number that no draw used."""
 
     prefix: list[str]
     value: int
@@ -37,7 +37,7 @@ def draw_expression(length: int, p: int, stream: Stream) -> Expression:
 
 
 def _grow(size: int, value: int, words: list[int], tokens: list[str], p: int) -> None:
-    """Add to the tokens the prefix form of a random part of `size` operations and of this value."""
+    """Append the prefix form of a random part of `size` operations with this value."""
     if not size:
         tokens.append(NUMERALS[value])
         return

@@ -1,13 +1,13 @@
-"""Turn formulas over numbered or named parameters into values, texts and counts of operations, modulo 23.
+"""Formulas over numbered or named parameters: values, texts and numbers of operations, modulo 23.
 
-Two shapes of one thing. While a problem is drawn, its parameters are numbers and a formula is flat
-(`Formula`), which is quick. In an item's facts, parameters have names and a formula is a JSON tree:
-a whole number, a name, or {"op": "+", "args": [tree, ...]} with op one of + - *; the parameter
-itself is always such an object, and a plain number c is {"op": "constant", "args": [c]}.
+There are two representations. While a problem is drawn, parameters are numbers and a formula is flat (`Formula`), which
+is fast. In an item's facts, parameters have names and a formula is a JSON tree: a whole number, a name, or
+{"op": "+", "args": [tree, ...]} with op one of + - *; a parameter is always such an object, and a plain number c is
+{"op": "constant", "args": [c]}.
 
-What a parameter costs: max(1, t - 1) operations, t the numbers and names in its formula, each as
-often as it occurs (Physics of Language Models 2.1): its binary operations, or 1 where there are
-none. op of a query = the sum over the query and all that it depends on.
+The cost of a parameter is max(1, t - 1) operations, where t counts the numbers and names in its formula with repetition
+(Physics of Language Models 2.1): its binary operations, or 1 if there are none. op of a query is the sum over the query
+and all that it depends on.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,10 +20,10 @@ Parameters = Mapping[str, Mapping[str, Any]]  # name -> {"op", "args"}
 
 
 class Formula(NamedTuple):
-    """`inputs` joined by `inner`, then joined with a constant by `outer` where that is not empty.
+    """`inputs` joined by `inner`, then joined with a constant by `outer` unless that is empty.
 
-    inner: "+", "-", "*", or "." for a sum of products of neighbours. outer: "+" and "*" put the
-    constant first, "-" subtracts it. Without inputs the formula is the constant alone.
+    inner: "+", "-", "*", or "." for a sum of products of neighbours. outer: "+" and "*" put the constant first, "-"
+    subtracts it. Without inputs, the formula is the constant alone.
     """
 
     inner: str
@@ -32,7 +32,7 @@ class Formula(NamedTuple):
 
     @property
     def cost(self) -> int:
-        """Operations that the formula takes."""
+        """Number of operations of the formula."""
         return max(1, len(self.inputs) - (not self.outer))
 
 
@@ -42,7 +42,7 @@ CONSTANT = Formula("", (), "")
 def evaluate_formulas(
     formulas: Sequence[Formula], constants: Sequence[int], order: Sequence[int], values: list[int]
 ) -> list[int]:
-    """Fill in the values of the parameters in `order`, inputs first; return `values`."""
+    """Compute the values of the parameters in `order`, inputs first; return `values`."""
     for at in order:
         inner, inputs, outer = formulas[at]
         if not inputs:
@@ -68,7 +68,7 @@ def evaluate_formulas(
 
 
 def write_calculation(node: Tree, texts: Mapping[str, object] | None = None) -> str:
-    """Write a tree as a calculation, with names or with what `texts` puts in their place."""
+    """Return a tree as a calculation, with names, or with `texts` in place of names."""
     if isinstance(node, str):
         return str(texts[node]) if texts else node
     if not isinstance(node, Mapping):
@@ -116,7 +116,7 @@ def leaves(node: Tree) -> int:
 
 
 def cost(node: Tree) -> int:
-    """Return the operations that a parameter with this tree costs."""
+    """Return the number of operations of a parameter with this tree."""
     return max(1, leaves(node) - 1)
 
 
@@ -143,7 +143,7 @@ def needed_for(parameters: Parameters, *queries: str) -> list[str]:
 
 
 def operations(parameters: Parameters, query: str) -> int:
-    """Return op of the query: what it and all that it depends on cost."""
+    """Return op of the query: the cost of the query and of all that it depends on."""
     return sum(cost(parameters[name]) for name in needed_for(parameters, query))
 
 

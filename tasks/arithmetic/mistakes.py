@@ -1,12 +1,12 @@
-"""Turn a right solution into one with a wrong step or none, and check a written one step by step.
+"""Written solutions with one wrong step or none, and the check of each step.
 
-Steps after the wrong one go on from what it says, so that no other step is wrong in itself.
+Steps after the wrong one continue from its number, so that no other step is wrong in itself.
 
 value     the step's number is wrong (its calculation is right)
 operator  the step calculates with another operator
 input     the step calculates with the number of another parameter
 order     the step uses a parameter that only a later step computes
-copy      the line of an evaluation changes a number that it should leave alone
+copy      the line of an evaluation changes a number that it should not touch
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,20 +27,20 @@ from fathom.tasks.arithmetic.puzzle import Roll
 _T = TypeVar("_T")
 
 NO_MISTAKE = "none"
-"""The fault of a solution that is right, and the answer that says so."""
+"""The kind of mistake of a right solution, and the answer that says so."""
 
 _OPERATORS = ("+", "-", "*")
 
 
 @dataclass(frozen=True, slots=True)
 class FlawedSolution:
-    """A solution with one wrong step or none; `bad` counts from 1, and is 0 where none is wrong."""
+    """A solution with one wrong step or none; `bad` counts from 1, and is 0 if none is wrong."""
 
     steps: list[str]  # as shown
     facts: dict[str, Any]
     bad: int
     right: int | None = None  # what the wrong step's number should be, where that is defined
-    fixes: Sequence[int] = ()  # for each step a number that it might be said to need; `right` for the wrong one
+    fixes: Sequence[int] = ()  # for each step a plausible corrected number; `right` for the wrong step
 
 
 def _pick(options: Sequence[_T], roll: Roll) -> _T:
@@ -54,8 +54,9 @@ def _other_number(right: int, roll: Roll) -> int:
 def _stray(node: Mapping[str, Any], value: int, stated: Sequence[int], computed: Sequence[int], roll: Roll) -> int:
     """Return a wrong number for a step.
 
-    One that only repeats a number repeats another one of the same kind: one that occurs nowhere
-    else would be seen without a look at the names.
+    A step that only repeats a number repeats another number of the same kind: a number that occurs nowhere else could
+    be
+    recognised as wrong without reading the names.
     """
     if len(node["args"]) == 1:
         likely = [number for number in (stated if node["op"] == "constant" else computed) if number != value]
@@ -89,7 +90,7 @@ def _too_early(parameters: Parameters, order: list[str], at: int, roll: Roll) ->
 
 
 def flaw_solution(parameters: Parameters, order: list[str], kinds: Sequence[str], roll: Roll) -> FlawedSolution:
-    """Write the steps in this order, with a fault of one of these kinds where its place allows it."""
+    """Write the steps in this order, with a mistake of one of these kinds if its position allows it."""
     bad = roll() * (len(order) + 1) >> 64
     kind = _pick(kinds, roll) if bad else NO_MISTAKE
     values: dict[str, int] = {}
@@ -123,10 +124,11 @@ def flaw_solution(parameters: Parameters, order: list[str], kinds: Sequence[str]
 def _fixes(
     parameters: Parameters, steps: Sequence[tuple[str, str, int]], stated: Sequence[int], roll: Roll
 ) -> list[int]:
-    """Return for each step a number that it might be said to need.
+    """Return for each step a plausible corrected number.
 
-    Like the right number of a wrong step, it is one that the problem gives where the problem gives
-    the step's, and it is seen in the other steps no more often than chance would have it.
+    Like the right number of a wrong step, it is a number of the problem where the step's number is one, and it occurs
+    in
+    the other steps only as often as by chance.
     """
     shown = [value for _, _, value in steps]
     unseen = [number for number in stated if number not in shown]
@@ -134,7 +136,9 @@ def _fixes(
     fixes = []
     for at, (name, _, value) in enumerate(steps):
         pool: Sequence[int] = seen if roll() * MODULUS >> 64 in shown and seen != [value] else unseen
-        pool = pool or (stated if roll() >> 63 else [])  # either alone would be a tell where few numbers are given
+        pool = pool or (
+            stated if roll() >> 63 else []
+        )  # either alone would reveal the wrong step where few numbers are given
         fixes.append(_stray(parameters[name], value, pool, shown[:at], roll))
     return fixes
 
@@ -144,7 +148,7 @@ def _show(name: str, calculation: str, value: int) -> str:
 
 
 def _expression(size: int, roll: Roll) -> list[str]:
-    """Return the pieces of an expression with `size` operations, with a bracket round each of them."""
+    """Return the tokens of an expression with `size` operations, with brackets around each of them."""
     if size == 0:
         return [str(roll() * MODULUS >> 64)]
     left = roll() * size >> 64
@@ -153,7 +157,7 @@ def _expression(size: int, roll: Roll) -> list[str]:
 
 
 def flaw_expression(size: int, roll: Roll) -> FlawedSolution:
-    """Evaluate a random expression bracket by bracket, with a fault in one line or none."""
+    """Evaluate a random expression bracket by bracket, with a mistake in one line or none."""
     pieces = _expression(size, roll)
     bad = roll() * (size + 1) >> 64
     kind = _pick(("value", "operator", "copy"), roll) if bad else NO_MISTAKE
@@ -181,13 +185,13 @@ def flaw_expression(size: int, roll: Roll) -> FlawedSolution:
 
 
 def _join(pieces: Sequence[str]) -> str:
-    """Write pieces without the outermost brackets."""
+    """Return the text of an expression without the outermost brackets."""
     text = " ".join(pieces[1:-1] if len(pieces) > 1 else pieces)
     return text.replace("( ", "(").replace(" )", ")")
 
 
 def check_steps(facts: Mapping[str, Any]) -> list[str]:
-    """Write what is found in each step of a solution, down to the wrong one."""
+    """Return the check of each step of a solution, up to the wrong one."""
     parameters: Parameters = facts["parameters"]
     values: dict[str, int] = {}
     lines: list[str] = []
@@ -206,7 +210,7 @@ def check_steps(facts: Mapping[str, Any]) -> list[str]:
 
 
 def check_lines(facts: Mapping[str, Any]) -> list[str]:
-    """Write what is found in each line of an evaluation, down to the wrong one."""
+    """Return the check of each line of an evaluation, up to the wrong one."""
     bad = facts["first_bad"]
     lines = [f"{at}: {done}, right." for at, done in enumerate(facts["calculations"], 1)]
     if bad is None:

@@ -1,13 +1,13 @@
-"""Turn a stream into a web of counts whose query takes exactly `op` operations.
+"""Webs of counts whose query takes exactly `op` operations.
 
-Items lie in 2-4 layers; an item holds items of the next layer. Instance parameter: how many of one
-kind an item holds directly, given by a formula. Abstract parameter: how many items of a whole lower
-layer it holds, which follows from the structure as sums and sums of products.
+Items lie in 2-4 layers; an item contains items of the next layer. An instance parameter says how many items of one kind
+an item contains directly, by a formula. An abstract parameter says how many items of a whole lower layer it contains,
+which follows from the structure as sums and sums of products.
 
-The needed parameters are drawn from the query downwards. Each open parameter (needed, no formula
-yet) still costs at least `due`; a formula may cost what these debts leave of op, and the last open
-one takes all that is left, so op is met exactly and nothing is rejected. A formula reads only what
-is open or new, so the reverse of the order in which parameters are settled has inputs first.
+The needed parameters are drawn from the query downwards. Each open parameter (needed, without a formula yet) will cost
+at least `due`; a formula may cost what these minimum costs leave of op, and the last open parameter takes the
+remainder, so op is met exactly and nothing is rejected. A formula reads only open or new parameters, so the reverse of
+the order in which parameters get their formulas has inputs first.
 
 Reference: Allen-Zhu, Physics of Language Models 2.1 (arXiv 2407.20311), section 2, iGSM.
 """
@@ -22,7 +22,7 @@ POOL = 12
 """Most items in a layer; the outermost layer has no limit."""
 
 _SHAPES = ((1, True),) * 3 + ((2, False),) * 3 + ((2, True),) * 2 + ((3, False), (3, True))
-"""How often a formula of an instance parameter has so many inputs, and a constant besides."""
+"""Shapes of formulas, each as often as it is drawn: number of inputs, and whether there is a constant."""
 
 _INNER = ("+", "+", "-", "*")
 _OUTER = ("+", "-", "*")
@@ -33,7 +33,7 @@ Roll = Callable[[], int]  # the next uniform 64-bit integer
 
 
 def roller(stream: Stream) -> Roll:
-    """Return a quick source of the stream's words, 32 at a time."""
+    """Return a fast source of the 64-bit words of a stream, read 32 at a time."""
 
     def endless() -> Iterator[int]:
         while True:
@@ -44,26 +44,27 @@ def roller(stream: Stream) -> Roll:
 
 @dataclass(frozen=True, slots=True)
 class PuzzlePlan:
-    """What a puzzle must be."""
+    """The size of a puzzle."""
 
     op: int  # operations of the query
     unneeded: int = 0  # further parameters, in percent of the needed ones
     widest: int = 4  # most numbers in one formula
-    original: int = 0  # where not 0: op of a second query, which rests on the first
+    original: int = 0  # if not 0: op of a second query, which depends on the first
 
 
 @dataclass(slots=True)
 class Puzzle:
     """Parameters by number. `held[i]` is an item, or ~layer for an abstract parameter.
 
-    `order` lists them all, inputs first; the first `n_needed` are what the query needs, and the
-    query is the last of those. `holds[x]` are the items that item x holds.
+    `order` lists all parameters, inputs first; the first `n_needed` are those that the query needs, and the query is
+    the
+    last of them. `holds[x]` lists the items that item x contains.
     """
 
     layers: list[list[int]]
     layer_of: list[int] = field(default_factory=list)
     holds: list[list[int]] = field(default_factory=list)
-    frozen: list[bool] = field(default_factory=list)  # an abstract parameter counts on these contents
+    frozen: list[bool] = field(default_factory=list)  # an abstract parameter relies on these contents
     holder: list[int] = field(default_factory=list)
     held: list[int] = field(default_factory=list)
     formulas: list[Formula] = field(default_factory=list)
@@ -97,12 +98,12 @@ class Puzzle:
         return len(self.due) - 1
 
     def edge(self, holder: int, kind: int) -> int:
-        """Let an item hold one more kind; return the instance parameter."""
+        """Let an item contain one more kind; return the instance parameter."""
         self.holds[holder].append(kind)
         return self.parameter(holder, kind, CONSTANT, 1)
 
     def fill(self, holder: int, roll: Roll) -> int | None:
-        """Let an item hold one more kind at random, or return None where it holds all there are."""
+        """Let an item contain one more random kind, or return None if it contains all."""
         layer = self.layer_of[holder] + 1
         known, inside = self.layers[layer], self.holds[holder]
         at = roll() * (len(known) + 1) >> 64
@@ -128,7 +129,7 @@ class Puzzle:
         return made
 
     def total(self, roll: Roll, room: int, widest: int) -> int | None:
-        """Add an abstract parameter and all that it counts, for at most `room` operations in all."""
+        """Add an abstract parameter and everything it counts, for at most `room` operations in all."""
         last = len(self.layers) - 1
         layer = roll() * last >> 64
         span = 1 + (roll() * (last - layer) >> 64)
@@ -174,7 +175,7 @@ def _formula(inputs: list[int], has_constant: bool, roll: Roll) -> Formula:
 
 
 def _settle(puzzle: Puzzle, opened: list[int], room: int, widest: int, roll: Roll) -> Formula:
-    """Draw a formula that costs, with the debts of what it opens, at most `room`; exactly if it is the last."""
+    """Draw a formula that costs at most `room`, including what it opens; exactly `room` if it is the last one."""
     if room == 1 or (opened and roll() >> 61 == 0):
         return CONSTANT
     while True:
@@ -220,7 +221,7 @@ def _grow(puzzle: Puzzle, plan: PuzzlePlan, roll: Roll) -> None:
 
 
 def _rest_on(puzzle: Puzzle, plan: PuzzlePlan, roll: Roll) -> None:
-    """Add parameters on top of the query, each reading the one before, up to a second query of its own op."""
+    """Add parameters above the query, each reading the one before, up to a second query of its own op."""
     top, left = puzzle.query, plan.original - plan.op
     while left:
         width = 1 + (roll() * min(2, left, len(puzzle.order)) >> 64)
@@ -235,7 +236,7 @@ def _rest_on(puzzle: Puzzle, plan: PuzzlePlan, roll: Roll) -> None:
 
 
 def _distract(puzzle: Puzzle, count: int, roll: Roll) -> None:
-    """Add `count` parameters that nothing asked rests on; they may read all but the last query."""
+    """Add `count` parameters that the query does not need; they may read all but the second query."""
     readable = [one for one in puzzle.order if one != puzzle.original]
     while count:
         start = len(puzzle.due)
@@ -269,10 +270,11 @@ def _draw_constants(puzzle: Puzzle, roll: Roll) -> None:
 
 
 def _all_matter(puzzle: Puzzle, roll: Roll) -> bool:
-    """Draw constants; say whether the query depends on every needed parameter, and none cancels out.
+    """Draw constants; return whether the query depends on every needed parameter.
 
-    A parameter cancels if the query's slope in it is 0 for all of some draws of the constants: in
-    (b - a) + a, neither a nor b - a does anything, and the answer could be copied.
+    A parameter cancels if the query's slope in it is 0 for all draws of the constants: in (b - a) + a, neither a nor b
+    - a
+    has any effect, and the answer could be copied.
     """
     idle = puzzle.order[: puzzle.n_needed]
     for _ in range(_DRAWS):
@@ -303,10 +305,11 @@ def _slopes(puzzle: Puzzle) -> list[int]:
 
 
 def _aim(puzzle: Puzzle, target: int, roll: Roll) -> bool:
-    """Change one needed constant so that the query's value is `target`; say whether that succeeded.
+    """Change one needed constant so that the query's value is `target`; return whether that succeeded.
 
-    A constant on which the query depends as on a x + b is found by its values at two places, and
-    checked at the solution. Plain constants come first, as they may be 0; no formula adds 0.
+    For a constant x on which the query depends as a x + b, the slope is found from two values, and the solution is
+    checked.
+    Plain constants come first, as they may be 0; no formula adds 0.
     """
     needed = puzzle.order[: puzzle.n_needed]
     formulas, constants, query = puzzle.formulas, puzzle.constants, puzzle.query
@@ -328,7 +331,7 @@ def _aim(puzzle: Puzzle, target: int, roll: Roll) -> bool:
 
 
 def draw_puzzle(plan: PuzzlePlan, roll: Roll) -> Puzzle:
-    """Draw a puzzle whose query has exactly `plan.op`; its value is uniform on 0..22, whatever the structure."""
+    """Draw a puzzle whose query has exactly `plan.op`; its value is uniform on 0..22 for every structure."""
     target = roll() * MODULUS >> 64
     depths = (2,) if plan.op < 4 else (2, 3) if plan.op < 8 else (2, 3, 4) if plan.op < 20 else (3, 4)
     while True:

@@ -1,13 +1,13 @@
-"""Turn a stream into problems worked out with wrong starts that are taken back, and texts of that kind into counts.
+"""Problems solved with wrong starts that are taken back, and the reader that counts them.
 
-A solution is one line: steps with "; " after each, and the answer last. Before each step, with probability
-`error_rate` and again after each wrong start, a wrong start is written and taken back by the mark `[BACK]`, where the
-right step then begins. The steps that a solver keeps are the same ones, in the same order, at every error rate.
+A solution is one line: steps with "; " after each, and the answer last. Before each step, with probability `error_rate`
+and again after each wrong start, a wrong start is written and taken back by the mark `[BACK]`; then the right step
+begins. The steps that are kept are the same, in the same order, at every error rate.
 
-igsm   AB = 4; CD [BACK] EF = 3 + AB = 3 + 4 = 7; ...       CD rests on what is not computed yet
-mano   3 + 4 = 9 [BACK] 3 + 4 = 7; 7 - 5 [BACK] 7 * 5 = 12  wrong number; calculation that is not asked for
+igsm   AB = 4; CD [BACK] EF = 3 + AB = 3 + 4 = 7; ...       CD depends on a value that was not computed yet
+mano   3 + 4 = 9 [BACK] 3 + 4 = 7; 7 - 5 [BACK] 7 * 5 = 12  a wrong number; a calculation that is not needed
 
-The reader takes the numbers of earlier steps as they are written: a step is not wrong because an earlier one is.
+The reader takes the numbers of earlier steps as written: a step is not wrong because an earlier one is.
 
 Reference: Allen-Zhu, Physics of Language Models 2.2 (arXiv 2408.16293), retry data.
 """
@@ -25,12 +25,12 @@ from fathom.tasks.arithmetic.word_problem import write_problem
 from fathom.tasks.stream import Stream
 
 BACK = "[BACK]"
-"""Takes back what was written since the last step ended."""
+"""The mark that takes back everything since the last step ended."""
 
 PROBLEM_KINDS = ("igsm", "mano")
 
 MAX_STEPS = 1_000
-"""Steps of a text that are judged."""
+"""Most steps of a text that are checked."""
 
 _FULL = 1 << 64  # words of a stream are below it
 _ENDS = re.compile(r";|\[BACK\]")
@@ -45,7 +45,7 @@ _Key = tuple[int, str, int]  # a calculation with two numbers
 
 @dataclass(frozen=True, slots=True)
 class RetryProblem:
-    """A problem in one line, its answer in 0..22, and facts (JSON values) from which it is solved and judged."""
+    """A problem in one line, its answer in 0..22, and the facts (JSON values) that solve and check it."""
 
     question: str
     answer: int
@@ -69,7 +69,7 @@ def pose_problem(kind: str, op: int, stream: Stream) -> RetryProblem:
 
 
 def write_solution(facts: _Facts, error_rate: float, stream: Stream) -> str:
-    """Write the solution of a posed problem in one line, with wrong starts at this rate (0..1, below 1)."""
+    """Write the solution of a problem in one line, with wrong starts at this rate (0..1, below 1)."""
     roll = roller(stream) if error_rate else iter(()).__next__
     write = _write_mano if "prefix" in facts else _write_igsm
     return "".join(write(facts, error_rate * _FULL, roll))
@@ -146,7 +146,7 @@ def _worth(key: _Key) -> int:
 
 @dataclass(frozen=True, slots=True)
 class RetryCounts:
-    """What a text of this kind does; places and numbers of steps count those taken back as well."""
+    """What a solution contains; positions and counts of steps include those taken back."""
 
     answer: int | None  # the one that the text ends with, if it is one
     n_steps: int
@@ -157,17 +157,18 @@ class RetryCounts:
 
     @property
     def note(self) -> str:
-        """Say the counts in words."""
+        """The counts in words."""
         starts = f"{self.wrong_starts} wrong start{'s' * (self.wrong_starts != 1)}"
         return f"{starts}, {self.taken_back} taken back, {self.needless} needless"
 
 
 def read_retries(facts: _Facts, text: str) -> RetryCounts:
-    """Judge every step of a text about a posed problem; never raises.
+    """Check every step of a text about a problem; never raises.
 
-    A step is right if the problem has it, what it rests on was written before and kept, and its calculations and its
-    number are what they should be, in 0..22. A step that is taken back may lack its number. What reads as no step
-    is a wrong one.
+    A step is right if it belongs to the problem, what it depends on was written before and kept, and its calculations
+    and
+    number are right, in 0..22. A step that is taken back may lack its number. A part that cannot be read is a wrong
+    step.
     """
     text = text[:MAX_READ]
     work: _Web | _Expression = _Expression(facts) if "prefix" in facts else _Web(facts)

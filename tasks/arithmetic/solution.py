@@ -1,12 +1,12 @@
-"""Turn a written solution into steps, and steps into the first bad one and the number of unneeded ones.
+"""Steps of a written solution: the first bad one, and the number of unneeded ones.
 
-A step is a line of the form `<parameter> = <calculation> = <number>`, also with a number, a bullet
-or emphasis before it, with several calculations or none. Other lines are not judged. Names are read
-leniently ("1. The total number of toys in a barn = ..."); what is said of them is judged strictly:
+A step is a line of the form `<parameter> = <calculation> = <number>`, with any number of calculations, and optionally
+with a number, a bullet or emphasis before it. Other lines are not checked. Names are read leniently ("1. The total
+number of toys in a barn = ..."); values are checked strictly:
 
 unknown_parameter   the problem has no such parameter
-not_ready           it rests on a parameter that no earlier step has computed; plain constants need no
-                    step, nor do totals of a story all of whose parts are known
+not_ready           the step depends on a parameter that no earlier step has computed; plain constants need no step,
+                    nor do totals of a story whose parts are all known
 arithmetic          the number, or any calculation in digits, is not congruent to the right value
 """
 
@@ -20,7 +20,7 @@ from fathom.tasks.arithmetic.formula import MODULUS, names_in, needed_for, solve
 from fathom.tasks.arithmetic.word_problem import implied_totals
 
 MAX_READ = 60_000
-"""Characters of a text in which steps are looked for: several times the widest budget."""
+"""Most characters of a text that are read: several times the largest budget."""
 
 _MAX_STEPS = 200
 _MAX_LINE = 400
@@ -50,7 +50,7 @@ class WrittenStep:
 
 @dataclass(frozen=True, slots=True)
 class SolutionReading:
-    """What written steps are worth."""
+    """Counts and the first bad step of a written solution."""
 
     n_steps: int
     unneeded: int  # right steps before the first bad one that the query does not need
@@ -60,13 +60,13 @@ class SolutionReading:
 
     @property
     def note(self) -> str:
-        """Say the unneeded steps, and the first bad one."""
+        """The first bad step and the number of unneeded ones, in words."""
         unneeded = f"{self.unneeded} unneeded step{'s' * (self.unneeded != 1)}" if self.unneeded else ""
         return "; ".join(part for part in (f"{self.fault} at step {self.at}" if self.fault else "", unneeded) if part)
 
 
 def calculate(text: str) -> int | None:
-    """Return the value modulo 23 of a calculation in + - * and brackets, or None if it is none."""
+    """Return the value modulo 23 of a calculation in + - * and brackets, or None for any other text."""
     pieces = _PIECE.findall(text)
     if not pieces or len(text) > _MAX_LINE or _PIECE.sub("", text).strip():
         return None
@@ -103,7 +103,7 @@ _RANK = {"(": -1, "+": 1, "-": 1, "*": 2, "sign": 3}
 
 
 def _reduce(values: list[int], pending: list[str], rank: int) -> None:
-    """Carry out what waits with at least this rank, down to an open bracket."""
+    """Apply the pending operators of at least this rank, down to an open bracket."""
     while pending and _RANK[pending[-1]] >= max(rank, 1):
         op, right = pending.pop(), values.pop()
         left = values[-1]
@@ -111,7 +111,7 @@ def _reduce(values: list[int], pending: list[str], rank: int) -> None:
 
 
 def read_line(line: str) -> WrittenStep | None:
-    """Read one line as a step, or return None if it is not of that form."""
+    """Return the step that a line contains, or None."""
     if len(line) > _MAX_LINE:
         return None
     head, *rest = line.translate(_BLANK).split("=")
@@ -124,7 +124,7 @@ def read_line(line: str) -> WrittenStep | None:
 
 
 def name_key(text: str) -> str | None:
-    """Return the one spelling of a parameter's name, or None if it is not the name of one."""
+    """Return the canonical spelling of a parameter's name, or None for any other text."""
     bare = text.strip(" \t*_`$:")
     if _CODE.fullmatch(bare):
         return bare
@@ -133,7 +133,7 @@ def name_key(text: str) -> str | None:
 
 
 def read_solution(facts: Mapping[str, Any], text: str) -> SolutionReading:
-    """Judge the steps of a text against an item's facts, up to the first bad one."""
+    """Check the steps of a text against an item's facts, up to the first bad one."""
     lines = (line for line in text[:MAX_READ].splitlines() if "=" in line)
     steps = list(islice((step for line in lines if (step := read_line(line))), _MAX_STEPS))
     if not steps:

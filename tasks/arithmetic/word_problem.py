@@ -1,4 +1,4 @@
-"""Turn a puzzle of counts into equations over codes, or into sentences about villages and what is in them."""
+"""A puzzle of counts in words: equations over codes, or sentences about villages and their contents."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -65,7 +65,7 @@ class ProblemText:
 
 
 def write_problem(puzzle: Puzzle, channel: str, stream: Stream, roll: Roll) -> ProblemText:
-    """Put a puzzle into the words of a channel."""
+    """Write a puzzle in the words of a channel."""
     return _tell_codes(puzzle, stream) if channel == "symbol" else _tell_story(puzzle, stream, roll)
 
 
@@ -112,7 +112,7 @@ def _tell_story(puzzle: Puzzle, stream: Stream, roll: Roll) -> ProblemText:
 
 
 def _item_words(puzzle: Puzzle, drawn: Sequence[_Group], stream: Stream) -> tuple[list[str], list[str]]:
-    """Return for each item what holds ("each barn", "Dabok") and what is held ("barns")."""
+    """Return for each item its name as a container ("each barn", "Dabok") and as contents ("barns")."""
     holders, kinds = [""] * len(puzzle.layer_of), [""] * len(puzzle.layer_of)
     villages = puzzle.layers[0]
     for item, village in zip(villages, given_names(stream, len(villages)), strict=True):
@@ -136,7 +136,7 @@ def _preface(groups: Mapping[str, Mapping[str, str]], inside: Mapping[str, Seque
 
 
 def implied_totals(facts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the abstract parameters of a story's facts by name: the total of each group in each holder."""
+    """Return the abstract parameters of a story's facts by name: the total of each group in each container."""
     if "groups" not in facts:
         return {}
     groups: Mapping[str, Mapping[str, str]] = facts["groups"]
@@ -160,7 +160,7 @@ def implied_totals(facts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def join_words(words: Sequence[str]) -> str:
-    """Join words as a sentence does: a, b and c."""
+    """Join words as in a sentence: a, b and c."""
     return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]
 
 

@@ -1,1 +1,1 @@
-"""Training text: one file a corpus."""
+"""Training text: one file for each corpus."""

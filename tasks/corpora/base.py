@@ -1,4 +1,4 @@
-"""Say what a corpus is: endless training text, in blocks that are each a function of a name alone."""
+"""What a corpus is: endless training text in blocks, each a pure function of its name."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ Pairs = list[tuple[str, str]]
 """(prompt, completion) pairs that follow each other in one document; only completions are learnt."""
 
 _TRAIN: Role = "train"
-_MOST_BITS = 64  # Python refuses to spell numbers of some thousand digits
+_MOST_BITS = 64  # Python refuses to print numbers of several thousand digits
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A setting of a corpus: what it is by default, what it means, and what it may be."""
+    """A setting of a corpus: its default, its meaning, and the values that it accepts."""
 
     default: OptionValue
     meaning: str
@@ -32,7 +32,7 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class TextBlock:
-    """Documents as text: of each, its pairs. A pair with an empty prompt is learnt whole."""
+    """Documents as text, each a list of pairs. A pair with an empty prompt is learnt completely."""
 
     documents: tuple[Pairs, ...]
 
@@ -48,20 +48,20 @@ class Corpus(Described, Protocol):
         """Settings by name; `form` comes first where there are several forms."""
 
     def check(self, options: Options) -> None:
-        """Raise BadOption where settings, each sound alone, do not fit together."""
+        """Raise BadOption if settings that are valid alone do not fit together."""
 
     def vocabulary(self, options: Options) -> tuple[str, ...]:
-        """Return the tokens of a token form by id, the first one ending a document; of a text form, nothing."""
+        """Return the tokens of a token form by id, the first of which ends a document; empty for text."""
 
     def block(self, options: Options, seed: str, stream: Stream) -> Block:
-        """Write one block of about 64 documents; only options, seed (of a population) and stream decide."""
+        """Write one block of about 64 documents, determined by options, seed (of a population) and stream."""
 
 
 def read_options(corpus: Corpus, given: Mapping[str, OptionValue]) -> dict[str, OptionValue]:
-    """Return all settings of a corpus, with defaults where none are given.
+    """Return all settings of a corpus, with defaults for those that are not given.
 
     Raises:
-        BadOption: a setting is not known, of another kind, out of its range, or does not fit the others.
+        BadOption: a setting is unknown, of another type, out of range, or does not fit the others.
     """
     known = corpus.options
     for name in given:
@@ -95,9 +95,9 @@ def _value(corpus: str, name: str, option: Option, given: OptionValue | None) ->
 
 
 def make_block(corpus: Corpus, options: Options, seed: int | str, number: int) -> Block:
-    """Write block `number` of a corpus, the same bytes in every process; `options` are settled ones.
+    """Write block `number` of a corpus, the same bytes in every process; `options` come from `read_options`.
 
-    Its stream is one of the role `train`: evaluation items and demonstrations come from others.
+    Its stream has the role `train`, which evaluation items and demonstrations never use.
     """
     text_seed = canonical_seed(seed)
     named = [f"{name}={value}" for name, value in sorted(options.items())]

@@ -1,9 +1,9 @@
-"""Write biographies of a population, and questions about half of it: bioS; or lessons of the family `bios`.
+"""The corpus bios: biographies of a population and questions about half of it, or lessons of the family bios.
 
-People are those of `Population(seed)`, of the corpus's seed; each document is about a uniform one of them. A person
-keeps `wordings` texts, which differ in the wording of every sentence: one of them is the form single, M are multiM.
-Questions with their answers are about the first half of the people only, in the form in which the family `recall`
-asks about the other half, see `tasks/quiz.py`.
+The people are those of `Population(seed)` for the corpus's seed; each document is about a random one. Each person has
+`wordings` texts, which differ in the wording of every sentence: 1 is the paper's form single, M are multiM.
+Questions with answers are about the first half of the people only, in the form in which the family recall asks about
+the other half (`people/closed_book.py`).
 
 Reference: Allen-Zhu and Li, Physics of Language Models 3.1 (arXiv 2309.14316), section 2; 3.2 (arXiv 2309.14402).
 """
@@ -27,15 +27,15 @@ _CACHED = 1 << 17  # people: 70 MB, or 250 MB with 40 wordings each
 
 
 class _Entry(NamedTuple):
-    """A person, and the wordings that are that person's."""
+    """A person and their wordings."""
 
     person: Person
     wordings: tuple[int, ...]
 
 
-@lru_cache(maxsize=_CACHED)  # to make a person takes ten times as long as to write a biography
+@lru_cache(maxsize=_CACHED)  # making a person takes ten times as long as writing a biography
 def _entry(seed: str, person: int, wordings: int) -> _Entry:
-    """Return a person of a population with as many wordings; more begin alike."""
+    """Return a person of a population with this many wordings; a larger number starts with the same ones."""
     return _Entry(Population(seed).person(person), wordings_of(seed, person, wordings))
 
 

@@ -1,10 +1,12 @@
-"""Write needs and what a goal needs token by token, in the form of the paper; or lessons of the family `brevo`.
+"""The corpus brevo: dependencies and the needs of a goal as tokens, or lessons of the family brevo.
 
 Needs: a1 b1 a2 b2 ... ? q = v1 v2 ... q
 
-Each pair a b, in random order, says that b needs a; after `=` stand all that q needs and q, each after all its needs:
-in the order in which the graph grew. The graph is that of the family. Names are single tokens, v0, v1 ..., or of 2-4
-tokens that need nothing between them, see `tasks/corpora/spelling.py`. n is drawn by 1 / (n + sqrt(N)) from 4..N.
+Each pair a b, in random order, says that b needs a; after `=` come all that q needs and q itself, each after all its
+needs, in the order in which the graph was drawn. Names are single tokens, v0, v1 ..., or of 2-4 tokens without
+separators. n is drawn from 4..N with weight 1 / (n + sqrt(N)).
+
+Reference: Allen-Zhu, Physics of Language Models 4.1 (arXiv 2512.17351), synthetic task Brevo.
 """
 
 from collections.abc import Mapping
@@ -37,7 +39,7 @@ _MARK, _ASK, _IS = pack_tokens([1]), pack_tokens([2]), pack_tokens([3])
 
 
 class _Drawn(NamedTuple):
-    """A problem in tokens, packed: pairs of names as shown, what is asked, and a right answer."""
+    """A problem in tokens, packed: pairs of names as shown, the query, and a right answer."""
 
     edges: list[bytes]
     query: bytes
@@ -56,7 +58,7 @@ def _singles(n: int) -> list[bytes]:
 
 
 def _pick(pool: list[bytes], n: int, stream: Stream) -> list[bytes]:
-    """Return n of the pool in random order; the pool loses them."""
+    """Remove n random elements from the pool and return them."""
     size, picked = len(pool), []
     for word in stream.words(n):
         picked.append(pool.pop(word * size >> 64))

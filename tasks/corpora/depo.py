@@ -1,10 +1,12 @@
-"""Write rings and questions about them token by token, in the form of the paper; or lessons of the family `depo`.
+"""The corpus depo: rings and questions about them as tokens, or lessons of the family depo.
 
 Ring: x1 y1 x2 y2 ... ?k1 q1 = a1 ?k2 q2 = a2 ...
 
-Each pair x y is an arrow, in random order; `?k q = a` says that a comes k arrows after q. All names are tokens that
-need nothing between them, see `tasks/corpora/spelling.py`. A ring's size n is drawn by 1 / (n + sqrt(N)) from 3..N,
-each k uniformly from 1..K (also more than n: then round and round).
+Each pair x y is an arrow, in random order; `?k q = a` says that a comes k arrows after q. Names have no separators. The
+size n of a ring is drawn from 3..N with weight 1 / (n + sqrt(N)), each k uniformly from 1..K; where k exceeds n, the
+path goes round more than once.
+
+Reference: Allen-Zhu, Physics of Language Models 4.1 (arXiv 2512.17351), synthetic task Depo.
 """
 
 from functools import cache

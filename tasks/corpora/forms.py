@@ -1,4 +1,4 @@
-"""Give a corpus its forms: lessons of its family, and text of its own where a paper defines one."""
+"""Forms of a corpus: lessons of its family, and the text that a paper defines."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ def _fits(_: Options) -> None:
 
 @dataclass(frozen=True)
 class Form:
-    """Text of a corpus's own: its name, its settings, and what writes it."""
+    """One form of the text: its name, its settings, and the function that writes it."""
 
     name: str
     options: Mapping[str, Option]
@@ -32,7 +32,7 @@ class Form:
 
 @dataclass(frozen=True)
 class FormedCorpus:
-    """A corpus in the form `prompt`, and in forms of its own; see `Corpus`. The first form is the default."""
+    """A corpus with the form `prompt` and forms of its own, the first of which is the default."""
 
     name: str
     version: int
@@ -42,7 +42,7 @@ class FormedCorpus:
 
     @cached_property
     def options(self) -> Mapping[str, Option]:
-        """Settings of all forms; each belongs to one form."""
+        """The settings of all forms; each setting belongs to one form."""
         names = (*[form.name for form in self.forms], "prompt")
         meaning = "which text is written; prompt: questions and answers as an evaluation poses them"
         own = {name: option for form in self.forms for name, option in form.options.items()}
@@ -52,7 +52,7 @@ class FormedCorpus:
         return next((form for form in self.forms if form.name == options["form"]), None)
 
     def check(self, options: Options) -> None:
-        """Refuse settings of a form that is not written: they would do nothing."""
+        """Reject settings of a form that is not selected: they would have no effect."""
         form = self._form(options)
         used = ("form", *(form.options if form else PROMPT_OPTIONS))
         for name, option in self.options.items():
@@ -64,22 +64,22 @@ class FormedCorpus:
             form.check(options)
 
     def vocabulary(self, options: Options) -> tuple[str, ...]:
-        """Return the tokens of a token form by id; nothing for text."""
+        """Return the tokens of a token form by id; empty for text."""
         form = self._form(options)
         return form.vocabulary(options) if form else ()
 
     def block(self, options: Options, seed: str, stream: Stream) -> Block:
-        """Write one block of the form that the options name."""
+        """Write one block in the form that the options name."""
         form = self._form(options)
         return form.write(options, seed, stream) if form else prompt_block(self.name, options, stream)
 
 
 MOST_OP = 25
-"""Most operations of a problem: as many as the largest levels of `repair` have steps."""
+"""Most operations of a problem: the number of steps of the largest levels of the family repair."""
 
 
 def retry_form(problems: tuple[str, ...], error_rate: float) -> Form:
-    """Return the form `retry` of a corpus: of one kind of problem, or of a kind that the options name."""
+    """Return the form `retry`, for one kind of problem, or with an option that names the kind."""
     options = {
         "error_rate": Option(error_rate, "chance of a wrong start before each step, and again after each", 0, 0.5),
         "op": Option(12, "most operations of a problem; each number from 2 on is as frequent", 2, MOST_OP),

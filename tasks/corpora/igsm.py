@@ -1,4 +1,4 @@
-"""Write problems with solutions in one line, with wrong starts or none; or lessons of the family `igsm`."""
+"""The corpus igsm: problems with solutions in one line, with or without wrong starts, or lessons of the family igsm."""
 
 from fathom.tasks.corpora.forms import FormedCorpus, retry_form
 

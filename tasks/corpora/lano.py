@@ -1,6 +1,8 @@
-"""Write sentences of one of the fixed languages of the family `lano`: the paper's training text, or lessons.
+"""The corpus lano: sentences of one of the fixed languages, or lessons of the family lano.
 
-A mark stands before every sentence, as in the questions `generate-*`, so that nothing need come before a question.
+A mark stands before every sentence, as in the questions `generate-*`, so that a question needs no context.
+
+Reference: Allen-Zhu, Physics of Language Models 1 (arXiv 2305.13673), section 2.
 """
 
 from fathom.tasks.corpora.base import Option, Options

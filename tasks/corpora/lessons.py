@@ -1,4 +1,4 @@
-"""Write a family's questions as training text: lessons, posed and solved as an evaluation poses them."""
+"""Lessons: the questions of a family with their answers, in the form of an evaluation, as training text."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -11,7 +11,7 @@ from fathom.tasks.registry import find_family
 from fathom.tasks.stream import Stream
 
 N_DOCUMENTS = 64
-"""Documents of one block."""
+"""Number of documents in a block."""
 
 PROMPT_OPTIONS: Mapping[str, Option] = {
     "levels": Option("", "levels of the family, blanks between them; nothing: the easier half of its main ladder"),
@@ -21,7 +21,7 @@ PROMPT_OPTIONS: Mapping[str, Option] = {
 
 
 class _Lesson(NamedTuple):
-    """What one document teaches."""
+    """The content of one document."""
 
     level: Level
     channel: str
@@ -29,12 +29,12 @@ class _Lesson(NamedTuple):
 
 
 def check_prompt(family: str, options: Options) -> None:
-    """Raise BadOption, UnknownLevel or UnknownStyle unless every level, channel and style named is taught."""
+    """Raise BadOption, UnknownLevel or UnknownStyle unless each level, channel and style is used by some lesson."""
     _lessons(family, *[str(options[name]) for name in PROMPT_OPTIONS])
 
 
 def prompt_block(name: str, options: Options, stream: Stream) -> TextBlock:
-    """Write lessons, each of a level, channel and style drawn uniformly among those that go together."""
+    """Write lessons, each for a random combination of level, channel and style."""
     family = find_family(name)
     lessons = _lessons(name, *[str(options[name]) for name in PROMPT_OPTIONS])
     return TextBlock(tuple([family.lesson(*stream.choice(lessons), stream) for _ in range(N_DOCUMENTS)]))

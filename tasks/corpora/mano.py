@@ -1,10 +1,12 @@
-"""Write expressions and their values modulo p in tokens, in the form of the paper; or lessons of the family `mano`.
+"""The corpus mano: expressions and their values modulo p as tokens, or lessons of the family mano.
 
 Value: * + 3 4 22 = 16
 
-Prefix form: operators stand before their two operands. The number of operations is uniform on 1..max; a part of l
-operations is a uniform number where l is 0, else a uniform operator with 0..l-1 of the others, uniformly, on its left.
-Values are not uniform: at p = 23 about one in 15 is 0.
+Prefix form: operators stand before their two operands. The number of operations is uniform on 1..max. A part of l
+operations is a random number if l is 0, else a random operator with 0..l-1 of the other operations, uniformly, on its
+left. Values are not uniform: at p = 23 about one in 15 is 0.
+
+Reference: Allen-Zhu, Physics of Language Models 4.1 (arXiv 2512.17351), synthetic task Mano.
 """
 
 from collections.abc import Mapping
@@ -44,7 +46,7 @@ def _numbers(p: int) -> tuple[bytes, ...]:
 
 @cache
 def _pairs(p: int) -> tuple[_Part, ...]:
-    """List all expressions of one operation: a third of the work, once for all."""
+    """Return all expressions of one operation, computed once: they are a third of the work."""
     numbers = _numbers(p)
     return tuple(
         _Part(sign + numbers[a] + numbers[b], value % p)
@@ -55,7 +57,7 @@ def _pairs(p: int) -> tuple[_Part, ...]:
 
 
 def _grow(size: int, words: list[int], p: int) -> _Part:
-    """Draw an expression of 2 operations or more; takes one word for each operation and each number, at most."""
+    """Draw an expression of 2 operations or more, with at most one word for each operation and each number."""
     word = words.pop()
     kind = (word >> 32) * 3 >> 32
     left = (word & _LOW) * size >> 32

@@ -1,4 +1,4 @@
-"""Find the corpora: every module of `tasks/corpora` that defines `CORPUS`."""
+"""The corpora by name."""
 
 from functools import cache
 

@@ -1,4 +1,4 @@
-"""Write solutions in which wrong starts are taken back; or lessons of the family `repair`."""
+"""The corpus repair: solutions in which wrong starts are taken back, or lessons of the family repair."""
 
 from fathom.tasks.arithmetic.retry import PROBLEM_KINDS
 from fathom.tasks.corpora.forms import FormedCorpus, retry_form

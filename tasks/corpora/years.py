@@ -1,4 +1,4 @@
-"""Write lessons of the family `years`."""
+"""The corpus years: lessons of the family years."""
 
 from fathom.tasks.corpora.forms import FormedCorpus
 

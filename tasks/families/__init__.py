@@ -1,1 +1,1 @@
-"""One file a family; the registry finds them."""
+"""Task families: one file for each."""

@@ -1,10 +1,12 @@
-"""Ask about invented people whose biographies are shown: knowledge, extracted and manipulated in the context.
+"""Questions about invented people whose biographies are in the prompt: find, combine and count facts.
 
-k people are told one a line, each with six attributes (see tasks/people.py), as biographies in prose or as records.
-Asked, by mode: one attribute (extract), a part of the date of birth (partial), two attributes in either order (dual),
-a property of one (classify), who of two was born first or last (compare), the months between two births (subtract),
-who has an attribute (inverse), how many have it (count). Everything asked is in the prompt: what this measures is not
-what closed-book questions measure after training on such texts, and the two are never mixed in one score.
+k people are described, one per line, each with six attributes (`people/population.py`), as biographies in prose or as
+records. The mode says what is asked: one attribute (extract), a part of the date of birth (partial), two attributes in
+either order (dual), a property of one (classify), who of two was born first or last (compare), the months between two
+births (subtract), who has an attribute (inverse), how many have it (count). Everything asked is in the prompt: this is
+not what closed-book questions measure after training on such texts, and the two are never mixed in one score.
+
+Hardness: biographies shown. Chance: a guesser that knows what is asked, but not about whom.
 
 Reference: Allen-Zhu and Li, Physics of Language Models 3.1 and 3.2 (arXiv 2309.14316, 2309.14402).
 """
@@ -73,7 +75,7 @@ def _levels() -> dict[str, Level]:
 
 
 _MONTHS_APART = [12 * N_YEARS - apart for apart in range(LEAST_APART, 12 * N_YEARS) if apart % 12]
-"""Pairs of months by how far they are apart, for each distance that `subtract` asks; the first is the likeliest."""
+"""Number of pairs of months for each distance that `subtract` asks; the first distance is the most frequent."""
 
 
 def _direct(mode: str, k: int) -> float:
@@ -146,7 +148,7 @@ def _steps_of_pair(facts: _Facts, one: Person, two: Person) -> str:
 
 
 def _steps_of_one(facts: _Facts, who: Person) -> str:
-    """Write what the text says of the one person asked about, and what follows."""
+    """Quote what the text says about the one person asked about, and conclude."""
     operation = facts["operation"]
     if operation in ("extract", "dual"):
         return f"The text says that {' and that '.join([_tell(who, asked) for asked in facts['attributes']])}."
@@ -212,7 +214,7 @@ class Bios:
         return "Reply with the answer only."
 
     def solution(self, instance: Instance) -> str:
-        """Quote what the texts say of those asked about, then conclude."""
+        """Quote what the texts say about the people asked about, then conclude."""
         facts = instance.facts
         people, operation = facts["people"], facts["operation"]
         if operation in ("compare", "subtract"):
@@ -241,7 +243,7 @@ class Bios:
         return write_lessons(self, level, channel, style, shown, problems)
 
     def grade(self, instance: Instance, text: str) -> Verdict:
-        """Compare the final answer with the gold, in ASCII letters of either case; any person who fits is right."""
+        """Compare the final answer with the gold, ignoring case; any person who fits is right."""
         given = final_answer(text)
         if given is None:
             return Verdict(False, None, "no_answer")
@@ -264,7 +266,7 @@ class Bios:
         return Verdict(False, given, label_judgement(facts, gold, answer))
 
     def guess(self, instance: Instance, style: str, stream: Stream) -> str:
-        """Pick a candidate, or answer like anybody; of one person, anything that the question might ask."""
+        """Return a random candidate, or a random person's value; of one person, any value that the question may ask."""
         if style == "choice":
             return stream.choice(instance.choices)
         facts = instance.facts
@@ -288,18 +290,23 @@ class Bios:
         return join_values(who, asked) if operation == "dual" else show_attribute(who, asked[0])
 
     def chance(self, level: Level, style: str) -> float:
-        """Accuracy of a guesser that knows what is asked, but not of whom: any person's value, or any candidate.
+        """Return the accuracy of a guesser that knows what is asked, but not about whom.
 
-        Of one person that would always be right; there the guesser does not know what is asked, and picks any of
-        the values shown (extract: 1/6, partial: 1/2, dual: 1/30). Inverse: any person, of groups that are alike; count:
-        the number born in any city shown. Yes and no, remainders and counts are balanced, so no constant and no
-        majority gains; classify is the mean of its three questions; subtract has the likeliest number of months.
+        It gives any person's value, or any candidate. With one person that would always be right; there it does not
+        know what
+        is asked, and gives any of the values shown (extract: 1/6, partial: 1/2, dual: 1/30). Inverse: any person, in
+        groups of
+        equal size; count: the number of people born in any city shown. Yes and no, remainders and counts are balanced,
+        so
+        neither a constant nor the majority helps; classify is the mean of its three questions; subtract: the most
+        frequent
+        number of months.
         """
         mode, k = str(level.axes["mode"]), int(level.axes["k"])
         return 1 / _n_candidates(mode, k) if style == "choice" else _direct(mode, k)
 
     def budget(self, level: Level, style: str) -> int:
-        """Tokens: two values take at most 30; a walk through all people takes about 8 a person."""
+        """Return the tokens of two values, at most 30, or of a walk through all people, about 8 per person."""
         return 40 if style == "direct" else 256 + 8 * int(level.axes["k"]) if style == "cot" else 1
 
 

@@ -1,12 +1,12 @@
-"""Ask for everything that must be done before a goal, in an order that works: recursive dependencies.
+"""All prerequisites of a goal in an order that works: recursive dependencies.
 
-A random DAG of n vertices is shown edge by edge, in random order. Asked: all ancestors of one
-vertex and the vertex itself, prerequisites first. Every linear extension of exactly these is right.
+A random DAG of n vertices is shown edge by edge, in random order. Asked: all ancestors of one vertex and the vertex
+itself, prerequisites first. Every linear extension of exactly these is right.
 
-Counting helps where few vertices are shown: to list all that anything needs, those that need least
-first, is right for 89% of the items at n = 4, 58% at 6, 27% at 8; and of four candidates that hold the
-direct needs, the one whose numbers of needs fall least often is right for 67% at n = 8, 35% from 24 on.
-Chance is stated for guessers that do not count, so read levels below n = 12 with that in mind.
+Hardness: vertices. Chance: the direct needs as shown, followed by the goal; measured. Counting helps at few vertices:
+to list everything that is needed by something, least needs first, is right for 89% of the items at n = 4, 58% at 6 and
+27% at 8; and of four candidates that contain the direct needs, the one whose numbers of needs fall least often is right
+for 67% at n = 8, 35% from 24 on. Chance is stated for guessers that do not count: read levels below n = 12 with care.
 
 Reference: Allen-Zhu, Physics of Language Models 4.1 (arXiv 2512.17351), synthetic task Brevo.
 """
@@ -26,7 +26,7 @@ from fathom.tasks.words import codes, given_names
 _SIZES = (4, 6, 8, 12, 16, 24, 32, 48, 64)
 MAX_LIST = 800  # characters of an answer; 64 names of the story take 446
 
-# n: the share of items that `guess` gets right, measured on 100,000 items a level (channel symbol).
+# n -> the share of items that `guess` gets right, measured on 100,000 items of each level (channel symbol).
 _SHORTCUT: Mapping[int, float] = {
     4: 0.248,
     6: 0.111,
@@ -46,10 +46,10 @@ _PLACES = tuple(permutations(range(N_ORDERS)))
 
 
 class _Setting(NamedTuple):
-    """How a channel words its questions: rule, facts such as "QK needs RT", what is asked about {q}."""
+    """The words of a channel: the rule, a fact such as "QK needs RT", and the question about {q}."""
 
     rule: str
-    needs: str  # put together, not formatted: that takes a fifth of the time
+    needs: str  # concatenated, not formatted: five times as fast
     gap: str  # between two facts
     ask: str
 
@@ -88,8 +88,8 @@ _STORIES = (
 def _orders(right: VertexOrder, graph: DependencyGraph, words: Sequence[int]) -> list[VertexOrder]:
     """Return four orders, the right one first and the others wrong.
 
-    They are a square: each of two faults, one of order and one of membership, is made in two of the
-    four, so that neither a vote among them nor (on average) their length betrays the right one.
+    They combine two faults, one of order and one of membership, each in two of the four, so that neither a vote among
+    them nor (on average) their length reveals the right one.
     """
     parents, n_children = graph
     inside = set(right)
@@ -109,7 +109,7 @@ def _orders(right: VertexOrder, graph: DependencyGraph, words: Sequence[int]) ->
     if dependent:
         movable = [v for v in dependent if parents[v] != right[:1]] or dependent
         if words[3] >> 63:
-            # Else the order in which needs grow fewer would betray the wrong ones.
+            # Otherwise the order of the numbers of needs would reveal the wrong ones.
             movable = [v for v in movable if len(parents[v]) < len(parents[max(parents[v])])] or movable
         changed = movable[words[1] % len(movable)]
         other = _moved(right, changed, parents, words[2])
@@ -133,7 +133,7 @@ def _orders(right: VertexOrder, graph: DependencyGraph, words: Sequence[int]) ->
 
 
 def _moved(order: VertexOrder, vertex: int, parents: Sequence[VertexOrder], word: int) -> VertexOrder:
-    """Move a vertex to a random place before one that it needs, but not to the front if possible."""
+    """Move a vertex to a random position before one that it needs, but not to the front if possible."""
     last = max(map(order.index, parents[vertex]))
     moved = order[:]
     moved.remove(vertex)
@@ -146,10 +146,9 @@ def _replaced(order: VertexOrder, old: int, new: int) -> VertexOrder:
 
 
 def _is_right(names: Sequence[str], facts: Mapping[str, Any]) -> bool:
-    """Say whether names are a linear extension of the query's ancestors and the query.
+    """Return whether names are a linear extension of the query's ancestors and the query.
 
-    In a DAG that holds exactly if all have what they need before them, and each but the query is
-    needed by another of them.
+    In a DAG this holds exactly if all have what they need before them, and each but the query is needed by another.
     """
     places = {name: place for place, name in enumerate(names)}
     if len(places) != len(names) or facts["query"] not in places:
@@ -189,7 +188,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _diagnose(names: Sequence[str], facts: Mapping[str, Any]) -> Verdict:
-    """Label the first fault of a wrong list."""
+    """Label the first mistake of a wrong list."""
     needs = _needs(facts)
     wanted = _search(needs, facts["query"])
     known, listed, seen = set(wanted), set(names), set[str]()
@@ -271,17 +270,17 @@ class Brevo:
         return f"Reply with the {noun} only, separated by commas."
 
     def solution(self, instance: Instance) -> str:
-        """Write what the query needs, what these need, and so on; the answer then puts them in order."""
+        """Return what the query needs, what these need, and so on; the answer then puts them in order."""
         needs = _needs(instance.facts)
         told = [f" {name} needs {_listed(needs[name])}." for name in _search(needs, instance.facts["query"])]
         return "".join(told)
 
     def lesson(self, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
-        """Pose and solve one problem."""
+        """Return one problem with its solution."""
         return write_lesson(self, level, channel, style, stream)
 
     def grade(self, instance: Instance, text: str) -> Verdict:
-        """Accept every order that works; otherwise say where the first fault lies."""
+        """Accept every order that works; otherwise label the first mistake."""
         names = final_list(text, MAX_LIST)
         if not names:
             return Verdict(False, None, "no_answer")
@@ -290,18 +289,18 @@ class Brevo:
         return _diagnose(names, instance.facts)
 
     def guess(self, instance: Instance, style: str, stream: Stream) -> str:
-        """Take the nearest shortcut: what the query needs directly, as shown, and the query; or any candidate."""
+        """Return the best shortcut, the direct needs as shown and then the query; or any candidate."""
         if style == "choice":
             return stream.choice(instance.choices)
         query = instance.facts["query"]
         return ", ".join([*_needs(instance.facts)[query], query])
 
     def chance(self, level: Level, style: str) -> float:
-        """Look up the share of right shortcuts; a candidate is one of four."""
+        """Return the measured accuracy of the shortcut; 1/4 for candidates."""
         return 1 / N_ORDERS if style == "choice" else _SHORTCUT[int(level.axes["n"])]
 
     def budget(self, level: Level, style: str) -> int:
-        """Tokens: a name and its comma take 3-6; a thought names each edge, and a wordy one three times."""
+        """Return the tokens of names, 3-6 each, or of a thought that names each edge up to three times."""
         n = int(level.axes["n"])
         return 16 + 6 * n if style == "direct" else 256 + 64 * n if style == "cot" else 1
 

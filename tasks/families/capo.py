@@ -1,9 +1,11 @@
-"""Ask how many bits of a population a model has learnt: the likelihood of each fact, where its biography tells it.
+"""Bits of a population that a model has learnt: the likelihood of each fact at its place in the biography.
 
-An item is one fact of one person: the question is the person's biography up to it, in the corpus form single, and the
-truth is what comes next. Over all people and facts, log2 of the number of possible values less the mean cross-entropy,
-but never less than nothing, is what was learnt: 46.59 bits a person at most, and one for the pronoun. The population
-is that of the run's seed; levels say how many people it has.
+An item is one fact of one person: the question is the person's biography up to the fact, in the corpus form single, and
+the gold is what comes next. Over all people and facts, the bits learnt are log2 of the number of possible values minus
+the mean cross-entropy, and at least 0: at most 46.59 bits per person, and one for the pronoun. The population is that
+of the run's seed; levels differ in its number of people.
+
+Hardness: people. Chance: 0; a uniform guesser never gives the truth more than half of the probability.
 
 Reference: Allen-Zhu and Li, Physics of Language Models 3.3 (arXiv 2404.05405), sections 2 and 3.
 """
@@ -30,7 +32,7 @@ from fathom.tasks.people.wordings import PRONOUN, cut_at, person_wordings
 from fathom.tasks.stream import Stream
 
 DOMAINS = {**{name: ATTRIBUTE_DIGITS[name].size for name in ATTRIBUTES if name in ATTRIBUTE_DIGITS}, PRONOUN: 2}
-"""Facts that are independent of each other, and how many values each has."""
+"""Facts that are independent of each other, with their numbers of possible values."""
 
 _PRONOUNS = ("he", "him", "his", "she", "her")
 
@@ -76,19 +78,19 @@ class Capo:
         return Problem(before, value, (), facts)
 
     def instruction(self, channel: str, style: str) -> str:
-        """Say nothing: a biography is read on."""
+        """Return nothing: the biography is continued."""
         return ""
 
     def solution(self, instance: Instance) -> str:
-        """Write the record of the person."""
+        """Return the record of the person."""
         return " " + write_record(person_of(instance.facts["people"][0]))
 
     def lesson(self, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
-        """Write a biography up to a fact, and the fact."""
+        """Return a biography up to a fact, and the fact."""
         return write_lesson(self, level, channel, style, stream)
 
     def grade(self, instance: Instance, text: str) -> Verdict:
-        """Compare a text with the truth, should one be given; likelihoods are judged by `weigh`."""
+        """Compare a generated text with the gold; likelihoods are graded by `grade_likelihood`."""
         said = "" if len(text) > MAX_TEXT else text.partition("\n")[0].strip()
         if not said:
             return Verdict(False, None, "no_answer")
@@ -97,18 +99,18 @@ class Capo:
         return Verdict(False, said, "wrong" if _may_be(instance.facts["attribute"], said.lower()) else "not_in_domain")
 
     def guess(self, instance: Instance, style: str, stream: Stream) -> str:
-        """Write the value of somebody else."""
+        """Return another person's value."""
         stranger, asked = Population("0").person(stream.below(1 << 30)), instance.facts["attribute"]
         if asked != PRONOUN:
             return show_attribute(stranger, asked)
         return stream.choice(_PRONOUNS)
 
     def chance(self, level: Level, style: str) -> float:
-        """Nothing: a uniform guesser never gives the truth more than half of the probability."""
+        """Return 0: a uniform guesser never gives the truth more than half of the probability."""
         return 0.0
 
     def budget(self, level: Level, style: str) -> int:
-        """Tokens: nothing is written."""
+        """Return 1: nothing is generated."""
         return 1
 
 

@@ -1,8 +1,10 @@
-"""Ask who comes k steps after x on a ring that is shown edge by edge: multi-hop reasoning depth.
+"""The name k steps after another on a ring that is shown edge by edge: multi-hop reasoning depth.
 
-n names lie on ONE directed n-cycle; its n edges are shown, by default in uniformly random order.
-Asked: the k-fold successor of a start. Since 0 < k < n, it is unique and never the start. The ladders `tokens` and
-`tokens-long` ask models that were trained on the corpus depo, token by token, as that does.
+n names form one directed cycle; its n edges are shown, by default in uniformly random order. Asked: the k-fold
+successor of a start. Since 0 < k < n, it is unique and never the start. The ladders `tokens` and `tokens-long` ask
+models trained on the corpus depo, in its token form.
+
+Hardness: hops, then ring size. Chance: uniform over all names but the start, or over the candidates.
 
 Reference: Allen-Zhu, Physics of Language Models 4.1 (arXiv 2512.17351), synthetic task Depo.
 """
@@ -117,7 +119,7 @@ class Depo:
         return _levels()
 
     def generate(self, level: Level, channel: str, stream: Stream) -> Problem:
-        """Draw a ring. The start is its first name; names come in random order, so it is anyone."""
+        """Draw a ring. The start is its first name; names come in random order, so it is a random one."""
         n, hops, order = int(level.axes["n"]), int(level.axes["k"]), level.axes["order"]
         if "form" in level.axes:
             posed = draw_ring_problem(str(level.axes["names"]), n, hops, stream)
@@ -147,15 +149,14 @@ class Depo:
         return f"Reply with the {noun} only."
 
     def solution(self, instance: Instance) -> str:
-        """Write the walk: start -> next -> ... -> gold."""
+        """Return the path: start -> next -> ... -> gold."""
         facts = instance.facts
         return " " + " -> ".join(_walk(dict(facts["edges"]), facts["start"], facts["hops"]))
 
     def lesson(self, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
-        """Ask up to N_QUESTIONS distinct starts of one ring, each a number of hops drawn from 1..k.
+        """Return up to N_QUESTIONS questions about different starts of one ring, each with 1..k hops.
 
-        The paper's multi-question form. Every pair reads like `pose` and `demonstrate`; only the
-        first shows the ring.
+        This is the paper's multi-question form; only the first prompt shows the ring.
         """
         problem = self.generate(level, channel, stream)
         if "form" in level.axes:
@@ -173,7 +174,7 @@ class Depo:
         return write_lessons(self, level, channel, style, shown, others())
 
     def grade(self, instance: Instance, text: str) -> Verdict:
-        """Compare the final answer with the gold; a wrong name is placed on the ring."""
+        """Compare the final answer with the gold; a wrong name is labelled by its position on the ring."""
         answer = _read_tokens(text) if "form" in instance.facts else final_answer(text)
         if answer is None:
             return Verdict(False, None, "no_answer")
@@ -197,19 +198,19 @@ class Depo:
         return next((label for label, at in signs if at == steps), "other_node")
 
     def guess(self, instance: Instance, style: str, stream: Stream) -> str:
-        """Pick a candidate, or any name but the start."""
+        """Return a random candidate, or any name but the start."""
         if style == "choice":
             return stream.choice(instance.choices)
         names: list[str] = [a for a, _ in instance.facts["edges"] if a != instance.facts["start"]]
         return stream.choice(names)
 
     def chance(self, level: Level, style: str) -> float:
-        """Uniform over the names shown other than the start, or over the candidates."""
+        """Return the share of one name among all but the start, or of one candidate."""
         others = int(level.axes["n"]) - 1
         return 1 / min(others, N_CHOICES) if style == "choice" else 1 / others
 
     def budget(self, level: Level, style: str) -> int:
-        """Tokens: a name takes 1-6, or in token form 3 a letter; a walk takes about 8 a hop, a wordy one 24."""
+        """Return the tokens of a name (1-6; 3 a letter in token form), or of a path (8 a hop, 24 if wordy)."""
         if style == "trained":
             return 48 if level.axes["names"] == "long" else 16
         return 16 if style == "direct" else 256 + 32 * int(level.axes["k"]) if style == "cot" else 1

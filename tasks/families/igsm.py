@@ -1,15 +1,16 @@
-"""Ask for one of many counts that depend on each other: grade-school arithmetic of an exact length.
+"""One of many counts that depend on each other: grade-school arithmetic of an exact length.
 
-A web of parameters is told in random order, with parameters that the query does not need. op, the
-hardness, is the number of operations of the shortest step-by-step solution, recomputable from the
-text: the query and each parameter that it rests on cost max(1, t - 1), t the numbers in its formula
-(see `tasks.graph`). In the channel `story`, totals over a group are never stated: they follow, as
-sums and sums of products, from what contains what. All arithmetic is modulo 23, and answers are
-uniform on 0..22 given everything but one number of the text.
+A web of parameters is described in random order, with parameters that the query does not need. op is the number of
+operations of the shortest step-by-step solution, recomputable from the text: the query and each parameter that it
+depends on cost max(1, t - 1), where t counts the numbers in the formula. In the channel `story`, totals over a group
+are never stated: they follow, as sums and sums of products, from what contains what. All arithmetic is modulo 23, and
+answers are uniform on 0..22 given all but one number of the text.
 
-Ladders: `main` half as many unneeded parameters as needed ones; `bare` none; `crowded` as many;
-`question-first`; `reask` asks for a parameter in the middle of a problem that was made for a longer
-query: op counts what is asked, and all the rest is unneeded.
+Ladders: `main` has half as many unneeded parameters as needed ones; `bare` none; `crowded` as many; `question-first`;
+`reask` asks for a parameter in the middle of a problem made for a longer query: op counts what is asked, and the rest
+is unneeded.
+
+Hardness: op. Chance: uniform over 0..22, or over the candidates.
 
 Reference: Allen-Zhu, Physics of Language Models 2.1 (arXiv 2407.20311), iGSM.
 """
@@ -29,10 +30,10 @@ from fathom.tasks.stream import Stream
 
 OPERATION_COUNTS = (2, 4, 6, 8, 10, 12, 15, 18, 21, 25, 30, 40)
 SIDE_OPS = (4, 10, 18, 30)
-"""Where the other axes are varied."""
+"""Values of op at which the other axes are varied."""
 
 REASKED = {4: 8, 10: 15, 18: 25, 30: 40}
-"""op that is asked -> op of the query that the problem was made for."""
+"""op that is asked -> op of the query for which the problem was made."""
 
 _NUMBERS = tuple(str(number) for number in range(MODULUS))
 
@@ -80,11 +81,11 @@ class Igsm:
 
     @cached_property
     def levels(self) -> dict[str, Level]:
-        """Main ladder over op with 50 % unneeded parameters; four more at some ops."""
+        """Main ladder over op with 50% unneeded parameters; four more ladders at some values of op."""
         return _levels()
 
     def generate(self, level: Level, channel: str, stream: Stream) -> Problem:
-        """Draw a puzzle of exactly this op and tell it."""
+        """Draw a puzzle of exactly this op and write it in words."""
         op, original = int(level.axes["op"]), int(level.axes["original"])
         roll = roller(stream)
         puzzle = draw_puzzle(
@@ -112,18 +113,19 @@ class Igsm:
         )
 
     def solution(self, instance: Instance) -> str:
-        """Write one line for each needed parameter, inputs first."""
+        """Return one line for each needed parameter, inputs first."""
         return "\n".join(_steps(instance.facts))
 
     def lesson(self, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
-        """One problem, posed and solved."""
+        """Return one problem with its solution."""
         return write_lesson(self, level, channel, style, stream)
 
     def grade(self, instance: Instance, text: str) -> Verdict:
         """Compare the final number with the gold; written steps say where a wrong answer went wrong.
 
-        A number that is right only modulo 23 is wrong. A right number is right whatever the steps:
-        then `note` and `at` alone tell of a bad step.
+        A number that is right only modulo 23 is wrong. A right number is right whatever the steps: then only `note`
+        and `at`
+        report a bad step.
         """
         answer = final_integer(text)
         if answer is None:
@@ -137,19 +139,19 @@ class Igsm:
         return Verdict(False, str(answer), _diagnose(reading), reading.at, reading.note)
 
     def guess(self, instance: Instance, style: str, stream: Stream) -> str:
-        """Pick a candidate, or any number."""
+        """Return a random candidate, or any number."""
         return stream.choice(instance.choices if style == "choice" else _NUMBERS)
 
     def chance(self, level: Level, style: str) -> float:
-        """Uniform: over the candidates, or over 0..22; to copy a number shown is no better.
+        """Return the share of one candidate, or of one number of 0..22; copying a number of the text is no better.
 
-        At op 2 one who reads the number that the query starts from, and never says it, is right in
-        68 / 69 / 22 = 4.48 % of the items instead of 4.35 %; from op 4 on that gains nothing.
+        At op 2, a solver that reads the number from which the query starts, and never answers it, is right in
+        68 / 69 / 22 = 4.48% of the items instead of 4.35%; from op 4 on this gains nothing.
         """
         return 1 / N_CHOICES if style == "choice" else 1 / MODULUS
 
     def budget(self, level: Level, style: str) -> int:
-        """Tokens: a step of a story takes 20-30, a wordy one three times that, and some steps are unneeded."""
+        """Return the tokens of a step (20-30 in a story, three times that if wordy), with room for unneeded steps."""
         return 16 if style == "direct" else 256 + 80 * int(level.axes["original"]) if style == "cot" else 1
 
 

@@ -1,7 +1,9 @@
-"""Ask about a language that a hierarchical grammar defines: write, recognise, choose, complete, or go on.
+"""A language defined by a hierarchical grammar: write, recognise, choose, complete or continue sentences.
 
-Grammars are drawn from the item's seed, so no model has seen them, except for the ladders `generate-*`:
-they ask a model that was trained on one fixed language for more of its sentences; `law-*` for their likelihood.
+Grammars are drawn from the item's seed, so no model has seen them. The ladders `generate-*` and `law-*` are for models
+trained on one fixed language: they ask for more of its sentences, or for their likelihood.
+
+Hardness: levels of the grammar. Chance: uniform over the candidates; measured for written answers (GUESSED).
 
 Reference: Allen-Zhu, Physics of Language Models 1 (arXiv 2305.13673), section 2: synthetic CFGs.
 """
@@ -35,19 +37,19 @@ SHAPES = {
     4: GrammarShape(4, most_rules=3),
     5: GrammarShape(5, most_rules=3, percent_long=33, greatest_mean=70),
 }
-"""Grammars of the items, by depth. The flattest have more rules, or they would have few sentences; the deep
-ones fewer, or most strings would be sentences; and at depth 5 rules are shorter, to stay below LONGEST."""
+"""Grammars of the items, by depth. The flattest have more rules, since they would have few sentences otherwise; deep
+ones have fewer, since most strings would be sentences; at depth 5 rules are shorter, to stay below LONGEST."""
 
 N_SAMPLES = {2: 30, 3: 60, 4: 80}
 
 LONGEST = 80
-"""Tokens of a sentence in a prompt."""
+"""Most tokens of a sentence in a prompt."""
 
 LEAST_REST = 4
-"""Tokens of a completion that is shown or gold, so that none is just one rule, stated in the question."""
+"""Fewest tokens of a completion, so that none is a single rule of the question."""
 
 _FIXED = tuple("SABCDEFGHIJKL"), tuple("abc")
-"""Symbols and terminals where a sentence is written, as in the paper's grammars: only the rules are new."""
+"""Symbols and terminals of the mode `write`, as in the paper's grammars: only the rules are new."""
 
 _CAPITALS = "EFGHJKLMNPQRSTUVWXYZ"  # none of OPTIONS
 _LETTERS = "abcdefghjkmnpqrstuvwxyz"  # none that looks like a digit
@@ -60,12 +62,14 @@ GUESSED = {
     "samples-d2": 0.1470, "samples-d3": 0.0957, "samples-d4": 0.0371,
     "write-d2": 0.2024, "write-d3": 0.0772, "write-d4": 0.0227, "write-d5": 0.0466,
 }  # fmt: skip
-"""Measured over 20,000 items a level: how often the tail of another sentence, cut after as many tokens as
-the prefix has, completes it (fresh sentences, or samples where there are some). Of ten guessers this is the
-best at every level: random letters, one lowest rule or two, the prefix again, a symbol or the root's rules
-expanded, and for samples what follows there after the end of the prefix. To write a sentence, lowest rules in a
-row are the best of ten that read only these. (A symbol below the root twice, each time derived in full, reaches
-0.19, 0.15, 0.12 and 0.23 of 2,000 items; that is most of the work, and no guess.)"""
+"""Accuracy of the best guesser, measured on 20,000 items of each level.
+
+Completions: the tail of another sentence (fresh, or a sample), cut after as many tokens as the prefix has. It is the
+best of ten guessers at every level; the others take random letters, one lowest rule or two, the prefix again, a symbol
+or the root's rules expanded, or what follows the end of the prefix in a sample. Sentences: lowest rules in a row, the
+best of ten guessers that read only these rules. (A symbol below the root twice, derived in full each time, reaches
+0.19, 0.15, 0.12 and 0.23 of 2,000 items; that is most of the work, not a guess.)
+"""
 
 
 def _levels() -> dict[str, Level]:
@@ -83,7 +87,7 @@ def _levels() -> dict[str, Level]:
 
 
 def _draw(shape: GrammarShape, mode: str, channel: str, stream: Stream) -> Grammar:
-    """Draw a grammar and how its symbols are spelt."""
+    """Draw a grammar and the spelling of its symbols."""
     if channel == "symbol" and mode == "write":
         symbols, terminals = list(_FIXED[0][: shape.n_symbols]), list(_FIXED[1])
     elif channel == "symbol":
@@ -124,11 +128,11 @@ class Lano:
 
     @cached_property
     def levels(self) -> dict[str, Level]:
-        """Five ways to ask about a new language of depth 2..5, and four languages to be trained on."""
+        """Five ways to ask about a new language of depth 2..5, and four languages for training."""
         return _levels()
 
     def generate(self, level: Level, channel: str, stream: Stream) -> Problem:
-        """Draw a language, unless the level has its own, and what is asked about it."""
+        """Draw a language, unless the level has a fixed one, and a question about it."""
         mode, depth = str(level.axes["mode"]), int(level.axes["depth"])
         if mode == "generate":
             return draw_continuation(str(level.axes["shape"]), int(level.axes["given"]), stream)
@@ -147,7 +151,7 @@ class Lano:
         return "Reply with the answer only."
 
     def solution(self, instance: Instance) -> str:
-        """Write a derivation, level by level; for a string outside, where and why it fails."""
+        """Return a derivation, level by level; for a string that is no sentence, where and why it fails."""
         facts = instance.facts
         grammar, mode = _grammar(facts), facts["mode"]
         if mode == "recognise":
@@ -164,7 +168,7 @@ class Lano:
         return f"{one} sentence that begins so is made level by level: {made}\nThe rest of it is {instance.gold}"
 
     def lesson(self, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
-        """Ask once; for a language to be trained on, write a whole sentence after the mark."""
+        """Return one problem with its solution; for a fixed language, a whole sentence after the mark."""
         if level.axes["mode"] in ("generate", "law"):
             return [(SENTENCE_MARK, f" {join_tokens(language(str(level.axes['shape'])).sentence(stream))}")]
         return write_lesson(self, level, channel, style, stream)
@@ -187,13 +191,13 @@ class Lano:
         return Verdict(False, answer, "other_string" if mode == "choose" else f"said_{answer}")
 
     def guess(self, instance: Instance, style: str, stream: Stream) -> str:
-        """Pick a candidate, or write a completion or a sentence as GUESSED says."""
+        """Return a random candidate, or the best guessed completion or sentence (GUESSED)."""
         if instance.choices and (style == "choice" or instance.facts["mode"] != "complete"):
             return stream.choice(instance.choices)
         return _guess_rest(instance, stream)
 
     def chance(self, level: Level, style: str) -> float:
-        """Uniform over the candidates; for what is written, as measured; nothing for fixed languages."""
+        """Return the share of one candidate; for written answers the measured accuracy; 0 for fixed languages."""
         mode = level.axes["mode"]
         if mode == "recognise":
             return 1 / 2
@@ -202,12 +206,12 @@ class Lano:
         return GUESSED.get(level.name, 0.0)
 
     def budget(self, level: Level, style: str) -> int:
-        """Tokens: a word and its blank take about 2, a derivation 10 times as many as its string."""
+        """Return the tokens of an answer (2 a word), or of a derivation (10 times its string)."""
         if style in SCORED:
             return 1
         mode = level.axes["mode"]
         if mode == "generate":
-            # A token and its blank take 2 at most, and hardly a sentence is half as long again as the mean.
+            # A token and its blank take 2 at most, and few sentences are longer than 1.5 times the mean.
             return 64 + int(3 * language(str(level.axes["shape"])).mean_length)
         longest: int = min(LONGEST, 3 ** int(level.axes["depth"]))
         if style == "cot" and mode == "write":
@@ -233,7 +237,7 @@ def _make_recognise(grammar: Grammar, channel: str, stream: Stream) -> Problem |
 
 
 def _make_choose(grammar: Grammar, channel: str, stream: Stream) -> Problem | None:
-    """Show a sentence among misses; all strings are of one law of lengths, each from a pair of its own."""
+    """Show a sentence among misses; all strings have the same distribution of lengths, each from its own pair."""
     shown = one_right([_pair(grammar, stream) for _ in OPTIONS], stream)
     if shown is None:
         return None
@@ -243,7 +247,7 @@ def _make_choose(grammar: Grammar, channel: str, stream: Stream) -> Problem | No
 
 
 def _make_complete(grammar: Grammar, channel: str, stream: Stream) -> Problem | None:
-    """Show a prefix; the candidates are a completion among misses, as in `_make_choose`."""
+    """Show a prefix; the candidates are a completion among misses, as for `choose`."""
     if grammar.longest < 2 + LEAST_REST:
         return None
     sentence, given = _cut(grammar, stream)
@@ -260,7 +264,7 @@ def _make_complete(grammar: Grammar, channel: str, stream: Stream) -> Problem | 
         return None
 
     if len({join_tokens(rest() or ()) for _ in range(3 * len(OPTIONS))}) < len(OPTIONS):
-        return None  # too few completions for one_right, most likely; this is found sooner
+        return None  # most likely too few completions for one_right; this check is faster
     pairs = [draw_pair(rest, lambda drawn: sound_height(grammar, prefix + drawn), grammar, stream) for _ in OPTIONS]
     shown = one_right(pairs, stream)
     if shown is None:
@@ -271,7 +275,7 @@ def _make_complete(grammar: Grammar, channel: str, stream: Stream) -> Problem | 
 
 
 def _make_write(grammar: Grammar, channel: str, _stream: Stream) -> Problem | None:
-    """Ask for any sentence; the gold takes the first rule of every symbol, and None if it is long."""
+    """Ask for any sentence; the gold takes the first rule of every symbol. Return None if it is too long."""
     gold = grammar.first_sentence
     if len(gold) > LONGEST:
         return None
@@ -280,7 +284,7 @@ def _make_write(grammar: Grammar, channel: str, _stream: Stream) -> Problem | No
 
 
 def _make_samples(grammar: Grammar, channel: str, stream: Stream) -> Problem | None:
-    """Show different sentences, none of which begins with the prefix; None if the language has too few."""
+    """Show different sentences, none of which begins with the prefix. Return None if there are too few."""
     if grammar.longest < 2 + LEAST_REST:
         return None
     sentence, given = _cut(grammar, stream)
@@ -326,7 +330,7 @@ def _pair(grammar: Grammar, stream: Stream) -> SentencePair | None:
 
 def _grade_rest(instance: Instance, tokens: list[str]) -> Verdict:
     grammar, prefix = _grammar(instance.facts), instance.facts["prefix"].split()
-    tokens = tokens[: grammar.longest - len(prefix) + 1]  # a longer one is outside, wherever it is cut
+    tokens = tokens[: grammar.longest - len(prefix) + 1]  # a longer one is outside wherever it is cut
     if not tokens:
         return Verdict(False, None, "no_answer")
     said = join_tokens(tokens)
@@ -343,7 +347,7 @@ def _grade_rest(instance: Instance, tokens: list[str]) -> Verdict:
 
 
 def _grade_same(instance: Instance, text: str) -> Verdict:
-    """Compare with the very sentence whose likelihood is asked for, though others may be as good."""
+    """Compare with the gold alone, even if other sentences are as likely."""
     said = "" if len(text) > MAX_TEXT else join_tokens(text.partition("\n")[0].split())
     if not said:
         return Verdict(False, None, "no_answer")
@@ -352,7 +356,7 @@ def _grade_same(instance: Instance, text: str) -> Verdict:
 
 
 def _guess_rest(instance: Instance, stream: Stream) -> str:
-    """Write the tail of a sample or of a fresh sentence, or lowest rules; of a hidden language, random letters."""
+    """Return the tail of a sample or of a fresh sentence, or lowest rules; random letters for a fixed language."""
     if instance.facts["mode"] in ("generate", "law"):
         return join_tokens([stream.choice("abc") for _ in range(250)])
     if instance.facts["mode"] == "write":

@@ -1,10 +1,11 @@
-"""Ask for the value of an arithmetic expression modulo p: operations composed mentally.
+"""The value of an arithmetic expression modulo p: operations composed without a calculator.
 
-An expression has exactly l operations out of + - *: a part with none is a number of 0..p-1; any
-other has a uniform operation, and 0..l-1 of the l-1 others, uniformly, on its left. Numbers are
-drawn from the value downwards: the value of the whole is uniform, and so is, for each operation,
-the pair of values among the pairs that give its result. So no answer is likelier than another;
-uniform numbers would give 0 too often.
+An expression has exactly l operations out of + - *. A part without operations is a number of 0..p-1; any other has a
+random operation, and 0..l-1 of the l-1 others, uniformly, on its left. Numbers are drawn from the value downwards: the
+value of the whole is uniform, and so is, for each operation, the pair of values among the pairs with its result. So no
+answer is likelier than another; uniform numbers would give 0 too often.
+
+Hardness: operations. Chance: copying one number of the expression; measured.
 
 Reference: Allen-Zhu, Physics of Language Models 4.1 (arXiv 2512.17351), synthetic task Mano.
 """
@@ -59,8 +60,8 @@ _OPENINGS = {
 }
 
 
-# Chance that the number that `_nearest` finds equals the value, for each of LENGTHS: measured on
-# 200,000 items each. Copying the first, last, largest or most frequent number, or 0, scores no more.
+# Accuracy of the number that `_nearest` finds, for each of _LENGTHS, measured on 200,000 items each. Copying the first,
+# last, largest or most frequent number, or answering 0, scores no more.
 _COPIED = {
     23: (0.0777, 0.0511, 0.049, 0.0472, 0.047, 0.0465, 0.0456, 0.046, 0.0441),
     5: (0.3386, 0.2373, 0.2257, 0.2216, 0.2184, 0.2146, 0.2152, 0.2124, 0.2103),
@@ -90,7 +91,7 @@ _SHOW: Mapping[str, Callable[[Sequence[str]], str]] = {"infix": infix, "words": 
 
 
 def _candidates(gold: int, p: int, word: int) -> tuple[str, ...]:
-    """Return the gold and others of 0..p-1 in random order; the word is spent digit by digit."""
+    """Return the gold and other numbers of 0..p-1 in random order; the word is used digit by digit."""
     pool = list(NUMERALS[:p])
     answer = pool.pop(gold)
     count = min(p, N_CHOICES)
@@ -103,7 +104,7 @@ def _candidates(gold: int, p: int, word: int) -> tuple[str, ...]:
 
 
 def _diagnose(tokens: Sequence[str], p: int, answer: int) -> str:
-    """Compare a wrong answer of 0..p-1 with what the likely mistakes give."""
+    """Label a wrong answer of 0..p-1 by comparing it with the results of likely mistakes."""
     values = [0] * len(tokens)
     sides: dict[int, tuple[int, int]] = {}  # places of the two sides of each operation
     stack: list[int] = []
@@ -166,13 +167,13 @@ class Mano:
 
     @cached_property
     def levels(self) -> dict[str, Level]:
-        """Main ladder p = 23 in infix; prefix notation and smaller moduli are ladders of their own."""
+        """Main ladder p = 23 in infix; prefix notation and smaller moduli have their own ladders."""
         table = [_level(p, length, "main" if p == MODULI[0] else f"p{p}") for p in MODULI for length in _LENGTHS]
         table[len(_LENGTHS) : len(_LENGTHS)] = [_level(MODULI[0], length, "prefix") for length in _LENGTHS]
         return {level.name: level for level in table}
 
     def generate(self, level: Level, channel: str, stream: Stream) -> Problem:
-        """Draw the value, then what gives it, down to the numbers."""
+        """Draw the value, then the operations and numbers that give it."""
         p, length = int(level.axes["p"]), int(level.axes["l"])
         tokens, gold, word = draw_expression(length, p, stream)
         choices = _candidates(gold, p, word)
@@ -187,17 +188,17 @@ class Mano:
         return "Reply with the number only, in digits."
 
     def solution(self, instance: Instance) -> str:
-        """Write one line for each operation."""
+        """Return one line for each operation."""
         lines: list[str] = []
         evaluate_expression(iter(instance.facts["prefix"]), instance.facts["modulus"], lines)
         return "\n".join(lines)
 
     def lesson(self, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
-        """Pose and solve one problem."""
+        """Return one problem with its solution."""
         return write_lesson(self, level, channel, style, stream)
 
     def grade(self, instance: Instance, text: str) -> Verdict:
-        """Compare the final whole number with the gold: outside 0..p-1 even a congruent one is wrong."""
+        """Compare the final whole number with the gold; outside 0..p-1 even a congruent number is wrong."""
         answer = final_integer(text)
         if answer is None:
             return Verdict(False, None, "no_answer")
@@ -210,12 +211,12 @@ class Mano:
         return Verdict(False, str(answer), label)
 
     def guess(self, instance: Instance, style: str, stream: Stream) -> str:
-        """Copy the nearest number; if it is no candidate, pick any."""
+        """Return the number that `_nearest` finds; if it is no candidate, a random one."""
         copied = _nearest(instance.facts["prefix"])
         return stream.choice(instance.choices) if style == "choice" and copied not in instance.choices else copied
 
     def chance(self, level: Level, style: str) -> float:
-        """Copying the nearest number pays more than 1/p: what a product with 0 or 1 gives is its own factor."""
+        """Return the accuracy of copying the nearest number: above 1/p, as products with 0 or 1 repeat a factor."""
         p = int(level.axes["p"])
         copied = _COPIED[p][_LENGTHS.index(int(level.axes["l"]))]
         if style != "choice":
@@ -224,7 +225,7 @@ class Mano:
         return copied + (1 - copied) * (p - count) / (p - 1) / count
 
     def budget(self, level: Level, style: str) -> int:
-        """Tokens: a number takes 1-2; a step takes about 15, and a wordy one three times that."""
+        """Return the tokens of a number (1-2), or of a step (about 15, three times that if wordy)."""
         return 8 if style == "direct" else 256 + 48 * int(level.axes["l"]) if style == "cot" else 1
 
 

@@ -1,8 +1,10 @@
-"""Ask a model about people whose biographies it was trained on, with nothing about them in the prompt.
+"""Closed-book questions about people whose biographies a model was trained on; the prompt says nothing about them.
 
-The people are those of one population: that of the run's seed, which is the seed of the corpus the model read. Half of
-them come in its question-and-answer text; asked is about the other half. Levels say how many people there are, and must
-be those of the corpus. With a hint, the answer states first the facts that it rests on.
+The people form one population: that of the run's seed, which is the seed of the corpus the model read. Half of them
+occur in its question-and-answer text; questions are about the other half. The number of people of a level must be that
+of the corpus. With a hint, the answer first states the facts that it depends on.
+
+Hardness: people. Chance: the most frequent answer to the kind of question.
 
 Reference: Allen-Zhu and Li, Physics of Language Models 3.1 (arXiv 2309.14316) and 3.2 (arXiv 2309.14402).
 """
@@ -54,23 +56,23 @@ KINDS_BY_LEVEL: Mapping[str, tuple[str, ...]] = {
     "subtract": ("subtract",),
     "inverse": ("inverse",),
 }
-"""What levels are named after: the kinds of question of each, drawn alike."""
+"""Name of the levels -> kinds of question, drawn with equal probability."""
 
 _OPERATIONS = {"parity": "even", "year": "partial", "month": "partial"}
 _DOMAINS = {
     **{name: ATTRIBUTE_DIGITS[name].size for name in ATTRIBUTES if name in ATTRIBUTE_DIGITS},
     "work_city": ATTRIBUTE_DIGITS["employer"].size / max(map(len, STAFFED)),
 }
-"""Values of each attribute, or as many as would give a constant answer its chance."""
+"""Number of values of each attribute; for the city of work, the inverse accuracy of the best constant answer."""
 
 _LONGEST = 120
-"""Characters of an answer."""
+"""Most characters of an answer."""
 
 
 def _chance(asked: str, people: int) -> float:
     n = len(ATTRIBUTES)
     shares = {attribute: 1 / size for attribute, size in _DOMAINS.items()}
-    # Whoever names an employer has named the city of work: both are right as often as the employer.
+    # An employer determines the city of work: both are right as often as the employer.
     independent = sum(shares.values()) ** 2 - sum(share**2 for share in shares.values())
     tied = 2 * (shares["employer"] - shares["employer"] * shares["work_city"])
     return {
@@ -127,7 +129,7 @@ class Recall:
 
     @cached_property
     def levels(self) -> dict[str, Level]:
-        """Ten kinds of question, five of them also with a hint, each about populations of 300 to 100,000 people."""
+        """Ten kinds of question, five of them also with a hint, each for populations of 300 to 100,000 people."""
         return _levels()
 
     def generate(self, level: Level, channel: str, stream: Stream) -> Problem:
@@ -142,21 +144,21 @@ class Recall:
         return Problem(quiz.question, quiz.answer, (), facts)
 
     def instruction(self, channel: str, style: str) -> str:
-        """Say nothing: the text that a model was trained on has no instructions."""
+        """Return nothing: the training text has no instructions."""
         return ""
 
     def solution(self, instance: Instance) -> str:
-        """Write the records of those asked about."""
+        """Return the records of the people asked about."""
         return " " + " ".join([write_record(person_of(row)) for row in instance.facts["people"]])
 
     def lesson(self, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
-        """Write a question and its answer about the half that is never asked about."""
+        """Return a question and its answer about the half that is never asked about."""
         asked = choose_crowd(stream.seed, int(level.axes["people"]), trained=True)
         kind = stream.choice(KINDS_BY_LEVEL[str(level.axes["asked"])])
         return quiz_document(draw_quiz(kind, asked, stream, hint=bool(level.axes["hint"])))
 
     def grade(self, instance: Instance, text: str) -> Verdict:
-        """Compare the first line, after the facts of a hint; capitals do not matter; whoever fits a search is right."""
+        """Compare the first line, after the facts of a hint, ignoring case; any person who fits a search is right."""
         facts, gold = instance.facts, instance.gold
         said = read_decision(facts["kind"], text, hint=facts["hint"]) if len(text) <= MAX_TEXT else None
         if said is None or len(said) > _LONGEST:
@@ -179,7 +181,7 @@ class Recall:
         return who is not None and fits(Population(instance.seed).person(who), facts["wanted"])
 
     def guess(self, instance: Instance, style: str, stream: Stream) -> str:
-        """Answer as somebody who knows what can be answered, but nobody's biography."""
+        """Return the answer of a guesser that knows the possible answers, but nobody's biography."""
         answer, facts = self._blind(instance, stream), instance.facts
         if not facts["hint"]:
             return answer
@@ -207,20 +209,21 @@ class Recall:
         return show_attribute(stranger, facts["attributes"][0])
 
     def chance(self, level: Level, style: str) -> float:
-        """Accuracy of the likeliest answer to what is asked: any value, or the city where most employers are.
+        """Return the accuracy of the most frequent answer: any value, or the city with the most employers.
 
-        Yes and no, and the remainders, are balanced; of two people either is as likely; of a search it is anybody of
-        the half that is asked about.
+        Yes and no, remainders, and the two people of a comparison are balanced; a search has one answer among the half
+        that is
+        asked about.
         """
         return _chance(str(level.axes["asked"]), int(level.axes["people"]))
 
     def budget(self, level: Level, style: str) -> int:
-        """Tokens: an answer takes 16 at most where names are short pieces, the facts of a hint twice as many."""
+        """Return the tokens of an answer (at most 16 if names are few tokens), and twice as many for the facts of a hint."""
         return 96 if level.axes["hint"] else 40
 
 
 def _somebody(instance: Instance, name: str) -> int | None:
-    """Return who of the population has this name, capitals as they should be."""
+    """Return the index of the person with this name, in any case, or None."""
     index = Population(instance.seed).index_of(name.title())
     return index if index is not None and index < instance.facts["n_people"] else None
 

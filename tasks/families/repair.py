@@ -1,15 +1,17 @@
-"""Ask which step of a written solution is the first wrong one, or what its number should be.
+"""The first wrong step of a written solution, or its right number; or a solution with wrong starts taken back.
 
-A solution of exactly op steps, one operation each, with one wrong step or none. What comes after
-the wrong step goes on from what it says, so that no other step is wrong by the definition that the
-question gives. The place of the fault and "none" are op + 1 equally likely answers: with "none" at
-one half, saying always "none" would be right half the time, and a right place would stand out little.
+A solution has exactly op steps, one operation each, with one wrong step or none. Steps after the wrong one continue
+from
+its number, so that no other step is wrong by the definition in the question. The position of the mistake and "none" are
+op + 1 equally likely answers: with "none" at one half, always answering "none" would be right half the time.
 
-Ladders: `main` (find) in a problem of `igsm` without unneeded parameters; `mano` in the evaluation
-of an expression line by line; `mend` as `main`, with the right number, where a wrong order is no
-fault. The faults are those of `tasks.flaws`. `retry-igsm` and `retry-mano` are for models trained on
-the corpus `repair`: a problem is solved in one line, in which wrong starts may be taken back by
-`[BACK]` (`tasks.retry`); the answer alone decides, and the verdict's note counts wrong starts.
+Ladders: `main` (find) in a problem of igsm without unneeded parameters; `mano` in the evaluation of an expression line
+by line; `mend` as `main`, with the right number, and without mistakes of order. The mistakes are those of
+`arithmetic/mistakes.py`. `retry-igsm` and `retry-mano` are for models trained on the corpus repair: a problem is solved
+in one line, in which wrong starts may be taken back by `[BACK]` (`arithmetic/retry.py`); only the answer decides, and
+the verdict's note counts wrong starts.
+
+Hardness: steps. Chance: uniform over the steps and "none", over the candidates, or over the numbers 0..22.
 
 Reference: Allen-Zhu, Physics of Language Models 2.2 (arXiv 2408.16293).
 """
@@ -40,20 +42,20 @@ from fathom.tasks.stream import Stream
 TASKS = ("find", "mano", "mend")
 STEP_COUNTS = (2, 4, 8, 12, 18, 25)
 RETRIED = {"retry-igsm": (2, 4, 6, 8, 10, 12), "retry-mano": (2, 3, 4, 6, 8)}
-"""Operations of the problems that are solved with wrong starts."""
+"""Operations of the problems to solve with wrong starts."""
 
 _IN_CONTEXT = ("direct", "cot", "choice")
 """Styles of all other levels."""
 
 MAX_SOLUTION = 4_000
-"""Characters of a solution in one line: several times the longest one that is written at an error rate of one half."""
+"""Most characters of a solution in one line: several times the longest one at an error rate of one half."""
 
 _FAULTS = ("value", "operator", "input")
 _SPACE = {
     ("find", 2): 1e10, ("mend", 2): 1e10, ("mano", 2): 2e7, ("mano", 4): 1e12, ("retry-igsm", 2): 1e8,
     ("retry-mano", 2): 2e5, ("retry-mano", 3): 3e7, ("retry-mano", 4): 7e9,
 }  # fmt: skip
-"""Distinct questions where they are few: places of the numbers, names, faults."""
+"""Number of different questions where it is small: numbers, names and mistakes."""
 
 _FOUND = re.compile(r"(?:step |line )?([0-9]{1,4})", re.IGNORECASE)
 _MENDED = re.compile(r"(?:step )?([0-9]{1,4})\s{0,3}[:=]\s{0,3}(-?[0-9]{1,9})", re.IGNORECASE)
@@ -116,13 +118,13 @@ class Repair:
 
     @cached_property
     def levels(self) -> dict[str, Level]:
-        """Three tasks over the number of steps; then problems to be solved with wrong starts, over operations."""
+        """Three tasks over the number of steps; then problems to solve with wrong starts, over operations."""
         asked = [_level(task, op) for task in TASKS for op in STEP_COUNTS]
         retried = [_retry_level(task, op) for task, ops in RETRIED.items() for op in ops]
         return {level.name: level for level in asked + retried}
 
     def generate(self, level: Level, channel: str, stream: Stream) -> Problem:
-        """Draw a problem and its solution, break one step or none, and ask."""
+        """Draw a problem and its solution, make one step wrong or none, and ask."""
         size, task = int(level.axes["op"]), str(level.axes["task"])
         if task in RETRIED:
             return _pose_retry(task, size, stream)
@@ -146,24 +148,24 @@ class Repair:
         return Problem(question, gold, candidates(stream, gold, answers), facts)
 
     def instruction(self, channel: str, style: str) -> str:
-        """Leave the form of the answer to the question, which knows whether a number is asked."""
+        """Leave the form of the answer to the question, which says whether a number is asked for."""
         if style == "cot":
             return "Check the steps one by one, then end with a last line of the form: Answer: <reply>"
         return "Give the reply only."
 
     def solution(self, instance: Instance) -> str:
-        """Check one step after another, down to the wrong one."""
+        """Return the check of each step, up to the wrong one."""
         facts = instance.facts
         if facts["task"] in RETRIED:
             return instance.gold
         return "\n".join(check_lines(facts) if facts["task"] == "mano" else check_steps(facts))
 
     def lesson(self, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
-        """One problem, posed and solved."""
+        """Return one problem with its solution."""
         return write_lesson(self, level, channel, style, stream)
 
     def grade(self, instance: Instance, text: str) -> Verdict:
-        """Compare the place, and where it is asked the number; a wrong place is early or late."""
+        """Compare the position, and the number where it is asked for; a wrong position is early or late."""
         if instance.facts["task"] in RETRIED:
             return _grade_retry(instance.facts, text)
         answer = final_answer(text)
@@ -182,7 +184,7 @@ class Repair:
         return Verdict(False, parsed, *_diagnose(facts, int(found[1])))
 
     def guess(self, instance: Instance, style: str, stream: Stream) -> str:
-        """Pick a candidate; else any place or none, but none where a number is asked too; any answer to a problem."""
+        """Return a random candidate, position, "none" (where a number is asked for too), or number."""
         task = instance.facts["task"]
         if task in RETRIED:
             return f"the answer is {MANO.guess(instance, style, stream) if task == 'retry-mano' else stream.below(23)}"
@@ -193,7 +195,7 @@ class Repair:
         return NO_MISTAKE if place == 0 or task == "mend" else str(place)
 
     def chance(self, level: Level, style: str) -> float:
-        """Uniform over the steps and none, or over the candidates: all are equally often right; else as in mano."""
+        """Return the share of one position or candidate, all equally likely; for retry levels that of a number."""
         task = level.axes["task"]
         if task in RETRIED:
             return MANO.chance(MANO.levels[f"p23l{level.axes['op']}"], "direct") if task == "retry-mano" else 1 / 23
@@ -201,7 +203,7 @@ class Repair:
         return 1 / min(answers, N_CHOICES) if style == "choice" else 1 / answers
 
     def budget(self, level: Level, style: str) -> int:
-        """Tokens: to check a step of a story takes about 30, in many words three times that; a wrong start, 20."""
+        """Return the tokens of a checked step (30, three times that if wordy), or of a wrong start (20)."""
         if style == "trained":
             return 64 + 60 * int(level.axes["op"])
         return 16 if style == "direct" else 256 + 90 * int(level.axes["op"]) if style == "cot" else 1

@@ -1,9 +1,10 @@
-"""Ask in which year someone was born, k statements away, in a text of up to 32,000 tokens.
+"""The year of birth of a person, k statements away, in a text of up to 32,000 tokens.
 
-N different years of 1950..2009; of N * k people, the first group "was born in the year Y", each
-later group "was born in the same year as" a person of the group before, by a bijection. Asked: the
-year of a random member of the last group, which takes k look-ups; k = 1 is a direct one. The
-statements lie at random places among filler sentences.
+There are N different years of 1950..2009 and N * k people: the first group "was born in the year Y", each later group
+"was born in the same year as" a person of the group before, by a bijection. Asked: the year of a random member of the
+last group, which takes k look-ups. The statements stand at random positions among filler sentences.
+
+Hardness: hops, then number of years. Chance: uniform over the years of the text, or over the candidates.
 
 Reference: Allen-Zhu, Physics of Language Models 4.1 (arXiv 2512.17351), multi-hop birth years.
 """
@@ -26,18 +27,18 @@ _LONG_SIZE, _LONG_HOPS = 8, (1, 2, 3, 4, 6)
 """Number of years, and hops, at which the length of the text is varied."""
 
 _PLACED_HOPS = (1, 2, 4)
-"""Hops at which, in texts of 16,000 tokens, the place of the statements is varied."""
+"""Hops at which, in texts of 16,000 tokens, the position of the statements is varied."""
 
 _FIFTHS = {"early": 0, "middle": 2, "late": 4}
 _YEARS = tuple(str(year) for year in range(1950, 2010))
 _NAMES: Mapping[str, Callable[[Stream, int], list[str]]] = {"symbol": codes, "story": given_names}
 
-# Tokens of one statement, and of the rest of the prompt: about the mean of the tokenizers named in tasks/filler.py.
+# Tokens of one statement, and of the rest of the prompt: about the mean of the tokenizers named in tasks/words.py.
 _FACT_TOKENS = {"symbol": 5, "story": 13}
 _FRAME_TOKENS = 65
 
 _PARAGRAPH = 12
-"""Sentences to a paragraph."""
+"""Sentences in a paragraph."""
 
 _Fact = tuple[str, str]
 """A person, and the year, or the person of the same year."""
@@ -86,13 +87,13 @@ def _ask(person: str, channel: str) -> str:
 
 
 def _mix(stream: Stream, stated: list[str], others: list[str], position: str) -> list[str]:
-    """Put the statements, in their order, at random places among the others."""
+    """Put the statements, in their order, at random positions among the others."""
     slots = len(stated) + len(others)
     first, room = (0, slots) if position == "anywhere" else (_FIFTHS[position] * slots // 5, slots // 5)
     mixed: list[str] = []
     used = 0
     for number, place in enumerate(sorted(stream.distinct(len(stated), room))):
-        until = first + place - number  # so many of the others stand before
+        until = first + place - number  # number of the others that stand before
         mixed += others[used:until]
         mixed.append(stated[number])
         used = until
@@ -106,7 +107,7 @@ def _lay_out(pieces: list[str], channel: str) -> str:
 
 
 def _chain(facts: list[_Fact], asked: str) -> list[str]:
-    """Return the people passed on the way, the asked one first, and the year at the end."""
+    """Return the people on the path, starting with the one asked about, and the year at its end."""
     known = dict(facts)
     chain = [asked]
     while chain[-1] in known:
@@ -140,11 +141,11 @@ class Years:
 
     @cached_property
     def levels(self) -> dict[str, Level]:
-        """Main ladder N x k without filler; at N = 8 also lengths, and places in 16k tokens."""
+        """Main ladder N x k without filler; at N = 8 also lengths, and positions in 16,000 tokens."""
         return _levels()
 
     def generate(self, level: Level, channel: str, stream: Stream) -> Problem:
-        """Draw the people group by group. Each points n back; all names and years come in random order."""
+        """Draw the people group by group. Each points n back; names and years come in random order."""
         n, hops, length = int(level.axes["n"]), int(level.axes["k"]), int(level.axes["length"])
         people = _NAMES[channel](stream, n * hops)
         years = [_YEARS[at] for at in stream.distinct(n, len(_YEARS))]
@@ -166,13 +167,13 @@ class Years:
         return "Reply with the year only, in four digits."
 
     def solution(self, instance: Instance) -> str:
-        """Repeat the statements that lead from the asked person to the year."""
+        """Return the statements that lead from the person asked about to the year."""
         chain = _chain(instance.facts["facts"], instance.facts["asked"])
         steps = [_state(fact, instance.channel) for fact in pairwise(chain)]
         return " " + (", ".join(steps) + "." if instance.channel == "symbol" else " ".join(steps))
 
     def lesson(self, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
-        """Ask about several members of the last group of one text."""
+        """Return questions about several members of the last group of one text."""
         problem = self.generate(level, channel, stream)
         facts = problem.facts["facts"]
         shown, passed = problem.question.rpartition("\n")[0], {known for _, known in facts}
@@ -184,7 +185,7 @@ class Years:
         return write_lessons(self, level, channel, style, shown, problems)
 
     def grade(self, instance: Instance, text: str) -> Verdict:
-        """Compare the final answer with the gold; a wrong year is placed in the text."""
+        """Compare the final answer with the gold; a wrong year is labelled by its position in the text."""
         answer = final_answer(text)
         if answer is None:
             return Verdict(False, None, "no_answer")
@@ -199,7 +200,7 @@ class Years:
             if all(answer != person for person, _ in facts):
                 return Verdict(False, answer, "not_a_year")
             chain = _chain(facts, asked)
-            # someone on the way: the fault is the look-up that was not made
+            # someone on the path: the mistake is the look-up that was not made
             return Verdict(False, answer, "a_person", at=chain.index(answer) + 1 if answer in chain else None)
         origin = next(at for at, (person, _) in enumerate(facts) if person == asked)
         wrong = {year: abs(at - origin) for year, at in places.items() if year != instance.gold}
@@ -210,22 +211,23 @@ class Years:
         return Verdict(False, answer, ends.get(answer, "other_year"))
 
     def guess(self, instance: Instance, style: str, stream: Stream) -> str:
-        """Pick a candidate, or any year of the text."""
+        """Return a random candidate, or any year of the text."""
         if style == "choice":
             return stream.choice(instance.choices)
         return stream.choice([str(known) for _, known in instance.facts["facts"] if known.isdecimal()])
 
     def chance(self, level: Level, style: str) -> float:
-        """Uniform over the years of the text, or over the candidates.
+        """Return the share of one year of the text, or of one candidate.
 
-        All orders of the statements are equally likely, so the first, the last and (beyond one
-        hop) the nearest year are right no more often; a constant year is in 1 of 60.
+        All orders of the statements are equally likely, so the first, the last and (beyond one hop) the nearest year
+        are right
+        no more often; a constant year is right in 1 of 60 items.
         """
         n = int(level.axes["n"])
         return 1 / min(n, N_CHOICES) if style == "choice" else 1 / n
 
     def budget(self, level: Level, style: str) -> int:
-        """Tokens: a year takes 1-5; a statement about 15, and a wordy one four times that."""
+        """Return the tokens of a year (1-5), or of a statement (15, four times that if wordy)."""
         return 16 if style == "direct" else 256 + 64 * int(level.axes["k"]) if style == "cot" else 1
 
 

@@ -1,8 +1,8 @@
-"""Draw a stratified context-free grammar from a stream; measure it, and let it write sentences.
+"""Stratified context-free grammars: drawn from a stream, measured, and used to write sentences.
 
-Levels 0..depth: one root, then WIDTH symbols a level, the last level being the terminals. A rule is a
-string of two or three symbols of the next level. All rules of a symbol are equally likely, so a
-grammar is also a distribution of sentences.
+Levels 0..depth: one root, then LEVEL_WIDTH symbols on each level, the last level being the terminals. A rule is a
+string of two or three symbols of the next level. All rules of a symbol are equally likely, so a grammar is also a
+distribution of sentences.
 
 Reference: Allen-Zhu, Physics of Language Models 1 (arXiv 2305.13673), section 2: synthetic CFGs.
 """
@@ -17,10 +17,10 @@ from typing import Any
 from fathom.tasks.stream import Stream
 
 LEVEL_WIDTH = 3
-"""Symbols of every level below the root."""
+"""Number of symbols on every level below the root."""
 
 MAX_DRAWS = 100_000
-"""Sentences drawn in search of one of the wanted length."""
+"""Most sentences drawn to find one of the wanted length."""
 
 _HALF = 32
 _LOW_HALF = (1 << _HALF) - 1
@@ -31,7 +31,7 @@ _Rules = dict[str, tuple[Rule, ...]]
 
 @dataclass(frozen=True, slots=True)
 class GrammarShape:
-    """What grammars are drawn from: depth, rules a symbol, share of long rules, band of mean lengths."""
+    """Parameters of the draw: depth, rules per symbol, share of long rules, range of mean lengths."""
 
     depth: int
     fewest_rules: int = 2
@@ -42,7 +42,7 @@ class GrammarShape:
 
     @property
     def n_symbols(self) -> int:
-        """Count the symbols that have rules."""
+        """Number of symbols that have rules."""
         return 1 + LEVEL_WIDTH * (self.depth - 1)
 
 
@@ -56,10 +56,10 @@ class Grammar:
 
     @cached_property
     def levels(self) -> tuple[tuple[str, ...], ...]:
-        """List the reachable symbols by level, from the root to the terminals.
+        """The reachable symbols by level, from the root to the terminals.
 
         Raises:
-            ValueError: a level mixes terminals with other symbols, or the rules run in a ring.
+            ValueError: a level mixes terminals with other symbols, or the rules are recursive.
         """
         found: list[tuple[str, ...]] = [(self.root,)]
         while any(symbol in self.rules for symbol in found[-1]):
@@ -92,12 +92,12 @@ class Grammar:
 
     @cached_property
     def derivation_bits(self) -> float:
-        """Entropy of a derivation in bits: no less than that of the sentence, which may have several."""
+        """Entropy of a derivation in bits: at least that of the sentence, which may have several."""
         return self._fold(0, lambda sums: log2(len(sums)) + sum(sums) / len(sums))
 
     @property
     def bits_per_token(self) -> float:
-        """Entropy of a derivation over the mean length; bounds the entropy rate of the text from above."""
+        """Entropy of a derivation divided by the mean length: an upper bound of the entropy rate of the text."""
         return self.derivation_bits / self.mean_length
 
     def _fold(self, leaf: float, merge: Callable[[list[float]], float]) -> float:
@@ -108,7 +108,7 @@ class Grammar:
         return value[self.root]
 
     def expand(self, line: Sequence[str], steps: int, stream: Stream) -> list[str]:
-        """Replace every symbol of a line by one of its rules, `steps` times; symbols of one level only."""
+        """Replace every symbol of a line by one of its rules, `steps` times; all symbols are of one level."""
         rules, done = self.rules, list(line)
         for _ in range(steps):
             drawn = zip([rules[symbol] for symbol in done], stream.words(len(done)), strict=True)
@@ -116,10 +116,10 @@ class Grammar:
         return done
 
     def sentence(self, stream: Stream, shortest: int = 0, longest: int | None = None) -> list[str]:
-        """Draw a sentence; where bounds are given, from the sentences within them (both included).
+        """Draw a sentence, with a length between both bounds (inclusive) if they are given.
 
         Raises:
-            ValueError: no sentence within the bounds turned up.
+            ValueError: no such sentence was drawn.
         """
         for _ in range(MAX_DRAWS):
             drawn = self.expand([self.root], self.depth, stream)
@@ -142,13 +142,13 @@ class Grammar:
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> "Grammar":
-        """Make the grammar that `to_json` wrote down."""
+        """Return the grammar that `to_json` wrote."""
         rules = {symbol: tuple([tuple(rule) for rule in options]) for symbol, options in value["rules"].items()}
         return Grammar(value["root"], rules, tuple(value["terminals"]))
 
 
 def draw_grammar(shape: GrammarShape, symbols: Sequence[str], terminals: Sequence[str], stream: Stream) -> Grammar:
-    """Draw a grammar whose mean length lies in the shape's band; every symbol can be reached.
+    """Draw a grammar whose mean length lies in the shape's range; every symbol is reachable.
 
     `symbols` holds `shape.n_symbols` names, the root's first, then level by level.
     """
@@ -165,7 +165,7 @@ def draw_grammar(shape: GrammarShape, symbols: Sequence[str], terminals: Sequenc
 def _draw_level(
     shape: GrammarShape, level: Sequence[str], below: Sequence[str], stream: Stream
 ) -> dict[str, tuple[Rule, ...]]:
-    """Draw rules for one level, no string twice, until together they mention every symbol below."""
+    """Draw different rules for one level until together they mention every symbol below."""
     spread = shape.most_rules - shape.fewest_rules + 1
     while True:
         counts = [shape.fewest_rules + (word * spread >> 64) for word in stream.words(len(level))]
@@ -177,7 +177,7 @@ def _draw_level(
 
 
 def _draw_strings(percent_long: int, count: int, stream: Stream) -> list[tuple[int, ...]]:
-    """Draw `count` different strings of two or three places below WIDTH."""
+    """Draw `count` different strings of two or three indices below LEVEL_WIDTH."""
     found: dict[tuple[int, ...], None] = {}
     while len(found) < count:
         for word in stream.words(count - len(found)):

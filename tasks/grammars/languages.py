@@ -1,4 +1,4 @@
-"""State the fixed languages that models are trained on, and turn a stream into what is asked about them.
+"""Fixed languages that models are trained on, and the questions about them.
 
 Reference: Allen-Zhu, Physics of Language Models 1 (arXiv 2305.13673), section 2: synthetic CFGs.
 """
@@ -18,35 +18,35 @@ LANGUAGES = {
     "f": GrammarShape(6, 3, 4, least_mean=240, greatest_mean=260),
     "k": GrammarShape(7, 3, 4, least_mean=500, greatest_mean=540),
 }
-"""Languages to train a model on: b, f and k after those of the paper, and a that is learnt in minutes."""
+"""Languages to train a model on: b, f and k as in the paper, and a, which is learnt in minutes."""
 
 DRAWINGS = {"a": 22, "b": 5, "f": 26, "k": 28}
-"""Which drawing each language is: of 32 (b: 8), the one in which edited sentences, and sentences joined of two
-halves, stay sentences least often. Many drawings let a third of them pass; these 1 in 16 edits or fewer."""
+"""Number of the draw of each language: out of 32 (b: 8), the one in which edited sentences, and sentences joined from
+two halves, stay sentences least often. In many draws a third of them do; in these at most 1 in 16 edits."""
 
 GIVEN = 50
 """Tokens of a sentence given to a trained model, if any."""
 
 GIVEN_SHORT = 12
-"""The same in the language a, whose sentences have 37 tokens on average."""
+"""Tokens given in the language a, whose sentences have 37 tokens on average."""
 
 LAW_TOKENS = 64
-"""Tokens of a sentence whose log-likelihood is asked for, at most; never more than the shortest sentence has."""
+"""Most tokens of a sentence whose log-likelihood is asked for; never more than the shortest sentence has."""
 
 SENTENCE_MARK = "Sentence:"
-"""What stands before every sentence of the training text."""
+"""The mark before every sentence of the training text."""
 
 
 @cache
 def language(shape: str) -> Grammar:
-    """Return the one language of that shape, a, b, f or k; its terminals are a, b and c."""
+    """Return the language of that name, a, b, f or k; its terminals are a, b and c."""
     of = LANGUAGES[shape]
     symbols = ["S", *[f"{name}{depth}" for depth in range(1, of.depth) for name in "XYZ"]]
     return draw_grammar(of, symbols, "abc", Stream("language", "lano", shape, DRAWINGS[shape]))
 
 
 def language_levels() -> list[Level]:
-    """State the levels that ask a trained model for sentences, and for their likelihood."""
+    """Return the levels that ask a trained model for sentences, and for their likelihood."""
     pairs = [(shape, given) for shape in LANGUAGES for given in (0, GIVEN_SHORT if shape == "a" else GIVEN)]
     return [*[_generate_level(*pair) for pair in pairs], *[_law_level(shape) for shape in LANGUAGES]]
 
@@ -80,9 +80,12 @@ def draw_continuation(shape: str, given: int, stream: Stream) -> Problem:
 def draw_law_problem(shape: str, stream: Stream) -> Problem:
     """Ask for the log-likelihood of the first tokens of a fresh sentence.
 
-    The mean over sentences of (known - observed) over tokens is the divergence of the model's law from the exact one,
-    in nats a token, since sentences are drawn from the exact law. No sentence ends within so few tokens: so the end,
-    which every tokenizer writes otherwise, is not asked for. The guesser takes any terminal or the end alike.
+    The mean over sentences of (known - observed) / tokens is the divergence of the model's distribution from the exact
+    one
+    in nats per token, since sentences are drawn from the exact one. No sentence ends within so few tokens, so the end
+    of
+    the sentence, which depends on the tokenizer, is not scored. The guesser gives each terminal and the end the same
+    share.
     """
     grammar = language(shape)
     tokens = grammar.sentence(stream)[: min(LAW_TOKENS, grammar.shortest)]

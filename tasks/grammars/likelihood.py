@@ -1,11 +1,10 @@
-"""Turn a grammar and a string into exact figures: the law of the next token, probability, derivations.
+"""The exact distribution of the next token under a grammar.
 
-The law is Stolcke's: left to right, over parts of rules that are complete, and parts that are awaited.
-Every weight is divided by the probability of the prefix it lies in, so nothing underflows, however
-long the string.
+Stolcke's algorithm: left to right, over rules that are complete and rules that wait for a part. Every weight is divided
+by the probability of the prefix, so nothing underflows, however long the string.
 
-Reference: Stolcke, An Efficient Probabilistic Context-Free Parsing Algorithm that Computes Prefix
-Probabilities (1995); used as in Physics of Language Models 1 (arXiv 2305.13673), section 3.
+Reference: Stolcke, An Efficient Probabilistic Context-Free Parsing Algorithm that Computes Prefix Probabilities (1995);
+used as in Physics of Language Models 1 (arXiv 2305.13673), section 3.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,9 +14,9 @@ from math import exp, inf, log
 from fathom.tasks.grammars.grammar import Grammar, Rule
 
 SENTENCE_END = ""
-"""The end of the sentence, as a key of a row of the law."""
+"""The end of the sentence, as a key of a TokenLaw."""
 
-TokenLaw = Mapping[str, float]  # terminal or END -> natural logarithm of its probability
+TokenLaw = Mapping[str, float]  # terminal or SENTENCE_END -> natural logarithm of its probability
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +30,9 @@ class _Part:
 
 
 def next_token_law(grammar: Grammar, tokens: Sequence[str]) -> list[TokenLaw]:
-    """Return the law of the token after tokens[:t], for t = 0, 1, ... len(tokens).
+    """Return the distribution of the token after tokens[:t], for t = 0, 1, ... len(tokens).
 
-    The list ends early, with the row after the longest prefix that some sentence begins with.
+    The list ends early, after the longest prefix with which some sentence begins.
     """
     reader = _Reader(grammar)
     rows = [reader.row()]
@@ -46,7 +45,7 @@ def next_token_law(grammar: Grammar, tokens: Sequence[str]) -> list[TokenLaw]:
 
 
 class _Reader:
-    """What awaits what, after a prefix. Weights are relative to the probability of the prefix."""
+    """The rules that wait for a part after a prefix. Weights are relative to the probability of the prefix."""
 
     def __init__(self, grammar: Grammar) -> None:
         self._rules = grammar.rules
@@ -64,7 +63,7 @@ class _Reader:
         return {token: log(share) if share > 0 else -inf for token, share in law.items()}
 
     def read(self, token: str, share: float) -> None:
-        """Take in one token, which had probability `share`."""
+        """Read one token, which had probability `share`."""
         here = len(self._begun)
         begun: dict[str, float] = {}
         awaited: dict[str, dict[_Part, float]] = {}
@@ -85,7 +84,7 @@ class _Reader:
                     chance = self._begun[part.start][part.symbol] * done / len(self._rules[part.symbol])
                     begun[part.rule[dot]] = begun.get(part.rule[dot], 0.0) + chance
             complete = above
-        self._whole = sum(complete.values())  # only the root, from 0 on, is left
+        self._whole = sum(complete.values())  # only the root, begun at 0, is left
         self._predict(begun, awaited)
 
     def _predict(self, begun: dict[str, float], awaited: dict[str, dict[_Part, float]]) -> None:

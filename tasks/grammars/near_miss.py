@@ -1,4 +1,4 @@
-"""Draw a sentence of a language and a string one edit away from one, equally long and outside."""
+"""A sentence of a language, and an equally long string that is one edit away from a sentence and is none."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ from fathom.tasks.grammars.text import join_tokens
 from fathom.tasks.stream import Stream
 
 EDITS = {"substitute": 0, "swap": 0, "delete": -1, "insert": 1}
-"""Kinds of edit, and by how much they lengthen a string."""
+"""Kind of edit -> by how much it lengthens a string."""
 
 _ROUNDS = 10
-"""Rounds in search of a miss before a lower height will do."""
+"""Rounds before a lower height is accepted."""
 
 _DRAWS = 40
 _EDITS_TRIED = 16
@@ -21,10 +21,11 @@ Tokens = list[str]
 
 @dataclass(frozen=True, slots=True)
 class SentencePair:
-    """A sentence, and a string outside the language that is one edit away from another or the same, `base`.
+    """A sentence, and a string outside the language that is one edit away from a sentence, `base`.
 
-    Sentence and miss are equally long, and a pair is drawn before it is known which of them will be shown: so
-    the length of a shown string says nothing of what it is.
+    Sentence and miss are equally long, and a pair is drawn before it is decided which of them is shown, so the length
+    of a
+    shown string says nothing about it.
     """
 
     sentence: Tokens
@@ -41,13 +42,13 @@ class _Twins:
 def draw_pair(
     sentence: Callable[[], Tokens | None], height: Callable[[Tokens], int], grammar: Grammar, stream: Stream
 ) -> SentencePair | None:
-    """Draw a pair; None if `sentence` gives none, or no edit leads outside.
+    """Draw a pair; return None if `sentence` returns none, or if no edit leads outside.
 
-    `sentence` draws one string of the language; `height` is that of `sound_height`. Most edits break
-    a rule just above the tokens, which would make deep grammars no harder than flat ones. So a height
-    is drawn first, any as often as another, and the miss must be sound up to it at least. Kinds of
-    edit are tried equally often. Where an edit changes the length, sentences are drawn until two of
-    them differ by as much.
+    `sentence` draws one string of the language; `height` is that of `sound_height`. Most edits break a rule just above
+    the
+    tokens, which would make deep grammars no harder than flat ones. So a height is drawn first, uniformly, and the miss
+    must be sound up to it at least. Kinds of edit are tried equally often. If an edit changes the length, sentences are
+    drawn until the lengths of two of them differ by as much.
     """
     wanted = stream.below(grammar.depth)
     for least in range(wanted, -1, -1):
@@ -64,7 +65,7 @@ def draw_pair(
 
 
 def _draw_twins(sentence: Callable[[], Tokens | None], longer: int) -> _Twins | None:
-    """Draw a sentence and one that is shorter by `longer`; the same one if by 0."""
+    """Draw a sentence and one that is shorter by `longer`; the same one if `longer` is 0."""
     by_length: dict[int, Tokens] = {}
     for _ in range(_DRAWS):
         drawn = sentence()
@@ -80,9 +81,9 @@ def _draw_twins(sentence: Callable[[], Tokens | None], longer: int) -> _Twins | 
 
 
 def edit(tokens: Tokens, kind: str, terminals: Sequence[str], stream: Stream) -> Tokens:
-    """Return the tokens after one edit at a random place.
+    """Return the tokens after one edit at a random position.
 
-    A substitution changes the token, and a swap exchanges two unlike neighbours, where there are any.
+    A substitution changes the token, and a swap exchanges two unlike neighbours if there are any.
     """
     n = len(tokens)
     if kind == "insert":
@@ -101,17 +102,18 @@ def edit(tokens: Tokens, kind: str, terminals: Sequence[str], stream: Stream) ->
 
 @dataclass(frozen=True, slots=True)
 class StringChoice:
-    """Strings of which one is a sentence, and its place."""
+    """Strings of which one is a sentence, and its index."""
 
     strings: list[str]
     right: int
 
 
 def one_right(pairs: Sequence[SentencePair | None], stream: Stream) -> StringChoice | None:
-    """Take the sentence of one pair and the misses of the others.
+    """Return the sentence of one pair among the misses of the others.
 
-    None if two of them are one string, or come from one sentence: a sentence among edits of itself
-    would stand out as what they have in common.
+    Returns None if two of them are the same string, or come from the same sentence: a sentence among edits of itself
+    would
+    be recognisable as what they have in common.
     """
     right = stream.below(len(pairs))
     drawn = [pair for pair in pairs if pair]

@@ -1,9 +1,9 @@
-"""Turn a grammar and a string into what stands where: sentence or not, viable prefix, tree, completion.
+"""Parsing of strings by a stratified grammar: sentence or not, longest viable prefix, derivation, completion.
 
-A grammar is stratified, so no symbol stands for itself, and everything follows bottom-up. Near the
-terminals, spans have few lengths and many places: each (symbol, length) keeps the set of its starts
-as one integer, and a rule costs one shift and one AND for all places at once. Higher up they have many
-lengths and few places: each (symbol, start) keeps the set of its ends, made when asked for.
+A grammar is stratified, so no symbol derives itself, and the chart is filled bottom-up. Near the terminals, spans have
+few lengths and many starts: each (symbol, length) stores the set of its starts as one integer, and a rule costs one
+shift and one AND for all starts at once. Higher up, spans have many lengths and few starts: each (symbol, start) stores
+the set of its ends, computed on demand.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,7 +43,7 @@ class _Step:
 
 
 class Chart:
-    """Where the symbols of a grammar can stand in one string; nothing is worked out twice."""
+    """Where the symbols of a grammar can stand in one string; results are cached."""
 
     def __init__(self, grammar: Grammar, tokens: Sequence[str]) -> None:
         self.grammar = grammar
@@ -63,7 +63,7 @@ class Chart:
 
     @property
     def viable(self) -> int:
-        """Tokens of the longest prefix that some sentence begins with."""
+        """Number of tokens of the longest prefix with which some sentence begins."""
         return self.reach(self.grammar.root, 0)
 
     def ends(self, symbol: str, start: int) -> int:
@@ -125,7 +125,7 @@ class Chart:
         return best
 
     def next_tokens(self) -> list[str]:
-        """List the terminals with which some sentence goes on after this string."""
+        """Return the terminals with which some sentence continues after this string."""
         n = len(self.tokens)
         longer = ((token, Chart(self.grammar, [*self.tokens, token])) for token in self.grammar.terminals)
         return [token for token, chart in longer if chart.viable == n + 1]
@@ -156,7 +156,7 @@ class Chart:
         """Return one way to read the string as the beginning of a sentence: the parts that are complete.
 
         Raises:
-            ValueError: no sentence begins so.
+            ValueError: no sentence begins like this.
         """
         read: list[Node] = []
         symbol, start = self.grammar.root, 0
@@ -167,13 +167,14 @@ class Chart:
         return [*read, Node(symbol)] if self.tokens else []
 
     def completion(self, stream: Stream) -> list[str]:
-        """Draw tokens that make a sentence of this prefix: any completion may come.
+        """Draw tokens that complete this prefix to a sentence; every completion is possible.
 
-        How the prefix is read is drawn step by step, uniformly, whereas the rest is expanded like a
-        sentence; so this is not the law of sentences given their prefix.
+        The reading of the prefix is drawn step by step, uniformly, and the rest is expanded like a sentence; so this
+        is not the
+        distribution of sentences given their prefix.
 
         Raises:
-            ValueError: no sentence begins so.
+            ValueError: no sentence begins like this.
         """
         if not self.tokens:
             return self.grammar.sentence(stream)
@@ -221,10 +222,11 @@ def _bits(mask: int) -> Iterator[int]:
 
 
 def sound_height(grammar: Grammar, tokens: Sequence[str]) -> int:
-    """Return up to which height a string can be cut, from end to end, into strings that symbols derive.
+    """Return the greatest height at which a string can be cut into strings that symbols derive.
 
-    A string that is no row of whole symbols even one step above the terminals has 0, a sentence has
-    the grammar's depth: the height says how much of a grammar one must know to find a fault.
+    A string that is not a row of whole symbols even one step above the terminals has 0, and a sentence has the
+    grammar's
+    depth: the height says how much of a grammar one must know to find a mistake.
     """
     if not _is_row_of_rules(grammar, tokens):
         return 0
@@ -239,7 +241,7 @@ def sound_height(grammar: Grammar, tokens: Sequence[str]) -> int:
 
 
 def _is_row_of_rules(grammar: Grammar, tokens: Sequence[str]) -> bool:
-    """Say whether a string can be cut into rules of the lowest symbols. Most edited strings cannot."""
+    """Return whether a string can be cut into rules of the lowest symbols. Most edited strings cannot."""
     rules = {rule for symbol in grammar.levels[-2] for rule in grammar.rules[symbol]}
     row = tuple(tokens)
     third, second, last = False, False, True  # whether row[:end] can be cut, for the last three ends

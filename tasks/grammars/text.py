@@ -1,4 +1,4 @@
-"""Turn grammars and strings into text: rules to read, questions, derivations, refutations."""
+"""Grammars and strings in words: rules, questions, derivations, and why a string is no sentence."""
 
 from collections.abc import Iterable, Sequence
 
@@ -11,12 +11,12 @@ TOKEN = {"symbol": "letter", "story": "word"}
 
 
 def join_tokens(tokens: Iterable[str]) -> str:
-    """Write tokens as a string: separated by blanks."""
+    """Return tokens as a string, separated by blanks."""
     return " ".join(tokens)
 
 
 def show_rules(grammar: Grammar, channel: str) -> str:
-    """State a grammar in arrows, or as a language of words and groups of words."""
+    """Return a grammar as arrows, or as a language of words and groups of words."""
     if channel == "symbol":
         return (
             "Capital letters are replaced one by one: a rule says what may stand in the place of a letter, and | "
@@ -31,7 +31,7 @@ def show_rules(grammar: Grammar, channel: str) -> str:
 
 
 def arrows(grammar: Grammar) -> str:
-    """Write the rules, a line a symbol: E -> a b | c a a."""
+    """Return the rules, one line for each symbol: E -> a b | c a a."""
     return _lines([f"{symbol} -> {' | '.join(map(join_tokens, options))}" for symbol, options in grammar.rules.items()])
 
 
@@ -43,7 +43,7 @@ def _alternatives(grammar: Grammar, symbol: str) -> str:
 
 
 def show_sentences(samples: Sequence[str], depth: int, channel: str) -> str:
-    """Show sentences of a grammar that is kept from the reader, and say what kind of grammar it is."""
+    """Return sentences of a hidden grammar, and the kind of grammar it is."""
     return (
         f"A hidden grammar makes sentences in {depth} rounds. It starts from one symbol; in each round every symbol is "
         "replaced by two or three symbols of the next kind, as one of its few rules says; the symbols of the last "
@@ -52,18 +52,18 @@ def show_sentences(samples: Sequence[str], depth: int, channel: str) -> str:
 
 
 def ask_whether(string: str) -> str:
-    """Ask for yes or no."""
+    """Return the question whether a string is a sentence."""
     return f"Is this string, taken as a whole, a sentence?\n{string}\nThe answer is yes or no."
 
 
 def ask_which(strings: Sequence[str]) -> str:
-    """Ask for one letter of OPTIONS."""
+    """Return the question for one letter of OPTIONS."""
     shown = _lines([f"{option}: {string}" for option, string in zip(OPTIONS, strings, strict=True)])
     return f"Just one of these strings is a sentence. Which one?\n{shown}\nThe answer is its letter: A, B, C or D."
 
 
 def ask_rest(prefix: str, channel: str) -> str:
-    """Ask for what makes a sentence of the prefix."""
+    """Return the question for a completion of the prefix."""
     token = TOKEN[channel]
     return (
         f"A sentence begins with these {token}s:\n{prefix}\nHow can it go on to its end? Any rest that makes the whole "
@@ -73,7 +73,7 @@ def ask_rest(prefix: str, channel: str) -> str:
 
 
 def ask_sentence(channel: str) -> str:
-    """Ask for any sentence."""
+    """Return the question for any sentence."""
     return (
         f"Write one sentence. Any sentence is right. The answer is the sentence alone: its {TOKEN[channel]}s separated "
         "by blanks."
@@ -81,7 +81,7 @@ def ask_sentence(channel: str) -> str:
 
 
 def explain_string(grammar: Grammar, tokens: Sequence[str]) -> str:
-    """Show that a string is a sentence, or where it fails."""
+    """Return a derivation of a sentence, or where a string fails."""
     tree = Chart(grammar, tokens).tree()
     if tree is None:
         return f"{refute(grammar, tokens)} It is no sentence."
@@ -89,7 +89,7 @@ def explain_string(grammar: Grammar, tokens: Sequence[str]) -> str:
 
 
 def reduce(tree: Node) -> str:
-    """Write a derivation from the tokens up, a line a level: [a b] [c a] = E F."""
+    """Return a derivation from the tokens up, one line for each level: [a b] [c a] = E F."""
     rows = reversed(_rows(tree)[:-1])
     return _lines(
         [f"{join_tokens([f'[{_symbols(node.children)}]' for node in row])} = {_symbols(row)}" for row in rows]
@@ -97,12 +97,12 @@ def reduce(tree: Node) -> str:
 
 
 def derive(tree: Node) -> str:
-    """Write a derivation from the root down: S => E F => a b c a."""
+    """Return a derivation from the root down: S => E F => a b c a."""
     return " => ".join([_symbols(row) for row in _rows(tree)])
 
 
 def refute(grammar: Grammar, tokens: Sequence[str]) -> str:
-    """Say where a string that is no sentence fails, and one way to read it up to there."""
+    """Return where a string that is no sentence fails, and one way to read it up to there."""
     viable = Chart(grammar, tokens).viable
     head = Chart(grammar, tokens[:viable])
     going = head.next_tokens()

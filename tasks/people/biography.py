@@ -1,8 +1,9 @@
-"""Turn people into texts: biographies in prose, terse records in code.
+"""Texts about people: biographies in prose, terse records.
 
-A biography tells one attribute a sentence. Every attribute has N_WORDINGS sentences of equal standing; `{}` is the
-value, and the other slots are the person: {Who} and {Whose} open a sentence, {who}, {whose} and {whom} stand within
-one. Where a sentence names its person in full, the first slot takes the name and later ones the pronoun.
+A biography tells one attribute per sentence. Every attribute has N_WORDINGS equivalent sentences; `{}` is the value,
+and
+the other slots are the person: {Who} and {Whose} open a sentence, {who}, {whose} and {whom} stand inside one. Where a
+sentence names its person in full, the first slot takes the name and later ones the pronoun.
 """
 
 import re
@@ -294,10 +295,10 @@ _FIRST = {she: [[_with_name(w, she) for w in WORDINGS[a]] for a in ATTRIBUTES] f
 
 
 def biography(who: Person, wordings: int, order: int = 0, *, full_name: bool = False) -> str:
-    """Write one sentence an attribute; the first names the person, the others too where `full_name` is set.
+    """Write one sentence per attribute; the first names the person, and with `full_name` the others do too.
 
-    `wordings`, below N_TEXTS, picks a sentence for each attribute: one number kept for a person is the corpus form
-    single, M numbers are multiM. `order`, below 720, places the sentences: the form permute; `full_name` fullname.
+    `wordings`, below N_TEXTS, selects a sentence for each attribute: one number per person is the corpus form single, M
+    numbers are multiM. `order`, below 720, orders the sentences: the form permute; `full_name` is the form fullname.
     """
     values = (f"{who.day} {MONTHS[who.month - 1]} {who.year}", *who[5:])
     sentences, pool = [], _FIRST[who.pronoun]
@@ -328,7 +329,7 @@ def reversed_biography(who: Person, wordings: int, order: int = 0) -> str:
 
 
 def write_record(who: Person) -> str:
-    """Write the terse form of a biography, always in the same order."""
+    """Return the terse form of a biography, with the attributes in a fixed order."""
     return (
         f"{who.name}: born {who.day} {MONTHS[who.month - 1]} {who.year} in {who.city}; "
         f"studied {who.major} at {who.university}; worked for {who.employer} in {who.work_city}."
@@ -336,7 +337,7 @@ def write_record(who: Person) -> str:
 
 
 def show_people(people: Sequence[Person], channel: str, stream: Stream) -> str:
-    """Write records (channel symbol) or biographies in random wordings and orders (story), one a line."""
+    """Return records (channel symbol) or biographies in random wordings and orders (story), one per line."""
     one = len(people) == 1
     if channel == "symbol":
         head = "The line below is the record of one person, who is named by a code" if one else (

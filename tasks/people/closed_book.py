@@ -1,8 +1,8 @@
-"""Turn people of a population into closed-book questions and their answers, in the one form of text and test.
+"""Closed-book questions about people of a population, in one form for training text and evaluation.
 
-A model that read biographies reads such questions about half of the people, with answers (the corpus bios), and is
-asked about the other half (the family recall): both call `ask`. A question is one line, and so is its answer. With a
-hint, the answer states first what it rests on: "October 1908, so yes".
+A model that read biographies reads such questions with answers about half of the people (the corpus bios), and is asked
+about the other half (the family recall); both use `draw_quiz`. A question is one line, and so is its answer. With a
+hint, the answer first states the facts that it depends on: "October 1908, so yes".
 
 Reference: Allen-Zhu and Li, Physics of Language Models 3.1 (arXiv 2309.14316) and 3.2 (arXiv 2309.14402).
 """
@@ -27,10 +27,10 @@ from fathom.tasks.people.questions import N_LISTED, N_RESIDUES, join_values
 from fathom.tasks.stream import Stream
 
 LEAST_PEOPLE = 4
-"""People of the smallest population that is asked about: two in each half, who can be compared."""
+"""Fewest people of a population with questions: two in each half, who can be compared."""
 
 SO = ", so "
-"""What stands between the facts of a hint and the answer."""
+"""Text between the facts of a hint and the answer."""
 
 EXTRACTS = tuple(f"extract-{attribute}" for attribute in ATTRIBUTES)
 PARTIALS = ("partial-year", "partial-month")
@@ -41,7 +41,7 @@ KIND_GROUPS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 QUESTION_KINDS = tuple(kind for kinds in KIND_GROUPS.values() for kind in kinds)
 HINTED_KINDS = (*CLASSIFIES, "compare", "subtract")
-"""Kinds whose answers follow from facts, and can state these first."""
+"""Kinds whose answers follow from facts, which a hint can state."""
 
 _ASKS = {
     "date": "On which date was {} born?",
@@ -73,7 +73,7 @@ _HINTS = {
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """People first to stop-1 of a population, made one at a time: those whom questions are about."""
+    """People first to stop-1 of a population, created one at a time: those whom questions are about."""
 
     person: Callable[[int], Person]
     first: int
@@ -85,14 +85,14 @@ class Crowd:
 
 
 def choose_crowd(seed: str, n_people: int, *, trained: bool) -> Crowd:
-    """Return half of the first n_people of a population: those whom QA text is about, or those who are asked about."""
+    """Return half of the first n_people of a population: those in training questions, or those in evaluation."""
     half = n_people // 2
     return Crowd(Population(seed).person, *((0, half) if trained else (half, n_people)))
 
 
 @dataclass(frozen=True, slots=True)
 class Quiz:
-    """A question and its answer, one line each; with a hint, `decision` is what comes after the facts.
+    """A question and its answer, one line each; with a hint, `decision` is what follows the facts.
 
     `facts` are JSON values: kind, hint, asked (names), people (as rows), attributes or list or wanted.
     """
@@ -108,7 +108,7 @@ class Quiz:
 
 
 def kinds_of(text: str) -> tuple[str, ...]:
-    """Read kinds and groups of kinds, separated by blanks: "extract compare".
+    """Return the kinds of question in a text of kinds and groups separated by blanks: "extract compare".
 
     Raises:
         BadOption: a word is neither a kind nor a group, or there is none.
@@ -129,13 +129,13 @@ def draw_quiz(kind: str, asked: Crowd, stream: Stream, *, hint: bool = False) ->
     """Draw people of a crowd and a question about them.
 
     Args:
-        kind: one of KINDS.
-        asked: the people to draw from, see `crowd`.
-        stream: decides everything.
-        hint: state the facts before the answer; does nothing for kinds that are not HINTED.
+        kind: one of QUESTION_KINDS.
+        asked: the people to draw from, see `choose_crowd`.
+        stream: the source of all choices.
+        hint: state the facts before the answer; no effect on kinds outside HINTED_KINDS.
 
     Raises:
-        BadOption: nobody of a small crowd fits the question, such as a month that leaves 3.
+        BadOption: nobody of a small crowd fits the question, such as a month with remainder 3.
     """
     group, _, detail = kind.partition("-")
     drawn = _MAKERS[group](detail, asked, stream)
@@ -145,12 +145,12 @@ def draw_quiz(kind: str, asked: Crowd, stream: Stream, *, hint: bool = False) ->
 
 
 def quiz_document(quiz: Quiz) -> list[tuple[str, str]]:
-    """Write a question and its answer as one document of training text; only the answer is learnt."""
+    """Return a question and its answer as one document of training text; only the answer is learnt."""
     return [(quiz.question, f" {quiz.answer}")]
 
 
 def read_decision(kind: str, text: str, *, hint: bool) -> str | None:
-    """Return the answer that a line gives, after the facts where there is a hint; None if it has another form."""
+    """Return the answer of a line, after the facts of a hint; None if it has another form."""
     line = text.partition("\n")[0].strip()
     if not hint or kind not in HINTED_KINDS:
         return line or None
@@ -177,7 +177,7 @@ _T = TypeVar("_T")
 
 
 def _until(fits: Callable[[_T], bool], draw: Callable[[], _T]) -> _T:
-    """Draw again and again until something fits."""
+    """Draw until the result fits."""
     for _ in range(_MOST_DRAWS):
         drawn = draw()
         if fits(drawn):
@@ -197,7 +197,7 @@ def _dual(_: str, asked: Crowd, stream: Stream) -> _Drawn:
 
 
 def _classify(detail: str, asked: Crowd, stream: Stream) -> _Drawn:
-    """Draw the answer first, then somebody whom it fits: so that no constant answer gains by who there is."""
+    """Draw the answer first, then somebody whom it fits, so that answers are balanced."""
     if detail == "listed":
         return _listed(asked, stream)
     n_classes = 2 if detail == "even" else N_RESIDUES

@@ -1,4 +1,4 @@
-"""Turn a wrong answer about people into the label that says how it is wrong.
+"""Labels of wrong answers about people.
 
 Every text here is in lower case; `facts` are those of the families bios and recall.
 """
@@ -42,7 +42,7 @@ _PARTS = ("day", "month", "year")
 
 
 def in_domain(attribute: str, text: str) -> bool:
-    """Say whether a text is a possible value of an attribute."""
+    """Return whether a text is a possible value of an attribute."""
     if attribute != "date":
         return text in _DOMAINS[attribute]
     parts = text.split(" ")
@@ -50,7 +50,7 @@ def in_domain(attribute: str, text: str) -> bool:
 
 
 def _near(attribute: str, answer: str, gold: str) -> bool:
-    """Say whether a date has one part wrong, or a year or month is off by one; both are in the domain."""
+    """Return whether a date has one part wrong, or a year or month is off by one; both are in the domain."""
     if attribute == "date":
         return sum(a != b for a, b in zip(answer.split(" "), gold.split(" "), strict=True)) == 1
     if attribute == "year":
@@ -76,7 +76,7 @@ def label_value(facts: _Facts, attribute: str, answer: str) -> str:
 
 
 def label_pair(facts: _Facts, gold: str, answer: str) -> tuple[str, int | None]:
-    """Label the first wrong part of a dual answer, and say which it is; all in lower case."""
+    """Label the first wrong part of a dual answer, and return its position; all in lower case."""
     right, parts = gold.split("; "), answer.split("; ")
     if len(parts) != 2:
         return "not_in_domain", None

@@ -1,8 +1,8 @@
-"""Turn numbers into invented people: names, and attributes out of fixed domains.
+"""Invented people: names, and attributes from fixed domains.
 
-A person's attributes are the digits of ONE number below SPACE (mixed radix, see DIGITS), so that a uniform number
-is a uniform person. Places, schools and firms are spelt from syllables drawn from a fixed stream; only the fields of
-study are ordinary words. Every value is an ASCII text without commas or semicolons, and needs no article.
+A person's attributes are the digits of ONE number below SPACE (mixed radix, see ATTRIBUTE_DIGITS), so that a uniform
+number is a uniform person. Places, schools and firms are spelt from syllables drawn from a fixed stream; only the
+fields of study are ordinary words. Every value is an ASCII text without commas or semicolons, and needs no article.
 
 Reference: Allen-Zhu and Li, Physics of Language Models 3.1 (arXiv 2309.14316) and 3.3 (2404.05405).
 """
@@ -21,7 +21,7 @@ MONTHS = (
 FIRST_YEAR = 1800
 N_YEARS = 200
 N_DAYS = 28
-"""Days of every month, so that each date exists and all are equally likely."""
+"""Days of every month: each date exists, and all are equally likely."""
 
 MAJORS = tuple(
     """accounting|acoustics|advertising|agronomy|algebra|anatomy|anthropology|archaeology|architecture|art history
@@ -49,7 +49,7 @@ def _spell(*parts: Sequence[str]) -> tuple[str, ...]:
 
 
 def _pick(kind: str, count: int, spellings: Sequence[str], kinds: Sequence[str] = ("",)) -> tuple[str, ...]:
-    """Draw a domain that is the same for everybody, whatever the seed of an item."""
+    """Draw a domain, the same for all seeds."""
     stream = Stream("people", kind, 1)
     return tuple((word + stream.choice(kinds)).capitalize() for word in stream.sample(spellings, count))
 
@@ -73,7 +73,7 @@ EMPLOYERS = _titled("employers", 263, _spell(_CLUSTERS, _VOWELS, "bdgklmnrtv", "
 
 
 def _seats() -> tuple[int, ...]:
-    """Give every employer the city where its people work; every city has one employer at least."""
+    """Assign every employer a city; every city has at least one employer."""
     stream = Stream("people", "seats", 1)
     every = range(len(CITIES))
     return tuple(stream.shuffle(every) + stream.sample(every, len(EMPLOYERS) - len(CITIES)))
@@ -81,7 +81,7 @@ def _seats() -> tuple[int, ...]:
 
 SEATS = _seats()
 STAFFED = tuple(tuple(at for at, seat in enumerate(SEATS) if seat == city) for city in range(len(CITIES)))
-"""Employers by the city where their people work, both as places in their tuples."""
+"""Employers by the city where their people work, both as indices into their tuples."""
 
 _SIZES = {
     "day": N_DAYS,
@@ -93,14 +93,14 @@ _SIZES = {
     "employer": len(EMPLOYERS),
 }
 CAPACITY_BITS = sum(log2(size) for size in _SIZES.values())
-"""What one person's attributes hold, without name and pronoun: 46.59 bits (part 3.3)."""
+"""Information in one person's attributes, without name and pronoun: 46.59 bits (part 3.3)."""
 
 N_DATES = N_DAYS * len(MONTHS) * N_YEARS
 POPULATIONS = (300, 1_000, 3_000, 10_000, 30_000, 100_000)
-"""People of the populations that levels ask about; the corpus a model reads has one as its option `population`."""
+"""Sizes of the populations that levels ask about; the option `population` of the corpus bios sets that of the text."""
 
 SPACE = 2 * prod(_SIZES.values())
-"""Numbers of attributes: every combination with either pronoun."""
+"""Number of combinations of attributes and pronoun."""
 
 
 class Digit(NamedTuple):
@@ -173,21 +173,21 @@ def show_attribute(who: Person, attribute: str) -> str:
 
 
 def birth_key(who: Person, scale: str) -> tuple[int, int, int]:
-    """Return what orders people by birth: the whole date (`life`), or the day within the year."""
+    """Return the sort key of people by birth: the whole date (`life`), or the day within the year."""
     return who.year if scale == "life" else 0, who.month, who.day
 
 
 def months_apart(one: Person, two: Person) -> int:
-    """Return the months from one month of birth to the other, whatever the days."""
+    """Return the number of months between two months of birth, ignoring the days."""
     return abs(12 * (one.year - two.year) + one.month - two.month)
 
 
 def fits(who: Person, wanted: Mapping[str, str]) -> bool:
-    """Say whether a person has all the attributes wanted."""
+    """Return whether a person has all the attributes wanted."""
     return all(show_attribute(who, attribute) == value for attribute, value in wanted.items())
 
 
-# Neither s, x nor z ends a name: possessives stay plain.
+# No name ends in s, x or z, so that possessives stay regular.
 _HEADS = tuple((a + b).capitalize() for a in _spell("bdfklmnprstv", _VOWELS) for b in _spell("bdfklmnprstv", _VOWELS))
 _CODAS = "bdklmnrtv"
 _TAILS = _spell("bdfklmnprstv", _VOWELS, _CODAS)
@@ -209,7 +209,7 @@ _TAIL_AT = {tail: at for at, tail in enumerate(_TAILS)}
 
 
 def number_of_name(name: str) -> int | None:
-    """Return the number of a full name, or None: the reverse of `full_name`."""
+    """Return the number of a full name, the inverse of `full_name`, or None for any other text."""
     first, blank, last = name.partition(" ")
     head, root, tail = _HEAD_AT.get(first[:4]), _HEAD_AT.get(last[:4]), _TAIL_AT.get(last[4:])
     if not blank or len(first) != 5 or first[4] not in _CODAS or head is None or root is None or tail is None:
@@ -229,7 +229,7 @@ def draw_numbers(stream: Stream, count: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Population:
-    """The people of a seed: as many as there are names, each made alone, in any order; no two share a name.
+    """The people of a seed, as many as there are names; each is created alone, in any order, with a unique name.
 
     >>> Population("7").person(3) == Population("7").person(3)
     True
@@ -245,7 +245,7 @@ class Population:
         if not 0 <= index < N_NAMES:
             raise IndexError(f"a population holds people 0..{N_NAMES - 1}, not {index}")
         family, given = divmod(index, N_GIVEN)
-        # Shifting each name by a hash of the other can be undone: different indices keep different names.
+        # Shifting each name by a hash of the other is invertible, so different indices have different names.
         for turn in range(2):
             family = (family + self._shift(2 * turn, given, N_FAMILY)) % N_FAMILY
             given = (given + self._shift(2 * turn + 1, family, N_GIVEN)) % N_GIVEN
@@ -253,7 +253,7 @@ class Population:
         return make_person(full_name(family * N_GIVEN + given), number)
 
     def index_of(self, name: str) -> int | None:
-        """Return who has this name: the reverse of `person`; None for what is no full name."""
+        """Return the index of the person with this name, the inverse of `person`, or None if it is no full name."""
         number = number_of_name(name)
         if number is None:
             return None

@@ -1,7 +1,7 @@
-"""Turn a stream and names into people and one question about them, in eight modes.
+"""People and one question about them, drawn in one of eight modes.
 
-Where a guesser could gain by counting what is shown, the draw prevents it: people of one prompt differ in what is
-asked, months come equally often, and yes and no, the remainders, and the counts are equally likely.
+The draw prevents that counting what is shown helps a guesser: the people of a prompt differ in what is asked, months
+are equally frequent, and yes and no, the remainders, and the counts are equally likely.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -60,10 +60,10 @@ _NOUN = "<name>"
 _PAIRS = tuple((first, second) for first in ATTRIBUTES for second in ATTRIBUTES if first != second)
 N_RESIDUES = 6
 N_SHOWN_MONTHS = 10
-"""Different months among 10 people or more: a divisor of 20 and 100, so that each comes equally often."""
+"""Different months among 10 people or more: a divisor of 20 and 100, so that all are equally frequent."""
 N_LISTED = 6
 LEAST_APART = 8
-"""Months between two births at least, so that N_CHOICES candidates fit around any gold without going below 1."""
+"""Fewest months between two births, so that N_CHOICES candidates fit around any gold without going below 1."""
 COUNTS: Mapping[int, tuple[tuple[int, ...], ...]] = {
     5: ((1, 4), (2, 3)),
     20: ((2, 3, 4, 5, 6),),
@@ -122,7 +122,7 @@ def _people(names: Sequence[str], numbers: Sequence[int]) -> list[Person]:
 
 
 def _others(stream: Stream, people: list[Person], at: int) -> list[Person]:
-    """Return other people, as many as there are wrong candidates."""
+    """Return as many other people as there are wrong candidates."""
     return stream.sample(people[:at] + people[at + 1 :], min(N_CHOICES, len(people)) - 1)
 
 
@@ -160,7 +160,7 @@ def _partial(stream: Stream, names: list[str]) -> Inquiry:
 
 
 def join_values(who: Person, attributes: Sequence[str]) -> str:
-    """Write the answer to a dual question: the two values with a semicolon between them."""
+    """Return the answer to a dual question: the two values separated by a semicolon."""
     return f"{show_attribute(who, attributes[0])}; {show_attribute(who, attributes[1])}"
 
 
@@ -201,7 +201,7 @@ def _classify(stream: Stream, names: list[str]) -> Inquiry:
         seen = sorted({other.month % N_RESIDUES for other in people}) if len(people) > 1 else range(N_RESIDUES)
         wrong = [str(stream.choice([other for other in seen if other != left]))]
         return Inquiry(people, question, str(left), wrong, {"operation": operation, "asked": [names[at]]})
-    if len(people) > 1:  # first the answer, then whom it fits: the majority of the people says nothing
+    if len(people) > 1:  # the answer is drawn first, then the person: the majority of the people says nothing
         odd = stream.below(2)
         at = stream.choice([place for place, who in enumerate(people) if who.month % 2 == odd])
     question = f"{_NUMBERED}Was {names[at]} born in a month with an even number? Answer yes or no."
@@ -210,7 +210,7 @@ def _classify(stream: Stream, names: list[str]) -> Inquiry:
 
 
 def _listed(stream: Stream, names: list[str], numbers: list[int]) -> Inquiry:
-    """Ask whether a subject is on a list; as many subjects of the people are on it for yes as for no."""
+    """Ask whether a subject is on a list; for yes and for no, equally many subjects of the people are on it."""
     count = len(names)
     order = stream.shuffle(range(count))
     yes = stream.below(2)
@@ -278,15 +278,16 @@ def _subtract(stream: Stream, names: list[str]) -> Inquiry:
 
 
 def n_groups(count: int) -> int:
-    """Return how many different answers fit an inverse question: three tenths of the people have a double."""
+    """Return the number of different answers of an inverse question: three tenths of the people have a double."""
     return count - count * 3 // 10
 
 
 def _inverse(stream: Stream, names: list[str]) -> Inquiry:
     """Ask for a person by one attribute or two.
 
-    Everybody is alike in this: a group of one or two people shares all that is asked; where that is two attributes,
-    another group shares the first alone, and a third the second. So the texts do not show which group is asked.
+    All people look alike in this respect: a group of one or two people shares all that is asked; if that is two
+    attributes,
+    another group shares only the first, and a third only the second. So the texts do not show which group is asked for.
     """
     count, kind = len(names), stream.choice(_KINDS)
     groups = n_groups(count)
@@ -308,7 +309,7 @@ def _inverse(stream: Stream, names: list[str]) -> Inquiry:
 
 
 def _count(stream: Stream, names: list[str]) -> Inquiry:
-    """Ask how many were born in a city; each number of COUNTS belongs to one city, where somebody works, too."""
+    """Ask how many were born in a city; each number of COUNTS belongs to one city, where somebody works as well."""
     numbers = _spread(stream, _numbers(stream, len(names)), "work_city")
     counts = stream.choice(COUNTS[len(names)])
     cities = [SEATS[digit(number, "employer")] for number in numbers[: len(counts)]]
@@ -337,6 +338,6 @@ MODES: Mapping[str, Callable[[Stream, list[str]], Inquiry]] = {
 
 
 def draw_inquiry(stream: Stream, mode: str, names: list[str], noun: str) -> Inquiry:
-    """Draw people of these names and a question in one of MODES; `noun` is what a name is called."""
+    """Draw people of these names and a question in one of MODES; `noun` is the word for a name."""
     made = MODES[mode](stream, names)
     return replace(made, question=made.question.replace(_NOUN, noun)) if _NOUN in made.question else made

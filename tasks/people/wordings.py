@@ -1,7 +1,7 @@
-"""Fix how each person of a population is told, and cut a biography where a fact of it begins.
+"""The fixed wordings of each person of a population, and biographies cut before a fact.
 
-In every sentence the person comes before the value: so a model that reads on can know whose it is. The corpus bios
-and the family capo both take their wordings from here.
+In every sentence the person comes before the value, so that a model that continues the text can know whose value it is.
+The corpus bios and the family capo both take their wordings from here.
 """
 
 from functools import cache
@@ -18,7 +18,7 @@ _MARK = "\1"
 
 @cache
 def fit_wordings(attribute: str) -> tuple[int, ...]:
-    """Return the places of an attribute's sentences in which the person comes before the value."""
+    """Return the indices of the sentences of an attribute in which the person comes before the value."""
     return tuple(
         at
         for at, wording in enumerate(WORDINGS[attribute])
@@ -28,7 +28,7 @@ def fit_wordings(attribute: str) -> tuple[int, ...]:
 
 @cache
 def _choices() -> tuple[int, tuple[tuple[int, ...], ...]]:
-    """Return how many wordings there are, and for each attribute what its sentences add to a wording's number."""
+    """Return the number of wordings, and for each attribute what its sentences add to the number of a wording."""
     added = tuple(
         [tuple([at * N_WORDINGS**place for at in fit_wordings(name)]) for place, name in enumerate(ATTRIBUTES)]
     )
@@ -36,9 +36,9 @@ def _choices() -> tuple[int, tuple[tuple[int, ...], ...]]:
 
 
 def person_wordings(seed: str, index: int, count: int = 1) -> tuple[int, ...]:
-    """Return the first wordings of a person's biography: always the same for a population and a person.
+    """Return the first wordings of a person's biography, always the same for a population and a person.
 
-    They are numbers for `biography`. One a person is the corpus form single, M of them are multiM.
+    They are numbers for `biography`. One wording per person is the corpus form single, M are multiM.
     """
     many, added = _choices()
     found = []
