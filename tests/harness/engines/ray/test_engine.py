@@ -122,9 +122,9 @@ def test_what_keeps_the_first_replica_from_loading_is_raised(cluster, tmp_path):
 
 def test_an_address_without_a_cluster_is_one_line(fathom, tmp_path):
     words = ("run", "--engine", "ray", "--engine-arg", "inner=oracle", "--engine-arg", "address=127.0.0.1:9")
-    done = fathom(*words, "--families", "depo", "--n", 1, "--db", tmp_path / "a.db")
+    done = fathom(*words, "--families", "depo", "--n", 1, "--db", tmp_path / "a.db", process=True)
     assert done.returncode == 3
-    assert "fathom: no Ray cluster: nobody listens at 127.0.0.1:9" in done.stderr
+    assert "fathom: no Ray cluster: nothing listens at 127.0.0.1:9" in done.stderr
 
 
 def test_the_command_shows_nothing_of_rays_own(cluster, fathom, tmp_path):
@@ -132,7 +132,7 @@ def test_the_command_shows_nothing_of_rays_own(cluster, fathom, tmp_path):
 
     words = ("run", "--engine", "ray", "--engine-arg", "inner=oracle", "--families", "depo", "--n", 2, "--seed", 3)
     address = ray.get_runtime_context().gcs_address
-    done = fathom(*words, "--db", tmp_path / "a.db", "--json", RAY_ADDRESS=address)
+    done = fathom(*words, "--db", tmp_path / "a.db", "--json", process=True, RAY_ADDRESS=address)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["n_done"] == 36
     assert [line for line in done.stderr.splitlines() if "ray" in line.lower()] == [done.stderr.splitlines()[0]]
