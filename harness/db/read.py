@@ -64,7 +64,8 @@ _SHOWN = (RunRow.kind == "suite", RunRow.layer != "upload")
 
 def counts_of(row: Sequence[Any]) -> CellCounts:
     """Read a row of CELL_COLUMNS."""
-    return replace(CellCounts(*row[:-1]), spread=read_spread(row[-1]))
+    counts = CellCounts(*row[:-1])
+    return counts if row[-1] is None else replace(counts, spread=read_spread(row[-1]))
 
 
 def _summaries() -> Any:  # a Select of a long tuple; spelling its type adds nothing

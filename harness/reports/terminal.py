@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from functools import cache
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -41,7 +42,12 @@ GroupKey = tuple[str, str, str, str]
 
 def level_of_cell(cell: CellCounts) -> Level:
     """Return the level of a cell."""
-    return level_of(find_family(cell.family), cell.level)
+    return _level(cell.family, cell.level)
+
+
+@cache
+def _level(family: str, level: str) -> Level:
+    return level_of(find_family(family), level)
 
 
 def chance_of(cell: CellCounts) -> float:
@@ -69,9 +75,9 @@ def render_run(detail: RunDetail, measures: Sequence[CellMeasure] = (), *, whole
     whole = whole or len({key[:3] for key in groups}) <= _FEW
     if whole:
         parts += [_cells_table(key, cells) for key, cells in groups.items()]
-        parts += _repeats(groups)
+        parts += _repeats(groups) if one.n_repeats > 1 else ()
         parts += _pictures(groups)
-    parts += _measured(measures)
+    parts += _measured(measures) if measures else ()
     parts += [Text(), *_scores(detail.cells)]
     if not whole:
         parts.append(Text(f"`fathom show {one.run}` prints every cell and draws the curves", style="dim"))

@@ -20,7 +20,6 @@ from fathom.harness.records import Manifest, Progress, ProgressReport, RunDetail
 from fathom.harness.runs.manifest import known_suite_digest, make_manifest
 from fathom.harness.runs.plan import Plan
 from fathom.harness.runs.request_queue import QueuedRequest, RequestQueue, run_waves
-from fathom.harness.settings import quiet_lm_eval
 
 if TYPE_CHECKING:  # it imports lm-eval
     from fathom.harness.runs.lm_eval_tasks.evaluation import PreparedTasks
@@ -80,7 +79,6 @@ def evaluate(plan: "Plan | PreparedTasks", db: Database, report: ProgressReport 
     A run that ends early is stored as failed or interrupted and can be resumed.
 
     Raises:
-        BadInput: repeats without sampling.
         RunChanged: the run to resume was started with something else.
         EngineFailed, StoreError, Interrupted: after the state was stored.
     """
@@ -88,7 +86,6 @@ def evaluate(plan: "Plan | PreparedTasks", db: Database, report: ProgressReport 
     with _recorded(db, run):
         began = time.monotonic()
         report("building", None)
-        quiet_lm_eval()  # lm-eval's progress bars read the environment once, when they are imported
         if isinstance(plan, Plan):
             from fathom.harness.runs.waves import SuiteEvaluation
 
@@ -103,7 +100,6 @@ def evaluate(plan: "Plan | PreparedTasks", db: Database, report: ProgressReport 
 
 def _start_suite(plan: Plan, db: Database) -> str:
     """Store a new run, or reopen the one to resume; return its id."""
-    plan.settings.sampling.check(cell.style for cell in plan.suite.cells)
     stored = None if plan.resume is None else read.get_run(db, plan.resume)
     known = known_suite_digest(stored.manifest) if stored and stored.suite == plan.suite else None
     manifest = make_manifest(plan.model, plan.suite, plan.settings, known)

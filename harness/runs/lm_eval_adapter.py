@@ -11,10 +11,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset
-
 from fathom.harness.runs.requests import sampling_of
 from fathom.harness.runs.run_settings import MOST_SHOTS, PromptSettings, RunSettings
+from fathom.harness.settings import quiet_lm_eval
 from fathom.tasks.base import (
     SCORED,
     Cell,
@@ -30,6 +29,10 @@ from fathom.tasks.base import (
 )
 from fathom.tasks.registry import all_families, find_family, instance_from_id
 from fathom.tasks.suites import TABLES, Suite, make_items, open_suite
+
+quiet_lm_eval()  # progress bars of lm-eval and datasets read the environment once, when they are imported
+
+from datasets import Dataset  # noqa: E402
 
 _PLAIN = RunSettings()
 
@@ -82,10 +85,12 @@ def build_rows(
     """
     kind, cell, first = find_family(family), Cell(family, level, channel, style), int(first_item)
     items = make_items(cell, data_seed, first + int(n_items), first=first)
-    shots = make_items(cell, data_seed, int(n_shot_items), "shot")
+    shots = make_items(cell, data_seed, int(n_shot_items), "shot") if n_shot_items else ()
+    docs = _Docs(_row(kind, item, style) for item in items)
     return {
-        "test": _Docs(_row(kind, item, style) for item in items),
-        "shots": _Docs(_row(kind, item, style) for item in shots),
+        "test": docs,
+        # lm-eval looks for one even where it shows none
+        "shots": _Docs(_row(kind, item, style) for item in shots) or _Docs(docs[:1]),
     }
 
 
@@ -211,7 +216,7 @@ def _live_config(suite: Suite, stretch: Stretch, settings: RunSettings) -> dict[
         "data_seed": suite.seed,
         "first_item": stretch.start,
         "n_items": stretch.n,
-        "n_shot_items": max(1, settings.prompt.n_shots),  # lm-eval looks for one even where it needs none
+        "n_shot_items": settings.prompt.n_shots,
     }
     return {**config, "custom_dataset": build_rows, "process_results": process_results}
 

@@ -32,6 +32,10 @@ class Plan:
     settings: RunSettings = field(default_factory=RunSettings)
     resume: str | None = None
 
+    def __post_init__(self) -> None:
+        """Raise BadInput where the suite cannot be asked with these settings."""
+        self.settings.sampling.check(cell.style for cell in self.suite.cells)
+
 
 @dataclass(frozen=True, slots=True)
 class TaskSelection:
