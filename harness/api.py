@@ -147,7 +147,7 @@ class Run:
         """Test this run against another, which may be in another database: one row a style and family.
 
         The family is empty for all together. `p_holm` is corrected over the families of a style; `ahead` is `first`
-        or `second` where that is so beyond doubt.
+        or `second` if it is significantly better.
 
         Raises:
             NotComparable: they share no cell; one is not whole, or has several answers to a question.

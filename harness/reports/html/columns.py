@@ -10,7 +10,7 @@ from fathom.harness.db.leaderboard import read as board
 from fathom.harness.errors import BadInput
 from fathom.harness.format import count, ratio
 from fathom.harness.records import RunDetail
-from fathom.harness.reports.describe import Fact, FactTable, manifest_tables, run_facts
+from fathom.harness.reports.describe import FactTable, RunFact, manifest_tables, run_facts
 from fathom.harness.reports.figures.picture import one_line
 from fathom.harness.reports.reproduce import reproduce
 from fathom.harness.stats.scores import scores_json
@@ -28,7 +28,7 @@ class ReportColumn:
     """The model's name; with the run's id if the report has several runs of the model."""
     detail: RunDetail
     scores: dict[str, Any]  # JSON of the run's scores
-    facts: tuple[Fact, ...]
+    facts: tuple[RunFact, ...]
     manifest: tuple[FactTable, ...]
     command: str
     note: str

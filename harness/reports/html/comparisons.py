@@ -106,8 +106,8 @@ def _verdict(line: FamilyComparison) -> str:
     if line.result.p_holm <= ALPHA:
         return "test and scores disagree"
     if line.needed is None:
-        return "no difference beyond doubt"
-    return f"no difference beyond doubt; {about(line.needed.n_more)} more items might show one"
+        return "no significant difference"
+    return f"no significant difference; {about(line.needed.n_more)} more items might show one"
 
 
 def rank_columns(db: Engine, columns: Sequence[ReportColumn]) -> Ranking:

@@ -37,7 +37,7 @@ def test_each_family_is_compared_by_scores_test_and_verdict(board, pairs, style)
     found = [one for one in compare([pair for pair in pairs if pair.first.style == style]) if one.name]
     assert found
     for one in found:
-        verdict = ("no difference beyond doubt", "the first is ahead", "the second is ahead")[one.ahead]
+        verdict = ("no significant difference", "the first is ahead", "the second is ahead")[one.ahead]
         counts = f"{one.only_first}/{one.n} {one.only_second}/{one.n} {p_value(one.p_holm)} {verdict}"
         assert f"{signed(one.difference)} {counts}" in shown
         assert re.search(rf"{one.name} {points(one.first.value)} ±[\d.]+ {points(one.second.value)} ±[\d.]+", shown)
@@ -132,7 +132,7 @@ def test_what_cannot_be_compared_is_a_page_that_says_why(browse, fresh, write_ru
     write_run(db, write_run.story(model="org/failed", state="failed"))
     client = browse(url)
     for other, said in (
-        ("org/steps", "never asked the same cells"), ("org/failed", "has not finished a run yet"), ("nobody", "no model"),
+        ("org/steps", "have no cell in common"), ("org/failed", "has not finished a run yet"), ("nobody", "no model"),
     ):  # fmt: skip
         page = client.get("/compare", params={"m": ["org/a", other]})
         assert page.status_code == 404
@@ -175,7 +175,7 @@ def test_an_unknown_style_is_404_and_names_the_known_ones(board):
 def test_a_model_compared_with_itself_is_ahead_of_nobody(board):
     shown = text_of(board.get("/compare?m=oracle/noisy&m=oracle/noisy"))
     assert "is ahead" not in shown
-    assert "no difference beyond doubt" in shown
+    assert "no significant difference" in shown
 
 
 def test_how_deep_each_gets_is_said_for_each_ladder(board, played):
