@@ -64,9 +64,7 @@ class Completer:
             if room is None or not 0 < room < budget:
                 return too_long(request, n_prompt)
         try:
-            return await self._post(
-                request, room
-            )  # the answer may use what the prompt leaves of the context, as in other engines
+            return await self._post(request, room)  # the rest of the context is the budget, as in other engines
         except RequestRefused as error:
             if is_overflow(error):
                 return too_long(request, n_prompt)

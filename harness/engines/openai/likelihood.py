@@ -88,7 +88,7 @@ def _read_logprobs(answer: JsonObject) -> tuple[dict[int, float], int]:
         logprobs = {_read_id(name): float(value) for name, value in found["top_logprobs"][0].items()}
         return logprobs, _read_id(found["tokens"][0])
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise MalformedAnswer("the answer holds no log-probabilities") from error
+        raise MalformedAnswer("the answer contains no log-probabilities") from error
 
 
 def _read_id(name: str) -> int:
@@ -100,7 +100,7 @@ def _read_tail(row: JsonObject, n_prompt: int, tail: list[int]) -> tuple[float, 
         found = [row["prompt_logprobs"][n_prompt + at][str(token)] for at, token in enumerate(tail)]
         return sum(float(one["logprob"]) for one in found), all(one["rank"] == 1 for one in found)
     except (LookupError, TypeError, ValueError) as error:
-        raise MalformedAnswer("the answer holds no log-probabilities of the prompt") from error
+        raise MalformedAnswer("the answer contains no log-probabilities of the prompt") from error
 
 
 async def _by_echo(server: ModelServer, request: Request, began: float) -> Completion:
@@ -143,7 +143,7 @@ def _choices(answer: JsonObject, n: int) -> list[JsonObject]:
     """Return the server's choices in the order of the prompts."""
     choices = answer.get("choices")
     if not isinstance(choices, list) or len(choices) != n or not all(isinstance(one, dict) for one in choices):
-        raise MalformedAnswer(f"the answer holds other than {n} choices")
+        raise MalformedAnswer(f"the answer does not contain {n} choices")
     by_index = {one["index"]: one for one in choices if isinstance(one.get("index"), int)}
     if set(by_index) != set(range(n)):
         raise MalformedAnswer("the answer's choices are not numbered")

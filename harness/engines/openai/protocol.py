@@ -138,7 +138,7 @@ def overflow_sizes(error: RequestRefused) -> tuple[int | None, int | None]:
 def _first(answer: JsonObject) -> JsonObject:
     choices = answer.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-        raise MalformedAnswer("the answer holds no choices")
+        raise MalformedAnswer("the answer contains no choices")
     return choices[0]
 
 
@@ -146,7 +146,7 @@ def _chat_text(request: Request, choice: JsonObject) -> tuple[str, bool]:
     """Return the text with its separate thought in front; a thought without text was never finished."""
     message = choice.get("message")
     if not isinstance(message, dict):
-        raise MalformedAnswer("the answer holds no message")
+        raise MalformedAnswer("the answer contains no message")
     content = message.get("content")
     text = _text(message.get("refusal") or "") if content is None else _text(content)
     thought = message.get("reasoning") or message.get("reasoning_content")
@@ -158,7 +158,7 @@ def _chat_text(request: Request, choice: JsonObject) -> tuple[str, bool]:
 
 def _text(found: Any) -> str:  # a JSON value
     if not isinstance(found, str):
-        raise MalformedAnswer("the answer holds no text")
+        raise MalformedAnswer("the answer contains no text")
     return found
 
 

@@ -47,14 +47,14 @@ class ModelServer:
             f"{_root_of(self.address)}/detokenize", {"model": self.model.name, "tokens": ids}
         )
         if not isinstance(answer.get("prompt"), str):
-            raise MalformedAnswer("the answer holds no text")
+            raise MalformedAnswer("the answer contains no text")
         return str(answer["prompt"])
 
     async def _ids(self, body: JsonObject) -> list[int]:
         answer = await self.client.call(f"{_root_of(self.address)}/tokenize", body)
         ids = answer.get("tokens")
         if not isinstance(ids, list) or not all(isinstance(one, int) for one in ids):
-            raise MalformedAnswer("the answer holds no tokens")
+            raise MalformedAnswer("the answer contains no tokens")
         return ids
 
 

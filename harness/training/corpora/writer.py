@@ -247,6 +247,7 @@ def _make_alone(plan: CorpusPlan, maker: _ShardMaker, records: list[ShardRecord]
 @dataclass(frozen=True, slots=True)
 class _Sent:
     limit: int
+    """Tokens that were left when it was sent."""
     future: Future[ShardRecord]
 
 
@@ -263,7 +264,7 @@ def _make_in_pool(
                 sent.append(_Sent(left, pool.submit(_make, len(records) + len(sent), left)))
             first = sent.popleft()
             record = first.future.result()
-            if record.tokens >= left and first.limit != left:  # it was cut at a limit that is too low by now
+            if record.tokens >= left and first.limit != left:  # the last shard, made with an outdated limit
                 record = pool.submit(_make, record.number, left).result()
             yield record
     finally:

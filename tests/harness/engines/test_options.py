@@ -36,7 +36,9 @@ def test_options_are_known_without_importing_vllm():
     assert "vllm" not in sys.modules or not hasattr(sys.modules["vllm"], "EngineArgs")
     known = known_options("vllm", {})
     assert {"tensor_parallel_size", "pipeline_parallel_size", "quantization", "max_num_seqs", "lora"} <= set(known)
-    check_settings(EngineSettings("vllm", "bfloat16", {"tensor_parallel_size": 2, "quantization": "fp8", "max_num_seqs": 8}))
+    check_settings(
+        EngineSettings("vllm", "bfloat16", {"tensor_parallel_size": 2, "quantization": "fp8", "max_num_seqs": 8})
+    )
     check_settings(EngineSettings("ray", "auto", {"replicas": 2, "max_model_len": 8, "gpu_memory_utilization": 1}))
     check_settings(EngineSettings("ray", "auto", {"inner": "hf", "batch_size": 8, "device": "cpu"}))
     with pytest.raises(BadInput, match="no dtype"):

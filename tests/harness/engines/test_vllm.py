@@ -51,7 +51,7 @@ def resumed(fathom, start_fathom, tmp_path_factory):
     process.send_signal(signal.SIGKILL)
     process.wait()
     run, kept = stored(database)
-    done = fathom("run", "--resume", run, "--db", database, "--json")
+    done = fathom("run", "--resume", run, "--db", database, "--json", process=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return kept, done, database
 
@@ -141,7 +141,18 @@ def test_vllm_and_transformers_agree_on_every_score_and_text(resumed, fathom, tm
 
 def test_repeats_are_drawn_apart_even_where_prompts_fill_a_step(fathom, tmp_path):
     words = ("--levels", "n8k3", "--families", "depo", "--n", 8, "--repeats", 12, "--temperature", 2, "--seed", 3)
-    done = fathom("run", "--model", "reference/pebble", "--engine", "vllm", *words, "--db", tmp_path / "r.db", "--json")
+    done = fathom(
+        "run",
+        "--model",
+        "reference/pebble",
+        "--engine",
+        "vllm",
+        *words,
+        "--db",
+        tmp_path / "r.db",
+        "--json",
+        process=True,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     (cell,) = json.loads(done.stdout)["cells"]
     db = open_database(str(tmp_path / "r.db"), create=False)
@@ -158,7 +169,9 @@ def test_a_model_that_thinks_does_so_alike_in_vllm_and_transformers(fathom, tmp_
     asked = ("--families", "depo,bios", "--levels", "n8k2,extract-k100", "--style", "direct,cot,choice")
     words = (*asked, "--channel", "symbol", "--n", 8, "--seed", 3)
     database = tmp_path / "vllm.db"
-    done = fathom("run", "--model", model, "--engine", "vllm", *words, "--chat", "--db", database, "--json")
+    done = fathom(
+        "run", "--model", model, "--engine", "vllm", *words, "--chat", "--db", database, "--json", process=True
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "after a thought that the template opens" in done.stderr
     db = open_database(str(database), create=False)

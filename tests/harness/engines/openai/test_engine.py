@@ -260,14 +260,18 @@ def test_another_model_is_refused_with_the_names_of_those_served(engine):
 def test_a_server_that_cannot_be_reached_is_given_up_after_the_patience(free_port):
     began = time.monotonic()
     with pytest.raises(EngineFailed, match=r"did not answer for 1 s: 127.0.0.1:\d+: Connection refused"):
-        open_openai("tiny", EngineSettings("openai", options={"base_url": f"http://127.0.0.1:{free_port}/v1", "patience": 1}))
+        open_openai(
+            "tiny", EngineSettings("openai", options={"base_url": f"http://127.0.0.1:{free_port}/v1", "patience": 1})
+        )
     assert time.monotonic() - began < 10
 
 
 def test_a_server_that_comes_up_late_is_waited_for(api, serve, free_port):
     late = threading.Timer(1.0, serve, (api.app, free_port))
     late.start()
-    opened = open_openai("tiny", EngineSettings("openai", options={"base_url": f"http://127.0.0.1:{free_port}/v1", "patience": 30}))
+    opened = open_openai(
+        "tiny", EngineSettings("openai", options={"base_url": f"http://127.0.0.1:{free_port}/v1", "patience": 30})
+    )
     assert len(completions(opened, ask(20))) == 20
     opened.close()
     late.join()
@@ -479,7 +483,9 @@ def test_addresses_that_hold_a_secret_or_are_none_are_refused_before_they_are_st
         base_address(typed)
     assert "secret" not in str(caught.value)
     with pytest.raises(BadInput):
-        make_manifest(find_served_model("tiny"), SUITE, RunSettings(engine=EngineSettings("openai", options={"base_url": typed})))
+        make_manifest(
+            find_served_model("tiny"), SUITE, RunSettings(engine=EngineSettings("openai", options={"base_url": typed}))
+        )
 
 
 SUITE = open_suite("quick", 1, Selection(("depo",), ("n8k1",), (), ("direct",), 4))

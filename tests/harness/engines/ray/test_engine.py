@@ -81,7 +81,10 @@ def test_a_run_whose_replica_is_killed_ends_whole_and_equal_to_the_run_of_one_en
     (detail, on_ray), (_, alone) = (stored(db, outcome.run) for outcome in (many, one))
     assert (detail.summary.state, many.n_generated, len(on_ray)) == ("done", suite.n_items, suite.n_items)
     assert on_ray == alone
-    assert (detail.manifest.stored["engine_facts"]["inner"], detail.manifest.stored["engine_facts"]["replicas"]) == ("oracle", "2")
+    assert (detail.manifest.stored["engine_facts"]["inner"], detail.manifest.stored["engine_facts"]["replicas"]) == (
+        "oracle",
+        "2",
+    )
     assert not replicas()
     db.dispose()
 
