@@ -15,7 +15,7 @@ from sqlalchemy import Engine as Database
 from fathom.harness.db import read
 from fathom.harness.db.find import check_comparable, find_run
 from fathom.harness.db.leaderboard import read as board
-from fathom.harness.db.leaderboard.landing import land_runs
+from fathom.harness.db.leaderboard.standings import land_runs
 from fathom.harness.db.samples import stream_samples
 from fathom.harness.db.write import utc_now
 from fathom.harness.engines.base import EngineSettings

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from starlette.staticfiles import StaticFiles
 
 from fathom.harness.db.engine import open_database
-from fathom.harness.db.leaderboard.landing import land_runs
+from fathom.harness.db.leaderboard.standings import land_runs
 from fathom.harness.service.seasons.store import season_seed
 from fathom.harness.settings import ServiceSettings, read_settings
 from fathom.server.accounts import api as accounts_api

@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from fathom.harness.cli.options import Db, database_of
 from fathom.harness.db.engine import HEAD, current_version, make_engine, open_database, parse_url, upgrade
-from fathom.harness.db.leaderboard.landing import land_runs
+from fathom.harness.db.leaderboard.standings import land_runs
 from fathom.harness.errors import BadDatabase, NewerDatabase
 
 app = typer.Typer(help="Look after the database.", no_args_is_help=True)

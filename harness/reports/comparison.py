@@ -9,7 +9,7 @@ import numpy as np
 from sqlalchemy import Engine
 
 from fathom.harness.db.leaderboard import read as board
-from fathom.harness.db.leaderboard.landing import land_runs
+from fathom.harness.db.leaderboard.standings import land_runs
 from fathom.harness.errors import NotComparable
 from fathom.harness.format import count, plural
 from fathom.harness.records import RunDetail

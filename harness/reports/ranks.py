@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from fathom.harness.db.find import open_run
 from fathom.harness.db.leaderboard import read as board
-from fathom.harness.db.leaderboard.landing import land_runs
+from fathom.harness.db.leaderboard.standings import land_runs
 from fathom.harness.db.leaderboard.read import Pool, Standing, Wanted
 from fathom.harness.db.schema.runs import EVERY_TIER
 from fathom.harness.errors import NotComparable

@@ -12,7 +12,7 @@ from typing import IO, Any
 from sqlalchemy import Engine
 
 from fathom.harness.db.find import shown_run
-from fathom.harness.db.leaderboard.landing import land_runs
+from fathom.harness.db.leaderboard.standings import land_runs
 from fathom.harness.db.samples import ChangedVerdict, as_stored, store_verdicts, stream_stored
 from fathom.harness.errors import Conflict
 from fathom.harness.records import RunDetail

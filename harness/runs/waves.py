@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Engine as Database
 
-from fathom.harness.db.leaderboard.landing import land_runs
+from fathom.harness.db.leaderboard.standings import land_runs
 from fathom.harness.db.read import get_run
 from fathom.harness.db.samples import count_kept, recall_completions
 from fathom.harness.db.write import Sample, record_samples

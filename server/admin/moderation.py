@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from fathom.harness.db.audit import record
 from fathom.harness.db.engine import writing
-from fathom.harness.db.leaderboard.landing import disturb_pools
+from fathom.harness.db.leaderboard.standings import disturb_pools
 from fathom.harness.db.schema.runs import RunRow
 from fathom.harness.db.schema.service import LoginRow, SeasonRow, SubmissionRow, TokenRow, UserRow
 from fathom.harness.db.write import Ending, storable, utc_now

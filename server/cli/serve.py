@@ -9,7 +9,7 @@ import typer
 
 from fathom.harness.cli.options import Db, database_of
 from fathom.harness.db.engine import open_database
-from fathom.harness.db.leaderboard.landing import land_runs
+from fathom.harness.db.leaderboard.standings import land_runs
 from fathom.harness.errors import BadInput
 from fathom.harness.format import count, plural
 from fathom.harness.reports.console import make_console

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from fathom.harness.db import audit
 from fathom.harness.db.engine import translate_errors, writing
-from fathom.harness.db.leaderboard.landing import land_runs
+from fathom.harness.db.leaderboard.standings import land_runs
 from fathom.harness.db.schema.runs import RunRow
 from fathom.harness.db.schema.service import JobRow, SubmissionRow
 from fathom.harness.db.write import Clock, Ending, NewRun, add_run, end_run, sealed_seed, utc_now

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from fathom.harness.db import audit
 from fathom.harness.db.engine import writing
-from fathom.harness.db.leaderboard.landing import disturb_pools
+from fathom.harness.db.leaderboard.standings import disturb_pools
 from fathom.harness.db.schema.runs import RunRow
 from fathom.harness.db.schema.service import JobRow, SeasonRow, SubmissionRow, UserRow
 from fathom.harness.db.sql import insert_if_new

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from fathom.harness.db import audit
 from fathom.harness.db.engine import translate_errors, writing
-from fathom.harness.db.leaderboard.landing import disturb_pools
+from fathom.harness.db.leaderboard.standings import disturb_pools
 from fathom.harness.db.schema.runs import CellRow, RunRow, SampleRow
 from fathom.harness.db.schema.service import JobRow, ReplayedRow, ReplayRow, SubmissionRow
 from fathom.harness.db.write import Clock, utc_now

@@ -8,7 +8,7 @@ import pytest
 from fathom.harness.db import read, write
 from fathom.harness.db.engine import open_database
 from fathom.harness.db.leaderboard import read as board
-from fathom.harness.db.leaderboard.landing import land_runs
+from fathom.harness.db.leaderboard.standings import land_runs
 from fathom.harness.engines.base import Completion
 from fathom.harness.records import SampleFilter
 from fathom.harness.reports.html.page import write_report

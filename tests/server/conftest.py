@@ -12,7 +12,7 @@ from sqlalchemy.engine import Engine
 
 from fathom.harness.db import read, write
 from fathom.harness.db.engine import open_database
-from fathom.harness.db.leaderboard.landing import land_runs
+from fathom.harness.db.leaderboard.standings import land_runs
 from fathom.harness.engines.base import Completion, EngineSettings
 from fathom.harness.engines.model import ModelSource
 from fathom.harness.errors import FathomError

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 from sqlalchemy import Engine, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from fathom.harness.db.engine import translate_errors
+from fathom.harness.db.leaderboard.standings import unpack
 from fathom.harness.db.read import CELL_COLUMNS, counts_of
 from fathom.harness.db.schema.runs import (
     EVERY_TIER,
@@ -24,7 +24,6 @@ from fathom.harness.errors import UnknownModel
 from fathom.harness.stats.counts import CellCounts
 from fathom.harness.stats.intervals import Estimate, Interval
 from fathom.harness.stats.paired import RunVerdicts
-from fathom.harness.stats.ranks import Array
 
 Order = Literal["asc", "desc"]
 
@@ -301,11 +300,6 @@ def marks_of(db: Engine, n_items: Mapping[str, int]) -> Mapping[str, RunVerdicts
             row.run_id: RunVerdicts(unpack(row.right, n_items[row.run_id]), unpack(row.graded, n_items[row.run_id]))
             for row in rows
         }
-
-
-def unpack(marks: bytes, n_items: int) -> Array:
-    """Return stored marks as booleans, one an item."""
-    return np.unpackbits(np.frombuffer(marks, dtype=np.uint8), count=n_items).astype(bool)
 
 
 def cells_of_family(db: Engine, runs: Sequence[str], family: str, style: str) -> Mapping[str, tuple[CellCounts, ...]]:

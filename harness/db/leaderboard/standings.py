@@ -1,28 +1,185 @@
-"""Turn the landed runs of a pool into standings."""
+"""Rank finished runs: the marks and scores of each run, and the standings of each pool."""
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Engine, delete, func, insert, select, update
+from sqlalchemy import Engine, case, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from fathom.harness.db.leaderboard.read import unpack
-from fathom.harness.db.schema.runs import MarkRow, ModelRow, PoolRow, ResultRow, RunRow, StandingRow, SuiteRow
+from fathom.harness.db.engine import translate_errors
+from fathom.harness.db.read import CELL_COLUMNS, counts_of
+from fathom.harness.db.schema.runs import (
+    EVERY_TIER,
+    RANKED_TIER,
+    CellRow,
+    MarkRow,
+    ModelRow,
+    PoolRow,
+    ResultRow,
+    RunRow,
+    SampleRow,
+    StandingRow,
+    SuiteRow,
+    Table,
+)
+from fathom.harness.db.sql import insert_if_new
+from fathom.harness.stats.counts import CellCounts
 from fathom.harness.stats.intervals import Estimate, Interval
+from fathom.harness.stats.paired import RunVerdicts
 from fathom.harness.stats.ranks import Array, Contender, RankEstimate, rank_all
+from fathom.harness.stats.scores import scores_json
 
 log = logging.getLogger(__name__)
 
+_AT_A_TIME = 500
 _FACETS = {"kinds": "kind", "dtypes": "dtype", "engines": "engine", "tiers": "tier", "seasons": "season"}
+_Row = dict[str, Any]  # values of StandingRow's columns
+_Json = Mapping[str, Any]
+_COPIED = (
+    "run_id", "model_id", "name", "engine", "seed", "dtype", "kind", "tier", "season", "n_parameters", "created_at",
+    "n_runs",
+)  # fmt: skip
 
-Row = dict[str, Any]  # values of StandingRow's columns
-Json = Mapping[str, Any]
+
+def land_runs(db: Engine) -> int:
+    """Work out marks and scores of done runs that have none yet, and rank stale pools; return how many landed.
+
+    Each run is one transaction. Whatever is cut off here is made good by the next call.
+    """
+    with translate_errors():
+        landed = 0
+        while run := _next_run(db):
+            _land(db, run)
+            landed += 1
+        for pool in _stale_pools(db):
+            _rank_pool(db, pool)
+    return landed
 
 
-def rank_pool(db: Engine, pool: str) -> None:
+def _next_run(db: Engine) -> str | None:
+    with Session(db) as session:
+        done = select(RunRow.id).where(RunRow.kind == "suite", RunRow.state == "done")
+        waiting = done.outerjoin(MarkRow, MarkRow.run_id == RunRow.id).where(MarkRow.run_id.is_(None))
+        return session.scalars(waiting.limit(1)).first()
+
+
+def _land(db: Engine, run: str) -> None:
+    with Session(db) as session, session.begin():
+        # the write comes first: it holds back another process that would land the same run
+        session.execute(update(RunRow).where(RunRow.id == run).values(state=RunRow.state))
+        if session.scalars(select(MarkRow.run_id).where(MarkRow.run_id == run)).first() is not None:
+            return
+        rows = session.execute(select(*CELL_COLUMNS).where(CellRow.run_id == run).order_by(CellRow.position))
+        cells = [counts_of(row) for row in rows]
+        land_run(session, run, cells, _marks(session, cells))
+
+
+def _marks(session: Session, cells: Sequence[CellCounts]) -> RunVerdicts:
+    starts = dict(zip((cell.id for cell in cells), _starts(cell.n_planned for cell in cells), strict=True))
+    n = sum(cell.n_planned for cell in cells)
+    right, graded = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
+    for some in _chunks(list(starts)):
+        found = session.execute(
+            select(SampleRow.cell_id, SampleRow.index, SampleRow.correct, SampleRow.finish_reason).where(
+                SampleRow.cell_id.in_(some), SampleRow.repeat == 0
+            )
+        )
+        for cell, index, correct, reason in found:
+            right[starts[cell] + index] = correct
+            graded[starts[cell] + index] = reason != "error"
+    return RunVerdicts(right, graded)
+
+
+def _starts(sizes: Iterable[int]) -> list[int]:
+    return [0, *np.cumsum(list(sizes)).tolist()][:-1]
+
+
+def _chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    return (values[at : at + _AT_A_TIME] for at in range(0, len(values), _AT_A_TIME))
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """What is stored of a run that has landed, as values of columns."""
+
+    run: str
+    mark: Mapping[str, Any]
+    result: Mapping[str, Any]
+
+
+def work_out(run: str, cells: Sequence[CellCounts], marks: RunVerdicts) -> Landed:
+    """Score a run; asks no database."""
+    mark = {"run_id": run, "right": _pack(marks.right), "graded": _pack(marks.graded)}
+    return Landed(run, mark, {"run_id": run, "scores": scores_json(cells)})
+
+
+def land_run(session: Session, run: str, cells: Sequence[CellCounts], marks: RunVerdicts) -> None:
+    """Store marks and scores of a run, and make its pool stale. Landing again writes the same."""
+    for table in (MarkRow, ResultRow):
+        session.execute(delete(table).where(table.run_id == run))
+    store_landed(session, [work_out(run, cells, marks)])
+
+
+def store_landed(session: Session, landed: Sequence[Landed]) -> None:
+    """Store what was worked out of runs of which nothing of it is stored yet, and make their pools stale."""
+    columns: tuple[tuple[type[Table], list[Mapping[str, Any]]], ...] = (
+        (MarkRow, [one.mark for one in landed]),
+        (ResultRow, [one.result for one in landed]),
+    )
+    for table, rows in columns:
+        if rows:
+            session.execute(insert(table), rows)
+    disturb_pools(session, [one.run for one in landed])
+
+
+def _pack(marks: Array) -> bytes:
+    return np.packbits(marks).tobytes()
+
+
+def unpack(marks: bytes, n_items: int) -> Array:
+    """Return stored marks as booleans, one an item."""
+    return np.unpackbits(np.frombuffer(marks, dtype=np.uint8), count=n_items).astype(bool)
+
+
+def disturb_pools(session: Session, runs: Sequence[str]) -> None:
+    """Make the pools of landed runs stale, as where one was hidden or got another tier; `land_runs` ranks them again.
+
+    Runs of tier 1 are ranked in a pool of their own kind only, beside all others; fresh layers nowhere.
+    """
+    ranked = case((RunRow.tier >= RANKED_TIER, 1), else_=0)
+    same = (RunRow.id.in_(runs), RunRow.kind == "suite", RunRow.layer == "main")
+    counted = select(RunRow.suite_id, ranked, func.count()).where(*same).group_by(RunRow.suite_id, ranked)
+    for number, is_ranked, n_runs in session.execute(counted).all():
+        suite = session.get_one(SuiteRow, number)
+        _make_pool(session, suite, RANKED_TIER if is_ranked else 1)
+        moved = (PoolRow.cells_of == suite.pool, PoolRow.tier <= (RANKED_TIER if is_ranked else 1))
+        session.execute(update(PoolRow).where(*moved).values(landed=PoolRow.landed + n_runs))
+
+
+def _make_pool(session: Session, suite: SuiteRow, tier: int) -> None:
+    asked: dict[str, list[str]] = {}
+    for cell in suite.cells:
+        families = asked.setdefault(cell["style"], [])
+        if cell["family"] not in families:
+            families.append(cell["family"])
+    name = suite.pool if tier == RANKED_TIER else suite.pool + EVERY_TIER
+    fresh = {
+        "id": name, "cells_of": suite.pool, "tier": tier, "name": suite.name, "version": suite.version,
+        "n_cells": len(suite.cells), "n_items": sum(cell["n"] for cell in suite.cells), "n_models": 0, "asked": asked,
+        "landed": 0, "ranked": 0, "facets": {},
+    }  # fmt: skip
+    session.execute(insert_if_new(session.get_bind(), PoolRow).values(**fresh))
+
+
+def _stale_pools(db: Engine) -> list[str]:
+    with Session(db) as session:
+        return list(session.scalars(select(PoolRow.id).where(PoolRow.landed != PoolRow.ranked)))
+
+
+def _rank_pool(db: Engine, pool: str) -> None:
     """Rank the newest finished run of each model of a pool, style by style.
 
     What lands meanwhile makes the result stale, and it is worked out again: nothing is locked while it is computed.
@@ -36,7 +193,7 @@ def rank_pool(db: Engine, pool: str) -> None:
             return
 
 
-def _replace(db: Engine, pool: str, landed: int, rows: Sequence[Row]) -> bool:
+def _replace(db: Engine, pool: str, landed: int, rows: Sequence[_Row]) -> bool:
     """Store standings unless another run has landed since; say whether they are stored."""
     n_models = len({row["model_id"] for row in rows})
     facets = {name: sorted({str(row[column]) for row in rows if row[column]}) for name, column in _FACETS.items()}
@@ -55,19 +212,19 @@ def _replace(db: Engine, pool: str, landed: int, rows: Sequence[Row]) -> bool:
 class _Entry:
     """A model's newest finished run of the best tier in a pool."""
 
-    row: Row
+    row: _Row
     """Columns of its standings that are the same in all styles."""
-    scores: Json
+    scores: _Json
     """JSON of harness.scores.scores_json."""
     right: Array
     graded: Array
 
 
-def _standings(session: Session, pool: PoolRow) -> list[Row]:
+def _standings(session: Session, pool: PoolRow) -> list[_Row]:
     asked = session.scalars(select(SuiteRow.cells).where(SuiteRow.pool == pool.cells_of).limit(1)).one()
     of_item = np.repeat([cell["style"] for cell in asked], [cell["n"] for cell in asked])
     entries = _entries(session, pool, len(of_item))
-    rows: list[Row] = []
+    rows: list[_Row] = []
     for style in dict.fromkeys(cell["style"] for cell in asked):
         mine = of_item == style
         ranked = [one for one in entries if style in one.scores["overall"]]
@@ -79,11 +236,11 @@ def _standings(session: Session, pool: PoolRow) -> list[Row]:
     return rows
 
 
-def _estimate(score: Json) -> Estimate:
+def _estimate(score: _Json) -> Estimate:
     return Estimate(score["score"], Interval(score["low"], score["high"]))
 
 
-def _row(style: str, one: _Entry, place: RankEstimate) -> Row:
+def _row(style: str, one: _Entry, place: RankEstimate) -> _Row:
     families = {score["family"]: _value_of(score) for score in one.scores["families"] if score["style"] == style}
     return {
         **one.row, "style": style, **_value_of(one.scores["overall"][style]), "families": families,
@@ -91,7 +248,7 @@ def _row(style: str, one: _Entry, place: RankEstimate) -> Row:
     }  # fmt: skip
 
 
-def _value_of(score: Json) -> dict[str, float]:
+def _value_of(score: _Json) -> dict[str, float]:
     return {"value": score["score"], "half": (score["high"] - score["low"]) / 2}
 
 
@@ -135,14 +292,8 @@ def _entries(session: Session, pool: PoolRow, n_items: int) -> list[_Entry]:
     return [_entry(pool.id, n_items, row) for row in session.execute(wanted)]
 
 
-_COPIED = (
-    "run_id", "model_id", "name", "engine", "seed", "dtype", "kind", "tier", "season", "n_parameters", "created_at",
-    "n_runs",
-)  # fmt: skip
-
-
 def _entry(pool: str, n_items: int, row: Iterable[Any]) -> _Entry:
     *copied, scores, right, graded = row
     done = unpack(graded, n_items)
-    own: Row = dict(zip(_COPIED, copied, strict=True))
+    own: _Row = dict(zip(_COPIED, copied, strict=True))
     return _Entry({**own, "pool": pool, "n_missing": int(n_items - done.sum())}, scores, unpack(right, n_items), done)

@@ -1,7 +1,7 @@
 """Tables of runs and of the leaderboard, one class a table.
 
 `models` to `samples` hold counts and texts only. `marks`, `results`, `standings` and `pools` are computed from them
-when a run is done, so that pages read and do not compute; harness.db.leaderboard.results can compute them again.
+when a run is done, so that pages read and do not compute; harness.db.leaderboard.standings can compute them again.
 """
 
 import datetime as dt

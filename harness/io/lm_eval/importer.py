@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from fathom.harness.db.leaderboard.landing import land_runs
+from fathom.harness.db.leaderboard.standings import land_runs
 from fathom.harness.db.write import NewRun, Sample
 from fathom.harness.engines.base import Completion, Request, Sampling
 from fathom.harness.errors import BadInput, Conflict, FathomError

@@ -14,7 +14,7 @@ import numpy as np
 from sqlalchemy import Engine
 
 from fathom.harness.db.engine import translate_errors
-from fathom.harness.db.leaderboard.landing import work_out
+from fathom.harness.db.leaderboard.standings import work_out
 from fathom.harness.db.leaderboard.standings import rank_pool
 from fathom.harness.db.read import count_runs
 from fathom.harness.errors import BadInput

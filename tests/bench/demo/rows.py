@@ -11,7 +11,7 @@ from sqlalchemy import Engine, insert, select
 from sqlalchemy.orm import Session
 
 from fathom.harness.db.engine import translate_errors
-from fathom.harness.db.leaderboard.landing import Landed, store_landed
+from fathom.harness.db.leaderboard.standings import Landed, store_landed
 from fathom.harness.db.schema.runs import CellRow, ModelRow, RunRow, SampleRow, SuiteRow
 from fathom.harness.db.sql import Row, insert_if_new, insert_rows, next_id, raise_counters
 from fathom.harness.db.write import storable

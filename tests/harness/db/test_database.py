@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 
 from fathom.harness.db import engine as db_engine
 from fathom.harness.db.engine import HEAD, current_version, open_database, parse_url, upgrade
-from fathom.harness.db.leaderboard.landing import land_runs
+from fathom.harness.db.leaderboard.standings import land_runs
 from fathom.harness.db.schema import service  # noqa: F401  # their tables belong to Table.metadata
 from fathom.harness.db.schema.runs import RunRow, StandingRow, SuiteRow, Table
 from fathom.harness.engines.base import EngineSettings

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from fathom.harness.db import read, write
 from fathom.harness.db.engine import open_database
 from fathom.harness.db.leaderboard import read as board
-from fathom.harness.db.leaderboard.landing import land_runs
+from fathom.harness.db.leaderboard.standings import land_runs
 from fathom.harness.db.schema.runs import CellRow, MarkRow, RunRow, SampleRow, StandingRow, SuiteRow
 from fathom.harness.db.sealing import SealedRun
 from fathom.harness.engines.base import EngineSettings
@@ -50,7 +50,7 @@ def spoil(db, run, every=3, **values):
             .values(correct=False, label="older", **values)
         ).rowcount
         session.execute(text("DELETE FROM marks"))
-    write.count_cells(db, run)
+        write.recount(session, run)
     land_runs(db)
     return spoilt
 

@@ -5,7 +5,7 @@ from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from fathom.harness.db.audit import list_entries
-from fathom.harness.db.leaderboard.landing import land_runs
+from fathom.harness.db.leaderboard.standings import land_runs
 from fathom.harness.db.schema.runs import RunRow
 from fathom.harness.db.schema.service import SubmissionRow
 from fathom.harness.db.write import utc_now
@@ -104,4 +104,4 @@ def test_the_log_is_paged_and_filtered(desk, admin):
     page = admin.get(f"/admin/audit?before={newest}").text
     assert f'<th scope="row">{newest}</th>' not in page
     assert "999999" not in page
-    assert "Nothing." in admin.get("/admin/audit?subject=user/424242").text
+    assert "No entries." in admin.get("/admin/audit?subject=user/424242").text

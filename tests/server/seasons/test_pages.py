@@ -127,7 +127,7 @@ def test_the_api_lists_all_seasons(stage):
 def test_a_season_with_standings_links_to_them(browse, tmp_path, write_run):
 
     from fathom.harness.db import read, write
-    from fathom.harness.db.leaderboard.landing import land_runs
+    from fathom.harness.db.leaderboard.standings import land_runs
     from fathom.harness.engines.base import Completion
     from fathom.tasks.base import Verdict
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from fathom.harness.db import read, samples
 from fathom.harness.db.engine import open_database
-from fathom.harness.db.leaderboard.landing import disturb_pools, land_runs
+from fathom.harness.db.leaderboard.standings import disturb_pools, land_runs
 from fathom.harness.db.schema.runs import CellRow, RunRow, SampleRow, StandingRow, SuiteRow
 from fathom.harness.db.schema.service import JobRow, SeasonRow, SubmissionRow
 from fathom.harness.db.sealing import SealedRun

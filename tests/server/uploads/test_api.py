@@ -17,7 +17,7 @@ from fathom.harness.db import read
 from fathom.harness.db.audit import list_entries
 from fathom.harness.db.engine import open_database
 from fathom.harness.db.leaderboard import read as db_board
-from fathom.harness.db.leaderboard.landing import land_runs
+from fathom.harness.db.leaderboard.standings import land_runs
 from fathom.harness.db.schema.service import SubmissionRow
 from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.model import ModelSource
@@ -181,7 +181,7 @@ def test_the_same_results_twice_are_a_conflict_with_a_link(made, home):
 
 WRONG = {
     "missing": (lambda lines: lines[:-3], 422, "3 of 24 items are missing, the first is depo@1/n8k2/symbol/2026/3 (choice)"),
-    "doubled": (lambda lines: [*lines, lines[-1]], 422, "line 26: depo@1/n8k2/symbol/2026/5 (choice) stands twice"),
+    "doubled": (lambda lines: [*lines, lines[-1]], 422, "line 26: depo@1/n8k2/symbol/2026/5 (choice) comes twice"),
     "edited": (lambda lines: changed(lines, 5, prompt="0" * 16), 422, "line 6: the prompt of depo@1/n4k1/symbol/2026/4 is not"),
     "shots": (
         lambda lines: changed(lines, 0, manifest={"decisive": {"sampling": {"temperature": 0.0, "temperature_free": 1.0, "shots": 5}}}),
@@ -314,7 +314,7 @@ def wait_until(true, seconds=20):
 def test_a_trickle_is_given_up(made, home):
     opened, client, *_ = home
     app, db = opened.app, opened.db
-    app.state.uploads = UploadSlots(pace=MinimumRate(0.5, 100_000))
+    app.state.uploads = UploadSlots(rate=MinimumRate(0.5, 100_000))
     line = raw(client, "Transfer-Encoding: chunked")
 
     def trickle():
@@ -372,7 +372,7 @@ def test_seeds_of_seasons_are_refused(made, home):
     said.append(post(client, packed(lines)))
     assert [one.status_code for one in said] == [422, 422]
     assert said[0].json()["detail"] == (
-        "seed: this is another season's seed (winter), which only this server may know"
+        "seed: this is the seed of season winter, which only this server may know"
     )  # fmt: skip
     assert "the seed of season winter, which is over: its items are public" in said[1].json()["detail"]
 
@@ -393,8 +393,8 @@ def test_a_replay_is_for_the_owner_and_asked_for_once(made, home):
     got = post(client, packed(made[2])).json()
     address = f"/api/v1/submissions/{got['submission']}/replay"
     assert home[2].post(address).status_code == 403
-    assert "Ask for a replay" not in home[2].get(got["page"]).text
-    assert "Ask for a replay" in client.get(got["page"]).text
+    assert "Request a replay" not in home[2].get(got["page"]).text
+    assert "Request a replay" in client.get(got["page"]).text
     form = f"{got['page']}/replay"
     assert client.post(form, data={"csrf": "wrong"}).status_code == 403
     assert client.post(form, data={"csrf": opened.csrf}).status_code == 303

@@ -9,7 +9,7 @@ from fathom.harness.db import read
 from fathom.harness.db.audit import list_entries
 from fathom.harness.db.engine import open_database
 from fathom.harness.db.leaderboard import read as db_board
-from fathom.harness.db.leaderboard.landing import land_runs
+from fathom.harness.db.leaderboard.standings import land_runs
 from fathom.harness.db.schema.service import SubmissionRow, UserRow
 from fathom.harness.db.write import Sample, utc_now
 from fathom.harness.engines.base import Completion, EngineSettings

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from fathom.harness.db import read, write
 from fathom.harness.db.leaderboard import read as board
-from fathom.harness.db.leaderboard.landing import disturb_pools, land_runs
+from fathom.harness.db.leaderboard.standings import disturb_pools, land_runs
 from fathom.harness.db.schema.runs import RunRow
 from fathom.harness.engines.base import Completion
 from fathom.tasks.base import Verdict

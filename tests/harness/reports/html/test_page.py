@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from fathom.harness.db import read, write
 from fathom.harness.db.engine import open_database
 from fathom.harness.db.find import find_run
-from fathom.harness.db.leaderboard.landing import land_runs
+from fathom.harness.db.leaderboard.standings import land_runs
 from fathom.harness.db.samples import stream_samples
 from fathom.harness.engines.base import Completion, EngineSettings
 from fathom.harness.engines.model import ModelSource

@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from fathom.harness.db import audit, read, write
-from fathom.harness.db.leaderboard.landing import land_runs
+from fathom.harness.db.leaderboard.standings import land_runs
 from fathom.harness.db.leaderboard.read import get_revision
 from fathom.harness.db.schema.runs import StandingRow, SuiteRow
 from fathom.harness.db.schema.service import SeasonRow, SubmissionRow, UserRow

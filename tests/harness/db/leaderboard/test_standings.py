@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from fathom.harness.db import read, write
 from fathom.harness.db.engine import open_database
 from fathom.harness.db.leaderboard import read as board
-from fathom.harness.db.leaderboard.landing import land_runs
+from fathom.harness.db.leaderboard.standings import land_runs
 from fathom.harness.db.schema.runs import MarkRow, PoolRow, ResultRow, StandingRow
 from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.model import ModelSource
