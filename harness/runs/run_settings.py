@@ -11,7 +11,7 @@ and `RunSettings.to_json`, so they need no edit. A value that equals its default
 digests.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import Any, ClassVar, Literal, Protocol, get_args
 
@@ -167,21 +167,22 @@ class RunSettings:
         later = {name: value for name, value in now.options.items() if name in PLACEMENT}
         return replace(self, engine=replace(self.engine, options={**self.engine.options, **later}))
 
-    def flags(self) -> Iterator[tuple[str, Any]]:
-        """Yield (flag of `fathom run`, value) for the engine and for each setting that differs from its default.
+    def flags(self) -> list[tuple[str, Any]]:
+        """Return (flag of `fathom run`, value) for the engine and for each setting that differs from its default.
 
         A mapping stands for a flag that is repeated, True for one without a value, a pair for two texts with a comma.
         """
-        yield "--engine", self.engine.name
+        found: list[tuple[str, Any]] = [("--engine", self.engine.name)]
         for part in (self.prompt, self.sampling, self.engine):
             for one in fields(part):
                 value = getattr(part, one.name)
                 if one.name == "name" or not _is_changed(one, value):
                     continue
                 if isinstance(value, Thinking):
-                    yield from (("--think-budget", value.budget), ("--think-marks", value.marks))
+                    found += [("--think-budget", value.budget), ("--think-marks", value.marks)]
                 else:
-                    yield one.metadata["flag"], value
+                    found.append((one.metadata["flag"], value))
+        return found
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as manifests store them: `sampling`, and `options` and `placement` of the engine.
