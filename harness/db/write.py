@@ -236,12 +236,6 @@ class Ending:
     log: str | None = None
 
 
-def count_cells(db: Engine, run: str) -> None:
-    """Count the cells of a run from its samples."""
-    with translate_errors(), Session(db) as session, session.begin():
-        recount(session, run)
-
-
 def finish_run(db: Engine, run: str, ending: Ending, now: Clock = utc_now) -> None:
     """Store how an attempt at a run of either kind ended, and count its samples."""
     with translate_errors(), Session(db) as session, session.begin():

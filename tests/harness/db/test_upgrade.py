@@ -17,6 +17,7 @@ from fathom.harness.db.backup.restore import restore
 from fathom.harness.db.engine import HEAD, current_version, make_engine, migrate, open_database, parse_url
 from fathom.harness.db.leaderboard import read as board
 from fathom.harness.db.schema.runs import CellRow, ModelRow, SampleRow, SuiteRow
+from fathom.harness.db.schema.task_samples import TaskSampleRow
 from fathom.harness.db.sql import insert_into, raise_counters
 from fathom.harness.db.task_samples import stream_task_samples
 from fathom.harness.engines.base import Completion, EngineSettings
@@ -64,7 +65,7 @@ def old(database):
     with engine.begin() as connection:
         migrate(connection, "0005")
         copy_rows(connection)
-        raise_counters(connection, (ModelRow, SuiteRow, CellRow, SampleRow))
+        raise_counters(connection, (ModelRow, SuiteRow, CellRow, SampleRow, TaskSampleRow))
     engine.dispose()
     return database
 
@@ -208,7 +209,8 @@ def test_a_run_on_tasks_that_the_version_before_did_not_finish_is_resumed(new, t
     (tmp_path / "sums_write.yaml").write_text(yaml.safe_dump(task))
     monkeypatch.setattr(pipeline, "open_engine", lambda *_: Parrot())
     whole, broken = (task["summary"]["run"] for task in SAID["tasks"])
-    plan = resume_task_plan(read.get_task_run(new, broken), EngineSettings("openai"), (str(tmp_path),))
+    server = EngineSettings("openai", options={"base_url": "http://127.0.0.1:1/v1"})
+    plan = resume_task_plan(read.get_task_run(new, broken), server, (str(tmp_path),))
     outcome = evaluate(prepare_tasks(plan), new)
     assert (outcome.run, outcome.n_recalled, outcome.n_generated) == (broken, 4, 2)
     done, same = (read.get_task_run(new, run).results["results"]["sums_write"] for run in (broken, whole))

@@ -184,7 +184,8 @@ def test_recording_a_sample_twice_changes_nothing(db):
     detail = read.get_run(db, outcome.run)
     again = write.Sample(0, 3, 0, "k", Completion("k", "other", "stop", 1, 1, 0.0), Verdict(True, "x", "correct"))
     write.record_samples(db, outcome.run, [cell.id for cell in detail.cells], [again])
-    write.count_cells(db, outcome.run)
+    with Session(db) as session, session.begin():
+        write.recount(session, outcome.run)
     assert stored_samples(db) == before
     assert read.get_run(db, outcome.run).cells == detail.cells
 

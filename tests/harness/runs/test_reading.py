@@ -4,7 +4,7 @@ import pytest
 
 from fathom.harness.engines.base import Completion
 from fathom.harness.runs.grading import FinalAnswer, answer_reader, grade_completion, read_answer
-from fathom.harness.runs.run_settings import PromptSettings, SamplingSettings, Thinking
+from fathom.harness.runs.run_settings import PromptSettings, RunSettings, SamplingSettings, Thinking
 from fathom.tasks.registry import instance_from_id
 
 LINE = ("\n",)
@@ -35,12 +35,18 @@ def test_the_answer_follows_the_last_thought_and_ends_with_its_line(thinking, te
 
 
 def test_a_model_that_ended_without_a_mark_did_not_think_unless_the_prompt_began_a_thought():
-    assert read_answer("B", "stop", UNKNOWN, LINE) == read_answer("B", "stop", SELF_OPENED, LINE) == FinalAnswer("B", "none")
+    assert (
+        read_answer("B", "stop", UNKNOWN, LINE)
+        == read_answer("B", "stop", SELF_OPENED, LINE)
+        == FinalAnswer("B", "none")
+    )
     assert read_answer("B", "stop", OPENED, LINE).state == "truncated"
 
 
 def test_a_worked_answer_keeps_its_lines():
-    assert read_answer("<think>x</think>\n\nfirst\n\nAnswer: B", "stop", SELF_OPENED, ()).text == "\n\nfirst\n\nAnswer: B"
+    assert (
+        read_answer("<think>x</think>\n\nfirst\n\nAnswer: B", "stop", SELF_OPENED, ()).text == "\n\nfirst\n\nAnswer: B"
+    )
 
 
 def completed(text, reason="stop", scores=None):
@@ -49,22 +55,32 @@ def completed(text, reason="stop", scores=None):
 
 def test_plain_prompts_are_read_as_they_stand():
     for style in ("direct", "cot", "free"):
-        assert answer_reader(style, PromptSettings(), SamplingSettings()).answer(completed("\nA</think>B")).text == "\nA</think>B"
+        assert answer_reader(style, RunSettings()).answer(completed("\nA</think>B")).text == "\nA</think>B"
 
 
 def test_a_chat_may_begin_with_blank_lines():
-    assert answer_reader("direct", PromptSettings(chat=True), SamplingSettings()).answer(completed("\n\nB\nC")).text == "B"
-    assert answer_reader("cot", PromptSettings(2, chat=True), SamplingSettings()).answer(completed("x\n\ny")).text == "x\n\ny"
+    assert (
+        answer_reader("direct", RunSettings(PromptSettings(chat=True), SamplingSettings()))
+        .answer(completed("\n\nB\nC"))
+        .text
+        == "B"
+    )
+    assert (
+        answer_reader("cot", RunSettings(PromptSettings(2, chat=True), SamplingSettings()))
+        .answer(completed("x\n\ny"))
+        .text
+        == "x\n\ny"
+    )
 
 
 def test_a_chosen_candidate_has_no_thought():
-    reading = answer_reader("choice", PromptSettings(chat=True), SamplingSettings(thinking=OPENED))
+    reading = answer_reader("choice", RunSettings(PromptSettings(chat=True), SamplingSettings(thinking=OPENED)))
     assert reading.answer(completed(" B", scores=(-1.0, -2.0))) == FinalAnswer(" B", "none")
 
 
 def test_a_truncated_thought_is_wrong_and_says_so_even_if_it_names_the_gold():
     item = instance_from_id("depo@1/n8k2/symbol/7/0")
-    reading = answer_reader("direct", PromptSettings(chat=True), SamplingSettings(thinking=OPENED))
+    reading = answer_reader("direct", RunSettings(PromptSettings(chat=True), SamplingSettings(thinking=OPENED)))
     for text, label in [(item.gold, "truncated"), (f"?</think>{item.gold}", "correct"), ("?</think>", "no_answer")]:
         done = completed(text, "length")
         assert grade_completion(item, done, reading.answer(done)).label == label
