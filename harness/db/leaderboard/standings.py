@@ -55,7 +55,7 @@ def land_runs(db: Engine) -> int:
             _land(db, run)
             landed += 1
         for pool in _stale_pools(db):
-            _rank_pool(db, pool)
+            rank_pool(db, pool)
     return landed
 
 
@@ -179,7 +179,7 @@ def _stale_pools(db: Engine) -> list[str]:
         return list(session.scalars(select(PoolRow.id).where(PoolRow.landed != PoolRow.ranked)))
 
 
-def _rank_pool(db: Engine, pool: str) -> None:
+def rank_pool(db: Engine, pool: str) -> None:
     """Rank the newest finished run of each model of a pool, style by style.
 
     What lands meanwhile makes the result stale, and it is worked out again: nothing is locked while it is computed.
