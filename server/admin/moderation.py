@@ -53,7 +53,7 @@ def _submission(session: Session, action: AdminAction) -> SubmissionRow:
 
 def _run(session: Session, run: str | None) -> RunRow:
     row = session.get(RunRow, storable(run), with_for_update=True) if run else None
-    if row is None:
+    if row is None or row.kind != "suite":
         raise UnknownRun(f"there is no run {(run or '')[:40]!r}: /runs lists all")
     return row
 
