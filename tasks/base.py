@@ -318,18 +318,17 @@ def write_lesson(family: Family, level: Level, channel: str, style: str, stream:
     return [(pose(family, item, style), demonstrate(family, item, style))]
 
 
-def write_lessons(
-    family: Family, level: Level, channel: str, style: str, shown: str, problems: Iterable[Problem]
-) -> list[tuple[str, str]]:
+def write_lessons(family: Family, cell: Cell, shown: str, problems: Iterable[Problem]) -> list[tuple[str, str]]:
     """Return a lesson of several questions about one text, which only the first prompt shows.
 
     `shown` is that text: every question begins with it. At most N_QUESTIONS problems are used, and a third of
     that in the style `cot`.
     """
-    pairs: list[tuple[str, str]] = []
-    for made in islice(problems, N_QUESTIONS if style == "direct" else N_QUESTIONS // 3):
-        item = _as_item(family, level, channel, made)
-        pairs.append((pose(family, item, style).removeprefix(shown if pairs else ""), demonstrate(family, item, style)))
+    level, pairs = level_of(family, cell.level), list[tuple[str, str]]()
+    for made in islice(problems, N_QUESTIONS if cell.style == "direct" else N_QUESTIONS // 3):
+        item = _as_item(family, level, cell.channel, made)
+        prompt = pose(family, item, cell.style).removeprefix(shown if pairs else "")
+        pairs.append((prompt, demonstrate(family, item, cell.style)))
     return pairs
 
 

@@ -97,23 +97,21 @@ def instances(cell: SuiteCell, seed: str) -> Iterable[Instance]:
 
 def make_items(cell: Cell, seed: int | str, stop: int, role: Role = "eval", first: int = 0) -> Iterable[Instance]:
     """Make the items first..stop-1 of a cell; small cells are cached, as the styles of a level share items."""
-    key = (cell.family, cell.level, cell.channel, seed, first, stop, role)
-    return _kept(*key) if stop - first <= _KEPT else _made(*key)
+    make = _cached_items if stop - first <= _MOST_CACHED else _fresh_items
+    return make(replace(cell, style=""), seed, stop, role, first)
 
 
-_KEPT = 100  # items a cell; of the longest ones, 13 MB
+_MOST_CACHED = 100  # items of a cell; the longest ones take 13 MB
 
 
-@lru_cache(maxsize=2)  # a cell's items and its demonstrations
-def _kept(*key: Any) -> tuple[Instance, ...]:
-    return tuple(_made(*key))
+@lru_cache(maxsize=2)  # the items of a cell and its demonstrations
+def _cached_items(cell: Cell, seed: int | str, stop: int, role: Role, first: int) -> tuple[Instance, ...]:
+    return tuple(_fresh_items(cell, seed, stop, role, first))
 
 
-def _made(
-    family: str, level: str, channel: str, seed: int | str, first: int, stop: int, role: Role
-) -> Iterator[Instance]:
-    kind = find_family(family)
-    return (make_instance(kind, level, channel, seed, index, role=role) for index in range(first, stop))
+def _fresh_items(cell: Cell, seed: int | str, stop: int, role: Role, first: int) -> Iterator[Instance]:
+    family = find_family(cell.family)
+    return (make_instance(family, cell.level, cell.channel, seed, at, role=role) for at in range(first, stop))
 
 
 def item_at(cell: SuiteCell, seed: str, index: int) -> Instance:
@@ -254,7 +252,7 @@ def _table_cells(row: Cells) -> Iterator[SuiteCell]:
     pairs = product(levels, channels) if row.by_level else [(level, one) for one, level in product(channels, levels)]
     for level, channel in pairs:
         for style in row.styles.split():  # innermost: the styles of a level share its items
-            yield _cell(family, level, channel, style, row.n)
+            yield SuiteCell(family.name, family.version, level, channel, style, row.n)
 
 
 def _cell(family: Family, level: str, channel: str, style: str, n: int) -> SuiteCell:

@@ -14,18 +14,13 @@ from fathom.tasks.stream import Stream
 
 CONSONANTS = "BCDFGHJKLMNPQRSTVWXZ"
 
-
 _ONSETS = "bdfgklmnprtvz"
-
 
 _VOWELS = "aeiou"
 
-
 _CODAS = "bfgkpvxz"
 
-
 _SYLLABLES = tuple(onset + vowel for onset in _ONSETS for vowel in _VOWELS)
-
 
 _PAIRS = tuple(first + second for first in CONSONANTS for second in CONSONANTS)
 
@@ -69,7 +64,6 @@ GPT-4o 1.86, 4.73; Llama 2 1.49, 3.92. So a text is as long as stated for Qwen 3
 numbers into digits, in lines 10% shorter for the other large vocabularies, and 10 to 20% longer
 for the 32,000 pieces of Llama 2.
 """
-
 
 _WHENS = (
     "", "", "", "", "", "In the morning ", "Towards evening ", "Before noon ", "Late in the day ", "That afternoon ",
@@ -207,18 +201,13 @@ _THEMES = (
     ),
 )
 
-
 _SIGNS = ((" > ", "number"), (" < ", "code"), (" ~ ", "code"), (" + ", "code"))
-
 
 _NUMBERS = tuple(str(number) for number in range(1000, 1900, 7))
 
-
 _CODE_VOWELS = "AEIOU"
 
-
 _CODES = tuple(a + b for a in _CODE_VOWELS for b in CONSONANTS) + tuple(b + a for a in _CODE_VOWELS for b in CONSONANTS)
-
 
 Beginning = tuple[str, tuple[str, ...]]
 """The first part of a sentence, and the ends that fit."""

@@ -71,7 +71,7 @@ def list_tasks(
 def print_gallery(
     out: Annotated[Path, typer.Option(help="File to write; - prints it.")] = Path("tasks/GALLERY.md"),
 ) -> None:
-    """Write one item of each family, ladder and style, with gold, a wrong answer and its verdict."""
+    """Write one example item of each family, with its gold and a wrong answer, as Markdown."""
     from fathom.harness.cli.gallery import write_gallery
 
     text = write_gallery()

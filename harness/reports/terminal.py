@@ -338,7 +338,7 @@ def render_families() -> RenderableType:
 
 
 def _family_table(family: Family) -> RenderableType:
-    head = Text.assemble((f"{family.name}@{family.version}", "bold"), f"  {family.summary}")
+    head = Text.assemble((f"{family.name}@{family.version}", "bold"), f"  {family.title}. {family.summary}")
     about = Text(
         f"channels {', '.join(family.channels)} · styles {', '.join(family.styles)} · {family.reference}", style="dim"
     )
@@ -358,7 +358,10 @@ def families_json() -> list[dict[str, Any]]:
         {
             "family": family.name,
             "version": family.version,
+            "title": family.title,
+            "part": family.part,
             "summary": family.summary,
+            "unit": family.unit,
             "channels": list(family.channels),
             "styles": list(family.styles),
             "labels": list(family.labels),

@@ -13,7 +13,6 @@ REMAINDERS = (
     "replace every result by its remainder from 0 to 22 on division by 23, so 20 + 5 gives 2 and 3 - 5 gives 21."
 )
 
-
 _Group = tuple[str, tuple[tuple[str, str], ...]]
 
 

@@ -91,8 +91,11 @@ CORPUS = FormedCorpus(
                 "fullname": Option(0, "1: every sentence names its person", 0, 1),
                 "reversed": Option(0, "1: the name comes last", 0, 1),
                 "qa": Option(0.0, "share of documents that are a question about the first half of the people", 0, 1),
-                "tasks": Option("extract", "kinds of questions, blanks between them, see tasks/quiz.py"),
-                "hint": Option(0, "1: answers state first what they rest on", 0, 1),
+                "tasks": Option(
+                    "extract",
+                    "kinds of questions: extract partial dual classify compare subtract inverse",
+                ),
+                "hint": Option(0, "1: answers first state the facts that they depend on", 0, 1),
             },
             _write,
             check=_check,

@@ -20,6 +20,7 @@ from fathom.tasks.answer import final_answer
 from fathom.tasks.base import (
     N_CHOICES,
     NO_ANSWER,
+    Cell,
     Instance,
     Level,
     Part,
@@ -240,7 +241,7 @@ class Bios:
             for who, attribute in stream.shuffle([(who, attribute) for who in people for attribute in ATTRIBUTES])
             for question, gold in [ask_attribute(who, attribute)]
         )
-        return write_lessons(self, level, channel, style, shown, problems)
+        return write_lessons(self, Cell(self.name, level.name, channel, style), shown, problems)
 
     def grade(self, instance: Instance, text: str) -> Verdict:
         """Compare the final answer with the gold, ignoring case; any person who fits is right."""

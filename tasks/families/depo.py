@@ -15,7 +15,18 @@ from functools import cached_property
 from typing import ClassVar
 
 from fathom.tasks.answer import MAX_TEXT, final_answer
-from fathom.tasks.base import N_CHOICES, NO_ANSWER, Instance, Level, Part, Problem, Verdict, candidates, write_lessons
+from fathom.tasks.base import (
+    N_CHOICES,
+    NO_ANSWER,
+    Cell,
+    Instance,
+    Level,
+    Part,
+    Problem,
+    Verdict,
+    candidates,
+    write_lessons,
+)
 from fathom.tasks.graphs.rings import draw_ring_problem, first_name
 from fathom.tasks.stream import Stream
 from fathom.tasks.words import codes, given_names
@@ -24,10 +35,8 @@ _SIZES = (4, 8, 16, 32, 64, 128)
 
 _HOPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 
-
 _VARIED_SIZE = 16
 """Ring size at which the other axes (order of edges, length of names) are varied."""
-
 
 _NAME_LENGTHS = {"short": {"symbol": 2, "story": 2}, "long": {"symbol": 5, "story": 4}}
 
@@ -171,7 +180,7 @@ class Depo:
                 gold = _walk(successor, start, hops)[-1]
                 yield Problem(f"{shown}\n{_ask(start, hops, channel)}", gold, (), facts)
 
-        return write_lessons(self, level, channel, style, shown, others())
+        return write_lessons(self, Cell(self.name, level.name, channel, style), shown, others())
 
     def grade(self, instance: Instance, text: str) -> Verdict:
         """Compare the final answer with the gold; a wrong name is labelled by its position on the ring."""

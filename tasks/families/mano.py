@@ -32,16 +32,13 @@ from fathom.tasks.stream import Stream
 
 _LENGTHS = (1, 2, 3, 4, 6, 8, 10, 13, 16)
 
-
 _NUMERALS = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
     "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty", "twenty-one",
     "twenty-two",
 )  # fmt: skip
 
-
 _NOUNS = {"+": "the sum of", "-": "the difference of", "*": "the product of"}
-
 
 _RULES = {
     "infix": "Each operation inside another one is in brackets.",
@@ -50,7 +47,6 @@ _RULES = {
     "either of which may itself be a sum, difference or product. "
     "The difference of two things is the first minus the second.",
 }
-
 
 _OPENINGS = {
     (p, notation): f"All arithmetic is modulo {p}: only the remainder on division by {p} counts, "

@@ -218,7 +218,7 @@ class Recall:
         return _chance(str(level.axes["asked"]), int(level.axes["people"]))
 
     def budget(self, level: Level, style: str) -> int:
-        """Return the tokens of an answer (at most 16 if names are few tokens), and twice as many for the facts of a hint."""
+        """Return the tokens of an answer, at most 16 if names are short, and twice as many for the facts of a hint."""
         return 96 if level.axes["hint"] else 40
 
 

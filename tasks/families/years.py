@@ -16,7 +16,18 @@ from itertools import pairwise
 from typing import ClassVar
 
 from fathom.tasks.answer import final_answer
-from fathom.tasks.base import N_CHOICES, NO_ANSWER, Instance, Level, Part, Problem, Verdict, candidates, write_lessons
+from fathom.tasks.base import (
+    N_CHOICES,
+    NO_ANSWER,
+    Cell,
+    Instance,
+    Level,
+    Part,
+    Problem,
+    Verdict,
+    candidates,
+    write_lessons,
+)
 from fathom.tasks.stream import Stream
 from fathom.tasks.words import codes, filler, given_names
 
@@ -182,7 +193,7 @@ class Years:
             Problem(f"{shown}\n{_ask(one, channel)}", _chain(facts, one)[-1], (), {**problem.facts, "asked": one})
             for one in last
         )
-        return write_lessons(self, level, channel, style, shown, problems)
+        return write_lessons(self, Cell(self.name, level.name, channel, style), shown, problems)
 
     def grade(self, instance: Instance, text: str) -> Verdict:
         """Compare the final answer with the gold; a wrong year is labelled by its position in the text."""

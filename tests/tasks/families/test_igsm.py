@@ -13,7 +13,6 @@ from fathom.tasks.families.igsm import FAMILY, OPERATION_COUNTS, REASKED, SIDE_O
 CELLS = [(level, channel) for level in FAMILY.levels for channel in channels_of(FAMILY, FAMILY.levels[level])]
 EACH = 40  # items a cell: 28 levels x 2 channels x 40 = 2,240
 
-
 SIGNS = {ast.Add: add, ast.Sub: sub, ast.Mult: mul}
 
 
