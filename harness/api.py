@@ -15,7 +15,7 @@ from sqlalchemy import Engine as Database
 from fathom.harness.db import read
 from fathom.harness.db.find import check_comparable, find_run
 from fathom.harness.db.leaderboard import read as board
-from fathom.harness.db.leaderboard.standings import land_runs
+from fathom.harness.db.leaderboard.standings import update_leaderboard
 from fathom.harness.db.samples import stream_samples
 from fathom.harness.db.write import utc_now
 from fathom.harness.engines.base import EngineSettings
@@ -172,7 +172,7 @@ class Run:
 
     def _marks(self) -> Mapping[str, Any]:  # harness.paired.Marks
         with self.store.opened() as opened:
-            land_runs(opened)  # what a killed process left undone
+            update_leaderboard(opened)  # what a killed process left undone
             return board.marks_of(opened, {self.id: self.detail.suite.n_items})
 
     def report(self, path: str | Path = "report.html", *others: "Run") -> Path:

@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from fathom.harness.cli.options import Db, database_of
 from fathom.harness.db.engine import HEAD, current_version, make_engine, open_database, parse_url, upgrade
-from fathom.harness.db.leaderboard.standings import land_runs
+from fathom.harness.db.leaderboard.standings import update_leaderboard
 from fathom.harness.errors import BadDatabase, NewerDatabase
 
 app = typer.Typer(help="Look after the database.", no_args_is_help=True)
@@ -73,7 +73,7 @@ def upgrade_to_head(database: str) -> str:
         if before is not None and before > HEAD:
             raise NewerDatabase(f"the database {shown} is of version {before}, this Fathom knows {HEAD}: update Fathom")
         upgrade(engine)
-        land_runs(engine)
+        update_leaderboard(engine)
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
         raise BadDatabase(f"cannot open the database {shown}: {reason}") from error

@@ -18,7 +18,7 @@ from fathom.harness.db.engine import open_database
 from fathom.harness.db.find import any_run
 from fathom.harness.db.read import get_summary, list_runs, list_task_runs
 from fathom.harness.db.samples import count_cut
-from fathom.harness.db.sealing import SEALED
+from fathom.harness.db.seal import SEALED
 from fathom.harness.db.task_samples import stream_task_samples
 from fathom.harness.errors import BadInput, Conflict
 from fathom.harness.format import count, plural

@@ -1,1 +1,1 @@
-"""Keep runs in a SQL database: typed tables, idempotent writes, frozen rows to read."""
+"""The database: tables, migrations, and functions that write rows and read them as frozen values."""

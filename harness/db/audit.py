@@ -1,4 +1,4 @@
-"""Write and read what was done: an append-only log, guarded by triggers."""
+"""The audit log: append-only, and guarded by triggers."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ class Entry:
 def record(
     session: Session, actor: str, action: str, subject: str, **detail: Any
 ) -> None:  # detail: JSON values of the action's own
-    """Note in the caller's transaction that `actor` did `action` to `subject`: both happen, or neither."""
+    """Log in the caller's transaction that `actor` did `action` to `subject`: both are committed, or neither."""
     row = {"at": utc_now(), "actor": storable(actor), "action": action, "subject": storable(subject), "detail": detail}
     session.execute(insert(AuditRow), [row])
 

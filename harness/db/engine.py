@@ -1,4 +1,4 @@
-"""Turn a database URL into a checked SQLAlchemy engine, and bring its tables up to date."""
+"""Open a database by its URL, check its version, and upgrade its tables."""
 
 import logging
 import sqlite3
@@ -101,7 +101,7 @@ def current_version(engine: Engine) -> str | None:
 
 
 def version_of(connection: Connection) -> str | None:
-    """Return the same, as the connection's transaction sees it."""
+    """Return the newest migration that the connection's transaction sees, or None for an empty database."""
     names = inspect(connection).get_table_names()
     if "alembic_version" not in names:
         if names:
@@ -120,8 +120,8 @@ def upgrade(engine: Engine) -> None:
 
 
 def migrate(connection: Connection, revision: str) -> None:
-    """Take the tables to a version within the connection's transaction; `base` drops them all."""
-    from alembic import command  # slow to import, needed once a database
+    """Migrate the tables to a version, up or down, in the connection's transaction; `base` drops them all."""
+    from alembic import command  # slow to import, and needed once a database
     from alembic.config import Config
 
     config = Config()
@@ -132,7 +132,7 @@ def migrate(connection: Connection, revision: str) -> None:
 
 
 def check_file(url: URL, create: bool) -> None:
-    """Raise BadDatabase where an SQLite file is not there, or cannot be made."""
+    """Raise BadDatabase for an SQLite file that does not exist, or cannot be created."""
     if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
         return
     path = Path(str(url.database))
@@ -153,7 +153,7 @@ def _check_version(url: URL, version: str | None) -> None:
 
 
 def unreadable(url: URL, error: SQLAlchemyError) -> StoreError:
-    """Say in our own words why a database cannot be opened."""
+    """Return a short error that says why a database cannot be opened."""
     reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
     if _is_full(error):
         return DiskFull(f"cannot write the database: {reason}: free some space or give another --db")
@@ -166,7 +166,7 @@ def _is_full(error: BaseException) -> bool:
 
 @contextmanager
 def translate_errors() -> Iterator[None]:
-    """Turn the driver's errors inside the block into StoreErrors that say what to do."""
+    """Raise the driver's errors inside the block as StoreErrors that say what to do."""
     try:
         yield
     except OperationalError as error:
@@ -179,7 +179,7 @@ def translate_errors() -> Iterator[None]:
 
 @contextmanager
 def writing(db: Engine) -> Iterator[Session]:
-    """Open a transaction that will write: on SQLite it waits for the other writers at once, not in its middle."""
+    """Open a transaction that writes; on SQLite it waits for other writers before its first statement."""
     with translate_errors(), Session(db) as session, session.begin():
         if db.dialect.name == "sqlite":
             session.execute(text("BEGIN IMMEDIATE"))

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from fathom.harness.db import read
 from fathom.harness.db.engine import translate_errors
 from fathom.harness.db.schema.runs import ModelRow, RunRow, SuiteRow
-from fathom.harness.db.sealing import check_unsealed
+from fathom.harness.db.seal import check_unsealed
 from fathom.harness.errors import NotComparable, UnknownModel, UnknownRun
 from fathom.harness.format import plural, ratio
 from fathom.harness.records import RunDetail, TaskRunDetail

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from fathom.harness.db.engine import translate_errors
 from fathom.harness.db.schema.runs import CellRow, ModelRow, ResultRow, RunKind, RunRow, SampleRow, SuiteRow
 from fathom.harness.db.schema.task_samples import TaskSampleRow
-from fathom.harness.db.sealing import SEALED, check_unsealed, redact
+from fathom.harness.db.seal import SEALED, check_unsealed, redact
 from fathom.harness.errors import UnknownRun
 from fathom.harness.records import (
     Manifest,

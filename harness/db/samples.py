@@ -12,7 +12,7 @@ from fathom.harness.db import audit
 from fathom.harness.db.engine import translate_errors, writing
 from fathom.harness.db.read import SAMPLE_COLUMNS, view
 from fathom.harness.db.schema.runs import CellRow, MarkRow, RunRow, SampleRow, SuiteRow
-from fathom.harness.db.sealing import check_unsealed
+from fathom.harness.db.seal import check_unsealed
 from fathom.harness.db.write import recount, storable
 from fathom.harness.engines.base import Completion, FinishReason
 from fathom.harness.errors import Conflict

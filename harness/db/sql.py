@@ -17,16 +17,16 @@ _AT_A_TIME = 20_000
 
 
 def insert_rows(connection: Connection, table: type[Table], columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """Insert rows in the connection's transaction.
+    """Insert rows into a table in the connection's transaction.
 
     Raises:
-        StoreError: PostgreSQL refused; SQLAlchemy's own errors come through as they are.
+        StoreError: PostgreSQL refused; errors of SQLAlchemy are not translated.
     """
     insert_into(connection, table.__tablename__, columns, rows)
 
 
 def insert_into(connection: Connection, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """Do the same for a table by its name, which must not be a user's text."""
+    """Insert rows into a table by name, in the connection's transaction; the name must not come from a user."""
     names = ", ".join(f'"{column}"' for column in columns)
     if connection.dialect.name == "postgresql":
         _copy(connection, f"COPY {table} ({names}) FROM STDIN", rows)
@@ -51,12 +51,12 @@ def _copy(connection: Connection, statement: str, rows: Iterable[Row]) -> None:
 
 
 def next_id(connection: Connection, table: Any) -> int:  # a table with a numeric column `id`
-    """Return the number after the highest id of a table."""
+    """Return the highest id of a table plus one."""
     return int(connection.execute(select(func.coalesce(func.max(table.id), 0))).scalar_one()) + 1
 
 
 def raise_counters(connection: Connection, tables: Iterable[type[Table]]) -> None:
-    """Let PostgreSQL count on from the ids that were given by hand; SQLite does so by itself."""
+    """Set PostgreSQL's counters to the highest ids, after rows with ids were inserted; SQLite needs nothing."""
     if connection.dialect.name != "postgresql":
         return
     for table in tables:
@@ -66,6 +66,6 @@ def raise_counters(connection: Connection, tables: Iterable[type[Table]]) -> Non
 
 
 def insert_if_new(bind: Engine | Connection, table: type[Table]) -> Any:  # each dialect has an Insert of its own
-    """Return an INSERT that passes over rows that break a unique constraint."""
+    """Return an INSERT that skips rows which violate a unique constraint."""
     dialect = postgresql if bind.dialect.name == "postgresql" else sqlite
     return dialect.insert(table).on_conflict_do_nothing()

@@ -9,7 +9,7 @@ import numpy as np
 from sqlalchemy import Engine
 
 from fathom.harness.db.leaderboard import read as board
-from fathom.harness.db.leaderboard.standings import land_runs
+from fathom.harness.db.leaderboard.standings import update_leaderboard
 from fathom.harness.errors import NotComparable
 from fathom.harness.format import count, plural
 from fathom.harness.records import RunDetail
@@ -75,7 +75,7 @@ def compare_run_pair(db: Engine, first: RunDetail, second: RunDetail, style: str
     Raises:
         NotComparable: they share no cell, or none in that style.
     """
-    land_runs(db)  # finishes what a killed process left
+    update_leaderboard(db)  # finishes what a killed process left
     pairs = shared_cells(db, first, second)
     if not pairs:
         raise NotComparable(

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fathom.harness.db.sealing import SEALED
+from fathom.harness.db.seal import SEALED
 from fathom.harness.format import count, duration, instant, plural, shorten
 from fathom.harness.records import Manifest, RunDetail
 from fathom.harness.runs.requests import sampling_of

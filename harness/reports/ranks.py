@@ -9,8 +9,8 @@ from sqlalchemy import Engine
 
 from fathom.harness.db.find import open_run
 from fathom.harness.db.leaderboard import read as board
-from fathom.harness.db.leaderboard.standings import land_runs
-from fathom.harness.db.leaderboard.read import Pool, Standing, Wanted
+from fathom.harness.db.leaderboard.standings import update_leaderboard
+from fathom.harness.db.leaderboard.read import Pool, Standing, StandingQuery
 from fathom.harness.db.schema.runs import EVERY_TIER
 from fathom.harness.errors import NotComparable
 from fathom.harness.format import plural
@@ -55,11 +55,11 @@ def rank_suite(db: Engine, suite: str | None, style: str | None) -> Ranks:
     Raises:
         NotComparable: no pool fits, or several do.
     """
-    land_runs(db)  # finishes what a killed process left
+    update_leaderboard(db)  # finishes what a killed process left
     pool = _pool(board.list_pools(db), suite)
     found = []
     for one in _styles(pool.styles, style):
-        lines = board.list_standings(db, Wanted(pool.id, one)).standings
+        lines = board.list_standings(db, StandingQuery(pool.id, one)).standings
         found.append((one, tuple(_ranked(line) for line in lines)))
     return Ranks(_named(pool), tuple(found))
 
@@ -109,7 +109,7 @@ def rank_runs(db: Engine, runs: Sequence[str], style: str | None) -> Ranks:
     found = {one.summary.run: one for one in (open_run(db, run) for run in runs)}
     if len(found) < len(runs) or len(found) < 2:
         raise NotComparable("name two or more runs, each once")
-    land_runs(db)
+    update_leaderboard(db)
     marks = board.marks_of(db, {run: one.suite.n_items for run, one in found.items()})
     n_shared = _shared(list(found.values()))
     if not n_shared:

@@ -47,10 +47,10 @@ class Outcome:
     """Tokens of prompts that the engine's prefix cache held."""
 
 
-R = TypeVar("R", bound=QueuedRequest)
+_R = TypeVar("_R", bound=QueuedRequest)
 
 
-class Evaluation(Protocol[R]):
+class Evaluation(Protocol[_R]):
     """One attempt at a run, of either kind."""
 
     n_recalled: int
@@ -60,10 +60,10 @@ class Evaluation(Protocol[R]):
     def kept(self) -> Mapping[int, int]:
         """Samples of earlier attempts by position of their cell or task."""
 
-    def store(self, answered: Sequence[tuple[R, Completion]]) -> None:
+    def store(self, answered: Sequence[tuple[_R, Completion]]) -> None:
         """Commit completions in one transaction."""
 
-    def waves(self, queue: RequestQueue[R]) -> Iterator[Callable[[], None]]:
+    def waves(self, queue: RequestQueue[_R]) -> Iterator[Callable[[], None]]:
         """Yield functions that add the missing requests to the queue and wait for them; each runs in a thread."""
 
     def score(self) -> None:
@@ -172,10 +172,10 @@ class _Attempt:
 
 
 @dataclass(slots=True)
-class Journal(Generic[R]):
+class Journal(Generic[_R]):
     """Stores completions as they arrive, and reports progress; each call of `store` is one transaction."""
 
-    evaluation: Evaluation[R]
+    evaluation: Evaluation[_R]
     n_items: int
     report: ProgressReport
     n_done: int = field(init=False)
@@ -192,7 +192,7 @@ class Journal(Generic[R]):
         if self.n_done:
             self.report("generating", Progress(self.n_done, self.n_items, 0, self.evaluation.kept))
 
-    def store(self, answered: Sequence[tuple[R, Completion]]) -> None:
+    def store(self, answered: Sequence[tuple[_R, Completion]]) -> None:
         """Commit completions, then report progress."""
         self.evaluation.store(answered)
         self.n_done += len(answered)
@@ -203,7 +203,7 @@ class Journal(Generic[R]):
         self.report("generating", Progress(self.n_done, self.n_items, tokens, cells))
 
 
-def _evaluate(evaluation: Evaluation[R], attempt: _Attempt, run: str) -> Outcome:
+def _evaluate(evaluation: Evaluation[_R], attempt: _Attempt, run: str) -> Outcome:
     db, report = attempt.db, attempt.report
     journal = Journal(evaluation, attempt.n_items, report)
     queue = RequestQueue(journal.store)

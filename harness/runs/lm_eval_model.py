@@ -23,9 +23,9 @@ from fathom.harness.runs.run_settings import PromptSettings, RunSettings, Thinki
 from fathom.tasks.base import Instance
 from fathom.tasks.suites import Suite
 
-Kind = str
+RequestKind = str
 """generate_until, loglikelihood or loglikelihood_rolling."""
-Source = tuple[int, int]
+AnswerSource = tuple[int, int]
 """Where the answer to a request of lm-eval comes from: number of the request to the engine, and of its choice."""
 
 
@@ -36,14 +36,16 @@ class AnsweredRequest(QueuedRequest, Protocol):
         """Return the answer in a completion, which lm-eval scores."""
 
 
-R = TypeVar("R", bound=AnsweredRequest)
-R_co = TypeVar("R_co", bound=AnsweredRequest, covariant=True)
+_R = TypeVar("_R", bound=AnsweredRequest)
+_R_co = TypeVar("_R_co", bound=AnsweredRequest, covariant=True)
 
 
-class RequestReader(Protocol[R_co]):
+class RequestReader(Protocol[_R_co]):
     """Reads lm-eval's requests."""
 
-    def read(self, kind: Kind, rows: Sequence[Any]) -> "tuple[Sequence[R_co], Sequence[Source]]":  # rows: lm-eval's
+    def read(
+        self, kind: RequestKind, rows: Sequence[Any]
+    ) -> "tuple[Sequence[_R_co], Sequence[AnswerSource]]":  # rows: lm-eval's
         """Return the requests to the engine, and for each of lm-eval's requests where its answer comes from.
 
         Raises:
@@ -51,14 +53,14 @@ class RequestReader(Protocol[R_co]):
         """
 
 
-class EngineLM(LM, Generic[R]):  # type: ignore[misc]  # lm-eval is untyped
+class EngineLM(LM, Generic[_R]):  # type: ignore[misc]  # lm-eval is untyped
     """An lm-eval model over an engine; completions that are known already are not asked for again."""
 
     def __init__(
         self,
-        reader: RequestReader[R],
+        reader: RequestReader[_R],
         known: Mapping[str, Completion],
-        complete: Callable[[Sequence[R]], Mapping[str, Completion]],
+        complete: Callable[[Sequence[_R]], Mapping[str, Completion]],
     ) -> None:
         """Take known completions by key, and a function that gets the others."""
         super().__init__()
@@ -101,9 +103,11 @@ class EngineLM(LM, Generic[R]):  # type: ignore[misc]  # lm-eval is untyped
             ensure_ascii=False,
         )
 
-    def _complete(self, kind: Kind, rows: list[Any]) -> tuple[Sequence[R], list[Completion], Sequence[Source]]:
+    def _complete(
+        self, kind: RequestKind, rows: list[Any]
+    ) -> tuple[Sequence[_R], list[Completion], Sequence[AnswerSource]]:
         asked, sources = self._reader.read(kind, rows)
-        missing = missing_requests(asked, self._known)
+        missing = select_missing(asked, self._known)
         self.n_recalled += len(asked) - len(missing)
         self.n_generated += len(missing)
         new = self._ask_engine(missing)
@@ -111,7 +115,7 @@ class EngineLM(LM, Generic[R]):  # type: ignore[misc]  # lm-eval is untyped
         return asked, [new[key] if key in new else self._known[key] for key in keys], sources
 
 
-def missing_requests(asked: Sequence[R], known: Mapping[str, Completion]) -> list[R]:
+def select_missing(asked: Sequence[_R], known: Mapping[str, Completion]) -> list[_R]:
     """Return each request that has no completion yet once, ordered by prompt.
 
     An engine caches a common prefix of prompts only for a short time, so prompts with one follow each other.
@@ -163,7 +167,7 @@ class SuiteReader:
         self._positions = {task_name(cell.cell): at for at, cell in enumerate(suite.cells)}
         self._readers = [answer_reader(cell.style, settings) for cell in suite.cells]
 
-    def read(self, kind: Kind, rows: Sequence[Any]) -> tuple[list[SuiteRequest], list[Source]]:
+    def read(self, kind: RequestKind, rows: Sequence[Any]) -> tuple[list[SuiteRequest], list[AnswerSource]]:
         """Return a request an item and repeat; the choices of an item are one request."""
         if kind == "loglikelihood_rolling":
             raise BadInput("Fathom's own tasks score no whole texts; `fathom run --tasks` runs lm-eval's tasks that do")

@@ -12,7 +12,7 @@ from typing import IO, Any
 from sqlalchemy import Engine
 
 from fathom.harness.db.find import shown_run
-from fathom.harness.db.leaderboard.standings import land_runs
+from fathom.harness.db.leaderboard.standings import update_leaderboard
 from fathom.harness.db.samples import ChangedVerdict, as_stored, store_verdicts, stream_stored
 from fathom.harness.errors import Conflict
 from fathom.harness.records import RunDetail
@@ -82,7 +82,7 @@ def regrade(db: Engine, run: str, *, dry: bool = False, tell: Tell = lambda _: N
         if not dry:
             spool.seek(0)
             store_verdicts(db, detail.summary, _read(spool), _note(found))
-            land_runs(db)
+            update_leaderboard(db)
     return found
 
 

@@ -39,7 +39,7 @@ class QueuedRequest(Protocol):
         """Position of its cell in the suite, or of its task in the run."""
 
 
-R = TypeVar("R", bound=QueuedRequest)
+_R = TypeVar("_R", bound=QueuedRequest)
 
 
 class RunStopped(Exception):
@@ -55,22 +55,22 @@ class _WaveState:
         self.ended = threading.Event()
 
 
-class RequestQueue(Generic[R]):
+class RequestQueue(Generic[_R]):
     """One engine for several waves; `drive` returns when `close` was called and every completion is stored."""
 
-    def __init__(self, store: Callable[[Sequence[tuple[R, Completion]]], None]) -> None:
+    def __init__(self, store: Callable[[Sequence[tuple[_R, Completion]]], None]) -> None:
         """Take a function that commits completions; one thread calls it."""
         self._store = store
         self._changed = threading.Condition()
-        self._waiting: deque[R] = deque()
-        self._unanswered: dict[str, tuple[R, _WaveState]] = {}
+        self._waiting: deque[_R] = deque()
+        self._unanswered: dict[str, tuple[_R, _WaveState]] = {}
         self._waves: set[_WaveState] = set()
         self._n_in_engine = 0
         self._arrived: SimpleQueue[list[Completion] | None] = SimpleQueue()
         self._error: BaseException | None = None
         self._is_closed = False
 
-    def complete(self, requests: Sequence[R], queued: Callable[[], None] = lambda: None) -> dict[str, Completion]:
+    def complete(self, requests: Sequence[_R], queued: Callable[[], None] = lambda: None) -> dict[str, Completion]:
         """Add requests, call `queued`, wait, and return the completions by key; called by waves.
 
         Raises:
@@ -208,7 +208,7 @@ class RequestQueue(Generic[R]):
             raise EngineFailed("the engine answered a request twice, or one that it did not get")
 
 
-def run_waves(queue: RequestQueue[R], waves: Iterable[Callable[[], None]], engine: Callable[[], Engine]) -> None:
+def run_waves(queue: RequestQueue[_R], waves: Iterable[Callable[[], None]], engine: Callable[[], Engine]) -> None:
     """Run waves in threads while this thread drives the engine; `engine` is called here, if a wave adds a request.
 
     Raises:
@@ -226,7 +226,7 @@ def run_waves(queue: RequestQueue[R], waves: Iterable[Callable[[], None]], engin
             feeder.join()
 
 
-def _feed(queue: RequestQueue[R], waves: Iterable[Callable[[], None]]) -> None:
+def _feed(queue: RequestQueue[_R], waves: Iterable[Callable[[], None]]) -> None:
     def attempt(wave: Callable[[], None]) -> None:
         try:
             wave()

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Engine as Database
 
-from fathom.harness.db.leaderboard.standings import land_runs
+from fathom.harness.db.leaderboard.standings import update_leaderboard
 from fathom.harness.db.read import get_run
 from fathom.harness.db.samples import count_kept, recall_completions
 from fathom.harness.db.write import Sample, record_samples
@@ -76,7 +76,7 @@ class SuiteEvaluation:
         Raises:
             StoreError: the counts differ.
         """
-        land_runs(self.db)
+        update_leaderboard(self.db)
         stored = get_run(self.db, self.run.summary.run)
         for at, cell in enumerate(stored.cells):
             if self._n_scored[at] == cell.n_planned and self._n_right[at] != cell.k:

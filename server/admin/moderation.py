@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from fathom.harness.db.audit import record
 from fathom.harness.db.engine import writing
-from fathom.harness.db.leaderboard.standings import disturb_pools
+from fathom.harness.db.leaderboard.standings import mark_pools_stale
 from fathom.harness.db.schema.runs import RunRow
 from fathom.harness.db.schema.service import LoginRow, SeasonRow, SubmissionRow, TokenRow, UserRow
 from fathom.harness.db.write import Ending, storable, utc_now
@@ -110,7 +110,7 @@ def _show_or_hide(db: Engine, action: AdminAction, *, hidden: bool) -> None:
             raise Conflict(f"run {row.id} is {'hidden' if hidden else 'shown'} already")
         row.hidden_at = utc_now() if hidden else None
         session.flush()
-        disturb_pools(session, [row.id])
+        mark_pools_stale(session, [row.id])
         record(session, action.actor, "hide" if hidden else "unhide", f"run/{row.id}", reason=reason)
 
 
@@ -129,7 +129,7 @@ def verify_upload(db: Engine, action: AdminAction) -> None:
         row.tier = run.tier = 2
         row.changed_at = utc_now()
         session.flush()
-        disturb_pools(session, [run.id])
+        mark_pools_stale(session, [run.id])
         record(session, action.actor, "verify", f"submission/{row.id}", run=run.id, tier=2, reason=reason)
 
 

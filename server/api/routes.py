@@ -139,7 +139,7 @@ def send_models(
 def send_model(site: SiteOf, name: ModelPath) -> ModelWhole:
     """Return a model with its ranks and newest runs; ~ and a number can replace the name."""
     (model,) = db_board.find_models(site.db, [name])
-    places = db_board.places_of(site.db, [model.id])[model.id]
+    places = db_board.ranks_of_models(site.db, [model.id])[model.id]
     runs = read.runs_of_model(site.db, model.id)
     return ModelWhole(
         id=model.id, name=model.name, places=[place_out(one) for one in places], runs=[run_out(one) for one in runs]

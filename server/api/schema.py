@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from fathom.harness.db.leaderboard.read import Place, Pool, Standing
+from fathom.harness.db.leaderboard.read import BoardRank, Pool, Standing
 from fathom.harness.records import RunDetail, RunSummary, SampleView
 from fathom.harness.reports.frames import sample_row
 from fathom.harness.reports.terminal import run_json
@@ -282,7 +282,7 @@ def standing_out(one: Standing, levels: Mapping[str, Counts] | None = None) -> S
     )  # fmt: skip
 
 
-def place_out(one: Place) -> PlaceOut:
+def place_out(one: BoardRank) -> PlaceOut:
     """Return a model's rank in one pool and style."""
     return PlaceOut(
         pool=one.pool, style=one.style, run=one.run, rank=one.rank, rank_low=one.rank_low, rank_high=one.rank_high,

@@ -10,9 +10,9 @@ from sqlalchemy import Engine
 
 from fathom.harness.db import read
 from fathom.harness.db.leaderboard import read as db_board
-from fathom.harness.db.leaderboard.read import Model, Place, Pool
+from fathom.harness.db.leaderboard.read import Model, BoardRank, Pool
 from fathom.harness.db.samples import samples_at
-from fathom.harness.db.sealing import check_unsealed
+from fathom.harness.db.seal import check_unsealed
 from fathom.harness.records import RunDetail
 from fathom.harness.reports.comparison import shared_cells
 from fathom.harness.stats.paired import CellPair, Comparison, compare, mcnemar
@@ -135,7 +135,7 @@ def open_sides(db: Engine, names: Sequence[str]) -> tuple[ComparedModel, Compare
     if len(names) != 2:
         raise NoSuchView(f"a comparison takes two models, {len(names)} were named: give m=ONE&m=ANOTHER")
     models = db_board.find_models(db, names)
-    places = db_board.places_of(db, [model.id for model in models])
+    places = db_board.ranks_of_models(db, [model.id for model in models])
     pools = db_board.list_pools(db)
     runs = _shared_runs(pools, [places[model.id] for model in models])
     details = {run: read.get_run(db, run) for run in dict.fromkeys(runs)}
@@ -145,7 +145,7 @@ def open_sides(db: Engine, names: Sequence[str]) -> tuple[ComparedModel, Compare
     return first, second
 
 
-def _shared_runs(pools: Sequence[Pool], places: Sequence[Sequence[Place]]) -> list[str]:
+def _shared_runs(pools: Sequence[Pool], places: Sequence[Sequence[BoardRank]]) -> list[str]:
     by_pool = [{place.pool: place.run for place in mine} for mine in places]
     for pool in sorted(pools, key=lambda one: -one.n_items):
         if all(pool.id in mine for mine in by_pool):

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Engine
 
 from fathom.harness.db.leaderboard import read as db_board
-from fathom.harness.db.leaderboard.read import Pool, Standing, Wanted
+from fathom.harness.db.leaderboard.read import Pool, Standing, StandingQuery
 from fathom.harness.errors import BadInput
 from fathom.harness.format import shorten
 from fathom.harness.stats.counts import CellCounts
@@ -227,7 +227,7 @@ def choose_pool(query: BoardQuery, pools: tuple[Pool, ...]) -> Pool:
     raise NoSuchView(f"there is no pool {query.pool!r}: the board lists them")
 
 
-def standings_filter(query: BoardQuery, pool: Pool) -> Wanted:
+def standings_filter(query: BoardQuery, pool: Pool) -> StandingQuery:
     """Check a query against its pool, and return the filter of standings.
 
     Raises:
@@ -239,7 +239,7 @@ def standings_filter(query: BoardQuery, pool: Pool) -> Wanted:
     for family in (*query.columns, *([query.family] if query.family else [])):
         _check("family", family, families)
     _check("order", query.sort, ("rank", "model", "size", "date", *families))
-    return Wanted(
+    return StandingQuery(
         pool.id, style, query.q, query.kind, query.dtype, query.engine,
         int(query.tier) if query.tier else None, query.season,
         _parameters(query.min), _parameters(query.max), query.complete, query.sort, query.direction,

@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from fathom.harness.db import read
 from fathom.harness.db.leaderboard import read as db_board
-from fathom.harness.db.leaderboard.read import Model, Place, Pool
+from fathom.harness.db.leaderboard.read import Model, BoardRank, Pool
 from fathom.harness.records import RunDetail, RunSummary
 from fathom.harness.reports.reproduce import reproduce
 from fathom.harness.stats.counts import CellCounts
@@ -24,7 +24,7 @@ class PoolRanks:
 
     pool: Pool
     run: str
-    places: tuple[Place, ...]
+    places: tuple[BoardRank, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def open_model(db: Engine, model: Model, runs: tuple[RunSummary, ...], run: str 
         UnknownRun: there is no such run.
         NoSuchView: the run belongs to another model.
     """
-    places = db_board.places_of(db, [model.id])[model.id]
+    places = db_board.ranks_of_models(db, [model.id])[model.id]
     pools = _pools(db_board.list_pools(db), places)
     chosen = run or next((one.run for one in pools), None) or next((one.run for one in runs), None)
     detail = None if chosen is None else read.get_run(db, chosen)
@@ -90,7 +90,7 @@ def open_model(db: Engine, model: Model, runs: tuple[RunSummary, ...], run: str 
     )  # fmt: skip
 
 
-def _pools(pools: Sequence[Pool], places: Sequence[Place]) -> tuple[PoolRanks, ...]:
+def _pools(pools: Sequence[Pool], places: Sequence[BoardRank]) -> tuple[PoolRanks, ...]:
     found: list[PoolRanks] = []
     for pool in sorted(pools, key=lambda one: -one.n_items):
         mine = {place.style: place for place in places if place.pool == pool.id}

@@ -9,7 +9,7 @@ import typer
 
 from fathom.harness.cli.options import Db, database_of
 from fathom.harness.db.engine import open_database
-from fathom.harness.db.leaderboard.standings import land_runs
+from fathom.harness.db.leaderboard.standings import update_leaderboard
 from fathom.harness.errors import BadInput
 from fathom.harness.format import count, plural
 from fathom.harness.reports.console import make_console
@@ -61,7 +61,7 @@ def serve(database: str, host: str, port: int, workers: int, log: str) -> None:
     service = read_service_settings()
     check_bind(host, service)
     db = open_database(database, create=True)
-    land_runs(db)  # ranks of runs whose process was killed
+    update_leaderboard(db)  # ranks of runs whose process was killed
     db.dispose()
     from fathom.server.app import ServerSettings, create_app
 

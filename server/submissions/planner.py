@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from fathom.harness.db import audit
 from fathom.harness.db.engine import translate_errors, writing
-from fathom.harness.db.leaderboard.standings import land_runs
+from fathom.harness.db.leaderboard.standings import update_leaderboard
 from fathom.harness.db.schema.runs import RunRow
 from fathom.harness.db.schema.service import JobRow, SubmissionRow
 from fathom.harness.db.write import Clock, Ending, NewRun, add_run, end_run, sealed_seed, utc_now
@@ -175,7 +175,7 @@ def finish_submissions(db: Engine, checks: Sequence[ResultCheck] = ()) -> int:
     for submission in generated:
         _close_runs(db, submission)
     if generated:
-        land_runs(db)
+        update_leaderboard(db)
     n_finished = 0
     for submission in generated:
         for check in checks:

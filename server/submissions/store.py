@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from fathom.harness.db import audit
 from fathom.harness.db.engine import writing
-from fathom.harness.db.leaderboard.standings import disturb_pools
+from fathom.harness.db.leaderboard.standings import mark_pools_stale
 from fathom.harness.db.schema.runs import RunRow
 from fathom.harness.db.schema.service import JobRow, SeasonRow, SubmissionRow, UserRow
 from fathom.harness.db.sql import insert_if_new
@@ -205,7 +205,7 @@ def withdraw(db: Engine, submission: str, actor: str, now: Clock = utc_now) -> N
         if session.get_one(RunRow, row.run_id).hidden_at is not None:
             raise Conflict(f"submission {row.id} is off the board already")
         session.execute(update(RunRow).where(RunRow.id.in_(runs)).values(hidden_at=at))
-        disturb_pools(session, runs)
+        mark_pools_stale(session, runs)
         row.fingerprint, row.changed_at = None, at
         row.flags = {**row.flags, "withdrawn": {"at": at.isoformat(), "by": actor}}
         audit.record(session, actor, "submission.withdrawn", f"submission/{row.id}", run=row.run_id)

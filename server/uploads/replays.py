@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from fathom.harness.db import audit
 from fathom.harness.db.engine import translate_errors, writing
-from fathom.harness.db.leaderboard.standings import disturb_pools
+from fathom.harness.db.leaderboard.standings import mark_pools_stale
 from fathom.harness.db.schema.runs import CellRow, RunRow, SampleRow
 from fathom.harness.db.schema.service import JobRow, ReplayedRow, ReplayRow, SubmissionRow
 from fathom.harness.db.write import Clock, utc_now
@@ -190,4 +190,4 @@ def _apply(session: Session, row: SubmissionRow, found: Replay) -> None:
     run = session.get_one(RunRow, row.run_id)
     run.tier = 2
     session.flush()
-    disturb_pools(session, [run.id])
+    mark_pools_stale(session, [run.id])

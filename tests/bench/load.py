@@ -55,13 +55,13 @@ class Stock:
 def take_stock(database: str, few: int = 200) -> Stock:
     """Read what can be asked for."""
     from fathom.harness.db.engine import open_database
-    from fathom.harness.db.leaderboard.read import Wanted, list_pools, list_standings
+    from fathom.harness.db.leaderboard.read import StandingQuery, list_pools, list_standings
     from fathom.harness.db.schema.runs import CellRow, ModelRow, RunRow, SampleRow
 
     db = open_database(database, create=False)
     (pool, *_) = list_pools(db)
     style = pool.styles[0]
-    models = [one.model.name for one in list_standings(db, Wanted(pool.id, style)).standings]
+    models = [one.model.name for one in list_standings(db, StandingQuery(pool.id, style)).standings]
     with Session(db) as session:
         n_models = session.scalars(select(func.count()).select_from(ModelRow)).one()
         n_samples = session.scalars(select(func.count()).select_from(SampleRow)).one()

@@ -8,7 +8,7 @@ import pytest
 from fathom.harness.db import read, write
 from fathom.harness.db.engine import open_database
 from fathom.harness.db.leaderboard import read as board
-from fathom.harness.db.leaderboard.standings import land_runs
+from fathom.harness.db.leaderboard.standings import update_leaderboard
 from fathom.harness.engines.base import Completion
 from fathom.harness.records import SampleFilter
 from fathom.harness.reports.html.page import write_report
@@ -120,7 +120,7 @@ def site(tmp_path_factory, fathom, start_fathom):
     wrong = read.get_samples(db, noisy, SampleFilter(correct=False)).samples[0]
     hostile_run = _write_hostile(db, "done")
     failed = _write_hostile(db, "failed")
-    land_runs(db)
+    update_leaderboard(db)
     (hostile,) = board.list_models(db, "WWW", 1, 0)[0]
     _hold_season(db, "2026-winter")
     submitted = _submit(db)
@@ -182,7 +182,7 @@ def long_site(tmp_path_factory, start_fathom):
         )
         write.record_samples(db, run, [read.get_run(db, run).cells[0].id], [sample])
         write.finish_run(db, run, write.Ending("done", 1.0))
-    land_runs(db)
+    update_leaderboard(db)
     db.dispose()
     return _address(start_fathom("serve", "--db", url, "--port", 0))
 

@@ -8,7 +8,7 @@ import pytest
 from fathom import Run, evaluate, runs
 from fathom.harness.db import read, write
 from fathom.harness.db.engine import open_database
-from fathom.harness.db.sealing import SealedRun
+from fathom.harness.db.seal import SealedRun
 from fathom.harness.engines.base import Completion
 from fathom.harness.errors import BadDatabase, BadInput, NotComparable, UnknownModel
 from fathom.harness.reports.comparison import compare_run_pair

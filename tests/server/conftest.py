@@ -12,7 +12,7 @@ from sqlalchemy.engine import Engine
 
 from fathom.harness.db import read, write
 from fathom.harness.db.engine import open_database
-from fathom.harness.db.leaderboard.standings import land_runs
+from fathom.harness.db.leaderboard.standings import update_leaderboard
 from fathom.harness.engines.base import Completion, EngineSettings
 from fathom.harness.engines.model import ModelSource
 from fathom.harness.errors import FathomError
@@ -154,7 +154,7 @@ def write_run():
         write.record_samples(db, run, cells, samples)
         if story.state:
             write.finish_run(db, run, write.Ending(story.state, 75.0, story.error, story.log))
-            land_runs(db)
+            update_leaderboard(db)
         return run
 
     put.story = Story

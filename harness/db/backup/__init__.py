@@ -1,1 +1,1 @@
-"""TODO."""
+"""Backups: a database as one portable file, and back."""

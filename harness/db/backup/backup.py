@@ -1,8 +1,8 @@
-"""Turn a database into one portable file: compressed lines of JSON, with a checksum a table.
+"""Back up a database to one portable file: compressed lines of JSON, with a checksum a table.
 
 The first line is a header; each table is a line with its columns, its rows, and a line with their number and SHA-256;
-the last line counts all rows, and has the SHA-256 of the header and of the tables' last lines. What SQLite and
-PostgreSQL keep differently is written alike: instants in UTC, bytes in base64, JSON as the text that was stored.
+the last line counts all rows, and has the SHA-256 of the header and of the tables' last lines. Both kinds of database
+write the same lines: instants in UTC, bytes in base64, JSON as the stored text.
 """
 
 import base64
@@ -40,13 +40,13 @@ from fathom.harness.db.schema import service, task_samples  # noqa: F401  # thei
 from fathom.harness.db.schema.runs import Table
 from fathom.harness.errors import BadInput, DiskFull
 
-FORMAT = 1
-"""Raised whenever an older Fathom could not read the file."""
+BACKUP_FORMAT = 1
+"""Version of the format; a change that an older Fathom cannot read raises it."""
 
-Kind = Literal["int", "float", "bool", "time", "bytes", "json", "text"]
-Value = str | int | float | bool | None
+ColumnKind = Literal["int", "float", "bool", "time", "bytes", "json", "text"]
+_Value = str | int | float | bool | None
 
-_KINDS: tuple[tuple[type[TypeEngine[Any]], Kind], ...] = (
+_KINDS: tuple[tuple[type[TypeEngine[Any]], ColumnKind], ...] = (
     (JSON, "json"), (Boolean, "bool"), (DateTime, "time"), (LargeBinary, "bytes"), (Float, "float"),
     (BigInteger, "int"), (Integer, "int"), (Text, "text"),
 )  # fmt: skip
@@ -55,7 +55,7 @@ _AT_A_TIME = 500
 
 @dataclass(frozen=True, slots=True)
 class Dumped:
-    """What a backup holds."""
+    """Contents of a backup."""
 
     schema: str
     made_at: dt.datetime
@@ -64,12 +64,12 @@ class Dumped:
 
 
 def all_tables() -> list[Columns]:
-    """Return all tables, each after those that it points to."""
+    """Return all tables, each after the tables of its foreign keys."""
     return Table.metadata.sorted_tables
 
 
-def kind_of(column: Column[Any]) -> Kind:
-    """Say how a column's values are written."""
+def kind_of(column: Column[Any]) -> ColumnKind:
+    """Return the form in which a column's values are written."""
     found: TypeEngine[Any] = column.type
     if isinstance(found, TypeDecorator):
         found = found.impl_instance
@@ -77,16 +77,16 @@ def kind_of(column: Column[Any]) -> Kind:
 
 
 def back_up(db: Engine, file: Path) -> Dumped:
-    """Write all rows, as they are at one instant, to a new file that only its owner may read.
+    """Write all rows, as of one instant, to a new file that only its owner may read.
 
-    Whoever writes to the database meanwhile is not held up. The file appears whole or not at all.
+    Other processes may write to the database meanwhile. The file appears complete or not at all.
 
     Raises:
-        BadInput: the file is there already, or its folder is not.
+        BadInput: the file exists already, or its folder does not.
         DiskFull, StoreError: see harness.errors.
     """
     if file.exists():
-        raise BadInput(f"{file} is there already: name a new file")
+        raise BadInput(f"{file} exists already: name a new file")
     if not file.parent.is_dir():
         raise BadInput(f"the folder {file.parent} does not exist: make it, or name another file")
     unfinished = file.with_name(f".{file.name}.{os.getpid()}")
@@ -103,7 +103,7 @@ def back_up(db: Engine, file: Path) -> Dumped:
 
 @contextmanager
 def _snapshot(db: Engine) -> Iterator[Connection]:
-    """Open a transaction that sees one state of the database, whatever is written meanwhile."""
+    """Open a transaction that sees one state of the database while others write."""
     with db.connect() as connection:
         if db.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN")
@@ -124,7 +124,7 @@ def _opened(path: Path) -> Iterator[gzip.GzipFile]:
 
 def _write(connection: Connection, out: gzip.GzipFile) -> Dumped:
     now, counts, whole = dt.datetime.now(dt.UTC), {}, sha256()
-    out.write(head := line_of({"fathom-backup": FORMAT, "schema": HEAD, "made_at": now.isoformat()}))
+    out.write(head := line_of({"fathom-backup": BACKUP_FORMAT, "schema": HEAD, "made_at": now.isoformat()}))
     whole.update(head)
     for table in all_tables():
         counts[table.name], end = _write_table(connection, table, out)
@@ -156,10 +156,10 @@ def line_of(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 
 
-def _portable(value: Any) -> Value:  # whatever a column holds
+def _portable(value: Any) -> _Value:  # whatever a column holds
     if isinstance(value, dt.datetime):
         return value.astimezone(dt.UTC).isoformat()
     if isinstance(value, bytes | memoryview):
         return base64.b64encode(value).decode()
-    found: Value = value
+    found: _Value = value
     return found

@@ -1,4 +1,4 @@
-"""Turn a backup into the rows of an empty database: the whole of it, or nothing."""
+"""Restore a backup into an empty database, completely or not at all."""
 
 import base64
 import binascii
@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, DateTime, func, inspect, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from fathom.harness.db.backup.backup import FORMAT, Dumped, all_tables
+from fathom.harness.db.backup.backup import BACKUP_FORMAT, Dumped, all_tables
 from fathom.harness.db.engine import (
     HEAD,
     check_file,
@@ -34,12 +34,12 @@ from fathom.harness.errors import BadBackup, BadInput, NewerDatabase, StoreError
 
 _AT_A_TIME = 1000
 _LONGEST = 64 << 20
-"""Bytes of the longest line that is believed."""
+"""Longest line that is read, in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What was in the file, and what is in the database now."""
+    """Contents of the file, and of the database now."""
 
     dumped: Dumped
     rows: dict[str, int]
@@ -47,15 +47,15 @@ class Restored:
 
 
 def restore(file: Path, database: str) -> Restored:
-    """Fill an empty database from a backup, in one transaction; one of an older version is brought up to date.
+    """Fill an empty database from a backup, in one transaction; a backup of an older version is upgraded.
 
     Raises:
-        BadInput: no such file, or a database that holds something.
-        BadBackup: a file that is cut short, was changed, or is no backup.
+        BadInput: no such file, or a database with rows.
+        BadBackup: a file that is cut short, was changed, or is not a backup.
         NewerDatabase: written by a newer Fathom.
         StoreError: the database refused.
     """
-    dumped = check(file)
+    dumped = check_backup(file)
     url = parse_url(database)
     check_file(url, create=True)
     made = url.get_backend_name() == "sqlite" and not Path(str(url.database)).exists()
@@ -87,7 +87,7 @@ def _begin(connection: Connection) -> None:
 
 
 def _need_empty(connection: Connection) -> None:
-    """Refuse a database with rows; drop the tables of an empty one, to make them at the file's version."""
+    """Refuse a database with rows; drop empty tables, to create those of the file's version."""
     version = version_of(connection)
     if version is None:
         return
@@ -132,7 +132,7 @@ def _load(connection: Connection, lines: Iterator[bytes]) -> None:
     known = {column["name"] for column in inspect(connection).get_columns(table)}
     if not {name for name, _ in columns} <= known:
         raise BadBackup(
-            f"the backup's table {table} has columns that this version has not: it is no backup of Fathom's"
+            f"the backup's table {table} has columns that this version does not have: it is not a backup of Fathom"
         )
     turns = [_turn(kind, connection) for _, kind in columns]
     rows = _rows(lines, turns)
@@ -149,7 +149,7 @@ def _rows(lines: Iterator[bytes], turns: Sequence[Callable[[Any], Any]]) -> Iter
 
 
 def _turn(kind: str, connection: Connection) -> Callable[[Any], Any]:
-    """Return what makes of a written value what the driver takes."""
+    """Return a function from a written value to the driver's."""
     if kind == "bytes":
         return base64.b64decode
     if kind != "time":
@@ -162,8 +162,8 @@ def _instant(value: str) -> dt.datetime:
     return dt.datetime.fromisoformat(value).astimezone(dt.UTC)
 
 
-def check(file: Path) -> Dumped:
-    """Read a backup to its end, and say what is in it.
+def check_backup(file: Path) -> Dumped:
+    """Read a backup to its end and return its contents.
 
     Raises:
         BadInput: no such file.
@@ -175,7 +175,7 @@ def check(file: Path) -> Dumped:
     except (OSError, EOFError, zlib.error) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise BadInput(f"cannot read {file}: {error.strerror}") from error
-        raise _broken(file, "it is cut short, or is no compressed file") from error
+        raise _broken(file, "it is cut short, or is not compressed") from error
     except (ValueError, KeyError, TypeError, AttributeError, StopIteration, binascii.Error) as error:
         raise _broken(file, "a line cannot be read, or is missing") from error
 
@@ -183,7 +183,7 @@ def check(file: Path) -> Dumped:
 def _check(file: Path, lines: Iterator[bytes]) -> Dumped:
     first = next(lines)
     head, whole = _dict(first), sha256(first)
-    if head["fathom-backup"] != FORMAT or head["schema"] > HEAD:
+    if head["fathom-backup"] != BACKUP_FORMAT or head["schema"] > HEAD:
         raise NewerDatabase(f"{file} was written by a newer Fathom (version {head['schema']}): update Fathom")
     rows: dict[str, int] = {}
     for line in lines:
@@ -230,4 +230,4 @@ def _dict(line: bytes) -> dict[str, Any]:  # JSON of a header or an end
 
 
 def _broken(file: Path, why: str) -> BadBackup:
-    return BadBackup(f"{file} is no whole backup: {why}; nothing was restored, so take another copy of it")
+    return BadBackup(f"{file} is not a complete backup: {why}; nothing was restored, so take another copy of it")

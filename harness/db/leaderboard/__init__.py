@@ -1,1 +1,1 @@
-"""TODO."""
+"""The leaderboard: results of finished runs, and ranks of models."""

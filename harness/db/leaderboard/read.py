@@ -1,4 +1,4 @@
-"""Read standings and models: frozen rows; each function runs a fixed number of statements."""
+"""Read pools, standings and models as frozen values; each function runs a fixed number of statements."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from sqlalchemy import Engine, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from fathom.harness.db.engine import translate_errors
-from fathom.harness.db.leaderboard.standings import unpack
+from fathom.harness.db.leaderboard.standings import unpack_marks
 from fathom.harness.db.read import CELL_COLUMNS, counts_of
 from fathom.harness.db.schema.runs import (
     EVERY_TIER,
@@ -25,14 +25,14 @@ from fathom.harness.stats.counts import CellCounts
 from fathom.harness.stats.intervals import Estimate, Interval
 from fathom.harness.stats.paired import RunVerdicts
 
-Order = Literal["asc", "desc"]
+SortOrder = Literal["asc", "desc"]
 
 _AT_A_TIME = 10_000  # a statement takes some 30,000 parameters
 
 
 @dataclass(frozen=True, slots=True)
 class Facets:
-    """Values that runs of a pool have, to filter by."""
+    """Values of a pool's runs, to filter by."""
 
     kinds: tuple[str, ...] = ()
     dtypes: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ class Facets:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Runs that were asked the same cells, and may be ranked together."""
+    """Runs with the same cells, which are ranked together."""
 
     id: str
     name: str
@@ -56,7 +56,7 @@ class Pool:
     facets: Facets
     stale: bool
     tier: int
-    """Least tier that is ranked here."""
+    """Lowest tier that is ranked here."""
 
     @property
     def styles(self) -> tuple[str, ...]:
@@ -98,8 +98,8 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which standings to return, and in what order; None and empty texts leave an axis open.
+class StandingQuery:
+    """Which standings to return, and in what order; None and empty texts do not filter.
 
     `sort` is rank, model, size, date, or a family's name. Sizes are in parameters.
     """
@@ -116,19 +116,19 @@ class Wanted:
     max_size: float | None = None
     complete: bool = False
     sort: str = "rank"
-    order: Order = "asc"
+    order: SortOrder = "asc"
 
 
 @dataclass(frozen=True, slots=True)
 class StandingPage:
-    """Some standings and how many there are."""
+    """One page of standings, and the number of all of them."""
 
     standings: tuple[Standing, ...]
     total: int
 
 
 def list_pools(db: Engine) -> tuple[Pool, ...]:
-    """Return all pools that hold a model: those that rank no uploads, of most models first; then those that do."""
+    """Return the pools with a model: first those that rank no uploads, then the others, by number of models."""
     busiest = (PoolRow.tier.desc(), PoolRow.n_models.desc(), PoolRow.n_items.desc(), PoolRow.id)
     with translate_errors(), Session(db) as session:
         rows = session.scalars(select(PoolRow).where(PoolRow.n_models > 0).order_by(*busiest))
@@ -144,14 +144,14 @@ def _pool(row: PoolRow) -> Pool:
 
 
 def get_revision(db: Engine) -> tuple[int, int]:
-    """Return two numbers of which one changes whenever what pools and standings say changes."""
+    """Return two numbers; one of them changes with every change of pools or standings."""
     sums = select(func.coalesce(func.sum(PoolRow.landed), 0), func.coalesce(func.sum(PoolRow.ranked), 0))
     with translate_errors(), Session(db) as session:
         landed, ranked = session.execute(sums).one()
         return int(landed), int(ranked)
 
 
-def list_standings(db: Engine, wanted: Wanted, offset: int = 0, limit: int | None = None) -> StandingPage:
+def list_standings(db: Engine, wanted: StandingQuery, offset: int = 0, limit: int | None = None) -> StandingPage:
     """Return standings with their scores by family."""
     conditions = _filtered(wanted)
     found = select(*_STANDING).where(*conditions).order_by(*_order(wanted)).offset(offset).limit(limit)
@@ -160,7 +160,7 @@ def list_standings(db: Engine, wanted: Wanted, offset: int = 0, limit: int | Non
         return StandingPage(tuple(_standing(row) for row in session.execute(found)), total)
 
 
-def _filtered(wanted: Wanted) -> list[Any]:  # conditions; SQLAlchemy's own types name no column
+def _filtered(wanted: StandingQuery) -> list[Any]:  # conditions; SQLAlchemy's own types name no column
     conditions = [StandingRow.pool == wanted.pool, StandingRow.style == wanted.style]
     conditions += [StandingRow.name.icontains(word, autoescape=True) for word in wanted.search.split()]
     same = ("kind", "dtype", "engine", "tier", "season")
@@ -183,7 +183,7 @@ _PLAIN: Mapping[str, Any] = {
 """Columns to sort by that are no family."""
 
 
-def _order(wanted: Wanted) -> tuple[Any, ...]:
+def _order(wanted: StandingQuery) -> tuple[Any, ...]:
     family = StandingRow.families[wanted.sort]["value"].as_float()
     column = _PLAIN.get(wanted.sort, family)
     towards = column.desc() if wanted.order == "desc" else column.asc()
@@ -200,7 +200,7 @@ _STANDING = (
     StandingRow.half, StandingRow.rank, StandingRow.rank_low, StandingRow.rank_high, StandingRow.tie,
     StandingRow.n_missing, StandingRow.families, StandingRow.n_runs, StandingRow.tier, StandingRow.season,
 )  # fmt: skip
-"""Columns of which _standing makes a Standing."""
+"""Columns of a Standing; `_standing` reads them."""
 
 
 def _standing(row: Sequence[Any]) -> Standing:  # a row of _STANDING
@@ -230,10 +230,10 @@ def list_models(db: Engine, search: str, limit: int, offset: int) -> tuple[tuple
 
 
 def find_models(db: Engine, names: Sequence[str]) -> tuple[Model, ...]:
-    """Return models by name, or by ~ and their number, in the order asked.
+    """Return models by name, or by ~ and their id, in the given order.
 
     Raises:
-        UnknownModel: there is no such model on this board.
+        UnknownModel: this board has no such model.
     """
     numbers = {name: int(name[1:]) for name in names if _is_number(name)}
     same = or_(ModelRow.name.in_(names), ModelRow.id.in_(numbers.values()))
@@ -251,8 +251,8 @@ def _is_number(name: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a model stands in one pool and style."""
+class BoardRank:
+    """Rank of a model in one pool and style."""
 
     pool: str
     run: str
@@ -265,39 +265,41 @@ class Place:
     tier: int
 
 
-def places_of(db: Engine, models: Sequence[int]) -> Mapping[int, tuple[Place, ...]]:
-    """Return the standings of some models in all pools and styles, by model.
+def ranks_of_models(db: Engine, models: Sequence[int]) -> Mapping[int, tuple[BoardRank, ...]]:
+    """Return the ranks of some models in all pools and styles, by model.
 
-    Where a model is ranked among its kind, its place among the uploads is left out.
+    The pool that ranks every tier is left out where the model also has a rank in the pool without uploads.
     """
-    found: dict[int, list[Place]] = {model: [] for model in models}
+    found: dict[int, list[BoardRank]] = {model: [] for model in models}
     wanted = select(StandingRow).where(StandingRow.model_id.in_(models)).order_by(StandingRow.pool, StandingRow.style)
     with translate_errors(), Session(db) as session:
         for row in session.scalars(wanted):
             found[row.model_id].append(
-                Place(row.pool, row.run_id, row.style, _estimate(row.value, row.half), row.rank, row.rank_low,
+                BoardRank(row.pool, row.run_id, row.style, _estimate(row.value, row.half), row.rank, row.rank_low,
                       row.rank_high, row.tie, row.tier)
             )  # fmt: skip
     return {model: _without_doubles(places) for model, places in found.items()}
 
 
-def _without_doubles(places: Sequence[Place]) -> tuple[Place, ...]:
+def _without_doubles(places: Sequence[BoardRank]) -> tuple[BoardRank, ...]:
     ranked = {(one.pool + EVERY_TIER, one.style) for one in places}
     return tuple(one for one in places if (one.pool, one.style) not in ranked)
 
 
-def get_result(db: Engine, run: str) -> Mapping[str, Any] | None:  # JSON of harness.scores.scores_json
-    """Return the ladder scores and depths of a run that has landed, else None."""
+def get_result(db: Engine, run: str) -> Mapping[str, Any] | None:  # JSON of harness.stats.scores.scores_json
+    """Return the ladder scores and depths of a run on a suite, or None if they are not computed yet."""
     with translate_errors(), Session(db) as session:
         return session.scalars(select(ResultRow.scores).where(ResultRow.run_id == run)).first()
 
 
 def marks_of(db: Engine, n_items: Mapping[str, int]) -> Mapping[str, RunVerdicts]:
-    """Return the marks of those runs that have landed; `n_items` is by run."""
+    """Return the marks of runs that have any; `n_items` is by run."""
     with translate_errors(), Session(db) as session:
         rows = session.scalars(select(MarkRow).where(MarkRow.run_id.in_(n_items)))
         return {
-            row.run_id: RunVerdicts(unpack(row.right, n_items[row.run_id]), unpack(row.graded, n_items[row.run_id]))
+            row.run_id: RunVerdicts(
+                unpack_marks(row.right, n_items[row.run_id]), unpack_marks(row.graded, n_items[row.run_id])
+            )
             for row in rows
         }
 

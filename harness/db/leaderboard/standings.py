@@ -44,19 +44,19 @@ _COPIED = (
 )  # fmt: skip
 
 
-def land_runs(db: Engine) -> int:
-    """Work out marks and scores of done runs that have none yet, and rank stale pools; return how many landed.
+def update_leaderboard(db: Engine) -> int:
+    """Compute marks and scores of done runs without any, and rank stale pools; return the number of such runs.
 
-    Each run is one transaction. Whatever is cut off here is made good by the next call.
+    Each run is one transaction. If this process is killed here, the next call does the rest.
     """
     with translate_errors():
-        landed = 0
+        n_runs = 0
         while run := _next_run(db):
-            _land(db, run)
-            landed += 1
+            _score_run(db, run)
+            n_runs += 1
         for pool in _stale_pools(db):
             rank_pool(db, pool)
-    return landed
+    return n_runs
 
 
 def _next_run(db: Engine) -> str | None:
@@ -66,15 +66,15 @@ def _next_run(db: Engine) -> str | None:
         return session.scalars(waiting.limit(1)).first()
 
 
-def _land(db: Engine, run: str) -> None:
+def _score_run(db: Engine, run: str) -> None:
     with Session(db) as session, session.begin():
-        # the write comes first: it holds back another process that would land the same run
+        # the write comes first: another process that scores the same run waits for it
         session.execute(update(RunRow).where(RunRow.id == run).values(state=RunRow.state))
         if session.scalars(select(MarkRow.run_id).where(MarkRow.run_id == run)).first() is not None:
             return
         rows = session.execute(select(*CELL_COLUMNS).where(CellRow.run_id == run).order_by(CellRow.position))
         cells = [counts_of(row) for row in rows]
-        land_run(session, run, cells, _marks(session, cells))
+        _replace_results(session, run, cells, _marks(session, cells))
 
 
 def _marks(session: Session, cells: Sequence[CellCounts]) -> RunVerdicts:
@@ -102,52 +102,52 @@ def _chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Landed:
-    """What is stored of a run that has landed, as values of columns."""
+class RunResults:
+    """Marks and scores of a run, as values of columns."""
 
     run: str
     mark: Mapping[str, Any]
     result: Mapping[str, Any]
 
 
-def work_out(run: str, cells: Sequence[CellCounts], marks: RunVerdicts) -> Landed:
-    """Score a run; asks no database."""
+def compute_results(run: str, cells: Sequence[CellCounts], marks: RunVerdicts) -> RunResults:
+    """Pack marks and compute scores; needs no database."""
     mark = {"run_id": run, "right": _pack(marks.right), "graded": _pack(marks.graded)}
-    return Landed(run, mark, {"run_id": run, "scores": scores_json(cells)})
+    return RunResults(run, mark, {"run_id": run, "scores": scores_json(cells)})
 
 
-def land_run(session: Session, run: str, cells: Sequence[CellCounts], marks: RunVerdicts) -> None:
-    """Store marks and scores of a run, and make its pool stale. Landing again writes the same."""
+def _replace_results(session: Session, run: str, cells: Sequence[CellCounts], marks: RunVerdicts) -> None:
+    """Store marks and scores of a run in place of earlier ones, and make its pool stale."""
     for table in (MarkRow, ResultRow):
         session.execute(delete(table).where(table.run_id == run))
-    store_landed(session, [work_out(run, cells, marks)])
+    store_results(session, [compute_results(run, cells, marks)])
 
 
-def store_landed(session: Session, landed: Sequence[Landed]) -> None:
-    """Store what was worked out of runs of which nothing of it is stored yet, and make their pools stale."""
+def store_results(session: Session, results: Sequence[RunResults]) -> None:
+    """Store marks and scores of runs without any, and make their pools stale."""
     columns: tuple[tuple[type[Table], list[Mapping[str, Any]]], ...] = (
-        (MarkRow, [one.mark for one in landed]),
-        (ResultRow, [one.result for one in landed]),
+        (MarkRow, [one.mark for one in results]),
+        (ResultRow, [one.result for one in results]),
     )
     for table, rows in columns:
         if rows:
             session.execute(insert(table), rows)
-    disturb_pools(session, [one.run for one in landed])
+    mark_pools_stale(session, [one.run for one in results])
 
 
 def _pack(marks: Array) -> bytes:
     return np.packbits(marks).tobytes()
 
 
-def unpack(marks: bytes, n_items: int) -> Array:
+def unpack_marks(marks: bytes, n_items: int) -> Array:
     """Return stored marks as booleans, one an item."""
     return np.unpackbits(np.frombuffer(marks, dtype=np.uint8), count=n_items).astype(bool)
 
 
-def disturb_pools(session: Session, runs: Sequence[str]) -> None:
-    """Make the pools of landed runs stale, as where one was hidden or got another tier; `land_runs` ranks them again.
+def mark_pools_stale(session: Session, runs: Sequence[str]) -> None:
+    """Make the pools of runs stale, after a run was hidden or got another tier; `update_leaderboard` ranks them again.
 
-    Runs of tier 1 are ranked in a pool of their own kind only, beside all others; fresh layers nowhere.
+    Runs of tier 1 are ranked only in the pool that ranks every tier; runs of the layer `fresh` in none.
     """
     ranked = case((RunRow.tier >= RANKED_TIER, 1), else_=0)
     same = (RunRow.id.in_(runs), RunRow.kind == "suite", RunRow.layer == "main")
@@ -182,7 +182,7 @@ def _stale_pools(db: Engine) -> list[str]:
 def rank_pool(db: Engine, pool: str) -> None:
     """Rank the newest finished run of each model of a pool, style by style.
 
-    What lands meanwhile makes the result stale, and it is worked out again: nothing is locked while it is computed.
+    Nothing is locked meanwhile: a run that is stored in this time makes the result stale, and it is computed again.
     """
     while True:
         with Session(db) as session:
@@ -194,7 +194,7 @@ def rank_pool(db: Engine, pool: str) -> None:
 
 
 def _replace(db: Engine, pool: str, landed: int, rows: Sequence[_Row]) -> bool:
-    """Store standings unless another run has landed since; say whether they are stored."""
+    """Store standings unless a pool's runs have changed since; say whether they are stored."""
     n_models = len({row["model_id"] for row in rows})
     facets = {name: sorted({str(row[column]) for row in rows if row[column]}) for name, column in _FACETS.items()}
     same = (PoolRow.id == pool, PoolRow.landed == landed)
@@ -215,7 +215,7 @@ class _Entry:
     row: _Row
     """Columns of its standings that are the same in all styles."""
     scores: _Json
-    """JSON of harness.scores.scores_json."""
+    """JSON of harness.stats.scores.scores_json."""
     right: Array
     graded: Array
 
@@ -253,7 +253,7 @@ def _value_of(score: _Json) -> dict[str, float]:
 
 
 def _newest(pool: PoolRow) -> Any:  # a subquery of (id, place, n_runs); its type names no column
-    # the tier first: whoever sends results under a model's name must not displace what our workers found
+    # the tier first: results that a user sends under a model's name must not displace those of our workers
     best_first = (RunRow.tier.desc(), RunRow.created_at.desc(), RunRow.id)
     place = func.row_number().over(partition_by=RunRow.model_id, order_by=best_first).label("place")
     n_runs = func.count().over(partition_by=RunRow.model_id).label("n_runs")
@@ -294,6 +294,8 @@ def _entries(session: Session, pool: PoolRow, n_items: int) -> list[_Entry]:
 
 def _entry(pool: str, n_items: int, row: Iterable[Any]) -> _Entry:
     *copied, scores, right, graded = row
-    done = unpack(graded, n_items)
+    done = unpack_marks(graded, n_items)
     own: _Row = dict(zip(_COPIED, copied, strict=True))
-    return _Entry({**own, "pool": pool, "n_missing": int(n_items - done.sum())}, scores, unpack(right, n_items), done)
+    return _Entry(
+        {**own, "pool": pool, "n_missing": int(n_items - done.sum())}, scores, unpack_marks(right, n_items), done
+    )

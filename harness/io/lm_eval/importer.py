@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from fathom.harness.db.leaderboard.standings import land_runs
+from fathom.harness.db.leaderboard.standings import update_leaderboard
 from fathom.harness.db.write import NewRun, Sample
 from fathom.harness.engines.base import Completion, Request, Sampling
 from fathom.harness.errors import BadInput, Conflict, FathomError
@@ -108,7 +108,7 @@ class _Importer:
             with suppress(FathomError):  # the first error is the one to report
                 drop_import(self.db, begun)
             raise
-        land_runs(self.db)
+        update_leaderboard(self.db)
         return Imported(
             begun.run, new.model, new.engine, True, new.suite.n_items * new.n_repeats, self.n_right, self.n_cut,
             self.n_differing, tuple(self.differing), plan.log.others, new.layer == "main",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import Engine
 
 from fathom.harness.db.find import check_comparable
-from fathom.harness.db.sealing import SealedRun
+from fathom.harness.db.seal import SealedRun
 from fathom.harness.errors import NotComparable
 from fathom.harness.format import about, difference, p_value, ratio, score
 from fathom.harness.reports.comparison import FamilyComparison, compare_run_pair

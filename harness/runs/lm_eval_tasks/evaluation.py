@@ -29,7 +29,7 @@ quiet_lm_eval()  # lm-eval's progress bars read the environment once, when they 
 
 from lm_eval.evaluator import evaluate as run_lm_eval  # noqa: E402
 
-from fathom.harness.runs.lm_eval_model import EngineLM, missing_requests  # noqa: E402
+from fathom.harness.runs.lm_eval_model import EngineLM, select_missing  # noqa: E402
 from fathom.harness.runs.lm_eval_tasks.requests import TaskReader, TaskRequest, messages_as_text  # noqa: E402
 from fathom.harness.runs.lm_eval_tasks.tasks import LoadedTasks, build_requests, load_tasks  # noqa: E402
 
@@ -166,7 +166,7 @@ class TaskEvaluation:
 
 def _complete(queue: RequestQueue[TaskRequest], requests: Sequence[TaskRequest]) -> None:
     queue.wait_for_room()
-    queue.complete(missing_requests(requests, {}))
+    queue.complete(select_missing(requests, {}))
 
 
 def _refuse_missing(requests: Sequence[TaskRequest]) -> Mapping[str, Completion]:

@@ -10,7 +10,7 @@ from fathom.harness.db.task_samples import TaskPosition, TaskSample
 from fathom.harness.engines.base import Completion, Request, Sampling, Turn
 from fathom.harness.errors import BadInput
 from fathom.harness.runs.grading import AnswerReader, FinalAnswer
-from fathom.harness.runs.lm_eval_model import Kind, Source, thought_frame
+from fathom.harness.runs.lm_eval_model import AnswerSource, RequestKind, thought_frame
 from fathom.harness.runs.requests import sample_key
 from fathom.harness.runs.run_settings import RunSettings
 
@@ -73,7 +73,7 @@ class TaskReader:
     positions: Mapping[str, int]
     """Position of each task in the run."""
 
-    def read(self, kind: Kind, rows: Sequence[Any]) -> tuple[list[TaskRequest], list[Source]]:
+    def read(self, kind: RequestKind, rows: Sequence[Any]) -> tuple[list[TaskRequest], list[AnswerSource]]:
         """Return a request a text to generate, and one a context with all of its continuations.
 
         A request that lm-eval repeats is asked again only where it generates; a log-likelihood stays the same.
@@ -133,10 +133,10 @@ def _generations(rows: Sequence[Any]) -> Iterator[_Draft]:
         seen[id(row)] += 1
 
 
-def _scorings(kind: Kind, rows: Sequence[Any]) -> tuple[list[_Draft], list[Source]]:
+def _scorings(kind: RequestKind, rows: Sequence[Any]) -> tuple[list[_Draft], list[AnswerSource]]:
     drafts: list[_Draft] = []
-    sources: list[Source] = []
-    known: dict[int, Source] = {}
+    sources: list[AnswerSource] = []
+    known: dict[int, AnswerSource] = {}
     for row in rows:
         if id(row) not in known:
             prompt, choice = row.args if kind == "loglikelihood" else ("", row.args[0])

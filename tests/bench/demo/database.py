@@ -14,7 +14,7 @@ import numpy as np
 from sqlalchemy import Engine
 
 from fathom.harness.db.engine import translate_errors
-from fathom.harness.db.leaderboard.standings import work_out
+from fathom.harness.db.leaderboard.standings import compute_results
 from fathom.harness.db.leaderboard.standings import rank_pool
 from fathom.harness.db.read import count_runs
 from fathom.harness.errors import BadInput
@@ -96,7 +96,7 @@ def _count_run(table: ItemTable, suite: Suite, run: InventedRun) -> CountedRun:
     if run.state != "done":
         return CountedRun(run, cells, None)
     marks = RunVerdicts(run.answers == table.first, run.answers != len(table.labels) - 1)
-    return CountedRun(run, cells, work_out(run.id, cells, marks))
+    return CountedRun(run, cells, compute_results(run.id, cells, marks))
 
 
 def _count(table: ItemTable, suite: Suite, answers: Array) -> tuple[CellCounts, ...]:

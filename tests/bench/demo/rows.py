@@ -11,7 +11,7 @@ from sqlalchemy import Engine, insert, select
 from sqlalchemy.orm import Session
 
 from fathom.harness.db.engine import translate_errors
-from fathom.harness.db.leaderboard.standings import Landed, store_landed
+from fathom.harness.db.leaderboard.standings import RunResults, store_results
 from fathom.harness.db.schema.runs import CellRow, ModelRow, RunRow, SampleRow, SuiteRow
 from fathom.harness.db.sql import Row, insert_if_new, insert_rows, next_id, raise_counters
 from fathom.harness.db.write import storable
@@ -40,7 +40,7 @@ class CountedRun:
 
     run: InventedRun
     cells: tuple[CellCounts, ...]
-    landed: Landed | None
+    landed: RunResults | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ class RunWriter:
                 rows = self._samples(one.run, first_cell + at * len(one.cells), next_id(connection, SampleRow))
                 insert_rows(connection, SampleRow, _SAMPLES, rows)
                 n_samples += len(one.run.answers)
-            store_landed(session, [one.landed for one in counted if one.landed])
+            store_results(session, [one.landed for one in counted if one.landed])
             raise_counters(connection, (ModelRow, CellRow, SampleRow))
         return Written(before.models + len(models), before.runs + len(counted), n_samples)
 

@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from fathom.harness.db.engine import open_database
-from fathom.harness.db.leaderboard.read import Wanted, list_pools, list_standings, marks_of
+from fathom.harness.db.leaderboard.read import StandingQuery, list_pools, list_standings, marks_of
 from fathom.harness.db.read import get_run, get_samples, list_runs
 from fathom.harness.db.schema.runs import CellRow, MarkRow, ModelRow, RunRow, SampleRow, StandingRow
 from fathom.harness.engines.base import EngineSettings
@@ -159,7 +159,7 @@ def test_bigger_models_rank_higher_on_the_whole(field):
     (pool,) = list_pools(field)
     assert (pool.n_models, pool.stale) == (80, False)
     for style in pool.styles:
-        standings = list_standings(field, Wanted(pool.id, style)).standings
+        standings = list_standings(field, StandingQuery(pool.id, style)).standings
         sizes, ranks = [one.n_parameters for one in standings], [one.rank for one in standings]
         assert spearmanr(sizes, ranks).statistic < -0.5
 
@@ -167,7 +167,7 @@ def test_bigger_models_rank_higher_on_the_whole(field):
 def test_thinking_helps_chat_models_more(field):
     (pool,) = list_pools(field)
     scores = {
-        style: {one.model.name: one for one in list_standings(field, Wanted(pool.id, style)).standings}
+        style: {one.model.name: one for one in list_standings(field, StandingQuery(pool.id, style)).standings}
         for style in ("direct", "cot")
     }
     gains = {"chat": [], "base": []}

@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 
 from fathom.harness.db import engine as db_engine
 from fathom.harness.db.engine import HEAD, current_version, open_database, parse_url, upgrade
-from fathom.harness.db.leaderboard.standings import land_runs
+from fathom.harness.db.leaderboard.standings import update_leaderboard
 from fathom.harness.db.schema import service  # noqa: F401  # their tables belong to Table.metadata
 from fathom.harness.db.schema.runs import RunRow, StandingRow, SuiteRow, Table
 from fathom.harness.engines.base import EngineSettings
@@ -84,7 +84,7 @@ def service_board(db, fill):
         ).run
         for kind in ORACLES
     ]
-    land_runs(db)
+    update_leaderboard(db)
     fill(db, 1, {("pools", "tier"): 1, ("runs", "layer"): "fresh"})
     with db.begin() as connection:
         run = connection.execute(select(RunRow.__table__).where(RunRow.id == kept[0])).mappings().one()
@@ -127,7 +127,7 @@ def test_the_service_goes_back_and_forth_with_a_row_in_every_table(service_board
         assert sorted(connection.execute(text("SELECT id FROM runs")).scalars()) == sorted(kept)
         assert connection.execute(text("SELECT count(*) FROM pools WHERE name LIKE 'tab%'")).scalar() == 0
     migrate(db, "head")
-    land_runs(db)
+    update_leaderboard(db)
     after = count_rows(db)
     print("head", before, "\n0003", between, "\nhead", after)
     new = {

@@ -109,7 +109,7 @@ def plain_task_run(detail):
 def standings_of(db):
     for pool in board.list_pools(db):
         for style in pool.styles:
-            page = board.list_standings(db, board.Wanted(pool.id, style))
+            page = board.list_standings(db, board.StandingQuery(pool.id, style))
             yield (
                 f"{pool.id} {style}",
                 [

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from fathom.harness.db import read
 from fathom.harness.db.engine import open_database
 from fathom.harness.db.schema.runs import RunRow, SampleRow, SuiteRow
-from fathom.harness.db.sealing import SealedRun
+from fathom.harness.db.seal import SealedRun
 from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.model import ModelSource
 from fathom.harness.errors import BadInput

@@ -11,7 +11,7 @@ from fathom.harness.db.engine import open_database
 from fathom.harness.db.find import open_pair, open_run
 from fathom.harness.db.samples import stream_samples
 from fathom.harness.db.schema.runs import RunRow, SuiteRow
-from fathom.harness.db.sealing import SealedRun
+from fathom.harness.db.seal import SealedRun
 from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.model import ModelSource
 from fathom.harness.errors import NotComparable, UnknownModel

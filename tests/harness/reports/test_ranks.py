@@ -42,7 +42,7 @@ def test_the_ranks_of_a_pool_are_those_of_the_board(played):
     found = rank_suite(db, None, None)
     assert [style for style, _ in found.styles] == list(pool.styles)
     for style, lines in found.styles:
-        stored = board.list_standings(db, board.Wanted(pool.id, style)).standings
+        stored = board.list_standings(db, board.StandingQuery(pool.id, style)).standings
         mine = [(one.model, one.rank, one.low, one.high, one.tie, one.score) for one in lines]
         assert mine == [(one.model.name, one.rank, one.rank_low, one.rank_high, one.tie, one.score) for one in stored]
         assert lines[0].model == "oracle/perfect"

@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 from fathom.harness.db import read, write
 from fathom.harness.db.engine import open_database
 from fathom.harness.db.leaderboard import read as board
-from fathom.harness.db.leaderboard.standings import land_runs
+from fathom.harness.db.leaderboard.standings import update_leaderboard
 from fathom.harness.db.schema.runs import CellRow, MarkRow, RunRow, SampleRow, StandingRow, SuiteRow
-from fathom.harness.db.sealing import SealedRun
+from fathom.harness.db.seal import SealedRun
 from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.model import ModelSource
 from fathom.harness.errors import Conflict, StoreError
@@ -51,7 +51,7 @@ def spoil(db, run, every=3, **values):
         ).rowcount
         session.execute(text("DELETE FROM marks"))
         write.recount(session, run)
-    land_runs(db)
+    update_leaderboard(db)
     return spoilt
 
 

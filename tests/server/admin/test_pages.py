@@ -5,7 +5,7 @@ from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from fathom.harness.db.audit import list_entries
-from fathom.harness.db.leaderboard.standings import land_runs
+from fathom.harness.db.leaderboard.standings import update_leaderboard
 from fathom.harness.db.schema.runs import RunRow
 from fathom.harness.db.schema.service import SubmissionRow
 from fathom.harness.db.write import utc_now
@@ -40,12 +40,12 @@ def test_a_hidden_run_leaves_the_board_and_comes_back(desk, admin, write_run):
     write_run(desk.db, write_run.story(model="org/stays", n_right=1))
     assert "org/hidden" in admin.get("/").text
     assert do(desk, admin, "hide", run).status_code == 303
-    land_runs(desk.db)
+    update_leaderboard(desk.db)
     assert "org/hidden" not in admin.get("/").text
     assert admin.get(f"/runs/{run}").status_code == 200  # nothing is deleted
     assert do(desk, admin, "hide", run).status_code == 409
     do(desk, admin, "unhide", run)
-    land_runs(desk.db)
+    update_leaderboard(desk.db)
     assert "org/hidden" in admin.get("/").text
     assert [one.action for one in list_entries(desk.db, f"run/{run}")] == ["unhide", "hide"]
 

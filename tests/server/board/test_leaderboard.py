@@ -125,7 +125,7 @@ def test_each_row_shows_rank_range_size_engine_and_scores(fleet):
         " ".join(html.unescape(re.sub(r"<[^>]+>", " ", row)).split())
         for row in re.findall(r"<tr[ >].*?</tr>", page.text, re.S)
     ]
-    found = db_board.list_standings(db, db_board.Wanted(pool.id, "direct")).standings
+    found = db_board.list_standings(db, db_board.StandingQuery(pool.id, "direct")).standings
     for one, row in zip(found, rows[1:], strict=True):
         assert row.startswith(f"{one.rank} ")
         assert f", tie group {one.tie} {one.model.name} T{one.tier} {one.engine}" in row
@@ -140,7 +140,7 @@ def test_each_row_shows_rank_range_size_engine_and_scores(fleet):
 def test_a_line_parts_tie_groups_only_where_the_order_is_that_of_ranks(fleet):
     client, db = fleet
     (pool,) = db_board.list_pools(db)
-    ties = {one.tie for one in db_board.list_standings(db, db_board.Wanted(pool.id, "direct")).standings}
+    ties = {one.tie for one in db_board.list_standings(db, db_board.StandingQuery(pool.id, "direct")).standings}
     assert len(ties) > 1
     assert client.get("/").text.count('<tr class="group">') == len(ties) - 1
     assert client.get("/?sort=model").text.count('<tr class="group">') == 0

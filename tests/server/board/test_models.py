@@ -22,7 +22,7 @@ def noisy(board):
 
 def test_the_page_shows_each_place_with_rank_range_and_score(noisy, played):
     db = open_database(played.url, create=False)
-    places = db_board.places_of(db, [played.noisy.summary.model_id])[played.noisy.summary.model_id]
+    places = db_board.ranks_of_models(db, [played.noisy.summary.model_id])[played.noisy.summary.model_id]
     db.dispose()
     shown = text_of(noisy)
     assert {one.style for one in places} == {"direct", "cot", "choice"}

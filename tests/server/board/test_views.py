@@ -44,7 +44,7 @@ def test_levels_keep_the_familys_order_and_lost_ones_come_last():
 
 def standings(db, **wanted):
     (pool,) = board.list_pools(db)
-    return board.list_standings(db, board.Wanted(pool.id, "direct", **wanted)).standings
+    return board.list_standings(db, board.StandingQuery(pool.id, "direct", **wanted)).standings
 
 
 def test_a_model_is_shown_by_its_newest_finished_run(db, write_run):

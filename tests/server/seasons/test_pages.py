@@ -127,7 +127,7 @@ def test_the_api_lists_all_seasons(stage):
 def test_a_season_with_standings_links_to_them(browse, tmp_path, write_run):
 
     from fathom.harness.db import read, write
-    from fathom.harness.db.leaderboard.standings import land_runs
+    from fathom.harness.db.leaderboard.standings import update_leaderboard
     from fathom.harness.engines.base import Completion
     from fathom.tasks.base import Verdict
 
@@ -143,7 +143,7 @@ def test_a_season_with_standings_links_to_them(browse, tmp_path, write_run):
         for at in range(len(cells))
     ])  # fmt: skip
     write.finish_run(db, run, write.Ending("done", 1.0))
-    land_runs(db)
+    update_leaderboard(db)
     client = browse(url)
     address = f"/?pool={suite.pool()}&season=open"
     assert address.replace("&", "&amp;") in client.get("/seasons/open").text

@@ -9,10 +9,10 @@ from sqlalchemy.orm import Session
 
 from fathom.harness.db import read, samples
 from fathom.harness.db.engine import open_database
-from fathom.harness.db.leaderboard.standings import disturb_pools, land_runs
+from fathom.harness.db.leaderboard.standings import mark_pools_stale, update_leaderboard
 from fathom.harness.db.schema.runs import CellRow, RunRow, SampleRow, StandingRow, SuiteRow
 from fathom.harness.db.schema.service import JobRow, SeasonRow, SubmissionRow
-from fathom.harness.db.sealing import SealedRun
+from fathom.harness.db.seal import SealedRun
 from fathom.harness.db.write import utc_now
 from fathom.harness.records import SampleFilter
 from fathom.harness.settings import OidcSettings, ServiceSettings
@@ -29,8 +29,8 @@ def seal(db, seed, sealed):
         session.execute(update(SuiteRow).values(seed=seed, season=SEASON, sealed=sealed))
         session.execute(update(StandingRow).values(seed=seed))
         session.execute(update(SeasonRow).values(state="open" if sealed else "revealed"))
-        disturb_pools(session, list(session.scalars(select(RunRow.id))))
-    land_runs(db)
+        mark_pools_stale(session, list(session.scalars(select(RunRow.id))))
+    update_leaderboard(db)
 
 
 def submit(db, run):

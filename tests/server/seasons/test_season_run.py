@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from fathom.harness.db import read
 from fathom.harness.db.schema.service import SubmissionRow, UserRow
-from fathom.harness.db.sealing import SealedRun
+from fathom.harness.db.seal import SealedRun
 from fathom.harness.db.write import utc_now
 from fathom.harness.engines.base import Completion
 from fathom.harness.errors import Conflict

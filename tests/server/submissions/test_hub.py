@@ -53,7 +53,9 @@ QUICK = HubLimits(deadline=1.0, pauses=(0.02, 0.02))
 @pytest.fixture
 def look(run_async):
     """Ask a hub about a model, and wait."""
-    return lambda client, name="org/pebble", revision="main", who="user/1": run_async(client.look(name, revision, who))
+    return lambda client, name="org/pebble", revision="main", who="user/1": run_async(
+        client.read_repository(name, revision, who)
+    )
 
 
 @pytest.mark.parametrize(
@@ -146,7 +148,7 @@ def test_looks_are_bounded_for_one_user_and_for_all(hub, run_async):
     client = HubClient(hub.url, 1 << 30, replace(QUICK, n_own=2, n_looks=3, deadline=0.5))
 
     async def looks(*users):
-        calls = (client.look("org/slow", "main", user) for user in users)
+        calls = (client.read_repository("org/slow", "main", user) for user in users)
         return [type(one) for one in await asyncio.gather(*calls, return_exceptions=True)]
 
     assert run_async(looks("a", "a", "a", "b", "c")) == [BadSubmission, BadSubmission, TooMany, BadSubmission, Busy]

@@ -46,7 +46,7 @@ def put(db, model="org/model", **changes):
 
 
 def claim(db):
-    jobs.note_worker(db, ClaimRequest(name="gpu-1", engine="vllm"), {})
+    jobs.note_worker(db, ClaimRequest(name="gpu-1", engine="vllm"))
     return jobs.claim_job(db, ClaimRequest(name="gpu-1", engine="vllm"))
 
 

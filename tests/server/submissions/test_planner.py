@@ -10,7 +10,7 @@ from fathom.harness.db import read
 from fathom.harness.db.audit import list_entries
 from fathom.harness.db.schema.runs import MarkRow, RunRow, StandingRow, SuiteRow
 from fathom.harness.db.schema.service import JobRow, SubmissionRow, UserRow
-from fathom.harness.db.sealing import SEALED
+from fathom.harness.db.seal import SEALED
 from fathom.harness.db.write import utc_now
 from fathom.harness.engines.base import Completion, EngineSettings
 from fathom.harness.engines.oracle import OracleEngine
@@ -212,7 +212,7 @@ def test_keys_of_others_are_refused(db, owner, key):
     accept(db, owner)
     planning.plan_submissions(db, seed_of)
     shard = jobs.open_shard(db, jobs.claim_job(db, ClaimRequest(name="w", engine="oracle")).lease)
-    with pytest.raises(BadInput, match="none of this job"):
+    with pytest.raises(BadInput, match="does not belong to this job"):
         grader.grade_completions(shard, SEED, [Completion(key, " AB", "stop", 1, 1, 0.0)])
 
 

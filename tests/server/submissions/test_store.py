@@ -213,7 +213,7 @@ def test_the_queue_tells_places_progress_and_workers(db):
     plan(db)
     with writing(db) as session:
         session.get_one(SubmissionRow, names[2]).priority = 5
-    jobs.note_worker(db, ClaimRequest(name="gpu-1", engine="vllm"), {})
+    jobs.note_worker(db, ClaimRequest(name="gpu-1", engine="vllm"))
     with writing(db) as session:
         session.execute(update(JobRow).where(JobRow.submission_id == names[2]).values(priority=5))
     held = claim(db, "gpu-1")

@@ -17,7 +17,7 @@ from fathom.harness.db import read
 from fathom.harness.db.audit import list_entries
 from fathom.harness.db.engine import open_database
 from fathom.harness.db.leaderboard import read as db_board
-from fathom.harness.db.leaderboard.standings import land_runs
+from fathom.harness.db.leaderboard.standings import update_leaderboard
 from fathom.harness.db.schema.service import SubmissionRow
 from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.model import ModelSource
@@ -155,7 +155,7 @@ def test_an_upload_is_ranked_only_among_runs_of_every_tier(made, home):
     opened, client, *_ = home
     db = opened.db
     got = post(client, packed(lines)).json()
-    land_runs(db)
+    update_leaderboard(db)
     pools = {pool.id: pool.n_models for pool in db_board.list_pools(db)}
     assert pools == {f"{read.get_run(db, got['run']).pool}-all": 1}
 

@@ -9,7 +9,7 @@ from fathom.harness.db import read
 from fathom.harness.db.audit import list_entries
 from fathom.harness.db.engine import open_database
 from fathom.harness.db.leaderboard import read as db_board
-from fathom.harness.db.leaderboard.standings import land_runs
+from fathom.harness.db.leaderboard.standings import update_leaderboard
 from fathom.harness.db.schema.service import SubmissionRow, UserRow
 from fathom.harness.db.write import Sample, utc_now
 from fathom.harness.engines.base import Completion, EngineSettings
@@ -90,7 +90,7 @@ def replay(db, submission, lines, items, engine_fails=0):
 
 
 def ranked(db):
-    land_runs(db)
+    update_leaderboard(db)
     return {pool.id.endswith("-all"): pool.n_models for pool in db_board.list_pools(db)}
 
 

@@ -290,5 +290,5 @@ def test_the_commands_print_counts_and_never_a_password(fathom, filled, tmp_path
     assert fathom("db", "backup", tmp_path / "none" / "b.gz", "--db", copy).returncode == 2
     file.write_bytes(file.read_bytes()[:-9])
     refused = fathom("db", "restore", file, "--db", tmp_path / "other.db")
-    assert (refused.returncode, "no whole backup" in refused.stderr) == (2, True)
+    assert (refused.returncode, "not a complete backup" in refused.stderr) == (2, True)
     assert not (tmp_path / "other.db").exists()

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from fathom.harness.db import read, write
 from fathom.harness.db.engine import open_database
 from fathom.harness.db.leaderboard import read as board
-from fathom.harness.db.leaderboard.standings import land_runs
+from fathom.harness.db.leaderboard.standings import update_leaderboard
 from fathom.harness.db.schema.runs import MarkRow, PoolRow, ResultRow, StandingRow
 from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.model import ModelSource
@@ -65,9 +65,9 @@ def test_what_was_worked_out_can_be_worked_out_again(db):
         play(db, kind)
     before = everything(db)
     forget(db)
-    assert land_runs(db) == 2
+    assert update_leaderboard(db) == 2
     assert everything(db) == before
-    assert land_runs(db) == 0
+    assert update_leaderboard(db) == 0
     assert everything(db) == before
 
 
@@ -77,9 +77,9 @@ def test_a_run_whose_process_died_before_it_landed_lands_later(db):
     with Session(db) as session, session.begin():
         session.execute(delete(MarkRow).where(MarkRow.run_id == run))
         session.execute(delete(StandingRow).where(StandingRow.run_id == run))
-    land_runs(db)
+    update_leaderboard(db)
     (pool,) = board.list_pools(db)
-    standings = board.list_standings(db, board.Wanted(pool.id, "direct")).standings
+    standings = board.list_standings(db, board.StandingQuery(pool.id, "direct")).standings
     assert [one.model.name for one in standings] == ["oracle/perfect", "oracle/noisy"]
     assert [one.rank for one in standings] == [1, 2]
 
@@ -88,7 +88,7 @@ def test_a_newer_run_takes_the_place_of_an_older_one(db):
     play(db, seed=7)
     newest = play(db, seed=8)
     (pool,) = board.list_pools(db)
-    (one,) = board.list_standings(db, board.Wanted(pool.id, "cot")).standings
+    (one,) = board.list_standings(db, board.StandingQuery(pool.id, "cot")).standings
     assert (one.run, one.seed, one.n_runs, pool.n_models) == (newest, "8", 2, 1)
 
 
@@ -104,14 +104,14 @@ def test_a_resumed_run_lands_anew(db):
     write.resume_run(db, run)
     assert board.marks_of(db, {run: 48}) == {}
     write.finish_run(db, run, write.Ending("done", 1.0))
-    assert land_runs(db) == 1
+    assert update_leaderboard(db) == 1
 
 
 def test_a_run_that_failed_never_lands(db):
     run = play(db)
     forget(db)
     write.finish_run(db, run, write.Ending("failed", 1.0, "broken"))
-    assert land_runs(db) == 0
+    assert update_leaderboard(db) == 0
     assert board.list_pools(db) == ()
 
 
@@ -123,7 +123,7 @@ def test_runs_that_land_at_once_are_all_ranked(database):
 
     def land(db):
         try:
-            land_runs(db)
+            update_leaderboard(db)
         except Exception as error:  # handed to the test's own thread
             failures.append(error)
 
@@ -133,9 +133,9 @@ def test_runs_that_land_at_once_are_all_ranked(database):
     for thread in threads:
         thread.join()
     assert failures == []
-    land_runs(dbs[0])
+    update_leaderboard(dbs[0])
     (pool,) = board.list_pools(dbs[0])
-    standings = board.list_standings(dbs[0], board.Wanted(pool.id, "direct")).standings
+    standings = board.list_standings(dbs[0], board.StandingQuery(pool.id, "direct")).standings
     assert {one.run for one in standings} == set(runs)
     assert not pool.stale
     for db in dbs:
@@ -177,6 +177,6 @@ def test_a_perfect_model_stands_above_a_noisy_one_above_a_guesser(db, style):
     for kind in ("chance", "perfect", "noisy"):
         play(db, kind, n=60)
     (pool,) = board.list_pools(db)
-    standings = board.list_standings(db, board.Wanted(pool.id, style)).standings
+    standings = board.list_standings(db, board.StandingQuery(pool.id, style)).standings
     assert [one.model.name for one in standings] == ["oracle/perfect", "oracle/noisy", "oracle/chance"]
     assert [(one.rank_low, one.rank_high, one.tie) for one in standings] == [(1, 1, 1), (2, 2, 2), (3, 3, 3)]

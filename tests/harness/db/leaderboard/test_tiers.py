@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from fathom.harness.db import read, write
 from fathom.harness.db.leaderboard import read as board
-from fathom.harness.db.leaderboard.standings import disturb_pools, land_runs
+from fathom.harness.db.leaderboard.standings import mark_pools_stale, update_leaderboard
 from fathom.harness.db.schema.runs import RunRow
 from fathom.harness.engines.base import Completion
 from fathom.tasks.base import Verdict
@@ -33,14 +33,14 @@ def change(db, run, **columns):
     with Session(db) as session, session.begin():
         if columns:
             session.execute(update(RunRow).where(RunRow.id == run).values(**columns))
-        disturb_pools(session, [run])
-    land_runs(db)
+        mark_pools_stale(session, [run])
+    update_leaderboard(db)
 
 
 def ranked(db):
     """Names by rank, of the pools in the order of the board."""
     return [
-        [one.model.name for one in board.list_standings(db, board.Wanted(pool.id, "direct")).standings]
+        [one.model.name for one in board.list_standings(db, board.StandingQuery(pool.id, "direct")).standings]
         for pool in board.list_pools(db)
     ]
 
@@ -63,7 +63,9 @@ def test_a_board_of_uploads_alone_says_that_they_are(db):
 def test_sent_results_never_displace_what_our_workers_found(db):
     ours = put(db, "org/model", 2)
     put(db, "org/model", 10, tier=1)
-    standings = [board.list_standings(db, board.Wanted(pool.id, "direct")).standings for pool in board.list_pools(db)]
+    standings = [
+        board.list_standings(db, board.StandingQuery(pool.id, "direct")).standings for pool in board.list_pools(db)
+    ]
     assert {one.run for page in standings for one in page} == {ours}
 
 
@@ -74,7 +76,7 @@ def test_a_replayed_run_joins_the_ranks(db):
     assert ranked(db)[0] == ["org/sent", "org/ours"]
     facets = board.list_pools(db)[0].facets
     assert facets.tiers == ("2", "3")
-    only = board.list_standings(db, board.Wanted(board.list_pools(db)[0].id, "direct", tier=2)).standings
+    only = board.list_standings(db, board.StandingQuery(board.list_pools(db)[0].id, "direct", tier=2)).standings
     assert [one.model.name for one in only] == ["org/sent"]
 
 
@@ -106,6 +108,6 @@ def test_a_model_page_shows_the_place_among_the_ranked_only(db):
     put(db, "org/sent", 9, tier=1)
     put(db, "org/ours", 5)
     sent, ours = (one for (one,) in (board.find_models(db, [name]) for name in ("org/sent", "org/ours")))
-    places = board.places_of(db, [sent.id, ours.id])
+    places = board.ranks_of_models(db, [sent.id, ours.id])
     assert [(place.tier, place.pool.endswith("-all")) for place in places[sent.id]] == [(1, True)]
     assert [(place.tier, place.pool.endswith("-all")) for place in places[ours.id]] == [(3, False)]

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from fathom.harness.db import read, write
 from fathom.harness.db.engine import open_database
 from fathom.harness.db.find import find_run
-from fathom.harness.db.leaderboard.standings import land_runs
+from fathom.harness.db.leaderboard.standings import update_leaderboard
 from fathom.harness.db.samples import stream_samples
 from fathom.harness.engines.base import Completion, EngineSettings
 from fathom.harness.engines.model import ModelSource
@@ -170,7 +170,7 @@ def test_nothing_that_is_foreign_acts_or_hides(db):
     ]  # fmt: skip
     write.record_samples(db, run, ids, samples)
     write.finish_run(db, run, write.Ending("done", 1.0))
-    land_runs(db)
+    update_leaderboard(db)
     page = make_page(db, [read.get_run(db, run)], NOW)
     assert not re.search("[\u202e\x1b\0]", page)
     assert "<script" not in page

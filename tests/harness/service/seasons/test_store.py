@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from fathom.harness.db import audit, read, write
-from fathom.harness.db.leaderboard.standings import land_runs
+from fathom.harness.db.leaderboard.standings import update_leaderboard
 from fathom.harness.db.leaderboard.read import get_revision
 from fathom.harness.db.schema.runs import StandingRow, SuiteRow
 from fathom.harness.db.schema.service import SeasonRow, SubmissionRow, UserRow
@@ -189,7 +189,7 @@ def answer(db, style):
     ]
     write.record_samples(db, run, cells, samples)
     write.finish_run(db, run, write.Ending("done", 1.0))
-    land_runs(db)
+    update_leaderboard(db)
     return run
 
 
