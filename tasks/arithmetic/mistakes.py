@@ -22,7 +22,7 @@ from fathom.tasks.arithmetic.formula import (
     value_of,
     write_calculation,
 )
-from fathom.tasks.arithmetic.puzzle import Roll
+from fathom.tasks.arithmetic.puzzle import NextWord
 
 _T = TypeVar("_T")
 
@@ -43,15 +43,15 @@ class FlawedSolution:
     fixes: Sequence[int] = ()  # for each step a plausible corrected number; `right` for the wrong step
 
 
-def _pick(options: Sequence[_T], roll: Roll) -> _T:
+def _pick(options: Sequence[_T], roll: NextWord) -> _T:
     return options[roll() * len(options) >> 64]
 
 
-def _other_number(right: int, roll: Roll) -> int:
+def _other_number(right: int, roll: NextWord) -> int:
     return (right + 1 + (roll() * (MODULUS - 1) >> 64)) % MODULUS
 
 
-def _stray(node: Mapping[str, Any], value: int, stated: Sequence[int], computed: Sequence[int], roll: Roll) -> int:
+def _stray(node: Mapping[str, Any], value: int, stated: Sequence[int], computed: Sequence[int], roll: NextWord) -> int:
     """Return a wrong number for a step.
 
     A step that only repeats a number repeats another number of the same kind: a number that occurs nowhere else could
@@ -65,7 +65,7 @@ def _stray(node: Mapping[str, Any], value: int, stated: Sequence[int], computed:
     return _other_number(value, roll)
 
 
-def _misread(kind: str, node: Mapping[str, Any], values: Mapping[str, int], roll: Roll) -> Mapping[str, Any] | None:
+def _misread(kind: str, node: Mapping[str, Any], values: Mapping[str, int], roll: NextWord) -> Mapping[str, Any] | None:
     """Return the formula with another operator or another input, and another value; or None."""
     op, args = node["op"], node["args"]
     changed: list[Mapping[str, Any]] = []
@@ -79,7 +79,7 @@ def _misread(kind: str, node: Mapping[str, Any], values: Mapping[str, int], roll
     return _pick(changed, roll) if changed else None
 
 
-def _too_early(parameters: Parameters, order: list[str], at: int, roll: Roll) -> list[str] | None:
+def _too_early(parameters: Parameters, order: list[str], at: int, roll: NextWord) -> list[str] | None:
     """Return the order with a later step moved to this place, before what it uses; or None."""
     parts = [names_in(parameters[name]) for name in order]
     users = [late for late in range(at + 1, len(order)) if not set(order[at:late]).isdisjoint(parts[late])]
@@ -89,7 +89,7 @@ def _too_early(parameters: Parameters, order: list[str], at: int, roll: Roll) ->
     return [*order[:at], order[late], *order[at:late], *order[late + 1 :]]
 
 
-def flaw_solution(parameters: Parameters, order: list[str], kinds: Sequence[str], roll: Roll) -> FlawedSolution:
+def flaw_solution(parameters: Parameters, order: list[str], kinds: Sequence[str], roll: NextWord) -> FlawedSolution:
     """Write the steps in this order, with a mistake of one of these kinds if its position allows it."""
     bad = roll() * (len(order) + 1) >> 64
     kind = _pick(kinds, roll) if bad else NO_MISTAKE
@@ -122,7 +122,7 @@ def flaw_solution(parameters: Parameters, order: list[str], kinds: Sequence[str]
 
 
 def _fixes(
-    parameters: Parameters, steps: Sequence[tuple[str, str, int]], stated: Sequence[int], roll: Roll
+    parameters: Parameters, steps: Sequence[tuple[str, str, int]], stated: Sequence[int], roll: NextWord
 ) -> list[int]:
     """Return for each step a plausible corrected number.
 
@@ -147,7 +147,7 @@ def _show(name: str, calculation: str, value: int) -> str:
     return f"{name} = {value}" if calculation == str(value) else f"{name} = {calculation} = {value}"
 
 
-def _expression(size: int, roll: Roll) -> list[str]:
+def _expression(size: int, roll: NextWord) -> list[str]:
     """Return the tokens of an expression with `size` operations, with brackets around each of them."""
     if size == 0:
         return [str(roll() * MODULUS >> 64)]
@@ -156,7 +156,7 @@ def _expression(size: int, roll: Roll) -> list[str]:
     return ["(", *_expression(left, roll), op, *_expression(size - 1 - left, roll), ")"]
 
 
-def flaw_expression(size: int, roll: Roll) -> FlawedSolution:
+def flaw_expression(size: int, roll: NextWord) -> FlawedSolution:
     """Evaluate a random expression bracket by bracket, with a mistake in one line or none."""
     pieces = _expression(size, roll)
     bad = roll() * (size + 1) >> 64

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from fathom.tasks.arithmetic.formula import CONSTANT, MODULUS, Formula, evaluate_formulas
 from fathom.tasks.stream import Stream
 
-POOL = 12
+MOST_ITEMS = 12
 """Most items in a layer; the outermost layer has no limit."""
 
 _SHAPES = ((1, True),) * 3 + ((2, False),) * 3 + ((2, True),) * 2 + ((3, False), (3, True))
@@ -29,10 +29,10 @@ _OUTER = ("+", "-", "*")
 _TRIES = 60
 _DRAWS = 3
 
-Roll = Callable[[], int]  # the next uniform 64-bit integer
+NextWord = Callable[[], int]  # the next uniform 64-bit integer
 
 
-def roller(stream: Stream) -> Roll:
+def word_source(stream: Stream) -> NextWord:
     """Return a fast source of the 64-bit words of a stream, read 32 at a time."""
 
     def endless() -> Iterator[int]:
@@ -78,7 +78,7 @@ class Puzzle:
 
     def is_full(self, layer: int) -> bool:
         """Say whether the layer takes no further item."""
-        return layer > 0 and len(self.layers[layer]) >= POOL
+        return layer > 0 and len(self.layers[layer]) >= MOST_ITEMS
 
     def item(self, layer: int) -> int:
         """Add an item."""
@@ -102,7 +102,7 @@ class Puzzle:
         self.holds[holder].append(kind)
         return self.parameter(holder, kind, CONSTANT, 1)
 
-    def fill(self, holder: int, roll: Roll) -> int | None:
+    def fill(self, holder: int, roll: NextWord) -> int | None:
         """Let an item contain one more random kind, or return None if it contains all."""
         layer = self.layer_of[holder] + 1
         known, inside = self.layers[layer], self.holds[holder]
@@ -114,7 +114,7 @@ class Puzzle:
         kind = next((other for other in known if other not in inside), None)
         return None if kind is None else self.edge(holder, kind)
 
-    def instance(self, roll: Roll) -> int:
+    def instance(self, roll: NextWord) -> int:
         """Add an instance parameter at a random place."""
         layer = roll() * (len(self.layers) - 1) >> 64
         known = self.layers[layer]
@@ -128,18 +128,18 @@ class Puzzle:
             made = self.fill(self.item(0), roll)
         return made
 
-    def total(self, roll: Roll, room: int, widest: int) -> int | None:
+    def total(self, roll: NextWord, room: int, widest: int) -> int | None:
         """Add an abstract parameter and everything it counts, for at most `room` operations in all."""
         last = len(self.layers) - 1
         layer = roll() * last >> 64
         span = 1 + (roll() * (last - layer) >> 64)
         if room < (3 if span == 1 else 2 * span):
             return None
-        if any(len(known) + 4 > POOL for known in self.layers[max(1, layer) : layer + span]):
+        if any(len(known) + 4 > MOST_ITEMS for known in self.layers[max(1, layer) : layer + span]):
             return None
         return self._count(layer, layer + span, room, widest, roll)
 
-    def _count(self, layer: int, target: int, room: int, widest: int, roll: Roll, least: int = 2) -> int:
+    def _count(self, layer: int, target: int, room: int, widest: int, roll: NextWord, least: int = 2) -> int:
         """Add an item of `layer` and the parameter that counts all of layer `target` in it."""
         holder, span = self.item(layer), target - layer
         self.frozen[holder] = True
@@ -157,11 +157,11 @@ class Puzzle:
         return self.parameter(holder, ~target, Formula(".", tuple(inputs), ""), due)
 
 
-def _between(low: int, high: int, roll: Roll) -> int:
+def _between(low: int, high: int, roll: NextWord) -> int:
     return low + (roll() * (high - low + 1) >> 64)
 
 
-def _take(known: list[int], taken: list[int], roll: Roll) -> int:
+def _take(known: list[int], taken: list[int], roll: NextWord) -> int:
     """Return one of `known` that is not yet taken; there must be one."""
     at = roll() * len(known) >> 64
     while known[at] in taken:
@@ -169,12 +169,12 @@ def _take(known: list[int], taken: list[int], roll: Roll) -> int:
     return known[at]
 
 
-def _formula(inputs: list[int], has_constant: bool, roll: Roll) -> Formula:
+def _formula(inputs: list[int], has_constant: bool, roll: NextWord) -> Formula:
     inner = "+" if len(inputs) != 2 else _INNER[roll() >> 62]
     return Formula(inner, tuple(inputs), _OUTER[roll() * 3 >> 64] if has_constant else "")
 
 
-def _settle(puzzle: Puzzle, opened: list[int], room: int, widest: int, roll: Roll) -> Formula:
+def _settle(puzzle: Puzzle, opened: list[int], room: int, widest: int, roll: NextWord) -> Formula:
     """Draw a formula that costs at most `room`, including what it opens; exactly `room` if it is the last one."""
     if room == 1 or (opened and roll() >> 61 == 0):
         return CONSTANT
@@ -198,7 +198,7 @@ def _settle(puzzle: Puzzle, opened: list[int], room: int, widest: int, roll: Rol
     return _formula(inputs, has_constant, roll)
 
 
-def _grow(puzzle: Puzzle, plan: PuzzlePlan, roll: Roll) -> None:
+def _grow(puzzle: Puzzle, plan: PuzzlePlan, roll: NextWord) -> None:
     """Draw the query and all that it needs."""
     first = puzzle.total(roll, plan.op, plan.widest) if roll() >> 63 else None
     puzzle.query = puzzle.instance(roll) if first is None else first
@@ -220,7 +220,7 @@ def _grow(puzzle: Puzzle, plan: PuzzlePlan, roll: Roll) -> None:
     puzzle.order, puzzle.n_needed, puzzle.original = settled[::-1], len(settled), puzzle.query
 
 
-def _rest_on(puzzle: Puzzle, plan: PuzzlePlan, roll: Roll) -> None:
+def _rest_on(puzzle: Puzzle, plan: PuzzlePlan, roll: NextWord) -> None:
     """Add parameters above the query, each reading the one before, up to a second query of its own op."""
     top, left = puzzle.query, plan.original - plan.op
     while left:
@@ -235,7 +235,7 @@ def _rest_on(puzzle: Puzzle, plan: PuzzlePlan, roll: Roll) -> None:
     puzzle.original = top
 
 
-def _distract(puzzle: Puzzle, count: int, roll: Roll) -> None:
+def _distract(puzzle: Puzzle, count: int, roll: NextWord) -> None:
     """Add `count` parameters that the query does not need; they may read all but the second query."""
     readable = [one for one in puzzle.order if one != puzzle.original]
     while count:
@@ -250,7 +250,7 @@ def _distract(puzzle: Puzzle, count: int, roll: Roll) -> None:
         count -= len(puzzle.due) - start
 
 
-def _distraction(readable: list[int], roll: Roll) -> Formula:
+def _distraction(readable: list[int], roll: NextWord) -> Formula:
     width, has_constant = _SHAPES[roll() * len(_SHAPES) >> 64]
     if roll() >> 62 == 0 or width > len(readable):
         return CONSTANT
@@ -260,7 +260,7 @@ def _distraction(readable: list[int], roll: Roll) -> Formula:
     return _formula(inputs, has_constant, roll)
 
 
-def _draw_constants(puzzle: Puzzle, roll: Roll) -> None:
+def _draw_constants(puzzle: Puzzle, roll: NextWord) -> None:
     """Draw every formula's constant: 1..22 where it adds or subtracts, else 2..22 (a factor of 1 is a copy)."""
     puzzle.constants = [
         1 + (roll() * 22 >> 64) if outer in ("+", "-") else 2 + (roll() * 21 >> 64) if outer or not inputs else 0
@@ -269,7 +269,7 @@ def _draw_constants(puzzle: Puzzle, roll: Roll) -> None:
     puzzle.values = evaluate_formulas(puzzle.formulas, puzzle.constants, puzzle.order, [0] * len(puzzle.formulas))
 
 
-def _all_matter(puzzle: Puzzle, roll: Roll) -> bool:
+def _all_matter(puzzle: Puzzle, roll: NextWord) -> bool:
     """Draw constants; return whether the query depends on every needed parameter.
 
     A parameter cancels if the query's slope in it is 0 for all draws of the constants: in (b - a) + a, neither a nor b
@@ -304,7 +304,7 @@ def _slopes(puzzle: Puzzle) -> list[int]:
     return slopes
 
 
-def _aim(puzzle: Puzzle, target: int, roll: Roll) -> bool:
+def _aim(puzzle: Puzzle, target: int, roll: NextWord) -> bool:
     """Change one needed constant so that the query's value is `target`; return whether that succeeded.
 
     For a constant x on which the query depends as a x + b, the slope is found from two values, and the solution is
@@ -330,7 +330,7 @@ def _aim(puzzle: Puzzle, target: int, roll: Roll) -> bool:
     return False
 
 
-def draw_puzzle(plan: PuzzlePlan, roll: Roll) -> Puzzle:
+def draw_puzzle(plan: PuzzlePlan, roll: NextWord) -> Puzzle:
     """Draw a puzzle whose query has exactly `plan.op`; its value is uniform on 0..22 for every structure."""
     target = roll() * MODULUS >> 64
     depths = (2,) if plan.op < 4 else (2, 3) if plan.op < 8 else (2, 3, 4) if plan.op < 20 else (3, 4)

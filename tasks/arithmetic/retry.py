@@ -19,7 +19,7 @@ from typing import Any
 
 from fathom.tasks.arithmetic.expression import SIGNS, draw_expression, infix
 from fathom.tasks.arithmetic.formula import MODULUS, names_in, solve_parameters, value_of, write_calculation
-from fathom.tasks.arithmetic.puzzle import PuzzlePlan, Roll, draw_puzzle, roller
+from fathom.tasks.arithmetic.puzzle import NextWord, PuzzlePlan, draw_puzzle, word_source
 from fathom.tasks.arithmetic.solution import MAX_READ, calculate
 from fathom.tasks.arithmetic.word_problem import write_problem
 from fathom.tasks.stream import Stream
@@ -60,7 +60,7 @@ def pose_problem(kind: str, op: int, stream: Stream) -> RetryProblem:
     if kind == "mano":
         prefix, value, _ = draw_expression(op, MODULUS, stream)
         return RetryProblem(f"Modulo {MODULUS}, what is {infix(prefix)}?", value, {"prefix": prefix})
-    roll = roller(stream)
+    roll = word_source(stream)
     puzzle = draw_puzzle(PuzzlePlan(op, widest=3), roll)
     told = write_problem(puzzle, "symbol", stream, roll)
     order = [told.names[at] for at in puzzle.order]
@@ -70,12 +70,12 @@ def pose_problem(kind: str, op: int, stream: Stream) -> RetryProblem:
 
 def write_solution(facts: _Facts, error_rate: float, stream: Stream) -> str:
     """Write the solution of a problem in one line, with wrong starts at this rate (0..1, below 1)."""
-    roll = roller(stream) if error_rate else iter(()).__next__
+    roll = word_source(stream) if error_rate else iter(()).__next__
     write = _write_mano if "prefix" in facts else _write_igsm
     return "".join(write(facts, error_rate * _FULL, roll))
 
 
-def _write_igsm(facts: _Facts, limit: float, roll: Roll) -> Iterator[str]:
+def _write_igsm(facts: _Facts, limit: float, roll: NextWord) -> Iterator[str]:
     parameters, order = facts["parameters"], facts["order"]
     values = solve_parameters(parameters, order[-1])
     known: set[str] = set()
@@ -97,7 +97,7 @@ def _calculated(name: str, node: Mapping[str, Any], values: Mapping[str, int]) -
     return f"{name} = {write_calculation(node)} = {write_calculation(node, values)} = "
 
 
-def _write_mano(facts: _Facts, limit: float, roll: Roll) -> Iterator[str]:
+def _write_mano(facts: _Facts, limit: float, roll: NextWord) -> Iterator[str]:
     steps = _operations(facts["prefix"])
     asked = {key for key, _ in steps}
     numbers = sorted({int(token) for token in facts["prefix"] if token.isdigit()} | {value for _, value in steps})
@@ -118,7 +118,7 @@ def _misread(key: _Key, numbers: Sequence[int]) -> list[_Key]:
     return changed + [(other, sign, b) for other in numbers]
 
 
-def _other_number(right: int, roll: Roll) -> int:
+def _other_number(right: int, roll: NextWord) -> int:
     return (right + 1 + (roll() * (MODULUS - 1) >> 64)) % MODULUS
 
 

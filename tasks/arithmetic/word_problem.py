@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fathom.tasks.arithmetic.formula import Formula, Tree, tree, write_calculation
-from fathom.tasks.arithmetic.puzzle import Puzzle, Roll
+from fathom.tasks.arithmetic.puzzle import NextWord, Puzzle
 from fathom.tasks.stream import Stream
 from fathom.tasks.words import codes, given_names
 
@@ -63,7 +63,7 @@ class ProblemText:
         return "\n".join([self.ask, *parts] if ask_first else [*parts, self.ask])
 
 
-def write_problem(puzzle: Puzzle, channel: str, stream: Stream, roll: Roll) -> ProblemText:
+def write_problem(puzzle: Puzzle, channel: str, stream: Stream, roll: NextWord) -> ProblemText:
     """Write a puzzle in the words of a channel."""
     return _tell_codes(puzzle, stream) if channel == "symbol" else _tell_story(puzzle, stream, roll)
 
@@ -82,7 +82,7 @@ def _tell_codes(puzzle: Puzzle, stream: Stream) -> ProblemText:
     return ProblemText(names, preface, stream.shuffle(stated), f"What is {names[puzzle.query]}?", facts)
 
 
-def _tell_story(puzzle: Puzzle, stream: Stream, roll: Roll) -> ProblemText:
+def _tell_story(puzzle: Puzzle, stream: Stream, roll: NextWord) -> ProblemText:
     drawn = [groups[roll() * len(groups) >> 64] for groups in WORD_GROUPS[len(WORD_GROUPS) + 1 - len(puzzle.layers) :]]
     holders, kinds = _item_words(puzzle, drawn, stream)
     names, said = [], []

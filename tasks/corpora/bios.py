@@ -17,7 +17,7 @@ from fathom.tasks.corpora.forms import Form, FormedCorpus
 from fathom.tasks.corpora.lessons import N_DOCUMENTS
 from fathom.tasks.errors import BadOption
 from fathom.tasks.people.biography import ORDERS, biography, reversed_biography
-from fathom.tasks.people.closed_book import LEAST_PEOPLE, choose_crowd, draw_quiz, kinds_of, quiz_document
+from fathom.tasks.people.closed_book import LEAST_PEOPLE, choose_crowd, draw_question, kinds_of, question_document
 from fathom.tasks.people.population import N_NAMES, Person, Population
 from fathom.tasks.people.wordings import person_wordings as wordings_of
 from fathom.tasks.stream import Stream
@@ -64,8 +64,8 @@ def _write(options: Options, seed: str, stream: Stream) -> TextBlock:
     kind_words = stream.words(N_DOCUMENTS) if rare else [1 << 64] * N_DOCUMENTS
     for pick, way, kind in zip(picks, ways, kind_words, strict=True):
         if kind < rare:
-            quiz = draw_quiz(kinds[way * len(kinds) >> 64], asked, stream, hint=bool(options["hint"]))
-            documents.append(quiz_document(quiz))
+            quiz = draw_question(kinds[way * len(kinds) >> 64], asked, stream, hint=bool(options["hint"]))
+            documents.append(question_document(quiz))
             continue
         who, wordings = _entry(seed, pick * n_people >> 64, n_wordings)
         which, order = divmod(way * (n_wordings * n_orders) >> 64, n_orders)

@@ -50,7 +50,7 @@ from fathom.tasks.people.questions import (
     N_RESIDUES,
     N_SHOWN_MONTHS,
     ask_attribute,
-    draw_inquiry,
+    draw_bio_question,
     join_values,
     n_groups,
 )
@@ -203,7 +203,7 @@ class Bios:
         mode, k = str(level.axes["mode"]), int(level.axes["k"])
         symbol = channel == "symbol"
         names = codes(stream, k) if symbol else full_names(stream, k)
-        made = draw_inquiry(stream, mode, names, "code" if symbol else "full name")
+        made = draw_bio_question(stream, mode, names, "code" if symbol else "full name")
         choices = candidates(stream, made.gold, made.wrong)
         facts = {"people": [who._asdict() for who in made.people], **made.facts}
         return Problem(f"{show_people(made.people, channel, stream)}\n{made.question}", made.gold, choices, facts)

@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 
 from fathom.tasks.answer import final_integer
 from fathom.tasks.arithmetic.formula import MODULUS, needed_for, solve_parameters, write_calculation
-from fathom.tasks.arithmetic.puzzle import PuzzlePlan, draw_puzzle, roller
+from fathom.tasks.arithmetic.puzzle import PuzzlePlan, draw_puzzle, word_source
 from fathom.tasks.arithmetic.solution import SolutionReading, read_solution
 from fathom.tasks.arithmetic.word_problem import write_problem
 from fathom.tasks.base import N_CHOICES, NO_ANSWER, Instance, Level, Part, Problem, Verdict, candidates, write_lesson
@@ -87,7 +87,7 @@ class Igsm:
     def generate(self, level: Level, channel: str, stream: Stream) -> Problem:
         """Draw a puzzle of exactly this op and write it in words."""
         op, original = int(level.axes["op"]), int(level.axes["original"])
-        roll = roller(stream)
+        roll = word_source(stream)
         puzzle = draw_puzzle(
             PuzzlePlan(op, int(level.axes["unneeded"]), original=original if original > op else 0), roll
         )

@@ -3,7 +3,7 @@
 Grammars are drawn from the item's seed, so no model has seen them. The ladders `generate-*` and `law-*` are for models
 trained on one fixed language: they ask for more of its sentences, or for their likelihood.
 
-Hardness: levels of the grammar. Chance: uniform over the candidates; measured for written answers (GUESSED).
+Hardness: levels of the grammar. Chance: uniform over the candidates; measured for written answers (GUESS_ACCURACY).
 
 Reference: Allen-Zhu, Physics of Language Models 1 (arXiv 2305.13673), section 2: synthetic CFGs.
 """
@@ -38,11 +38,11 @@ SHAPES = {
     5: GrammarShape(5, most_rules=3, percent_long=33, greatest_mean=70),
 }
 """Grammars of the items, by depth. The flattest have more rules, since they would have few sentences otherwise; deep
-ones have fewer, since most strings would be sentences; at depth 5 rules are shorter, to stay below LONGEST."""
+ones have fewer, since most strings would be sentences; at depth 5 rules are shorter, to stay below MAX_SENTENCE."""
 
 N_SAMPLES = {2: 30, 3: 60, 4: 80}
 
-LONGEST = 80
+MAX_SENTENCE = 80
 """Most tokens of a sentence in a prompt."""
 
 LEAST_REST = 4
@@ -57,7 +57,7 @@ _WORDS = tuple(onset + vowel + coda for onset in "bdfgklmnprtvz" for vowel in "a
 _MAX_ANSWER = 2_000  # characters of a completion: room for 243 words and more
 _MAX_DRAWS = 50
 
-GUESSED = {
+GUESS_ACCURACY = {
     "complete-d2": 0.2143, "complete-d3": 0.1076, "complete-d4": 0.0479, "complete-d5": 0.0439,
     "samples-d2": 0.1470, "samples-d3": 0.0957, "samples-d4": 0.0371,
     "write-d2": 0.2024, "write-d3": 0.0772, "write-d4": 0.0227, "write-d5": 0.0466,
@@ -191,7 +191,7 @@ class Lano:
         return Verdict(False, answer, "other_string" if mode == "choose" else f"said_{answer}")
 
     def guess(self, instance: Instance, style: str, stream: Stream) -> str:
-        """Return a random candidate, or the best guessed completion or sentence (GUESSED)."""
+        """Return a random candidate, or the best guessed completion or sentence (GUESS_ACCURACY)."""
         if instance.choices and (style == "choice" or instance.facts["mode"] != "complete"):
             return stream.choice(instance.choices)
         return _guess_rest(instance, stream)
@@ -203,7 +203,7 @@ class Lano:
             return 1 / 2
         if mode == "choose" or (mode == "complete" and style == "choice"):
             return 1 / len(OPTIONS)
-        return GUESSED.get(level.name, 0.0)
+        return GUESS_ACCURACY.get(level.name, 0.0)
 
     def budget(self, level: Level, style: str) -> int:
         """Return the tokens of an answer (2 a word), or of a derivation (10 times its string)."""
@@ -213,7 +213,7 @@ class Lano:
         if mode == "generate":
             # A token and its blank take 2 at most, and few sentences are longer than 1.5 times the mean.
             return 64 + int(3 * language(str(level.axes["shape"])).mean_length)
-        longest: int = min(LONGEST, 3 ** int(level.axes["depth"]))
+        longest: int = min(MAX_SENTENCE, 3 ** int(level.axes["depth"]))
         if style == "cot" and mode == "write":
             return 512 + 8 * longest  # there is one derivation to write, and nothing to search for
         if style == "cot":
@@ -259,7 +259,7 @@ def _make_complete(grammar: Grammar, channel: str, stream: Stream) -> Problem | 
     def rest() -> Tokens | None:
         for _ in range(_MAX_DRAWS):
             drawn = chart.completion(stream)
-            if LEAST_REST <= len(drawn) <= LONGEST - len(prefix):
+            if LEAST_REST <= len(drawn) <= MAX_SENTENCE - len(prefix):
                 return drawn
         return None
 
@@ -277,7 +277,7 @@ def _make_complete(grammar: Grammar, channel: str, stream: Stream) -> Problem | 
 def _make_write(grammar: Grammar, channel: str, _stream: Stream) -> Problem | None:
     """Ask for any sentence; the gold takes the first rule of every symbol. Return None if it is too long."""
     gold = grammar.first_sentence
-    if len(gold) > LONGEST:
+    if len(gold) > MAX_SENTENCE:
         return None
     facts = {"mode": "write", "grammar": grammar.to_json(), "prefix": "", "accepts": "verifier"}
     return Problem(f"{say.show_rules(grammar, channel)}\n{say.ask_sentence(channel)}", join_tokens(gold), (), facts)
@@ -291,7 +291,7 @@ def _make_samples(grammar: Grammar, channel: str, stream: Stream) -> Problem | N
     n_samples = N_SAMPLES[grammar.depth]
     samples: dict[str, None] = {}
     for _ in range(10 * n_samples):
-        drawn = grammar.sentence(stream, 0, LONGEST)
+        drawn = grammar.sentence(stream, 0, MAX_SENTENCE)
         if drawn[:given] != sentence[:given]:
             samples[join_tokens(drawn)] = None
         if len(samples) == n_samples:
@@ -315,7 +315,7 @@ _MAKERS = {
 
 
 def _cut(grammar: Grammar, stream: Stream) -> tuple[Tokens, int]:
-    sentence = grammar.sentence(stream, 2 + LEAST_REST, LONGEST)
+    sentence = grammar.sentence(stream, 2 + LEAST_REST, MAX_SENTENCE)
     n = len(sentence)
     least, most = max(2, n // 4), min(n - LEAST_REST, n * 2 // 3)
     return sentence, least + stream.below(most - least + 1)
@@ -323,7 +323,7 @@ def _cut(grammar: Grammar, stream: Stream) -> tuple[Tokens, int]:
 
 def _pair(grammar: Grammar, stream: Stream) -> SentencePair | None:
     def sentence() -> Tokens:
-        return grammar.sentence(stream, 0, LONGEST)
+        return grammar.sentence(stream, 0, MAX_SENTENCE)
 
     return draw_pair(sentence, lambda tokens: sound_height(grammar, tokens), grammar, stream)
 

@@ -19,12 +19,12 @@ from fathom.tasks.base import NO_ANSWER, Instance, Level, Part, Problem, Verdict
 from fathom.tasks.people.biography import write_record
 from fathom.tasks.people.closed_book import (
     EXTRACTS,
+    HINT_SEPARATOR,
     HINTED_KINDS,
-    SO,
     Crowd,
     choose_crowd,
-    draw_quiz,
-    quiz_document,
+    draw_question,
+    question_document,
     read_decision,
 )
 from fathom.tasks.people.diagnosis import label_judgement, label_pair, label_value
@@ -32,10 +32,10 @@ from fathom.tasks.people.population import (
     ATTRIBUTE_DIGITS,
     ATTRIBUTES,
     CITIES,
+    EMPLOYERS_BY_CITY,
     MONTHS,
     N_YEARS,
     POPULATIONS,
-    STAFFED,
     Population,
     fits,
     person_of,
@@ -61,7 +61,7 @@ KINDS_BY_LEVEL: Mapping[str, tuple[str, ...]] = {
 _OPERATIONS = {"parity": "even", "year": "partial", "month": "partial"}
 _DOMAINS = {
     **{name: ATTRIBUTE_DIGITS[name].size for name in ATTRIBUTES if name in ATTRIBUTE_DIGITS},
-    "work_city": ATTRIBUTE_DIGITS["employer"].size / max(map(len, STAFFED)),
+    "work_city": ATTRIBUTE_DIGITS["employer"].size / max(map(len, EMPLOYERS_BY_CITY)),
 }
 """Number of values of each attribute; for the city of work, the inverse accuracy of the best constant answer."""
 
@@ -136,7 +136,7 @@ class Recall:
         """Draw people of the half that is asked about; demonstrations are about the other half."""
         people, asked = int(level.axes["people"]), str(level.axes["asked"])
         half = choose_crowd(stream.seed, people, trained=stream.role != "eval")
-        quiz = draw_quiz(stream.choice(KINDS_BY_LEVEL[asked]), half, stream, hint=bool(level.axes["hint"]))
+        quiz = draw_question(stream.choice(KINDS_BY_LEVEL[asked]), half, stream, hint=bool(level.axes["hint"]))
         facts = {**quiz.facts, "operation": _OPERATIONS.get(asked, asked), "n_people": people}
         facts["answer"] = quiz.decision
         if asked in ("year", "month"):
@@ -155,7 +155,7 @@ class Recall:
         """Return a question and its answer about the half that is never asked about."""
         asked = choose_crowd(stream.seed, int(level.axes["people"]), trained=True)
         kind = stream.choice(KINDS_BY_LEVEL[str(level.axes["asked"])])
-        return quiz_document(draw_quiz(kind, asked, stream, hint=bool(level.axes["hint"])))
+        return question_document(draw_question(kind, asked, stream, hint=bool(level.axes["hint"])))
 
     def grade(self, instance: Instance, text: str) -> Verdict:
         """Compare the first line, after the facts of a hint, ignoring case; any person who fits a search is right."""
@@ -165,8 +165,8 @@ class Recall:
             return Verdict(False, None, "no_answer")
         note = ""
         if facts["hint"]:
-            stated, _, gold = gold.rpartition(SO)
-            note = "" if text.strip().startswith(f"{stated}{SO}") else "states wrong facts"
+            stated, _, gold = gold.rpartition(HINT_SEPARATOR)
+            note = "" if text.strip().startswith(f"{stated}{HINT_SEPARATOR}") else "states wrong facts"
         if not said.isascii():
             return Verdict(False, said, "not_in_domain")
         answer, gold = said.lower(), gold.lower()
@@ -186,7 +186,11 @@ class Recall:
         if not facts["hint"]:
             return answer
         strangers = Crowd(Population("0").person, 0, 1_000)
-        return draw_quiz(facts["kind"], strangers, stream, hint=True).answer.rpartition(SO)[0] + SO + answer
+        return (
+            draw_question(facts["kind"], strangers, stream, hint=True).answer.rpartition(HINT_SEPARATOR)[0]
+            + HINT_SEPARATOR
+            + answer
+        )
 
     def _blind(self, instance: Instance, stream: Stream) -> str:
         facts, operation = instance.facts, instance.facts["operation"]
@@ -201,7 +205,7 @@ class Recall:
         if operation == "subtract":
             return "1"
         stranger = Population("0").person(stream.below(1 << 30))
-        two = [city for city, firms in enumerate(STAFFED) if len(firms) == max(map(len, STAFFED))]
+        two = [city for city, firms in enumerate(EMPLOYERS_BY_CITY) if len(firms) == max(map(len, EMPLOYERS_BY_CITY))]
         if facts["attributes"] == ["work_city"]:
             return CITIES[stream.choice(two)]
         if operation == "dual":

@@ -32,16 +32,16 @@ from fathom.tasks.arithmetic.mistakes import (
     flaw_expression,
     flaw_solution,
 )
-from fathom.tasks.arithmetic.puzzle import PuzzlePlan, draw_puzzle, roller
+from fathom.tasks.arithmetic.puzzle import PuzzlePlan, draw_puzzle, word_source
 from fathom.tasks.arithmetic.retry import pose_problem, read_retries, write_solution
 from fathom.tasks.arithmetic.word_problem import REMAINDERS, write_problem
 from fathom.tasks.base import N_CHOICES, NO_ANSWER, Instance, Level, Part, Problem, Verdict, candidates, write_lesson
 from fathom.tasks.families.mano import FAMILY as MANO
 from fathom.tasks.stream import Stream
 
-TASKS = ("find", "mano", "mend")
+CHECK_TASKS = ("find", "mano", "mend")
 STEP_COUNTS = (2, 4, 8, 12, 18, 25)
-RETRIED = {"retry-igsm": (2, 4, 6, 8, 10, 12), "retry-mano": (2, 3, 4, 6, 8)}
+RETRY_OPS = {"retry-igsm": (2, 4, 6, 8, 10, 12), "retry-mano": (2, 3, 4, 6, 8)}
 """Operations of the problems to solve with wrong starts."""
 
 _IN_CONTEXT = ("direct", "cot", "choice")
@@ -119,16 +119,16 @@ class Repair:
     @cached_property
     def levels(self) -> dict[str, Level]:
         """Three tasks over the number of steps; then problems to solve with wrong starts, over operations."""
-        asked = [_level(task, op) for task in TASKS for op in STEP_COUNTS]
-        retried = [_retry_level(task, op) for task, ops in RETRIED.items() for op in ops]
+        asked = [_level(task, op) for task in CHECK_TASKS for op in STEP_COUNTS]
+        retried = [_retry_level(task, op) for task, ops in RETRY_OPS.items() for op in ops]
         return {level.name: level for level in asked + retried}
 
     def generate(self, level: Level, channel: str, stream: Stream) -> Problem:
         """Draw a problem and its solution, make one step wrong or none, and ask."""
         size, task = int(level.axes["op"]), str(level.axes["task"])
-        if task in RETRIED:
+        if task in RETRY_OPS:
             return _pose_retry(task, size, stream)
-        roll = roller(stream)
+        roll = word_source(stream)
         if task == "mano":
             flawed = flaw_expression(size, roll)
             question = _show_lines(flawed)
@@ -156,7 +156,7 @@ class Repair:
     def solution(self, instance: Instance) -> str:
         """Return the check of each step, up to the wrong one."""
         facts = instance.facts
-        if facts["task"] in RETRIED:
+        if facts["task"] in RETRY_OPS:
             return instance.gold
         return "\n".join(check_lines(facts) if facts["task"] == "mano" else check_steps(facts))
 
@@ -166,7 +166,7 @@ class Repair:
 
     def grade(self, instance: Instance, text: str) -> Verdict:
         """Compare the position, and the number where it is asked for; a wrong position is early or late."""
-        if instance.facts["task"] in RETRIED:
+        if instance.facts["task"] in RETRY_OPS:
             return _grade_retry(instance.facts, text)
         answer = final_answer(text)
         if answer is None:
@@ -186,7 +186,7 @@ class Repair:
     def guess(self, instance: Instance, style: str, stream: Stream) -> str:
         """Return a random candidate, position, "none" (where a number is asked for too), or number."""
         task = instance.facts["task"]
-        if task in RETRIED:
+        if task in RETRY_OPS:
             return f"the answer is {MANO.guess(instance, style, stream) if task == 'retry-mano' else stream.below(23)}"
         if style == "choice":
             return stream.choice(instance.choices)
@@ -197,7 +197,7 @@ class Repair:
     def chance(self, level: Level, style: str) -> float:
         """Return the share of one position or candidate, all equally likely; for retry levels that of a number."""
         task = level.axes["task"]
-        if task in RETRIED:
+        if task in RETRY_OPS:
             return MANO.chance(MANO.levels[f"p23l{level.axes['op']}"], "direct") if task == "retry-mano" else 1 / 23
         answers = int(level.axes["op"]) + 1
         return 1 / min(answers, N_CHOICES) if style == "choice" else 1 / answers

@@ -20,14 +20,14 @@ LANGUAGES = {
 }
 """Languages to train a model on: b, f and k as in the paper, and a, which is learnt in minutes."""
 
-DRAWINGS = {"a": 22, "b": 5, "f": 26, "k": 28}
+DRAW_NUMBERS = {"a": 22, "b": 5, "f": 26, "k": 28}
 """Number of the draw of each language: out of 32 (b: 8), the one in which edited sentences, and sentences joined from
 two halves, stay sentences least often. In many draws a third of them do; in these at most 1 in 16 edits."""
 
-GIVEN = 50
+GIVEN_TOKENS = 50
 """Tokens of a sentence given to a trained model, if any."""
 
-GIVEN_SHORT = 12
+GIVEN_TOKENS_SHORT = 12
 """Tokens given in the language a, whose sentences have 37 tokens on average."""
 
 LAW_TOKENS = 64
@@ -42,12 +42,14 @@ def language(shape: str) -> Grammar:
     """Return the language of that name, a, b, f or k; its terminals are a, b and c."""
     of = LANGUAGES[shape]
     symbols = ["S", *[f"{name}{depth}" for depth in range(1, of.depth) for name in "XYZ"]]
-    return draw_grammar(of, symbols, "abc", Stream("language", "lano", shape, DRAWINGS[shape]))
+    return draw_grammar(of, symbols, "abc", Stream("language", "lano", shape, DRAW_NUMBERS[shape]))
 
 
 def language_levels() -> list[Level]:
     """Return the levels that ask a trained model for sentences, and for their likelihood."""
-    pairs = [(shape, given) for shape in LANGUAGES for given in (0, GIVEN_SHORT if shape == "a" else GIVEN)]
+    pairs = [
+        (shape, given) for shape in LANGUAGES for given in (0, GIVEN_TOKENS_SHORT if shape == "a" else GIVEN_TOKENS)
+    ]
     return [*[_generate_level(*pair) for pair in pairs], *[_law_level(shape) for shape in LANGUAGES]]
 
 

@@ -7,7 +7,7 @@ from fathom.tasks.grammars.parser import Chart, Node
 
 OPTIONS = ("A", "B", "C", "D")
 
-TOKEN = {"symbol": "letter", "story": "word"}
+TOKEN_NOUNS = {"symbol": "letter", "story": "word"}
 
 
 def join_tokens(tokens: Iterable[str]) -> str:
@@ -47,7 +47,8 @@ def show_sentences(samples: Sequence[str], depth: int, channel: str) -> str:
     return (
         f"A hidden grammar makes sentences in {depth} rounds. It starts from one symbol; in each round every symbol is "
         "replaced by two or three symbols of the next kind, as one of its few rules says; the symbols of the last "
-        f"round are the {TOKEN[channel]}s of the sentence. {len(samples)} sentences of this grammar:\n{_lines(samples)}"
+        f"round are the {TOKEN_NOUNS[channel]}s of the sentence. {len(samples)} sentences of this grammar:\n"
+        f"{_lines(samples)}"
     )
 
 
@@ -64,7 +65,7 @@ def ask_which(strings: Sequence[str]) -> str:
 
 def ask_rest(prefix: str, channel: str) -> str:
     """Return the question for a completion of the prefix."""
-    token = TOKEN[channel]
+    token = TOKEN_NOUNS[channel]
     return (
         f"A sentence begins with these {token}s:\n{prefix}\nHow can it go on to its end? Any rest that makes the whole "
         f"a sentence is right. The answer is the rest alone: its {token}s separated by blanks, without the beginning "
@@ -75,8 +76,8 @@ def ask_rest(prefix: str, channel: str) -> str:
 def ask_sentence(channel: str) -> str:
     """Return the question for any sentence."""
     return (
-        f"Write one sentence. Any sentence is right. The answer is the sentence alone: its {TOKEN[channel]}s separated "
-        "by blanks."
+        "Write one sentence. Any sentence is right. The answer is the sentence alone: "
+        f"its {TOKEN_NOUNS[channel]}s separated by blanks."
     )
 
 

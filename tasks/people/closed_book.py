@@ -1,7 +1,7 @@
 """Closed-book questions about people of a population, in one form for training text and evaluation.
 
 A model that read biographies reads such questions with answers about half of the people (the corpus bios), and is asked
-about the other half (the family recall); both use `draw_quiz`. A question is one line, and so is its answer. With a
+about the other half (the family recall); both use `draw_question`. A question is one line, and so is its answer. With a
 hint, the answer first states the facts that it depends on: "October 1908, so yes".
 
 Reference: Allen-Zhu and Li, Physics of Language Models 3.1 (arXiv 2309.14316) and 3.2 (arXiv 2309.14402).
@@ -29,7 +29,7 @@ from fathom.tasks.stream import Stream
 LEAST_PEOPLE = 4
 """Fewest people of a population with questions: two in each half, who can be compared."""
 
-SO = ", so "
+HINT_SEPARATOR = ", so "
 """Text between the facts of a hint and the answer."""
 
 EXTRACTS = tuple(f"extract-{attribute}" for attribute in ATTRIBUTES)
@@ -91,7 +91,7 @@ def choose_crowd(seed: str, n_people: int, *, trained: bool) -> Crowd:
 
 
 @dataclass(frozen=True, slots=True)
-class Quiz:
+class ClosedBookQuestion:
     """A question and its answer, one line each; with a hint, `decision` is what follows the facts.
 
     `facts` are JSON values: kind, hint, asked (names), people (as rows), attributes or list or wanted.
@@ -104,7 +104,7 @@ class Quiz:
     @property
     def decision(self) -> str:
         """The answer without the facts of a hint."""
-        return self.answer.rpartition(SO)[2]
+        return self.answer.rpartition(HINT_SEPARATOR)[2]
 
 
 def kinds_of(text: str) -> tuple[str, ...]:
@@ -125,7 +125,7 @@ def kinds_of(text: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def draw_quiz(kind: str, asked: Crowd, stream: Stream, *, hint: bool = False) -> Quiz:
+def draw_question(kind: str, asked: Crowd, stream: Stream, *, hint: bool = False) -> ClosedBookQuestion:
     """Draw people of a crowd and a question about them.
 
     Args:
@@ -140,11 +140,11 @@ def draw_quiz(kind: str, asked: Crowd, stream: Stream, *, hint: bool = False) ->
     group, _, detail = kind.partition("-")
     drawn = _MAKERS[group](detail, asked, stream)
     told = hint and kind in HINTED_KINDS
-    answer = f"{drawn.stated}{SO}{drawn.answer}" if told else drawn.answer
-    return Quiz(drawn.question, answer, {"kind": kind, "hint": told, **drawn.facts})
+    answer = f"{drawn.stated}{HINT_SEPARATOR}{drawn.answer}" if told else drawn.answer
+    return ClosedBookQuestion(drawn.question, answer, {"kind": kind, "hint": told, **drawn.facts})
 
 
-def quiz_document(quiz: Quiz) -> list[tuple[str, str]]:
+def question_document(quiz: ClosedBookQuestion) -> list[tuple[str, str]]:
     """Return a question and its answer as one document of training text; only the answer is learnt."""
     return [(quiz.question, f" {quiz.answer}")]
 
@@ -154,7 +154,7 @@ def read_decision(kind: str, text: str, *, hint: bool) -> str | None:
     line = text.partition("\n")[0].strip()
     if not hint or kind not in HINTED_KINDS:
         return line or None
-    found = re.fullmatch(rf"{_HINTS[kind]}{SO}(.{{1,80}})", line) if len(line) < 300 else None
+    found = re.fullmatch(rf"{_HINTS[kind]}{HINT_SEPARATOR}(.{{1,80}})", line) if len(line) < 300 else None
     return found[1] if found else None
 
 

@@ -79,8 +79,10 @@ def _seats() -> tuple[int, ...]:
     return tuple(stream.shuffle(every) + stream.sample(every, len(EMPLOYERS) - len(CITIES)))
 
 
-SEATS = _seats()
-STAFFED = tuple(tuple(at for at, seat in enumerate(SEATS) if seat == city) for city in range(len(CITIES)))
+EMPLOYER_CITIES = _seats()
+EMPLOYERS_BY_CITY = tuple(
+    tuple(at for at, seat in enumerate(EMPLOYER_CITIES) if seat == city) for city in range(len(CITIES))
+)
 """Employers by the city where their people work, both as indices into their tuples."""
 
 _SIZES = {
@@ -141,7 +143,7 @@ ATTRIBUTES = ("date", "city", "university", "major", "employer", "work_city")
 """What a biography tells, one sentence each; `date` is the birth date, `city` the city of birth."""
 
 _PLACE = {field: at for at, field in enumerate(Person._fields)}
-_WORK_CITIES = tuple(CITIES[seat] for seat in SEATS)
+_WORK_CITIES = tuple(CITIES[seat] for seat in EMPLOYER_CITIES)
 
 
 def make_person(name: str, number: int) -> Person:

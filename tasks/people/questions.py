@@ -13,10 +13,10 @@ from fathom.tasks.people.population import (
     ATTRIBUTE_DIGITS,
     ATTRIBUTES,
     CITIES,
+    EMPLOYER_CITIES,
+    EMPLOYERS_BY_CITY,
     MAJORS,
     N_DATES,
-    SEATS,
-    STAFFED,
     Person,
     birth_key,
     draw_numbers,
@@ -28,7 +28,7 @@ from fathom.tasks.stream import Stream
 
 
 @dataclass(frozen=True, slots=True)
-class Inquiry:
+class BioQuestion:
     """A question, and the people to be shown before it; `wrong` are candidates, `facts` say what is asked."""
 
     people: list[Person]
@@ -100,7 +100,7 @@ def _set(numbers: list[int], at: int, attribute: str, value: int) -> None:
 def _numbers(stream: Stream, count: int) -> list[int]:
     """Draw numbers; a person shown alone works in another city than that of birth, so that six values differ."""
     numbers = draw_numbers(stream, count)
-    while count == 1 and digit(numbers[0], "city") == SEATS[digit(numbers[0], "employer")]:
+    while count == 1 and digit(numbers[0], "city") == EMPLOYER_CITIES[digit(numbers[0], "employer")]:
         numbers = draw_numbers(stream, 1)
     return numbers
 
@@ -112,7 +112,7 @@ def _spread(stream: Stream, numbers: list[int], attribute: str) -> list[int]:
         return numbers
     if attribute != "work_city":
         return _put(numbers, attribute, stream.sample(range(ATTRIBUTE_DIGITS[attribute].size), count))
-    seats = [STAFFED[city] for city in stream.sample(range(len(CITIES)), count)]
+    seats = [EMPLOYERS_BY_CITY[city] for city in stream.sample(range(len(CITIES)), count)]
     firms = [at[word % len(at)] for at, word in zip(seats, stream.words(count), strict=True)]
     return _put(numbers, "employer", firms)
 
@@ -131,7 +131,7 @@ def ask_attribute(who: Person, attribute: str) -> tuple[str, str]:
     return ASKS[attribute].format(who.name), show_attribute(who, attribute)
 
 
-def _extract(stream: Stream, names: list[str]) -> Inquiry:
+def _extract(stream: Stream, names: list[str]) -> BioQuestion:
     attribute = stream.choice(ATTRIBUTES)
     people = _people(names, _spread(stream, _numbers(stream, len(names)), attribute))
     at = stream.below(len(people))
@@ -139,10 +139,10 @@ def _extract(stream: Stream, names: list[str]) -> Inquiry:
     if len(people) == 1:
         wrong = [show_attribute(people[0], other) for other in ATTRIBUTES if other != attribute]
     facts = {"operation": "extract", "attributes": [attribute], "asked": [names[at]]}
-    return Inquiry(people, *ask_attribute(people[at], attribute), wrong, facts)
+    return BioQuestion(people, *ask_attribute(people[at], attribute), wrong, facts)
 
 
-def _partial(stream: Stream, names: list[str]) -> Inquiry:
+def _partial(stream: Stream, names: list[str]) -> BioQuestion:
     part, other_part = stream.shuffle(("year", "month"))
     numbers = _numbers(stream, len(names))
     if part == "year" or len(names) == 1:
@@ -156,7 +156,7 @@ def _partial(stream: Stream, names: list[str]) -> Inquiry:
     values = dict.fromkeys([show_attribute(other, part) for other in people]) if len(people) > 1 else {}
     wrong = [value for value in values if value != gold] or [show_attribute(people[0], other_part)]
     facts = {"operation": "partial", "attributes": [part], "asked": [names[at]]}
-    return Inquiry(people, ASKS[part].format(names[at]), gold, wrong, facts)
+    return BioQuestion(people, ASKS[part].format(names[at]), gold, wrong, facts)
 
 
 def join_values(who: Person, attributes: Sequence[str]) -> str:
@@ -164,7 +164,7 @@ def join_values(who: Person, attributes: Sequence[str]) -> str:
     return f"{show_attribute(who, attributes[0])}; {show_attribute(who, attributes[1])}"
 
 
-def _dual(stream: Stream, names: list[str]) -> Inquiry:
+def _dual(stream: Stream, names: list[str]) -> BioQuestion:
     asked = stream.choice(_PAIRS)
     people = _people(names, _spread(stream, _numbers(stream, len(names)), asked[0]))
     at = stream.below(len(people))
@@ -176,13 +176,13 @@ def _dual(stream: Stream, names: list[str]) -> Inquiry:
         "in this order, with a semicolon between the two."
     )
     facts = {"operation": "dual", "attributes": list(asked), "asked": [names[at]]}
-    return Inquiry(people, question, join_values(people[at], asked), wrong, facts)
+    return BioQuestion(people, question, join_values(people[at], asked), wrong, facts)
 
 
 _NUMBERED = "Number the months from 1 (January) to 12 (December). "
 
 
-def _classify(stream: Stream, names: list[str]) -> Inquiry:
+def _classify(stream: Stream, names: list[str]) -> BioQuestion:
     numbers = _numbers(stream, len(names))
     operation = stream.choice(("even", "remainder", "listed"))
     if operation == "listed":
@@ -200,16 +200,16 @@ def _classify(stream: Stream, names: list[str]) -> Inquiry:
         question = f"{_NUMBERED}What remainder does the number of {names[at]}'s month of birth leave when divided by 6?"
         seen = sorted({other.month % N_RESIDUES for other in people}) if len(people) > 1 else range(N_RESIDUES)
         wrong = [str(stream.choice([other for other in seen if other != left]))]
-        return Inquiry(people, question, str(left), wrong, {"operation": operation, "asked": [names[at]]})
+        return BioQuestion(people, question, str(left), wrong, {"operation": operation, "asked": [names[at]]})
     if len(people) > 1:  # the answer is drawn first, then the person: the majority of the people says nothing
         odd = stream.below(2)
         at = stream.choice([place for place, who in enumerate(people) if who.month % 2 == odd])
     question = f"{_NUMBERED}Was {names[at]} born in a month with an even number? Answer yes or no."
     gold, wrong_one = ("no", "yes") if people[at].month % 2 else ("yes", "no")
-    return Inquiry(people, question, gold, [wrong_one], {"operation": operation, "asked": [names[at]]})
+    return BioQuestion(people, question, gold, [wrong_one], {"operation": operation, "asked": [names[at]]})
 
 
-def _listed(stream: Stream, names: list[str], numbers: list[int]) -> Inquiry:
+def _listed(stream: Stream, names: list[str], numbers: list[int]) -> BioQuestion:
     """Ask whether a subject is on a list; for yes and for no, equally many subjects of the people are on it."""
     count = len(names)
     order = stream.shuffle(range(count))
@@ -224,7 +224,7 @@ def _listed(stream: Stream, names: list[str], numbers: list[int]) -> Inquiry:
     question = f"Is the subject that {name} studied on this list: {', '.join(subjects)}? Answer yes or no."
     gold, wrong = ("yes", "no") if yes else ("no", "yes")
     facts = {"operation": "listed", "asked": [name], "list": subjects}
-    return Inquiry(_people(names, numbers), question, gold, [wrong], facts)
+    return BioQuestion(_people(names, numbers), question, gold, [wrong], facts)
 
 
 def _two(stream: Stream, names: list[str], fit: Callable[[Person, Person], bool]) -> tuple[list[Person], int, int]:
@@ -243,7 +243,7 @@ def _clear(one: Person, two: Person) -> bool:
     return one.year != two.year and (one.month, one.day) != (two.month, two.day)
 
 
-def _compare(stream: Stream, names: list[str]) -> Inquiry:
+def _compare(stream: Stream, names: list[str]) -> BioQuestion:
     people, a, b = _two(stream, names, _clear)
     scale, which = stream.choice(("life", "year")), stream.choice(("earlier", "later"))
     first = min((a, b), key=lambda at: birth_key(people[at], scale))
@@ -255,7 +255,7 @@ def _compare(stream: Stream, names: list[str]) -> Inquiry:
             f"Who has the {which} birthday in the calendar year, {names[a]} or {names[b]}? Give the {_NOUN}."
         )
     facts = {"operation": "compare", "asked": [names[a], names[b]], "scale": scale, "which": which}
-    return Inquiry(people, question, names[gold], [names[a + b - gold]], facts)
+    return BioQuestion(people, question, names[gold], [names[a + b - gold]], facts)
 
 
 def _countable(one: Person, two: Person) -> bool:
@@ -263,7 +263,7 @@ def _countable(one: Person, two: Person) -> bool:
     return one.month != two.month and months_apart(one, two) >= LEAST_APART
 
 
-def _subtract(stream: Stream, names: list[str]) -> Inquiry:
+def _subtract(stream: Stream, names: list[str]) -> BioQuestion:
     people, a, b = _two(stream, names, _countable)
     gold = months_apart(people[a], people[b])
     question = (
@@ -274,7 +274,7 @@ def _subtract(stream: Stream, names: list[str]) -> Inquiry:
     rank = gold - gold // 12
     low = rank - stream.below(N_CHOICES)
     wrong = [str(near + (near - 1) // 11) for near in range(low, low + N_CHOICES) if near != rank]
-    return Inquiry(people, question, str(gold), wrong, {"operation": "subtract", "asked": [names[a], names[b]]})
+    return BioQuestion(people, question, str(gold), wrong, {"operation": "subtract", "asked": [names[a], names[b]]})
 
 
 def n_groups(count: int) -> int:
@@ -282,7 +282,7 @@ def n_groups(count: int) -> int:
     return count - count * 3 // 10
 
 
-def _inverse(stream: Stream, names: list[str]) -> Inquiry:
+def _inverse(stream: Stream, names: list[str]) -> BioQuestion:
     """Ask for a person by one attribute or two.
 
     All people look alike in this respect: a group of one or two people shares all that is asked; if that is two
@@ -305,26 +305,26 @@ def _inverse(stream: Stream, names: list[str]) -> Inquiry:
     wanted = {attribute: show_attribute(people[fit], attribute) for attribute in kind}
     question = f"{SEARCHES[kind].format(*wanted.values())} Several people may fit: give the {_NOUN} of one of them."
     facts = {"operation": "inverse", "wanted": wanted, "accepts": "verifier"}
-    return Inquiry(people, question, names[fit], [names[at] for at in others], facts)
+    return BioQuestion(people, question, names[fit], [names[at] for at in others], facts)
 
 
-def _count(stream: Stream, names: list[str]) -> Inquiry:
+def _count(stream: Stream, names: list[str]) -> BioQuestion:
     """Ask how many were born in a city; each number of COUNTS belongs to one city, where somebody works as well."""
     numbers = _spread(stream, _numbers(stream, len(names)), "work_city")
     counts = stream.choice(COUNTS[len(names)])
-    cities = [SEATS[digit(number, "employer")] for number in numbers[: len(counts)]]
+    cities = [EMPLOYER_CITIES[digit(number, "employer")] for number in numbers[: len(counts)]]
     born = [city for city, n_born in zip(cities, stream.shuffle(counts), strict=True) for _ in range(n_born)]
     numbers = _put(numbers, "city", stream.shuffle(born))
     city = stream.choice(cities)
     gold = born.count(city)
     wrong = [str(other) for other in counts if other != gold]
     facts = {"operation": "count", "wanted": {"city": CITIES[city]}}
-    return Inquiry(
+    return BioQuestion(
         _people(names, numbers), f"How many of these people were born in {CITIES[city]}?", str(gold), wrong, facts
     )
 
 
-MODES: Mapping[str, Callable[[Stream, list[str]], Inquiry]] = {
+MODES: Mapping[str, Callable[[Stream, list[str]], BioQuestion]] = {
     "extract": _extract,
     "partial": _partial,
     "dual": _dual,
@@ -337,7 +337,7 @@ MODES: Mapping[str, Callable[[Stream, list[str]], Inquiry]] = {
 """Modes by name."""
 
 
-def draw_inquiry(stream: Stream, mode: str, names: list[str], noun: str) -> Inquiry:
+def draw_bio_question(stream: Stream, mode: str, names: list[str], noun: str) -> BioQuestion:
     """Draw people of these names and a question in one of MODES; `noun` is the word for a name."""
     made = MODES[mode](stream, names)
     return replace(made, question=made.question.replace(_NOUN, noun)) if _NOUN in made.question else made

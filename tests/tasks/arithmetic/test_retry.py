@@ -15,11 +15,11 @@ from fathom.tasks.arithmetic.retry import (
     write_solution,
 )
 from fathom.tasks.base import demonstrate, make_instance, pose
-from fathom.tasks.families.repair import FAMILY, MAX_SOLUTION, RETRIED
+from fathom.tasks.families.repair import FAMILY, MAX_SOLUTION, RETRY_OPS
 from fathom.tasks.stream import Stream
 
 SIGNS = {ast.Add: add, ast.Sub: sub, ast.Mult: mul}
-LEVELS = [level.name for level in FAMILY.levels.values() if level.ladder in RETRIED]
+LEVELS = [level.name for level in FAMILY.levels.values() if level.ladder in RETRY_OPS]
 
 
 def posed(kind, op, index):

@@ -5,7 +5,7 @@ from operator import add, mul, sub
 
 import pytest
 
-from fathom.tasks.arithmetic.puzzle import POOL
+from fathom.tasks.arithmetic.puzzle import MOST_ITEMS
 from fathom.tasks.arithmetic.word_problem import WORD_GROUPS
 from fathom.tasks.base import channels_of, demonstrate, make_instance
 from fathom.tasks.families.igsm import FAMILY, OPERATION_COUNTS, REASKED, SIDE_OPS
@@ -206,7 +206,7 @@ def test_copying_a_shown_number_does_not_pay(level, channel):
 def test_no_word_names_two_kinds():
     groups = [group for layer in WORD_GROUPS for group in layer]
     words = [word for name, pool in groups for word in (name, *(many for _, many in pool))]
-    assert all(len(pool) == POOL for _, pool in groups)
+    assert all(len(pool) == MOST_ITEMS for _, pool in groups)
     assert len(set(words)) == len(words)
     assert all(plural(one) == many for _, pool in groups for one, many in pool)
 

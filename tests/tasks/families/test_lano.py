@@ -8,9 +8,9 @@ from math import exp, inf, log, sqrt
 import pytest
 
 from fathom.tasks.base import Instance, channels_of, grade_likelihood, make_instance, pose
-from fathom.tasks.families.lano import FAMILY, LONGEST, N_SAMPLES
+from fathom.tasks.families.lano import FAMILY, MAX_SENTENCE, N_SAMPLES
 from fathom.tasks.grammars.grammar import Grammar
-from fathom.tasks.grammars.languages import GIVEN, GIVEN_SHORT, LAW_TOKENS, language
+from fathom.tasks.grammars.languages import GIVEN_TOKENS, GIVEN_TOKENS_SHORT, LAW_TOKENS, language
 from fathom.tasks.grammars.likelihood import SENTENCE_END, next_token_law
 from fathom.tasks.grammars.near_miss import EDITS, edit
 from fathom.tasks.grammars.parser import recognises
@@ -133,7 +133,7 @@ def test_a_written_sentence_is_right_exactly_if_the_rules_of_the_question_make_i
     for item in made(level, channel, 24, n):
         reader, stream = Reader(item.question), Stream("written", item.id)
         assert item.gold.split() == first_rules(reader)
-        drawn = Grammar.from_json(item.facts["grammar"]).sentence(stream, 0, LONGEST)
+        drawn = Grammar.from_json(item.facts["grammar"]).sentence(stream, 0, MAX_SENTENCE)
         edited = [" ".join(edit(drawn, kind, item.facts["grammar"]["terminals"], stream)) for kind in EDITS]
         answers = [item.gold, " ".join(drawn), FAMILY.guess(item, "direct", stream), *edited]
         for at, answer in enumerate(answers):
@@ -297,7 +297,7 @@ def test_lengths_stay_within_bounds():
                 [f"{facts['prefix']} {rest}" for rest in (item.choices or (item.gold,))] if "prefix" in facts else []
             )
             for string in [*whole, *facts.get("strings", []), facts.get("string", "x " * 9), *facts.get("samples", [])]:
-                assert 4 <= len(string.split()) <= LONGEST
+                assert 4 <= len(string.split()) <= MAX_SENTENCE
 
 
 # --- what a wrong answer is called ---
@@ -471,7 +471,7 @@ def test_a_language_is_strict(shape):
 
 @pytest.mark.parametrize("shape", "abfk")
 def test_a_trained_model_goes_on_in_a_language_that_no_seed_changes(shape):
-    given = GIVEN_SHORT if shape == "a" else GIVEN
+    given = GIVEN_TOKENS_SHORT if shape == "a" else GIVEN_TOKENS
     items = made(f"generate-{shape}-{given}", "symbol", 1, 3) + made(f"generate-{shape}-{given}", "symbol", 2, 3)
     assert len({repr(item.facts["grammar"]) for item in items}) == 1
     for item in items:

@@ -4,7 +4,7 @@ import pytest
 
 from fathom.tasks.base import make_instance
 from fathom.tasks.families.recall import FAMILY, KINDS_BY_LEVEL
-from fathom.tasks.people.closed_book import HINTED_KINDS, SO
+from fathom.tasks.people.closed_book import HINT_SEPARATOR, HINTED_KINDS
 from fathom.tasks.people.population import POPULATIONS, Population, show_attribute
 from fathom.tasks.stream import Stream
 
@@ -84,12 +84,12 @@ def test_whoever_fits_a_search_is_right_and_others_of_the_population_are_told_fr
 
 def test_a_right_answer_after_wrong_facts_is_right_and_said_to_rest_on_wrong_facts():
     for item in made("parity-hint-300", 20):
-        stated, _, answer = item.gold.rpartition(SO)
+        stated, _, answer = item.gold.rpartition(HINT_SEPARATOR)
         assert FAMILY.grade(item, item.gold).note == ""
-        verdict = FAMILY.grade(item, f"{stated[:-4]}1799{SO}{answer}")
+        verdict = FAMILY.grade(item, f"{stated[:-4]}1799{HINT_SEPARATOR}{answer}")
         assert (verdict.correct, verdict.note) == (True, "states wrong facts")
         wrong = "no" if answer == "yes" else "yes"
-        assert FAMILY.grade(item, f"{stated}{SO}{wrong}").label == "wrong"
+        assert FAMILY.grade(item, f"{stated}{HINT_SEPARATOR}{wrong}").label == "wrong"
 
 
 def test_chance_of_two_attributes_is_that_of_the_likeliest_pair():

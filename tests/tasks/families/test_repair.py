@@ -7,13 +7,13 @@ import pytest
 
 from fathom.tasks.arithmetic.formula import numbers_in
 from fathom.tasks.base import channels_of, demonstrate, make_instance
-from fathom.tasks.families.repair import FAMILY, RETRIED, STEP_COUNTS, TASKS
+from fathom.tasks.families.repair import CHECK_TASKS, FAMILY, RETRY_OPS, STEP_COUNTS
 
 SPEC = importlib.util.spec_from_file_location("igsm_text", Path(__file__).with_name("test_igsm.py"))
 igsm_text = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(igsm_text)
 
-ASKED = [level for level in FAMILY.levels.values() if level.ladder not in RETRIED]
+ASKED = [level for level in FAMILY.levels.values() if level.ladder not in RETRY_OPS]
 CELLS = [(level.name, channel) for level in ASKED for channel in channels_of(FAMILY, level)]
 EACH = 70  # items a cell: 30 cells x 70 = 2,100
 
@@ -78,7 +78,7 @@ def test_a_step_is_one_operation(level, channel):
 
 def test_levels_are_three_tasks_over_the_number_of_steps():
     assert STEP_COUNTS == (2, 4, 8, 12, 18, 25)
-    assert [level.name for level in ASKED] == [f"{task}-op{op}" for task in TASKS for op in STEP_COUNTS]
+    assert [level.name for level in ASKED] == [f"{task}-op{op}" for task in CHECK_TASKS for op in STEP_COUNTS]
     assert Counter(level.ladder for level in ASKED) == {"main": 6, "mano": 6, "mend": 6}
 
 

@@ -5,16 +5,16 @@ import pytest
 
 from fathom.tasks.errors import BadOption
 from fathom.tasks.people.closed_book import (
+    HINT_SEPARATOR,
     HINTED_KINDS,
     PARTIALS,
     QUESTION_KINDS,
-    SO,
+    ClosedBookQuestion,
     Crowd,
-    Quiz,
     choose_crowd,
-    draw_quiz,
+    draw_question,
     kinds_of,
-    quiz_document,
+    question_document,
     read_decision,
 )
 from fathom.tasks.people.population import MONTHS, Population, number_of_name
@@ -26,7 +26,7 @@ EVERYBODY = {who.name: who for who in map(Population("5").person, range(N))}
 
 def asked(kind, count, *, hint=False, trained=False):
     people = choose_crowd("5", N, trained=trained)
-    return [draw_quiz(kind, people, Stream("quiz", kind, index), hint=hint) for index in range(count)]
+    return [draw_question(kind, people, Stream("quiz", kind, index), hint=hint) for index in range(count)]
 
 
 def named(question):
@@ -88,14 +88,14 @@ def test_answers_follow_from_the_words_of_the_question(kind, hint):
     for quiz in asked(kind, 60, hint=hint):
         assert quiz.decision == solve(quiz.question)
         assert read_decision(kind, f" {quiz.answer}\nWho", hint=hint) == quiz.decision
-        assert quiz.facts["hint"] == (hint and kind in HINTED_KINDS) == (SO in quiz.answer)
+        assert quiz.facts["hint"] == (hint and kind in HINTED_KINDS) == (HINT_SEPARATOR in quiz.answer)
         assert "\n" not in quiz.question + quiz.answer
 
 
 @pytest.mark.parametrize("kind", HINTED_KINDS)
 def test_a_hint_states_facts_that_are_in_the_biographies(kind):
     for quiz in asked(kind, 40, hint=True):
-        stated = quiz.answer.partition(SO)[0]
+        stated = quiz.answer.partition(HINT_SEPARATOR)[0]
         for who in named(quiz.question):
             facts = (date(who), f"{MONTHS[who.month - 1]} {who.year}", f"{MONTHS[who.month - 1]}, month {who.month}")
             assert any(fact in stated for fact in (*facts, who.major))
@@ -119,7 +119,13 @@ def test_every_class_is_asked_equally_often(kind, n):
 @pytest.mark.parametrize("kind", HINTED_KINDS)
 def test_an_answer_with_a_hint_is_read_in_its_own_form_alone(kind):
     quiz = asked(kind, 1, hint=True)[0]
-    for text in ("", quiz.decision, f"Answer: {quiz.answer}", quiz.answer.replace(SO, " so "), SO + quiz.decision):
+    for text in (
+        "",
+        quiz.decision,
+        f"Answer: {quiz.answer}",
+        quiz.answer.replace(HINT_SEPARATOR, " so "),
+        HINT_SEPARATOR + quiz.decision,
+    ):
         assert read_decision(kind, text, hint=True) is None
 
 
@@ -136,11 +142,11 @@ def test_a_question_that_fits_nobody_of_a_small_population_is_refused(kind):
     somebody = Population("5").person(0)
     alone = Crowd(lambda _: somebody, 0, 1)
     with pytest.raises(BadOption, match="give a larger population"):
-        [draw_quiz(kind, alone, Stream("alone", index)) for index in range(30)]
+        [draw_question(kind, alone, Stream("alone", index)) for index in range(30)]
 
 
 def test_a_document_is_the_question_and_the_answer():
-    assert quiz_document(Quiz("Who?", "She", {})) == [("Who?", " She")]
+    assert question_document(ClosedBookQuestion("Who?", "She", {})) == [("Who?", " She")]
 
 
 def test_a_name_leads_back_to_its_place_in_the_population():

@@ -9,13 +9,13 @@ from fathom.tasks.people.population import (
     ATTRIBUTE_DIGITS,
     CAPACITY_BITS,
     CITIES,
+    EMPLOYER_CITIES,
     EMPLOYERS,
+    EMPLOYERS_BY_CITY,
     MAJORS,
     MONTHS,
     N_NAMES,
-    SEATS,
     SPACE,
-    STAFFED,
     UNIVERSITIES,
     Person,
     Population,
@@ -79,12 +79,12 @@ def test_a_person_is_the_digits_of_the_number():
         assert MAJORS.index(who.major) == number // weight % size
         weight, size = ATTRIBUTE_DIGITS["date"]
         assert (who.day - 1) + 28 * (who.month - 1) + 336 * (who.year - 1800) == number // weight % size
-        assert who.work_city == CITIES[SEATS[EMPLOYERS.index(who.employer)]]
+        assert who.work_city == CITIES[EMPLOYER_CITIES[EMPLOYERS.index(who.employer)]]
 
 
 def test_every_city_has_an_employer():
-    assert sorted(firm for firms in STAFFED for firm in firms) == list(range(263))
-    assert all(firms for firms in STAFFED)
+    assert sorted(firm for firms in EMPLOYERS_BY_CITY for firm in firms) == list(range(263))
+    assert all(firms for firms in EMPLOYERS_BY_CITY)
 
 
 @pytest.mark.parametrize("field", ["pronoun", "day", "month", "major", "city"])
