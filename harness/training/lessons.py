@@ -17,7 +17,7 @@ _TRAIN: Role = "train"
 _ANY_NUMBER = 1 << 62
 
 
-class FewNamesStream(Stream):
+class _FewNamesStream(Stream):
     """A stream that limits sets of different numbers, such as names, to the first `most`."""
 
     def __init__(self, most: int, *name: str | int) -> None:
@@ -46,7 +46,7 @@ def lesson_pairs(recipe: Recipe, index: int, part: str = "text", at: int = 0) ->
     `part` names the stream: text of the rows, or tokenizer for the text that the tokenizer is trained on.
     """
     most = count_names(recipe, index) if part == "text" else _ANY_NUMBER
-    stream = FewNamesStream(most, _TRAIN, "mix", recipe.seed, part, index, *([at] if at else []))
+    stream = _FewNamesStream(most, _TRAIN, "mix", recipe.seed, part, index, *([at] if at else []))
     done = index / (recipe.steps * recipe.batch) if part == "text" else 1.0
     open_now = [lesson for lesson in recipe.lessons if lesson.since <= done] or recipe.lessons[:1]
     return _write_lesson(stream.choice([lesson for lesson in open_now for _ in range(lesson.weight)]), stream)

@@ -88,7 +88,7 @@ def read_completion(request: Request, answer: JsonObject, seconds: float) -> Com
     """
     choice = _first(answer)
     text, has_thought = _chat_text(request, choice) if request.turns else (_text(choice.get("text")), False)
-    prompt_tokens, tokens = count_tokens(answer)
+    prompt_tokens, tokens = _count_tokens(answer)
     end = choice.get("finish_reason")
     if end == "content_filter":
         raise RequestRefused(0, "the server withholds this answer (content_filter)")
@@ -105,7 +105,7 @@ def read_completion(request: Request, answer: JsonObject, seconds: float) -> Com
     )
 
 
-def count_tokens(answer: JsonObject) -> tuple[int, int]:
+def _count_tokens(answer: JsonObject) -> tuple[int, int]:
     """Return the tokens of prompt and completion according to the server; 0 if unknown."""
     usage = answer.get("usage")
     if not isinstance(usage, dict):

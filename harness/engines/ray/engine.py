@@ -125,10 +125,6 @@ class RayEngine:
         """Change the number of replicas; None for one a GPU or group of GPUs."""
         self._replicas, self._checked = replicas, 0.0
 
-    def pids(self) -> list[int]:
-        """Return the process ids of the replicas that have loaded the model."""
-        return [one.loaded.pid for one in self._members.values() if one.loaded]
-
     def stream(self, requests: Iterator[Request]) -> Iterator[list[Completion]]:
         """Complete requests on all replicas; each gets more when it has room."""
         scheduler = Scheduler(requests, self._first.width)

@@ -46,7 +46,6 @@ class ReplicaFacts:
     context: int
     width: int
     facts: Mapping[str, str]
-    pid: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +124,7 @@ class Replica:
         self._engine = engine = spec.load(_local_model(spec), spec.engine)
         stepper: Any = engine if hasattr(engine, "step") else _StreamStepper(engine)
         threading.Thread(target=self._work, args=(stepper,), name="fathom-engine", daemon=True).start()
-        return ReplicaFacts(engine.context, getattr(engine, "width", _WIDTH), dict(engine.facts()), os.getpid())
+        return ReplicaFacts(engine.context, getattr(engine, "width", _WIDTH), dict(engine.facts()))
 
     def render(self, request: Request) -> RenderedPrompt | None:
         """Return a request as the model reads it; None if the engine cannot tell."""

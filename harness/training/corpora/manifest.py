@@ -89,7 +89,7 @@ def bytes_digest(data: bytes | memoryview) -> str:
     return blake2b(data, digest_size=16).hexdigest()
 
 
-def file_digest(path: Path) -> str:
+def _file_digest(path: Path) -> str:
     """Return the BLAKE2b digest of a file, 32 hex digits."""
     digest = blake2b(digest_size=16)
     with path.open("rb") as stream:
@@ -127,7 +127,7 @@ def check_files(folder: Path, shard: ShardRecord) -> None:
         path = folder / name
         try:
             size = path.stat().st_size
-            sound = size == file.size and file_digest(path) == file.digest
+            sound = size == file.size and _file_digest(path) == file.digest
         except OSError as error:
             raise BrokenCorpus(f"{path} cannot be read ({error.strerror}): {_AGAIN}") from error
         if not sound:

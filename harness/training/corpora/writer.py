@@ -130,9 +130,9 @@ def write_corpus(plan: CorpusPlan, on_progress: OnCorpusProgress) -> CorpusManif
             tokenizer = _folder_tokenizer(plan, source)
         except OSError as error:
             raise write_error(plan.out / "tokenizer", error) from error
-        blocks = count_shard_blocks(source, tokenizer, plan.shard_tokens)
+        blocks = _count_shard_blocks(source, tokenizer, plan.shard_tokens)
         records = folder.journaled({"tokenizer": tokenizer.digest, "blocks": blocks})
-        job = CorpusJob(source, plan.out, plan.format, blocks)
+        job = _CorpusJob(source, plan.out, plan.format, blocks)
         _write_shards(plan, _ShardMaker(job, tokenizer), records, folder, on_progress)
         shards = tuple(records)
         if plan.format == "datasets" and not (plan.out / DATASET_FOLDER).exists():
@@ -186,7 +186,7 @@ def _save_dataset(out: Path, shards: tuple[ShardRecord, ...]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class CorpusJob:
+class _CorpusJob:
     """What all shards of a corpus have in common; `blocks` is the number of blocks in a shard."""
 
     source: TextSource
@@ -197,12 +197,12 @@ class CorpusJob:
 
 @dataclass(frozen=True, slots=True)
 class _ShardMaker:
-    job: CorpusJob
+    job: _CorpusJob
     tokenizer: CorpusTokenizer
 
     def make(self, number: int, limit: int) -> ShardRecord:
-        """Write shard `number`, as `write_shard`."""
-        return write_shard(self.job, self.tokenizer, number, limit)
+        """Write shard `number`, cut at `limit` tokens."""
+        return _write_shard(self.job, self.tokenizer, number, limit)
 
 
 def _write_shards(
@@ -252,7 +252,7 @@ class _Sent:
 
 
 def _make_in_pool(
-    plan: CorpusPlan, job: CorpusJob, records: list[ShardRecord], n_workers: int
+    plan: CorpusPlan, job: _CorpusJob, records: list[ShardRecord], n_workers: int
 ) -> Generator[ShardRecord]:
     """Yield shards in order; at most two a process are under way or wait to be taken."""
     pool = ProcessPoolExecutor(n_workers, get_context("spawn"), _start_worker, (job,))
@@ -275,7 +275,7 @@ _maker: _ShardMaker | None = None
 """Of this process, if it belongs to a pool."""
 
 
-def _start_worker(job: CorpusJob) -> None:
+def _start_worker(job: _CorpusJob) -> None:
     global _maker
     disable_tokenizer_threads()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the process that started this one
@@ -300,13 +300,13 @@ def _make(number: int, limit: int) -> ShardRecord:
 _MEASURED_BLOCKS = 16
 
 
-def count_shard_blocks(source: TextSource, tokenizer: CorpusTokenizer, tokens: int) -> int:
+def _count_shard_blocks(source: TextSource, tokenizer: CorpusTokenizer, tokens: int) -> int:
     """Return how many blocks contain about `tokens` tokens, measured on blocks that are not part of the text."""
     measured = [len(encode_block(block, tokenizer).ids) for block in islice(source.specimens(), _MEASURED_BLOCKS)]
     return max(1, round(tokens * len(measured) / sum(measured)))
 
 
-def write_shard(job: CorpusJob, tokenizer: CorpusTokenizer, number: int, limit: int) -> ShardRecord:
+def _write_shard(job: _CorpusJob, tokenizer: CorpusTokenizer, number: int, limit: int) -> ShardRecord:
     """Write shard `number`; it ends with the document that reaches `limit` tokens, or with its last block.
 
     Raises:
@@ -321,7 +321,7 @@ def write_shard(job: CorpusJob, tokenizer: CorpusTokenizer, number: int, limit: 
     return ShardRecord(number=number, tokens=len(whole.ids), documents=len(whole.ends), parts=tuple(parts), files=files)
 
 
-def _pieces(job: CorpusJob, tokenizer: CorpusTokenizer, number: int) -> Iterator[tuple[int, EncodedDocuments]]:
+def _pieces(job: _CorpusJob, tokenizer: CorpusTokenizer, number: int) -> Iterator[tuple[int, EncodedDocuments]]:
     for block in range(number * job.blocks, (number + 1) * job.blocks):
         at, made = job.source.block(block)
         yield at, encode_block(made, tokenizer)

@@ -82,7 +82,7 @@ def run_law(law: Law, scale: Scale, workspace: Workspace, display: LawDisplay) -
     observations: list[Observation] = []
     for condition in law.conditions:
         recipe = recipes[condition.name]
-        model, seconds = train_condition(recipe, workspace.out / condition.name, display)
+        model, seconds = _train_condition(recipe, workspace.out / condition.name, display)
         trained = TrainedModel(law.name, condition.name, model, recipe.seed, law.questions_for(condition.name, scale))
         began = time.monotonic()
         with display.evaluate(trained) as report:
@@ -97,7 +97,7 @@ def run_law(law: Law, scale: Scale, workspace: Workspace, display: LawDisplay) -
     return record
 
 
-def train_condition(recipe: Recipe, folder: Path, display: LawDisplay) -> tuple[Path, float]:
+def _train_condition(recipe: Recipe, folder: Path, display: LawDisplay) -> tuple[Path, float]:
     """Train a recipe, resuming from its last checkpoint; return the model and the seconds of its training.
 
     Raises:

@@ -42,7 +42,7 @@ def seal_checkpoint(folder: Path) -> None:
     partial.replace(folder / SEAL_FILE)
 
 
-def checkpoint_fault(folder: Path) -> str | None:
+def _fault(folder: Path) -> str | None:
     """Return what is wrong with a checkpoint, or None."""
     try:
         stated = json.loads((folder / SEAL_FILE).read_text(encoding="utf-8"))
@@ -66,7 +66,7 @@ def last_whole_checkpoint(checkpoints: Path) -> Path | None:
     numbers = {folder: folder.name.removeprefix("checkpoint-") for folder in checkpoints.glob("checkpoint-*")}
     found = [folder for folder, number in numbers.items() if number.isdecimal() and folder.is_dir()]
     for folder in sorted(found, key=lambda folder: int(numbers[folder]), reverse=True):
-        wrong = checkpoint_fault(folder)
+        wrong = _fault(folder)
         if wrong is None:
             return folder
         log.warning("%s is damaged (%s): removed, resuming from the one before it", folder, wrong)

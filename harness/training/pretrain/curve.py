@@ -50,13 +50,13 @@ def _row(entry: Mapping[str, Any]) -> LossRow:
 def save_curve(rows: Sequence[LossRow], folder: Path, title: str) -> None:
     """Write `loss.jsonl` and `loss.svg`."""
     lines = "".join(json.dumps(asdict(row)) + "\n" for row in rows)
-    for name, text in ((CURVE_FILE, lines), (CURVE_PICTURE, draw_curve(rows, title))):
+    for name, text in ((CURVE_FILE, lines), (CURVE_PICTURE, _draw_curve(rows, title))):
         partial = folder / f".{name}"
         partial.write_text(text, encoding="utf-8")
         partial.replace(folder / name)
 
 
-def draw_curve(rows: Sequence[LossRow], title: str) -> str:
+def _draw_curve(rows: Sequence[LossRow], title: str) -> str:
     """Return an SVG of training and held-out loss by step, with the accuracy of each exam below."""
     import altair as alt
     import vl_convert

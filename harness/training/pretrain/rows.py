@@ -33,7 +33,7 @@ class TrainingRows(Protocol):
         """Return row `index`."""
 
 
-class LaterRows:
+class _LaterRows:
     """The rows `first`, first + 1, ... of rows without end."""
 
     def __init__(self, rows: TrainingRows, first: int, count: int) -> None:
@@ -93,9 +93,9 @@ class PackedRows:
             row["position_ids"] = _positions(ids == self._end)
         return row
 
-    def held_out(self) -> "HeldRows":
+    def held_out(self) -> "_HeldRows":
         """Return the rows that are never trained on."""
-        return HeldRows(self)
+        return _HeldRows(self)
 
     def _shuffled(self, which: int) -> NDArray[np.int64]:
         # Raw words of a counter-based generator, argsorted: unlike shuffles, the same in every version of numpy.
@@ -103,7 +103,7 @@ class PackedRows:
         return np.argsort(words, kind="stable")
 
 
-class HeldRows:
+class _HeldRows:
     """The last rows of a corpus."""
 
     def __init__(self, rows: PackedRows) -> None:
@@ -127,7 +127,7 @@ def _positions(ends: NDArray[np.bool_]) -> NDArray[np.int64]:
     return places - begun
 
 
-def stack_rows(rows: list[TrainingRow]) -> dict[str, Any]:
+def _stack_rows(rows: list[TrainingRow]) -> dict[str, Any]:
     """Return tensors of shape (rows, context)."""
     import torch
 
@@ -169,7 +169,7 @@ def _lesson_data(recipe: Recipe) -> TrainingData:
     )
     rows = LessonRows(recipe, tokenizer)
     names = ", ".join(f"{row.family}/{row.level}/{row.channel}/{row.style}" for row in recipe.lessons)
-    return TrainingData(fast, rows, LaterRows(rows, len(rows), N_HELD_OUT), pad_rows, f"Lessons: {names}")
+    return TrainingData(fast, rows, _LaterRows(rows, len(rows), N_HELD_OUT), pad_rows, f"Lessons: {names}")
 
 
 def _corpus_data(recipe: Recipe, folder: Path, on_progress: OnCorpusProgress) -> TrainingData:
@@ -181,4 +181,4 @@ def _corpus_data(recipe: Recipe, folder: Path, on_progress: OnCorpusProgress) ->
     rows = PackedRows(open_shards(folder), recipe, int(tokenizer.eos_token_id))
     names = ", ".join(f"{part.corpus} {dict(part.options)}" for part in recipe.mix.parts)
     digest = f"{manifest.tokens:,} tokens in {manifest.documents:,} documents, digest {manifest.digest}"
-    return TrainingData(tokenizer, rows, rows.held_out(), stack_rows, f"Corpus: {names}; {digest}")
+    return TrainingData(tokenizer, rows, rows.held_out(), _stack_rows, f"Corpus: {names}; {digest}")
