@@ -50,19 +50,20 @@ _Names = str | Sequence[str]
 """One name, or several."""
 
 
-@dataclass(frozen=True)  # no slots: what was read is kept in the instance's own dictionary
+@dataclass(frozen=True)  # no slots: cached properties need the instance's dictionary
 class Run:
-    """A stored run, read when it is asked for; `Run.load(run.id, db)` reads it anew."""
+    """A stored run. Each property is read once, when it is first used; `Run.load(run.id, db)` reads again."""
 
     id: str
     store: Store = field(repr=False)
 
     @classmethod
     def load(cls, run: str, db: str | Path | None = None) -> "Run":
-        """Return a run by its id, a beginning of it, or a model's name for its newest finished run.
+        """Return a run by its id or a unique prefix of it, or a model's newest finished run by its name.
 
         Raises:
-            UnknownModel, StoreError: no run and no model is called so; no such database.
+            UnknownModel: no run and no model has this name.
+            StoreError: no such database.
         """
         store = Store.at(db)
         with store.opened() as opened:
@@ -70,7 +71,7 @@ class Run:
 
     @cached_property
     def detail(self) -> RunDetail:
-        """All but the samples, as the rest of Fathom knows it."""
+        """The whole run but its samples, as a value of `fathom.harness.records`."""
         with self.store.opened() as opened:
             return read.get_run(opened, self.id)
 
@@ -86,12 +87,12 @@ class Run:
 
     @property
     def manifest(self) -> dict[str, Any]:  # JSON values
-        """Everything needed to say what was measured, and how."""
+        """What was measured, and how, as JSON values."""
         return self.detail.manifest.to_json()
 
     @property
     def command(self) -> str:
-        """The command that does it again; empty where there is none."""
+        """The `fathom run` command that repeats the run; empty where no command does."""
         return reproduce(self.detail)
 
     @cached_property
@@ -115,19 +116,19 @@ class Run:
 
     @cached_property
     def samples(self) -> pd.DataFrame:
-        """One row a sample, with question and gold made again; `iter_samples` yields a large run in parts.
+        """One row a sample, with its question and right answer; `iter_samples` yields a large run in parts.
 
         Raises:
-            SealedRun: they may not be seen yet.
+            SealedRun: the run's season is not over.
         """
         parts = list(self.iter_samples())
         return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(FRAME_COLUMNS))
 
     def iter_samples(self, size: int = 10_000) -> Iterator[pd.DataFrame]:
-        """Yield the samples in the order of cells and items, so many a frame, in constant memory.
+        """Yield the samples in the order of cells and items, `size` rows a frame, in constant memory.
 
         Raises:
-            SealedRun: they may not be seen yet.
+            SealedRun: the run's season is not over.
         """
         with self.store.opened() as opened:
             rows = map(sample_row, stream_samples(opened, self.detail, SampleFilter()))
@@ -135,7 +136,7 @@ class Run:
                 yield pd.DataFrame(part, columns=list(FRAME_COLUMNS))
 
     def plot(self, family: str | None = None, *, mistakes: bool = False) -> "Plot":
-        """Draw accuracy against difficulty, or how answers go wrong, of all families or of one."""
+        """Draw accuracy against difficulty, or with `mistakes` the labels of wrong answers, of all families or of one."""
         with self.store.opened() as opened:
             drawn = draw_figures(make_report_columns(opened, [self.detail]))
         chosen = [one for one in drawn if family in (None, one.family)]
@@ -150,7 +151,7 @@ class Run:
         or `second` if it is significantly better.
 
         Raises:
-            NotComparable: they share no cell; one is not whole, or has several answers to a question.
+            NotComparable: they share no cell; one is not complete, or has several answers to a question.
             SealedRun: the season of one is not over.
         """
         for one in (self, other):
@@ -172,11 +173,11 @@ class Run:
 
     def _marks(self) -> Mapping[str, Any]:  # harness.paired.Marks
         with self.store.opened() as opened:
-            update_leaderboard(opened)  # what a killed process left undone
+            update_leaderboard(opened)  # completes what a killed process left
             return board.marks_of(opened, {self.id: self.detail.suite.n_items})
 
     def report(self, path: str | Path = "report.html", *others: "Run") -> Path:
-        """Write one self-contained HTML file about this run, and about others of the same database beside it.
+        """Write a self-contained HTML file about this run, side by side with others of the same database.
 
         Raises:
             BadInput: too many runs, another database, nothing graded, or nowhere to write.
@@ -188,7 +189,7 @@ class Run:
             return write_report(opened, details, Path(path), utc_now()).path
 
     def __repr__(self) -> str:
-        """Say in one line what was run, and how it ended."""
+        """Describe the run and its result in one line."""
         one = self.detail.summary
         n, k = (sum(getattr(cell, name) for cell in self.detail.cells) for name in ("n", "k"))
         right = f", {percent(k / n)} right" if n else ""
@@ -241,8 +242,8 @@ def evaluate(  # one parameter an option, as `fathom run` has them
 ) -> Run:
     """Evaluate a model on a suite as `fathom run` does, and return the stored run.
 
-    It blocks until the run is done, also in a notebook, and leaves no model loaded. `engine_args` go by the engine's
-    own names (`tensor_parallel_size`, `base_url`, `lora` ...). `db` is a file or a URL, by default FATHOM_DB or
+    It returns when the run is done and the model is unloaded, in a notebook too. `engine_args` have the engine's own
+    names (`tensor_parallel_size`, `base_url`, `lora` ...). `db` is a file or a URL, by default FATHOM_DB or
     ./fathom.db; ":memory:" keeps nothing. A run that was cut off goes on with `resume` alone, or its `db` as well.
 
     >>> from fathom import evaluate
@@ -255,7 +256,7 @@ def evaluate(  # one parameter an option, as `fathom run` has them
     {'correct': 36}
 
     Raises:
-        BadInput: what is asked for cannot be done; harness.errors lists the kinds.
+        BadInput: an argument that cannot be; fathom.harness.errors lists the kinds.
         EngineFailed: the engine broke. The run is stored as failed, and can be resumed.
     """
     check_engine(engine)
@@ -313,12 +314,12 @@ def runs(db: str | Path | None = None, limit: int = 1000) -> pd.DataFrame:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """Drawings that a notebook shows; `figures` have each its title and SVG."""
+    """Figures that a notebook shows; each has a title and its SVG."""
 
     figures: tuple[Figure, ...]
 
     def save(self, folder: str | Path) -> list[Path]:
-        """Write one SVG file a drawing into a folder, which is made if need be."""
+        """Write one SVG file a figure into a folder, which is created if it is missing."""
         where = Path(folder)
         where.mkdir(parents=True, exist_ok=True)
         paths = []
@@ -329,11 +330,11 @@ class Plot:
         return paths
 
     def __repr__(self) -> str:
-        """Name the drawings."""
+        """Name the figures."""
         return f"<Plot of {'; '.join(one.title for one in self.figures) or 'nothing'}>"
 
     def _repr_html_(self) -> str:
-        """Show the drawings on a light ground, whatever the notebook's colours."""
+        """Show the figures on a white background, in dark notebooks too."""
         style = "background:#fff;color:#000;max-width:44rem;margin:0 0 1rem;padding:.5rem"
         return "".join(
             f'<figure style="{style}"><figcaption>{escape(one.title)}</figcaption>{one.svg}</figure>'

@@ -107,7 +107,7 @@ def _listed(*parts: Mapping[str, Any]) -> str:  # JSON values
 
 
 def prompts_text(settings: RunSettings) -> str:
-    """Describe the prompts of a run in half sentences."""
+    """Describe the prompts of a run in short phrases."""
     prompt = settings.prompt
     said = [
         f"{plural(prompt.n_shots, 'demonstration')} before each question" if prompt.n_shots else "no demonstrations"
