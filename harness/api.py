@@ -136,7 +136,7 @@ class Run:
                 yield pd.DataFrame(part, columns=list(FRAME_COLUMNS))
 
     def plot(self, family: str | None = None, *, mistakes: bool = False) -> "Plot":
-        """Draw accuracy against difficulty, or with `mistakes` the labels of wrong answers, of all families or of one."""
+        """Draw accuracy against difficulty, or with `mistakes` the labels of answers, of all families or of one."""
         with self.store.opened() as opened:
             drawn = draw_figures(make_report_columns(opened, [self.detail]))
         chosen = [one for one in drawn if family in (None, one.family)]
@@ -171,7 +171,7 @@ class Run:
             for one in found
         )  # fmt: skip
 
-    def _marks(self) -> Mapping[str, Any]:  # harness.paired.Marks
+    def _marks(self) -> Mapping[str, Any]:  # of RunVerdicts
         with self.store.opened() as opened:
             update_leaderboard(opened)  # completes what a killed process left
             return board.marks_of(opened, {self.id: self.detail.suite.n_items})

@@ -195,7 +195,7 @@ def export(database: str, run: str, kind: Literal["lm-eval", "jsonl", "parquet",
     """Write a run to files and print their names.
 
     Raises:
-        UnknownRun, SealedRun, BadInput, DiskFull: see harness.exporting and harness.lm_eval_export.
+        UnknownRun, SealedRun, BadInput, DiskFull: see `harness.io`.
     """
     db, talk = open_database(database, create=False), make_console()
     with talk.status(f"exporting {run}"):

@@ -393,7 +393,7 @@ def run_json(
 ) -> dict[str, Any]:
     """Return a run as JSON values: summary, manifest, cells with intervals and chance, scores.
 
-    `scores` are those of harness.scores.scores_json; they are worked out where they are not given.
+    `scores` are those of `stats.scores.scores_json`; they are computed if they are not given.
     """
     cells = [
         {

@@ -37,7 +37,7 @@ def sampling_of(cell: SuiteCell | Cell, settings: RunSettings = _PLAIN) -> Sampl
     """Return how a cell's items are answered; candidates are scored, so they generate one token at most.
 
     A model in a chat ends its turn itself, and may begin with blank lines; a thought has lines of its own. So neither
-    is stopped at a text: harness.reading finds the answer in what was written.
+    is stopped at a text: `grading.AnswerReader` finds the answer in the text.
     """
     if cell.style in SCORED:
         return Sampling(1)
