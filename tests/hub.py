@@ -11,7 +11,7 @@ from math import prod
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-PEBBLE = Path(__file__).parents[1] / "harness" / "reference" / "pebble"
+PEBBLE = Path(__file__).parents[1] / "harness" / "training" / "reference" / "pebble"
 TOKEN = "hf_opens_everything"  # what gated repositories of tests open to
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from fathom.harness.db import read
 from fathom.harness.db.leaderboard import read as db_board
-from fathom.harness.db.leaderboard.read import Model, BoardRank, Pool
+from fathom.harness.db.leaderboard.read import BoardRank, Model, Pool
 from fathom.harness.db.samples import samples_at
 from fathom.harness.db.seal import check_unsealed
 from fathom.harness.records import RunDetail

@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from fathom.harness.db import read
 from fathom.harness.db.leaderboard import read as db_board
-from fathom.harness.db.leaderboard.read import Model, BoardRank, Pool
+from fathom.harness.db.leaderboard.read import BoardRank, Model, Pool
 from fathom.harness.records import RunDetail, RunSummary
 from fathom.harness.reports.reproduce import reproduce
 from fathom.harness.stats.counts import CellCounts

@@ -192,7 +192,7 @@ def test_the_servers_own_commands_install_migrate_serve_and_probe(image):
     assert '"path": "/healthz"' in output  # FATHOM_LOG=json
     assert subprocess.run(check, capture_output=True, **options).returncode != 0
     where = subprocess.run(
-        [image / "opt" / "bin" / "python", "-c", "import server, torch"], capture_output=True, **options
+        [image / "opt" / "bin" / "python", "-c", "import fathom.server, torch"], capture_output=True, **options
     )
     assert "No module named 'torch'" in where.stderr  # the server's image holds no engine
 

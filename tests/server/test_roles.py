@@ -74,7 +74,7 @@ ROWS = {
     "POST /api/v1/submissions/{submission}/replay": own(422),
     "GET /submit": public(200), "POST /submit": submit_form(422), "POST /api/v1/submissions": submit(422),
     "GET /queue": public(200), "GET /submissions/{submission}": public(200),
-    "POST /submissions/{submission}/{deed}": own_form(409), "GET /submissions/{submission}/events": public(200),
+    "POST /submissions/{submission}/{action}": own_form(409), "GET /submissions/{submission}/events": public(200),
     "GET /api/v1/submissions": public(200), "GET /api/v1/submissions/{submission}": public(200),
     "DELETE /api/v1/submissions/{submission}": own(409), "POST /api/v1/submissions/{submission}/retry": own(409),
     "POST /api/v1/submissions/{submission}/withdraw": own(200),

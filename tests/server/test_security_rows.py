@@ -25,8 +25,8 @@ ROWS = (
     ("default bind 127.0.0.1", "server/test_security_rows.py::test_the_default_bind_is_loopback"),
     (
         "refuses another bind without a secret key and accounts",
-        "harness/test_people.py::test_any_other_address_needs_accounts_a_key_and_https",
-        "harness/test_people.py::test_the_command_refuses_before_it_listens",
+        "server/cli/test_accounts.py::test_any_other_address_needs_accounts_a_key_and_https",
+        "server/cli/test_accounts.py::test_the_command_refuses_before_it_listens",
     ),
     (
         "autoescape everywhere",
@@ -38,73 +38,73 @@ ROWS = (
         "control and bidi characters shown escaped",
         "server/test_hostile.py::test_hidden_characters_are_shown_as_escapes",
     ),
-    ("tokens stored hashed", "server/test_accounts.py::test_neither_cookies_nor_tokens_are_stored"),
+    ("tokens stored hashed", "server/accounts/test_middleware.py::test_neither_cookies_nor_tokens_are_stored"),
     (
         "scopes {read, submit, worker, admin}",
-        "server/test_accounts.py::test_a_token_gives_what_it_says_and_its_owners_role_allows",
-        "server/test_jobs.py::test_only_tokens_of_workers_are_let_in",
+        "server/accounts/test_middleware.py::test_a_token_gives_what_it_says_and_its_owners_role_allows",
+        "server/jobs/test_api.py::test_only_tokens_of_workers_are_let_in",
     ),
     ("constant-time compare", "server/test_security_rows.py::test_secrets_are_compared_in_constant_time"),
     (
         "SameSite cookies",
-        "server/test_accounts.py::test_cookies_are_out_of_reach",
-        "server/test_sign_in.py::test_cookies_are_out_of_reach_of_scripts_and_stored_hashed",
+        "server/accounts/test_middleware.py::test_cookies_are_out_of_reach",
+        "server/accounts/test_sign_in.py::test_cookies_are_out_of_reach_of_scripts_and_stored_hashed",
     ),
-    ("CSRF token", "server/test_accounts.py::test_a_form_needs_the_token_of_its_own_visitor"),
+    ("CSRF token", "server/accounts/test_middleware.py::test_a_form_needs_the_token_of_its_own_visitor"),
     (
         "Origin check on forms",
-        "server/test_accounts.py::test_pages_of_other_sites_change_nothing",
-        "server/test_uploads.py::test_a_form_of_another_site_is_refused_before_its_file_is_read",
+        "server/accounts/test_middleware.py::test_pages_of_other_sites_change_nothing",
+        "server/uploads/test_api.py::test_a_form_of_another_site_is_refused_before_its_file_is_read",
     ),
     (
         "JSONL or gzip only",
-        "harness/test_unpack.py::test_what_cannot_be_a_parcel_is_refused_early",
-        "server/test_uploads.py::test_a_header_that_names_an_encoding_decodes_nothing_twice",
+        "server/uploads/test_unpacker.py::test_what_cannot_be_a_parcel_is_refused_early",
+        "server/uploads/test_api.py::test_a_header_that_names_an_encoding_decodes_nothing_twice",
     ),
-    ("streamed", "server/test_upload_survival.py::test_a_bomb_of_a_gigabyte_costs_little_memory_and_time"),
-    ("64 MB packed", "harness/test_unpack.py::test_packed_and_unpacked_bytes_are_limited"),
-    ("512 MB unpacked", "harness/test_unpack.py::test_packed_and_unpacked_bytes_are_limited"),
+    ("streamed", "server/uploads/test_survival.py::test_a_bomb_of_a_gigabyte_costs_little_memory_and_time"),
+    ("64 MB packed", "server/uploads/test_unpacker.py::test_packed_and_unpacked_bytes_are_limited"),
+    ("512 MB unpacked", "server/uploads/test_unpacker.py::test_packed_and_unpacked_bytes_are_limited"),
     (
         "ratio 100",
-        "harness/test_unpack.py::test_a_bomb_is_given_up_within_a_few_megabytes",
-        "server/test_upload_survival.py::test_a_parcel_of_endless_answers_is_refused_by_its_ratio",
+        "server/uploads/test_unpacker.py::test_a_bomb_is_given_up_within_a_few_megabytes",
+        "server/uploads/test_survival.py::test_a_parcel_of_endless_answers_is_refused_by_its_ratio",
     ),
-    ("line 256 KB", "harness/test_unpack.py::test_what_cannot_be_a_parcel_is_refused_early"),
-    ("exactly N lines", "harness/test_parcel.py::test_a_wrong_parcel_is_refused_with_the_reason_and_leaves_nothing"),
-    ("no NaN", "harness/test_parcel.py::test_a_line_that_is_not_strict_json_is_refused"),
+    ("line 256 KB", "server/uploads/test_unpacker.py::test_what_cannot_be_a_parcel_is_refused_early"),
+    ("exactly N lines", "harness/io/test_parcel.py::test_a_wrong_parcel_is_refused_with_the_reason_and_leaves_nothing"),
+    ("no NaN", "harness/io/test_parcel.py::test_a_line_that_is_not_strict_json_is_refused"),
     (
         "413 early",
-        "server/test_uploads.py::test_a_body_that_says_it_is_too_large_is_refused_before_it_comes",
-        "server/test_jobs.py::test_bodies_that_are_too_large_are_refused_before_they_are_read",
+        "server/uploads/test_api.py::test_a_body_that_says_it_is_too_large_is_refused_before_it_comes",
+        "server/jobs/test_api.py::test_bodies_that_are_too_large_are_refused_before_they_are_read",
     ),
     (
         "CSV cells starting with `= + - @` tab or CR are quoted with `'`",
-        "server/test_downloads.py::test_what_a_spreadsheet_would_take_for_a_formula_is_quoted",
+        "server/board/test_downloads.py::test_what_a_spreadsheet_would_take_for_a_formula_is_quoted",
     ),
     (
         "no user text in a path or URL",
         "server/test_security_rows.py::test_no_address_reaches_a_file",
-        "harness/test_lint.py::test_ids_and_revisions_are_plain",
-        "server/test_sign_in.py::test_signing_in_leads_nowhere_else",
+        "server/submissions/test_model_checks.py::test_ids_and_revisions_are_plain",
+        "server/accounts/test_sign_in.py::test_signing_in_leads_nowhere_else",
     ),
     ("search by LIKE with escapes", "server/test_security_rows.py::test_wildcards_of_a_search_are_plain_text"),
     ("no user regex", "server/test_security_rows.py::test_a_search_is_no_pattern"),
     (
         "per-address and per-user limits in the database",
-        "server/test_accounts.py::test_a_limit_counts_in_windows_and_forgets",
-        "server/test_sign_in.py::test_an_address_may_try_thirty_times",
-        "server/test_uploads.py::test_a_user_who_sends_too_often_is_stopped_for_a_while",
-        "harness/test_submissions.py::test_a_quota_counts_a_day_and_gives_back",
+        "server/accounts/test_middleware.py::test_a_limit_counts_in_windows_and_forgets",
+        "server/accounts/test_sign_in.py::test_an_address_may_try_thirty_times",
+        "server/uploads/test_api.py::test_a_user_who_sends_too_often_is_stopped_for_a_while",
+        "server/submissions/test_store.py::test_a_quota_counts_a_day_and_gives_back",
     ),
     ("object-level authorisation tested as a route x role matrix", "server/test_roles.py::test_"),
     (
         "a fetcher with the network and no GPU",
-        "harness/test_worker.py::test_files_are_fetched_by_commit_and_code_is_left_behind",
+        "harness/service/worker/test_worker.py::test_files_are_fetched_by_commit_and_code_is_left_behind",
     ),
     (
         "a runner with no network and no secrets",
-        "harness/test_worker.py::test_the_runner_has_neither_secrets_nor_a_network",
-        "harness/test_worker.py::test_a_process_that_left_the_network_reaches_itself_alone",
+        "harness/service/worker/test_worker.py::test_the_runner_has_neither_secrets_nor_a_network",
+        "harness/service/worker/test_worker.py::test_a_process_that_left_the_network_reaches_itself_alone",
     ),
     ("`trust_remote_code` never", "server/test_security_rows.py::test_no_call_trusts_remote_code"),
 )
@@ -159,7 +159,7 @@ def test_no_template_or_module_turns_escaping_off():
 
 def test_secrets_are_compared_in_constant_time():
     secret = re.compile(r"csrf|token|secret|digest|cookie", re.IGNORECASE)
-    wanted = {"harness/db/accounts.py", "harness/db/jobs.py", "server/forms.py"}
+    wanted = {"server/accounts/store.py", "server/jobs/leases.py", "server/web/forms.py"}
     for file, text in sources():
         name = file.relative_to(ROOT).as_posix()
         if name in wanted:

@@ -160,7 +160,7 @@ def test_a_login_ends_by_time_and_by_ban(public):
     with db.begin() as connection:
         connection.execute(text("UPDATE users SET banned_at = '2026-01-01'"))
     assert client.get("/test/who", headers=mine).json()["role"] == "nobody"
-    with pytest.raises(NotSignedIn, match="closed"):
+    with pytest.raises(NotSignedIn, match="banned"):
         accounts.sign_in(db, "hub|7", "ada")
     with db.begin() as connection:
         connection.execute(text("UPDATE users SET banned_at = NULL"))

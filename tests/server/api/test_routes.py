@@ -77,7 +77,7 @@ def test_a_run_holds_the_counts_of_its_page(board, played):
     assert [(one["level"], one["k"], one["n"]) for one in run["cells"]] == [
         (cell.level, cell.k, cell.n) for cell in detail.cells
     ]
-    assert (run["manifest_digest"], run["manifest"]) == (detail.manifest_digest, detail.manifest)
+    assert (run["manifest_digest"], run["manifest"]) == (detail.manifest_digest, detail.manifest.stored)
     assert (
         run["scores"]["overall"]["direct"]["score"]
         == found(board, "board", q="noisy")["standings"][0]["overall"]["score"]
@@ -213,7 +213,7 @@ def test_the_page_about_the_api_names_each_address_with_its_parameters(board):
     for path, method, call in ((path, *one) for path, methods in paths.items() for one in methods.items()):
         assert f"{method.upper()} {path} {call['description']}" in shown
         for one in call.get("parameters", []):
-            assert f"{one['name']} {'needed ' if one['required'] else ''}{one['description']}" in shown
+            assert f"{one['name']} {'required ' if one['required'] else ''}{one['description']}" in shown
 
 
 def test_a_board_without_a_model_is_a_problem_and_lists_are_empty(browse, fresh):

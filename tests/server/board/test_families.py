@@ -138,7 +138,7 @@ def test_a_wrong_answer_shows_label_sentence_place_note_answer_and_gold(board):
     page = text_of(ask(board, "brevo", level="n8", seed=7, answer=", ".join(names[1:])))
     for wanted in (
         f"✗ Wrong missing {explain('brevo', 'missing')}",
-        "First fault at place 1",
+        "First fault at position 1",
         f"Note 0 of {len(names)} right",
         f"Answer read {', '.join(names[1:])}",
         f"One right answer {item.gold}",
@@ -189,7 +189,7 @@ def test_who_gives_up_is_shown_the_answer_and_the_way_to_it(board):
     page = ask(board, "depo", level="n8k2", seed=7)
     shown = board.get("/families/depo" + links_of(page)["Show me the answer"].partition("#")[0])
     item = make_instance(find_family("depo"), "n8k2", "symbol", 7, 0)
-    assert f"Gold {item.gold} How to get there" in text_of(shown)
+    assert f"Gold {item.gold} Solution" in text_of(shown)
     assert "Right" not in text_of(shown).partition("How it is graded")[0]
 
 

@@ -98,7 +98,7 @@ def test_a_query_shows_these_models_in_this_order(fleet, asked):
     assert page.status_code == 200
     assert names_of(page) == list(asked.names)
     if not asked.names:
-        assert "No model fits these filters" in page.text
+        assert "No model matches these filters" in page.text
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_squares_at_chance_are_marked_with_a_sign_and_words(browse, fresh, write
     write_run(db, write_run.story(texts=(" x",) * 50, n_right=17))
     write_run(db, write_run.story(model="org/worse", texts=(" x",) * 50))
     shown = text_of(browse(url).get("/?family=depo"))
-    assert "≈ , not told apart from chance" in shown
+    assert "≈ , not distinguishable from chance" in shown
     assert "↓ , below chance" in shown
 
 
@@ -255,4 +255,4 @@ def test_a_board_whose_runs_all_failed_says_where_to_look(browse, fresh, write_r
     write_run(db, write_run.story(state="failed", error="no memory"))
     page = text_of(browse(url).get("/"))
     assert "No run has finished yet" in page
-    assert "See how far they are" in page
+    assert "See their progress" in page

@@ -101,7 +101,7 @@ def test_a_model_is_shown_by_the_run_that_is_named(browse, fresh, write_run):
 def test_a_run_of_another_model_is_not_shown(board, played):
     page = board.get(f"/models/oracle/noisy?run={played.perfect.summary.run}")
     assert page.status_code == 404
-    assert "is not of this model" in page.text
+    assert "belongs to another model" in page.text
 
 
 def test_a_model_that_never_finished_is_shown_by_its_failed_run(board, played):

@@ -84,7 +84,7 @@ def test_filters_of_samples_agree_with_the_counts(board, played):
 
 
 def test_a_filter_that_fits_nothing_says_so(board, played):
-    assert "No sample fits" in board.get(f"/runs/{played.perfect.summary.run}/samples?correct=false").text
+    assert "No sample matches" in board.get(f"/runs/{played.perfect.summary.run}/samples?correct=false").text
 
 
 def test_pages_of_samples_lead_to_each_other_and_keep_the_filter(board, played):
@@ -105,7 +105,7 @@ def test_the_oldest_items_are_shown_without_a_question(browse, fresh, write_run)
     with db.begin() as connection:
         connection.exec_driver_sql("UPDATE cells SET version = 99")
     client = browse(url)
-    assert "cannot be made again" in client.get(f"/runs/{run}/samples").text
+    assert "cannot be shown" in client.get(f"/runs/{run}/samples").text
     assert client.get(f"/runs/{run}").status_code == 200
     assert "n4k1 chance not known" in text_of(client.get("/?family=depo"))
     for address in ("/", "/models/org/model", "/compare?m=org/model&m=org/model"):

@@ -45,7 +45,7 @@ def test_a_token_is_printed_once_and_works(fathom, people):
     ("words", "said"),
     [
         (("create", "--name", "x", "--scopes", "root"), "name some of"), (("create", "--name", "x", "--scopes", ","), "name some of"),
-        (("create", "--name", "x", "--scopes", "read", "--user", "nobody"), "fathom user list"), (("revoke", 99), "page of tokens"),
+        (("create", "--name", "x", "--scopes", "read", "--user", "nobody"), "fathom user list"), (("revoke", 99), "account page"),
     ],
 )  # fmt: skip
 def test_bad_words_are_one_line_of_advice(fathom, people, words, said):

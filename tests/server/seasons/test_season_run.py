@@ -93,7 +93,7 @@ def test_a_model_that_knows_a_season_by_heart_is_flagged_and_all_is_told_after_t
     assert read.get_samples(db, read.get_run(db, fresh), SampleFilter()).total > 0
 
     seasons.close_season(db, SEASON)
-    with pytest.raises(Conflict, match="is closed, and takes no submission"):
+    with pytest.raises(Conflict, match="is closed and takes no submissions"):
         submit(db, "org/late")
     done = seasons.reveal_season(db, SEASON, KEY)
     assert all(check.ok for check in verify_season(done.document()))
@@ -106,7 +106,7 @@ def test_a_season_is_not_revealed_while_a_submission_is_under_way(db, user):
     hold(db, 1)
     submission = submit(db)
     seasons.close_season(db, SEASON)
-    with pytest.raises(Conflict, match="1 submission of season 2026-winter is still going on"):
+    with pytest.raises(Conflict, match="1 submission of season 2026-winter is still running"):
         seasons.reveal_season(db, SEASON, KEY)
     submissions.cancel(db, submission, "user/1")
     assert seasons.reveal_season(db, SEASON, KEY).state == "revealed"

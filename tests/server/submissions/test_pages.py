@@ -62,15 +62,15 @@ def test_the_queue_shows_what_runs_waits_failed_and_who_works(board_of):
     jobs.extend_lease(db, claim(db).lease, "generating")
     waiting = put(db, "org/waiting")
     page = client.get("/queue").text
-    parts = re.split("<h2>(Running|Waiting|Ended last|Workers)</h2>", page)
+    parts = re.split("<h2>(Running|Waiting|Ended recently|Workers)</h2>", page)
     found = dict(zip(parts[1::2], parts[2::2], strict=True))
     assert f"/submissions/{running}" in found["Running"]
     assert "<progress" in found["Running"]
     assert f"/submissions/{waiting}" in found["Waiting"]
-    assert "place 1" in found["Waiting"]
-    assert f"/submissions/{failed}" in found["Ended last"]
+    assert "position 1" in found["Waiting"]
+    assert f"/submissions/{failed}" in found["Ended recently"]
     for words in ("bad_model", "incomplete, damaged", "upload them again", 'class="state failed"'):
-        assert words in found["Ended last"]
+        assert words in found["Ended recently"]
     assert "gpu-1" in found["Workers"]
     assert '<noscript><meta http-equiv="refresh" content="5"></noscript>' in page
 
@@ -85,18 +85,18 @@ def test_a_failed_submission_says_why_with_log_and_fix_and_goes_on_when_asked(bo
     page = client.get(f"/submissions/{one}").text
     for words in (
         "engine_failed",
-        "broke down",
+        "or the server failed",
         "&lt;b&gt;boom",
         "\\x1b[31m",
-        "Try it again",
-        "nothing of the daily quota",
+        ">Retry<",
+        "against the daily quota",
     ):
         assert words in page
     assert "http-equiv" not in page
     answer = client.post(f"/submissions/{one}/retry", data={"csrf": csrf_of(page)})
     assert (answer.status_code, answer.headers["location"]) == (303, f"/submissions/{one}")
     page = client.get(f"/submissions/{one}").text
-    assert "Cancel it" in page
+    assert ">Cancel<" in page
     assert "queued again" in page
     assert '<noscript><meta http-equiv="refresh" content="5"></noscript>' in page
     assert client.post(f"/submissions/{one}/withdraw", data={"csrf": csrf_of(page)}).status_code == 409

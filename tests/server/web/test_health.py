@@ -56,14 +56,14 @@ def test_the_queue_is_counted_on_both_databases(db, queued):
     queued(db, now)
     found = count_queue(db, now)
     assert (dict(found.submissions), dict(found.jobs)) == ({"generating": 1}, {"queued": 1, "leased": 1, "done": 1})
-    assert (found.oldest_waiting, found.oldest_beat, found.overdue) == (900, 70, 0)
+    assert (found.oldest_waiting, found.oldest_heartbeat, found.overdue) == (900, 70, 0)
     assert (found.n_workers, found.n_uploads) == (1, 1)
     assert count_queue(db, now + dt.timedelta(seconds=30)).overdue == 10
 
 
 def test_an_empty_queue_counts_nothing(db):
     found = count_queue(db)
-    assert (found.submissions, found.jobs, found.oldest_waiting, found.oldest_beat) == ({}, {}, 0, 0)
+    assert (found.submissions, found.jobs, found.oldest_waiting, found.oldest_heartbeat) == ({}, {}, 0, 0)
     assert (found.n_workers, found.n_uploads) == (0, 0)
 
 
@@ -88,7 +88,7 @@ def test_health_is_degraded_where_jobs_wait_and_no_worker_is_there(browse, fresh
     answer = client.get("/healthz")
     assert answer.status_code == 200
     assert answer.json()["status"] == "degraded"
-    assert "no worker is there" in answer.json()["reasons"][0]
+    assert "there is no worker" in answer.json()["reasons"][0]
     assert (answer.json()["waiting"], answer.json()["workers"]) == (1, 0)
 
 

@@ -8,8 +8,8 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from fathom.harness.db import audit, read, write
-from fathom.harness.db.leaderboard.standings import update_leaderboard
 from fathom.harness.db.leaderboard.read import get_revision
+from fathom.harness.db.leaderboard.standings import update_leaderboard
 from fathom.harness.db.schema.runs import StandingRow, SuiteRow
 from fathom.harness.db.schema.service import SeasonRow, SubmissionRow, UserRow
 from fathom.harness.engines.base import Completion
@@ -58,7 +58,7 @@ EXPECTED = {
     "committed": "open",
     "open": "close",
     "closed": "reveal",
-    "revealed": "verify_season-season",
+    "revealed": "verify-season",
 }
 
 
@@ -144,7 +144,7 @@ def test_the_secret_is_not_in_the_database_until_it_is_revealed(db):
 
 def test_another_key_opens_nothing(db):
     opened(db)
-    with pytest.raises(BadInput, match="does not open"):
+    with pytest.raises(BadInput, match="does not decrypt"):
         seasons.season_seed(db, "2026-winter", KEY[::-1])
 
 
@@ -219,6 +219,6 @@ def test_a_season_with_a_submission_under_way_is_not_revealed(db):
             id="5", kind="model", owner_id=1, model="org/model", suite="quick", season="2026-winter",
             state="generating", created_at=now, changed_at=now,
         ))  # fmt: skip
-    with pytest.raises(Conflict, match="1 submission of season 2026-winter is still going on"):
+    with pytest.raises(Conflict, match="1 submission of season 2026-winter is still running"):
         seasons.reveal_season(db, "2026-winter", KEY)
     assert seasons.get_season(db, "2026-winter").revealed is None
