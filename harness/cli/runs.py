@@ -1,4 +1,4 @@
-"""The commands about the record of a run: `fathom regrade`, `fathom export`, `fathom import`; parsing only."""
+"""The commands about stored runs: `fathom runs`, `show`, `regrade`, `export` and `import`."""
 
 import json
 from collections import Counter
@@ -40,7 +40,7 @@ from fathom.harness.reports.terminal import (
     task_run_json,
     task_summary_json,
 )
-from fathom.harness.runs.regrade import Regraded, Shift, regrade
+from fathom.harness.runs.regrade import RegradeReport, VerdictChange, regrade
 from fathom.harness.settings import read_service_settings
 
 app = typer.Typer()
@@ -73,12 +73,12 @@ def show_stored_run(
 def regrade_runs(
     run: Annotated[Optional[str], typer.Argument(help="A run's id or its beginning.")] = None,
     every: Annotated[bool, typer.Option("--all", help="All runs that have ended.")] = False,
-    dry: Annotated[bool, typer.Option("--dry-run", help="Say what would change, and store nothing.")] = False,
+    dry: Annotated[bool, typer.Option("--dry-run", help="Print what would change, and store nothing.")] = False,
     db: Db = None,
 ) -> None:
-    """Judge stored completions again with this Fathom's graders; no model is needed."""
+    """Grade stored completions again with this version's graders; no model is needed."""
     if (run is None) != every:
-        raise BadInput("say which run, or --all for all of them: `fathom runs` lists them")
+        raise BadInput("give a run, or --all for all of them: `fathom runs` lists them")
 
     if run is None:
         regrade_all(database_of(db), dry)
@@ -111,18 +111,20 @@ def export_run(
 @app.command("import")
 def import_runs(
     place: Annotated[Path, typer.Argument(help="Folder that `lm_eval --log_samples` wrote, or a results_DATE.json.")],
-    model: Annotated[Optional[str], typer.Option(help="Name of the model; default: as lm-eval was told.")] = None,
+    model: Annotated[
+        Optional[str], typer.Option(help="Name of the model; default: the name in lm-eval's arguments.")
+    ] = None,
     db: Db = None,
 ) -> None:
-    """Store evaluations by the stock lm_eval command as runs: every prompt is checked, every answer graded again."""
+    """Store evaluations by the lm_eval command as runs: every prompt is checked, and every answer graded again."""
     import_place(database_of(db), place, model)
 
 
 def regrade_one(database: str, run: str, dry: bool) -> None:
-    """Judge a run again and print what changed.
+    """Grade a run again and print what changed.
 
     Raises:
-        UnknownRun, SealedRun, Conflict: see harness.regrade.
+        UnknownRun, SealedRun, Conflict: see harness.runs.regrade.
     """
     db, talk = open_database(database, create=False), make_console()
     found = _regrade(db, get_summary(db, run), dry, talk)
@@ -130,17 +132,17 @@ def regrade_one(database: str, run: str, dry: bool) -> None:
 
 
 def regrade_all(database: str, dry: bool) -> None:
-    """Judge all runs that have ended, and print a line for each that changed or was passed over."""
+    """Grade all runs that have ended, and print a line for each that changed or was skipped."""
     db, talk = open_database(database, create=False), make_console()
-    total, n_runs = Regraded("all"), 0
+    total, n_runs = RegradeReport("all"), 0
     for one in _all_runs(db):
         if one.sealed:
-            talk.print(f"run {one.run} passed over: its items are {SEALED}", soft_wrap=True)
+            talk.print(f"run {one.run} skipped: its items are {SEALED}", soft_wrap=True)
             continue
         try:
             found = _regrade(db, one, dry, talk)
         except Conflict as error:
-            talk.print(f"run {one.run} passed over: {error}", soft_wrap=True)
+            talk.print(f"run {one.run} skipped: {error}", soft_wrap=True)
             continue
         n_runs += 1
         if found.n_changed:
@@ -157,15 +159,15 @@ def _all_runs(db: Engine) -> Iterator[RunSummary]:
             return
 
 
-def _regrade(db: Engine, one: RunSummary, dry: bool, talk: Console) -> Regraded:
+def _regrade(db: Engine, one: RunSummary, dry: bool, talk: Console) -> RegradeReport:
     with talk.status(f"{one.run} {one.model}") as line:
         return regrade(
             db, one.run, dry=dry,
-            tell=lambda n: line.update(f"{one.run} {one.model}: {count(n)} of {count(one.n_done)} judged"),
+            tell=lambda n: line.update(f"{one.run} {one.model}: {count(n)} of {count(one.n_done)} graded"),
         )  # fmt: skip
 
 
-def _add(total: Regraded, found: Regraded) -> None:
+def _add(total: RegradeReport, found: RegradeReport) -> None:
     total.n_judged += found.n_judged
     total.n_right_before += found.n_right_before
     total.n_right_after += found.n_right_after
@@ -174,21 +176,21 @@ def _add(total: Regraded, found: Regraded) -> None:
         total.skipped[why] = total.skipped.get(why, 0) + n
 
 
-def _headline(found: Regraded, dry: bool) -> str:
+def _headline(found: RegradeReport, dry: bool) -> str:
     changed = "would change" if dry else "changed"
     return (
-        f"{plural(found.n_judged, 'completion')} judged again, "
+        f"{plural(found.n_judged, 'completion')} graded again, "
         f"{plural(found.n_changed, 'verdict')} {changed}; right: {count(found.n_right_before)} before, "
         f"{count(found.n_right_after)} now"
     )
 
 
-def _say(talk: Console, what: str, found: Regraded, dry: bool) -> None:
+def _say(talk: Console, what: str, found: RegradeReport, dry: bool) -> None:
     talk.print(f"{what}: {_headline(found, dry)}", soft_wrap=True)
     if found.shifts:
         talk.print(_shifts_table(found.shifts))
     for why, n in found.skipped.items():
-        talk.print(f"left as they are: {plural(n, 'sample')} of {why}", soft_wrap=True)
+        talk.print(f"not graded again: {plural(n, 'sample')} of {why}", soft_wrap=True)
 
 
 def export(database: str, run: str, kind: Literal["lm-eval", "jsonl", "parquet", "csv"], out: Path) -> None:
@@ -201,7 +203,7 @@ def export(database: str, run: str, kind: Literal["lm-eval", "jsonl", "parquet",
     with talk.status(f"exporting {run}"):
         if isinstance(foreign := any_run(db, run), TaskRunDetail):
             if kind != "lm-eval":
-                raise BadInput(f"run {run} is of lm-eval's own tasks, which have no cells: export it to a folder")
+                raise BadInput(f"run {run} is on lm-eval's own tasks, which have no cells: export it to a folder")
             written, said = [export_task_run(db, foreign, out)], ", with the samples of each task beside it"
         elif kind == "lm-eval":
             from fathom.harness.io.lm_eval.export import export_lm_eval  # loads lm-eval's packages
@@ -215,10 +217,10 @@ def export(database: str, run: str, kind: Literal["lm-eval", "jsonl", "parquet",
 
 
 def import_place(database: str, place: Path, model: str | None) -> None:
-    """Store the evaluations of a folder and say what each came to.
+    """Store the evaluations of a folder and print the result of each.
 
     Raises:
-        BadInput, Conflict: see harness.importing.
+        BadInput, Conflict: see harness.io.lm_eval.importer.
     """
     files, talk = find_evaluation_logs(place), make_console()
     found = import_logs(open_database(database, create=True), files, model, read_service_settings().secret_key)
@@ -230,29 +232,31 @@ def import_place(database: str, place: Path, model: str | None) -> None:
         if one.is_new:
             _say_imported(talk, one)
         else:
-            talk.print(f"run {one.run} of {one.model} was made of these files before: nothing is new", soft_wrap=True)
+            talk.print(
+                f"run {one.run} of {one.model} was imported from these files before: nothing is new", soft_wrap=True
+            )
 
 
 def _say_imported(talk: Console, one: Imported) -> None:
-    ranked = "" if one.ranked else "; not ranked, as it was not asked and answered plainly"
+    ranked = "" if one.ranked else "; not ranked, as its prompts or its sampling are not those of ranked runs"
     talk.print(
         f"run {one.run}: {one.model} through {one.engine}, {plural(one.n_samples, 'answer')}, "
         f"{count(one.n_right)} right, tier 1{ranked}",
         soft_wrap=True,
     )
     if one.n_differing:
-        talk.print(f"lm-eval counted otherwise in {plural(one.n_differing, 'item')}, which is not stored:")
+        talk.print(f"lm-eval counts {plural(one.n_differing, 'item')} differently; our verdict is stored:")
         for line in one.differing:
             talk.print(f"  {line}", soft_wrap=True, markup=False)
     else:
-        talk.print("all verdicts are lm-eval's as well")
+        talk.print("all verdicts agree with lm-eval's")
     if one.n_cut:
-        talk.print(f"{plural(one.n_cut, 'answer')} went on after its end, and ends there now")
+        talk.print(f"{plural(one.n_cut, 'answer')} continued after its end, and was cut there")
     if one.others:
-        talk.print(f"passed over, as they are not Fathom's: {', '.join(one.others)}", soft_wrap=True, markup=False)
+        talk.print(f"skipped, as they are not tasks of Fathom: {', '.join(one.others)}", soft_wrap=True, markup=False)
 
 
-def _shifts_table(shifts: Counter[Shift]) -> Table:
+def _shifts_table(shifts: Counter[VerdictChange]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for name in ("family", "label before", "label now", "verdicts"):
         table.add_column(name, justify="right" if name == "verdicts" else "left", header_style="dim")
@@ -263,7 +267,7 @@ def _shifts_table(shifts: Counter[Shift]) -> Table:
 
 
 def show_runs(database: str, only_tasks: bool, as_json: bool) -> None:
-    """Print all runs, newest first; those of lm-eval's tasks stand in a table of their own."""
+    """Print all runs, newest first; runs on lm-eval's own tasks have a table of their own."""
     db = open_database(database, create=False)
     if as_json:
         found = map(task_summary_json, list_task_runs(db)) if only_tasks else map(summary_json, list_runs(db))
@@ -277,11 +281,11 @@ def show_runs(database: str, only_tasks: bool, as_json: bool) -> None:
 
 
 def show_run(database: str, run: str, samples: bool, as_json: bool) -> None:
-    """Print a run of either kind; `samples` prints those of a run of lm-eval's tasks as lm-eval logs them.
+    """Print a run of either kind; `samples` prints those of a run on lm-eval's own tasks as lm-eval logs them.
 
     Raises:
-        UnknownRun: no run of either kind begins so.
-        BadInput: samples of a run of Fathom's own.
+        UnknownRun: no run or several runs have this prefix.
+        BadInput: samples of a run on a suite.
     """
     db = open_database(database, create=False)
     detail = any_run(db, run)
@@ -289,7 +293,7 @@ def show_run(database: str, run: str, samples: bool, as_json: bool) -> None:
         _show_task_run(db, detail, samples, as_json)
         return
     if samples:
-        raise BadInput(f"--samples is for runs of lm-eval's tasks: `fathom export {run}` writes those of this one")
+        raise BadInput(f"--samples is for runs on lm-eval's own tasks: `fathom export {run}` writes those of this one")
     if as_json:
         print_json(run_json(detail, measures=measure_run(db, detail)))
         return

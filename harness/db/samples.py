@@ -173,7 +173,7 @@ def store_verdicts(
         same = (RunRow.id == one.run, RunRow.state == one.state, RunRow.attempts == one.attempts)
         held = update(RunRow).where(*same, RunRow.n_generated == one.n_generated).values(state=RunRow.state)
         if not session.execute(held).rowcount:  # type: ignore[attr-defined]  # a CursorResult
-            raise Conflict(f"run {one.run} went on in the meantime: regrade it again when it has ended")
+            raise Conflict(f"run {one.run} was resumed meanwhile: regrade it again when it has ended")
         n_changed, waiting = 0, iter(changes)
         while some := list(islice(waiting, _AT_A_TIME)):
             session.execute(update(SampleRow), [_row(change) for change in some])

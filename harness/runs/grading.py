@@ -1,4 +1,4 @@
-"""Turn completions into verdicts."""
+"""Find the answer in a completion, and grade it."""
 
 from dataclasses import dataclass
 from math import isfinite
@@ -12,21 +12,21 @@ from fathom.tasks.base import Instance, Verdict, grade_likelihood
 from fathom.tasks.registry import find_family
 
 ThoughtState = Literal["finished", "truncated", "none"]
-"""finished: a thought came to its end; truncated: one was opened and never closed; none: there was no thought."""
+"""finished: the thought ended; truncated: it was opened and not closed; none: there was no thought."""
 
 
 @dataclass(frozen=True, slots=True)
 class FinalAnswer:
-    """What is graded, and what became of the thought before it; a truncated one leaves no answer."""
+    """The text to grade, and the state of the thought before it; after a truncated thought there is no answer."""
 
     text: str
     state: ThoughtState
 
 
 def grade_completion(item: Instance, completion: Completion, answer: FinalAnswer | None = None) -> Verdict:
-    """Judge a completion by the answer that was read in it, else by its text. Never raises.
+    """Grade a completion by its answer if it is given, else by its text. Never raises.
 
-    One that could not be made, or whose thought has no end, is wrong and says why.
+    A completion that failed, or whose thought has no end, is wrong; the verdict's label says why.
     """
     if completion.finish_reason in ("too_long", "error"):
         return Verdict(False, None, "too_long" if completion.finish_reason == "too_long" else "engine_error")
@@ -38,7 +38,7 @@ def grade_completion(item: Instance, completion: Completion, answer: FinalAnswer
 
 
 def checked_completion(request: Request, completion: Completion) -> Completion:
-    """Return a completion from elsewhere as it must be: of scored candidates the text is that of the likeliest.
+    """Check a completion from elsewhere; where candidates are scored, its text becomes that of the likeliest.
 
     Raises:
         ValueError: the scores are not one finite number a candidate.
@@ -51,7 +51,7 @@ def checked_completion(request: Request, completion: Completion) -> Completion:
     scores = completion.scores
     if not request.choices:
         if scores is not None:
-            raise ValueError("an item without candidates has no scores")
+            raise ValueError("an item without candidates cannot have scores")
         return completion
     if scores is None or len(scores) != len(request.choices) or not all(map(isfinite, scores)):
         raise ValueError(f"{len(request.choices)} candidates need a finite score each")
@@ -61,24 +61,24 @@ def checked_completion(request: Request, completion: Completion) -> Completion:
 
 @dataclass(frozen=True, slots=True)
 class AnswerReader:
-    """How the answers of a cell are read."""
+    """Finds the answers in the completions of a cell."""
 
     stops: tuple[str, ...]
     thinking: Thinking | None
-    as_it_stands: bool
-    """Whether the engine cut the text already, as it does for plain prompts without a thought."""
+    is_cut: bool
+    """Whether the engine has cut the text at a stop text, as it does for plain prompts without a thought."""
 
     def answer(self, completion: Completion) -> FinalAnswer:
-        """Read the answer of a completion; of scored candidates it is the text of the likeliest."""
-        if self.as_it_stands or completion.scores is not None:
+        """Return the answer in a completion; of scored candidates, the text of the likeliest."""
+        if self.is_cut or completion.scores is not None:
             return FinalAnswer(completion.text, "none")
         return read_answer(completion.text, completion.finish_reason, self.thinking, self.stops)
 
 
 def answer_reader(style: str, settings: RunSettings) -> AnswerReader:
-    """Return how the answers in a style are read in a run.
+    """Return the reader of a run's answers in a style.
 
-    In a chat a thought between the usual marks is known as one, even where nobody said that the model thinks.
+    In a chat, a text between the usual marks is a thought even if the settings do not say that the model thinks.
     """
     chat = settings.prompt.chat
     thinking = settings.sampling.thinking or (Thinking() if chat else None)
@@ -86,9 +86,9 @@ def answer_reader(style: str, settings: RunSettings) -> AnswerReader:
 
 
 def read_answer(text: str, reason: FinishReason, thinking: Thinking | None, stops: tuple[str, ...]) -> FinalAnswer:
-    """Read the answer: what follows the last end of a thought, from its first visible sign to the first stop.
+    """Return the answer: the text after the last thought, without leading blanks and up to the first stop text.
 
-    A thought that was opened, by the prompt or in the text, and never closed is no answer, whatever it says.
+    A thought that was opened, by the prompt or in the text, and not closed is not an answer.
     """
     if thinking is None:
         return FinalAnswer(_cut(text, stops), "none")
@@ -99,7 +99,7 @@ def read_answer(text: str, reason: FinishReason, thinking: Thinking | None, stop
 
 
 def _opened_before(thinking: Thinking, reason: FinishReason) -> bool:
-    """Say whether a text without marks is a thought; where nobody knows the prompt, one that ran out of tokens is."""
+    """Say whether a text without marks is a thought; if the prompt is unknown, one that ran out of tokens is."""
     return reason == "length" if thinking.opened is None else thinking.opened
 
 

@@ -1,7 +1,7 @@
-"""Turn cells into lm-eval tasks: configurations for its Python API, YAML files for its command line.
+"""Cells as lm-eval tasks: configurations for its Python API, YAML files for its command line.
 
 Source: lm-eval's task guide (TaskConfig with `custom_dataset`). A field that names a column of the
-data set is taken as it stands, so no Jinja template is compiled.
+data set is used without change, so no Jinja template is compiled.
 """
 
 import tempfile
@@ -34,15 +34,14 @@ quiet_lm_eval()  # progress bars of lm-eval and datasets read the environment on
 
 from datasets import Dataset  # noqa: E402
 
+DEFAULT_N_ITEMS = 100
+"""Items a cell where the command line of lm-eval gives no number."""
+
 _PLAIN = RunSettings()
 
 
-DEFAULT_N_ITEMS = 100
-"""Items a cell where the command line of lm-eval names no number."""
-
-
 def task_name(cell: Cell) -> str:
-    """Name a cell's lm-eval task."""
+    """Return the name of a cell's lm-eval task."""
     return f"fathom_{cell.family}_{cell.level}_{cell.channel}_{cell.style}"
 
 
@@ -50,7 +49,7 @@ _Doc = dict[str, Any]  # a row of a data set: texts, numbers, lists of texts
 
 
 class _Docs(list[_Doc]):
-    """Rows as a list with the one attribute of datasets.Dataset that lm-eval reads; twice as fast to read."""
+    """Rows as a list with the one attribute of datasets.Dataset that lm-eval reads; reading it is twice as fast."""
 
     @property
     def features(self) -> _Doc:
@@ -59,7 +58,7 @@ class _Docs(list[_Doc]):
 
 
 def build_dataset(**kwargs: Any) -> dict[str, Dataset]:  # build_rows says which
-    """Make what `build_rows` makes as the data sets that lm-eval's task guide asks for."""
+    """Return the rows of `build_rows` as data sets, for lm-eval's `custom_dataset`."""
     made = {split: [_without_item(row) for row in rows] for split, rows in build_rows(**kwargs).items()}
     return {split: Dataset.from_list(rows) for split, rows in made.items()}
 
@@ -77,11 +76,11 @@ def build_rows(
     n_items: int = DEFAULT_N_ITEMS,
     n_shot_items: int = MOST_SHOTS,
     first_item: int = 0,
-    **_: Any,  # lm-eval hands over the model's arguments too
+    **_: Any,  # lm-eval passes the model's arguments too
 ) -> dict[str, _Docs]:
-    """Make the items and demonstrations of a cell; the names of the arguments avoid lm-eval's own.
+    """Make the items and demonstrations of a cell; the arguments' names differ from lm-eval's own.
 
-    Columns: id, prompt, target (text, or the gold's place among the choices), choices; and the item itself.
+    Columns: id, prompt, target (text, or the gold's position among the choices), choices; and the item itself.
     """
     kind, cell, first = find_family(family), Cell(family, level, channel, style), int(first_item)
     items = make_items(cell, data_seed, first + int(n_items), first=first)
@@ -89,7 +88,7 @@ def build_rows(
     docs = _Docs(_row(kind, item, style) for item in items)
     return {
         "test": docs,
-        # lm-eval looks for one even where it shows none
+        # lm-eval needs one even where it shows none
         "shots": _Docs(_row(kind, item, style) for item in shots) or _Docs(docs[:1]),
     }
 
@@ -106,13 +105,13 @@ def doc_of(cell: Cell, item: Instance) -> _Doc:
 
 
 def item_of(doc: _Doc) -> Instance:
-    """Return the item behind a row; the command line of lm-eval keeps its id only."""
+    """Return the item of a row; the command line of lm-eval keeps only its id."""
     found: Instance = doc.get("item") or instance_from_id(doc["id"])
     return found
 
 
 def process_results(doc: dict[str, Any], results: list[Any]) -> dict[str, float]:
-    """Grade what lm-eval collected for one item: a text, texts of repeats, or (log-likelihood, greedy) a choice."""
+    """Grade lm-eval's results for one item: a text, the texts of repeats, or (log-likelihood, is greedy) a choice."""
     item = item_of(doc)
     text = results[0]
     if isinstance(text, list):
@@ -120,7 +119,7 @@ def process_results(doc: dict[str, Any], results: list[Any]) -> dict[str, float]
         return {"acc": sum(right) / len(right)}
     if doc["choices"]:
         scores = [result[0] for result in results]
-        if max(scores) == float("-inf"):  # nothing was scored, see JournalLM
+        if max(scores) == float("-inf"):  # nothing was scored: see lm_eval_model
             return {"acc": 0.0}
         if len(scores) == 1:
             return {"acc": float(grade_likelihood(item, scores[0]).correct)}
@@ -129,7 +128,7 @@ def process_results(doc: dict[str, Any], results: list[Any]) -> dict[str, float]
 
 
 def cell_config(cell: Cell, settings: RunSettings = _PLAIN) -> dict[str, Any]:
-    """Return the plain fields of a cell's task; callables are added by whoever writes or loads it."""
+    """Return the plain fields of a cell's task; the caller adds functions."""
     family = find_family(cell.family)
     config: dict[str, Any] = {
         "task": task_name(cell),
@@ -159,7 +158,7 @@ def cell_config(cell: Cell, settings: RunSettings = _PLAIN) -> dict[str, Any]:
 
 
 def _repeated(repeats: int) -> dict[str, Any]:
-    """Have lm-eval ask each item several times and hand all answers to `process_results`, not the first one alone."""
+    """Let lm-eval ask each item several times and pass all answers to `process_results`, not only the first."""
     if repeats == 1:
         return {}
     every = {"name": "none", "filter": [{"function": "take_first_k", "k": repeats}]}
@@ -167,13 +166,13 @@ def _repeated(repeats: int) -> dict[str, Any]:
 
 
 def _drawn(temperature: float) -> dict[str, Any]:
-    if temperature > 0:  # from the whole of the model's law, which transformers would cut at its 50 likeliest tokens
+    if temperature > 0:  # from all tokens: by default transformers draws from the 50 likeliest
         return {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
     return {"do_sample": False, "temperature": temperature}
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class CellSlice:
     """Items start to stop of the cell at a position of the suite."""
 
     cell: int
@@ -182,50 +181,50 @@ class Stretch:
 
     @property
     def n(self) -> int:
-        """Items in it."""
+        """Number of items."""
         return self.stop - self.start
 
 
 @dataclass(frozen=True, slots=True)
 class Wave:
-    """Stretches of different cells; either all of them choose among candidates, or none does.
+    """Slices of different cells, which lm-eval builds and scores together; either all score candidates, or none.
 
-    lm-eval asks one kind of request after the other, so the engine would wait between the two.
+    lm-eval asks one kind of request after the other, so in a mixed wave the engine would wait between the two.
     """
 
-    stretches: tuple[Stretch, ...]
+    slices: tuple[CellSlice, ...]
 
     @property
     def n_items(self) -> int:
-        """Items over all stretches."""
-        return sum(one.n for one in self.stretches)
+        """Number of items of all slices."""
+        return sum(one.n for one in self.slices)
 
 
 def open_tasks(suite: Suite, settings: RunSettings = _PLAIN, wave: Wave | None = None) -> dict[str, Any]:
-    """Return lm-eval's Task objects of a wave, or of a whole suite, by name; their data sets are made here."""
+    """Return lm-eval's Task objects of a wave, or of a whole suite, by name; this makes the items."""
     from lm_eval.api.task import ConfigurableTask
 
-    stretches = (Stretch(at, 0, cell.n) for at, cell in enumerate(suite.cells)) if wave is None else wave.stretches
-    configs = (_live_config(suite, one, settings) for one in stretches)
+    slices = (CellSlice(at, 0, cell.n) for at, cell in enumerate(suite.cells)) if wave is None else wave.slices
+    configs = (_live_config(suite, one, settings) for one in slices)
     return {config["task"]: ConfigurableTask(config=config) for config in configs}
 
 
-def _live_config(suite: Suite, stretch: Stretch, settings: RunSettings) -> dict[str, Any]:
-    config = cell_config(suite.cells[stretch.cell].cell, settings)
+def _live_config(suite: Suite, cell_slice: CellSlice, settings: RunSettings) -> dict[str, Any]:
+    config = cell_config(suite.cells[cell_slice.cell].cell, settings)
     config["dataset_kwargs"] |= {
         "data_seed": suite.seed,
-        "first_item": stretch.start,
-        "n_items": stretch.n,
+        "first_item": cell_slice.start,
+        "n_items": cell_slice.n,
         "n_shot_items": settings.prompt.n_shots,
     }
     return {**config, "custom_dataset": build_rows, "process_results": process_results}
 
 
 def evaluate_arguments(prompt: PromptSettings) -> dict[str, Any]:
-    """Return the arguments of lm-eval's `evaluate` that say how questions are put."""
+    """Return the arguments of lm-eval's `evaluate` for the prompt settings."""
     system = prompt.system
     if system and not prompt.chat and not system[-1].isspace():
-        system += "\n\n"  # lm-eval writes the question right behind it
+        system += "\n\n"  # lm-eval writes the question directly after it
     return {
         "system_instruction": system or None,
         "apply_chat_template": prompt.chat,
@@ -245,7 +244,7 @@ def all_cells() -> Iterator[Cell]:
 def write_yaml(cache: Path) -> Path:
     """Write one YAML file a task and a group, for `lm_eval --include_path`; return their folder.
 
-    The folder is named after its contents, so it is written once and never half-written.
+    The folder is named after its contents, so it is written once and never incomplete.
     """
     files = dict(_yaml_files())
     state = blake2b("".join(f"{name}\0{text}\0" for name, text in files.items()).encode(), digest_size=8)
@@ -258,7 +257,7 @@ def write_yaml(cache: Path) -> Path:
         (partial / f"{name}.yaml").write_text(text, encoding="utf-8")
     try:
         partial.rename(folder)
-    except OSError:  # another process was quicker
+    except OSError:  # another process was faster
         for file in partial.iterdir():
             file.unlink()
         partial.rmdir()
@@ -313,17 +312,17 @@ def _group(name: str, members: Iterable[str]) -> dict[str, Any]:
 
 
 def waves_of(suite: Suite, size: int) -> Iterator[Wave]:
-    """Cut a suite into waves of at most `size` items, in the order of its cells as far as kinds allow."""
-    open_waves: dict[bool, list[Stretch]] = {False: [], True: []}
+    """Divide a suite into waves of at most `size` items, in the order of its cells within each kind of request."""
+    open_waves: dict[bool, list[CellSlice]] = {False: [], True: []}
     room = dict.fromkeys(open_waves, size)
     for at, cell in enumerate(suite.cells):
         kind, start = cell.style in SCORED, 0
         while start < cell.n:
             stop = min(cell.n, start + room[kind])
-            open_waves[kind].append(Stretch(at, start, stop))
+            open_waves[kind].append(CellSlice(at, start, stop))
             room[kind] -= stop - start
             start = stop
             if not room[kind]:
                 yield Wave(tuple(open_waves[kind]))
                 open_waves[kind], room[kind] = [], size
-    yield from (Wave(tuple(stretches)) for stretches in open_waves.values() if stretches)
+    yield from (Wave(tuple(slices)) for slices in open_waves.values() if slices)

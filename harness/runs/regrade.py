@@ -1,4 +1,4 @@
-"""Turn stored completions into verdicts again, as today's graders judge them; no model is needed."""
+"""Grade stored completions again with this version's graders; no model is needed."""
 
 import datetime as dt
 import json
@@ -25,57 +25,57 @@ from fathom.tasks.registry import find_family
 from fathom.tasks.suites import SuiteCell, item_at
 
 _IN_MEMORY = 8 << 20
-"""Bytes of changed verdicts above which they wait in a file."""
+"""Bytes of changed verdicts in memory; more are written to a temporary file."""
 
-Tell = Callable[[int], None]
-"""Called with the number of completions judged so far."""
+_Tell = Callable[[int], None]
+"""Called with the number of completions graded so far."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shift:
-    """One way in which verdicts changed."""
+class VerdictChange:
+    """A kind of change: the labels before and after."""
 
     family: str
     before: str
     after: str
-    """Labels; equal where only the parsed answer, the place or the note is another."""
+    """Equal to `before` where only the parsed answer, the position or the note changed."""
 
 
 @dataclass(slots=True)
-class Regraded:
-    """What judging a run again came to."""
+class RegradeReport:
+    """Counts of a regraded run."""
 
     run: str
     n_judged: int = 0
     n_right_before: int = 0
     n_right_after: int = 0
-    shifts: Counter[Shift] = field(default_factory=Counter)
+    shifts: Counter[VerdictChange] = field(default_factory=Counter)
     skipped: dict[str, int] = field(default_factory=dict)
-    """Samples that were left as they are, by why."""
+    """Samples that were not graded again, by reason."""
 
     @property
     def n_changed(self) -> int:
-        """Verdicts that are not what they were."""
+        """Number of changed verdicts."""
         return sum(self.shifts.values())
 
 
-def regrade(db: Engine, run: str, *, dry: bool = False, tell: Tell = lambda _: None) -> Regraded:
-    """Judge a run's stored completions again; what changed is stored in one transaction, unless it is a `dry` run.
+def regrade(db: Engine, run: str, *, dry: bool = False, tell: _Tell = lambda _: None) -> RegradeReport:
+    """Grade a run's stored completions again; store the changes in one transaction, unless `dry` is given.
 
-    Where it is cut off, the run is as before. Every sample is read and judged first, in constant memory.
+    If this is interrupted, nothing is changed. Samples are graded first, in constant memory.
 
     Raises:
-        UnknownRun: no such run.
-        SealedRun: its items may not be made yet.
-        Conflict: it is going on.
+        UnknownRun: no such run on a suite.
+        SealedRun: its season has not revealed the seed.
+        Conflict: it is running.
     """
     detail = shown_run(db, run)
     if detail.summary.state == "running":
         raise Conflict(
-            f"run {detail.summary.run} is going on, or was killed: let it end, or go on with it "
+            f"run {detail.summary.run} is running, or was killed: wait for its end, or resume it "
             f"(`fathom run --resume {detail.summary.run}`), then regrade it"
         )
-    found = Regraded(detail.summary.run)
+    found = RegradeReport(detail.summary.run)
     with SpooledTemporaryFile(_IN_MEMORY, "w+", encoding="utf-8") as spool:
         for change in _changes(db, detail, found, tell):
             spool.write(json.dumps([change.id, asdict(change.verdict)]) + "\n")
@@ -92,7 +92,7 @@ def _read(spool: IO[str]) -> Iterator[ChangedVerdict]:
         yield ChangedVerdict(number, Verdict(**verdict))
 
 
-def _changes(db: Engine, detail: RunDetail, found: Regraded, tell: Tell) -> Iterator[ChangedVerdict]:
+def _changes(db: Engine, detail: RunDetail, found: RegradeReport, tell: _Tell) -> Iterator[ChangedVerdict]:
     settings = settings_of(detail.manifest) or RunSettings()
     for planned, counted in zip(detail.suite.cells, detail.cells, strict=True):
         if why := _unmakeable(planned):
@@ -104,19 +104,19 @@ def _changes(db: Engine, detail: RunDetail, found: Regraded, tell: Tell) -> Iter
 
 
 def _unmakeable(cell: SuiteCell) -> str:
-    """Say why a cell's items cannot be made again, or nothing."""
+    """Return why a cell's items cannot be made again; empty if they can."""
     try:
         now = find_family(cell.family).version
     except UnknownFamily:
-        return f"{cell.family}: there is no such family any more"
+        return f"{cell.family}: this family no longer exists"
     if now != cell.version:
-        return f"{cell.family}@{cell.version}: this Fathom makes {cell.family}@{now}, whose items are others"
+        return f"{cell.family}@{cell.version}: this Fathom makes {cell.family}@{now}, which has other items"
     return ""
 
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """A cell whose samples are to be judged, and how its answers are read."""
+    """A cell whose samples are graded, and the reader of its answers."""
 
     cell: SuiteCell
     id: int
@@ -124,7 +124,7 @@ class _Work:
     reading: AnswerReader
 
 
-def _changes_of(db: Engine, work: _Work, found: Regraded) -> Iterator[ChangedVerdict]:
+def _changes_of(db: Engine, work: _Work, found: RegradeReport) -> Iterator[ChangedVerdict]:
     for one in stream_stored(db, work.id):
         item = item_at(work.cell, work.seed, one.index)
         now = as_stored(grade_completion(item, one.completion, work.reading.answer(one.completion)))
@@ -132,12 +132,12 @@ def _changes_of(db: Engine, work: _Work, found: Regraded) -> Iterator[ChangedVer
         found.n_right_before += one.verdict.correct
         found.n_right_after += now.correct
         if now != one.verdict:
-            found.shifts[Shift(work.cell.family, one.verdict.label, now.label)] += 1
+            found.shifts[VerdictChange(work.cell.family, one.verdict.label, now.label)] += 1
             yield ChangedVerdict(one.id, now)
 
 
-def _note(found: Regraded) -> dict[str, Any]:  # JSON values
-    """Say when and by which code a run was judged again, for its manifest."""
+def _note(found: RegradeReport) -> dict[str, Any]:  # JSON values
+    """Return when and by which code a run was graded again, for its manifest."""
     return {
         "at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "fathom": {"version": version("fathom"), "commit": fathom_commit()},

@@ -1,4 +1,4 @@
-"""Turn items into requests as lm-eval makes them without demonstrations; for those who have no lm-eval."""
+"""Write the requests of items without lm-eval, as lm-eval makes them without demonstrations."""
 
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
@@ -15,8 +15,8 @@ _PLAIN, _CHAT = RunSettings(), RunSettings(PromptSettings(chat=True))
 def answer_ends(style: str, n_shots: int) -> tuple[str, ...]:
     """Return the texts at which an answer to a plain prompt ends.
 
-    A direct answer and a free text end with their line. A chain of thought may have blank lines, so it is cut at one
-    only after demonstrations, which have none.
+    A direct answer and a free text end with their line. A chain of thought may have blank lines, so a blank line ends
+    it only after demonstrations, which have none.
     """
     if style in ("direct", "free", "trained"):
         return ("\n",)
@@ -24,20 +24,20 @@ def answer_ends(style: str, n_shots: int) -> tuple[str, ...]:
 
 
 def style_temperature(style: str) -> float:
-    """Return at what temperature a style is sampled: 1 for `free`, else 0, which is greedy."""
+    """Return the temperature of a style: 1 for `free`, else 0, which is greedy."""
     return 1.0 if style == "free" else 0.0
 
 
 def answer_stops(style: str, prompt: PromptSettings) -> tuple[str, ...]:
-    """Return the texts at which an answer ends, once it has begun; in a chat demonstrations teach no blank line."""
+    """Return the texts that end an answer after its first character; in a chat, a blank line never does."""
     return answer_ends(style, 0 if prompt.chat else prompt.n_shots)
 
 
 def sampling_of(cell: SuiteCell | Cell, settings: RunSettings = _PLAIN) -> Sampling:
-    """Return how a cell's items are answered; candidates are scored, so they generate one token at most.
+    """Return the sampling of a cell's items; where candidates are scored, at most one token is generated.
 
-    A model in a chat ends its turn itself, and may begin with blank lines; a thought has lines of its own. So neither
-    is stopped at a text: `grading.AnswerReader` finds the answer in the text.
+    Chats and thoughts have no stop text: a model ends its turn itself, and may begin with blank lines, and a thought
+    has several lines. `grading.AnswerReader` finds the answer in the text.
     """
     if cell.style in SCORED:
         return Sampling(1)
@@ -50,7 +50,7 @@ def sampling_of(cell: SuiteCell | Cell, settings: RunSettings = _PLAIN) -> Sampl
 
 
 def make_request(cell: SuiteCell, item: Instance, digest: str, chat: bool = False, repeat: int = 0) -> Request:
-    """Write an item's request, as plain text or as the one turn of a chat; `digest` is that of the run's manifest."""
+    """Write an item's request, as plain text or as a chat of one turn; `digest` is that of the run's manifest."""
     prompt = pose(find_family(item.family), item, cell.style)
     sampling, choices = sampling_of(cell, _CHAT if chat else _PLAIN), shown_candidates(item, cell.style)
     key = sample_key(digest, item.id, prompt, (sampling, choices), repeat)
@@ -60,7 +60,7 @@ def make_request(cell: SuiteCell, item: Instance, digest: str, chat: bool = Fals
 def make_requests(
     cell: SuiteCell, seed: str, digest: str, indices: Iterable[int] | None = None, chat: bool = False
 ) -> Iterator[Request]:
-    """Write the requests of a cell, all of them or those of some indices, in order."""
+    """Write the requests of a cell in order: all, or those of some indices."""
     if indices is None:
         items: Iterable[Instance] = make_items(cell.cell, seed, cell.n)
     else:
@@ -70,11 +70,14 @@ def make_requests(
 
 
 def sample_key(digest: str, item: str, prompt: str, how: object, repeat: int) -> str:
-    """Digest what makes a completion reusable: manifest, item, prompt, sampling with choices, and repeat; 32 hex."""
+    """Digest manifest, item, prompt, sampling with choices, and repeat; a resumed run recalls a completion by it.
+
+    Returns 32 hex digits.
+    """
     parts = "\0".join((digest, item, prompt, repr(how), str(repeat)))
     return blake2b(parts.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def digest_of_prompt(prompt: str) -> str:
-    """Digest a prompt, to compare two without sending them; 16 hex digits."""
+    """Digest a prompt, to compare prompts without sending them; 16 hex digits."""
     return blake2b(prompt.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

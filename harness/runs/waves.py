@@ -91,7 +91,7 @@ class SuiteEvaluation:
 
     def _evaluate(self, queue: RequestQueue[SuiteRequest], wave: Wave) -> None:
         wave = self._missing(wave)
-        if not wave.stretches:
+        if not wave.slices:
             return
         queue.wait_for_room()
         with self._turn:
@@ -100,7 +100,7 @@ class SuiteEvaluation:
             results = self._run_lm_eval(lm, wave)
         self.n_recalled += lm.n_recalled
         self.n_generated += lm.n_generated
-        for one in wave.stretches:
+        for one in wave.slices:
             share = results[task_name(self.run.suite.cells[one.cell].cell)]["acc,none"]
             self._n_right[one.cell] += round(share * one.n * self._repeats)
             self._n_scored[one.cell] += one.n
@@ -108,7 +108,7 @@ class SuiteEvaluation:
     def _missing(self, wave: Wave) -> Wave:
         """Return a wave without the cells that are complete."""
         missing = []
-        for one in wave.stretches:
+        for one in wave.slices:
             if self._kept.get(self.run.cells[one.cell].id, 0) < self.run.suite.cells[one.cell].n * self._repeats:
                 missing.append(one)
             else:
@@ -117,7 +117,7 @@ class SuiteEvaluation:
 
     def _known(self, wave: Wave) -> dict[str, Completion]:
         found: dict[str, Completion] = {}
-        for one in wave.stretches:
+        for one in wave.slices:
             cell = self.run.cells[one.cell].id
             if cell in self._kept:
                 found |= recall_completions(self.db, cell, one.start, one.stop)

@@ -23,7 +23,12 @@ from fathom.tasks.suites import Selection, open_suite
 def plan(kind="noisy", seed=7, resume=None, **selection):
     name = f"oracle/{kind}"
     chosen = Selection(**{"n": 10, **selection})
-    return Plan(ModelSource(name, None, name), open_suite("quick", seed, chosen), RunSettings(engine=EngineSettings("oracle")), resume)
+    return Plan(
+        ModelSource(name, None, name),
+        open_suite("quick", seed, chosen),
+        RunSettings(engine=EngineSettings("oracle")),
+        resume,
+    )
 
 
 def stored_samples(db):

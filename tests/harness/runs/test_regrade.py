@@ -1,4 +1,4 @@
-"""Completions are judged again without a model: all of a run's or none, and everything agrees afterwards."""
+"""Completions are graded again without a model: all of a run's or none, and everything agrees afterwards."""
 
 import sqlite3
 
@@ -140,11 +140,11 @@ def test_items_of_another_version_are_left_alone_and_said(lite):
     assert "mano@99" in next(iter(found.skipped))
 
 
-def test_a_run_that_goes_on_or_is_sealed_is_refused(lite):
+def test_a_run_that_is_running_or_sealed_is_refused(lite):
     run = play(lite)
     with Session(lite) as session, session.begin():
         session.execute(update(RunRow).values(state="running"))
-    with pytest.raises(Conflict, match="is going on"):
+    with pytest.raises(Conflict, match="is running"):
         regrade(lite, run)
     with Session(lite) as session, session.begin():
         session.execute(update(RunRow).values(state="done"))
@@ -153,10 +153,10 @@ def test_a_run_that_goes_on_or_is_sealed_is_refused(lite):
         regrade(lite, run)
 
 
-def test_a_run_that_was_resumed_while_it_was_judged_is_not_touched(db):
+def test_a_run_that_was_resumed_while_it_was_graded_is_not_touched(db):
     run = play(db)
     spoil(db, run)
-    with pytest.raises(Conflict, match="went on in the meantime"):
+    with pytest.raises(Conflict, match="was resumed meanwhile"):
         regrade(db, run, tell=lambda _: write.resume_run(db, run))
     with Session(db) as session:
         assert session.scalars(select(func.count()).where(SampleRow.label == "older")).one()
@@ -173,8 +173,8 @@ def test_the_command_prints_what_changed_by_family_and_label(fathom, tmp_path):
     db.dispose()
     done = fathom("regrade", "--all", "--db", file)
     assert done.returncode == 0, done.stderr
-    assert f"run {run}: 40 completions judged again" in done.stdout
-    assert f"run {other} passed over" in done.stdout
+    assert f"run {run}: 40 completions graded again" in done.stdout
+    assert f"run {other} skipped" in done.stdout
     table = [line.split() for line in done.stdout.splitlines() if line.startswith(("depo", "mano"))]
     assert {row[1] for row in table} == {"older"}
     with sqlite3.connect(file) as connection:
@@ -183,4 +183,4 @@ def test_the_command_prints_what_changed_by_family_and_label(fathom, tmp_path):
     for words in ((), (run, "--all")):
         refused = fathom("regrade", *words, "--db", file)
         assert refused.returncode == 2
-        assert "say which run" in refused.stderr
+        assert "give a run, or --all" in refused.stderr

@@ -62,10 +62,10 @@ def n_samples(db):
 def test_waves_hold_each_item_once_and_never_mix_candidates_with_texts():
     suite = suite_of(97)
     cut = list(waves_of(suite, 50))
-    held = [(one.cell, index) for wave in cut for one in wave.stretches for index in range(one.start, one.stop)]
+    held = [(one.cell, index) for wave in cut for one in wave.slices for index in range(one.start, one.stop)]
     assert sorted(held) == [(at, index) for at in range(len(suite.cells)) for index in range(97)]
     assert all(wave.n_items <= 50 for wave in cut)
-    assert all(len({suite.cells[one.cell].style == "choice" for one in wave.stretches}) == 1 for wave in cut)
+    assert all(len({suite.cells[one.cell].style == "choice" for one in wave.slices}) == 1 for wave in cut)
     assert sum(wave.n_items < 50 for wave in cut) <= 2
 
 

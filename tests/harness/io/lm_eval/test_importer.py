@@ -415,7 +415,7 @@ def test_the_command_says_what_came_of_it(fathom, exported, tmp_path):
     done = fathom("import", exported, "--db", database, "--model", "org/model")
     assert done.returncode == 0, done.stderr
     assert "org/model through lm-eval/oracle, 24 answers" in done.stdout
-    assert "all verdicts are lm-eval's as well" in done.stdout
+    assert "all verdicts agree with lm-eval's" in done.stdout
     refused = fathom("import", tmp_path, "--db", tmp_path / "none.db")
     assert (refused.returncode, "contains no results_DATE.json" in refused.stderr) == (2, True)
     assert not (tmp_path / "none.db").exists()
