@@ -20,7 +20,7 @@ _AT_MOST = 6
 
 
 @dataclass(frozen=True, slots=True)
-class FinishedRun:
+class _FinishedRun:
     """A finished run, and its suite."""
 
     run: str
@@ -30,7 +30,7 @@ class FinishedRun:
     n_items: int
 
 
-_Sides = tuple[Sequence[FinishedRun], Sequence[FinishedRun]]
+_Sides = tuple[Sequence[_FinishedRun], Sequence[_FinishedRun]]
 
 
 def any_run(db: Engine, run: str) -> RunDetail | TaskRunDetail:
@@ -105,18 +105,18 @@ def open_pair(db: Engine, first: str, second: str) -> tuple[RunDetail, RunDetail
     return open_run(db, one.run), open_run(db, other.run)
 
 
-def _candidates(db: Engine, word: str) -> Sequence[FinishedRun]:
-    if found := finished_runs(db, word):
+def _candidates(db: Engine, word: str) -> Sequence[_FinishedRun]:
+    if found := _finished_runs(db, word):
         return found
     try:
         one = open_run(db, word)
     except UnknownRun as error:
         raise _unknown(db, word, error) from error
-    return (FinishedRun(one.summary.run, one.suite.name, one.suite.seed, one.pool, one.suite.n_items),)
+    return (_FinishedRun(one.summary.run, one.suite.name, one.suite.seed, one.pool, one.suite.n_items),)
 
 
 def _unknown(db: Engine, word: str, error: UnknownRun) -> UnknownModel:
-    near = get_close_matches(word, model_names(db), n=_AT_MOST, cutoff=0.4)
+    near = get_close_matches(word, _model_names(db), n=_AT_MOST, cutoff=0.4)
     hint = f" (near it: {', '.join(near)})" if near else ""
     return UnknownModel(f"no model {word[:80]!r} has a finished run{hint}, and {error}")
 
@@ -127,7 +127,7 @@ def find_run(db: Engine, word: str) -> RunDetail:
     Raises:
         UnknownModel: no run and no model has such a name.
     """
-    if found := finished_runs(db, word):
+    if found := _finished_runs(db, word):
         return read.get_run(db, found[0].run)
     try:
         return read.get_run(db, word)
@@ -135,13 +135,13 @@ def find_run(db: Engine, word: str) -> RunDetail:
         raise _unknown(db, word, error) from error
 
 
-def _shared(sides: _Sides, key: Callable[[FinishedRun], tuple[str, ...]]) -> list[tuple[FinishedRun, FinishedRun]]:
+def _shared(sides: _Sides, key: Callable[[_FinishedRun], tuple[str, ...]]) -> list[tuple[_FinishedRun, _FinishedRun]]:
     """Return the newest runs of both sides for each key that both sides have."""
     first, second = ({key(one): one for one in reversed(side)} for side in sides)
     return [(first[found], second[found]) for found in first if found in second]
 
 
-def _unclear(words: tuple[str, str], sides: _Sides, pairs: Sequence[tuple[FinishedRun, FinishedRun]]) -> str:
+def _unclear(words: tuple[str, str], sides: _Sides, pairs: Sequence[tuple[_FinishedRun, _FinishedRun]]) -> str:
     if pairs:
         listed = [f"{one.run} {other.run} ({_suite_text(one)})" for one, other in pairs[:_AT_MOST]]
         return (
@@ -155,7 +155,7 @@ def _unclear(words: tuple[str, str], sides: _Sides, pairs: Sequence[tuple[Finish
     return f"no suite that both have finished; name two runs that share cells: {' / '.join(listed)}"
 
 
-def _suite_text(one: FinishedRun) -> str:
+def _suite_text(one: _FinishedRun) -> str:
     return f"{one.suite}, seed {one.seed}, {plural(one.n_items, 'item')}"
 
 
@@ -163,7 +163,7 @@ def _rest(n: int) -> str:
     return f"; and {n - _AT_MOST} more" if n > _AT_MOST else ""
 
 
-def finished_runs(db: Engine, model: str) -> tuple[FinishedRun, ...]:
+def _finished_runs(db: Engine, model: str) -> tuple[_FinishedRun, ...]:
     """Return a model's finished runs on suites, the best tier and then the newest first, as the board takes them."""
     best_first = (RunRow.tier.desc(), RunRow.created_at.desc(), RunRow.id)
     wanted = (
@@ -175,10 +175,10 @@ def finished_runs(db: Engine, model: str) -> tuple[FinishedRun, ...]:
         .order_by(*best_first)
     )
     with translate_errors(), Session(db) as session:
-        return tuple(FinishedRun(*row) for row in session.execute(wanted))
+        return tuple(_FinishedRun(*row) for row in session.execute(wanted))
 
 
-def model_names(db: Engine) -> tuple[str, ...]:
+def _model_names(db: Engine) -> tuple[str, ...]:
     """Return the names of all models that have a finished run on a suite."""
     finished = select(RunRow.model_id).where(RunRow.kind == "suite", RunRow.state == "done")
     wanted = select(ModelRow.name).where(ModelRow.id.in_(finished))

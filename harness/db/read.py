@@ -23,8 +23,8 @@ from fathom.harness.records import (
     TaskRunDetail,
     TaskRunSummary,
 )
-from fathom.harness.stats.counts import CellCounts
 from fathom.harness.stats.repeats import read_spread
+from fathom.harness.stats.scores import CellCounts
 from fathom.tasks.suites import Suite, SuiteCell
 
 _HEX = re.compile(r"[0-9a-f]{1,32}")

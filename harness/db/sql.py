@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func, select, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from fathom.harness.db.schema.runs import Table
@@ -12,21 +12,15 @@ from fathom.harness.errors import StoreError
 
 Row = tuple[Any, ...]  # one value a column, as the driver takes it: JSON as text, no dates
 
-
 _AT_A_TIME = 20_000
 
 
-def insert_rows(connection: Connection, table: type[Table], columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """Insert rows into a table in the connection's transaction.
+def insert_into(connection: Connection, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
+    """Insert rows into a table by name, in the connection's transaction; the name must not come from a user.
 
     Raises:
         StoreError: PostgreSQL refused; errors of SQLAlchemy are not translated.
     """
-    insert_into(connection, table.__tablename__, columns, rows)
-
-
-def insert_into(connection: Connection, table: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
-    """Insert rows into a table by name, in the connection's transaction; the name must not come from a user."""
     names = ", ".join(f'"{column}"' for column in columns)
     if connection.dialect.name == "postgresql":
         _copy(connection, f"COPY {table} ({names}) FROM STDIN", rows)
@@ -48,11 +42,6 @@ def _copy(connection: Connection, statement: str, rows: Iterable[Row]) -> None:
                 copy.write_row(row)
     except psycopg.Error as error:
         raise StoreError(f"the database refused: {str(error).splitlines()[0]}") from error
-
-
-def next_id(connection: Connection, table: Any) -> int:  # a table with a numeric column `id`
-    """Return the highest id of a table plus one."""
-    return int(connection.execute(select(func.coalesce(func.max(table.id), 0))).scalar_one()) + 1
 
 
 def raise_counters(connection: Connection, tables: Iterable[type[Table]]) -> None:

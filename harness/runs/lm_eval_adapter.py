@@ -34,7 +34,7 @@ quiet_lm_eval()  # progress bars of lm-eval and datasets read the environment on
 
 from datasets import Dataset  # noqa: E402
 
-DEFAULT_N_ITEMS = 100
+_N_ITEMS = 100
 """Items a cell where the command line of lm-eval gives no number."""
 
 _PLAIN = RunSettings()
@@ -73,7 +73,7 @@ def build_rows(
     channel: str,
     style: str,
     data_seed: int | str = 0,
-    n_items: int = DEFAULT_N_ITEMS,
+    n_items: int = _N_ITEMS,
     n_shot_items: int = MOST_SHOTS,
     first_item: int = 0,
     **_: Any,  # lm-eval passes the model's arguments too

@@ -23,7 +23,7 @@ def answer_ends(style: str, n_shots: int) -> tuple[str, ...]:
     return ("\n\n",) if n_shots else ()
 
 
-def style_temperature(style: str) -> float:
+def _temperature(style: str) -> float:
     """Return the temperature of a style: 1 for `free`, else 0, which is greedy."""
     return 1.0 if style == "free" else 0.0
 
@@ -43,7 +43,7 @@ def sampling_of(cell: SuiteCell | Cell, settings: RunSettings = _PLAIN) -> Sampl
         return Sampling(1)
     family, sampling, thinking = find_family(cell.family), settings.sampling, settings.sampling.thinking
     budget = sampling.budgets.get(cell.style) or family.budget(level_of(family, cell.level), cell.style)
-    heat = style_temperature(cell.style) if sampling.temperature is None else sampling.temperature
+    heat = _temperature(cell.style) if sampling.temperature is None else sampling.temperature
     if thinking is not None:
         return Sampling(budget + thinking.budget, (), heat)
     return Sampling(budget, () if settings.prompt.chat else answer_stops(cell.style, settings.prompt), heat)

@@ -124,12 +124,12 @@ def _opened(path: Path) -> Iterator[gzip.GzipFile]:
 
 def _write(connection: Connection, out: gzip.GzipFile) -> Dumped:
     now, counts, whole = dt.datetime.now(dt.UTC), {}, sha256()
-    out.write(head := line_of({"fathom-backup": BACKUP_FORMAT, "schema": HEAD, "made_at": now.isoformat()}))
+    out.write(head := _line({"fathom-backup": BACKUP_FORMAT, "schema": HEAD, "made_at": now.isoformat()}))
     whole.update(head)
     for table in all_tables():
         counts[table.name], end = _write_table(connection, table, out)
         whole.update(end)
-    out.write(line_of({"complete": sum(counts.values()), "sha256": whole.hexdigest()}))
+    out.write(_line({"complete": sum(counts.values()), "sha256": whole.hexdigest()}))
     return Dumped(HEAD, now, counts)
 
 
@@ -137,21 +137,21 @@ def _write_table(connection: Connection, table: Columns, out: gzip.GzipFile) -> 
     """Write a table; return the number of its rows and its last line."""
     kinds = [kind_of(column) for column in table.columns]
     names = [[column.name, kind] for column, kind in zip(table.columns, kinds, strict=True)]
-    out.write(head := line_of({"table": table.name, "columns": names}))
+    out.write(head := _line({"table": table.name, "columns": names}))
     # a JSON column may hold SQL's NULL or JSON's: as text they differ
     wanted = select(*(cast(one, Text) if kind_of(one) == "json" else one for one in table.columns))
     wanted = wanted.order_by(*table.primary_key.columns)
     digest, n = sha256(head), 0
     for row in connection.execution_options(yield_per=_AT_A_TIME).execute(wanted):
-        line = line_of([_portable(value) for value in row])
+        line = _line([_portable(value) for value in row])
         digest.update(line)
         out.write(line)
         n += 1
-    out.write(end := line_of({"end": table.name, "rows": n, "sha256": digest.hexdigest()}))
+    out.write(end := _line({"end": table.name, "rows": n, "sha256": digest.hexdigest()}))
     return n, end
 
 
-def line_of(value: object) -> bytes:
+def _line(value: object) -> bytes:
     """Write one line of the file."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
 

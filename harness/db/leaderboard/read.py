@@ -21,9 +21,9 @@ from fathom.harness.db.schema.runs import (
     StandingRow,
 )
 from fathom.harness.errors import UnknownModel
-from fathom.harness.stats.counts import CellCounts
 from fathom.harness.stats.intervals import Estimate, Interval
 from fathom.harness.stats.paired import RunVerdicts
+from fathom.harness.stats.scores import CellCounts
 
 SortOrder = Literal["asc", "desc"]
 

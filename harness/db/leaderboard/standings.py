@@ -26,11 +26,10 @@ from fathom.harness.db.schema.runs import (
     Table,
 )
 from fathom.harness.db.sql import insert_if_new
-from fathom.harness.stats.counts import CellCounts
 from fathom.harness.stats.intervals import Estimate, Interval
 from fathom.harness.stats.paired import RunVerdicts
 from fathom.harness.stats.ranks import Array, Contender, RankEstimate, rank_all
-from fathom.harness.stats.scores import scores_json
+from fathom.harness.stats.scores import CellCounts, scores_json
 
 log = logging.getLogger(__name__)
 

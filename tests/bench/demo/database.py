@@ -14,14 +14,13 @@ import numpy as np
 from sqlalchemy import Engine
 
 from fathom.harness.db.engine import translate_errors
-from fathom.harness.db.leaderboard.standings import compute_results
-from fathom.harness.db.leaderboard.standings import rank_pool
+from fathom.harness.db.leaderboard.standings import compute_results, rank_pool
 from fathom.harness.db.read import count_runs
 from fathom.harness.errors import BadInput
 from fathom.harness.format import count, plural
-from fathom.harness.stats.counts import CellCounts
 from fathom.harness.stats.paired import RunVerdicts
 from fathom.harness.stats.ranks import Array
+from fathom.harness.stats.scores import CellCounts
 from fathom.tasks.suites import Selection, Suite, SuiteCell, open_suite
 from tests.bench.demo.answers import make_bank
 from tests.bench.demo.models import InventedRun, ItemTable, invent_runs, make_item_table

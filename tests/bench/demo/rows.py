@@ -7,17 +7,17 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Connection, Engine, func, insert, select
 from sqlalchemy.orm import Session
 
 from fathom.harness.db.engine import translate_errors
 from fathom.harness.db.leaderboard.standings import RunResults, store_results
 from fathom.harness.db.schema.runs import CellRow, ModelRow, RunRow, SampleRow, SuiteRow
-from fathom.harness.db.sql import Row, insert_if_new, insert_rows, next_id, raise_counters
+from fathom.harness.db.sql import Row, insert_if_new, insert_into, raise_counters
 from fathom.harness.db.write import storable
 from fathom.harness.records import Manifest
-from fathom.harness.stats.counts import CellCounts
 from fathom.harness.stats.ranks import Array
+from fathom.harness.stats.scores import CellCounts
 from fathom.tasks.registry import find_family
 from fathom.tasks.suites import Suite
 from tests.bench.demo.answers import Answer, Bank
@@ -70,17 +70,17 @@ class RunWriter:
         """Write runs, with the samples of whole runs until `wanted` samples are stored; return the new totals."""
         with translate_errors(), Session(self.db) as session, session.begin():
             connection = session.connection()
-            models = _number([one.run.model for one in counted], next_id(connection, ModelRow))
+            models = _number([one.run.model for one in counted], _next_id(connection, ModelRow))
             session.execute(insert(ModelRow), [{"id": at, "name": one.name} for one, at in models.items()])
             session.execute(insert(RunRow), [self._run(one, models[one.run.model]) for one in counted])
-            first_cell = next_id(connection, CellRow)
-            insert_rows(connection, CellRow, _CELLS, _cell_rows(counted, first_cell))
+            first_cell = _next_id(connection, CellRow)
+            insert_into(connection, "cells", _CELLS, _cell_rows(counted, first_cell))
             n_samples = before.samples
             for at, one in enumerate(counted):
                 if n_samples >= wanted:
                     break
-                rows = self._samples(one.run, first_cell + at * len(one.cells), next_id(connection, SampleRow))
-                insert_rows(connection, SampleRow, _SAMPLES, rows)
+                rows = self._samples(one.run, first_cell + at * len(one.cells), _next_id(connection, SampleRow))
+                insert_into(connection, "samples", _SAMPLES, rows)
                 n_samples += len(one.run.answers)
             store_results(session, [one.landed for one in counted if one.landed])
             raise_counters(connection, (ModelRow, CellRow, SampleRow))
@@ -173,3 +173,8 @@ def _manifest(suite: Suite, digest: str, run: InventedRun) -> Manifest:
         "cells": [asdict(cell) for cell in suite.cells],
     }
     return Manifest.read({"decisive": decisive, "context": context})
+
+
+def _next_id(connection: Connection, table: Any) -> int:  # a table with a numeric column `id`
+    """Return the highest id of a table plus one."""
+    return int(connection.execute(select(func.coalesce(func.max(table.id), 0))).scalar_one()) + 1
