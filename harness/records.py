@@ -16,7 +16,7 @@ from pydantic import (
     field_validator,
 )
 
-from fathom.harness.stats.counts import CellCounts
+from fathom.harness.stats.scores import CellCounts
 from fathom.tasks.suites import Suite
 
 

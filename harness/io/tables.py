@@ -19,8 +19,7 @@ from fathom.harness.db.samples import StoredSample, stream_stored
 from fathom.harness.errors import BadInput, DiskFull
 from fathom.harness.records import RunDetail
 from fathom.harness.reports.frames import FlatRow
-from fathom.harness.stats.counts import CellCounts
-from fathom.harness.stats.scores import rung_of
+from fathom.harness.stats.scores import CellCounts, rung_of
 from fathom.tasks.base import pose, shown_candidates
 from fathom.tasks.errors import TaskError
 from fathom.tasks.registry import find_family

@@ -13,11 +13,11 @@ from fathom.harness.db.leaderboard.standings import update_leaderboard
 from fathom.harness.errors import NotComparable
 from fathom.harness.format import count, plural
 from fathom.harness.records import RunDetail
-from fathom.harness.stats.counts import CellCounts
 from fathom.harness.stats.intervals import Z95, Estimate
 from fathom.harness.stats.paired import CellPair, Comparison, RunVerdicts, compare
 from fathom.harness.stats.power import POWER, Odds, discordant_odds, factor_to_separate, n_to_separate
 from fathom.harness.stats.ranks import ALPHA, Array
+from fathom.harness.stats.scores import CellCounts
 
 _MOST_NAMED = 3  # items that a note lists
 

@@ -15,9 +15,8 @@ from fathom.harness.db.engine import open_database
 from fathom.harness.records import SampleView
 from fathom.harness.reports.questions import make_sample_question
 from fathom.harness.settings import read_settings
-from fathom.harness.stats.counts import CellCounts
 from fathom.harness.stats.intervals import corrected_accuracy
-from fathom.harness.stats.scores import known_level, rung_of
+from fathom.harness.stats.scores import CellCounts, known_level, rung_of
 
 FlatRow = dict[str, Any]  # texts, numbers, booleans, None; lists and dicts of these where a table's format has them
 """A row of a table; all rows of a table have the same keys."""

@@ -11,9 +11,8 @@ from fathom.harness.db.samples import stream_samples, weights_of
 from fathom.harness.records import RunDetail, SampleFilter
 from fathom.harness.reports.figures.picture import NOTHING, DataTable
 from fathom.harness.stats.cell_measures import CellMeasure, GradedSample, is_measured, measure_cell, truth_nats
-from fathom.harness.stats.counts import CellCounts
 from fathom.harness.stats.intervals import Interval
-from fathom.harness.stats.scores import known_level
+from fathom.harness.stats.scores import CellCounts, known_level
 from fathom.tasks.registry import instance_from_id
 
 _MOST_SAMPLES = 20_000

@@ -9,18 +9,17 @@ from sqlalchemy import Engine
 
 from fathom.harness.db.find import open_run
 from fathom.harness.db.leaderboard import read as board
-from fathom.harness.db.leaderboard.standings import update_leaderboard
 from fathom.harness.db.leaderboard.read import Pool, Standing, StandingQuery
+from fathom.harness.db.leaderboard.standings import update_leaderboard
 from fathom.harness.db.schema.runs import EVERY_TIER
 from fathom.harness.errors import NotComparable
 from fathom.harness.format import plural
 from fathom.harness.records import RunDetail
 from fathom.harness.reports.comparison import estimate_json
-from fathom.harness.stats.counts import CellCounts
 from fathom.harness.stats.intervals import Estimate
 from fathom.harness.stats.paired import RunVerdicts
 from fathom.harness.stats.ranks import Contender, rank_all
-from fathom.harness.stats.scores import family_scores, ladder_scores, overall
+from fathom.harness.stats.scores import CellCounts, family_scores, ladder_scores, overall
 from fathom.tasks.suites import open_suite, suite_names
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from fathom.harness.format import percent
 from fathom.harness.reports.figures.picture import NOTHING, DataTable
-from fathom.harness.stats.counts import CellCounts
 from fathom.harness.stats.intervals import Estimate
 from fathom.harness.stats.repeats import Spread
+from fathom.harness.stats.scores import CellCounts
 
 REPEATS_LEGEND = (
     "pass@k: at least one of k answers is right; majority@r: an item's commonest answer is right; intervals by item\n"

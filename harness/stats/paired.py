@@ -4,10 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import comb, erfc, sqrt
 
-from fathom.harness.stats.counts import CellCounts
 from fathom.harness.stats.intervals import Z95, Estimate, Interval, ladder_mean, mean_of
 from fathom.harness.stats.ranks import ALPHA, Array
-from fathom.harness.stats.scores import known_level, rung_of
+from fathom.harness.stats.scores import CellCounts, known_level, rung_of
 
 
 @dataclass(frozen=True, slots=True)

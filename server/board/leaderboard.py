@@ -13,8 +13,8 @@ from fathom.harness.db.leaderboard import read as db_board
 from fathom.harness.db.leaderboard.read import Pool, Standing, StandingQuery
 from fathom.harness.errors import BadInput
 from fathom.harness.format import shorten
-from fathom.harness.stats.counts import CellCounts
 from fathom.harness.stats.intervals import Estimate
+from fathom.harness.stats.scores import CellCounts
 from fathom.server.board.scores import CellGroup, CellScore, group_of, hardness_of, level_order, score_of
 from fathom.server.web.addresses import Open, Pager, Plain, make_pager
 from fathom.tasks.base import CHANNELS

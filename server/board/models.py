@@ -11,8 +11,8 @@ from fathom.harness.db.leaderboard import read as db_board
 from fathom.harness.db.leaderboard.read import BoardRank, Model, Pool
 from fathom.harness.records import RunDetail, RunSummary
 from fathom.harness.reports.reproduce import reproduce
-from fathom.harness.stats.counts import CellCounts
 from fathom.harness.stats.intervals import Estimate, Interval
+from fathom.harness.stats.scores import CellCounts
 from fathom.server.board.leaderboard import NoSuchView
 from fathom.server.board.pictures import LadderPictures, ladder_pictures
 from fathom.server.web.addresses import badge_path, model_key
@@ -28,7 +28,7 @@ class PoolRanks:
 
 
 @dataclass(frozen=True, slots=True)
-class LadderScore:
+class ModelLadder:
     """A score on a ladder in one style; `adds` is what thinking adds, where both styles were asked."""
 
     ladder: str
@@ -46,7 +46,7 @@ class FamilySection:
     family: str
     scores: Mapping[str, Estimate]
     """By style."""
-    lines: tuple[LadderScore, ...]
+    lines: tuple[ModelLadder, ...]
     pictures: tuple[LadderPictures, ...]
 
 
@@ -102,7 +102,7 @@ def _pools(pools: Sequence[Pool], places: Sequence[BoardRank]) -> tuple[PoolRank
 
 def _sections(detail: RunDetail, scores: Mapping[str, Any]) -> tuple[FamilySection, ...]:
     gaps = {(one["family"], one["ladder"], one["channel"]): one for one in scores.get("gaps", ())}
-    lines: dict[str, list[LadderScore]] = {}
+    lines: dict[str, list[ModelLadder]] = {}
     means: dict[str, dict[str, Estimate]] = {}
     for one in scores.get("families", ()):
         means.setdefault(one["family"], {})[one["style"]] = _estimate(one)
@@ -120,9 +120,9 @@ def _sections(detail: RunDetail, scores: Mapping[str, Any]) -> tuple[FamilySecti
     )
 
 
-def _line(one: Mapping[str, Any], gap: Mapping[str, Any] | None) -> LadderScore:
+def _line(one: Mapping[str, Any], gap: Mapping[str, Any] | None) -> ModelLadder:
     depth = one["depth50"]
-    return LadderScore(
+    return ModelLadder(
         one["ladder"], one["channel"], one["style"], _estimate(one),
         f"{depth['text']} {depth['unit']}" if depth else None,
         None if gap is None else _estimate(gap),

@@ -21,7 +21,7 @@ from fathom.harness.reports.figures.picture import (
     table_of,
 )
 from fathom.harness.reports.figures.svg import draw_svg
-from fathom.harness.stats.counts import CellCounts
+from fathom.harness.stats.scores import CellCounts
 from fathom.server.board.leaderboard import NoSuchView
 from fathom.server.board.scores import group_of
 from fathom.server.web.addresses import PlotName, RunId, ThemeName

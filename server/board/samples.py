@@ -13,7 +13,7 @@ from fathom.harness.reports.measures import measure_run
 from fathom.harness.reports.questions import MOST_SHOWN, Excerpt, excerpt, make_sample_question
 from fathom.harness.runs.run_settings import settings_of
 from fathom.harness.stats.cell_measures import CellMeasure
-from fathom.harness.stats.counts import CellCounts
+from fathom.harness.stats.scores import CellCounts
 from fathom.server.web.addresses import HEX
 from fathom.server.web.render import Site
 from fathom.tasks.base import Instance

@@ -7,8 +7,8 @@ from typing import Literal
 
 from fathom.harness.reports.figures.picture import DataTable
 from fathom.harness.reports.repeats import repeats_table
-from fathom.harness.stats.counts import CellCounts
 from fathom.harness.stats.intervals import Interval
+from fathom.harness.stats.scores import CellCounts
 from fathom.tasks.base import CHANNELS, STYLES, Family
 from fathom.tasks.registry import all_families
 

@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from fathom.harness.db import read
 from fathom.harness.errors import Conflict, FathomError
-from fathom.harness.stats.counts import CellCounts
+from fathom.harness.stats.scores import CellCounts
 from fathom.server.uploads.api import receive_upload, replay_upload, sender_of
 from fathom.server.uploads.receiver import UploadReceipt, UploadReceiver
 from fathom.server.uploads.replays import get_upload

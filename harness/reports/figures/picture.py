@@ -9,9 +9,8 @@ from math import isfinite
 from unicodedata import east_asian_width
 
 from fathom.harness.format import count, interval_text, percent, ratio, shorten, visible
-from fathom.harness.stats.counts import CellCounts
 from fathom.harness.stats.intervals import Interval, wilson
-from fathom.harness.stats.scores import known_level
+from fathom.harness.stats.scores import CellCounts, known_level
 from fathom.tasks.base import Family, Level
 
 MOST_SERIES = 6

@@ -13,9 +13,9 @@ from fathom.harness.records import SampleFilter, SampleView
 from fathom.harness.reports.figures.picture import CORRECT
 from fathom.harness.reports.html.columns import ReportColumn
 from fathom.harness.reports.questions import Excerpt, excerpt, make_sample_question
-from fathom.harness.stats.counts import CellCounts
 from fathom.harness.stats.paired import RunVerdicts
 from fathom.harness.stats.ranks import Array
+from fathom.harness.stats.scores import CellCounts
 
 _AT_MOST = 8
 """Most items that a report shows."""

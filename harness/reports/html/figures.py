@@ -18,8 +18,7 @@ from fathom.harness.reports.figures.picture import (
 )
 from fathom.harness.reports.figures.svg import draw_svg
 from fathom.harness.reports.html.columns import ReportColumn
-from fathom.harness.stats.counts import CellCounts
-from fathom.harness.stats.scores import known_level
+from fathom.harness.stats.scores import CellCounts, known_level
 
 _Key = tuple[str, ...]
 _Grouped = dict[_Key, dict[str, list[CellCounts]]]

@@ -12,9 +12,8 @@ from fathom.harness.reports.html.columns import ReportColumn
 from fathom.harness.reports.measures import measure_run, measures_table
 from fathom.harness.reports.repeats import repeats_table
 from fathom.harness.reports.terminal import wrong_labels
-from fathom.harness.stats.counts import CellCounts
 from fathom.harness.stats.intervals import Estimate, Interval
-from fathom.harness.stats.scores import known_level, rung_of
+from fathom.harness.stats.scores import CellCounts, known_level, rung_of
 
 _Json = Mapping[str, Any]
 

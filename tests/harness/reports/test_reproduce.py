@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
-from fathom.harness.cli import run_command
+from fathom.harness.cli import run as run_command
 from fathom.harness.db import read, write
 from fathom.harness.db.engine import open_database
 from fathom.harness.engines.base import EngineSettings

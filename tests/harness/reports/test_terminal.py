@@ -1,7 +1,7 @@
 from fathom.harness.format import duration, interval_text, percent, plural, visible
 from fathom.harness.reports.terminal import draw_curves, group_cells, wrong_labels
-from fathom.harness.stats.counts import CellCounts
 from fathom.harness.stats.intervals import Interval
+from fathom.harness.stats.scores import CellCounts
 
 
 def cell(level, k, n=20, style="direct", **labels):

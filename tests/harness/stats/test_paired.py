@@ -14,10 +14,9 @@ from fathom.harness.reports.comparison import pair_cells
 from fathom.harness.runs.evaluate import evaluate
 from fathom.harness.runs.plan import Plan
 from fathom.harness.runs.run_settings import RunSettings
-from fathom.harness.stats.counts import CellCounts
 from fathom.harness.stats.intervals import wilson
 from fathom.harness.stats.paired import compare, holm, mcnemar
-from fathom.harness.stats.scores import family_scores, ladder_scores
+from fathom.harness.stats.scores import CellCounts, family_scores, ladder_scores
 from fathom.tasks.suites import Selection, open_suite
 
 

@@ -163,7 +163,7 @@ def test_a_ladders_mean_is_as_sure_as_its_items_allow(cell_of):
 
 @pytest.fixture
 def cell_of():
-    from fathom.harness.stats.counts import CellCounts
+    from fathom.harness.stats.scores import CellCounts
 
     def make(k, n, spread=None):
         return CellCounts(0, "depo", 1, "n8k1", "symbol", "direct", 60, n, k, 0, {}, spread)

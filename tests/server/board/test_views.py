@@ -7,7 +7,7 @@ import pytest
 from fathom.harness.db import read
 from fathom.harness.db.leaderboard import read as board
 from fathom.harness.reports.reproduce import reproduce
-from fathom.harness.stats.counts import CellCounts
+from fathom.harness.stats.scores import CellCounts
 from fathom.server.board.samples import SampleQuery
 from fathom.server.board.scores import CellGroup, level_order, score_of
 from fathom.tasks.suites import Selection, open_suite

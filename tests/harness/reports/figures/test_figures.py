@@ -31,8 +31,8 @@ from fathom.harness.reports.figures.picture import (
     table_of,
 )
 from fathom.harness.reports.figures.svg import draw_svg
-from fathom.harness.stats.counts import CellCounts
 from fathom.harness.stats.intervals import wilson
+from fathom.harness.stats.scores import CellCounts
 from fathom.tasks.registry import all_families
 
 ROOT = Path(__file__).parents[4]
