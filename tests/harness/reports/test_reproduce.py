@@ -12,7 +12,6 @@ from fathom.harness.db.engine import open_database
 from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.model import ModelSource
 from fathom.harness.reports.reproduce import reproduce
-from fathom.harness.runs import plan as planning
 from fathom.harness.runs.manifest import make_manifest
 from fathom.harness.runs.run_settings import PromptSettings, RunSettings, SamplingSettings, Thinking
 from fathom.server.cli.main import build
@@ -70,7 +69,7 @@ def planned(words, monkeypatch):
     """Return the suite and the settings that a command leads to, before anything is checked."""
     made = []
     monkeypatch.setattr(
-        planning, "make_plan", lambda _model, _revision, suite, settings, _tell: made.append((suite, settings))
+        run_command, "make_plan", lambda _model, _revision, suite, settings, _tell: made.append((suite, settings))
     )
     monkeypatch.setattr(run_command, "run_suite", lambda *_: 0)
     assert CliRunner().invoke(build(), words[1:]).exit_code == 0
