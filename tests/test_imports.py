@@ -8,7 +8,7 @@ ROOT = Path(__file__).parents[1]
 CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
 LAYERS = next(one["layers"] for one in CONTRACTS if one["name"] == "layers, from top to bottom")
 HEIGHT = {name.strip(): len(LAYERS) - at for at, names in enumerate(LAYERS) for name in names.split("|")}
-NAMED = re.compile(r"""["'](fathom(?:\.\w+)+)""")
+NAMED = re.compile(r"""["'](fathom\.(?:harness|server|tasks)(?:\.\w+)+)""")
 BY_STRING = re.compile(r"\b(import_module|__import__|resolve_name|run_module|run_path)\(")
 
 
