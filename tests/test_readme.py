@@ -243,10 +243,14 @@ def test_every_link_leads_to_a_file():
 
 
 def test_every_path_that_is_named_exists():
+    missing = []
     for readme, text in READMES.items():
         text = re.sub(r"(?:^.+\n)+\n```(?:python|html)$", "", text, flags=re.MULTILINE)  # names the file to write below
         for name in re.findall(r"`((?:harness|server|tasks|tests|docker|src)/[\w/.-]*)`", text):
-            assert (ROOT / name).exists(), f"{readme}: {name}"
+            is_example = "NAME" in name or "toy" in name
+            if not is_example and not (ROOT / name).exists():
+                missing.append(f"{readme}: {name}")
+    assert not missing
 
 
 def test_the_tree_in_the_root_readme_shows_folders_that_exist():
