@@ -152,7 +152,7 @@ def test_stock_lm_eval_and_fathom_run_give_the_same_verdict(stock, fathom, tmp_p
         database = tmp_path / f"{levels}.db"
         done = fathom(
             "run", "--model", "reference/pebble", "--engine", engine, "--seed", SEED, "--n", N, "--levels", levels,
-            "--style", styles, "--db", database, "--json",
+            "--style", styles, "--db", database, "--json", process=engine == "vllm",
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-3000:]
         ours.update(samples_of(database))
