@@ -11,7 +11,7 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
-    """Add columns and tables; `fathom.harness.db.leaderboard.standings.land_runs` fills the tables."""
+    """Add columns and tables; `fathom.harness.db.leaderboard.standings.update_leaderboard` fills the tables."""
     op.add_column("suites", sa.Column("pool", sa.Text(), nullable=False, server_default=""))
     _name_pools()
     op.create_index("ix_suites_pool", "suites", ["pool"])
