@@ -95,19 +95,17 @@ class Service:
 
     def freeze(self, action=None):
         """Wait for a shard that is half done, hold the server's writes, and do something meanwhile; return the job."""
-        while True:
-            until(lambda: any(0 < job.progress_done < job.progress_total for job in self.jobs()), every=0.002)
-            with writing(self.db) as session:
-                half = [
-                    job
-                    for job in session.scalars(select(JobRow))
-                    if job.state == "leased" and 0 < job.progress_done < job.progress_total
-                ]
-                if half:
-                    job = half[0].id
-                    if action:
-                        action(session)
-                    return job
+        end = time.monotonic() + 90
+        while time.monotonic() < end:
+            with writing(self.db) as session:  # looks while it holds the writes, so that no half-done shard slips by
+                for job in session.scalars(select(JobRow).where(JobRow.state == "leased")):
+                    if 0 < job.progress_done < job.progress_total:
+                        found = job.id
+                        if action:
+                            action(session)
+                        return found
+            time.sleep(0.005)
+        raise AssertionError("no shard was half done in time")
 
     def wait_for_end(self, name):
         """Wait until a submission has finished or failed; return its row."""

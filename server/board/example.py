@@ -1,4 +1,4 @@
-"""Turn what a visitor chose into a question, and what they answered into a verdict."""
+"""The example question on a family's page: drawn for the visitor's choices, and graded if there is an answer."""
 
 import secrets
 from collections.abc import Mapping
@@ -14,17 +14,17 @@ from fathom.server.board.glossary import explain
 from fathom.tasks.base import Family, Instance, Level, Verdict, channels_of, level_of, make_instance, pose, styles_of
 from fathom.tasks.errors import UnknownStyle
 
-LONGEST_ANSWER = 4000
-"""Characters, a line break counting as one."""
+MAX_ANSWER_CHARACTERS = 4000
+"""Characters; a line break counts as one."""
 
-_LARGEST = 2**31 - 1
+_MAX_INDEX = 2**31 - 1
 _SEED_BYTES = 8
 _ONE_LINE = ("direct", "free", "trained")
-"""Styles in which a model is stopped at the end of its line."""
+"""Styles in which a model is stopped at the end of the line."""
 
 
 class BadAnswer(BadInput):
-    """An answer that belongs to no question, or to none of its candidates."""
+    """An answer without its question, or outside of the candidates."""
 
 
 def _blank_is_none(value: object) -> object:
@@ -37,13 +37,13 @@ def _plain_breaks(value: object) -> object:
 
 _Name = Annotated[Annotated[str, Field(max_length=40)] | None, BeforeValidator(_blank_is_none)]
 _Seed = Annotated[Annotated[str, Field(max_length=64)] | None, BeforeValidator(_blank_is_none)]
-_Index = Annotated[Annotated[int, Field(ge=0, le=_LARGEST)] | None, BeforeValidator(_blank_is_none)]
-_Answer = Annotated[Annotated[str, Field(max_length=LONGEST_ANSWER)] | None, BeforeValidator(_plain_breaks)]
+_Index = Annotated[Annotated[int, Field(ge=0, le=_MAX_INDEX)] | None, BeforeValidator(_blank_is_none)]
+_Answer = Annotated[Annotated[str, Field(max_length=MAX_ANSWER_CHARACTERS)] | None, BeforeValidator(_plain_breaks)]
 _Flag = Annotated[Literal["1"] | None, BeforeValidator(_blank_is_none)]
 
 
-class Asked(BaseModel):
-    """What an address asks for; None leaves it to the server."""
+class ExampleQuery(BaseModel):
+    """The parameters of the address; None leaves the choice to the server."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -57,20 +57,20 @@ class Asked(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
-    """The square of the table that a question comes from; `ladder` holds its levels, easiest first."""
+class ExampleSetting:
+    """Level, prompt template and style of the question; `ladder` holds the levels of the ladder, easiest first."""
 
     level: Level
     channel: str
     style: str
     ladder: tuple[Level, ...]
     notes: tuple[str, ...]
-    """What was asked for and cannot be had at this level."""
+    """Choices that this level does not have."""
 
 
 @dataclass(frozen=True, slots=True)
-class Links:
-    """Where a visitor may go from a question; the values are queries, None where there is no such level."""
+class ExampleLinks:
+    """Links from a question, as queries; None where there is no such level."""
 
     same: str
     reveal: str
@@ -80,8 +80,8 @@ class Links:
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
-    """What is right, and the steps that lead to it; `several` where other answers are right as well."""
+class RightAnswer:
+    """The right answer and its solution; `several` where other answers are right as well."""
 
     gold: str
     several: bool
@@ -89,8 +89,8 @@ class Truth:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """An answer and what it is worth; `unread` says that a model would have been stopped before its end."""
+class GradedAnswer:
+    """An answer and its verdict; `unread` where a model would have been stopped before the end."""
 
     answer: str
     unread: bool
@@ -100,7 +100,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One that a visitor may pick."""
+    """A candidate that the visitor can pick."""
 
     text: str
     picked: bool
@@ -108,10 +108,10 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A question as a page shows it; `truth` and `judged` are None until the visitor answers or gives up."""
+    """A question for a page; `truth` and `graded` are None until the visitor answers or asks for the answer."""
 
     id: str
-    setting: Setting
+    setting: ExampleSetting
     seed: str
     index: int
     fresh: bool
@@ -119,48 +119,48 @@ class Example:
     candidates: tuple[Candidate, ...]
     chance: float
     budget: int | None
-    """Tokens that an answer may take; None where nothing is written."""
-    links: Links
+    """Most tokens of an answer; None where nothing is written."""
+    links: ExampleLinks
     draft: str
-    judged: Judged | None
-    truth: Truth | None
+    graded: GradedAnswer | None
+    truth: RightAnswer | None
 
 
-def make_example(family: Family, asked: Asked) -> Example:
-    """Draw a question and, where there is an answer, judge it.
+def make_example(family: Family, query: ExampleQuery) -> Example:
+    """Draw a question and grade the answer, if there is one.
 
     Raises:
-        UnknownLevel, UnknownStyle, BadSeed: the address names what the family does not have.
-        BadAnswer: there is nothing that the answer could belong to.
+        UnknownLevel, UnknownStyle, BadSeed: the family has no such level or style, or the seed is invalid.
+        BadAnswer: the answer has no seed, or is not a candidate.
     """
-    setting = _settle(family, asked)
-    if asked.answer is not None and asked.seed is None:
+    setting = _choose_setting(family, query)
+    if query.answer is not None and query.seed is None:
         raise BadAnswer("an answer needs the seed of its question: open the page without an answer to get one")
-    seed = asked.seed or secrets.token_hex(_SEED_BYTES)
-    item = make_instance(family, setting.level.name, setting.channel, seed, asked.index or 0)
+    seed = query.seed or secrets.token_hex(_SEED_BYTES)
+    item = make_instance(family, setting.level.name, setting.channel, seed, query.index or 0)
     candidates = item.choices if setting.style == "choice" else ()
-    if candidates and asked.answer is not None and asked.answer not in candidates:
+    if candidates and query.answer is not None and query.answer not in candidates:
         raise BadAnswer("in the style choice the answer is one of the candidates: pick one on the question's page")
-    known = asked.answer is not None or asked.reveal is not None
+    known = query.answer is not None or query.reveal is not None
     return Example(
         id=item.id,
         setting=setting,
         seed=item.seed,
         index=item.index,
-        fresh=asked.seed is None,
+        fresh=query.seed is None,
         prompt=pose(family, item, setting.style),
-        candidates=tuple(Candidate(one, one == asked.answer) for one in candidates),
+        candidates=tuple(Candidate(one, one == query.answer) for one in candidates),
         chance=family.chance(setting.level, setting.style),
         budget=budget_of(family, setting.level, setting.style),
         links=_links(setting, item),
-        draft=_draft(asked.answer),
-        judged=None if asked.answer is None else _judge(family, item, setting.style, asked.answer),
-        truth=_truth(family, item, setting.style) if known else None,
+        draft=_draft(query.answer),
+        graded=None if query.answer is None else _grade(family, item, setting.style, query.answer),
+        truth=_right_answer(family, item, setting.style) if known else None,
     )
 
 
 def ladders_of(family: Family) -> Mapping[str, tuple[Level, ...]]:
-    """Return the family's ladders, the levels of each from the easiest to the hardest."""
+    """Return the family's ladders, each with its levels from easiest to hardest."""
     found: dict[str, list[Level]] = {}
     for level in family.levels.values():
         found.setdefault(level.ladder, []).append(level)
@@ -168,20 +168,20 @@ def ladders_of(family: Family) -> Mapping[str, tuple[Level, ...]]:
 
 
 def budget_of(family: Family, level: Level, style: str) -> int | None:
-    """Return how many tokens an answer may take; None in the style in which nothing is written."""
+    """Return the most tokens of an answer; None in the style choice, where nothing is written."""
     return None if style == "choice" else family.budget(level, style)
 
 
-def _settle(family: Family, asked: Asked) -> Setting:
-    """Fill in what was left open; what the family has, but not at this level, gives way with a note."""
+def _choose_setting(family: Family, query: ExampleQuery) -> ExampleSetting:
+    """Fill in defaults; a choice that this level does not have is replaced, with a note."""
     ladders = ladders_of(family)
     first = next(iter(ladders.values()))
-    level = level_of(family, asked.level) if asked.level else first[min(1, len(first) - 1)]
-    _check(family, "channel", asked.channel, family.channels)
-    _check(family, "style", asked.style, family.styles)
-    channel, lost_channel = _fit("channel", asked.channel, level, channels_of(family, level))
-    style, lost_style = _fit("style", asked.style, level, styles_of(family, level))
-    return Setting(level, channel, style, ladders[level.ladder], (*lost_channel, *lost_style))
+    level = level_of(family, query.level) if query.level else first[min(1, len(first) - 1)]
+    _check(family, "channel", query.channel, family.channels)
+    _check(family, "style", query.style, family.styles)
+    channel, lost_channel = _fit("channel", query.channel, level, channels_of(family, level))
+    style, lost_style = _fit("style", query.style, level, styles_of(family, level))
+    return ExampleSetting(level, channel, style, ladders[level.ladder], (*lost_channel, *lost_style))
 
 
 def _check(family: Family, kind: str, wanted: str | None, known: tuple[str, ...]) -> None:
@@ -195,13 +195,13 @@ def _fit(kind: str, wanted: str | None, level: Level, known: tuple[str, ...]) ->
     return known[0], (f"{level.name} is not asked in the {kind} {wanted}; this is {known[0]}.",)
 
 
-def _links(setting: Setting, item: Instance) -> Links:
+def _links(setting: ExampleSetting, item: Instance) -> ExampleLinks:
     at = setting.ladder.index(setting.level)
     easier = setting.ladder[at - 1].name if at else None
     harder = setting.ladder[at + 1].name if at + 1 < len(setting.ladder) else None
     here: dict[str, str | int] = {"channel": setting.channel, "style": setting.style}
     drawn = {"level": item.level, **here, "seed": item.seed, "index": item.index}
-    return Links(
+    return ExampleLinks(
         same=_query(drawn),
         reveal=_query({**drawn, "reveal": 1}),
         another=_query({"level": item.level, **here}),
@@ -215,17 +215,17 @@ def _query(values: Mapping[str, str | int]) -> str:
 
 
 def _draft(answer: str | None) -> str:
-    """Return what the text area may hold: nothing that a browser would not show."""
+    """Return the text for the text area; empty where it has hidden characters."""
     return answer if answer is not None and text.visible(answer) == answer else ""
 
 
-def _judge(family: Family, item: Instance, style: str, answer: str) -> Judged:
-    """Grade an answer as a model's: what comes after the end of its line was never written."""
+def _grade(family: Family, item: Instance, style: str, answer: str) -> GradedAnswer:
+    """Grade an answer like a model's: text after the end of the line does not count."""
     read = answer.partition("\n")[0] if style in _ONE_LINE else answer
     verdict = family.grade(item, read)
-    return Judged(answer, bool(answer[len(read) :].strip()), verdict, explain(family.name, verdict.label))
+    return GradedAnswer(answer, bool(answer[len(read) :].strip()), verdict, explain(family.name, verdict.label))
 
 
-def _truth(family: Family, item: Instance, style: str) -> Truth:
+def _right_answer(family: Family, item: Instance, style: str) -> RightAnswer:
     several = item.facts.get("accepts") == "verifier" and style != "choice"
-    return Truth(item.gold, several, family.solution(item).strip())
+    return RightAnswer(item.gold, several, family.solution(item).strip())

@@ -1,4 +1,4 @@
-"""Turn the registry of families into pages: all of them, and one with a question to answer."""
+"""Pages of the task families: all of them, and each one with an example to answer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,16 +8,15 @@ from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
 from fathom.harness import format as text
-from fathom.server.board.example import LONGEST_ANSWER, Asked, budget_of, ladders_of, make_example
+from fathom.server.board.example import MAX_ANSWER_CHARACTERS, ExampleQuery, budget_of, ladders_of, make_example
 from fathom.server.board.glossary import CHANNEL_MEANINGS, HARNESS_LABELS, STYLE_MEANINGS, by_part
-from fathom.server.web.render import SiteOf, page
+from fathom.server.web.render import READ, SiteOf, page
 from fathom.tasks.base import PARTS, Family, Level, channels_of, styles_of
 from fathom.tasks.registry import all_families, find_family
 
 router = APIRouter(include_in_schema=False)
 
-_READ = ["GET", "HEAD"]
-_LONGEST_NAME = 40
+_MAX_NAME = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +29,8 @@ class FamilyGroup:
 
 
 @dataclass(frozen=True, slots=True)
-class Square:
-    """A level in one style: how often a guesser is right, and how many tokens an answer may take."""
+class StyleCell:
+    """A level in one style: chance, and the most tokens of an answer."""
 
     chance: float
     budget: int | None
@@ -40,18 +39,18 @@ class Square:
 
 @dataclass(frozen=True, slots=True)
 class LevelRow:
-    """A level; a square is None in a style in which it is not asked."""
+    """A row of the table of levels; a cell is None in a style that the level does not have."""
 
     name: str
     hardness: str
     axes: str
     channels: tuple[str, ...]
-    squares: tuple[Square | None, ...]
+    cells: tuple[StyleCell | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Ladder:
-    """Levels that differ in hardness alone."""
+class LadderTable:
+    """Levels that differ only in hardness."""
 
     name: str
     styles: tuple[str, ...]
@@ -60,14 +59,14 @@ class Ladder:
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """A label, a style or a channel, and what it means; empty where the family has brought no words."""
+    """A label, style or channel, and its meaning; empty where none is known."""
 
     name: str
     sentence: str
 
 
-@router.api_route("/families", methods=_READ)
-def show_families(site: SiteOf) -> HTMLResponse:
+@router.api_route("/families", methods=READ)
+def show_family_list(site: SiteOf) -> HTMLResponse:
     """Show all families by part."""
     known = all_families()
     parts = [FamilyGroup(part, PARTS[part], tuple(members)) for part, members in by_part(known.values()).items()]
@@ -76,18 +75,18 @@ def show_families(site: SiteOf) -> HTMLResponse:
     return page(site, "families", parts=parts, ladders=ladders, words=words)
 
 
-@router.api_route("/families/{name}", methods=_READ)
-def show_family(site: SiteOf, name: str, asked: Annotated[Asked, Query()]) -> HTMLResponse:
-    """Show one family, and a question that the visitor may answer."""
-    family = find_family(name[:_LONGEST_NAME])  # no name is as long as that
-    example = make_example(family, asked)
+@router.api_route("/families/{name}", methods=READ)
+def show_family(site: SiteOf, name: str, query: Annotated[ExampleQuery, Query()]) -> HTMLResponse:
+    """Show one family, with a question to answer."""
+    family = find_family(name[:_MAX_NAME])  # no family has a longer name
+    example = make_example(family, query)
     answer = page(
         site,
         "family",
         family=family,
-        asked=asked,
+        query=query,
         example=example,
-        longest=LONGEST_ANSWER,
+        longest=MAX_ANSWER_CHARACTERS,
         styles=_meanings(STYLE_MEANINGS, family.styles),
         channels=_meanings(CHANNEL_MEANINGS, family.channels),
         mistakes=[Meaning(label, sentence) for label, sentence in family.labels.items()],
@@ -95,19 +94,19 @@ def show_family(site: SiteOf, name: str, asked: Annotated[Asked, Query()]) -> HT
         ladders=ladder_tables(family),
     )
     if example.fresh:
-        answer.headers["Cache-Control"] = "no-store"  # a kept copy would be the same question again
+        answer.headers["Cache-Control"] = "no-store"  # a cached copy would show the same question again
     return answer
 
 
-def ladder_tables(family: Family) -> tuple[Ladder, ...]:
-    """Lay out a family's levels, a table a ladder."""
+def ladder_tables(family: Family) -> tuple[LadderTable, ...]:
+    """Return a family's levels, one table for each ladder."""
     return tuple(_ladder(family, name, levels) for name, levels in ladders_of(family).items())
 
 
-def _ladder(family: Family, name: str, levels: tuple[Level, ...]) -> Ladder:
+def _ladder(family: Family, name: str, levels: tuple[Level, ...]) -> LadderTable:
     asked = {style for level in levels for style in styles_of(family, level)}
     styles = tuple(style for style in family.styles if style in asked)
-    return Ladder(name, styles, tuple(_row(family, level, styles) for level in levels))
+    return LadderTable(name, styles, tuple(_row(family, level, styles) for level in levels))
 
 
 def _row(family: Family, level: Level, styles: tuple[str, ...]) -> LevelRow:
@@ -117,12 +116,12 @@ def _row(family: Family, level: Level, styles: tuple[str, ...]) -> LevelRow:
         text.hardness(level.hardness),
         ", ".join(f"{axis} {value}" for axis, value in level.axes.items()),
         channels_of(family, level),
-        tuple(_square(family, level, style) if style in own else None for style in styles),
+        tuple(_style_cell(family, level, style) if style in own else None for style in styles),
     )
 
 
-def _square(family: Family, level: Level, style: str) -> Square:
-    return Square(family.chance(level, style), budget_of(family, level, style))
+def _style_cell(family: Family, level: Level, style: str) -> StyleCell:
+    return StyleCell(family.chance(level, style), budget_of(family, level, style))
 
 
 def _meanings(sentences: Mapping[str, str], names: tuple[str, ...]) -> list[Meaning]:

@@ -126,7 +126,7 @@ def _key() -> str:
     return read_settings().service.secret_key
 
 
-def _with(url: str | None, call: Callable[[Any], Any], *, create: bool = False) -> Any:  # whatever the call returns
+def _with(url: str | None, call: Callable[[Any], Any], *, create: bool = False) -> Any:  # the result of the call
     from fathom.harness.db.engine import open_database
 
     engine = open_database(database_of(url), create=create)

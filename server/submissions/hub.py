@@ -265,7 +265,7 @@ def _check(answer: httpx.Response) -> None:
     raise _fault("hub_5xx", f"The hub answered with an unexpected status ({status}).")
 
 
-def _read_info(info: Any) -> Repository:  # whatever JSON holds
+def _read_info(info: Any) -> Repository:  # any JSON value
     """Return the repository that the hub's JSON describes, without file contents."""
     info = info if isinstance(info, dict) else {}
     model, sha = str(info.get("id")), str(info.get("sha"))
@@ -280,7 +280,7 @@ def _read_info(info: Any) -> Repository:  # whatever JSON holds
     return Repository(model, sha, files, _licence(info), bool(info.get("gated")))
 
 
-def _list(value: Any) -> list[Any]:  # whatever JSON holds
+def _list(value: Any) -> list[Any]:  # any JSON value
     return value if isinstance(value, list) else []
 
 

@@ -184,7 +184,7 @@ def _weights(repository: Repository) -> Iterator[Finding]:
     absent = [name for name in indexed_files(index) if not repository.has(name)]
     if absent:
         yield model_finding(
-            f"{INDEX} names files that are not there: {name_some(absent)}.", "Upload them, and submit anew."
+            f"{INDEX} names files that are not there: {name_some(absent)}.", "Upload them, and submit again."
         )
     if not absent and not weight_files(repository.files, index):
         yield model_finding("No safetensors file lies where a loader looks, at the root.", "Move the weights there.")
@@ -221,7 +221,7 @@ def _indexed(index: Mapping[str, Any] | None, places: Mapping[str, str]) -> list
         return []
     return [
         model_finding(
-            f"{INDEX} and the weights disagree on {name_some(lost)}.", "Save the model anew with save_pretrained."
+            f"{INDEX} and the weights disagree on {name_some(lost)}.", "Save the model again with save_pretrained."
         )
     ]
 

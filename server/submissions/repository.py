@@ -77,7 +77,7 @@ def is_revision(name: str) -> bool:
     return bool(_REVISION.fullmatch(name)) and name[-1] not in "/." and not any(one in name for one in odd)
 
 
-def parse_json(text: bytes) -> Any | None:  # whatever JSON holds
+def parse_json(text: bytes) -> Any | None:  # any JSON value
     """Parse JSON; None where it is invalid."""
     try:
         return json.loads(text.decode("utf-8"))
@@ -85,7 +85,7 @@ def parse_json(text: bytes) -> Any | None:  # whatever JSON holds
         return None
 
 
-def walk_json(value: Any) -> Iterator[tuple[str, Any]]:  # whatever JSON holds
+def walk_json(value: Any) -> Iterator[tuple[str, Any]]:  # any JSON value
     """Yield every key with its value, at any depth; elements of a list come under the list's key."""
     waiting = [("", value)]
     while waiting:
@@ -134,7 +134,7 @@ def read_tensors(header: WeightsHeader) -> list[Tensor] | None:
     return placed if len(placed) == len(tensors) and header.size == 8 + len(header.text) + at else None
 
 
-def _tensor(name: str, row: Any) -> Tensor | None:  # whatever JSON holds
+def _tensor(name: str, row: Any) -> Tensor | None:  # any JSON value
     if not isinstance(row, dict):
         return None
     shape, places = _counts(row.get("shape")), _counts(row.get("data_offsets"))
@@ -145,7 +145,7 @@ def _tensor(name: str, row: Any) -> Tensor | None:  # whatever JSON holds
     return Tensor(name, n, *places) if n * bits == 8 * (places[1] - places[0]) else None
 
 
-def _counts(values: Any) -> list[int] | None:  # whatever JSON holds
+def _counts(values: Any) -> list[int] | None:  # any JSON value
     if not isinstance(values, list) or len(values) > 16:
         return None
     return values if all(type(one) is int and 0 <= one < 1 << 60 for one in values) else None

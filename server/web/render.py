@@ -139,7 +139,7 @@ def cached_page(site: Site, key: tuple[Hashable, ...], make: Callable[[], str]) 
 
 
 def cached_run_page(site: Site, run: RunSummary, key: tuple[Hashable, ...], make: Callable[[], str]) -> HTMLResponse:
-    """Answer with the page kept for this state of a run; pages of a running run are always made anew."""
+    """Answer with the page kept for this state of a run; pages of a running run are always rendered again."""
     if run.state == "running":
         return HTMLResponse(make())
     return cached_page(site, (run, *key), make)

@@ -55,7 +55,7 @@ def fleet(browse, write_run, tmp_path_factory):
 
 
 @dataclass(frozen=True)
-class Asked:
+class BoardCase:
     query: str
     names: tuple[str, ...]
 
@@ -66,29 +66,29 @@ BY_RANK = ("lab/heron-70b", "org/heron-7b", "org/tern-1b", "lab/wren")
 @pytest.mark.parametrize(
     "asked",
     [
-        Asked("", BY_RANK),
-        Asked("q=heron", BY_RANK[:2]),
-        Asked("q=HERON+org", ("org/heron-7b",)),
-        Asked("q=%25", ()),
-        Asked("kind=chat", BY_RANK[:2]),
-        Asked("kind=base", ("org/tern-1b",)),
-        Asked("dtype=bfloat16&q=7b", ("org/heron-7b",)),
-        Asked("engine=oracle", ("lab/wren",)),
-        Asked("engine=nothing", ()),
-        Asked("min=7", BY_RANK[:2]),
-        Asked("min=0.5&max=7", ("org/heron-7b", "org/tern-1b")),
-        Asked("max=0.1", ()),
-        Asked("complete=true", BY_RANK[:3]),
-        Asked("sort=rank&order=desc", BY_RANK[::-1]),
-        Asked("sort=model", ("lab/heron-70b", "lab/wren", "org/heron-7b", "org/tern-1b")),
-        Asked("sort=model&order=desc", ("org/tern-1b", "org/heron-7b", "lab/wren", "lab/heron-70b")),
-        Asked("sort=size", BY_RANK),
-        Asked("sort=size&order=asc", ("org/tern-1b", "org/heron-7b", "lab/heron-70b", "lab/wren")),
-        Asked("sort=date&order=asc", tuple(name for name, *_ in FLEET)),
-        Asked("sort=depo", BY_RANK),
-        Asked("sort=mano&order=asc", BY_RANK[::-1]),
-        Asked("q=&kind=&dtype=&engine=&min=&max=&family=&channel=&order=&pool=&style=", BY_RANK),
-        Asked("style=direct&family=depo&sort=depo&order=asc", BY_RANK[::-1]),
+        BoardCase("", BY_RANK),
+        BoardCase("q=heron", BY_RANK[:2]),
+        BoardCase("q=HERON+org", ("org/heron-7b",)),
+        BoardCase("q=%25", ()),
+        BoardCase("kind=chat", BY_RANK[:2]),
+        BoardCase("kind=base", ("org/tern-1b",)),
+        BoardCase("dtype=bfloat16&q=7b", ("org/heron-7b",)),
+        BoardCase("engine=oracle", ("lab/wren",)),
+        BoardCase("engine=nothing", ()),
+        BoardCase("min=7", BY_RANK[:2]),
+        BoardCase("min=0.5&max=7", ("org/heron-7b", "org/tern-1b")),
+        BoardCase("max=0.1", ()),
+        BoardCase("complete=true", BY_RANK[:3]),
+        BoardCase("sort=rank&order=desc", BY_RANK[::-1]),
+        BoardCase("sort=model", ("lab/heron-70b", "lab/wren", "org/heron-7b", "org/tern-1b")),
+        BoardCase("sort=model&order=desc", ("org/tern-1b", "org/heron-7b", "lab/wren", "lab/heron-70b")),
+        BoardCase("sort=size", BY_RANK),
+        BoardCase("sort=size&order=asc", ("org/tern-1b", "org/heron-7b", "lab/heron-70b", "lab/wren")),
+        BoardCase("sort=date&order=asc", tuple(name for name, *_ in FLEET)),
+        BoardCase("sort=depo", BY_RANK),
+        BoardCase("sort=mano&order=asc", BY_RANK[::-1]),
+        BoardCase("q=&kind=&dtype=&engine=&min=&max=&family=&channel=&order=&pool=&style=", BY_RANK),
+        BoardCase("style=direct&family=depo&sort=depo&order=asc", BY_RANK[::-1]),
     ],
     ids=lambda asked: asked.query,
 )

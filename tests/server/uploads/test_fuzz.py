@@ -7,13 +7,13 @@ from collections import Counter
 import httpx
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
-from tests.server.test_uploads import URL, open_home, play
 
 from fathom.harness.db.schema.runs import CellRow, RunRow, SampleRow
 from fathom.harness.db.schema.service import SubmissionRow
 from fathom.server.web.bodies import UploadSlots
 from fathom.tasks.stream import Stream
 from fathom.tasks.suites import Selection
+from tests.server.uploads.test_api import URL, open_home, play
 
 CASES = 10_000
 TINY = Selection(levels=("n4k1",), styles=("direct", "choice"), n=2)

@@ -103,7 +103,7 @@ def test_an_honest_upload_rises_to_tier_2_and_is_ranked(made, home):
     assert read.get_summary(home, receipt.run).tier == 2
     assert ranked(home) == {False: 1, True: 1}
     assert list_entries(home)[0].action == "replay-passed"
-    with pytest.raises(Conflict, match="asked for already"):
+    with pytest.raises(Conflict, match="requested already"):
         request_replay(home, receipt.submission, "user/1")
 
 

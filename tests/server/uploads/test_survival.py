@@ -207,7 +207,7 @@ def test_submit_says_what_it_did_and_leaves_with_a_code(serve_child, fathom, tmp
     _, address = serve_child(tmp_path / "home.db")
     wrong = fathom("submit", run, "--server", address, "--db", small, "--model", "no id")
     assert wrong.returncode == 2
-    assert "the server refused the results: model: 'no id' is no hub id such as org/name" in wrong.stderr
+    assert "the server refused the results: model: 'no id' is not a hub id such as org/name" in wrong.stderr
     sent = fathom("submit", run, "--server", address, "--db", small)
     assert sent.returncode == 0, sent.stderr
     graded, link = sent.stdout.splitlines()
@@ -236,7 +236,7 @@ def test_a_parcel_of_endless_answers_is_refused_by_its_ratio(big, serve_child, t
     extra, cpu = memory(process.pid) - before, _cpu(process.pid) - cpu
     print(f"sound lines: {len(data):,} bytes unpack to 250 MB; {answer.status_code}; {cpu:.2f} CPU-s, {extra:.0f} MB")
     assert (answer.status_code, answer.json()["detail"]) == (
-        413, "it unpacks to more than 100 times its size, which results never do",
+        413, "it unpacks to more than 100 times its size, which results never need",
     )  # fmt: skip
     assert extra < 200
     assert cpu < 1.5
