@@ -188,7 +188,7 @@ def run_model(  # one parameter an option: typer reads the signature
     output = Output(database_of(db), as_json)
     folders = tuple(map(str, include_path or ()))
     if resume is not None:
-        code = resume_run(resume, settings.engine, folders, output)
+        code = continue_run(resume, settings.engine, folders, output)
     elif tasks:
         selection = TaskSelection(names(tasks), folders, limit, shots)
         code = run_tasks(make_task_plan(model, revision, selection, settings), output)
@@ -229,7 +229,7 @@ def run_suite(plan: Plan, output: Output) -> int:
     return _evaluate(plan, open_database(output.database, create=True), output)
 
 
-def resume_run(run: str, engine: EngineSettings, folders: tuple[str, ...], output: Output) -> int:
+def continue_run(run: str, engine: EngineSettings, folders: tuple[str, ...], output: Output) -> int:
     """Go on with a stored run as it was started, on the machines that `engine` names; return the exit code.
 
     `folders` replace those in which a run of lm-eval's tasks found its tasks, if there are any.

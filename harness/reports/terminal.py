@@ -16,9 +16,16 @@ from fathom.harness.reports.figures.picture import DataTable
 from fathom.harness.reports.measures import MEASURES_LEGEND, MEASURES_TEXT_COLUMNS, measures_json, measures_table
 from fathom.harness.reports.repeats import REPEATS_LEGEND, repeats_table, spread_json
 from fathom.harness.stats.cell_measures import CellMeasure
-from fathom.harness.stats.counts import CellCounts
 from fathom.harness.stats.intervals import corrected_accuracy, depth_text, label_shares
-from fathom.harness.stats.scores import LadderScore, StyleScore, family_scores, ladder_scores, overall, scores_json
+from fathom.harness.stats.scores import (
+    CellCounts,
+    LadderScore,
+    StyleScore,
+    family_scores,
+    ladder_scores,
+    overall,
+    scores_json,
+)
 from fathom.tasks.base import Family, Level, level_of, styles_of
 from fathom.tasks.registry import all_families, find_family
 

@@ -8,8 +8,7 @@ import threading
 
 import pytest
 
-from fathom import harness
-from fathom import Run, evaluate, runs
+from fathom import Run, evaluate, harness, runs
 from fathom.harness import api as embedding
 from fathom.harness.cli import run as cli_run
 from fathom.harness.db import read

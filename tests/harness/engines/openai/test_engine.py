@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from fathom.harness.cli.run import Output, resume_run, run_suite
+from fathom.harness.cli.run import Output, continue_run, run_suite
 from fathom.harness.engines.base import EngineSettings, Request, Sampling, Turn, sampling_seed
 from fathom.harness.engines.model import find_served_model
 from fathom.harness.engines.openai import client as openai_client
@@ -448,7 +448,7 @@ def test_a_run_whose_server_is_gone_for_good_goes_on_elsewhere(api, serve, tmp_p
     with pytest.raises(EngineFailed, match="did not answer for 1 s"):
         run_suite(make_plan("tiny", None, suite, settings, output.tell), output)
     name = re.search(r"fathom run --resume (\w+)", capsys.readouterr().out)[1]
-    assert resume_run(name, EngineSettings("openai", options=second), (), output) == 0
+    assert continue_run(name, EngineSettings("openai", options=second), (), output) == 0
     n_asked = len(elsewhere.bodies)
     assert 40 <= n_asked < 60
     assert f"{n_asked} generated, {60 - n_asked} recalled" in capsys.readouterr().out
