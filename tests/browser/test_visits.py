@@ -54,7 +54,7 @@ def test_a_visitor_narrows_the_board_by_size_and_shows_all_again(visitor, site):
     visitor.fill("#min", "900")
     visitor.click("button:text-is('Show')")
     visitor.wait_for_url("**min=900**")
-    assert visitor.locator("text=No model fits these filters").count() == 1
+    assert visitor.locator("text=No model matches these filters").count() == 1
     follow(visitor, "text=Show all models")
     assert len(visitor.locator(NAMES).all()) == 3
 
@@ -104,7 +104,7 @@ def test_a_visitor_compares_two_models_and_reads_the_items_where_they_differ(vis
     assert {verdict.split()[1] for verdict in verdicts} == {"right", "wrong"}
     follow(visitor, ".both .verdict a >> nth=0")
     assert visitor.locator("h1").inner_text().startswith("One sample of oracle/")
-    assert visitor.locator("text=Make the question again").is_visible()
+    assert visitor.locator("text=Print this question").is_visible()
 
 
 def test_a_visitor_gets_from_the_board_to_the_wrong_answers(visitor, site):
