@@ -1,13 +1,17 @@
 """Options and value syntax that several commands share."""
 
 import json
-from collections.abc import Iterable
-from typing import Annotated, Any, Optional
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
 from fathom.harness.errors import BadInput
 from fathom.harness.settings import read_settings
+
+if TYPE_CHECKING:  # SQLAlchemy takes a quarter of a second to import
+    from sqlalchemy import Engine
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Db = Annotated[
@@ -18,6 +22,22 @@ Db = Annotated[
 def database_of(url: str | None) -> str:
     """Return the database that the user named, or the environment's."""
     return url or read_settings().database
+
+
+@contextmanager
+def opened_database(url: str | None, *, create: bool = False) -> "Iterator[Engine]":
+    """Open the database that the user named, or the environment's, and close it at the end.
+
+    Raises:
+        StoreError: it cannot be opened.
+    """
+    from fathom.harness.db.engine import open_database
+
+    engine = open_database(database_of(url), create=create)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 def names(text: str | None) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from fathom.harness.cli.options import Db, database_of
+from fathom.harness.cli.options import Db, opened_database
 
 token_app = typer.Typer(help="Create and revoke API tokens of workers and programs.", no_args_is_help=True)
 user_app = typer.Typer(help="List users, make admins, ban users.", no_args_is_help=True)
@@ -22,26 +22,24 @@ def _create_token(
     db: Db = None,
 ) -> None:
     """Create a token and print it, this one time: the database stores only its hash."""
-    from fathom.harness.db.engine import open_database
     from fathom.server.accounts import store as accounts
 
     wanted = accounts.check_scopes(scopes.split(","))
-    engine = open_database(database_of(db), create=True)
-    owner = accounts.local_user(engine) if user == accounts.LOCAL else accounts.find_user(engine, user)
     lasts = None if days is None else dt.timedelta(days=days)
-    print(accounts.create_token(engine, owner.id, name, wanted, lasts)[1])
+    with opened_database(db, create=True) as engine:
+        owner = accounts.local_user(engine) if user == accounts.LOCAL else accounts.find_user(engine, user)
+        print(accounts.create_token(engine, owner.id, name, wanted, lasts)[1])
 
 
 @token_app.command("list")
 def _list_tokens(user: Annotated[str, typer.Option(help="Subject of the owner.")] = "local", db: Db = None) -> None:
     """List the tokens of a user, newest first."""
-    from fathom.harness.db.engine import open_database
     from fathom.harness.format import instant
     from fathom.harness.reports.console import make_console
     from fathom.server.accounts import store as accounts
 
-    engine = open_database(database_of(db), create=False)
-    found = accounts.list_tokens(engine, accounts.find_user(engine, user).id)
+    with opened_database(db) as engine:
+        found = accounts.list_tokens(engine, accounts.find_user(engine, user).id)
     for one in found:
         used = f"last used {instant(one.used_at)}" if one.used_at else "never used"
         state = (
@@ -59,23 +57,23 @@ def _revoke_token(
     db: Db = None,
 ) -> None:
     """Revoke a token at once."""
-    from fathom.harness.db.engine import open_database
     from fathom.server.accounts import store as accounts
 
-    engine = open_database(database_of(db), create=False)
-    accounts.revoke_token(engine, accounts.find_user(engine, user).id, number)
+    with opened_database(db) as engine:
+        accounts.revoke_token(engine, accounts.find_user(engine, user).id, number)
     print(f"token {number} is revoked")
 
 
 @user_app.command("list")
 def _list_users(db: Db = None) -> None:
     """List the users, newest first."""
-    from fathom.harness.db.engine import open_database
     from fathom.harness.format import shorten, visible
     from fathom.harness.reports.console import make_console
     from fathom.server.accounts import store as accounts
 
-    for one in accounts.list_users(open_database(database_of(db), create=False)):
+    with opened_database(db) as engine:
+        found = accounts.list_users(engine)
+    for one in found:
         banned = ", banned" if one.banned_at else ""
         line = f"~{one.id}  {visible(shorten(one.name, 60))}  {one.role}{banned}  {visible(shorten(one.subject, 200))}"
         make_console().print(line, soft_wrap=True, markup=False)
@@ -100,19 +98,18 @@ def _ban(
     db: Db = None,
 ) -> None:
     """Ban a user: logins end, tokens are revoked, running submissions are cancelled; finished ones stay."""
-    from fathom.harness.db.engine import open_database
     from fathom.server.accounts import store as accounts
     from fathom.server.admin import moderation
 
-    engine = open_database(database_of(db), create=False)
-    user = accounts.find_user(engine, subject)
-    moderation.ban(engine, moderation.AdminAction("operator", str(user.id), reason))
+    with opened_database(db) as engine:
+        user = accounts.find_user(engine, subject)
+        moderation.ban(engine, moderation.AdminAction("operator", str(user.id), reason))
     print(f"~{user.id} is banned; /admin/users lifts it")
 
 
 def _set_role(subject: str, role: str, db: str | None) -> None:
-    from fathom.harness.db.engine import open_database
     from fathom.server.accounts import store as accounts
 
-    user = accounts.set_role(open_database(database_of(db), create=False), subject, role)
+    with opened_database(db) as engine:
+        user = accounts.set_role(engine, subject, role)
     print(f"~{user.id} is now {'an admin' if role == 'admin' else 'a user'}")
