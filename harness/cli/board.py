@@ -5,7 +5,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from fathom.harness.cli.options import Db, opened_database, pairs
+from fathom.harness.cli.options import Db, open_store, pairs
 from fathom.harness.errors import BadInput
 from fathom.harness.settings import read_secret_file, read_token_variable
 
@@ -34,14 +34,14 @@ def submit_run(
 
     if (server is None) == (out is None):
         raise BadInput("say where to: --server ADDRESS, or --out FILE for the form in the browser")
-    with opened_database(db) as engine:
-        parcel = Parcel(engine, get_run(engine, run).summary.run, model, sha)
-        if out is not None:
-            print(f"wrote {out} ({write_parcel(parcel, out) / 1e6:.1f} MB): send it at /submit/results of a board")
-            return
-        talk = make_console(stderr=True)
-        token = read_secret_file(token_file) if token_file else read_token_variable()
-        answer = send_parcel(parcel, str(server), token, lambda words: talk.print(words, soft_wrap=True), patience)
+    engine = open_store(db)
+    parcel = Parcel(engine, get_run(engine, run).summary.run, model, sha)
+    if out is not None:
+        print(f"wrote {out} ({write_parcel(parcel, out) / 1e6:.1f} MB): send it at /submit/results of a board")
+        return
+    talk = make_console(stderr=True)
+    token = read_secret_file(token_file) if token_file else read_token_variable()
+    answer = send_parcel(parcel, str(server), token, lambda words: talk.print(words, soft_wrap=True), patience)
     if answer.is_new:
         print(f"graded there: {answer.n_right} of {answer.n_items} right, tier 1, run {answer.run}")
     else:

@@ -9,8 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fathom.harness.cli.options import AsJson, Db, database_of
-from fathom.harness.db.engine import open_database
+from fathom.harness.cli.options import AsJson, Db, open_store
 from fathom.harness.db.find import find_run, open_pair
 from fathom.harness.db.write import utc_now
 from fathom.harness.errors import BadInput
@@ -44,7 +43,7 @@ def compare_runs(
     as_json: AsJson = False,
 ) -> None:
     """Test whether one run is better than another, item by item, and say how many items would separate ties."""
-    store = open_database(database_of(db), create=False)
+    store = open_store(db)
     found = compare_run_pair(store, *open_pair(store, first, second), style)
     if as_json:
         print_json(comparison_json(found))
@@ -63,7 +62,7 @@ def rank_models(
     """Rank models, with the range of each rank and tie groups."""
     if runs and suite:
         raise BadInput("give either runs or --suite, not both")
-    store = open_database(database_of(db), create=False)
+    store = open_store(db)
     found = rank_runs(store, runs, style) if runs else rank_suite(store, suite, style)
     if as_json:
         print_json(ranks_json(found))
@@ -82,7 +81,7 @@ def report_runs(
     """Write one self-contained HTML file about some runs; the others are compared with the first."""
     from fathom.harness.reports.html.page import write_report  # loads a template engine
 
-    store = open_database(database_of(db), create=False)
+    store = open_store(db)
     details = [find_run(store, word) for word in runs]
     talk = make_console()
     with talk.status("reading") as line:

@@ -1,8 +1,9 @@
 """Options and value syntax that several commands share."""
 
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import ExitStack
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
@@ -19,14 +20,17 @@ Db = Annotated[
 ]
 
 
+AT_END: ContextVar[ExitStack | None] = ContextVar("AT_END", default=None)
+"""What is closed when the command ends; set by `main`."""
+
+
 def database_of(url: str | None) -> str:
     """Return the database that the user named, or the environment's."""
     return url or read_settings().database
 
 
-@contextmanager
-def opened_database(url: str | None, *, create: bool = False) -> "Iterator[Engine]":
-    """Open the database that the user named, or the environment's, and close it at the end.
+def open_store(url: str | None, *, create: bool = False) -> "Engine":
+    """Open the database that the user named, or the environment's, until the command ends.
 
     Raises:
         StoreError: it cannot be opened.
@@ -34,10 +38,9 @@ def opened_database(url: str | None, *, create: bool = False) -> "Iterator[Engin
     from fathom.harness.db.engine import open_database
 
     engine = open_database(database_of(url), create=create)
-    try:
-        yield engine
-    finally:
-        engine.dispose()
+    if (at_end := AT_END.get()) is not None:
+        at_end.callback(engine.dispose)
+    return engine
 
 
 def names(text: str | None) -> tuple[str, ...]:

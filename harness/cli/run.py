@@ -12,8 +12,7 @@ import typer
 from rich.console import Console
 from sqlalchemy import Engine as Database
 
-from fathom.harness.cli.options import AsJson, Db, database_of, names, pairs
-from fathom.harness.db.engine import open_database
+from fathom.harness.cli.options import AsJson, Db, database_of, names, open_store, pairs
 from fathom.harness.db.find import any_run
 from fathom.harness.db.read import get_run, get_task_run
 from fathom.harness.db.samples import count_cut
@@ -226,7 +225,7 @@ class Output:
 def run_suite(plan: Plan, output: Output) -> int:
     """Evaluate a model on a suite, then print a table or JSON; return the exit code."""
     _log_to_stderr()
-    return _evaluate(plan, open_database(output.database, create=True), output)
+    return _evaluate(plan, open_store(output.database, create=True), output)
 
 
 def continue_run(run: str, engine: EngineSettings, folders: tuple[str, ...], output: Output) -> int:
@@ -235,7 +234,7 @@ def continue_run(run: str, engine: EngineSettings, folders: tuple[str, ...], out
     `folders` replace those in which a run of lm-eval's tasks found its tasks, if there are any.
     """
     _log_to_stderr()
-    db = open_database(output.database, create=False)
+    db = open_store(output.database, create=False)
     detail = any_run(db, run)
     if isinstance(detail, TaskRunDetail):
         return _resume_tasks(db, detail, (engine, folders), output)
@@ -323,7 +322,7 @@ def _print_run(db: Database, detail: RunDetail, output: Output) -> None:
 def run_tasks(plan: TaskPlan, output: Output) -> int:
     """Evaluate a model on lm-eval's own tasks, then print a table or JSON; return the exit code."""
     _log_to_stderr()
-    return _evaluate_tasks(plan, open_database(output.database, create=True), output)
+    return _evaluate_tasks(plan, open_store(output.database, create=True), output)
 
 
 def _evaluate_tasks(plan: TaskPlan, db: Database, output: Output) -> int:

@@ -13,8 +13,7 @@ from rich.table import Table
 from sqlalchemy import Engine
 from sqlalchemy import Engine as Database
 
-from fathom.harness.cli.options import AsJson, Db, database_of
-from fathom.harness.db.engine import open_database
+from fathom.harness.cli.options import AsJson, Db, database_of, open_store
 from fathom.harness.db.find import any_run
 from fathom.harness.db.read import get_summary, list_runs, list_task_runs
 from fathom.harness.db.samples import count_cut
@@ -126,14 +125,14 @@ def regrade_one(database: str, run: str, dry: bool) -> None:
     Raises:
         UnknownRun, SealedRun, Conflict: see harness.runs.regrade.
     """
-    db, talk = open_database(database, create=False), make_console()
+    db, talk = open_store(database, create=False), make_console()
     found = _regrade(db, get_summary(db, run), dry, talk)
     _say(talk, f"run {found.run}", found, dry)
 
 
 def regrade_all(database: str, dry: bool) -> None:
     """Grade all runs that have ended, and print a line for each that changed or was skipped."""
-    db, talk = open_database(database, create=False), make_console()
+    db, talk = open_store(database, create=False), make_console()
     total, n_runs = RegradeReport("all"), 0
     for one in _all_runs(db):
         if one.sealed:
@@ -199,7 +198,7 @@ def export(database: str, run: str, kind: Literal["lm-eval", "jsonl", "parquet",
     Raises:
         UnknownRun, SealedRun, BadInput, DiskFull: see `harness.io`.
     """
-    db, talk = open_database(database, create=False), make_console()
+    db, talk = open_store(database, create=False), make_console()
     with talk.status(f"exporting {run}"):
         if isinstance(foreign := any_run(db, run), TaskRunDetail):
             if kind != "lm-eval":
@@ -223,7 +222,7 @@ def import_place(database: str, place: Path, model: str | None) -> None:
         BadInput, Conflict: see harness.io.lm_eval.importer.
     """
     files, talk = find_evaluation_logs(place), make_console()
-    found = import_logs(open_database(database, create=True), files, model, read_service_settings().secret_key)
+    found = import_logs(open_store(database, create=True), files, model, read_service_settings().secret_key)
     while True:
         with talk.status(f"reading {place}"):
             one = next(found, None)
@@ -268,7 +267,7 @@ def _shifts_table(shifts: Counter[VerdictChange]) -> Table:
 
 def show_runs(database: str, only_tasks: bool, as_json: bool) -> None:
     """Print all runs, newest first; runs on lm-eval's own tasks have a table of their own."""
-    db = open_database(database, create=False)
+    db = open_store(database, create=False)
     if as_json:
         found = map(task_summary_json, list_task_runs(db)) if only_tasks else map(summary_json, list_runs(db))
         print_json(list(found))
@@ -287,7 +286,7 @@ def show_run(database: str, run: str, samples: bool, as_json: bool) -> None:
         UnknownRun: no run or several runs have this prefix.
         BadInput: samples of a run on a suite.
     """
-    db = open_database(database, create=False)
+    db = open_store(database, create=False)
     detail = any_run(db, run)
     if isinstance(detail, TaskRunDetail):
         _show_task_run(db, detail, samples, as_json)

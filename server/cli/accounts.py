@@ -5,7 +5,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from fathom.harness.cli.options import Db, opened_database
+from fathom.harness.cli.options import Db, open_store
 
 token_app = typer.Typer(help="Create and revoke API tokens of workers and programs.", no_args_is_help=True)
 user_app = typer.Typer(help="List users, make admins, ban users.", no_args_is_help=True)
@@ -26,9 +26,9 @@ def _create_token(
 
     wanted = accounts.check_scopes(scopes.split(","))
     lasts = None if days is None else dt.timedelta(days=days)
-    with opened_database(db, create=True) as engine:
-        owner = accounts.local_user(engine) if user == accounts.LOCAL else accounts.find_user(engine, user)
-        print(accounts.create_token(engine, owner.id, name, wanted, lasts)[1])
+    engine = open_store(db, create=True)
+    owner = accounts.local_user(engine) if user == accounts.LOCAL else accounts.find_user(engine, user)
+    print(accounts.create_token(engine, owner.id, name, wanted, lasts)[1])
 
 
 @token_app.command("list")
@@ -38,8 +38,8 @@ def _list_tokens(user: Annotated[str, typer.Option(help="Subject of the owner.")
     from fathom.harness.reports.console import make_console
     from fathom.server.accounts import store as accounts
 
-    with opened_database(db) as engine:
-        found = accounts.list_tokens(engine, accounts.find_user(engine, user).id)
+    engine = open_store(db)
+    found = accounts.list_tokens(engine, accounts.find_user(engine, user).id)
     for one in found:
         used = f"last used {instant(one.used_at)}" if one.used_at else "never used"
         state = (
@@ -59,8 +59,8 @@ def _revoke_token(
     """Revoke a token at once."""
     from fathom.server.accounts import store as accounts
 
-    with opened_database(db) as engine:
-        accounts.revoke_token(engine, accounts.find_user(engine, user).id, number)
+    engine = open_store(db)
+    accounts.revoke_token(engine, accounts.find_user(engine, user).id, number)
     print(f"token {number} is revoked")
 
 
@@ -71,8 +71,8 @@ def _list_users(db: Db = None) -> None:
     from fathom.harness.reports.console import make_console
     from fathom.server.accounts import store as accounts
 
-    with opened_database(db) as engine:
-        found = accounts.list_users(engine)
+    engine = open_store(db)
+    found = accounts.list_users(engine)
     for one in found:
         banned = ", banned" if one.banned_at else ""
         line = f"~{one.id}  {visible(shorten(one.name, 60))}  {one.role}{banned}  {visible(shorten(one.subject, 200))}"
@@ -101,15 +101,15 @@ def _ban(
     from fathom.server.accounts import store as accounts
     from fathom.server.admin import moderation
 
-    with opened_database(db) as engine:
-        user = accounts.find_user(engine, subject)
-        moderation.ban(engine, moderation.AdminAction("operator", str(user.id), reason))
+    engine = open_store(db)
+    user = accounts.find_user(engine, subject)
+    moderation.ban(engine, moderation.AdminAction("operator", str(user.id), reason))
     print(f"~{user.id} is banned; /admin/users lifts it")
 
 
 def _set_role(subject: str, role: str, db: str | None) -> None:
     from fathom.server.accounts import store as accounts
 
-    with opened_database(db) as engine:
-        user = accounts.set_role(engine, subject, role)
+    engine = open_store(db)
+    user = accounts.set_role(engine, subject, role)
     print(f"~{user.id} is now {'an admin' if role == 'admin' else 'a user'}")

@@ -2,9 +2,11 @@
 
 import os
 import sys
+from contextlib import ExitStack
 
 import typer
 
+from fathom.harness.cli.options import AT_END
 from fathom.harness.errors import BadInput, FathomError
 from fathom.tasks.errors import TaskError
 
@@ -76,7 +78,9 @@ def _parts(command: str | None) -> list[tuple[typer.Typer, str | None]]:
 def main() -> None:
     """Run the command; print Fathom's errors as one line and exit with their code."""
     try:
-        build(next(iter(sys.argv[1:]), None))()
+        with ExitStack() as at_end:
+            AT_END.set(at_end)
+            build(next(iter(sys.argv[1:]), None))()
     except (FathomError, TaskError) as error:
         from fathom.harness.format import visible
 

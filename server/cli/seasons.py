@@ -6,7 +6,7 @@ from typing import Annotated, Any, Optional
 
 import typer
 
-from fathom.harness.cli.options import Db, database_of, opened_database
+from fathom.harness.cli.options import Db, database_of, open_store
 from fathom.harness.settings import read_settings
 
 season_app = typer.Typer(help="Run seasons: commit to a secret seed, use it, reveal it.", no_args_is_help=True)
@@ -127,5 +127,5 @@ def _key() -> str:
 
 
 def _with(url: str | None, call: Callable[[Any], Any], *, create: bool = False) -> Any:  # the result of the call
-    with opened_database(url, create=create) as engine:
-        return call(engine)
+    engine = open_store(url, create=create)
+    return call(engine)
