@@ -39,8 +39,8 @@ LONGEST = (
 )
 """Files and groups that take longest: started first, so that no process is left with one at the end."""
 
-SLOW_FIXTURES = {"postgres", "chromium", "vllm_engine"}
-"""Fixtures that start a real server, browser or engine: `--quick` leaves out the tests that use one."""
+SLOW_FIXTURES = {"postgres", "chromium", "start_fathom", "service"}
+"""Fixtures that start processes: a database, a browser, a server. `--quick` leaves out the tests that use one."""
 
 
 def pytest_addoption(parser):
@@ -56,6 +56,7 @@ def pytest_report_header(config):
     return f"FATHOM_TEST_SEED={os.environ['FATHOM_TEST_SEED']} chooses the sampled levels"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config, items):
     left_out = [item for item in items if _is_left_out(config, item)]
     if left_out:

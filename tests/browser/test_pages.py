@@ -1,7 +1,11 @@
 """What a real browser makes of every page: wide, on a phone, in the dark, on paper."""
 
+import os
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+
+from fathom.tasks.stream import Stream
 
 WIDE, PHONE = (
     {"viewport": {"width": 1440, "height": 900}},
@@ -62,12 +66,23 @@ def opened(request, chromium):
     context.close()
 
 
+def share_of(view, names, config):
+    """Return the pages to open in a view: all with --full, else each page in one view, drawn by FATHOM_TEST_SEED."""
+    if config.getoption("--full"):
+        return set(names)
+    stream = Stream(os.environ["FATHOM_TEST_SEED"], "views")
+    return {name for name in names if stream.choice(tuple(VIEWS)) == view}
+
+
 @pytest.mark.parametrize("opened", VIEWS.values(), ids=VIEWS.keys(), indirect=True)
-def test_every_page_fits_is_legible_and_open_to_all(opened, site, empty_site):
+def test_every_page_fits_is_legible_and_open_to_all(opened, site, empty_site, request):
     axe, faults = Axe(), {}
     served = {name: site.address + address for name, address in site.pages.items()}
     served |= {"empty board": f"{empty_site}/", "empty runs": f"{empty_site}/runs", "report": site.report}
+    wanted = share_of(request.node.callspec.id, served, request.config)
     for name, address in served.items():
+        if name not in wanted:
+            continue
         opened.goto(address)
         found = [what for what in [_sideways(opened)] if what]
         opened.evaluate(OPEN_ALL)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 (TOY,) = re.findall(r"```python\n(.*?)```", (ROOT / "tasks" / "README.md").read_text(encoding="utf-8"), re.DOTALL)
 

@@ -26,6 +26,8 @@ from fathom.tasks.registry import find_family, instance_from_id
 from fathom.tasks.suites import Selection, open_suite
 from tests.bench.demo.database import DemoPlan, fill
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 PLAN = DemoPlan(models=30, suite="quick", n=30, seed="2026", samples=2000)
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+pytestmark = pytest.mark.slow
+
 FATHOM = Path(sys.executable).parent / "fathom"
 WORDS = ("corpus", "lano", "--tokens", "400k", "--shard-tokens", "20k", "--seed", "7")
 

@@ -10,6 +10,8 @@ import pytest
 from fathom.harness.errors import BadInput
 from fathom.server.cli.static_copy import copy_board
 
+pytestmark = pytest.mark.slow
+
 LINK = re.compile(r'(?:href|src|srcset)="([^"]*)"')
 
 

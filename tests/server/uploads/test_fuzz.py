@@ -5,6 +5,7 @@ import json
 from collections import Counter
 
 import httpx
+import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -15,7 +16,10 @@ from fathom.tasks.stream import Stream
 from fathom.tasks.suites import Selection
 from tests.server.uploads.test_api import URL, open_home, play
 
-CASES = 10_000
+pytestmark = pytest.mark.slow
+
+N_CASES = {False: 1_000, True: 10_000}
+"""Refused uploads, by whether --full is given."""
 TINY = Selection(levels=("n4k1",), styles=("direct", "choice"), n=2)
 
 VALUES = (
@@ -147,10 +151,11 @@ async def send(client, stream, lines, csrf):
     return await client.post("/submit/results", content=pieces(as_form(stream, data, csrf), size), headers=headers)
 
 
-def test_ten_thousand_malformed_uploads_are_refused_in_words(tmp_path, run_async):
+def test_thousands_of_malformed_uploads_are_refused_in_words(tmp_path, run_async, request):
+    n_cases = N_CASES[request.config.getoption("--full")]
     _, lines = play(f"sqlite:///{tmp_path / 'made.db'}", TINY)
     home = open_home(tmp_path)
-    home.app.state.uploads = UploadSlots(hourly=CASES * 2)
+    home.app.state.uploads = UploadSlots(hourly=n_cases * 2)
     db = home.db
     seen, bad = Counter(), []
 
@@ -158,7 +163,7 @@ def test_ten_thousand_malformed_uploads_are_refused_in_words(tmp_path, run_async
         stream = Stream("fuzz", 1)
         transport = httpx.ASGITransport(home.app, raise_app_exceptions=True)
         async with httpx.AsyncClient(transport=transport, base_url=URL, headers=home.headers()) as client:
-            while sum(n for status, n in seen.items() if status >= 400) < CASES:
+            while sum(n for status, n in seen.items() if status >= 400) < n_cases:
                 answer = await send(client, stream, lines, home.csrf)
                 seen[answer.status_code] += 1
                 if answer.status_code >= 500:

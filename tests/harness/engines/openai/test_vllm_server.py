@@ -23,6 +23,8 @@ from fathom.harness.records import SampleFilter
 from fathom.harness.runs.requests import make_requests
 from tests.peeking import stored
 
+pytestmark = [pytest.mark.vllm, pytest.mark.slow]
+
 N = 40
 KEY = "a-key-that-nobody-may-read"
 SECONDS = 400

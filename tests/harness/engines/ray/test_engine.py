@@ -24,6 +24,8 @@ from fathom.harness.runs.run_settings import RunSettings
 from fathom.tasks.registry import instance_from_id
 from fathom.tasks.suites import Selection, open_suite
 
+pytestmark = pytest.mark.slow
+
 ORACLE = ModelSource("oracle/noisy", None, "oracle/noisy")
 
 

@@ -30,6 +30,8 @@ from fathom.harness.runs.run_settings import PromptSettings, RunSettings, Sampli
 from fathom.server.uploads.checks import Sender, check_header
 from fathom.tasks.suites import Selection, open_suite
 
+pytestmark = pytest.mark.slow
+
 PEBBLE = Path(__file__).parents[4] / "harness" / "training" / "reference" / "pebble"
 CELLS = [
     "fathom_depo_n4k1_symbol_direct",

@@ -22,6 +22,8 @@ from fathom.harness.training.laws.experiment import Workspace, run_law
 from fathom.harness.training.laws.picture import draw_law
 from fathom.harness.training.recipe import Recipe
 
+pytestmark = pytest.mark.slow
+
 _NOTHING = Conclusion("not shown", "Nothing was compared.", "nothing", Estimate(0.0, Interval(0.0, 0.0)))
 
 

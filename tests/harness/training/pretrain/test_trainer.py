@@ -18,6 +18,8 @@ from fathom.harness.training.recipe import LessonTable, read_recipe
 from fathom.tasks.base import make_instance, pose
 from fathom.tasks.registry import find_family
 
+pytestmark = pytest.mark.slow
+
 TINY = """
 name = "grain"
 seed = "1"
