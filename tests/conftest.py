@@ -43,6 +43,10 @@ SLOW_FIXTURES = {"postgres", "chromium", "start_fathom", "service"}
 """Fixtures that start processes: a database, a browser, a server. `--quick` leaves out the tests that use one."""
 
 
+QUICK_CASES = 2
+"""Parameter sets of a test that `--quick` runs."""
+
+
 def pytest_addoption(parser):
     parser.addoption("--quick", action="store_true", help="leave out vLLM, Ray, PostgreSQL, browser and wheel")
     parser.addoption("--full", action="store_true", help="also run the exhaustive variants, marked `full`")
@@ -59,6 +63,8 @@ def pytest_report_header(config):
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config, items):
     left_out = [item for item in items if _is_left_out(config, item)]
+    if config.getoption("--quick"):
+        left_out += _most_cases([item for item in items if item not in set(left_out)])
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in set(left_out)]
@@ -74,6 +80,20 @@ def _is_left_out(config, item):
         return False
     is_postgres = "postgresql" in getattr(getattr(item, "callspec", None), "params", {}).values()
     return is_postgres or bool(item.get_closest_marker("slow")) or bool(SLOW_FIXTURES & set(item.fixturenames))
+
+
+def _most_cases(items):
+    """Return all but QUICK_CASES of the parameter sets of each test, drawn by FATHOM_TEST_SEED."""
+    from fathom.tasks.stream import Stream
+
+    cases = {}
+    for item in items:
+        cases.setdefault((item.path, item.function.__qualname__), []).append(item)
+    left_out = []
+    for (path, name), some in cases.items():
+        stream = Stream(os.environ["FATHOM_TEST_SEED"], path.name, name)
+        left_out += stream.shuffle(some)[QUICK_CASES:]
+    return left_out
 
 
 def _group(item):

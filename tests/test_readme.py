@@ -99,6 +99,7 @@ def answers_with_the_board(database, model):
 
 
 @with_blocks("bash")
+@pytest.mark.slow
 def test_every_line_runs_in_order(readme, command, tmp_path):
     for line in lines_of(readme, "bash"):
         in_process(line, command, tmp_path)

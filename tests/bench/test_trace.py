@@ -4,11 +4,14 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from tests.bench.trace import ROOT
 
 MOST_FILES, MOST_MOVES = 45, 300
 
 
+@pytest.mark.slow
 def test_a_run_of_two_items_moves_between_few_files():
     done = subprocess.run(
         [sys.executable, "-m", "tests.bench.trace"], capture_output=True, text=True, cwd=ROOT, timeout=200

@@ -171,6 +171,7 @@ def test_every_address_has_its_row(world):
 
 
 @pytest.mark.parametrize("row", [row for row in ROWS if row != "POST /sign-out"] + ["POST /sign-out"])
+@pytest.mark.slow
 def test_everybody_may_do_what_the_table_says(world, row):
     """Signing out comes last: afterwards nobody is signed in."""
     if row not in addresses(world):

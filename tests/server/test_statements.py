@@ -52,6 +52,7 @@ def small_and_large(browse, write_run, tmp_path_factory):
 
 
 @pytest.mark.parametrize("page", BOUNDS)
+@pytest.mark.slow
 def test_a_page_runs_as_many_statements_for_30_models_as_for_2(small_and_large, count_statements, page):
     few, many = (
         count_statements(lambda client=client, names=names: client.get(page.format(**names)).raise_for_status())

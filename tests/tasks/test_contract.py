@@ -292,6 +292,7 @@ def test_an_id_brings_back_the_same_item(family, level, channel):
 
 
 @every_cell
+@pytest.mark.slow
 def test_seeds_never_share_items(family, level, channel):
     if family.levels[level].space >= 1e9:
         first, second = ({item.question for item in some(family, level, channel, seed)} for seed in (1, 2))
@@ -299,6 +300,7 @@ def test_seeds_never_share_items(family, level, channel):
 
 
 @every_family
+@pytest.mark.slow
 def test_ten_thousand_items_of_two_seeds_share_no_question(family):
     level = next(level.name for level in family.levels.values() if level.space >= 1e11)
     if "people" in family.levels[level].axes:
@@ -321,6 +323,7 @@ def test_items_about_a_population_are_as_different_as_its_people_are_many(family
 
 
 @every_family
+@pytest.mark.slow
 def test_training_and_demonstrations_share_no_question_with_evaluation(family):
     wide = [level for level in family.levels.values() if level.space >= 1e11]
     for level in wide[:4]:

@@ -29,6 +29,7 @@ def test_the_cells_of_a_suite_do_not_change_without_a_new_version(name):
 
 
 @pytest.mark.parametrize("name", DIGESTS)
+@pytest.mark.slow
 def test_the_prompts_and_golds_of_a_suite_do_not_change_without_a_new_version(name):
     assert open_suite(name, 2026).digest() == DIGESTS[name]
 

@@ -44,6 +44,7 @@ def exported(fathom, path, run, folder):
     return {(row["item"], row["style"]): row["correct"] for row in rows}
 
 
+@pytest.mark.slow
 def test_p_is_scipys_exact_test_of_the_exported_samples(fathom, played, tmp_path):
     path, _, runs = played
     done = fathom("compare", runs["pebble"], "reference/pebble-early", "--json", "--db", path)

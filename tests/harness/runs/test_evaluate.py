@@ -84,6 +84,7 @@ def test_both_databases_hold_the_same_bytes(postgres, tmp_path):
     assert held[0] == held[1]
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_resumes_without_asking_again(db, monkeypatch):
     break_off(monkeypatch, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
@@ -101,6 +102,7 @@ def test_an_interrupted_run_resumes_without_asking_again(db, monkeypatch):
     assert read.count_samples(db, stopped.run) == stopped.n_items
 
 
+@pytest.mark.slow
 def test_resuming_gives_the_same_samples_as_one_go(tmp_path, monkeypatch):
     from fathom.harness.db.engine import open_database
 
@@ -161,6 +163,7 @@ def test_only_the_same_run_can_be_resumed(db):
         evaluate(plan(resume="feed"), db)
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_the_run_and_loses_nothing(tmp_path):
     from fathom.harness.db.engine import open_database
 

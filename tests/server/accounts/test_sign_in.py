@@ -98,6 +98,7 @@ def test_a_code_counts_once(desk):
     assert browser.get(back).status_code == 400
 
 
+@pytest.mark.slow
 def test_a_stolen_code_is_worth_nothing_without_its_verifier(desk):
     browser = desk.browser(follow=False)
     back = browser.get(browser.get("/sign-in").headers["location"]).headers["location"]

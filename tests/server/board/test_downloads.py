@@ -167,6 +167,7 @@ def test_any_text_comes_back_whole_from_every_format(browse, fresh, write_run):
 
 
 @pytest.mark.parametrize("kind", ["csv", "json", "parquet"])
+@pytest.mark.slow
 def test_an_empty_table_is_a_file_with_columns(browse, board, fresh, kind):
     nothing, none_found = browse(fresh[1]).get(f"/board.{kind}"), board.get(f"/board.{kind}?q=nothing")
     assert (nothing.status_code, none_found.status_code) == (200, 200)

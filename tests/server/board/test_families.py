@@ -254,6 +254,7 @@ def test_what_a_visitor_wrote_is_inert_and_hides_nothing(board):
 
 @pytest.mark.parametrize("text", ["x" * 4000, "= " * 2000, "a b c " * 666, "Answer: 1\n" * 400, "1, " * 1333])
 @pytest.mark.parametrize("cell", CELLS[::2], ids="-".join)
+@pytest.mark.slow
 def test_no_answer_breaks_a_page(board, cell, text):
     family, level, channel, style = first_cell(*cell)
     if style != "choice":

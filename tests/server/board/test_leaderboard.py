@@ -212,6 +212,7 @@ def test_the_link_of_a_query_leads_back_to_it(values):
     assert BoardQuery(**read) == query
 
 
+@pytest.mark.slow
 def test_a_hundred_models_stand_on_a_page_and_pages_keep_filter_and_order(browse, fresh, write_run):
     db, url = fresh
     for at in range(103):

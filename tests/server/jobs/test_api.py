@@ -119,6 +119,7 @@ def test_bodies_that_are_too_large_are_refused_before_they_are_read(desk):
     {"key": "99/0"}, {"key": ""}, {"scores": [1.0]}, {"scores": None}, {"finish_reason": "great"}, {"seconds": -1},
     {"prompt_tokens": 2**40}, {"text": None}, {"error": "x" * 3000}, {"text": "\ud800"},
 ])  # fmt: skip
+@pytest.mark.slow
 def test_completions_that_cannot_be_are_refused_in_words(desk, changes):
     client, db = desk
     job, lease = claim(client)
@@ -149,6 +150,7 @@ def test_scores_that_are_no_numbers_are_refused(desk):
     {"name": "a b"}, {"name": "\u202e"}, {"name": "x" * 65}, {"engine": "x" * 33}, {"kinds": []}, {"kinds": ["admin"]},
     {"max_bytes": -1}, {"facts": {"a": 1}}, {"facts": {str(at): "" for at in range(51)}}, {"owner": 1},
 ])  # fmt: skip
+@pytest.mark.slow
 def test_claims_that_cannot_be_are_refused(desk, wrong):
     assert desk[0].post(f"{API}/claim", json={**ME, **wrong}).status_code == 422
 

@@ -160,6 +160,7 @@ def flat(routes):
         yield from flat(route.original_router.routes) if hasattr(route, "original_router") else [route]
 
 
+@pytest.mark.slow
 def test_no_address_tells_a_sealed_item_and_all_do_after_the_reveal(crawler):
     client, db, names, secrets = crawler
     told, n_ok = visit(client, names)

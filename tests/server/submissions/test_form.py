@@ -68,6 +68,7 @@ KINDS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_each_kind_of_bad_repository_is_a_finding_at_its_field(hub, own):
     client, db = own
     for kind in KINDS:
@@ -159,6 +160,7 @@ def test_of_two_at_once_one_is_stored(hub, open_door, database):
     assert {one.json().get("id") or one.json()["submission"] for one in answers} == {stored.submission.id}
 
 
+@pytest.mark.slow
 def test_other_pages_stay_quick_while_a_hub_is_slow(hub, open_door):
     address, _ = open_door(bounds=HubLimits(deadline=6.0, read=30.0))
     hub.make("slow")
@@ -248,6 +250,7 @@ def test_only_who_may_submit_submits_and_within_a_quota(two_users):
     assert client.get("/api/v1/submissions?owner=me").status_code == 401
 
 
+@pytest.mark.slow
 def test_owners_and_admins_alone_see_the_contact_and_cancel(two_users):
     client, ada, bob, reader, root = two_users
     body = {"model": "org/pebble", "contact": "ada@example.org"}

@@ -109,6 +109,7 @@ def test_a_submission_goes_from_plan_to_board(db, owner):
     assert [entry.action for entry in list_entries(db, f"submission/{name}")] == ["submission.finished"]
 
 
+@pytest.mark.slow
 def test_samples_are_those_of_a_run_through_lm_eval(db, owner):
     from fathom.harness.engines.model import ModelSource
     from fathom.harness.runs.evaluate import evaluate

@@ -132,6 +132,7 @@ def test_a_cancelled_submission_stops_its_workers(db):
             deed(db, "nobody", "user/1")
 
 
+@pytest.mark.slow
 def test_a_failed_submission_goes_on_with_the_jobs_that_are_not_done(db):
     submission = put(db)
     plan(db)

@@ -207,6 +207,7 @@ def test_hostile_text_is_read_in_bounded_time(kind):
 
 
 @pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.slow
 def test_a_level_is_posed_as_the_corpus_poses_it_and_answered_by_the_plain_solution(level):
     op = FAMILY.levels[level].axes["op"]
     for index in range(20):

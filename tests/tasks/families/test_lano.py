@@ -226,6 +226,7 @@ def as_question(grammar):
 
 
 @pytest.mark.parametrize("level", ["recognise-d2", "recognise-d3", "recognise-d4"])
+@pytest.mark.slow
 def test_the_length_of_a_string_says_nothing_of_its_label(level):
     items = made(level, "symbol", 15, 2_000 if level == "recognise-d2" else 1_000)
     lengths = [len(item.facts["string"].split()) for item in items]
@@ -238,6 +239,7 @@ def test_the_length_of_a_string_says_nothing_of_its_label(level):
 
 
 @pytest.mark.parametrize("level", ["choose-d3", "complete-d3", "complete-d2"])
+@pytest.mark.slow
 def test_the_lengths_of_the_candidates_say_nothing_of_the_gold(level):
     items = made(level, "story", 16, 400)
     for pick in (max, min, lambda lengths: Counter(lengths).most_common(1)[0][0], lambda lengths: sorted(lengths)[1]):

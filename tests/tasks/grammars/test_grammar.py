@@ -194,6 +194,7 @@ def test_bounds_on_length_are_kept_and_impossible_ones_refused():
 # --- recognising ---
 
 
+@pytest.mark.slow
 def test_the_recognisers_agree_on_every_short_string():
     strings = all_strings(7)
     for grammar, counts, _ in small_languages():

@@ -75,6 +75,7 @@ def test_sqlite_to_postgresql_and_back_changes_no_value(filled, postgres, tmp_pa
         one.dispose()
 
 
+@pytest.mark.slow
 def test_numbers_go_on_from_where_they_were_and_the_audit_log_still_stands(filled, database):
     _, file = filled
     restore(file, database)
@@ -252,6 +253,7 @@ def test_an_earlier_backup_is_never_written_over(filled):
     assert sorted(one.name for one in file.parent.iterdir() if "jsonl" in one.name) == [file.name]
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_rows(db, fill, database, tmp_path):
     fill(db)
     with db.begin() as connection:

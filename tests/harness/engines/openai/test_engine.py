@@ -266,6 +266,7 @@ def test_a_server_that_cannot_be_reached_is_given_up_after_the_patience(free_por
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.slow
 def test_a_server_that_comes_up_late_is_waited_for(api, serve, free_port):
     late = threading.Timer(1.0, serve, (api.app, free_port))
     late.start()
@@ -437,6 +438,7 @@ def test_no_answer_however_false_stops_the_run_with_a_traceback(api, engine, ask
     assert kinds["error"] > 10
 
 
+@pytest.mark.slow
 def test_a_run_whose_server_is_gone_for_good_goes_on_elsewhere(api, serve, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("FATHOM_API_KEY", KEY)
     api.answer = lambda body, n: said() if n <= 20 else sorry(503)

@@ -9,6 +9,7 @@ from fathom.harness.training.corpora.writer import CorpusPlan, write_corpus
 
 
 @pytest.mark.parametrize("corpus", ["lano", "years"])
+@pytest.mark.slow
 def test_parquet_and_datasets_hold_the_same_documents_as_tokens(corpus, tmp_path):
     import datasets
 

@@ -80,6 +80,7 @@ def copied(trained, tmp_path):
     return shutil.copytree(trained[0], tmp_path / "copy")
 
 
+@pytest.mark.slow
 def test_a_corpus_recipe_makes_a_folder_with_card_curve_and_marks(trained):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -196,6 +197,7 @@ def test_a_shape_knows_positions_or_does_not(kind, knows, tmp_path):
     assert torch.allclose(one, other, atol=1e-4) != knows
 
 
+@pytest.mark.slow
 def test_a_model_without_positions_never_learns_any(tmp_path):
     from safetensors.numpy import load_file
 
@@ -217,6 +219,7 @@ def rows_of(trained):
     return make
 
 
+@pytest.mark.slow
 def test_a_pass_reads_each_row_once_in_an_order_of_the_seed(rows_of):
     rows = rows_of(steps=200)
     first = [rows[at]["input_ids"].tobytes() for at in range(rows.n_own)]
