@@ -150,7 +150,7 @@ def test_bad_input_raises_the_errors_of_the_command(asked, error):
 
 def test_importing_harness_stays_light():
     script = (
-        "import sys, harness; print(*sorted({'pandas', 'numpy', 'sqlalchemy', 'rich', 'altair'} & set(sys.modules)))"
+        "import sys, fathom; print(*sorted({'pandas', 'numpy', 'sqlalchemy', 'rich', 'altair'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
