@@ -1,12 +1,16 @@
-"""The families by name, and items by id."""
+"""The families by name, items by id, and the loader of plug-ins: families, corpora and laws."""
 
 import re
+from collections.abc import Collection
 from functools import cache, lru_cache
+from importlib import import_module
+from pkgutil import iter_modules
+from types import ModuleType
+from typing import Any
 
 import fathom.tasks.families as package
 from fathom.tasks.base import Family, Instance, make_instance
-from fathom.tasks.errors import BadItemId, UnknownFamily
-from fathom.tasks.plugins import load_plugins
+from fathom.tasks.errors import BadItemId, TaskError, UnknownFamily
 
 _ID = re.compile(r"([a-z]+)@(\d{1,9})/([\w.-]+)/([a-z]+)/([0-9a-f]+)/(\d{1,18})")
 
@@ -41,3 +45,31 @@ def instance_from_id(item: str) -> Instance:
     if family.version != int(version):
         raise BadItemId(f"{item[:80]!r} is of version {version}; this Fathom makes {name}@{family.version}")
     return make_instance(family, level, channel, seed, int(index))
+
+
+class BadPlugin(TaskError):
+    """A module that defines no plug-in, or one whose name is taken."""
+
+    status = 500
+
+
+def load_plugins(package: ModuleType, constant: str, besides: Collection[str] = ()) -> dict[str, Any]:
+    """Import the modules of a package and return the value that each assigns to `constant`, by its `name`, sorted.
+
+    Modules named in `besides` are helpers of the package and are skipped. The type of a value is known to the caller.
+
+    Raises:
+        BadPlugin: a module without the constant, or two modules that define the same name.
+    """
+    found: dict[str, tuple[str, Any]] = {}
+    for entry in iter_modules(package.__path__):
+        if entry.name in besides:
+            continue
+        module = import_module(f"{package.__name__}.{entry.name}")
+        if not hasattr(module, constant):
+            raise BadPlugin(f"{module.__file__} defines no {constant}: define it, or list the module as a helper")
+        plugin = getattr(module, constant)
+        if plugin.name in found:
+            raise BadPlugin(f"{module.__file__} and {found[plugin.name][0]} both define {plugin.name!r}: rename one")
+        found[plugin.name] = str(module.__file__), plugin
+    return {name: plugin for name, (_, plugin) in sorted(found.items())}

@@ -14,8 +14,7 @@ from sqlalchemy import Engine as Database
 
 from fathom.harness.cli.options import AsJson, Db, database_of, names, open_store, pairs
 from fathom.harness.db.find import any_run
-from fathom.harness.db.read import get_run, get_task_run
-from fathom.harness.db.samples import count_cut
+from fathom.harness.db.read import count_cut, get_run, get_task_run
 from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.options import check_engine
 from fathom.harness.errors import BadInput, EngineFailed, Interrupted
@@ -43,6 +42,7 @@ from fathom.harness.runs.run_settings import (
     known_shots_as,
 )
 from fathom.harness.settings import quiet_lm_eval
+from fathom.tasks.base import PARAMETRIC
 from fathom.tasks.suites import Selection, families_outside, open_suite
 
 app = typer.Typer()
@@ -312,7 +312,8 @@ def _how_to_resume(db: Database, run: str | None) -> str:
 
 
 def _print_run(db: Database, detail: RunDetail, output: Output) -> None:
-    measures = measure_run(db, detail)
+    is_trained = any(cell.style in PARAMETRIC for cell in detail.cells)  # only such cells have measures
+    measures = measure_run(db, detail) if is_trained else ()
     if output.as_json:
         print_json(run_json(detail, measures=measures))
     else:

@@ -15,8 +15,7 @@ from sqlalchemy import Engine as Database
 
 from fathom.harness.cli.options import AsJson, Db, database_of, open_store
 from fathom.harness.db.find import any_run
-from fathom.harness.db.read import get_summary, list_runs, list_task_runs
-from fathom.harness.db.samples import count_cut
+from fathom.harness.db.read import count_cut, get_summary, list_runs, list_task_runs
 from fathom.harness.db.seal import SEALED
 from fathom.harness.db.task_samples import stream_task_samples
 from fathom.harness.errors import BadInput, Conflict

@@ -5,11 +5,13 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import DeclarativeBase, Session
 
 from fathom.harness.errors import BadDatabase, DiskFull, NewerDatabase, OlderDatabase, StoreError
 
@@ -184,3 +186,11 @@ def writing(db: Engine) -> Iterator[Session]:
         if db.dialect.name == "sqlite":
             session.execute(text("BEGIN IMMEDIATE"))
         yield session
+
+
+def insert_if_new(
+    bind: Engine | Connection, table: type[DeclarativeBase]
+) -> Any:  # each dialect has an Insert of its own
+    """Return an INSERT that skips rows which violate a unique constraint."""
+    dialect = postgresql if bind.dialect.name == "postgresql" else sqlite
+    return dialect.insert(table).on_conflict_do_nothing()

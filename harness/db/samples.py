@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Engine, Row, Select, delete, func, select, update
+from sqlalchemy import Engine, Row, Select, delete, select, update
 from sqlalchemy.orm import Session
 
 from fathom.harness.db import audit
@@ -62,18 +62,6 @@ def weights_of(db: Engine, run: str) -> Weights:
         return Weights(*row)
 
 
-def count_kept(db: Engine, run: str) -> dict[int, int]:
-    """Return the number of a run's completions by id of their cell, without those on which the engine failed."""
-    with translate_errors(), Session(db) as session:
-        rows = session.execute(
-            select(SampleRow.cell_id, func.count().label("n"))
-            .join(CellRow, CellRow.id == SampleRow.cell_id)
-            .where(CellRow.run_id == run, SampleRow.finish_reason != "error")
-            .group_by(SampleRow.cell_id)
-        )
-        return {row.cell_id: row.n for row in rows}
-
-
 def recall_completions(db: Engine, cell: int, start: int, stop: int) -> dict[str, Completion]:
     """Return the completions of items start to stop of a cell by key, without those on which the engine failed."""
     with translate_errors(), Session(db) as session:
@@ -95,22 +83,6 @@ def _completion(row: Sequence[Any]) -> Completion:  # a row of recall_completion
     return Completion(
         key, text, finish, prompt_tokens, tokens, milliseconds / 1000, None if scores is None else tuple(scores)
     )
-
-
-def count_cut(db: Engine, run: str) -> dict[str, int]:
-    """Return the number of completions that used up their budget by style, where there are any.
-
-    Takes a run's whole id.
-    """
-    counted = (
-        select(CellRow.style, func.count())
-        .join(SampleRow, SampleRow.cell_id == CellRow.id)
-        .where(CellRow.run_id == run, SampleRow.finish_reason == "length")
-        .group_by(CellRow.style)
-        .order_by(CellRow.style)
-    )
-    with translate_errors(), Session(db) as session:
-        return {style: int(n) for style, n in session.execute(counted)}
 
 
 @dataclass(frozen=True, slots=True)

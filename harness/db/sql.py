@@ -4,8 +4,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Engine, text
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, text
 
 from fathom.harness.db.schema.runs import Table
 from fathom.harness.errors import StoreError
@@ -52,9 +51,3 @@ def raise_counters(connection: Connection, tables: Iterable[type[Table]]) -> Non
         name = table.__tablename__
         counter = f"SELECT setval(pg_get_serial_sequence('{name}', 'id'), max(id)) FROM {name}"  # noqa: S608  # ours
         connection.execute(text(counter))
-
-
-def insert_if_new(bind: Engine | Connection, table: type[Table]) -> Any:  # each dialect has an Insert of its own
-    """Return an INSERT that skips rows which violate a unique constraint."""
-    dialect = postgresql if bind.dialect.name == "postgresql" else sqlite
-    return dialect.insert(table).on_conflict_do_nothing()

@@ -8,10 +8,9 @@ from typing import Any
 from sqlalchemy import Engine, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from fathom.harness.db.engine import translate_errors
+from fathom.harness.db.engine import insert_if_new, translate_errors
 from fathom.harness.db.schema.runs import ResultRow, RunRow
 from fathom.harness.db.schema.task_samples import TaskDocRow, TaskSampleRow
-from fathom.harness.db.sql import insert_if_new
 from fathom.harness.db.write import storable
 from fathom.harness.engines.base import Completion, FinishReason
 

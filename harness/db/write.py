@@ -10,10 +10,9 @@ from uuid import uuid4
 from sqlalchemy import Connection, Engine, case, delete, exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from fathom.harness.db.engine import translate_errors
+from fathom.harness.db.engine import insert_if_new, translate_errors
 from fathom.harness.db.schema.runs import CellRow, MarkRow, ModelRow, ResultRow, RunRow, SampleRow, SuiteRow
 from fathom.harness.db.schema.task_samples import TaskDocRow, TaskSampleRow
-from fathom.harness.db.sql import insert_if_new
 from fathom.harness.engines.base import Completion
 from fathom.harness.stats.repeats import Spread, Tally, Vote
 from fathom.tasks.base import Verdict

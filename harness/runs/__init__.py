@@ -1,1 +1,1 @@
-"""Runs: a plan and its settings, the requests, lm-eval, the request queue, grading, and the manifest."""
+"""Runs: a plan and its settings, the requests, lm-eval, the request queue, and the manifest."""

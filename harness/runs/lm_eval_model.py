@@ -15,10 +15,9 @@ from lm_eval.api.model import LM
 
 from fathom.harness.engines.base import Completion, Request, Sampling, Turn
 from fathom.harness.errors import BadInput
-from fathom.harness.runs.grading import AnswerReader, FinalAnswer, answer_reader
 from fathom.harness.runs.lm_eval_adapter import item_of, task_name
 from fathom.harness.runs.request_queue import QueuedRequest
-from fathom.harness.runs.requests import sample_key
+from fathom.harness.runs.requests import AnswerReader, FinalAnswer, answer_reader, sample_key
 from fathom.harness.runs.run_settings import PromptSettings, RunSettings, Thinking
 from fathom.tasks.base import Instance
 from fathom.tasks.suites import Suite

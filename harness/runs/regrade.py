@@ -16,8 +16,8 @@ from fathom.harness.db.leaderboard.standings import update_leaderboard
 from fathom.harness.db.samples import ChangedVerdict, as_stored, store_verdicts, stream_stored
 from fathom.harness.errors import Conflict
 from fathom.harness.records import RunDetail
-from fathom.harness.runs.grading import AnswerReader, answer_reader, grade_completion
 from fathom.harness.runs.manifest import fathom_commit
+from fathom.harness.runs.requests import AnswerReader, answer_reader, grade_completion
 from fathom.harness.runs.run_settings import RunSettings, settings_of
 from fathom.tasks.base import Verdict
 from fathom.tasks.errors import UnknownFamily

@@ -10,16 +10,16 @@ from typing import Any
 from sqlalchemy import Engine as Database
 
 from fathom.harness.db.leaderboard.standings import update_leaderboard
-from fathom.harness.db.read import get_run
-from fathom.harness.db.samples import count_kept, recall_completions
+from fathom.harness.db.read import count_kept, get_run
+from fathom.harness.db.samples import recall_completions
 from fathom.harness.db.write import Sample, record_samples
 from fathom.harness.engines.base import Completion
 from fathom.harness.errors import StoreError
 from fathom.harness.records import RunDetail
-from fathom.harness.runs.grading import grade_completion
 from fathom.harness.runs.lm_eval_adapter import Wave, evaluate_arguments, open_tasks, task_name, waves_of
 from fathom.harness.runs.lm_eval_model import EngineLM, SuiteReader, SuiteRequest
 from fathom.harness.runs.request_queue import WAVE, RequestQueue
+from fathom.harness.runs.requests import grade_completion
 from fathom.harness.runs.run_settings import RunSettings
 
 

@@ -11,9 +11,8 @@ from sqlalchemy import Engine, delete, insert, select, update
 from sqlalchemy.orm import Session
 
 from fathom.harness.db.audit import record
-from fathom.harness.db.engine import translate_errors, writing
+from fathom.harness.db.engine import insert_if_new, translate_errors, writing
 from fathom.harness.db.schema.service import AuditRow, LoginRow, TokenRow, UserRow
-from fathom.harness.db.sql import insert_if_new
 from fathom.harness.db.write import storable, utc_now
 from fathom.harness.errors import BadInput, NotSignedIn, UnknownSubmission
 from fathom.server.web.actor import SCOPES

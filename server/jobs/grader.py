@@ -10,8 +10,13 @@ from itertools import groupby
 from fathom.harness.db.write import Sample
 from fathom.harness.engines.base import Completion, Request
 from fathom.harness.errors import BadInput
-from fathom.harness.runs.grading import answer_reader, checked_completion, grade_completion
-from fathom.harness.runs.requests import make_request, make_requests
+from fathom.harness.runs.requests import (
+    answer_reader,
+    checked_completion,
+    grade_completion,
+    make_request,
+    make_requests,
+)
 from fathom.harness.runs.run_settings import PromptSettings, RunSettings
 from fathom.server.jobs.shards import CellIndex, Shard
 from fathom.tasks.base import make_instance

@@ -17,9 +17,8 @@ from typing import Any
 from sqlalchemy import Engine, case, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
-from fathom.harness.db.engine import translate_errors, writing
+from fathom.harness.db.engine import insert_if_new, translate_errors, writing
 from fathom.harness.db.schema.service import JobRow, SubmissionRow, WorkerRow
-from fathom.harness.db.sql import insert_if_new
 from fathom.harness.db.write import Clock, Sample, describe_engine, storable, utc_now
 from fathom.harness.errors import LeaseLost, UnknownSubmission
 from fathom.harness.service.faults import fault_of

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from fathom.harness.db.engine import insert_if_new
 from fathom.harness.db.schema.runs import CellRow, RunRow, SampleRow, SuiteRow
 from fathom.harness.db.schema.service import JobRow, ReplayedRow, ReplayRow, SubmissionRow
-from fathom.harness.db.sql import insert_if_new
 from fathom.harness.db.write import Sample, add_samples, storable
 from fathom.tasks.suites import SuiteCell
 

@@ -12,11 +12,10 @@ from sqlalchemy import Engine, func, select, update
 from sqlalchemy.orm import Session
 
 from fathom.harness.db import audit
-from fathom.harness.db.engine import writing
+from fathom.harness.db.engine import insert_if_new, writing
 from fathom.harness.db.leaderboard.standings import mark_pools_stale
 from fathom.harness.db.schema.runs import RunRow
 from fathom.harness.db.schema.service import JobRow, SeasonRow, SubmissionRow, UserRow
-from fathom.harness.db.sql import insert_if_new
 from fathom.harness.db.write import Clock, Ending, reopen_run, storable, utc_now
 from fathom.harness.errors import AlreadySubmitted, Conflict, TooMany, UnknownSubmission
 from fathom.harness.service.faults import fault_of

@@ -9,8 +9,13 @@ from fathom.harness.db.write import Sample
 from fathom.harness.engines.base import Completion, Request
 from fathom.harness.errors import BadInput
 from fathom.harness.io.parcel import ParcelSample, parse_header, parse_sample
-from fathom.harness.runs.grading import answer_reader, checked_completion, grade_completion
-from fathom.harness.runs.requests import digest_of_prompt, make_request
+from fathom.harness.runs.requests import (
+    answer_reader,
+    checked_completion,
+    digest_of_prompt,
+    grade_completion,
+    make_request,
+)
 from fathom.harness.runs.run_settings import PromptSettings, RunSettings
 from fathom.server.uploads.checks import Sender, check_header
 from fathom.server.uploads.store import (

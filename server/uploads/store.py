@@ -14,10 +14,9 @@ from sqlalchemy import Engine, delete, select, update
 from sqlalchemy.orm import Session
 
 from fathom.harness.db import audit
-from fathom.harness.db.engine import translate_errors, writing
+from fathom.harness.db.engine import insert_if_new, translate_errors, writing
 from fathom.harness.db.schema.runs import CellRow, RunRow
 from fathom.harness.db.schema.service import SubmissionRow
-from fathom.harness.db.sql import insert_if_new
 from fathom.harness.db.write import (
     Clock,
     Ending,

@@ -5,7 +5,7 @@ from functools import cache
 import fathom.tasks.corpora as package
 from fathom.tasks.corpora.base import Corpus
 from fathom.tasks.errors import UnknownCorpus
-from fathom.tasks.plugins import load_plugins
+from fathom.tasks.registry import load_plugins
 
 _HELPERS = ("base", "forms", "lessons", "registry")
 

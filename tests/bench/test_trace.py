@@ -8,7 +8,7 @@ import pytest
 
 from tests.bench.trace import ROOT
 
-MOST_FILES, MOST_MOVES = 45, 300
+MOST_FILES, MOST_MOVES = 35, 300
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import numpy as np
 from sqlalchemy import Engine, case, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from fathom.harness.db.engine import translate_errors
+from fathom.harness.db.engine import insert_if_new, translate_errors
 from fathom.harness.db.read import CELL_COLUMNS, counts_of
 from fathom.harness.db.schema.runs import (
     EVERY_TIER,
@@ -25,7 +25,6 @@ from fathom.harness.db.schema.runs import (
     SuiteRow,
     Table,
 )
-from fathom.harness.db.sql import insert_if_new
 from fathom.harness.stats.intervals import Estimate, Interval
 from fathom.harness.stats.paired import RunVerdicts
 from fathom.harness.stats.ranks import Array, Contender, RankEstimate, rank_all

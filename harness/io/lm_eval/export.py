@@ -21,7 +21,7 @@ from fathom.harness.io.lm_eval.format import as_texts, folder_name, prompt_piece
 from fathom.harness.io.parcel import check_whole
 from fathom.harness.records import RunDetail
 from fathom.harness.runs import lm_eval_adapter as lmeval
-from fathom.harness.runs.grading import AnswerReader, answer_reader
+from fathom.harness.runs.requests import AnswerReader, answer_reader
 from fathom.harness.runs.run_settings import PromptSettings, RunSettings, settings_of
 from fathom.tasks.base import SCORED, Instance, verdict_json
 from fathom.tasks.registry import find_family

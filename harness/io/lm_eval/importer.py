@@ -21,8 +21,14 @@ from fathom.harness.io.lm_eval.format import prompt_pieces
 from fathom.harness.io.lm_eval.import_plan import ImportPlan, plan_import
 from fathom.harness.io.lm_eval.log import LoggedAnswer, LoggedSample, LoggedTask, read_evaluation_log, read_samples
 from fathom.harness.io.lm_eval.store import begin_import, drop_import, find_import, finish_import, store_import_samples
-from fathom.harness.runs.grading import AnswerReader, answer_reader, checked_completion, grade_completion
-from fathom.harness.runs.requests import sample_key, sampling_of
+from fathom.harness.runs.requests import (
+    AnswerReader,
+    answer_reader,
+    checked_completion,
+    grade_completion,
+    sample_key,
+    sampling_of,
+)
 from fathom.harness.service.seasons.seeds import season_of_seed
 from fathom.tasks.base import Instance, shown_candidates
 from fathom.tasks.errors import TaskError

@@ -9,9 +9,8 @@ from typing import Any
 from fathom.harness.db.task_samples import TaskPosition, TaskSample
 from fathom.harness.engines.base import Completion, Request, Sampling, Turn
 from fathom.harness.errors import BadInput
-from fathom.harness.runs.grading import AnswerReader, FinalAnswer
 from fathom.harness.runs.lm_eval_model import AnswerSource, RequestKind, thought_frame
-from fathom.harness.runs.requests import sample_key
+from fathom.harness.runs.requests import AnswerReader, FinalAnswer, sample_key
 from fathom.harness.runs.run_settings import RunSettings
 
 _BUDGET = 256

@@ -11,10 +11,9 @@ from sqlalchemy import Engine, func, select, update
 from sqlalchemy.orm import Session
 
 from fathom.harness.db.audit import record
-from fathom.harness.db.engine import translate_errors
+from fathom.harness.db.engine import insert_if_new, translate_errors
 from fathom.harness.db.schema.runs import PoolRow, StandingRow, SuiteRow
 from fathom.harness.db.schema.service import SeasonRow, SubmissionRow
-from fathom.harness.db.sql import insert_if_new
 from fathom.harness.db.write import sealed_seed, storable, utc_now
 from fathom.harness.errors import BadInput, Conflict, UnknownSubmission
 from fathom.harness.service.seasons.commitment import (

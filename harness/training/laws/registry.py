@@ -5,7 +5,7 @@ from functools import cache
 import fathom.harness.training.laws as package
 from fathom.harness.errors import UnknownLaw
 from fathom.harness.training.laws.base import Law
-from fathom.tasks.plugins import load_plugins
+from fathom.tasks.registry import load_plugins
 
 _HELPERS = ("base", "evaluation", "experiment", "picture", "recipes", "registry", "results", "table")
 

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from math import log
 
 from fathom.harness.engines.base import Engine
-from fathom.harness.runs.grading import grade_completion
-from fathom.harness.runs.requests import make_request
+from fathom.harness.runs.requests import grade_completion, make_request
 from fathom.harness.training.recipe import Exam
 from fathom.tasks.registry import find_family
 from fathom.tasks.suites import SuiteCell, make_items

@@ -10,10 +10,10 @@ import numpy as np
 from sqlalchemy import Connection, Engine, func, insert, select
 from sqlalchemy.orm import Session
 
-from fathom.harness.db.engine import translate_errors
+from fathom.harness.db.engine import insert_if_new, translate_errors
 from fathom.harness.db.leaderboard.standings import RunResults, store_results
 from fathom.harness.db.schema.runs import CellRow, ModelRow, RunRow, SampleRow, SuiteRow
-from fathom.harness.db.sql import Row, insert_if_new, insert_into, raise_counters
+from fathom.harness.db.sql import Row, insert_into, raise_counters
 from fathom.harness.db.write import storable
 from fathom.harness.records import Manifest
 from fathom.harness.stats.ranks import Array

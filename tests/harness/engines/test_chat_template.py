@@ -6,10 +6,9 @@ import pytest
 
 from fathom.harness.engines.base import Turn
 from fathom.harness.engines.oracle import OracleEngine
-from fathom.harness.runs.grading import grade_completion
 from fathom.harness.runs.lm_eval_adapter import evaluate_arguments, open_tasks
 from fathom.harness.runs.lm_eval_model import EngineLM, SuiteReader
-from fathom.harness.runs.requests import make_requests
+from fathom.harness.runs.requests import grade_completion, make_requests
 from fathom.harness.runs.run_settings import PromptSettings, RunSettings, SamplingSettings, Thinking
 from fathom.harness.service.worker.protocol import RequestMessage
 from fathom.server.jobs import grader

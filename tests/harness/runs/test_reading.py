@@ -3,7 +3,7 @@
 import pytest
 
 from fathom.harness.engines.base import Completion
-from fathom.harness.runs.grading import FinalAnswer, answer_reader, grade_completion, read_answer
+from fathom.harness.runs.requests import FinalAnswer, answer_reader, grade_completion, read_answer
 from fathom.harness.runs.run_settings import PromptSettings, RunSettings, SamplingSettings, Thinking
 from fathom.tasks.registry import instance_from_id
 

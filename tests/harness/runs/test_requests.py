@@ -4,10 +4,9 @@ import pytest
 
 from fathom.harness.engines.base import Completion, Request, Sampling
 from fathom.harness.engines.oracle import OracleEngine
-from fathom.harness.runs.grading import checked_completion, grade_completion
 from fathom.harness.runs.lm_eval_adapter import open_tasks
 from fathom.harness.runs.lm_eval_model import EngineLM, SuiteReader
-from fathom.harness.runs.requests import make_requests
+from fathom.harness.runs.requests import checked_completion, grade_completion, make_requests
 from fathom.harness.runs.run_settings import RunSettings
 from fathom.tasks.registry import find_family, instance_from_id
 from fathom.tasks.suites import Selection, open_suite

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from fathom.harness.db import read
 from fathom.harness.db.engine import open_database
-from fathom.harness.db.samples import count_cut
+from fathom.harness.db.read import count_cut
 from fathom.harness.engines.base import EngineSettings, Request, Sampling, Turn
 from fathom.harness.engines.chat_template import chat_template_of, tokenizer_digest
 from fathom.harness.engines.hf import load_hf

@@ -17,9 +17,8 @@ from fathom.harness.engines.model import ModelSource
 from fathom.harness.errors import BadInput, Conflict, UnknownSubmission
 from fathom.harness.io.parcel import parcel_lines
 from fathom.harness.runs.evaluate import evaluate
-from fathom.harness.runs.grading import grade_completion
 from fathom.harness.runs.plan import Plan
-from fathom.harness.runs.requests import make_request
+from fathom.harness.runs.requests import grade_completion, make_request
 from fathom.harness.runs.run_settings import RunSettings
 from fathom.harness.service.worker.protocol import ClaimRequest
 from fathom.harness.stats.replay import REPLAY_FLAG

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from fathom.tasks.plugins import BadPlugin, load_plugins
+from fathom.tasks.registry import BadPlugin, load_plugins
 
 _PLUGIN = """
 class Thing:
