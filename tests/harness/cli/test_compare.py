@@ -30,7 +30,9 @@ def played(tmp_path_factory):
     ):
         plan = Plan(find_model(f"reference/{model}"), suite, RunSettings(engine=setup))
         runs[name] = evaluate(plan, db).run
-    runs["oracle"] = evaluate(Plan(resolve_model("noisy", EngineSettings("oracle")), suite, RunSettings(engine=EngineSettings("oracle"))), db).run
+    runs["oracle"] = evaluate(
+        Plan(resolve_model("noisy", EngineSettings("oracle")), suite, RunSettings(engine=EngineSettings("oracle"))), db
+    ).run
     yield path, db, runs
     db.dispose()
 

@@ -218,7 +218,10 @@ REFUSED = {
         "line 3: depo@1/n4k1/symbol/2026/1 has an answer of 9999 tokens, and",
     ),
     "too few scores": (lambda lines: _changed(lines, 14, scores=[0.0]), "candidates need a finite score each"),
-    "scores of a text": (lambda lines: _changed(lines, 2, scores=[0.0]), "an item without candidates cannot have scores"),
+    "scores of a text": (
+        lambda lines: _changed(lines, 2, scores=[0.0]),
+        "an item without candidates cannot have scores",
+    ),
     "a negative count": (lambda lines: _changed(lines, 2, prompt_tokens=-1), "line 3: prompt_tokens: "),
     "a number as a text": (lambda lines: _changed(lines, 2, index="1"), "line 3: index: "),
     "no header": (lambda lines: lines[1:], "line 1 is not a header"),
