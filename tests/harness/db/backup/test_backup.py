@@ -17,6 +17,8 @@ from fathom.harness.db.engine import HEAD, open_database
 from fathom.harness.db.schema.runs import ModelRow, RunRow
 from fathom.harness.errors import BadBackup, BadInput, NewerDatabase
 
+pytestmark = pytest.mark.slow
+
 
 def rows_of(db):
     """Every value of every row: JSON as the very text that is stored."""

@@ -13,6 +13,8 @@ from fathom.harness.training.recipe import ModelShape, Recipe, read_recipe, reci
 from fathom.tasks.grammars.languages import language
 from fathom.tasks.grammars.parser import recognises
 
+pytestmark = pytest.mark.slow
+
 SMALL = """
 name = "grammar"
 seed = "5"
