@@ -58,7 +58,7 @@ NO_ANSWER = (
 class Level:
     """One step of difficulty.
 
-    `hardness` is the family's own measure; along one `ladder` it never falls.
+    `hardness` is the family's own measure, by which curves and depth50 order the levels of one `ladder`.
     `axes` holds what the level fixes, for charts and filters. `channels` and `styles` narrow the
     family's own; empty means all of them. `space` is roughly the number of different questions:
     where it is small, two seeds share some of them.
@@ -166,7 +166,7 @@ class Family(Described, Protocol):
 
     @property
     def levels(self) -> Mapping[str, Level]:
-        """Levels by name, easiest first within each ladder."""
+        """Levels by name, in the order in which they are listed."""
 
     @property
     def channels(self) -> tuple[str, ...]:

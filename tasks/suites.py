@@ -126,7 +126,7 @@ def _item(family: str, level: str, channel: str, seed: str, index: int) -> Insta
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What the user selects; an empty tuple leaves the choice to the suite."""
+    """What the user selects; an empty tuple leaves the choice to the suite. A name given twice counts once."""
 
     families: tuple[str, ...] = ()
     levels: tuple[str, ...] = ()
@@ -134,11 +134,19 @@ class Selection:
     styles: tuple[str, ...] = ()
     n: int | None = None
 
+    def __post_init__(self) -> None:
+        """Drop repeated names."""
+        for axis in ("families", "levels", "channels", "styles"):
+            object.__setattr__(self, axis, tuple(dict.fromkeys(getattr(self, axis))))
+
     @property
     def has_axes(self) -> bool:
         """True if levels, channels or styles are named, so that cells outside the suite can be selected."""
         return bool(self.levels or self.channels or self.styles)
 
+
+MOST_N = 1_000_000
+"""Items of a cell at most."""
 
 DEFAULT_N = 50
 """Items of a cell outside the suite, where the selection gives no number."""
@@ -171,8 +179,8 @@ def open_suite(name: str, seed: int | str, selection: Selection | None = None) -
     if name not in suite_names():
         raise UnknownSuite(f"no suite {name!r}; known: {', '.join(suite_names())}")
     wanted = selection or Selection()
-    if wanted.n is not None and wanted.n < 1:
-        raise EmptySuite(f"n is {wanted.n}: ask for 1 item a cell or more")
+    if wanted.n is not None and not 1 <= wanted.n <= MOST_N:
+        raise EmptySuite(f"n is {wanted.n}: ask for 1 to {MOST_N:,} items in each cell")
     own = _suite_cells(name, wanted.families)
     cells = _crossed_cells(own, wanted) if wanted.has_axes else own
     if wanted.n is not None:

@@ -35,8 +35,10 @@ def open_store(url: str | None, *, create: bool = False) -> "Engine":
     Raises:
         StoreError: it cannot be opened.
     """
-    from fathom.harness.db.engine import open_database
+    from fathom.harness.db.engine import open_database, parse_url
 
+    if parse_url(database_of(url)).database in (None, "", ":memory:"):
+        raise BadInput("a database in memory is lost when the command ends: name a file with --db")
     engine = open_database(database_of(url), create=create)
     if (at_end := AT_END.get()) is not None:
         at_end.callback(engine.dispose)

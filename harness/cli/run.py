@@ -114,6 +114,18 @@ def _check_apart(foreign: Mapping[str, object], own: Mapping[str, object]) -> No
         raise BadInput(f"{named[0]} is about Fathom's own suites, and --tasks about lm-eval's tasks: leave one out")
     if foreign["--limit"] and not foreign["--tasks"]:
         raise BadInput("--limit goes with --tasks; for Fathom's own suites say --n, the items of each cell")
+    if foreign["--include-path"] and not foreign["--tasks"]:
+        raise BadInput("--include-path goes with --tasks: name the tasks of that folder, or leave it out")
+
+
+def _check_resume(given: Mapping[str, object]) -> None:
+    """Refuse options that say what is asked or how, since a resumed run keeps its own.
+
+    Raises:
+        BadInput: naming the first such option.
+    """
+    if named := [option for option, value in given.items() if value]:
+        raise BadInput(f"--resume continues a run as it was started: leave {named[0]} out")
 
 
 def _engine_options(given: Iterable[str], own: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,7 +182,11 @@ def run_model(  # one parameter an option: typer reads the signature
     """Evaluate a model and store every sample. Exit code 0 done, 2 bad input, 3 the engine failed."""
     own = {"--suite": suite != "quick", "--families": families, "--levels": levels, "--channel": channel,
            "--style": style, "--n": n, "--seed": seed, "--budget": budget, "--repeats": repeats > 1}  # fmt: skip
-    _check_apart({"--tasks": tasks, "--include-path": include_path, "--limit": limit}, own)
+    if resume is not None:
+        _check_resume(own | {"--model": model, "--tasks": tasks, "--limit": limit, "--shots": shots, "--chat": chat,
+                             "--system": system, "--temperature": temperature, "--revision": revision})  # fmt: skip
+    else:
+        _check_apart({"--tasks": tasks, "--include-path": include_path, "--limit": limit}, own)
     options = _engine_options(engine_arg or (), {
         "tensor_parallel_size": tensor_parallel, "pipeline_parallel_size": pipeline_parallel, "replicas": replicas,
         "quantization": quantization, "lora": lora and str(lora), "base_url": base_url, "concurrency": concurrency,

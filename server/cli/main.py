@@ -90,3 +90,6 @@ def main() -> None:
     except BrokenPipeError:  # `fathom sample ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:  # a folder where a file should be, no permission, a full disk
+        print(f"fathom: {error.filename or 'the output'}: {error.strerror or error}", file=sys.stderr)
+        sys.exit(BadInput.exit_code)

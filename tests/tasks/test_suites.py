@@ -134,3 +134,10 @@ def test_names_that_no_family_has_are_refused():
         open_suite("huge", 1)
     with pytest.raises(EmptySuite):
         open_suite("quick", 1, Selection(n=0))
+
+
+def test_a_name_given_twice_counts_once():
+    once = open_suite("quick", 1, Selection(("depo",), ("n4k1",), ("symbol",), ("direct",)))
+    twice = open_suite("quick", 1, Selection(("depo",) * 2, ("n4k1",) * 2, ("symbol",) * 2, ("direct",) * 2))
+    assert twice.cells == once.cells
+    assert len(once.cells) == 1

@@ -129,7 +129,9 @@ def find_evaluation_logs(place: Path) -> list[Path]:
     """
     if place.is_file():
         return [place]
-    found = sorted(place.rglob("results_*.json"), key=lambda file: file.name) if place.is_dir() else []
+    if not place.is_dir():
+        raise BadInput(f"there is no folder {place}: give the one that `lm_eval --log_samples --output_path` wrote")
+    found = sorted(place.rglob("results_*.json"), key=lambda file: file.name)
     if not found:
         raise BadInput(
             f"{place} contains no results_DATE.json: give the folder that `lm_eval --log_samples --output_path` wrote"
