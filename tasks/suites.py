@@ -319,7 +319,7 @@ def _combinations(
 
 SUITE_VERSION = "2026.2"
 
-_N, _M, _F, _F_LONG = 30, 50, 80, 20  # items a cell; the last one for levels of 4,000 tokens and more
+_N, _M, _F, _F_LONG = 30, 50, 80, 20  # items per cell; the last one for levels of 4,000 tokens and more
 
 QUICK = (
     Cells("depo", "n4k1 n4k2 n4k3 n8k1 n8k2 n8k3 n8k4 n8k6", "symbol", "direct", _N),

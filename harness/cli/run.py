@@ -62,12 +62,12 @@ _Families = Annotated[
 _Levels = Annotated[Optional[str], _questions(help="These levels instead of the suite's; * matches anything.")]
 _Channel = Annotated[Optional[str], _questions(help="These channels instead of the suite's.")]
 _Style = Annotated[Optional[str], _questions(help="These styles instead of the suite's.")]
-_N = Annotated[Optional[int], _questions("--n", help="Items a cell.")]
+_N = Annotated[Optional[int], _questions("--n", help="Items per cell.")]
 _Tasks = Annotated[
     Optional[str], _questions(help="lm-eval tasks and groups instead of a suite, for example gsm8k,arc_easy.")
 ]
 _IncludePath = Annotated[Optional[list[Path]], _questions(help="Folder with your own lm-eval tasks; with --tasks.")]
-_Limit = Annotated[Optional[int], _questions(min=1, help="Documents a task at most; with --tasks.")]
+_Limit = Annotated[Optional[int], _questions(min=1, help="Documents per task at most; with --tasks.")]
 _Shots = Annotated[
     Optional[int], _prompt(min=0, help="Demonstrations before each question; default 0, or the task's own number.")
 ]
@@ -79,7 +79,7 @@ _TemplateOption = Annotated[
 ]
 _Repeats = Annotated[int, _sampling(min=1, max=1024, help="Answers to each question.")]
 _Temperature = Annotated[Optional[float], _sampling(min=0, max=10, help="Default: greedy.")]
-_Budget = Annotated[Optional[list[str]], _sampling(help="Tokens an answer by style, for example cot=2048,direct=64.")]
+_Budget = Annotated[Optional[list[str]], _sampling(help="Tokens per answer by style, for example cot=2048,direct=64.")]
 _ThinkBudget = Annotated[Optional[int], _sampling(min=1, help="Tokens for the thought of a model that thinks first.")]
 _ThinkMarks = Annotated[
     Optional[str], _sampling(help="Start and end of a thought, where the model's files do not tell.")

@@ -36,7 +36,7 @@ def write_training_text(
     vocabulary: Annotated[
         Optional[int], typer.Option(min=300, max=1_000_000, help="Tokens of a new tokenizer for texts; default 4096.")
     ] = None,
-    shard_tokens: Annotated[str, typer.Option(help="Tokens a shard, roughly; at most 100M.")] = "1M",
+    shard_tokens: Annotated[str, typer.Option(help="Tokens per shard, roughly; at most 100M.")] = "1M",
     show: Annotated[bool, typer.Option("--list", help="List the corpora and their options.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --list: print JSON.")] = False,
 ) -> None:

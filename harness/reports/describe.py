@@ -189,7 +189,7 @@ def _budget_words(settings: RunSettings, cells: Iterable[SuiteCell]) -> Iterator
             continue
     said = [f"{_span(min(some), max(some))} ({style})" for style, some in found.items()]
     if said:
-        yield "at most " + " or ".join(said) + " tokens an answer"
+        yield "at most " + " or ".join(said) + " tokens per answer"
 
 
 def _span(low: int, high: int) -> str:

@@ -35,7 +35,7 @@ quiet_lm_eval()  # progress bars of lm-eval and datasets read the environment on
 from datasets import Dataset  # noqa: E402
 
 _N_ITEMS = 100
-"""Items a cell where the command line of lm-eval gives no number."""
+"""Items per cell where the command line of lm-eval gives no number."""
 
 _PLAIN = RunSettings()
 

@@ -46,7 +46,7 @@ class TaskSelection:
     include_paths: tuple[str, ...] = ()
     """Folders with tasks of the user's own."""
     limit: int | None = None
-    """Documents a task at most."""
+    """Documents per task at most."""
     n_shots: int | None = None
     """Demonstrations; None: as each task says."""
 

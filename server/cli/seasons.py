@@ -21,7 +21,7 @@ _SHOWN = 66
 def _new(
     name: _Name,
     suite: Annotated[str, typer.Option(help="Suite of the season.")] = "standard",
-    n: Annotated[Optional[int], typer.Option("--n", min=1, help="Items a cell; default: as the suite.")] = None,
+    n: Annotated[Optional[int], typer.Option("--n", min=1, help="Items per cell; default: as the suite.")] = None,
     db: Db = None,
 ) -> None:
     """Draw a season's secret and store it encrypted with FATHOM_SECRET_KEY."""

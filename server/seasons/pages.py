@@ -28,7 +28,7 @@ _TIMES = {
     "closed_at": "closed", "revealed_at": "secret revealed",
 }  # fmt: skip
 _TERMS = {
-    "suite_version": "suite version", "n": "items a cell", "n_cells": "cells", "n_items": "items",
+    "suite_version": "suite version", "n": "items per cell", "n_cells": "cells", "n_items": "items",
     "cells_digest": "digest of the cells", "generators": "generator versions", "prompt_digest": "prompt digest",
     "grader_digest": "grader digest", "fathom": "Fathom version",
 }  # fmt: skip

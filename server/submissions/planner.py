@@ -106,7 +106,7 @@ class PlannedRun:
 def plan_runs(asked: UnplannedSubmission, seed: str, n: int | None = None) -> list[PlannedRun]:
     """Return the run on the shared seed and the one on a fresh seed, each cut into shards.
 
-    `n` overrides the suite's items a cell, for small seasons.
+    `n` overrides the suite's items per cell, for small seasons.
 
     Raises:
         UnknownSuite: there is no such suite.

@@ -1,4 +1,4 @@
-"""Measure `fathom corpus` at two lengths: tokens a second and the peak memory of all its processes. Nothing is asserted.
+"""Measure `fathom corpus` at two lengths: tokens per second and the peak memory of all its processes. Nothing is asserted.
 
 python -m tests.bench.shards lano --tokens 1M,20M --workers 1,2
 """

@@ -189,7 +189,7 @@ class JobRow(Table):
     progress_total: Mapped[int]
     tokens: Mapped[int] = mapped_column(BigInteger, default=0)
     seconds: Mapped[float] = mapped_column(Float, default=0.0)
-    """Seconds of generation, to compute tokens a second."""
+    """Seconds of generation, to compute tokens per second."""
     error_code: Mapped[str | None] = mapped_column(Text)
     error_tail: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[dt.datetime] = mapped_column(UtcTime)

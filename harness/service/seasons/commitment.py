@@ -34,7 +34,7 @@ EXCHANGEABILITY = (
 _PROBE_SEED = "b0a7"
 """Public seed of the items whose prompts and verdicts are hashed to describe generators and graders."""
 _PROBES = 3
-"""Items a cell that are hashed."""
+"""Items per cell that are hashed."""
 _NOISE = "the answer may be 7, or AB; Answer: ?? \N{RIGHT-TO-LEFT OVERRIDE}x [1, 2]"
 
 SECRET_BYTES = 32
@@ -53,7 +53,7 @@ class Terms:
     suite: str
     suite_version: str
     n: int | None
-    """Items a cell, for a season with fewer than its suite; None for the suite's own number."""
+    """Items per cell, for a season with fewer than its suite; None for the suite's own number."""
     n_cells: int
     n_items: int
     cells_digest: str

@@ -71,7 +71,7 @@ class Season:
 
     @property
     def n(self) -> int | None:
-        """Items a cell, where the season has fewer than its suite."""
+        """Items per cell, where the season has fewer than its suite."""
         return self.terms.get("n")
 
     @property
@@ -307,7 +307,7 @@ def season_suite(db: Engine, season: str, secret_key: str) -> Suite:
 
 
 def items_of(db: Engine, season: str) -> int | None:
-    """Return a season's own number of items a cell; None where it has none, or there is no season."""
+    """Return a season's own number of items per cell; None where it has none, or there is no season."""
     with translate_errors(), Session(db) as session:
         terms = session.scalars(select(SeasonRow.terms).where(SeasonRow.id == season)).first()
     return terms.get("n") if terms else None

@@ -21,7 +21,7 @@ from fathom.harness.training.recipe import Recipe
 
 
 class TrainingBar(LiveBar):
-    """Display of step, loss, tokens a second, time left and held-out accuracy; use as a context manager."""
+    """Display of step, loss, tokens per second, time left and held-out accuracy; use as a context manager."""
 
     def __init__(self, console: Console, recipe: Recipe) -> None:
         """Draw nothing yet."""

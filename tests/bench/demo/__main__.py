@@ -23,7 +23,7 @@ from tests.bench.demo.rows import Written
 def main(
     models: Annotated[int, typer.Option(help="How many models to invent.")] = 5000,
     suite: Annotated[str, typer.Option(help="Suite of cells.")] = "quick",
-    n: Annotated[int, typer.Option("--n", help="Items a cell.")] = 30,
+    n: Annotated[int, typer.Option("--n", help="Items per cell.")] = 30,
     seed: Annotated[str, typer.Option(help="Whole number or hex; the same seed invents the same.")] = "2026",
     samples: Annotated[int, typer.Option(help="Completions to store, rounded up to whole runs.")] = 1_000_000,
     db: Db = None,

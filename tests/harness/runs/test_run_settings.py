@@ -106,7 +106,7 @@ def test_a_manifest_says_how_a_model_thinks_and_what_it_read_first(thought, walk
     assert "chat_template" not in plain.manifest.stored["decisive"]
     said = stored_settings_text(detail.manifest, detail.suite.cells)
     assert "in a chat" in said
-    assert "at most 16 (direct) or 320 (cot) tokens an answer" in said
+    assert "at most 16 (direct) or 320 (cot) tokens per answer" in said
     assert "the template opens, <think> to </think>, of at most 4,096 tokens" in said
 
 

@@ -23,7 +23,7 @@ from fathom.tasks.suites import Selection, open_suite
 
 START = dt.datetime(2026, 11, 24, 9, tzinfo=dt.UTC)
 N = 4
-"""Items a cell, one cell a job."""
+"""Items per cell, one cell a job."""
 
 
 class Watch:

@@ -11,7 +11,7 @@ from fathom.tasks.base import channels_of, demonstrate, make_instance
 from fathom.tasks.families.igsm import FAMILY, OPERATION_COUNTS, REASKED, SIDE_OPS
 
 CELLS = [(level, channel) for level in FAMILY.levels for channel in channels_of(FAMILY, FAMILY.levels[level])]
-EACH = 40  # items a cell: 28 levels x 2 channels x 40 = 2,240
+EACH = 40  # items per cell: 28 levels x 2 channels x 40 = 2,240
 
 SIGNS = {ast.Add: add, ast.Sub: sub, ast.Mult: mul}
 

@@ -15,7 +15,7 @@ SPEC.loader.exec_module(igsm_text)
 
 ASKED = [level for level in FAMILY.levels.values() if level.ladder not in RETRY_OPS]
 CELLS = [(level.name, channel) for level in ASKED for channel in channels_of(FAMILY, level)]
-EACH = 70  # items a cell: 30 cells x 70 = 2,100
+EACH = 70  # items per cell: 30 cells x 70 = 2,100
 
 
 def written(item):

@@ -15,7 +15,7 @@ from fathom.harness.training.corpora.shards import open_shards
 from fathom.harness.training.corpora.writer import CorpusPlan, read_count, read_format, read_shard_size, write_corpus
 
 SMALL = 20_000
-"""Tokens a shard."""
+"""Tokens per shard."""
 TEXT = {"levels": "y2k1"}
 
 
