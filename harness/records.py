@@ -198,7 +198,7 @@ class Manifest:
 
     @classmethod
     def read(cls, stored: Mapping[str, Any]) -> "Manifest":
-        """Read a manifest's JSON; whatever it holds, nothing is raised."""
+        """Read a manifest's JSON. Never raises: a missing or odd value reads as its default."""
         decisive, context, facts = (stored.get(name) for name in ("decisive", "context", "engine_facts"))
         return cls(
             Decisive.model_validate(decisive if isinstance(decisive, Mapping) else {}),

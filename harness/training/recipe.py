@@ -109,7 +109,7 @@ class Recipe(_Table):
     few_names: FewNames = FewNames()
     shape: ModelShape
     lessons: tuple[LessonTable, ...] = ()
-    """The first lesson is used from the start, whatever its `since`."""
+    """The first lesson is used from the start, even if its `since` is later."""
     corpus: tuple[CorpusTable, ...] = ()
     """Instead of lessons: corpora, packed into rows as long as the context."""
     exams: tuple[Exam, ...] = ()

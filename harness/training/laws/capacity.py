@@ -47,7 +47,7 @@ def _questions(people: int, n: int) -> tuple[LawQuestion, ...]:
 
 LAW = Law(
     name="capacity",
-    claim="After about 100 exposures a model keeps about one bit a parameter, whatever its size.",
+    claim="After about 100 exposures a model keeps about one bit a parameter, at any size.",
     rule=(
         "Shown if the ratio of bits a parameter of the two sizes lies between 0.67 and 1.5 over the whole of its 95% "
         "bootstrap interval over people; reversed if it lies outside over the whole of it."
