@@ -3,6 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -40,7 +41,10 @@ class SuiteEvaluation:
     _n_scored: Counter[int] = field(default_factory=Counter, init=False)
     """Items that lm-eval has scored in this attempt, by position of the cell."""
     _turn: threading.Lock = field(default_factory=threading.Lock, init=False)
-    """Held while lm-eval builds or scores a wave, one at a time."""
+    """Held while lm-eval builds or scores a wave, and while the counts change: one wave at a time."""
+    _entered: threading.Condition = field(default_factory=threading.Condition, init=False)
+    _n_entered: int = field(default=0, init=False)
+    """Waves that were built, are being built, or had nothing to ask."""
 
     def __post_init__(self) -> None:
         """Count the samples of earlier attempts."""
@@ -64,8 +68,8 @@ class SuiteEvaluation:
 
     def waves(self, queue: RequestQueue[SuiteRequest]) -> Iterator[Callable[[], None]]:
         """Yield the waves of what is missing."""
-        for wave in waves_of(self.run.suite, max(1, WAVE // self._repeats)):
-            yield partial(self._evaluate, queue, wave)
+        for number, wave in enumerate(waves_of(self.run.suite, max(1, WAVE // self._repeats))):
+            yield partial(self._evaluate, queue, number, wave)
 
     def score(self) -> None:
         """Do nothing: each sample is graded when it is stored."""
@@ -89,21 +93,38 @@ class SuiteEvaluation:
     def _repeats(self) -> int:
         return self.settings.sampling.repeats
 
-    def _evaluate(self, queue: RequestQueue[SuiteRequest], wave: Wave) -> None:
-        wave = self._missing(wave)
-        if not wave.slices:
-            return
-        queue.wait_for_room()
-        with self._turn:
+    @contextmanager
+    def _in_order(self, number: int) -> Iterator[None]:
+        """Let the waves enter one after the other, so that the first cells are complete first if the run is stopped."""
+        with self._entered:
+            self._entered.wait_for(lambda: self._n_entered == number)
+        try:
+            yield
+        finally:
+            with self._entered:
+                self._n_entered += 1
+                self._entered.notify_all()
+
+    def _evaluate(self, queue: RequestQueue[SuiteRequest], number: int, wave: Wave) -> None:
+        with self._in_order(number):
+            with self._turn:
+                wave = self._missing(wave)
+            if not wave.slices:
+                return
+            queue.wait_for_room()
+            self._turn.acquire()
+        try:
             reader = SuiteReader(self.run.suite, self.manifest_digest, self.settings)
             lm = EngineLM(reader, self._known(wave), partial(self._complete, queue))
             results = self._run_lm_eval(lm, wave)
-        self.n_recalled += lm.n_recalled
-        self.n_generated += lm.n_generated
-        for one in wave.slices:
-            share = results[task_name(self.run.suite.cells[one.cell].cell)]["acc,none"]
-            self._n_right[one.cell] += round(share * one.n * self._repeats)
-            self._n_scored[one.cell] += one.n
+            self.n_recalled += lm.n_recalled
+            self.n_generated += lm.n_generated
+            for one in wave.slices:
+                share = results[task_name(self.run.suite.cells[one.cell].cell)]["acc,none"]
+                self._n_right[one.cell] += round(share * one.n * self._repeats)
+                self._n_scored[one.cell] += one.n
+        finally:
+            self._turn.release()
 
     def _missing(self, wave: Wave) -> Wave:
         """Return a wave without the cells that are complete."""

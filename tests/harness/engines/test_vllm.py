@@ -23,7 +23,7 @@ from tests.thinker import make_thinker
 
 pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
-N = 60
+N = 40
 
 
 @pytest.fixture(scope="module")

@@ -194,7 +194,8 @@ def test_files_are_fetched_by_commit_and_code_is_left_behind(hub, tmp_path, monk
 
 
 @pytest.mark.parametrize(("traits", "code"), [
-    ({"gated": "manual"}, "gated"), ({"private": True}, "missing"), ({"failures": 99, "failure": 503}, "hub_5xx"),
+    ({"gated": "manual"}, "gated"), ({"private": True}, "missing"),
+    pytest.param({"failures": 99, "failure": 503}, "hub_5xx", marks=pytest.mark.full),  # 20 seconds of patience
 ])  # fmt: skip
 @pytest.mark.slow
 def test_what_the_hub_refuses_has_a_code(hub, tmp_path, monkeypatch, traits, code):
