@@ -28,7 +28,7 @@ demo: setup ## Evaluate two small models on a fresh seed with vLLM, then serve t
 
 test: setup check ## Check the code, then run the tests, offline. ARGS=--quick for 90 seconds, ARGS='tests/tasks -k depo' for some.
 	@.ci/needs
-	@PYTHONDONTWRITEBYTECODE= HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(JOBS) --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-full: ## Run the exhaustive variants as well: every level, view and README line in a process of its own.
 	@$(MAKE) test ARGS="--full $(ARGS)"

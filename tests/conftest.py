@@ -28,16 +28,16 @@ ARGUMENTS = (
 
 
 LONGEST = (
-    "test_readme.py",
-    "vllm",
-    "test_contract.py",
-    "test_golden.py",
+    "test_vllm_server.py",
     "test_engine.py",
+    "test_vllm.py",
     "test_lm_eval_adapter.py",
-    "test_submission.py",
     "test_pages.py",
+    "test_submission.py",
+    "test_contract.py",
+    "test_visits.py",
 )
-"""Files and groups that take longest: started first, so that no process is left with one at the end."""
+"""Files that take longest: started first, so that no process is left with one at the end."""
 
 SLOW_FIXTURES = {"postgres", "chromium", "start_fathom", "service"}
 """Fixtures that start processes: a database, a browser, a server. `--quick` leaves out the tests that use one."""
@@ -60,7 +60,6 @@ def pytest_report_header(config):
     return f"FATHOM_TEST_SEED={os.environ['FATHOM_TEST_SEED']} chooses the sampled levels"
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config, items):
     left_out = {item for item in items if _is_left_out(config, item)}
     if config.getoption("--quick"):
@@ -68,9 +67,7 @@ def pytest_collection_modifyitems(config, items):
     if left_out:
         config.hook.pytest_deselected(items=list(left_out))
         items[:] = [item for item in items if item not in left_out]
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(item)))
-    items.sort(key=lambda item: not {item.path.name, _group(item)} & set(LONGEST))
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 def _is_left_out(config, item):
@@ -94,11 +91,6 @@ def _most_cases(items):
         stream = Stream(os.environ["FATHOM_TEST_SEED"], path.name, name)
         left_out |= set(stream.shuffle(some)[QUICK_CASES:])
     return left_out
-
-
-def _group(item):
-    """Name what one process runs: a file, or all tests of a kind of engine, which share one engine."""
-    return "vllm" if item.get_closest_marker("vllm") else str(item.path)
 
 
 @pytest.fixture(scope="session")

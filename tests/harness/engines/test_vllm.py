@@ -21,7 +21,7 @@ from fathom.tasks.registry import find_family, instance_from_id
 from tests.peeking import stored
 from tests.thinker import make_thinker
 
-pytestmark = [pytest.mark.vllm, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 N = 40
 

@@ -23,7 +23,7 @@ from fathom.harness.records import SampleFilter
 from fathom.harness.runs.requests import make_requests
 from tests.peeking import stored
 
-pytestmark = [pytest.mark.vllm, pytest.mark.slow]
+pytestmark = pytest.mark.slow
 
 N = 40
 KEY = "a-key-that-nobody-may-read"
