@@ -162,7 +162,7 @@ def shell(environment, tmp_path_factory):
 
 
 @pytest.mark.full
-@pytest.mark.vllm
+@pytest.mark.slow
 @with_blocks("bash")
 def test_every_line_runs_in_a_process_of_its_own(readme, shell):
     for line in lines_of(readme, "bash"):
