@@ -83,8 +83,8 @@ def test_made_up_requests_are_answered_as_described(described, known, request):
             seen += _ask(operation, known, session, n_each)
     n_found = seen.count(200)
     print(f"{len(seen)} requests, {n_found} of them answered with 200")
-    assert len(seen) >= 14 * n_each
-    assert min(n_found, len(seen) - n_found) > len(seen) / 20  # both kinds of answer were tested
+    assert len(seen) >= 2000 * n_each / 140
+    assert min(n_found, len(seen) - n_found) > len(seen) / 10  # both kinds of answer were tested
 
 
 def _ask(operation, known, session, n_each):
