@@ -104,12 +104,17 @@ class Instance:
         return f"{self.family}@{self.version}/{self.level}/{self.channel}/{self.seed}/{self.index}"
 
 
+Found = Literal["asked", "read", "none"]
+"""How an answer was found. asked: in the form that was asked for; read: in other words; none: there is none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """A graded text; `label` says how a wrong answer is wrong ("correct" if right).
 
     `at` is the position of the first mistake, counted from 1 (an item of a list, a step, a token), where
-    the label has one. `note` adds what else a reader should know, such as "2 unneeded steps".
+    the label has one. `note` adds what else a reader should know, such as "2 unneeded steps". `found` says how the
+    answer was found in the text; scored candidates are `asked`.
     """
 
     correct: bool
@@ -117,6 +122,7 @@ class Verdict:
     label: str
     at: int | None = None
     note: str = ""
+    found: Found = "none"
 
 
 @dataclass(frozen=True, slots=True)
