@@ -39,8 +39,8 @@ LONGEST = (
 )
 """Files that take longest: started first, so that no process is left with one at the end."""
 
-SLOW_FIXTURES = {"postgres", "chromium", "start_fathom", "service"}
-"""Fixtures that start processes: a database, a browser, a server. `--quick` leaves out the tests that use one."""
+SLOW_FIXTURES = {"postgres", "chromium", "start_fathom", "service", "smol"}
+"""Fixtures that start processes or need a real model; `--quick` leaves out the tests that use one."""
 
 
 QUICK_CASES = 1
@@ -308,6 +308,17 @@ def start_fathom(environment):
             process.kill()
         process.wait()
         process.stdout.close()
+
+
+@pytest.fixture(scope="session")
+def smol():
+    """Folder of SmolLM2-135M-Instruct, a real chat model; kept outside the repository, see tests/real_model.py."""
+    from tests.real_model import ModelMissingError, make_smol
+
+    try:
+        return make_smol()
+    except ModelMissingError as error:
+        pytest.fail(str(error))
 
 
 @pytest.fixture(scope="session")
