@@ -307,8 +307,11 @@ class Bios:
         return 1 / _n_candidates(mode, k) if style == "choice" else _direct(mode, k)
 
     def budget(self, level: Level, style: str) -> int:
-        """Return the tokens of two values, at most 30, or of a walk through all people, about 8 per person."""
-        return 40 if style == "direct" else 256 + 8 * int(level.axes["k"]) if style == "cot" else 1
+        """Return the tokens of a sentence with two values, or of a look at one person, or at each of all people."""
+        if style != "cot":
+            return 128 if style == "direct" else 1
+        walks = level.axes["mode"] in ("inverse", "count")
+        return 448 + (56 if walks else 8) * int(level.axes["k"])
 
 
 FAMILY = Bios()

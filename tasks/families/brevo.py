@@ -300,9 +300,9 @@ class Brevo:
         return 1 / N_ORDERS if style == "choice" else _SHORTCUT[int(level.axes["n"])]
 
     def budget(self, level: Level, style: str) -> int:
-        """Return the tokens of names, 3-6 each, or of a thought that names each edge up to three times."""
+        """Return the tokens of a sentence with all names, or of all needs, each vertex and its order in sentences."""
         n = int(level.axes["n"])
-        return 16 + 6 * n if style == "direct" else 256 + 64 * n if style == "cot" else 1
+        return 128 + 6 * n if style == "direct" else 256 + 88 * n if style == "cot" else 1
 
 
 FAMILY = Brevo()

@@ -219,10 +219,12 @@ class Depo:
         return 1 / min(others, N_CHOICES) if style == "choice" else 1 / others
 
     def budget(self, level: Level, style: str) -> int:
-        """Return the tokens of a name (1-6; 3 a letter in token form), or of a path (8 a hop, 24 if wordy)."""
+        """Return the tokens of a name in token form, of a sentence, or of all arrows and a sentence a hop."""
         if style == "trained":
             return 48 if level.axes["names"] == "long" else 16
-        return 16 if style == "direct" else 256 + 32 * int(level.axes["k"]) if style == "cot" else 1
+        if style != "cot":
+            return 96 if style == "direct" else 1
+        return 192 + 16 * int(level.axes["n"]) + 60 * int(level.axes["k"])
 
 
 def _read_tokens(text: str) -> str | None:

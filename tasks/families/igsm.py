@@ -151,8 +151,8 @@ class Igsm:
         return 1 / N_CHOICES if style == "choice" else 1 / MODULUS
 
     def budget(self, level: Level, style: str) -> int:
-        """Return the tokens of a step (20-30 in a story, three times that if wordy), with room for unneeded steps."""
-        return 16 if style == "direct" else 256 + 80 * int(level.axes["original"]) if style == "cot" else 1
+        """Return the tokens of a sentence, or of the question again and a sentence for each of its parameters."""
+        return 128 if style == "direct" else 576 + 112 * int(level.axes["original"]) if style == "cot" else 1
 
 
 _NO_STEPS = SolutionReading(0, 0, False)

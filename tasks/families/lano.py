@@ -206,7 +206,7 @@ class Lano:
         return GUESS_ACCURACY.get(level.name, 0.0)
 
     def budget(self, level: Level, style: str) -> int:
-        """Return the tokens of an answer (2 a word), or of a derivation (10 times its string)."""
+        """Return the tokens of a sentence with the answer twice, or of a derivation or a search, step by step."""
         if style in SCORED:
             return 1
         mode = level.axes["mode"]
@@ -214,11 +214,9 @@ class Lano:
             # A token and its blank take 2 at most, and few sentences are longer than 1.5 times the mean.
             return 64 + int(3 * language(str(level.axes["shape"])).mean_length)
         longest: int = min(MAX_SENTENCE, 3 ** int(level.axes["depth"]))
-        if style == "cot" and mode == "write":
-            return 512 + 8 * longest  # there is one derivation to write, and nothing to search for
         if style == "cot":
-            return 512 + 32 * longest * (len(OPTIONS) if mode == "choose" else 1)
-        return 16 if mode in ("recognise", "choose") else 16 + 3 * longest
+            return 768 + 40 * longest * (2 if mode == "choose" else 1)  # most candidates fail half-way
+        return 64 if mode in ("recognise", "choose") else 96 + 5 * longest
 
 
 def _grammar(facts: Mapping[str, Any]) -> Grammar:

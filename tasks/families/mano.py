@@ -221,8 +221,9 @@ class Mano:
         return copied + (1 - copied) * (p - count) / (p - 1) / count
 
     def budget(self, level: Level, style: str) -> int:
-        """Return the tokens of a number (1-2), or of a step (about 15, three times that if wordy)."""
-        return 8 if style == "direct" else 256 + 48 * int(level.axes["l"]) if style == "cot" else 1
+        """Return the tokens of a sentence, or of steps after each of which the whole expression is written again."""
+        n = int(level.axes["l"])
+        return 128 if style == "direct" else 384 + 88 * n + 4 * n * n if style == "cot" else 1
 
 
 FAMILY = Mano()

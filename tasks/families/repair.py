@@ -203,10 +203,16 @@ class Repair:
         return 1 / min(answers, N_CHOICES) if style == "choice" else 1 / answers
 
     def budget(self, level: Level, style: str) -> int:
-        """Return the tokens of a checked step (30, three times that if wordy), or of a wrong start (20)."""
+        """Return the tokens of a wrong start (20 a step), of a sentence, or of a check of each step, quoted whole.
+
+        A step of an expression is the expression that is left, so that its length grows with their number.
+        """
+        op = int(level.axes["op"])
         if style == "trained":
-            return 64 + 60 * int(level.axes["op"])
-        return 16 if style == "direct" else 256 + 90 * int(level.axes["op"]) if style == "cot" else 1
+            return 64 + 60 * op
+        if style != "cot":
+            return 128 if style == "direct" else 1
+        return 256 + 90 * op + (3 * op * op if level.axes["task"] == "mano" else 0)
 
 
 def _pose_retry(task: str, op: int, stream: Stream) -> Problem:

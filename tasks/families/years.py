@@ -238,8 +238,8 @@ class Years:
         return 1 / min(n, N_CHOICES) if style == "choice" else 1 / n
 
     def budget(self, level: Level, style: str) -> int:
-        """Return the tokens of a year (1-5), or of a statement (15, four times that if wordy)."""
-        return 16 if style == "direct" else 256 + 64 * int(level.axes["k"]) if style == "cot" else 1
+        """Return the tokens of a sentence, or of a statement a hop (15, four times that if wordy)."""
+        return 64 if style == "direct" else 256 + 64 * int(level.axes["k"]) if style == "cot" else 1
 
 
 FAMILY = Years()
