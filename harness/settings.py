@@ -222,6 +222,7 @@ def quiet_vllm() -> None:
         ("VLLM_CPU_NUM_OF_RESERVED_CPU", "0"),
         ("VLLM_LOGGING_LEVEL", "ERROR"),
         ("VLLM_NO_USAGE_STATS", "1"),
+        ("VLLM_COMPUTE_NANS_IN_LOGITS", "1"),
         ("TOKENIZERS_PARALLELISM", "false"),
         ("TORCH_CPP_LOG_LEVEL", "ERROR"),
     ):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from math import isfinite
 from typing import Any, Literal, Protocol, runtime_checkable
 
 FinishReason = Literal["stop", "length", "too_long", "error"]
@@ -124,6 +125,10 @@ class RendersPrompts(Protocol):
         """Return a request as the model reads it."""
 
 
+class RequestFailed(Exception):
+    """An engine has no true answer to a request; the message says why."""
+
+
 def sampling_seed(request: Request) -> int:
     """Return the seed for sampling a request, so that the same request gives the same text."""
     return int.from_bytes(blake2b(request.key.encode(), digest_size=4).digest(), "big")
@@ -136,10 +141,18 @@ def too_long(request: Request, prompt_tokens: int) -> Completion:
 
 def failed(request: Request, error: Exception) -> Completion:
     """Return the completion of a request on which the engine failed."""
-    return Completion(request.key, "", "error", 0, 0, 0.0, error=f"{type(error).__name__}: {error}"[:2000])
+    said = str(error) if isinstance(error, RequestFailed) else f"{type(error).__name__}: {error}"
+    return Completion(request.key, "", "error", 0, 0, 0.0, error=said[:2000])
+
+
+NO_NUMBERS = "its weights are broken, or its dtype is too narrow (try --dtype float32)"
+"""Why a model computes what is no number."""
 
 
 def best_choice(request: Request, scores: list[float], greedy: list[bool], tokens: int, seconds: float) -> Completion:
-    """Return the completion with the most likely choice; of equal ones the first."""
+    """Return the completion with the most likely choice, of equal ones the first; `failed` unless all are numbers."""
+    if len(scores) != len(request.choices) or not all(map(isfinite, scores)):
+        said = ", ".join(f"{score:.4g}" for score in scores[:8])
+        return failed(request, RequestFailed(f"the model scores the candidates as {said}: {NO_NUMBERS}"))
     text = request.choices[max(range(len(scores)), key=scores.__getitem__)]
     return Completion(request.key, text, "stop", tokens, 0, seconds, tuple(scores), tuple(greedy))

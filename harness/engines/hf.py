@@ -1,27 +1,35 @@
-"""The engine hf: transformers' `generate`, in batches of prompts of similar length."""
+"""The engine hf: models of transformers, in batches of similar length and budget."""
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from tokenizers.models import WordLevel
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, StopStringCriteria
 
 from fathom.harness.engines.base import (
+    NO_NUMBERS,
     Completion,
     FinishReason,
     RenderedPrompt,
     Request,
+    RequestFailed,
     best_choice,
     failed,
-    sampling_seed,
     too_long,
 )
+from fathom.harness.engines.hf_generation import GenerationSettings, Row, generate_rows
+from fathom.harness.engines.hf_scoring import Piece, Scorer
+from fathom.harness.engines.model_config import bytes_a_token, context_of
 from fathom.harness.engines.tokens import (
+    check_ids,
     choice_tokens,
     cut_at_stop,
     decode_completion,
@@ -32,8 +40,20 @@ from fathom.harness.engines.tokens import (
 
 log = logging.getLogger(__name__)
 
-_WAVE = 8
-"""Number of batches whose prompts are sorted by length together."""
+_AHEAD = 8
+"""Batches' worth of requests that wait here, so that those of similar length and budget find each other."""
+_GROWTH = 256
+"""Tokens that a row is given room for when a batch is made; a batch that outgrows its room is split."""
+
+
+@dataclass(slots=True, eq=False)
+class _Scored:
+    """A request whose candidates are scored: pieces of text, one a candidate or, of a long document, one a window."""
+
+    request: Request
+    prompt: list[int]
+    pieces: list[Piece]
+    is_document: bool = False
 
 
 class HfEngine:
@@ -45,14 +65,21 @@ class HfEngine:
         self._tokenizer = tokenizer
         self._device = str(model.device)
         self._batch = batch_size or (128 if self._device == "cpu" else 64)
+        self._context = context_of(model.config)
         words = model.get_input_embeddings()
+        self._n_ids: int = words.num_embeddings
         self._learns_positions = any(  # an embedding with a row for each position, other than that of the tokens
-            isinstance(part, torch.nn.Embedding) and part is not words and part.num_embeddings >= self.context
+            isinstance(part, torch.nn.Embedding) and part is not words and part.num_embeddings >= self._context
             for part in model.modules()
         )
+        # transformers cannot match stop texts with a vocabulary of whole words; there the text is cut afterwards
         self._can_match_stops = not isinstance(
             getattr(getattr(tokenizer, "backend_tokenizer", None), "model", None), WordLevel
         )
+        self._generation = GenerationSettings(
+            _pad_of(tokenizer), _ends_of(model, tokenizer), self._room(), cache(self._stop_criterion)
+        )
+        self._scorer = Scorer(model, self._n_ids)
 
     @property
     def name(self) -> str:
@@ -61,8 +88,8 @@ class HfEngine:
 
     @property
     def context(self) -> int:
-        """Return max_position_embeddings of the model."""
-        return int(getattr(self._model.config, "max_position_embeddings", 1 << 20))
+        """Return how many tokens the model reads and writes at most."""
+        return self._context
 
     @property
     def width(self) -> int:
@@ -83,143 +110,173 @@ class HfEngine:
         return render_prompt(self._tokenizer, request)
 
     def stream(self, requests: Iterator[Request]) -> Iterator[list[Completion]]:
-        """Complete requests in waves; within a wave, prompts of similar length share a batch."""
-        while wave := list(islice(requests, self._batch * _WAVE)):
-            ids: list[list[int]] = tokenize_prompts(self._tokenizer, wave)
-            order = sorted(range(len(wave)), key=lambda at: len(ids[at]))
-            yield from self._stream_wave([(wave[at], ids[at]) for at in order])
+        """Complete requests: small budgets first, and each as it ends."""
+        waiting: list[Row] = []
+        ahead, more = self._batch * _AHEAD, True
+        while more or waiting:
+            if more and len(waiting) < ahead:
+                some = list(islice(requests, ahead - len(waiting)))
+                more = len(some) == ahead - len(waiting)
+                rows, scored, refused = self._admit(some)
+                waiting += rows
+                if refused:
+                    yield refused
+                yield from self._score_all(scored)
+            if waiting:
+                batch = self._next_batch(waiting)
+                yield from self._try(self._generate, batch)
+                taken = set(map(id, batch))
+                waiting = [row for row in waiting if id(row) not in taken] + [row for row in batch if not row.is_ended]
 
     def close(self) -> None:
         """Drop the model."""
-        del self._model
+        del self._model, self._scorer
 
-    def _stream_wave(self, wave: list[tuple[Request, list[int]]]) -> Iterator[list[Completion]]:
-        fitting = [(request, ids) for request, ids in wave if len(ids) < self.context]
-        refused = [too_long(request, len(ids)) for request, ids in wave if len(ids) >= self.context]
-        if refused:
-            yield refused
-        alike: dict[tuple[Any, ...], list[tuple[Request, list[int]]]] = {}
-        for request, ids in fitting:  # one call of `generate` has one set of stops and one temperature
-            sampling = request.sampling
-            alike.setdefault((bool(request.choices), sampling.stop, sampling.temperature, sampling.top_p), []).append(
-                (request, ids)
-            )
-        for (is_choice, *_), pairs in alike.items():
-            work = self._score if is_choice else self._generate
-            for batch in self._batches(pairs):
-                yield self._try(work, batch)
+    def _admit(self, requests: Sequence[Request]) -> tuple[list[Row], list[_Scored], list[Completion]]:
+        """Tokenize requests; return those to generate, those to score, and completions of those that are refused."""
+        rows: list[Row] = []
+        scored: list[_Scored] = []
+        refused: list[Completion] = []
+        for request, ids in zip(requests, tokenize_prompts(self._tokenizer, requests), strict=True):
+            try:
+                check_ids(self._tokenizer, ids, self._n_ids)
+                if request.choices:
+                    scored.append(self._split(request, ids))
+                elif len(ids) >= self.context:
+                    refused.append(too_long(request, len(ids)))
+                else:
+                    rows.append(Row(request, ids, min(request.sampling.max_tokens, self.context - len(ids))))
+            except RequestFailed as error:
+                refused.append(failed(request, error))
+            except _TooLong:
+                refused.append(too_long(request, len(ids)))
+        return rows, scored, refused
 
-    def _batches(self, pairs: list[tuple[Request, list[int]]]) -> Iterator[list[tuple[Request, list[int]]]]:
-        """Split pairs, sorted by length of the prompt, into batches.
+    def _next_batch(self, waiting: Sequence[Row]) -> list[Row]:
+        """Return rows of one kind of sampling and similar budgets, the smallest first, that fit together.
 
-        All rows of a batch are generated for the largest budget of the batch. Models with learned positions have
-        none beyond the context, so no row may exceed it because of the budget of another.
+        Models with learned positions have none beyond the context, so no row may exceed it because of the budget of
+        another.
         """
-        batch: list[tuple[Request, list[int]]] = []
+        first = min(waiting, key=lambda row: (_scale(row), row.length))
+        alike = [row for row in waiting if _kind(row) == _kind(first)]
+        batch: list[Row] = []
         most = 0
-        for request, ids in pairs:
-            budget = min(request.sampling.max_tokens, self.context - len(ids))
-            overrun = self._learns_positions and len(ids) + max(most, budget) > self.context
-            if batch and (overrun or len(batch) == self._batch):
-                yield batch
-                batch, most = [], 0
-            batch.append((request, ids))
-            most = max(most, budget)
-        if batch:
-            yield batch
+        for row in sorted(alike, key=lambda row: row.length):
+            most = max(most, row.left)
+            overruns = self._learns_positions and row.length + most > self.context
+            grown = row.length + min(most, _GROWTH)
+            if batch and (overruns or len(batch) == self._batch or (len(batch) + 1) * grown > self._generation.room):
+                break
+            batch.append(row)
+        return batch
 
     def _try(
-        self,
-        work: Callable[[list[tuple[Request, list[int]]]], list[Completion]],
-        batch: list[tuple[Request, list[int]]],
-    ) -> list[Completion]:
+        self, work: Callable[[list[Any]], Iterator[list[Completion]]], batch: list[Any]
+    ) -> Iterator[list[Completion]]:
+        """Do the work of a batch; where it fails, that of its halves, and in the end of its single requests."""
+        answered: set[str] = set()
         try:
-            return work(batch)
-        except (
-            RuntimeError,
-            ValueError,
-        ) as error:  # out of memory, or a failing kernel
-            if len(batch) == 1:
-                return [failed(batch[0][0], error)]
-            log.warning("a batch of %d failed (%s); trying halves", len(batch), str(error)[:200])
-            half = len(batch) // 2
-            return self._try(work, batch[:half]) + self._try(work, batch[half:])
+            for some in work(batch):
+                answered.update(one.key for one in some)
+                yield some
+        except (RuntimeError, ValueError, IndexError) as error:  # out of memory, or a failing kernel
+            left = [one for one in batch if one.request.key not in answered]
+            if len(left) < 2:
+                yield [self._give_up(one, error) for one in left]
+                return
+            log.warning("a batch of %d failed (%s); trying halves", len(left), str(error)[:200])
+            half = len(left) // 2
+            yield from self._try(work, left[:half])
+            yield from self._try(work, left[half:])
 
-    @torch.inference_mode()
-    def _generate(self, batch: list[tuple[Request, list[int]]]) -> list[Completion]:
-        began = time.perf_counter()
-        padded = self._tokenizer.pad({"input_ids": [ids for _, ids in batch]}, return_tensors="pt").to(self._device)
-        width = padded["input_ids"].shape[1]
-        budgets = [min(request.sampling.max_tokens, self.context - len(ids)) for request, ids in batch]
-        sampling = batch[0][0].sampling
-        stops, temperature = list(sampling.stop), sampling.temperature
-        if temperature > 0:
-            torch.manual_seed(sampling_seed(batch[0][0]))
-        made = self._model.generate(
-            **padded,
-            max_new_tokens=max(budgets),
-            do_sample=temperature > 0,
-            **({"temperature": temperature, "top_k": 0, "top_p": sampling.top_p} if temperature > 0 else {}),
-            # transformers cannot match stop strings with a vocabulary of whole words; there the text is cut below.
-            **({"stop_strings": stops, "tokenizer": self._tokenizer} if stops and self._can_match_stops else {}),
-            pad_token_id=self._tokenizer.pad_token_id,
-        )
-        seconds = (time.perf_counter() - began) / len(batch)
-        return [
-            self._finish(request, len(ids), made[at, width : width + budget].tolist(), seconds)
-            for at, ((request, ids), budget) in enumerate(zip(batch, budgets, strict=True))
-        ]
+    def _give_up(self, one: Any, error: Exception) -> Completion:
+        if isinstance(one, Row):
+            one.is_ended = True
+        return failed(one.request, error)
 
-    def _finish(self, request: Request, n_prompt: int, tokens: list[int], seconds: float) -> Completion:
-        ends = {self._tokenizer.eos_token_id, *_as_list(self._model.generation_config.eos_token_id)}
-        ended = next((at for at, token in enumerate(tokens) if token in ends), None)
+    def _generate(self, batch: list[Row]) -> Iterator[list[Completion]]:
+        for rows in generate_rows(self._model, batch, self._generation):
+            yield [self._finish(row) for row in rows]
+
+    def _finish(self, row: Row) -> Completion:
+        request, tokens = row.request, row.written
+        if row.has_broken:
+            return failed(request, RequestFailed(f"the model's logits are no numbers: {NO_NUMBERS}"))
+        ended = next((at for at, token in enumerate(tokens) if token in self._generation.ends), None)
         kept = tokens if ended is None else tokens[:ended]
         text, stopped = cut_at_stop(decode_completion(self._tokenizer, request, kept), request.sampling.stop)
         reason: FinishReason = "stop" if stopped or ended is not None else "length"
-        padded = stopped and self._can_match_stops  # the end token after a matched stop string is padding
-        n_written = len(kept) + (ended is not None and not padded)
-        return Completion(request.key, text, reason, n_prompt, n_written, seconds)
+        n_written = len(kept) + (ended is not None)
+        return Completion(request.key, text, reason, len(row.prompt), n_written, row.seconds)
 
-    @torch.inference_mode()
-    def _score(self, batch: list[tuple[Request, list[int]]]) -> list[Completion]:
-        return [self._score_one(request, ids) for request, ids in batch]
+    def _split(self, request: Request, prompt: list[int]) -> _Scored:
+        """Cut candidates from the prompt; a document that is longer than the context into windows."""
+        given, tails = choice_tokens(self._tokenizer, request, prompt)
+        for tail in tails:
+            check_ids(self._tokenizer, given + tail, self._n_ids)
+        if len(given) + max(map(len, tails)) <= self.context:
+            return _Scored(request, prompt, [(given, tail) for tail in tails])
+        if request.prompt or request.turns or len(tails) > 1:
+            raise _TooLong
+        return _Scored(request, prompt, list(windows(given, tails[0], self.context)), is_document=True)
 
-    def _score_one(self, request: Request, prompt: list[int]) -> Completion:
+    def _score_all(self, scored: Sequence[_Scored]) -> Iterator[list[Completion]]:
+        ordered = sorted(scored, key=lambda one: len(one.prompt))
+        for at in range(0, len(ordered), self._batch):
+            yield from self._try(self._score, ordered[at : at + self._batch])
+
+    def _score(self, batch: list[_Scored]) -> Iterator[list[Completion]]:
         began = time.perf_counter()
-        tails = [choice_tokens(self._tokenizer, request, len(prompt), choice) for choice in request.choices]
-        if len(prompt) + max(map(len, tails)) <= self.context:
-            pairs = self._score_tails(prompt, tails)
-        elif request.prompt or request.turns:
-            return too_long(request, len(prompt))
-        else:
-            pairs = [self._score_windows(prompt, tail) for tail in tails]
+        found = iter(self._scorer.score([piece for one in batch for piece in one.pieces]))
+        seconds = (time.perf_counter() - began) / len(batch)
+        yield [self._choose(one, [next(found) for _ in one.pieces], seconds) for one in batch]
+
+    def _choose(self, one: _Scored, pairs: list[tuple[float, bool]], seconds: float) -> Completion:
         scores, greedy = [score for score, _ in pairs], [best for _, best in pairs]
-        return best_choice(request, scores, greedy, len(prompt), time.perf_counter() - began)
+        if one.is_document:
+            scores, greedy = [sum(scores)], [all(greedy)]
+        return best_choice(one.request, scores, greedy, len(one.prompt), seconds)
 
-    def _score_windows(self, prompt: list[int], tail: list[int]) -> tuple[float, bool]:
-        """Score a text that is longer than the context, window by window."""
-        pieces = [self._score_tails(before, [piece])[0] for before, piece in windows(prompt, tail, self.context)]
-        return sum(score for score, _ in pieces), all(best for _, best in pieces)
+    def _room(self) -> int:
+        """Return how many tokens a batch may hold: the cache of their keys and values fits a quarter of the memory."""
+        if self._device == "cpu":
+            free = psutil.virtual_memory().available // 4
+        else:
+            free = torch.cuda.mem_get_info()[0] // 2 if self._device.startswith("cuda") else 1 << 32
+        return max(1, int(free) // bytes_a_token(self._model.config, self._model.dtype.itemsize))
 
-    def _score_tails(self, prompt: list[int], tails: list[list[int]]) -> list[tuple[float, bool]]:
-        """Return (log-likelihood, greedy) of each tail after the prompt."""
-        width = max(map(len, tails))
-        if width == 0:
-            return [(0.0, True)] * len(tails)
-        rows = [(prompt + tail + [0] * (width - len(tail)))[:-1] for tail in tails]
-        logits = self._model(torch.tensor(rows, device=self._device)).logits[:, len(prompt) - 1 :].float()
-        pairs = []
-        for logprobs, tail in zip(torch.log_softmax(logits, dim=-1), tails, strict=True):
-            target = torch.tensor(tail, device=self._device, dtype=torch.long)
-            likelihood = float(logprobs[: len(tail)].gather(1, target[:, None]).sum())
-            pairs.append((likelihood, bool((logprobs[: len(tail)].argmax(dim=-1) == target).all())))
-        return pairs
+    def _stop_criterion(self, stops: tuple[str, ...]) -> StopStringCriteria | None:
+        if not stops or not self._can_match_stops:
+            return None
+        return StopStringCriteria(self._tokenizer, list(stops))
 
 
-def _as_list(ids: int | list[int] | None) -> list[int]:
-    if ids is None:
-        return []
-    return ids if isinstance(ids, list) else [ids]
+class _TooLong(Exception):
+    """Prompt and candidates do not fit the context."""
+
+
+def _kind(row: Row) -> tuple[object, ...]:
+    """Return what the rows of a batch have in common: stop texts and temperature, and the scale of the budget."""
+    sampling = row.request.sampling
+    return sampling.stop, sampling.temperature, sampling.top_p, _scale(row)
+
+
+def _scale(row: Row) -> int:
+    """Return 0 for rows that may write up to 16 tokens, 1 up to 64, 2 up to 256, and so on."""
+    return max(0, (row.left - 1).bit_length() - 3) // 2
+
+
+def _pad_of(tokenizer: Any) -> int:
+    """Return the token that fills batches up: it is masked, so any will do where a tokenizer names none."""
+    return next((one for one in (tokenizer.pad_token_id, tokenizer.eos_token_id) if one is not None), 0)
+
+
+def _ends_of(model: Any, tokenizer: Any) -> tuple[int, ...]:
+    """Return the tokens that end a text, according to the tokenizer and to generation_config.json."""
+    named = model.generation_config.eos_token_id
+    more = named if isinstance(named, list) else [named]
+    return tuple(sorted({one for one in (tokenizer.eos_token_id, *more) if one is not None}))
 
 
 def load_hf(
@@ -238,9 +295,7 @@ def load_hf(
     kept: Any = torch.float32 if device == "cpu" else "auto"
     if dtype != "auto":
         kept = getattr(torch, dtype)
-    tokenizer: Any = AutoTokenizer.from_pretrained(path, padding_side="left")
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
+    tokenizer: Any = AutoTokenizer.from_pretrained(path)
     model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=kept)
     if lora is not None:
         from peft import PeftModel

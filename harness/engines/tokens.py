@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from fathom.harness.engines.base import RenderedPrompt, Request
+from fathom.harness.engines.base import RenderedPrompt, Request, RequestFailed
 
 
 def cut_at_stop(text: str, stops: Sequence[str]) -> tuple[str, bool]:
@@ -26,7 +26,7 @@ def render_text(tokenizer: Any, request: Request) -> str:  # Any: transformers s
 def tokenize_prompts(tokenizer: Any, requests: Sequence[Request]) -> list[list[int]]:
     """Return the tokens of each prompt. Chat templates write their own special tokens, so none are added to chats.
 
-    An empty prompt becomes the token that begins texts, or else ends them, since a model needs at least one.
+    An empty prompt becomes the token that begins texts, or else ends them; it stays empty if a tokenizer has neither.
     """
     ids: list[list[int]] = [[] for _ in requests]
     for chat in (False, True):
@@ -35,13 +35,14 @@ def tokenize_prompts(tokenizer: Any, requests: Sequence[Request]) -> list[list[i
             texts = [render_text(tokenizer, requests[at]) for at in places]
             made = tokenizer(texts, add_special_tokens=not chat)["input_ids"]
             for at, one in zip(places, made, strict=True):
-                ids[at] = one or [_first_token(tokenizer)]
+                ids[at] = one or _first_token(tokenizer)
     return ids
 
 
-def _first_token(tokenizer: Any) -> int:
-    """Return the token that begins texts, or the one that ends them if there is none."""
-    return int(tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id)
+def _first_token(tokenizer: Any) -> list[int]:
+    """Return the token that begins texts, the one that ends them if there is none, or else nothing."""
+    named = (tokenizer.bos_token_id, tokenizer.eos_token_id)
+    return [int(one) for one in named if one is not None][:1]
 
 
 def render_prompt(tokenizer: Any, request: Request) -> RenderedPrompt:
@@ -50,18 +51,64 @@ def render_prompt(tokenizer: Any, request: Request) -> RenderedPrompt:
     return RenderedPrompt(render_text(tokenizer, request), tuple(ids))
 
 
-def choice_tokens(tokenizer: Any, request: Request, n_prompt: int, choice: str) -> list[int]:
-    """Return the tokens that a choice adds to a request's prompt of `n_prompt` tokens.
+def choice_tokens(tokenizer: Any, request: Request, prompt: list[int]) -> tuple[list[int], list[list[int]]]:
+    """Return the tokens that all choices of a request follow, and the tokens of each choice behind them.
 
-    Both are encoded as one text and split by length, as in lm-eval, so that scores agree. In a chat, the blank at the
-    start of a choice is removed.
+    Prompt and choice are encoded as one text. In a chat, the blank at the start of a choice is removed.
+
+    Raises:
+        RequestFailed: the tokens tell the choices, or a choice and no choice, not apart.
     """
     if not (request.prompt or request.turns):
-        alone: list[int] = tokenizer.encode(choice, add_special_tokens=False)
-        return alone[1:] if alone[:1] == [_first_token(tokenizer)] else alone
-    text = choice.lstrip() if request.turns else choice
-    whole: list[int] = tokenizer.encode(render_text(tokenizer, request) + text, add_special_tokens=not request.turns)
-    return whole[n_prompt:]
+        alone = tokenizer(list(request.choices), add_special_tokens=False)["input_ids"]
+        first = _first_token(tokenizer)
+        return prompt, [ids[1:] if first and ids[:1] == first else ids for ids in alone]
+    text = render_text(tokenizer, request)
+    texts = [text + (choice.lstrip() if request.turns else choice) for choice in request.choices]
+    return split_choices(prompt, tokenizer(texts, add_special_tokens=not request.turns)["input_ids"])
+
+
+def split_choices(prompt: list[int], texts: Sequence[list[int]]) -> tuple[list[int], list[list[int]]]:
+    """Split the tokens of prompts with a choice: into those that all share with the prompt, and those behind.
+
+    The first characters of a choice may become one token with the last of the prompt. Then this token is scored as
+    well, and with it what the other choices have in its place: else a choice would lose its beginning, or all of it.
+
+    Raises:
+        RequestFailed: two choices, or a choice and none, are the same tokens, or nothing stands before them.
+    """
+    shared = min(_n_shared(prompt, ids) for ids in texts)
+    tails = [ids[shared:] for ids in texts]
+    if not shared:
+        raise RequestFailed("the choices begin within the first token of the prompt, so that nothing precedes them")
+    if not all(tails):
+        raise RequestFailed("a choice adds no token to the prompt: it has no log-likelihood")
+    if len({tuple(tail) for tail in tails}) < len(tails):
+        raise RequestFailed("two choices become the same tokens, so that the model cannot tell them apart")
+    return prompt[:shared], tails
+
+
+def _n_shared(one: list[int], other: list[int]) -> int:
+    """Return the length of the common beginning."""
+    n = min(len(one), len(other))
+    return next((at for at in range(n) if one[at] != other[at]), n)
+
+
+def check_ids(tokenizer: Any, ids: Sequence[int], n_ids: int) -> None:  # Any: transformers ships no types
+    """Raise RequestFailed for a text without tokens, or with one for which the model has no embedding."""
+    if not ids:
+        raise RequestFailed("the prompt is empty, and the tokenizer has no token that begins or ends texts")
+    if (highest := max(ids)) >= n_ids:
+        raise RequestFailed(
+            f"the tokenizer makes token {highest} ({tokenizer.convert_ids_to_tokens(highest)}), and the model has "
+            f"embeddings for {n_ids}: {RESIZE}"
+        )
+
+
+RESIZE = (
+    "resize the embedding (resize_token_embeddings in transformers) and train it, or take the model's own tokenizer"
+)
+"""What to do about tokens without an embedding."""
 
 
 def windows(prompt: list[int], tail: list[int], room: int) -> Iterator[tuple[list[int], list[int]]]:

@@ -14,16 +14,26 @@ from typing import Any, get_args
 
 from fathom.harness.engines.adapter import check_adapter
 from fathom.harness.engines.base import (
+    NO_NUMBERS,
     Completion,
     FinishReason,
     RenderedPrompt,
     Request,
+    RequestFailed,
     best_choice,
     failed,
     sampling_seed,
     too_long,
 )
-from fathom.harness.engines.tokens import choice_tokens, decode_completion, render_prompt, tokenize_prompts, windows
+from fathom.harness.engines.model_config import bytes_a_token, context_of
+from fathom.harness.engines.tokens import (
+    check_ids,
+    choice_tokens,
+    decode_completion,
+    render_prompt,
+    tokenize_prompts,
+    windows,
+)
 from fathom.harness.errors import EngineFailed
 from fathom.harness.settings import quiet_vllm
 
@@ -50,6 +60,8 @@ class _Pending:
     request: Request
     prompt: list[int]
     began: float
+    given: list[int] = field(default_factory=list)
+    """Tokens before all choices."""
     tails: list[list[int]] = field(default_factory=list)
     pieces: list[tuple[list[int], list[int]]] = field(default_factory=list)
     """Context and tail of each part: the choices, or the windows of one text that is too long."""
@@ -70,6 +82,8 @@ class VllmEngine:
         if self._lora is not None:
             self._engine.add_lora(self._lora)  # now, so that a broken adapter is reported before the run
         self._tokenizer: Any = self._engine.get_tokenizer()
+        self._n_ids = int(self._engine.model_config.get_vocab_size())
+        self._broken = _watch_logits(self._engine.engine_core)
         self._pending: dict[str, tuple[_Pending, int]] = {}
         self._numbered = 0
 
@@ -133,26 +147,36 @@ class VllmEngine:
         return [completion for completion in refused if completion is not None]
 
     def _submit(self, request: Request, prompt: list[int]) -> Completion | None:
-        pending = _Pending(request, prompt, time.perf_counter())
-        if request.choices:
-            pending.tails = [choice_tokens(self._tokenizer, request, len(prompt), choice) for choice in request.choices]
-            pending.pieces = [(prompt, tail) for tail in pending.tails]
-        longest = max(map(len, pending.tails), default=0)
-        taken = len(prompt) + (longest + 1 if longest > 1 else 1)  # vLLM always generates one token
-        if taken > self.context:
-            if request.prompt or request.turns or len(pending.tails) != 1:
-                return too_long(request, len(prompt))
-            pending.pieces = list(windows(prompt, pending.tails[0], self.context - 2))
         added: list[str] = []
         try:
+            pending = self._prepare(request, prompt)
+            if pending is None:
+                return too_long(request, len(prompt))
             for part, (ids, params) in enumerate(self._parts(pending)):
                 added.append(self._enter(pending, part, ids, params))
-        except ValueError as error:  # vLLM refuses the request
+        except (ValueError, RequestFailed) as error:  # vLLM refuses the request
             self._engine.abort_request(added)
             for name in added:
                 del self._pending[name]
             return failed(request, error)
         return None
+
+    def _prepare(self, request: Request, prompt: list[int]) -> _Pending | None:
+        """Return a request with its choices cut from the prompt; None if it does not fit the context."""
+        check_ids(self._tokenizer, prompt, self._n_ids)
+        pending = _Pending(request, prompt, time.perf_counter(), prompt)
+        if request.choices:
+            pending.given, pending.tails = choice_tokens(self._tokenizer, request, prompt)
+            pending.pieces = [(pending.given, tail) for tail in pending.tails]
+            for before, tail in pending.pieces:
+                check_ids(self._tokenizer, before + tail, self._n_ids)
+        longest = max(map(len, pending.tails), default=0)
+        taken = len(pending.given) + (longest + 1 if longest > 1 else 1)  # vLLM always generates one token
+        if taken > self.context:
+            if request.prompt or request.turns or len(pending.tails) != 1:
+                return None
+            pending.pieces = list(windows(prompt, pending.tails[0], self.context - 2))
+        return pending
 
     def _enter(self, pending: _Pending, part: int, ids: list[int], params: SamplingParams) -> str:
         self._numbered += 1
@@ -177,7 +201,7 @@ class VllmEngine:
         elif all(len(tail) == 1 for tail in tails):  # one step scores all, with a cached prefix
             ids = sorted({tail[0] for tail in tails})
             yield (
-                pending.prompt,
+                pending.given,
                 SamplingParams(temperature=0, max_tokens=1, logprob_token_ids=ids, detokenize=False, output_kind=final),
             )
         else:
@@ -202,7 +226,8 @@ class VllmEngine:
         done = []
         for output in outputs:
             pending, part = self._pending.pop(output.request_id)
-            completion = self._finish(pending, part, output)
+            completion = self._finish(pending, part, output, output.request_id in self._broken)
+            self._broken.discard(output.request_id)
             if completion is not None:
                 done.append(completion)
         return done
@@ -212,9 +237,13 @@ class VllmEngine:
         ended = made.finish_reason == "stop" and not request.sampling.stop
         return decode_completion(self._tokenizer, request, made.token_ids[:-1] if ended else made.token_ids)
 
-    def _finish(self, pending: _Pending, part: int, output: Any) -> Completion | None:  # vLLM's RequestOutput
+    def _finish(
+        self, pending: _Pending, part: int, output: Any, has_broken: bool
+    ) -> Completion | None:  # Any: vLLM's RequestOutput
         request, seconds = pending.request, time.perf_counter() - pending.began
         n_prompt = len(pending.prompt)
+        if not pending.tails and has_broken:
+            return failed(request, RequestFailed(f"the model's logits are no numbers: {NO_NUMBERS}"))
         if not pending.tails:
             made = output.outputs[0]
             reason: FinishReason = "stop" if made.finish_reason == "stop" else "length"
@@ -237,6 +266,24 @@ class VllmEngine:
         if len(pending.pieces) > len(pending.tails):  # windows of one text
             scores, greedy = [sum(scores)], [all(greedy)]
         return best_choice(request, scores, greedy, n_prompt, seconds)
+
+
+def _watch_logits(core: Any) -> set[str]:  # Any: vLLM's client of its core
+    """Return a set that fills with the names of requests whose logits are not numbers.
+
+    vLLM counts these (VLLM_COMPUTE_NANS_IN_LOGITS), but tells only its own statistics, so the counts are read on their
+    way there. It adds a dash and random letters to our names.
+    """
+    broken: set[str] = set()
+    receive = core.get_output
+
+    def get_output() -> Any:
+        outputs = receive()
+        broken.update(one.request_id.partition("-")[0] for one in outputs.outputs if one.num_nans_in_logits)
+        return outputs
+
+    core.get_output = get_output
+    return broken
 
 
 def engine_settings(path: Path, options: Mapping[str, Any]) -> dict[str, Any]:  # every type that EngineArgs takes
@@ -275,8 +322,7 @@ does not support: the engine would fail at the first split prompt of a sampled r
 
 def _context(path: Path, options: Mapping[str, Any]) -> int:
     asked = options.get("max_model_len")
-    config = AutoConfig.from_pretrained(path).get_text_config()
-    return asked if isinstance(asked, int) else int(getattr(config, "max_position_embeddings", 4096))
+    return asked if isinstance(asked, int) else context_of(AutoConfig.from_pretrained(path))
 
 
 def _cpu_cache_bytes(path: Path) -> int:
@@ -284,9 +330,6 @@ def _cpu_cache_bytes(path: Path) -> int:
 
     vLLM's own rule takes nearly all memory of the machine, and fails if others use some of it.
     """
-    config = AutoConfig.from_pretrained(path).get_text_config()
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    a_token: int = 2 * 4 * config.num_hidden_layers * heads * width
-    wanted = 32 * a_token * int(getattr(config, "max_position_embeddings", 4096))
+    config = AutoConfig.from_pretrained(path)
+    wanted = 32 * bytes_a_token(config, 4) * context_of(config)
     return max(256 << 20, min(wanted, int(psutil.virtual_memory().available) // 4))
