@@ -1,6 +1,5 @@
 """What keeps a model from being run is said at once, and told from the metadata alone."""
 
-import ast
 import importlib.util
 import json
 from dataclasses import replace
@@ -8,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fathom.server.submissions.model_checks import ARCHITECTURES, QUANTIZATIONS, RunChoice, check_model
+from fathom.server.submissions.architectures import ARCHITECTURES, TEXT, TEXT_AND_MORE
+from fathom.server.submissions.model_checks import QUANTIZATIONS, RunChoice, check_model
 from fathom.server.submissions.repository import File, Repository, WeightsHeader, is_model_id, is_revision
 
 PEBBLE = Path(__file__).parents[3] / "harness" / "training" / "reference" / "pebble"
@@ -194,11 +194,16 @@ def test_ids_and_revisions_are_plain():
     )
 
 
-def test_the_list_of_architectures_is_in_vllms_registry():
-    found = importlib.util.find_spec("vllm")
-    if found is None:
+def test_the_architectures_are_those_of_the_installed_vllm():
+    if importlib.util.find_spec("vllm") is None:
         pytest.skip("vllm is not installed")
-    path = Path(found.submodule_search_locations[0]) / "model_executor" / "models" / "registry.py"
-    names = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
-    assert names >= ARCHITECTURES
+    from tests.golden.architectures import FILE, written
+
+    assert FILE.read_text() == written(), "run `python -m tests.golden.architectures`"
+    assert {"LlamaForCausalLM", "Mamba2ForCausalLM", "Olmo2ForCausalLM"} <= TEXT  # Olmo2 through transformers' code
+    assert "Qwen2VLForConditionalGeneration" in TEXT_AND_MORE
+    assert not {"WhisperForConditionalGeneration", "BertModel", "EagleLlamaForCausalLM"} & ARCHITECTURES
+
+
+def test_quantizations_whose_configs_name_classes_are_not_taken():
     assert "torchao" not in QUANTIZATIONS
