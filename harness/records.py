@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from fathom.harness.stats.scores import CellCounts
+from fathom.tasks.base import Found
 from fathom.tasks.suites import Suite
 
 
@@ -52,6 +53,10 @@ class RunSummary:
     """When it was taken off the board."""
     n_repeats: int = 1
     """Answers to each item."""
+    n_asked: int | None = None
+    """Answers in the form that was asked for; None, as the next two, until `fathom regrade` has counted an old run."""
+    n_unread: int | None = None
+    n_cut: int | None = None
 
     @property
     def n_samples(self) -> int:
@@ -239,6 +244,8 @@ class SampleView:
     error: str | None
     repeat: int = 0
     """Number of earlier answers to the same item."""
+    found: Found | None = None
+    """How the answer was found; None where a version graded it that did not store this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +256,15 @@ class SamplePage:
     total: int
 
 
+Reading = Literal["asked", "read", "unread", "cut"]
+"""An answer in the form asked for, in another form, none that could be read, or one that its budget cut off."""
+
+READINGS: tuple[Reading, ...] = get_args(Reading)
+
+NO_READING = ("cut_off", "too_long", "engine_error")
+"""Labels of samples without an answer that are not unread: they were cut off, not asked, or not answered."""
+
+
 @dataclass(frozen=True, slots=True)
 class SampleFilter:
     """Which samples of a run to show; None: all."""
@@ -256,6 +272,7 @@ class SampleFilter:
     cell: int | None = None
     label: str | None = None
     correct: bool | None = None
+    reading: Reading | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from fathom.harness.errors import BadDatabase, DiskFull, NewerDatabase, OlderDat
 
 log = logging.getLogger(__name__)
 
-HEAD = "0006"
+HEAD = "0007"
 """Newest migration; a test compares it with the files."""
 
 _FULL = ("disk is full", "no space left", "disk i/o error", "could not extend file", "readonly database")

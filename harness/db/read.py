@@ -14,7 +14,9 @@ from fathom.harness.db.schema.task_samples import TaskSampleRow
 from fathom.harness.db.seal import SEALED, check_unsealed, redact
 from fathom.harness.errors import UnknownRun
 from fathom.harness.records import (
+    NO_READING,
     Manifest,
+    Reading,
     RunDetail,
     RunSummary,
     SampleFilter,
@@ -24,14 +26,15 @@ from fathom.harness.records import (
     TaskRunSummary,
 )
 from fathom.harness.stats.repeats import read_spread
-from fathom.harness.stats.scores import CellCounts
+from fathom.harness.stats.scores import CellCounts, FoundCounts
 from fathom.tasks.suites import Suite, SuiteCell
 
 _HEX = re.compile(r"[0-9a-f]{1,32}")
 
 CELL_COLUMNS = (
     CellRow.id, CellRow.family, CellRow.version, CellRow.level, CellRow.channel, CellRow.style, CellRow.n_planned,
-    CellRow.n, CellRow.k, CellRow.n_errors, CellRow.labels, CellRow.spread,
+    CellRow.n, CellRow.k, CellRow.n_errors, CellRow.labels, CellRow.spread, CellRow.n_asked, CellRow.n_unread,
+    CellRow.n_cut,
 )  # fmt: skip
 """Columns of CellCounts, in its order; `counts_of` reads them."""
 
@@ -39,7 +42,7 @@ CELL_COLUMNS = (
 SAMPLE_COLUMNS = (
     SampleRow.id, SampleRow.index, SampleRow.completion, SampleRow.finish_reason, SampleRow.scores, SampleRow.parsed,
     SampleRow.label, SampleRow.fault_at, SampleRow.note, SampleRow.correct, SampleRow.prompt_tokens,
-    SampleRow.completion_tokens, SampleRow.milliseconds, SampleRow.error, SampleRow.repeat,
+    SampleRow.completion_tokens, SampleRow.milliseconds, SampleRow.error, SampleRow.repeat, SampleRow.found,
     CellRow.id, CellRow.family, CellRow.version, CellRow.level, CellRow.channel, CellRow.style,
 )  # fmt: skip
 """Columns of a SampleView; `view` reads them."""
@@ -48,7 +51,8 @@ SAMPLE_COLUMNS = (
 _SUMMARY = (
     RunRow.id, ModelRow.name, ModelRow.id, SuiteRow.name, SuiteRow.seed, RunRow.engine, RunRow.state, RunRow.n_items,
     RunRow.n_done, RunRow.k, RunRow.n_generated, RunRow.attempts, RunRow.seconds, RunRow.created_at, RunRow.error,
-    RunRow.tier, RunRow.layer, SuiteRow.season, SuiteRow.sealed, RunRow.hidden_at, RunRow.n_repeats,
+    RunRow.tier, RunRow.layer, SuiteRow.season, SuiteRow.sealed, RunRow.hidden_at, RunRow.n_repeats, RunRow.n_asked,
+    RunRow.n_unread, RunRow.n_cut,
 )  # fmt: skip
 """Columns of a RunSummary, in its order; a list of runs loads no manifest."""
 
@@ -64,8 +68,12 @@ _SHOWN = (RunRow.kind == "suite", RunRow.layer != "upload")
 
 def counts_of(row: Sequence[Any]) -> CellCounts:
     """Read a row of CELL_COLUMNS."""
-    counts = CellCounts(*row[:-1])
-    return counts if row[-1] is None else replace(counts, spread=read_spread(row[-1]))
+    *counts, spread, n_asked, n_unread, n_cut = row
+    return CellCounts(
+        *counts,
+        None if spread is None else read_spread(spread),
+        None if n_asked is None else FoundCounts(n_asked, n_unread, n_cut),
+    )
 
 
 def _summaries() -> Any:  # a Select of a long tuple; spelling its type adds nothing
@@ -267,13 +275,10 @@ def get_samples(db: Engine, detail: RunDetail, wanted: SampleFilter, offset: int
         SealedRun: the season has not revealed its seed.
     """
     check_unsealed(detail.summary.sealed, detail.summary.season)
-    conditions = [CellRow.run_id == detail.summary.run]
+    conditions: list[Any] = [CellRow.run_id == detail.summary.run]
     if wanted.cell is not None:
         conditions.append(SampleRow.cell_id == wanted.cell)
-    if wanted.label is not None:
-        conditions.append(SampleRow.label == wanted.label)
-    if wanted.correct is not None:
-        conditions.append(SampleRow.correct == wanted.correct)
+    conditions += chosen_samples(wanted)
     counted = select(func.count()).select_from(SampleRow).join(CellRow).where(*conditions)
     wanted_rows = select(*SAMPLE_COLUMNS).join(CellRow, CellRow.id == SampleRow.cell_id).where(*conditions)
     ordered = wanted_rows.order_by(CellRow.position, SampleRow.index, SampleRow.repeat)
@@ -281,6 +286,27 @@ def get_samples(db: Engine, detail: RunDetail, wanted: SampleFilter, offset: int
         total = session.scalars(counted).one()
         rows = session.execute(ordered.offset(offset).limit(limit))
         return SamplePage(tuple(view(row, detail.suite.seed) for row in rows), total)
+
+
+def chosen_samples(wanted: SampleFilter) -> list[Any]:  # SQL conditions; SQLAlchemy's own types name no column
+    """Return the conditions on samples of a filter, without that on the cell."""
+    conditions: list[Any] = []
+    if wanted.label is not None:
+        conditions.append(SampleRow.label == wanted.label)
+    if wanted.correct is not None:
+        conditions.append(SampleRow.correct == wanted.correct)
+    if wanted.reading is not None:
+        conditions.append(reading_is(wanted.reading))
+    return conditions
+
+
+def reading_is(reading: Reading) -> Any:  # an SQL condition, as above
+    """Return the condition that a sample has this reading; samples of older versions have none."""
+    if reading == "cut":
+        return (SampleRow.label == "cut_off") & SampleRow.found.is_not(None)
+    if reading == "unread":
+        return (SampleRow.found == "none") & SampleRow.label.not_in(NO_READING)
+    return SampleRow.found == reading
 
 
 def get_sample(db: Engine, detail: RunDetail, sample: int) -> SampleView:
@@ -302,8 +328,8 @@ def get_sample(db: Engine, detail: RunDetail, sample: int) -> SampleView:
 
 def view(row: Sequence[Any], seed: str) -> SampleView:
     """Read a row of SAMPLE_COLUMNS."""
-    number, index, completion, reason, scores, *rest = row[:15]
-    _, family, version, level, channel, style = row[15:]
+    number, index, completion, reason, scores, *rest = row[:16]
+    _, family, version, level, channel, style = row[16:]
     item = f"{family}@{version}/{level}/{channel}/{seed}/{index}"
     likelihoods = None if scores is None else tuple(scores)
     return SampleView(number, item, style, index, completion, reason, likelihoods, *rest)

@@ -1,7 +1,7 @@
 """Read a cell's samples in order and in constant memory, recall completions, and store other verdicts."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from fathom.harness.db import audit
 from fathom.harness.db.engine import translate_errors, writing
-from fathom.harness.db.read import SAMPLE_COLUMNS, view
+from fathom.harness.db.read import SAMPLE_COLUMNS, chosen_samples, view
 from fathom.harness.db.schema.runs import CellRow, MarkRow, RunRow, SampleRow, SuiteRow
 from fathom.harness.db.seal import check_unsealed
 from fathom.harness.db.write import recount, storable
@@ -94,12 +94,14 @@ class StoredSample:
     repeat: int
     completion: Completion
     verdict: Verdict
+    knows_found: bool = True
+    """Whether the database has how the answer was found; if not, the verdict says `none`."""
 
 
 _STORED_COLUMNS = (
     SampleRow.id, SampleRow.index, SampleRow.repeat, SampleRow.key, SampleRow.completion, SampleRow.finish_reason,
     SampleRow.prompt_tokens, SampleRow.completion_tokens, SampleRow.milliseconds, SampleRow.scores, SampleRow.error,
-    SampleRow.correct, SampleRow.parsed, SampleRow.label, SampleRow.fault_at, SampleRow.note,
+    SampleRow.correct, SampleRow.parsed, SampleRow.label, SampleRow.fault_at, SampleRow.note, SampleRow.found,
 )  # fmt: skip
 
 
@@ -109,18 +111,19 @@ def stream_stored(db: Engine, cell: int) -> Iterator[StoredSample]:
 
 
 def _stored(row: Sequence[Any]) -> StoredSample:  # a row of _STORED_COLUMNS
-    number, index, repeat, key, text, reason, prompt_tokens, tokens, milliseconds, scores, error, *verdict = row
+    number, index, repeat, key, text, reason, prompt_tokens, tokens, milliseconds, scores, error, *verdict, found = row
     likelihoods = None if scores is None else tuple(scores)
     completion = Completion(
         key, text, reason, prompt_tokens, tokens, milliseconds / 1000, likelihoods, error=error
     )  # fmt: skip
-    return StoredSample(number, index, repeat, completion, Verdict(*verdict))
+    graded = Verdict(*verdict, found or "none")
+    return StoredSample(number, index, repeat, completion, graded, found is not None)
 
 
 def as_stored(verdict: Verdict) -> Verdict:
     """Return a verdict with its texts as the database stores them."""
     parsed = None if verdict.parsed is None else storable(verdict.parsed)
-    return Verdict(verdict.correct, parsed, verdict.label, verdict.at, storable(verdict.note))
+    return replace(verdict, parsed=parsed, note=storable(verdict.note))
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +164,7 @@ def _row(change: ChangedVerdict) -> dict[str, Any]:  # values of SampleRow's col
     one = change.verdict
     return {
         "id": change.id, "correct": one.correct, "parsed": one.parsed, "label": one.label, "fault_at": one.at,
-        "note": one.note,
+        "note": one.note, "found": one.found,
     }  # fmt: skip
 
 
@@ -194,11 +197,7 @@ def _stream(db: Engine, detail: RunDetail, wanted: SampleFilter) -> Iterator[Sam
 
 def _chosen(cell: int, wanted: SampleFilter) -> Select[*tuple[Any, ...]]:
     rows = select(*SAMPLE_COLUMNS).join(CellRow, CellRow.id == SampleRow.cell_id).where(SampleRow.cell_id == cell)
-    if wanted.label is not None:
-        rows = rows.where(SampleRow.label == wanted.label)
-    if wanted.correct is not None:
-        rows = rows.where(SampleRow.correct == wanted.correct)
-    return rows
+    return rows.where(*chosen_samples(wanted))
 
 
 def samples_at(
@@ -211,4 +210,4 @@ def samples_at(
     )
     wanted = of_run.join(SuiteRow, SuiteRow.id == RunRow.suite_id).where(*same)
     with translate_errors(), Session(db) as session:
-        return {(row[15], row[1]): view(row, seed) for row in session.execute(wanted)}
+        return {(row[16], row[1]): view(row, seed) for row in session.execute(wanted)}

@@ -1,7 +1,7 @@
 """Write runs: each public function is one transaction, or part of the caller's; writing twice changes nothing."""
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
@@ -14,6 +14,7 @@ from fathom.harness.db.engine import insert_if_new, translate_errors
 from fathom.harness.db.schema.runs import CellRow, MarkRow, ModelRow, ResultRow, RunRow, SampleRow, SuiteRow
 from fathom.harness.db.schema.task_samples import TaskDocRow, TaskSampleRow
 from fathom.harness.engines.base import Completion
+from fathom.harness.records import NO_READING
 from fathom.harness.stats.repeats import Spread, Tally, Vote
 from fathom.tasks.base import Verdict
 from fathom.tasks.suites import Suite
@@ -211,6 +212,7 @@ def _row(cell: int, sample: Sample) -> dict[str, Any]:  # values of SampleRow's 
         "fault_at": sample.verdict.at,
         "note": storable(sample.verdict.note),
         "correct": sample.verdict.correct,
+        "found": sample.verdict.found,
         "prompt_tokens": done.prompt_tokens,
         "completion_tokens": done.completion_tokens,
         "milliseconds": round(done.seconds * 1000),
@@ -284,11 +286,21 @@ def recount(session: Session, run: str) -> None:
     counts = _count_cells(session, run)
     if counts:
         session.execute(update(CellRow), counts)
-        n_done, k = sum(row["n"] + row["n_errors"] for row in counts), sum(row["k"] for row in counts)
+        n_done = sum(row["n"] + row["n_errors"] for row in counts)
+        totals = {name: _total(row[name] for row in counts) for name in ("k", *_FOUND)}
     else:
         counted = select(func.count()).select_from(TaskSampleRow).where(TaskSampleRow.run_id == run)
-        n_done, k = session.scalars(counted).one(), 0
-    session.execute(update(RunRow).where(RunRow.id == run).values(n_done=n_done, k=k))
+        n_done, totals = session.scalars(counted).one(), {"k": 0}
+    session.execute(update(RunRow).where(RunRow.id == run).values(n_done=n_done, **totals))
+
+
+_FOUND = ("n_asked", "n_unread", "n_cut")
+"""Columns that count how answers were found; None where one of them is not known."""
+
+
+def _total(counts: Iterable[int | None]) -> int | None:
+    known = list(counts)
+    return None if None in known else sum(filter(None, known))
 
 
 def _count_cells(session: Session, run: str) -> list[dict[str, Any]]:
@@ -298,25 +310,43 @@ def _count_cells(session: Session, run: str) -> list[dict[str, Any]]:
         select(
             SampleRow.cell_id,
             SampleRow.label,
+            SampleRow.found,
             func.sum(case((graded, 1), else_=0)),
             func.sum(case((SampleRow.correct, 1), else_=0)),
             func.sum(case((graded, 0), else_=1)),
         )
         .where(SampleRow.cell_id.in_(_cells(run)))
-        .group_by(SampleRow.cell_id, SampleRow.label)
+        .group_by(SampleRow.cell_id, SampleRow.label, SampleRow.found)
         .order_by(SampleRow.cell_id, SampleRow.label)
     ).all()
     spreads = {cell: spread.to_json() for cell, spread in _spreads_of(session, run).items()}
     counts: dict[int, dict[str, Any]] = {
-        cell: {"id": cell, "n": 0, "k": 0, "n_errors": 0, "labels": {}, "spread": spreads.get(cell)}
+        cell: {
+            **dict.fromkeys(("n", "k", "n_errors", *_FOUND), 0),
+            "id": cell,
+            "labels": {},
+            "spread": spreads.get(cell),
+        }
         for cell in session.scalars(select(CellRow.id).where(CellRow.run_id == run))
     }
-    for cell, label, n, k, errors in found:
+    for cell, label, how, n, k, errors in found:
         row = counts[cell]
         row["n"], row["k"], row["n_errors"] = row["n"] + n, row["k"] + k, row["n_errors"] + errors
         if n:
-            row["labels"][label] = n
+            row["labels"][label] = row["labels"].get(label, 0) + n
+            _count_found(row, label, how, n)
     return list(counts.values())
+
+
+def _count_found(row: dict[str, Any], label: str, found: str | None, n: int) -> None:
+    """Add n graded samples to a cell's counts; one that was graded by an older version makes them unknown."""
+    if found is None:
+        row.update(dict.fromkeys(_FOUND))
+    if row["n_asked"] is None:
+        return
+    row["n_asked"] += n * (found == "asked")
+    row["n_cut"] += n * (label == "cut_off")
+    row["n_unread"] += n * (found == "none" and label not in NO_READING)
 
 
 _AT_A_TIME = 2000

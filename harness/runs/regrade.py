@@ -4,7 +4,7 @@ import datetime as dt
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
@@ -49,6 +49,8 @@ class RegradeReport:
     n_judged: int = 0
     n_right_before: int = 0
     n_right_after: int = 0
+    n_found: int = 0
+    """Samples whose verdict stays, and of which the way their answer was found is stored now, or is another."""
     shifts: Counter[VerdictChange] = field(default_factory=Counter)
     skipped: dict[str, int] = field(default_factory=dict)
     """Samples that were not graded again, by reason."""
@@ -131,9 +133,13 @@ def _changes_of(db: Engine, work: _Work, found: RegradeReport) -> Iterator[Chang
         found.n_judged += 1
         found.n_right_before += one.verdict.correct
         found.n_right_after += now.correct
-        if now != one.verdict:
+        if replace(now, found=one.verdict.found) != one.verdict:
             found.shifts[VerdictChange(work.cell.family, one.verdict.label, now.label)] += 1
-            yield ChangedVerdict(one.id, now)
+        elif now.found != one.verdict.found or not one.knows_found:
+            found.n_found += 1
+        else:
+            continue
+        yield ChangedVerdict(one.id, now)
 
 
 def _note(found: RegradeReport) -> dict[str, Any]:  # JSON values
@@ -146,5 +152,6 @@ def _note(found: RegradeReport) -> dict[str, Any]:  # JSON values
         "changed": [
             {**asdict(shift), "n": n} for shift, n in sorted(found.shifts.items(), key=lambda row: -row[1])
         ],
+        "n_found": found.n_found,
         "skipped": dict(found.skipped),
     }  # fmt: skip

@@ -23,6 +23,18 @@ from fathom.tasks.registry import all_families
 
 
 @dataclass(frozen=True, slots=True)
+class FoundCounts:
+    """How graded answers were found. The others were read from another form, or their prompt was too long."""
+
+    n_asked: int
+    """Answers in the form that was asked for."""
+    n_unread: int
+    """Texts in which no answer could be read."""
+    n_cut: int
+    """Answers, or thoughts before them, that their token budget cut off."""
+
+
+@dataclass(frozen=True, slots=True)
 class CellCounts:
     """Counts of one cell of a run."""
 
@@ -44,6 +56,8 @@ class CellCounts:
     """Samples by label: correct, or the kind of mistake."""
     spread: Spread | None = None
     """Set where each item was asked several times."""
+    found: FoundCounts | None = None
+    """None where samples were graded by a version that did not store how it found their answers."""
 
     @property
     def interval(self) -> Interval:

@@ -114,6 +114,10 @@ class RunRow(Table):
     n_done: Mapped[int] = mapped_column(default=0, server_default="0")
     """Samples that are stored, with those on which the engine failed."""
     k: Mapped[int] = mapped_column(default=0, server_default="0")
+    n_asked: Mapped[int | None]
+    """Sum over its cells, as are n_unread and n_cut; null where one of them is not known."""
+    n_unread: Mapped[int | None]
+    n_cut: Mapped[int | None]
     n_parameters: Mapped[int | None] = mapped_column(BigInteger)
     dtype: Mapped[str | None] = mapped_column(Text)
     """Number format in which the engine ran the model."""
@@ -154,6 +158,13 @@ class CellRow(Table):
     labels: Mapped[dict[str, int]] = mapped_column(JSON, default=dict)
     spread: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     """JSON of harness.stats.repeats.Spread; null where each item is asked once."""
+    n_asked: Mapped[int | None]
+    """Graded samples with an answer in the form that was asked for; null, as the next two, if some were graded by a
+    version that did not store how it found the answer."""
+    n_unread: Mapped[int | None]
+    """Graded samples in which no answer could be read, without those that were cut off or too long."""
+    n_cut: Mapped[int | None]
+    """Graded samples whose answer, or the thought before it, was cut by its token budget."""
 
 
 class SampleRow(Table):
@@ -180,6 +191,8 @@ class SampleRow(Table):
     """Position of the first fault, counted from 1, where the label has one."""
     note: Mapped[str] = mapped_column(Text, default="", server_default="")
     correct: Mapped[bool]
+    found: Mapped[str | None] = mapped_column(Text)
+    """How the answer was found: asked, read or none; null in samples graded by a version that did not store it."""
     prompt_tokens: Mapped[int]
     completion_tokens: Mapped[int]
     milliseconds: Mapped[int]

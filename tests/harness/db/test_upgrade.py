@@ -16,20 +16,24 @@ from fathom.harness.db import read
 from fathom.harness.db.backup.restore import restore
 from fathom.harness.db.engine import HEAD, current_version, make_engine, migrate, open_database, parse_url
 from fathom.harness.db.leaderboard import read as board
+from fathom.harness.db.samples import stream_samples
 from fathom.harness.db.schema.runs import CellRow, ModelRow, SampleRow, SuiteRow
 from fathom.harness.db.schema.task_samples import TaskSampleRow
 from fathom.harness.db.sql import insert_into, raise_counters
 from fathom.harness.db.task_samples import stream_task_samples
 from fathom.harness.engines.base import Completion, EngineSettings
 from fathom.harness.errors import UnknownRun
+from fathom.harness.records import READINGS, SampleFilter
 from fathom.harness.runs import evaluate as pipeline
 from fathom.harness.runs.evaluate import evaluate
 from fathom.harness.runs.plan import resume_plan, resume_task_plan
+from fathom.harness.runs.regrade import regrade
 
 BACKUP = Path(__file__).with_name("version_0005.jsonl.gz")
 """Written by `fathom db backup` of the version before: seven runs of oracles on suites and two runs on tasks."""
 SAID = json.loads(Path(__file__).with_name("version_0005.json").read_text())
 """Values that the version before read from it."""
+FOUND = ("n_asked", "n_unread", "n_cut")
 STATES = {
     state: [one["run"] for one in SAID["runs"] if one["state"] == state] for state in ("done", "failed", "interrupted")
 }
@@ -87,7 +91,8 @@ def runs_of(db):
     for one in reversed(read.list_runs(db)):
         detail = read.get_run(db, one.run)
         counts = [[cell.n, cell.k, cell.n_errors] for cell in detail.cells]
-        yield {**plain(one), "manifest_digest": detail.manifest_digest, "counts": counts}
+        known = {name: value for name, value in plain(one).items() if name not in FOUND}
+        yield {**known, "manifest_digest": detail.manifest_digest, "counts": counts}
 
 
 def task_runs_of(db):
@@ -128,6 +133,23 @@ def assert_all_is_there(db):
 def test_runs_counts_ranks_and_task_runs_stay_the_same(new):
     assert_all_is_there(new)
     assert "task_runs" not in inspect(new).get_table_names()
+
+
+def test_how_answers_were_found_is_unknown_until_a_run_is_graded_again(new):
+    run = STATES["done"][0]
+    detail = read.get_run(new, run)
+    assert [getattr(detail.summary, name) for name in FOUND] == [None] * 3
+    assert {cell.found for cell in detail.cells} == {None}
+    assert {one.found for one in stream_samples(new, detail, SampleFilter())} == {None}
+    for reading in READINGS:
+        assert read.get_samples(new, detail, SampleFilter(reading=reading)).total == 0
+    regrade(new, run)
+    detail = read.get_run(new, run)
+    counts = [sum(getattr(cell.found, name) for cell in detail.cells) for name in FOUND]
+    assert [getattr(detail.summary, name) for name in FOUND] == counts
+    totals = {reading: read.get_samples(new, detail, SampleFilter(reading=reading)).total for reading in READINGS}
+    assert [totals["asked"], totals["unread"], totals["cut"]] == counts
+    assert sum(totals.values()) == detail.summary.n_done
 
 
 def test_going_back_and_forth_keeps_everything(new):
