@@ -1,6 +1,7 @@
 """Load a model into an engine."""
 
 from fathom.harness.engines.base import Engine, EngineSettings
+from fathom.harness.engines.engine_process import ProcessEngine, serve
 from fathom.harness.engines.model import ModelSource
 from fathom.harness.engines.oracle import OracleEngine, oracle_kind
 from fathom.harness.errors import EngineFailed, FathomError, UnknownEngine
@@ -10,7 +11,22 @@ _INSTALL = "run `make setup`, or install fathom[cpu] (no GPU) or fathom[gpu]"
 
 
 def open_engine(model: ModelSource, engine: EngineSettings) -> Engine:
-    """Load a model into an engine whose settings were checked, as `options.check_settings` does.
+    """Load a model into an engine whose settings were checked; vLLM gets a process of its own.
+
+    Raises:
+        UnknownEngine: its package is not installed.
+        EngineFailed: it did not start.
+    """
+    return ProcessEngine(model, engine) if engine.name == "vllm" else load_engine(model, engine)
+
+
+def serve_engine(descriptor: int) -> None:
+    """Be the process of a ProcessEngine, which holds the other end of a socket."""
+    serve(descriptor, load_engine)
+
+
+def load_engine(model: ModelSource, engine: EngineSettings) -> Engine:
+    """Load a model into an engine in this process.
 
     Raises:
         UnknownEngine: its package is not installed.
@@ -43,7 +59,7 @@ def _load(model: ModelSource, engine: EngineSettings) -> Engine:
     if engine.name == "ray":
         from fathom.harness.engines.ray.engine import RayEngine
 
-        return RayEngine(model, engine, open_engine)
+        return RayEngine(model, engine, load_engine)
     from fathom.harness.engines.vllm import VllmEngine
 
     return VllmEngine(model.folder(), {"dtype": engine.dtype, **engine.options})

@@ -3,15 +3,15 @@
 import os
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
 
 from fathom.harness.engines.adapter import bare_name
 from fathom.harness.engines.base import Completion, Engine, EngineSettings, RenderedPrompt, RendersPrompts, Request
 from fathom.harness.engines.model import ModelSource, check_folder, folder_outline, locate_model
+from fathom.harness.engines.stepping import Stepper, stepper_of
 from fathom.harness.errors import EngineFailed
 from fathom.harness.settings import adopt_environment
 
@@ -19,7 +19,7 @@ _WIDTH = 256
 """Concurrent requests of an engine without a width of its own."""
 
 OpenEngine = Callable[[ModelSource, EngineSettings], Engine]
-"""Opens an engine by its name, as `fathom.harness.engines.factory.open_engine`."""
+"""Opens an engine by its name, as `fathom.harness.engines.factory.load_engine`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,46 +56,6 @@ class ReplicaOutput:
     pulse: int
 
 
-class _Stepper(Protocol):
-    """An engine that runs step by step, with new requests in between."""
-
-    @property
-    def is_busy(self) -> bool:
-        """Return whether requests are unfinished."""
-
-    def add(self, batch: list[Request]) -> list[Completion]:
-        """Add requests; return the completions of those that are refused."""
-
-    def step(self) -> list[Completion]:
-        """Run one step; return finished completions."""
-
-
-class _StreamStepper:
-    """Steps of an engine that can only stream: requests that came meanwhile are its next stream."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._waiting: list[Request] = []
-        self._stream: Iterator[list[Completion]] | None = None
-
-    @property
-    def is_busy(self) -> bool:
-        return bool(self._waiting) or self._stream is not None
-
-    def add(self, batch: list[Request]) -> list[Completion]:
-        self._waiting += batch
-        return []
-
-    def step(self) -> list[Completion]:
-        if self._stream is None:
-            some, self._waiting = self._waiting, []
-            self._stream = self._engine.stream(iter(some))
-        done = next(self._stream, None)
-        if done is None:
-            self._stream = None
-        return done or []
-
-
 class Replica:
     """An engine and the thread that runs it; all methods are thread-safe."""
 
@@ -122,8 +82,7 @@ class Replica:
         adopt_environment(spec.environment)
         _pin_to(spec.cores)
         self._engine = engine = spec.load(_local_model(spec), spec.engine)
-        stepper: Any = engine if hasattr(engine, "step") else _StreamStepper(engine)
-        threading.Thread(target=self._work, args=(stepper,), name="fathom-engine", daemon=True).start()
+        threading.Thread(target=self._work, args=(stepper_of(engine),), name="fathom-engine", daemon=True).start()
         return ReplicaFacts(engine.context, getattr(engine, "width", _WIDTH), dict(engine.facts()))
 
     def render(self, request: Request) -> RenderedPrompt | None:
@@ -149,7 +108,7 @@ class Replica:
             done, self._done = self._done, []
             return ReplicaOutput(done, self._pulse)
 
-    def _work(self, stepper: _Stepper) -> None:
+    def _work(self, stepper: Stepper) -> None:
         try:
             while True:
                 with self._changed:

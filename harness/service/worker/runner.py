@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TextIO
 
 from fathom.harness.engines.base import Engine, EngineSettings, Request, Sampling
-from fathom.harness.engines.factory import open_engine
+from fathom.harness.engines.factory import load_engine
 from fathom.harness.engines.model import ModelSource, check_folder, inspect_model
 from fathom.harness.engines.options import check_settings
 from fathom.harness.errors import FathomError
@@ -78,12 +78,12 @@ def _load(wanted: ModelToLoad) -> Engine:
     engine = EngineSettings(wanted.engine, wanted.dtype, wanted.options)
     check_settings(engine)
     if wanted.path is None:
-        return open_engine(ModelSource(wanted.model, None, wanted.model), engine)
+        return load_engine(ModelSource(wanted.model, None, wanted.model), engine)
     path = Path(wanted.path)
     check_folder(path)
     if wanted.chat and inspect_model(path).kind != "chat":
         raise JobFailed("no_chat_template", f"the tokenizer of {wanted.model} has no chat template")
-    return open_engine(ModelSource(wanted.model, path, wanted.sha), engine)
+    return load_engine(ModelSource(wanted.model, path, wanted.sha), engine)
 
 
 def _probe(engine: Engine) -> None:
