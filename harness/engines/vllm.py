@@ -74,11 +74,11 @@ class VllmEngine:
 
     def __init__(self, path: Path, options: Mapping[str, Any] | None = None) -> None:
         """Load the model; `options` are passed to vllm.EngineArgs, except for `lora`, the folder of an adapter."""
-        settings = engine_settings(path, options or {})
-        lora = settings.pop("lora", None)
+        settings = dict(options or {})
+        lora = settings.get("lora")
         self._lora = None if lora is None else LoRARequest("adapter", 1, lora)
         self._device = "cpu" if current_platform.is_cpu() else current_platform.get_device_name()
-        self._engine = LLMEngine.from_engine_args(EngineArgs(model=str(path), **settings))
+        self._engine = LLMEngine.from_engine_args(_engine_args(path, settings))
         if self._lora is not None:
             self._engine.add_lora(self._lora)  # now, so that a broken adapter is reported before the run
         self._tokenizer: Any = self._engine.get_tokenizer()
@@ -286,19 +286,39 @@ def _watch_logits(core: Any) -> set[str]:  # Any: vLLM's client of its core
     return broken
 
 
+def _engine_args(path: Path, options: Mapping[str, Any]) -> EngineArgs:
+    args = EngineArgs(model=str(path), **engine_settings(path, options))
+    if current_platform.is_cpu():
+        _keep_prompts_whole(args, options)
+    return args
+
+
+def _keep_prompts_whole(args: EngineArgs, options: Mapping[str, Any]) -> None:
+    """Let vLLM split no prompt into chunks, where the context is short enough, unless `options` say otherwise.
+
+    After a chunk of a prompt, vLLM discards a sample and rewinds the request's random generator, which a CPU's
+    generator does not support: the engine would fail at the first split prompt of a sampled request. The prefix cache
+    of a model with a state (Mamba and others) works on chunks only.
+    """
+    model = args.create_model_config()
+    if model.max_model_len > _UNCHUNKED_CONTEXT:
+        return
+    args.enable_chunked_prefill = options.get("enable_chunked_prefill", False)
+    if model.has_inner_state and not args.enable_chunked_prefill:
+        args.enable_prefix_caching = options.get("enable_prefix_caching", False)
+
+
 def engine_settings(path: Path, options: Mapping[str, Any]) -> dict[str, Any]:  # every type that EngineArgs takes
     """Return the settings for vllm.EngineArgs: our defaults, then `options`."""
     on_cpu = current_platform.is_cpu()
     return {
-        "enable_prefix_caching": True,
         "enforce_eager": on_cpu,  # compiling takes longer than a quick suite
         "disable_log_stats": True,
         "use_tqdm_on_load": False,
         "max_num_seqs": 128 if on_cpu else 512,
         **({"kv_cache_memory_bytes": _cpu_cache_bytes(path)} if on_cpu else {}),
         **(_lora_settings(Path(options["lora"])) if "lora" in options else {}),
-        **({"enable_chunked_prefill": False} if on_cpu and _context(path, options) <= _UNCHUNKED_CONTEXT else {}),
-        **options,
+        **{name: value for name, value in options.items() if name != "lora"},
     }
 
 
@@ -313,16 +333,7 @@ def _lora_settings(path: Path) -> dict[str, Any]:
 
 
 _UNCHUNKED_CONTEXT = 8192
-"""Longest context, in tokens, for which prompts are not split into chunks on a CPU.
-
-After a chunk of a prompt, vLLM discards a sample and rewinds the request's random generator, which a CPU's generator
-does not support: the engine would fail at the first split prompt of a sampled request.
-"""
-
-
-def _context(path: Path, options: Mapping[str, Any]) -> int:
-    asked = options.get("max_model_len")
-    return asked if isinstance(asked, int) else context_of(AutoConfig.from_pretrained(path))
+"""Longest context, in tokens, for which prompts are not split into chunks on a CPU: a step takes a whole context."""
 
 
 def _cpu_cache_bytes(path: Path) -> int:
