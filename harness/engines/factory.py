@@ -1,5 +1,7 @@
 """Load a model into an engine."""
 
+from pydantic import ValidationError
+
 from fathom.harness.engines.base import Engine, EngineSettings
 from fathom.harness.engines.engine_process import ProcessEngine, serve
 from fathom.harness.engines.model import ModelSource
@@ -40,8 +42,20 @@ def load_engine(model: ModelSource, engine: EngineSettings) -> Engine:
     except FathomError:
         raise
     except Exception as error:  # an engine's libraries may raise anything; the run's log keeps the traceback
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise EngineFailed(f"the engine {name} could not load {model.name}: {reason}") from error
+        raise EngineFailed(f"the engine {name} could not load {model.name}: {reason_of(error)}") from error
+
+
+def reason_of(error: BaseException) -> str:
+    """Return what an error of a library says, in one line of at most 500 characters.
+
+    Pydantic's errors begin with their number and end with advice; the reasons are between.
+    """
+    if isinstance(error, ValidationError):
+        said = "; ".join(one["msg"].removeprefix("Value error, ") for one in error.errors())
+    else:
+        said = next((line for line in str(error).splitlines() if line.strip()), "")
+    plain = " ".join(said.split())[:500]
+    return plain if " " in plain else f"{type(error).__name__}: {plain}".removesuffix(": ")
 
 
 def _load(model: ModelSource, engine: EngineSettings) -> Engine:
