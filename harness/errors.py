@@ -26,6 +26,7 @@ FathomError                the command line prints the message without a traceba
 ├── NotAllowed             HTTP 403
 ├── TooSlow                HTTP 408
 ├── Conflict               HTTP 409
+│   ├── RunBusy            a process runs this run already
 │   ├── AlreadySubmitted   the same submission exists
 │   └── LeaseLost          another worker has the job
 ├── TooLarge               HTTP 413
@@ -34,6 +35,7 @@ FathomError                the command line prints the message without a traceba
 ├── WorkerLost             exit code 2: a process that writes training text was killed
 ├── Unreachable            exit code 4: a server did not answer in time
 └── EngineFailed           exit code 3: the engine failed; the run is stored as failed, with its log
+    ├── NoAnswers          exit code 3: every request failed; the message has the most frequent reason
     └── Diverged           exit code 3: the training loss is not a number; the last checkpoint is good
 
 Interrupted is a KeyboardInterrupt with the id of the stopped run: exit code 130.
@@ -161,6 +163,14 @@ class EngineFailed(FathomError):
     exit_code = 3
 
 
+class NoAnswers(EngineFailed):
+    """Every request of a run failed; `log` lists the reasons."""
+
+    def __init__(self, message: str, log: str = "") -> None:
+        super().__init__(message)
+        self.log = log
+
+
 class Diverged(EngineFailed):
     """The training loss is not a number."""
 
@@ -195,6 +205,10 @@ class AlreadySubmitted(Conflict):
     def __init__(self, submission: str) -> None:
         super().__init__(f"the same was submitted before, as submission {submission}: /submissions/{submission}")
         self.submission = submission
+
+
+class RunBusy(Conflict):
+    """A process runs this run, so that no other may."""
 
 
 class LeaseLost(Conflict):

@@ -13,6 +13,7 @@ from starlette.staticfiles import StaticFiles
 
 from fathom.harness.db.engine import open_database
 from fathom.harness.db.leaderboard.standings import update_leaderboard
+from fathom.harness.db.liveness import end_dead_runs
 from fathom.harness.service.seasons.store import season_seed
 from fathom.harness.settings import ServiceSettings, read_settings
 from fathom.server.accounts import api as accounts_api
@@ -69,6 +70,7 @@ def _background_tasks(seed_of: SeedOf, auto_replay: bool) -> tuple[BackgroundTas
         BackgroundTask("finish submissions", partial(finish_submissions, checks=(flag_overfit,))),
         BackgroundTask("delete abandoned uploads", delete_abandoned_uploads),
         BackgroundTask("finish replays", finish_replays),
+        BackgroundTask("end dead runs", end_dead_runs),
         BackgroundTask("rank finished runs", update_leaderboard),
         BackgroundTask("delete expired logins", delete_expired_logins),
         BackgroundTask("delete old rate limits", delete_old_limits),

@@ -32,14 +32,18 @@ def database_of(url: str | None) -> str:
 def open_store(url: str | None, *, create: bool = False) -> "Engine":
     """Open the database that the user named, or the environment's, until the command ends.
 
+    Runs whose process is gone are stored as interrupted.
+
     Raises:
         StoreError: it cannot be opened.
     """
     from fathom.harness.db.engine import open_database, parse_url
+    from fathom.harness.db.liveness import end_dead_runs
 
     if parse_url(database_of(url)).database in (None, "", ":memory:"):
         raise BadInput("a database in memory is lost when the command ends: name a file with --db")
     engine = open_database(database_of(url), create=create)
+    end_dead_runs(engine)
     if (at_end := AT_END.get()) is not None:
         at_end.callback(engine.dispose)
     return engine

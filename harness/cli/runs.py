@@ -1,6 +1,7 @@
 """The commands about stored runs: `fathom runs`, `show`, `regrade`, `export` and `import`."""
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from itertools import count as count_up
@@ -13,7 +14,9 @@ from rich.table import Table
 from sqlalchemy import Engine
 from sqlalchemy import Engine as Database
 
+from fathom.harness.cli.failures import tell_failures
 from fathom.harness.cli.options import AsJson, Db, database_of, open_store
+from fathom.harness.db.delete import Removal, delete_run, removal_of
 from fathom.harness.db.find import any_run
 from fathom.harness.db.read import count_cut, get_summary, list_runs, list_task_runs
 from fathom.harness.db.seal import SEALED
@@ -29,6 +32,7 @@ from fathom.harness.reports.console import make_console, print_json
 from fathom.harness.reports.describe import cut_text
 from fathom.harness.reports.measures import measure_run
 from fathom.harness.reports.terminal import (
+    ending_lines,
     render_run,
     render_runs,
     render_task_run,
@@ -48,10 +52,17 @@ app = typer.Typer()
 def list_all_runs(
     db: Db = None,
     tasks: Annotated[bool, typer.Option("--tasks", help="Only those of lm-eval's own tasks.")] = False,
+    delete: Annotated[Optional[str], typer.Option(metavar="RUN", help="Delete this run instead, after asking.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="With --delete: do not ask.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the stored runs, newest first."""
-    show_runs(database_of(db), tasks, as_json)
+    """List the stored runs, newest first; or delete one."""
+    if delete is not None:
+        delete_stored(database_of(db), delete, yes)
+    elif yes:
+        raise BadInput("--yes answers the question of --delete RUN: give that as well")
+    else:
+        show_runs(database_of(db), tasks, as_json)
 
 
 @app.command("show")
@@ -276,6 +287,34 @@ def show_runs(database: str, only_tasks: bool, as_json: bool) -> None:
         console.print(render_runs(own))
     if foreign or only_tasks:
         console.print(render_task_runs(foreign))
+    for line in ending_lines([*own, *foreign]):
+        console.print(line, soft_wrap=True)
+
+
+def delete_stored(database: str, run: str, yes: bool) -> None:
+    """Say what goes with a run, ask, and delete it.
+
+    Raises:
+        UnknownRun, RunBusy, Conflict: see harness.db.delete.
+        BadInput: nobody is there to answer, or the answer is no.
+    """
+    db, talk = open_store(database, create=False), make_console()
+    one = removal_of(db, run)
+    talk.print(_removal_text(one), soft_wrap=True, markup=False)
+    if not yes:
+        if not sys.stdin.isatty():
+            raise BadInput("nobody can answer here: give --yes to delete it")
+        if not typer.confirm("delete it for good?"):
+            raise BadInput("nothing was deleted")
+    delete_run(db, one.run)
+    talk.print(f"deleted run {one.run}", soft_wrap=True)
+
+
+def _removal_text(one: Removal) -> str:
+    said = f"run {one.run} of {one.model} on {one.asked}: {one.state}, {plural(one.n_samples, 'answer')}"
+    if one.n_standings:
+        said += f", {plural(one.n_standings, 'rank')} on the board"
+    return f"{said}; it is the only run of {one.model}, which goes with it" if one.is_last_of_model else said
 
 
 def show_run(database: str, run: str, samples: bool, as_json: bool) -> None:
@@ -298,6 +337,7 @@ def show_run(database: str, run: str, samples: bool, as_json: bool) -> None:
     make_console().print(render_run(detail, measure_run(db, detail), whole=True))
     if cut := cut_text(count_cut(db, detail.summary.run)):
         make_console().print(cut, style="yellow", highlight=False)
+    tell_failures(db, detail, make_console())
 
 
 def _show_task_run(db: Database, detail: TaskRunDetail, samples: bool, as_json: bool) -> None:

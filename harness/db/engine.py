@@ -2,6 +2,7 @@
 
 import logging
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +18,11 @@ from fathom.harness.errors import BadDatabase, DiskFull, NewerDatabase, OlderDat
 
 log = logging.getLogger(__name__)
 
-HEAD = "0007"
+HEAD = "0008"
 """Newest migration; a test compares it with the files."""
+
+_MIGRATION_LOCK = 0x666174686F6D
+"""Number of PostgreSQL's advisory lock that a process holds while it changes the tables."""
 
 _FULL = ("disk is full", "no space left", "disk i/o error", "could not extend file", "readonly database")
 
@@ -92,8 +96,22 @@ def make_engine(url: URL) -> Engine:
 
 
 def _tune_sqlite(connection: sqlite3.Connection, _record: object) -> None:
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=30000"):
+    for pragma in ("busy_timeout=30000", "synchronous=NORMAL", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+    _use_wal(connection)
+
+
+def _use_wal(connection: sqlite3.Connection, patience: float = 30.0) -> None:
+    """Turn on the write-ahead log of a new file; SQLite refuses at once, without its busy timeout, if others do too."""
+    began = time.monotonic()
+    while connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        try:
+            connection.execute("PRAGMA journal_mode=WAL").fetchone()
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() - began > patience:
+                raise
+            time.sleep(0.02)
 
 
 def current_version(engine: Engine) -> str | None:
@@ -113,10 +131,12 @@ def version_of(connection: Connection) -> str | None:
 
 
 def upgrade(engine: Engine) -> None:
-    """Bring the tables up to date, all of them or none; a second call changes nothing."""
+    """Bring the tables up to date, all of them or none; a second call, also at the same time, changes nothing."""
     with engine.begin() as connection:
         if engine.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN IMMEDIATE")  # sqlite3 begins no transaction before CREATE or ALTER
+        else:
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))  # held until the commit
         migrate(connection, HEAD)
     log.info("database is at version %s", HEAD)
 

@@ -178,7 +178,7 @@ def get_run(db: Engine, run: str) -> RunDetail:
         suite = Suite(stored.name, stored.version, stored.seed, tuple(SuiteCell(**cell) for cell in stored.cells))
         found = RunDetail(
             summary, suite, stored.digest, stored.pool, Manifest.read(row.manifest), row.manifest_digest, row.log,
-            tuple(counts_of(cell) for cell in cells),
+            tuple(counts_of(cell) for cell in cells), row.model_path,
         )  # fmt: skip
         return _sealed(found) if summary.sealed else found
 
@@ -197,7 +197,9 @@ def get_task_run(db: Engine, run: str) -> TaskRunDetail:
         counted = select(reason, func.count()).where(TaskSampleRow.run_id == row.id).group_by(reason).order_by(reason)
         by_reason = {found[0]: found[1] for found in session.execute(counted)}
         manifest = Manifest.read(row.manifest)
-        return TaskRunDetail(summary, row.settings or {}, manifest, row.manifest_digest, results, row.log, by_reason)
+        return TaskRunDetail(
+            summary, row.settings or {}, manifest, row.manifest_digest, results, row.log, by_reason, row.model_path
+        )
 
 
 def _sealed(one: RunDetail) -> RunDetail:

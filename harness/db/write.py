@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 from uuid import uuid4
@@ -10,7 +10,9 @@ from uuid import uuid4
 from sqlalchemy import Connection, Engine, case, delete, exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
-from fathom.harness.db.engine import insert_if_new, translate_errors
+from fathom.harness.db.engine import insert_if_new, translate_errors, writing
+from fathom.harness.db.failures import read_failures
+from fathom.harness.db.models import model_id
 from fathom.harness.db.schema.runs import CellRow, MarkRow, ModelRow, ResultRow, RunRow, SampleRow, SuiteRow
 from fathom.harness.db.schema.task_samples import TaskDocRow, TaskSampleRow
 from fathom.harness.engines.base import Completion
@@ -25,6 +27,20 @@ Clock = Callable[[], dt.datetime]
 def utc_now() -> dt.datetime:
     """Return the present instant."""
     return dt.datetime.now(dt.UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a run comes from: its process, and the files of its model. Empty for what others have run."""
+
+    holder: str | None = None
+    """Text of the `harness.db.liveness.Holder` that runs it."""
+    model_path: str | None = None
+    """Folder of the model on this machine."""
+    model_digest: str | None = None
+    """Of the files in that folder, if they decide what model it is; None where its name does."""
+    is_named: bool = False
+    """Whether the user named the model, so that an earlier name of the same files gives way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +64,7 @@ class NewRun:
     """Season whose seed the suite has, or empty."""
     sealed: bool = False
     """Whether that seed is still secret: then it is not stored."""
+    origin: Origin = field(default_factory=Origin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +83,7 @@ class NewTaskRun:
     manifest_digest: str
     n_parameters: int | None = None
     model_kind: str | None = None
+    origin: Origin = field(default_factory=Origin)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +101,7 @@ class Sample:
 
 def start_run(db: Engine, new: NewRun, now: Clock = utc_now) -> str:
     """Store a run and its empty cells; return the run's id."""
-    with translate_errors(), Session(db) as session, session.begin():
+    with writing(db) as session:
         return add_run(session, new, now)
 
 
@@ -106,9 +124,9 @@ def add_run(session: Session, new: NewRun, now: Clock = utc_now) -> str:
 def start_task_run(db: Engine, new: NewTaskRun, now: Clock = utc_now) -> str:
     """Store a run on lm-eval's own tasks; return its id."""
     tasks = {"name": "lm-eval", "version": new.lm_eval, "seed": "", "cells": []}
-    with translate_errors(), Session(db) as session, session.begin():
+    with writing(db) as session:
         asked = {
-            "kind": "tasks", "suite_id": _id_of(session, SuiteRow, {"digest": new.requests_digest}, tasks),
+            "kind": "tasks", "suite_id": _suite_of(session, new.requests_digest, tasks),
             "n_items": new.n_requests, "settings": new.settings,
         }  # fmt: skip
         return _add_row(session, new, asked, now)
@@ -118,7 +136,7 @@ def _add_row(session: Session, new: NewRun | NewTaskRun, asked: dict[str, Any], 
     """Store a run's row; `asked` holds columns that depend on the kind."""
     run = RunRow(
         id=uuid4().hex[:12],
-        model_id=_id_of(session, ModelRow, {"name": new.model}, {}),
+        model_id=_model_of(session, new),
         state="running",
         engine=new.engine,
         manifest=new.manifest,
@@ -126,11 +144,20 @@ def _add_row(session: Session, new: NewRun | NewTaskRun, asked: dict[str, Any], 
         n_parameters=new.n_parameters,
         model_kind=new.model_kind,
         created_at=now(),
+        model_path=new.origin.model_path,
+        holder=new.origin.holder,
+        heartbeat_at=None if new.origin.holder is None else func.now(),
         **asked,
     )
     session.add(run)
     session.flush()
     return run.id
+
+
+def _model_of(session: Session, new: NewRun | NewTaskRun) -> int:
+    origin, decisive = new.origin, new.manifest.get("decisive", {})
+    stated = str(decisive.get("model", {}).get("digest") or "")
+    return model_id(session, new.model, origin.model_digest, stated, is_named=origin.is_named)
 
 
 def suite_id(session: Session, new: NewRun) -> int:
@@ -142,7 +169,7 @@ def suite_id(session: Session, new: NewRun) -> int:
     }  # fmt: skip
     if new.sealed:
         rest["seed"] = sealed_seed(new.season)
-    return _id_of(session, SuiteRow, {"digest": new.suite_digest}, rest)
+    return _suite_of(session, new.suite_digest, rest)
 
 
 def sealed_seed(season: str) -> str:
@@ -150,21 +177,23 @@ def sealed_seed(season: str) -> str:
     return f"sealed-{season}"
 
 
-def _id_of(session: Session, table: type[ModelRow] | type[SuiteRow], key: dict[str, str], rest: dict[str, Any]) -> int:
-    """Return the id of the row with this key; add it, with the columns of `rest`, if it is missing."""
-    session.execute(insert_if_new(session.get_bind(), table).values(**key, **rest))
-    (column, value), *_ = key.items()
-    return session.scalars(select(table.id).where(getattr(table, column) == value)).one()
+def _suite_of(session: Session, digest: str, rest: dict[str, Any]) -> int:
+    """Return the id of the suite with this digest; add it, with the columns of `rest`, if it is missing."""
+    session.execute(insert_if_new(session.get_bind(), SuiteRow).values(digest=digest, **rest))
+    return session.scalars(select(SuiteRow.id).where(SuiteRow.digest == digest)).one()
 
 
 def resume_run(db: Engine, run: str) -> None:
-    """Set a run of either kind to running, and delete the samples on which the engine failed, and all scores."""
-    with translate_errors(), Session(db) as session, session.begin():
+    """Reopen a run that no process of this machine runs; see `reopen_run`, and `harness.db.liveness.resume_run`."""
+    with writing(db) as session:
         reopen_run(session, run)
 
 
 def reopen_run(session: Session, run: str) -> None:
-    """Set a run to running in the caller's transaction; see `resume_run`."""
+    """Set a run of either kind to running, and delete the samples on which the engine failed, and all scores.
+
+    The caller's transaction does it; nobody holds the run afterwards.
+    """
     of_task_run = TaskSampleRow.run_id == run
     session.execute(delete(SampleRow).where(SampleRow.cell_id.in_(_cells(run)), SampleRow.finish_reason == "error"))
     session.execute(delete(TaskSampleRow).where(of_task_run, TaskSampleRow.finish_reason == "error"))
@@ -175,7 +204,7 @@ def reopen_run(session: Session, run: str) -> None:
     session.execute(
         update(RunRow)
         .where(RunRow.id == run)
-        .values(state="running", attempts=RunRow.attempts + 1, error=None, log=None, finished_at=None)
+        .values(state="running", attempts=RunRow.attempts + 1, error=None, log=None, finished_at=None, **_FREE)
     )
     recount(session, run)
 
@@ -227,6 +256,10 @@ def storable(text: str) -> str:
     return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
 
 
+_FREE = {"holder": None, "heartbeat_at": None}
+"""Columns of a run that no process runs."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ending:
     """How an attempt at a run ended."""
@@ -239,12 +272,17 @@ class Ending:
 
 def finish_run(db: Engine, run: str, ending: Ending, now: Clock = utc_now) -> None:
     """Store how an attempt at a run of either kind ended, and count its samples."""
-    with translate_errors(), Session(db) as session, session.begin():
+    with writing(db) as session:
         end_run(session, run, ending, now)
 
 
 def end_run(session: Session, run: str, ending: Ending, now: Clock = utc_now) -> None:
-    """Store how an attempt ended in the caller's transaction; see `finish_run`."""
+    """Store how an attempt ended in the caller's transaction; see `finish_run`.
+
+    A run without any answer, because every request failed, has failed, whatever the ending says.
+    """
+    if ending.state == "done" and (failures := read_failures(session, run)).is_total:
+        ending = Ending("failed", ending.seconds, str(failures), failures.log())
     recount(session, run)
     session.execute(
         update(RunRow)
@@ -255,13 +293,14 @@ def end_run(session: Session, run: str, ending: Ending, now: Clock = utc_now) ->
             error=ending.error,
             log=ending.log,
             finished_at=now(),
+            **_FREE,
         )
     )
 
 
 def note_engine(db: Engine, run: str, facts: dict[str, str], first_prompt: dict[str, Any] | None = None) -> None:
     """Add the loaded engine's facts, and the first prompt of the first attempt, to the manifest, outside its digest."""
-    with translate_errors(), Session(db) as session, session.begin():
+    with writing(db) as session:
         describe_engine(session, run, facts)
         row = session.get_one(RunRow, run)
         if first_prompt and "first_prompt" not in row.manifest:
@@ -385,7 +424,7 @@ _NOT_YET = "upload"
 def add_incomplete(session: Session, new: NewRun, dtype: str | None, now: Clock) -> str:
     """Store a run of tier 1 in the caller's transaction, shown nowhere and without a suite so far; return its id."""
     nothing = {"name": "", "version": "", "seed": "", "cells": [], "pool": ""}
-    _id_of(session, SuiteRow, {"digest": _NOT_YET}, nothing)
+    _suite_of(session, _NOT_YET, nothing)
     run = add_run(session, replace(new, suite_digest=_NOT_YET, tier=1, layer="upload"), now)
     session.execute(update(RunRow).where(RunRow.id == run).values(dtype=dtype))
     return run

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from fathom.harness.db.engine import open_database
+from fathom.harness.db.liveness import end_dead_runs
 from fathom.harness.records import SampleView
 from fathom.harness.reports.questions import make_sample_question
 from fathom.harness.settings import read_settings
@@ -135,13 +136,14 @@ class Store:
 
     @contextmanager
     def opened(self, *, create: bool = False) -> Iterator[Engine]:
-        """Open the database; with `create`, create it if it does not exist.
+        """Open the database; with `create`, create it if it does not exist. Dead runs are stored as interrupted.
 
         Raises:
             StoreError: it cannot be opened.
         """
         found = open_database(self.url, create=create)
         try:
+            end_dead_runs(found)
             yield found
         finally:
             found.dispose()

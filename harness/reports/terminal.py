@@ -32,6 +32,8 @@ from fathom.tasks.registry import all_families, find_family
 _N_LABELS = 3
 _ROWS = 10
 _COLUMN = 9
+_REASONS, _REASON = 10, 300
+"""Runs of which a list says why they ended, and characters of a reason."""
 _FEW = 2
 """Ladders of which a run prints every cell without being asked."""
 
@@ -322,6 +324,16 @@ def render_runs(runs: Sequence[RunSummary]) -> RenderableType:
         done = f"{count(one.n_done)}/{count(one.n_samples)}"
         table.add_row(one.run, one.model, one.suite, one.engine, state, done, count(one.k), instant(one.created_at))
     return table
+
+
+def ending_lines(runs: Sequence[RunSummary | TaskRunSummary]) -> Iterator[Text]:
+    """Say why the newest runs that are not whole ended, one line a run."""
+    ended = [one for one in runs if one.error]
+    for one in ended[:_REASONS]:
+        said = shorten(" ".join((one.error or "").split()), _REASON)
+        yield Text.assemble(f"{one.run} ", (one.state, STATE_COLOURS.get(one.state, "")), f": {said}")
+    if len(ended) > _REASONS:
+        yield Text(f"and {plural(len(ended) - _REASONS, 'older run')}: `fathom show RUN` says why", style="dim")
 
 
 def render_task_runs(runs: Sequence[TaskRunSummary]) -> RenderableType:

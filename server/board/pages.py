@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
 from fathom.harness.db import read
+from fathom.harness.db.failures import failures_of
 from fathom.harness.db.leaderboard.read import find_models, get_revision
 from fathom.harness.records import RunDetail
 from fathom.harness.reports.describe import manifest_tables
@@ -125,7 +126,16 @@ def _run(site: Site, detail: RunDetail) -> str:
         measures_texts=MEASURES_TEXT_COLUMNS,
         parts_of_manifest=manifest_tables(detail.manifest),
         command=reproduce(detail),
+        failed=_failed(site, detail),
     )
+
+
+def _failed(site: Site, detail: RunDetail) -> str:
+    """Say how many requests of a finished run failed, and why; empty for other runs, and before a seed is revealed."""
+    one = detail.summary
+    if one.sealed or one.error or not any(cell.n_errors for cell in detail.cells):
+        return ""
+    return str(failures_of(site.db, one.run))
 
 
 @router.api_route("/runs/{run}/samples", methods=READ)

@@ -56,11 +56,13 @@ class Table(DeclarativeBase):
 
 
 class ModelRow(Table):
-    """A model as people call it: reference/pebble, org/name, or a folder."""
+    """A model under the name that is shown: reference/pebble, org/name, or a folder's name; see harness.db.models."""
 
     __tablename__ = "models"
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(Text, unique=True)
+    digest: Mapped[str | None] = mapped_column(Text, unique=True, index=True)
+    """Of the files of a model in a folder, which decide what model it is; null where the name decides."""
 
 
 class SuiteRow(Table):
@@ -134,6 +136,12 @@ class RunRow(Table):
     log: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[dt.datetime] = mapped_column(UtcTime, index=True)
     finished_at: Mapped[dt.datetime | None] = mapped_column(UtcTime)
+    model_path: Mapped[str | None] = mapped_column(Text)
+    """Folder of the model's files on the machine that ran it, to resume the run; never shown."""
+    holder: Mapped[str | None] = mapped_column(Text)
+    """Process that runs it: the text of harness.db.liveness.Holder; null for runs of a board's workers."""
+    heartbeat_at: Mapped[dt.datetime | None] = mapped_column(UtcTime)
+    """When that process was last seen alive, by the database's clock."""
 
 
 class CellRow(Table):
