@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
-from fathom.harness.engines.model import ModelSource, check_safetensors, files_digest
+from fathom.harness.engines.model import ModelSource, files_digest
+from fathom.harness.engines.weights import check_safetensors
 from fathom.harness.errors import BrokenModel
 
 _CONFIG, _WEIGHTS = "adapter_config.json", "adapter_model.safetensors"

@@ -6,9 +6,10 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from fathom.harness.engines.base import Request, Sampling, Turn
-from fathom.harness.engines.tokens import render_text
-from fathom.harness.errors import BadInput
+from fathom.harness.engines.base import Request, RequestFailed, Sampling, Turn
+from fathom.harness.engines.tokens import check_ids, render_text
+from fathom.harness.engines.weights import embedding_rows, read_tensors
+from fathom.harness.errors import BadInput, BrokenModel
 from fathom.harness.settings import quiet_transformers
 
 _TOKENIZER_FILES = (
@@ -78,7 +79,8 @@ def tail_of_template(path: Path, before: Sequence[Turn], options: tuple[tuple[st
     """Return the text of the template between the last question and the model's answer.
 
     Raises:
-        BadInput: the template does not accept such a chat.
+        BadInput: the template does not accept such a chat, or leaves a turn of it out.
+        BrokenModel: it writes tokens for which the model has no embedding.
     """
     quiet_transformers()
     from transformers import AutoTokenizer
@@ -95,4 +97,28 @@ def tail_of_template(path: Path, before: Sequence[Turn], options: tuple[tuple[st
         ) from error
     if _PROBE not in text:
         raise BadInput(f"the chat template of {path.name} leaves the question out: correct it, or leave out --chat")
+    _check_turns(path, text, before)
+    _check_tokens(path, tokenizer, text)
     return text.rpartition(_PROBE)[2]
+
+
+def _check_turns(path: Path, text: str, turns: Sequence[Turn]) -> None:
+    """Raise BadInput where a template writes a chat without one of its turns; white space may change."""
+    words = " ".join(text.split())
+    for turn in turns:
+        if " ".join(turn.content.split()) not in words:
+            hint = "leave out --system" if turn.role == "system" else "give --shots-as text"
+            raise BadInput(
+                f"the chat template of {path.name} leaves {turn.role} messages out, so that the model would not read "
+                f"them: {hint}, or correct the template"
+            )
+
+
+def _check_tokens(path: Path, tokenizer: Any, text: str) -> None:  # Any: transformers ships no types
+    n_embeddings = embedding_rows(read_tensors(path), _json_object(path / "config.json"))
+    if n_embeddings is None:
+        return
+    try:
+        check_ids(tokenizer, tokenizer(text, add_special_tokens=False)["input_ids"], n_embeddings)
+    except RequestFailed as error:
+        raise BrokenModel(f"the chat template of {path.name} uses what its model cannot read: {error}") from error

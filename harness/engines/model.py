@@ -3,14 +3,15 @@
 import json
 import os
 import re
-import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
-from math import prod
 from pathlib import Path
+from typing import Any
 
 from fathom.harness.engines.chat_template import chat_template_of
+from fathom.harness.engines.tokenizer_files import check_vocabulary
+from fathom.harness.engines.weights import check_weights, count_parameters, embedding_rows, read_tensors
 from fathom.harness.errors import BadInput, BrokenModel, UnknownModel
 from fathom.harness.settings import read_settings
 
@@ -40,19 +41,15 @@ class ModelSource:
 class ModelFacts:
     """Facts from a model's files; `kind` is chat where they hold a chat template, else base."""
 
-    n_parameters: int
+    n_parameters: int | None
+    """None where weights are packed in a way that is not known here."""
     kind: str
 
 
 def inspect_model(path: Path) -> ModelFacts:
-    """Count the parameters, those of a tied output layer once, and look for a chat template."""
-    tied = json.loads((path / "config.json").read_text(encoding="utf-8")).get("tie_word_embeddings") is True
-    apart = {"__metadata__", "lm_head.weight"} if tied else {"__metadata__"}
-    n = 0
-    for file in _weights(path):
-        with file.open("rb") as stream:
-            header = json.loads(stream.read(struct.unpack("<Q", stream.read(8))[0]))
-        n += sum(prod(row["shape"]) for name, row in header.items() if name not in apart)
+    """Count the parameters from the headers of the weights, and look for a chat template."""
+    config = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    n = count_parameters(read_tensors(path), config)
     return ModelFacts(n, "base" if chat_template_of(path) is None else "chat")
 
 
@@ -132,23 +129,17 @@ def _download(name: str, revision: str | None) -> Path:
 
 
 def check_folder(path: Path) -> None:
-    """Raise BrokenModel unless config, tokenizer and whole safetensors files are there."""
-    _read_config(path / "config.json")
+    """Raise BrokenModel unless config, tokenizer and whole safetensors files are there, and belong together."""
+    config = _read_config(path / "config.json")
     if not any((path / name).exists() for name in ("tokenizer.json", "tokenizer.model", "tokenizer_config.json")):
         raise BrokenModel(f"{path} has no tokenizer: tokenizer.json is missing")
-    weights = list(_weights(path))
-    if not weights:
-        raise BrokenModel(f"{path} has no *.safetensors file: convert the weights with save_pretrained")
-    for file in weights:
-        check_safetensors(file)
+    check_weights(path)
+    n_embeddings = embedding_rows(read_tensors(path), config)
+    if n_embeddings is not None:
+        check_vocabulary(path, n_embeddings)
 
 
-def _weights(path: Path) -> Iterator[Path]:
-    for pattern in _WEIGHTS:
-        yield from sorted(path.glob(pattern))
-
-
-def _read_config(file: Path) -> None:
+def _read_config(file: Path) -> dict[str, Any]:  # JSON values
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -157,23 +148,7 @@ def _read_config(file: Path) -> None:
         raise BrokenModel(f"{file} cannot be read ({error}): fetch the model again") from error
     if not isinstance(config, dict) or "model_type" not in config:
         raise BrokenModel(f"{file} names no model_type: it is not a transformers config")
-
-
-def check_safetensors(file: Path) -> None:
-    """Raise BrokenModel unless a file is as long as its header says (safetensors: 8-byte length + JSON)."""
-    size = file.stat().st_size
-    with file.open("rb") as stream:
-        head = stream.read(8)
-        n_header = struct.unpack("<Q", head)[0] if len(head) == 8 else size
-        try:
-            header = json.loads(stream.read(min(n_header, size)))
-            promised = max(
-                (row["data_offsets"][1] for name, row in header.items() if name != "__metadata__"), default=0
-            )
-        except (ValueError, KeyError, TypeError, IndexError) as error:
-            raise BrokenModel(f"{file} is not a safetensors file, or is cut off: fetch the model again") from error
-    if size != 8 + n_header + promised:
-        raise BrokenModel(f"{file} has {size} bytes, its header promises {8 + n_header + promised}: fetch it again")
+    return config
 
 
 def commit_of(path: Path | None) -> str:

@@ -39,7 +39,7 @@ class TrainedModel:
     @property
     def n_parameters(self) -> int:
         """Number of the model's parameters."""
-        return inspect_model(self.model).n_parameters
+        return inspect_model(self.model).n_parameters or 0  # known, as nothing is packed here
 
     @property
     def suite(self) -> Suite:
