@@ -33,7 +33,8 @@ from fathom.harness.reports.html.page import write_report
 from fathom.harness.reports.html.tables import make_score_rows
 from fathom.harness.reports.reproduce import reproduce
 from fathom.harness.runs.evaluate import evaluate as evaluate_plan
-from fathom.harness.runs.plan import Plan, make_plan, resume_plan
+from fathom.harness.runs.manner import StatedManner
+from fathom.harness.runs.plan import Plan, make_plan, named, resume_plan
 from fathom.harness.runs.run_settings import (
     PromptSettings,
     RunSettings,
@@ -215,6 +216,7 @@ class Run:
 def evaluate(  # one parameter an option, as `fathom run` has them
     model: str | Path | None = None,
     *,
+    name: str | None = None,
     suite: str = "quick",
     engine: str = "vllm",
     seed: int | str | None = None,
@@ -223,8 +225,8 @@ def evaluate(  # one parameter an option, as `fathom run` has them
     channels: _Names = (),
     styles: _Names = (),
     n: int | None = None,
-    shots: int = 0,
-    chat: bool = False,
+    shots: int | None = None,
+    chat: bool | None = None,
     system: str = "",
     shots_as: ShotsAs = "turns",
     template_options: Mapping[str, Any] | None = None,
@@ -244,7 +246,9 @@ def evaluate(  # one parameter an option, as `fathom run` has them
 
     It returns when the run is done and the model is unloaded, in a notebook too. `engine_args` have the engine's own
     names (`tensor_parallel_size`, `base_url`, `lora` ...). `db` is a file or a URL, by default FATHOM_DB or
-    ./fathom.db; ":memory:" keeps nothing. A run that was cut off goes on with `resume` alone, or its `db` as well.
+    ./fathom.db; ":memory:" keeps nothing. Unless `chat` and `shots` say it, the model's files choose how it is asked: a
+    chat template means a chat without shots, none means three shots in plain text. A run
+    that was cut off goes on with `resume` alone, or its `db` as well.
 
     >>> from fathom import evaluate
     >>> run = evaluate("oracle/perfect", engine="oracle", families=["depo"], n=2, seed=7, db=":memory:", progress=False)
@@ -262,7 +266,7 @@ def evaluate(  # one parameter an option, as `fathom run` has them
     check_engine(engine)
     store = Store.at(db)
     settings = RunSettings(
-        PromptSettings(shots, chat, system, known_shots_as(shots_as), dict(template_options or {})),
+        PromptSettings(shots or 0, bool(chat), system, known_shots_as(shots_as), dict(template_options or {})),
         SamplingSettings(repeats, temperature, dict(budgets or {}), given_thinking(think_budget, think_marks)),
         EngineSettings(engine, dtype, dict(engine_args or {})),
     )
@@ -274,7 +278,11 @@ def evaluate(  # one parameter an option, as `fathom run` has them
             asked = open_suite(suite, secrets.token_hex(8) if seed is None else seed, chosen)
             console = make_console(stderr=True, quiet=progress is not True)
             tell = partial(console.print, soft_wrap=True)
-            plan = make_plan(None if model is None else str(model), revision, asked, settings, tell)
+            which = None if model is None else str(model)
+            plan = make_plan(which, revision, asked, settings, tell, StatedManner(chat, shots))
+            plan = plan if name is None else named(plan, name)
+            if plan.manner is not None:
+                tell(plan.manner.text())
         return Run(_evaluated(plan, opened, progress), store)
 
 

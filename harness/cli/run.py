@@ -12,10 +12,12 @@ import typer
 from rich.console import Console
 from sqlalchemy import Engine as Database
 
+from fathom.harness.cli.failures import tell_failures
 from fathom.harness.cli.options import AsJson, Db, database_of, names, open_store, pairs
 from fathom.harness.db.find import any_run
 from fathom.harness.db.read import count_cut, get_run, get_task_run
 from fathom.harness.engines.base import EngineSettings
+from fathom.harness.engines.model_name import check_board_name
 from fathom.harness.engines.options import check_engine
 from fathom.harness.errors import BadInput, EngineFailed, Interrupted
 from fathom.harness.format import count, percent, plural
@@ -25,12 +27,14 @@ from fathom.harness.reports.describe import cut_text, settings_text
 from fathom.harness.reports.measures import measure_run
 from fathom.harness.reports.terminal import render_run, render_task_run, run_json, task_run_json
 from fathom.harness.runs.evaluate import Outcome, evaluate
+from fathom.harness.runs.manner import StatedManner
 from fathom.harness.runs.plan import (
     Plan,
     TaskPlan,
     TaskSelection,
     make_plan,
     make_task_plan,
+    named,
     resume_plan,
     resume_task_plan,
 )
@@ -51,6 +55,9 @@ _questions = partial(typer.Option, rich_help_panel="Questions")
 _prompt = partial(typer.Option, rich_help_panel="Prompt")
 _sampling = partial(typer.Option, rich_help_panel="Sampling")
 _engine = partial(typer.Option, rich_help_panel="Engine")
+_Name = Annotated[
+    Optional[str], typer.Option(help="Name of the model in tables and on boards, as org/name; default: its folder's.")
+]
 _Model = Annotated[Optional[str], typer.Option(help="reference/pebble, a folder, or a hub id.")]
 _Engine = Annotated[str, typer.Option(help="vllm, hf, openai, ray or oracle.")]
 _Seed = Annotated[Optional[str], typer.Option(help="Whole number or hex; fresh and random if not given.")]
@@ -69,9 +76,14 @@ _Tasks = Annotated[
 _IncludePath = Annotated[Optional[list[Path]], _questions(help="Folder with your own lm-eval tasks; with --tasks.")]
 _Limit = Annotated[Optional[int], _questions(min=1, help="Documents per task at most; with --tasks.")]
 _Shots = Annotated[
-    Optional[int], _prompt(min=0, help="Demonstrations before each question; default 0, or the task's own number.")
+    Optional[int],
+    _prompt(
+        min=0, help="Demonstrations before each question; default: 0 in a chat, 3 in plain text, or as its card says."
+    ),
 ]
-_Chat = Annotated[bool, _prompt("--chat", help="Use the model's chat template.")]
+_Chat = Annotated[
+    Optional[bool], _prompt("--chat/--no-chat", help="Use the model's chat template; default: if it has one.")
+]
 _System = Annotated[str, _prompt(help="System message.")]
 _ShotsAs = Annotated[str, _prompt(help="In a chat: demonstrations as turns, or as text.")]
 _TemplateOption = Annotated[
@@ -144,6 +156,7 @@ def _engine_options(given: Iterable[str], own: Mapping[str, Any]) -> dict[str, A
 @app.command("run")
 def run_model(  # one parameter an option: typer reads the signature
     model: _Model = None,
+    name: _Name = None,
     engine: _Engine = "vllm",
     seed: _Seed = None,
     db: Db = None,
@@ -159,7 +172,7 @@ def run_model(  # one parameter an option: typer reads the signature
     include_path: _IncludePath = None,
     limit: _Limit = None,
     shots: _Shots = None,
-    chat: _Chat = False,
+    chat: _Chat = None,
     system: _System = "",
     shots_as: _ShotsAs = "turns",
     template_option: _TemplateOption = None,
@@ -179,11 +192,12 @@ def run_model(  # one parameter an option: typer reads the signature
     base_url: _BaseUrl = None,
     concurrency: _Concurrency = None,
 ) -> None:
-    """Evaluate a model and store every sample. Exit code 0 done, 2 bad input, 3 the engine failed."""
+    """Evaluate a model and store every sample. Exit code 0 done, 2 bad input, 3 the engine failed or never answered."""
     own = {"--suite": suite != "quick", "--families": families, "--levels": levels, "--channel": channel,
            "--style": style, "--n": n, "--seed": seed, "--budget": budget, "--repeats": repeats > 1}  # fmt: skip
     if resume is not None:
-        _check_resume(own | {"--model": model, "--tasks": tasks, "--limit": limit, "--shots": shots, "--chat": chat,
+        _check_resume(own | {"--model": model, "--name": name, "--tasks": tasks, "--limit": limit,
+                             "--shots": shots is not None, "--chat or --no-chat": chat is not None,
                              "--system": system, "--temperature": temperature, "--revision": revision})  # fmt: skip
     else:
         _check_apart({"--tasks": tasks, "--include-path": include_path, "--limit": limit}, own)
@@ -195,18 +209,21 @@ def run_model(  # one parameter an option: typer reads the signature
     budgets = pairs(names(",".join(budget or ())), "--budget")
     thinking = given_thinking(think_budget, _marks(think_marks))
     settings = RunSettings(
-        PromptSettings(shots or 0, chat, system, known_shots_as(shots_as), template_options),
+        PromptSettings(shots or 0, bool(chat), system, known_shots_as(shots_as), template_options),
         SamplingSettings(repeats, temperature, budgets, thinking),
         EngineSettings(engine, dtype, options),
     )
     check_engine(engine)
+    if name is not None:
+        check_board_name(name)
     output = Output(database_of(db), as_json)
     folders = tuple(map(str, include_path or ()))
     if resume is not None:
         code = continue_run(resume, settings.engine, folders, output)
     elif tasks:
         selection = TaskSelection(names(tasks), folders, limit, shots)
-        code = run_tasks(make_task_plan(model, revision, selection, settings), output)
+        foreign = make_task_plan(model, revision, selection, settings)
+        code = run_tasks(foreign if name is None else named(foreign, name), output)
     else:
         chosen = Selection(names(families), names(levels), names(channel), names(style), n)
         asked = open_suite(suite, secrets.token_hex(8) if seed is None else seed, chosen)
@@ -214,7 +231,8 @@ def run_model(  # one parameter an option: typer reads the signature
             output.tell(
                 f"not in the suite {suite}, asked at default levels (--levels names others): {', '.join(outside)}"
             )
-        code = run_suite(make_plan(model, revision, asked, settings, output.tell), output)
+        plan = make_plan(model, revision, asked, settings, output.tell, StatedManner(chat, shots))
+        code = run_suite(plan if name is None else named(plan, name), output)
     raise typer.Exit(code)
 
 
@@ -241,6 +259,8 @@ class Output:
 def run_suite(plan: Plan, output: Output) -> int:
     """Evaluate a model on a suite, then print a table or JSON; return the exit code."""
     _log_to_stderr()
+    if plan.manner is not None:
+        make_console(stderr=True).print(plan.manner.text(), soft_wrap=True, highlight=False)
     return _evaluate(plan, open_store(output.database, create=True), output)
 
 
@@ -287,9 +307,11 @@ def _evaluate(plan: Plan, db: Database, output: Output) -> int:
     outcome = _attempt(talk, db, work)
     if outcome is None:
         return STOPPED
-    _print_run(db, get_run(db, outcome.run), output)
+    detail = get_run(db, outcome.run)
+    _print_run(db, detail, output)
     if not output.as_json and (cut := cut_text(count_cut(db, outcome.run))):
         talk.print(cut, style="yellow", highlight=False)
+    tell_failures(db, detail, talk)
     return 0
 
 

@@ -6,14 +6,17 @@ from hashlib import blake2b
 from math import isfinite
 from typing import Any, Literal, Protocol, runtime_checkable
 
-FinishReason = Literal["stop", "length", "too_long", "error"]
-"""stop: the model ended or wrote a stop text; length: the token budget ran out; too_long: the prompt does
-not fit the context, so nothing was generated; error: the engine failed on this request."""
+FinishReason = Literal["stop", "length", "looped", "too_long", "error"]
+"""stop: the model ended or wrote a stop text; length: the token budget ran out; looped: the text repeated itself, so
+that the rest of the budget was spared; too_long: the prompt does not fit the context, so nothing was generated; error:
+the engine failed on this request."""
+CUT = ("length", "looped")
+"""How a text ends that the model did not end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How to generate; temperature 0 is greedy."""
+    """How to generate; temperature 0 is greedy. Stop texts act after the first visible character."""
 
     max_tokens: int
     stop: tuple[str, ...] = ()

@@ -1,6 +1,7 @@
 """Chat template and special tokens of a model, read from the files of its folder without loading it."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
@@ -33,6 +34,28 @@ def chat_template_of(path: Path) -> str | None:
     if isinstance(found, dict):
         found = found.get("default")
     return found if isinstance(found, str) and found else None
+
+
+_CARD = "README.md"
+_CARD_SHOTS = re.compile(r"fathom_shots:[ \t]*(\d{1,2})[ \t]*$", re.MULTILINE)
+
+
+def card_shots(path: Path) -> int | None:
+    """Return how many demonstrations a model's card asks for in plain text, as `fathom_shots: 0` in its metadata.
+
+    The metadata are the lines between two lines of three dashes at the top of the card. None where they say nothing.
+    """
+    try:
+        with (path / _CARD).open(encoding="utf-8", errors="replace") as file:
+            start, *rest = file.read(_MOST_METADATA).split("\n---", 1)
+    except OSError:
+        return None
+    found = _CARD_SHOTS.search(start) if rest and start.startswith("---\n") else None
+    return int(found[1]) if found else None
+
+
+_MOST_METADATA = 1 << 16
+"""Characters of a card that are read."""
 
 
 def added_tokens(path: Path) -> frozenset[str]:

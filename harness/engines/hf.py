@@ -77,7 +77,7 @@ class HfEngine:
             getattr(getattr(tokenizer, "backend_tokenizer", None), "model", None), WordLevel
         )
         self._generation = GenerationSettings(
-            _pad_of(tokenizer), _ends_of(model, tokenizer), self._room(), cache(self._stop_criterion)
+            _pad_of(tokenizer), _ends_of(model, tokenizer), self._room(), cache(self._stop_criterion), self._is_visible
         )
         self._scorer = Scorer(model, self._n_ids)
 
@@ -206,7 +206,7 @@ class HfEngine:
         ended = next((at for at, token in enumerate(tokens) if token in self._generation.ends), None)
         kept = tokens if ended is None else tokens[:ended]
         text, stopped = cut_at_stop(decode_completion(self._tokenizer, request, kept), request.sampling.stop)
-        reason: FinishReason = "stop" if stopped or ended is not None else "length"
+        reason: FinishReason = "stop" if stopped or ended is not None else "looped" if row.is_looped else "length"
         n_written = len(kept) + (ended is not None)
         return Completion(request.key, text, reason, len(row.prompt), n_written, row.seconds)
 
@@ -250,6 +250,9 @@ class HfEngine:
         if not stops or not self._can_match_stops:
             return None
         return StopStringCriteria(self._tokenizer, list(stops))
+
+    def _is_visible(self, ids: list[int]) -> bool:
+        return bool(str(self._tokenizer.decode(ids, skip_special_tokens=True)).strip())
 
 
 class _TooLong(Exception):

@@ -17,6 +17,7 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList,
 from transformers.generation.logits_process import TopPLogitsWarper
 
 from fathom.harness.engines.base import Request, sampling_seed
+from fathom.harness.engines.loops import CHECK_EVERY, tokens_end_in_loop
 
 _FEW, _SMALL = 4, 8
 """A batch of at least _SMALL rows ends when at most one row of _FEW is left: those go on in another batch."""
@@ -36,6 +37,8 @@ class Row:
     is_ended: bool = False
     has_broken: bool = False
     """Whether the model's logits were no numbers."""
+    is_looped: bool = False
+    """Whether the text was ended because it repeats itself."""
     seconds: float = 0.0
     draws: torch.Generator | None = None
     """Random numbers of a sampled request, so that its text does not depend on the rows beside it."""
@@ -62,6 +65,8 @@ class GenerationSettings:
     """Tokens of all rows together, read and written, at which a batch is split."""
     stop: Callable[[tuple[str, ...]], StoppingCriteria | None]
     """Returns the criterion that ends rows at stop texts."""
+    is_visible: Callable[[list[int]], bool]
+    """Says whether the text of some tokens has a visible character."""
 
 
 def generate_rows(model: Any, rows: Sequence[Row], settings: GenerationSettings) -> Iterator[list[Row]]:
@@ -154,7 +159,9 @@ class _Watch(StoppingCriteria):
         n_steps = input_ids.shape[1] - self.width
         ended = torch.isin(input_ids[:, -1], self.eos_token_id) | (self._left <= n_steps) | self.has_broken
         if self._stop is not None:
-            ended |= self._stop(input_ids, scores, **kwargs)
+            ended |= self._stopped(input_ids, self._stop(input_ids, scores, **kwargs) & ~self.is_ended)
+        if n_steps % CHECK_EVERY == 0:
+            ended |= self._looped(input_ids)
         for at in (ended & ~self.is_ended).nonzero().flatten().tolist():
             self._end(at, input_ids)
         self.is_ended |= ended
@@ -164,6 +171,18 @@ class _Watch(StoppingCriteria):
         for at in left:
             self.rows[at].written += input_ids[at, self.width :].tolist()
         return torch.ones_like(self.is_ended)
+
+    def _stopped(self, input_ids: torch.Tensor, met: torch.Tensor) -> torch.Tensor:
+        """Return which of the rows that met a stop text have visible text: before it, stop texts do not act."""
+        for at in met.nonzero().flatten().tolist():
+            met[at] = self.settings.is_visible(self.rows[at].written + input_ids[at, self.width :].tolist())
+        return met
+
+    def _looped(self, input_ids: torch.Tensor) -> torch.Tensor:
+        for at in (~self.is_ended).nonzero().flatten().tolist():
+            row = self.rows[at]
+            row.is_looped = tokens_end_in_loop(row.written + input_ids[at, self.width :].tolist())
+        return torch.tensor([row.is_looped for row in self.rows], device=self.is_ended.device)
 
     def _end(self, at: int, input_ids: torch.Tensor) -> None:
         row = self.rows[at]

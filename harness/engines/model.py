@@ -10,16 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from fathom.harness.engines.chat_template import chat_template_of
+from fathom.harness.engines.model_name import is_folder, is_hub_id
 from fathom.harness.engines.tokenizer_files import check_vocabulary
 from fathom.harness.engines.weights import check_weights, count_parameters, embedding_rows, read_tensors
 from fathom.harness.errors import BadInput, BrokenModel, UnknownModel
 from fathom.harness.settings import read_settings
 
 REFERENCE = Path(__file__).parents[1] / "training" / "reference"
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}")
 _WEIGHTS = ("*.safetensors",)
 FETCHED_FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
-"""Files of a repository that are fetched: no code, no pickles."""
+"""Files of a repository that decide what a model says, and are fetched: no code, no pickles."""
+_CARD_FILE = "README.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,10 @@ class ModelSource:
     name: str
     path: Path | None
     digest: str
+    by_digest: bool = False
+    """Whether its files decide what model it is, as of a folder; else the name does, as on the hub."""
+    is_named: bool = False
+    """Whether the user gave the name, instead of a place."""
 
     def folder(self) -> Path:
         """Return the folder, or raise UnknownModel where there is none."""
@@ -73,14 +78,9 @@ def find_model(name: str, revision: str | None = None) -> ModelSource:
 
 def find_served_model(name: str) -> ModelSource:
     """Return a model that a server holds; with the digest of its files where they are on this machine as well."""
-    if name in reference_models() or (_is_folder(name) and (Path(name) / "config.json").exists()):
+    if name in reference_models() or (is_folder(name) and (Path(name) / "config.json").exists()):
         return find_model(name)
     return ModelSource(name, None, f"openai:{name}")
-
-
-def is_hub_id(name: str) -> bool:
-    """Say whether a name has the form of a hub id, org/name."""
-    return _HUB_ID.fullmatch(name) is not None and ".." not in name and "--" not in name
 
 
 def locate_model(name: str, revision: str | None = None) -> Path:
@@ -90,26 +90,19 @@ def locate_model(name: str, revision: str | None = None) -> Path:
         UnknownModel: neither a reference model, nor a folder, nor a model of the hub.
         BadInput: a revision of a model that is not on the hub.
     """
-    if revision is not None and (name.startswith("reference/") or _is_folder(name)):
+    if revision is not None and (name.startswith("reference/") or is_folder(name)):
         raise BadInput(f"{name} is on this machine, and only models of the hub have revisions: leave out --revision")
     if name.startswith("reference/"):
         if name not in reference_models():
             raise UnknownModel(f"no reference model {name!r}; known: {', '.join(reference_models())}")
         return REFERENCE / name.removeprefix("reference/")
-    if _is_folder(name):
+    if is_folder(name):
         return Path(name)
     if not is_hub_id(name):
         raise UnknownModel(
             f"{name!r} is neither a folder, nor a hub id (org/name), nor one of {', '.join(reference_models())}"
         )
     return _download(name, revision)
-
-
-def _is_folder(name: str) -> bool:
-    try:
-        return bool(name) and Path(name).is_dir()
-    except (OSError, ValueError):  # too long for a path, or with a NUL in it
-        return False
 
 
 def _download(name: str, revision: str | None) -> Path:
@@ -119,7 +112,7 @@ def _download(name: str, revision: str | None) -> Path:
 
     disable_progress_bars()
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=list(FETCHED_FILES)))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=[*FETCHED_FILES, _CARD_FILE]))
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UnknownModel(

@@ -7,8 +7,9 @@ from fathom.harness.engines.base import RenderedPrompt, Request, RequestFailed
 
 
 def cut_at_stop(text: str, stops: Sequence[str]) -> tuple[str, bool]:
-    """Return the text before the earliest stop text, and whether there was one."""
-    found = [at for stop in stops if (at := text.find(stop)) >= 0]
+    """Return the text before the earliest stop text after its first visible character, and whether there was one."""
+    start = len(text) - len(text.lstrip())
+    found = [at for stop in stops if (at := text.find(stop, start)) >= 0]
     return (text[: min(found)], True) if found else (text, False)
 
 

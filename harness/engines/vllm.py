@@ -25,6 +25,7 @@ from fathom.harness.engines.base import (
     sampling_seed,
     too_long,
 )
+from fathom.harness.engines.loops import CHECK_EVERY, tokens_end_in_loop
 from fathom.harness.engines.model_config import bytes_a_token, context_of
 from fathom.harness.engines.tokens import (
     check_ids,
@@ -65,6 +66,10 @@ class _Pending:
     tails: list[list[int]] = field(default_factory=list)
     pieces: list[tuple[list[int], list[int]]] = field(default_factory=list)
     """Context and tail of each part: the choices, or the windows of one text that is too long."""
+    text: str = ""
+    written: list[int] = field(default_factory=list)
+    """What was generated so far: text and tokens."""
+    is_looped: bool = False
     parts: dict[int, tuple[float, bool]] = field(default_factory=dict)
     """(log-likelihood, greedy) of finished parts."""
 
@@ -186,18 +191,10 @@ class VllmEngine:
         return name
 
     def _parts(self, pending: _Pending) -> Iterator[tuple[list[int], SamplingParams]]:
-        request, tails = pending.request, pending.tails
+        tails = pending.tails
         final = RequestOutputKind.FINAL_ONLY
         if not tails:
-            sampling = request.sampling
-            budget = min(sampling.max_tokens, self.context - len(pending.prompt))
-            stop = list(sampling.stop)
-            seed = sampling_seed(request) if sampling.temperature > 0 else None
-            params = SamplingParams(
-                temperature=sampling.temperature, top_p=sampling.top_p, max_tokens=budget, stop=stop, seed=seed,
-                output_kind=final,
-            )  # fmt: skip
-            yield pending.prompt, params
+            yield self._generation(pending)
         elif all(len(tail) == 1 for tail in tails):  # one step scores all, with a cached prefix
             ids = sorted({tail[0] for tail in tails})
             yield (
@@ -210,6 +207,17 @@ class VllmEngine:
                     temperature=0, max_tokens=1, prompt_logprobs=1, detokenize=False, output_kind=final
                 )
                 yield before + tail, params
+
+    def _generation(self, pending: _Pending) -> tuple[list[int], SamplingParams]:
+        """Return prompt and parameters of a request that generates, or that goes on after what it has written."""
+        sampling, n_written = pending.request.sampling, len(pending.written)
+        budget = min(sampling.max_tokens, self.context - len(pending.prompt)) - n_written
+        params = SamplingParams(
+            temperature=sampling.temperature, top_p=sampling.top_p, max_tokens=budget, stop=list(sampling.stop),
+            seed=sampling_seed(pending.request) + n_written if sampling.temperature > 0 else None,
+            output_kind=RequestOutputKind.DELTA, stream_interval=CHECK_EVERY,
+        )  # fmt: skip
+        return pending.prompt + pending.written, params
 
     def step(self) -> list[Completion]:
         """Run one step of the engine; return finished completions.
@@ -225,17 +233,42 @@ class VllmEngine:
             raise EngineFailed(f"vLLM stopped: {type(error).__name__}: {error}") from error
         done = []
         for output in outputs:
-            pending, part = self._pending.pop(output.request_id)
+            pending, part = self._pending[output.request_id]
+            if not pending.tails and not self._is_over(pending, output):
+                continue
+            del self._pending[output.request_id]
             completion = self._finish(pending, part, output, output.request_id in self._broken)
             self._broken.discard(output.request_id)
             if completion is not None:
                 done.append(completion)
         return done
 
-    def _text_with_marks(self, request: Request, made: Any) -> str:  # vLLM's CompletionOutput
+    def _is_over(self, pending: _Pending, output: Any) -> bool:  # Any: vLLM's RequestOutput
+        """Add what was generated since the last output; say whether the text has ended, by itself or in a loop.
+
+        A text that met a stop text before its first visible character goes on as a new request.
+        """
+        made = output.outputs[0]
+        pending.text += made.text
+        pending.written += made.token_ids
+        if not output.finished:
+            pending.is_looped = tokens_end_in_loop(pending.written)
+            if pending.is_looped:
+                self._engine.abort_request([output.request_id])
+            return pending.is_looped
+        left = min(pending.request.sampling.max_tokens, self.context - len(pending.prompt)) - len(pending.written)
+        if not isinstance(made.stop_reason, str) or pending.text.strip() or left < 1:
+            return True
+        pending.text = str(self._tokenizer.decode(pending.written, skip_special_tokens=True))
+        del self._pending[output.request_id]
+        self._enter(pending, 0, *self._generation(pending))
+        return False
+
+    def _text_with_marks(self, pending: _Pending, has_ended: bool) -> str:
         """Return the text with its marks; a final token that stopped the model is not part of the text."""
-        ended = made.finish_reason == "stop" and not request.sampling.stop
-        return decode_completion(self._tokenizer, request, made.token_ids[:-1] if ended else made.token_ids)
+        ended = has_ended and not pending.request.sampling.stop
+        ids = pending.written[:-1] if ended else pending.written
+        return decode_completion(self._tokenizer, pending.request, ids)
 
     def _finish(
         self, pending: _Pending, part: int, output: Any, has_broken: bool
@@ -245,11 +278,11 @@ class VllmEngine:
         if not pending.tails and has_broken:
             return failed(request, RequestFailed(f"the model's logits are no numbers: {NO_NUMBERS}"))
         if not pending.tails:
-            made = output.outputs[0]
-            reason: FinishReason = "stop" if made.finish_reason == "stop" else "length"
+            has_ended = output.outputs[0].finish_reason == "stop"
+            reason: FinishReason = "looped" if pending.is_looped else "stop" if has_ended else "length"
             cached = output.num_cached_tokens or 0
-            text = self._text_with_marks(request, made) if request.marks else made.text
-            return Completion(request.key, text, reason, n_prompt, len(made.token_ids), seconds, cached_tokens=cached)
+            text = self._text_with_marks(pending, has_ended) if request.marks else pending.text
+            return Completion(request.key, text, reason, n_prompt, len(pending.written), seconds, cached_tokens=cached)
         if output.prompt_logprobs is None:
             first = output.outputs[0]
             logprobs = first.logprobs[0]

@@ -76,7 +76,7 @@ class ParcelSample(StrictModel):
     prompt: _Digest
     """Digest of the prompt that the model was asked."""
     completion: str
-    finish_reason: Literal["stop", "length", "too_long"]
+    finish_reason: Literal["stop", "length", "looped", "too_long"]
     scores: Annotated[tuple[FiniteFloat, ...], Field(max_length=64, strict=False)] | None = None
     prompt_tokens: _Count
     completion_tokens: _Count

@@ -35,7 +35,7 @@ def _settings_words(detail: RunDetail) -> Iterator[str]:
     if settings is None:
         return
     for flag, value in settings.flags():
-        if flag != "--engine":
+        if flag != "--engine" and not (settings.engine.name == "oracle" and flag in ("--chat", "--shots")):
             yield from _option(flag, value)
     dtype = str(manifest.decisive.sampling.get("dtype") or "auto")  # where the server's planner states it
     if dtype != "auto" and settings.engine.dtype == "auto":
@@ -48,8 +48,8 @@ def _option(flag: str, value: object) -> Iterator[str]:
     if isinstance(value, Mapping):
         for name, one in value.items():
             yield from (flag, f"{name}={_option_text(one)}")
-    elif value is True:
-        yield flag
+    elif isinstance(value, bool):
+        yield flag if value else flag.replace("--", "--no-", 1)
     elif isinstance(value, tuple):
         yield from (flag, ",".join(value))
     else:

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from sqlalchemy import Engine as Database
 
 from fathom.harness.db import read, write
+from fathom.harness.db.failures import failures_of
+from fathom.harness.db.liveness import Holder, holding, new_holder, resume_run
 from fathom.harness.engines.base import Completion, Engine, RendersPrompts, Request
 from fathom.harness.engines.factory import open_engine
-from fathom.harness.engines.model import inspect_model
-from fathom.harness.errors import EngineFailed, FathomError, Interrupted, RunChanged, StoreError
+from fathom.harness.engines.model import ModelSource, inspect_model
+from fathom.harness.errors import EngineFailed, FathomError, Interrupted, NoAnswers, RunBusy, RunChanged, StoreError
 from fathom.harness.records import Manifest, Progress, ProgressReport, RunDetail, TaskRunDetail
+from fathom.harness.runs.heartbeat import Heartbeat
 from fathom.harness.runs.manifest import known_suite_digest, make_manifest
 from fathom.harness.runs.plan import Plan
 from fathom.harness.runs.request_queue import QueuedRequest, RequestQueue, run_waves
@@ -80,10 +83,19 @@ def evaluate(plan: "Plan | PreparedTasks", db: Database, report: ProgressReport 
 
     Raises:
         RunChanged: the run to resume was started with something else.
-        EngineFailed, StoreError, Interrupted: after the state was stored.
+        RunBusy: another process is running it.
+        NoAnswers, EngineFailed, StoreError, Interrupted: after the state was stored.
     """
-    run = _start_suite(plan, db) if isinstance(plan, Plan) else _start_tasks(plan, db)
-    with _recorded(db, run):
+    holder = new_holder()
+    with holding(holder):
+        run = _start_suite(plan, db, holder) if isinstance(plan, Plan) else _start_tasks(plan, db, holder)
+        return _attempt(plan, db, run, Heartbeat(db, run, holder), report)
+
+
+def _attempt(
+    plan: "Plan | PreparedTasks", db: Database, run: str, heartbeat: Heartbeat, report: ProgressReport
+) -> Outcome:
+    with _recorded(db, run), heartbeat:
         began = time.monotonic()
         report("building", None)
         if isinstance(plan, Plan):
@@ -91,20 +103,20 @@ def evaluate(plan: "Plan | PreparedTasks", db: Database, report: ProgressReport 
 
             detail = read.get_run(db, run)
             suite = SuiteEvaluation(db, detail, plan.settings, detail.manifest_digest)
-            return _evaluate(suite, _Attempt(db, plan, detail.summary.n_samples, report, began), run)
+            return _evaluate(suite, _Attempt(db, plan, detail.summary.n_samples, report, began, heartbeat), run)
         from fathom.harness.runs.lm_eval_tasks.evaluation import TaskEvaluation
 
         tasks = TaskEvaluation(db, run, plan)
-        return _evaluate(tasks, _Attempt(db, plan.plan, len(plan.requests), report, began), run)
+        return _evaluate(tasks, _Attempt(db, plan.plan, len(plan.requests), report, began, heartbeat), run)
 
 
-def _start_suite(plan: Plan, db: Database) -> str:
+def _start_suite(plan: Plan, db: Database, holder: Holder) -> str:
     """Store a new run, or reopen the one to resume; return its id."""
     stored = None if plan.resume is None else read.get_run(db, plan.resume)
     known = known_suite_digest(stored.manifest) if stored and stored.suite == plan.suite else None
-    manifest = make_manifest(plan.model, plan.suite, plan.settings, known)
+    manifest = make_manifest(plan.model, plan.suite, plan.settings, known, plan.manner)
     if stored is not None:
-        return _reopen(db, stored, manifest)
+        return _reopen(db, stored, manifest, holder)
     files = None if plan.model.path is None else inspect_model(plan.model.path)
     new = write.NewRun(
         plan.model.name,
@@ -117,17 +129,18 @@ def _start_suite(plan: Plan, db: Database) -> str:
         files.kind if files else None,
         layer="sampled" if plan.settings.sampling.is_sampled else "main",
         n_repeats=plan.settings.sampling.repeats,
+        origin=_origin(plan.model, holder),
     )
     run = write.start_run(db, new)
     log.info("run %s: %s on %s, %d items", run, new.model, new.suite.name, new.suite.n_items)
     return run
 
 
-def _start_tasks(prepared: "PreparedTasks", db: Database) -> str:
+def _start_tasks(prepared: "PreparedTasks", db: Database, holder: Holder) -> str:
     """Store a new run, or reopen the one to resume; return its id."""
     plan, manifest = prepared.plan, prepared.manifest
     if plan.resume is not None:
-        return _reopen(db, read.get_task_run(db, plan.resume), manifest)
+        return _reopen(db, read.get_task_run(db, plan.resume), manifest, holder)
     files = None if plan.model.path is None else inspect_model(plan.model.path)
     new = write.NewTaskRun(
         plan.model.name,
@@ -140,14 +153,20 @@ def _start_tasks(prepared: "PreparedTasks", db: Database) -> str:
         manifest.digest(),
         files.n_parameters if files else None,
         files.kind if files else None,
+        _origin(plan.model, holder),
     )
     run = write.start_task_run(db, new)
     log.info("run %s: %s on %s, %d requests", run, new.model, ", ".join(plan.selection.tasks), new.n_requests)
     return run
 
 
-def _reopen(db: Database, stored: RunDetail | TaskRunDetail, now: Manifest) -> str:
-    """Reopen a stored run; raise RunChanged if what decides its numbers has changed."""
+def _origin(model: ModelSource, holder: Holder) -> write.Origin:
+    path = None if model.path is None or not model.by_digest else str(model.path.resolve())
+    return write.Origin(str(holder), path, model.digest if model.by_digest else None, model.is_named)
+
+
+def _reopen(db: Database, stored: RunDetail | TaskRunDetail, now: Manifest, holder: Holder) -> str:
+    """Reopen a stored run; raise RunChanged if what decides its numbers has changed, RunBusy if it is being run."""
     run = stored.summary.run
     if stored.manifest_digest != now.digest():
         before, after = (one.stored.get("decisive", {}) for one in (stored.manifest, now))
@@ -156,7 +175,7 @@ def _reopen(db: Database, stored: RunDetail | TaskRunDetail, now: Manifest) -> s
             f"run {run} was started with another {changed}: its samples would not fit together; "
             "start a new run, or go back to what it was started with"
         )
-    write.resume_run(db, run)
+    resume_run(db, run, holder)
     return run
 
 
@@ -169,6 +188,7 @@ class _Attempt:
     n_items: int
     report: ProgressReport
     began: float
+    heartbeat: Heartbeat
 
 
 @dataclass(slots=True)
@@ -207,6 +227,7 @@ def _evaluate(evaluation: Evaluation[_R], attempt: _Attempt, run: str) -> Outcom
     db, report = attempt.db, attempt.report
     journal = Journal(evaluation, attempt.n_items, report)
     queue = RequestQueue(journal.store)
+    attempt.heartbeat.on_loss = queue.fail
     opened: list[Engine] = []
 
     def engine() -> Engine:
@@ -219,9 +240,12 @@ def _evaluate(evaluation: Evaluation[_R], attempt: _Attempt, run: str) -> Outcom
 
     try:
         run_waves(queue, evaluation.waves(queue), engine)
+        if (failures := failures_of(db, run)).is_total:
+            raise NoAnswers(str(failures), failures.log())
         report("scoring", None)
         evaluation.score()
         seconds = time.monotonic() - attempt.began
+        attempt.heartbeat.stop()
         write.finish_run(db, run, write.Ending("done", seconds))
         evaluation.publish()
     finally:  # after the end is stored, as it may take a second
@@ -253,8 +277,9 @@ def _recorded(db: Database, run: str) -> Iterator[None]:
     """
     began = time.monotonic()
 
-    def store(state: str, said: str) -> None:
-        ending = write.Ending(state, time.monotonic() - began, said, traceback.format_exc()[-_LOG_TAIL:])
+    def store(state: str, said: str, log_text: str = "") -> None:
+        tail = (log_text or traceback.format_exc())[-_LOG_TAIL:]
+        ending = write.Ending(state, time.monotonic() - began, said, tail)
         with suppress(StoreError):  # a full disk may refuse this too; the samples are safe either way
             write.finish_run(db, run, ending)
 
@@ -263,8 +288,11 @@ def _recorded(db: Database, run: str) -> Iterator[None]:
     except KeyboardInterrupt as stop:
         store("interrupted", "stopped by the user")
         raise Interrupted(run) from stop
+    except RunBusy as error:  # the run is another process's now, so its state is not ours to store
+        error.run = run
+        raise
     except FathomError as error:
-        store("failed", str(error))
+        store("failed", str(error), error.log if isinstance(error, NoAnswers) else "")
         error.run = run
         raise
     except Exception as error:

@@ -15,6 +15,7 @@ from fathom import tasks
 from fathom.harness.engines.chat_template import chat_template_of, text_digest, tokenizer_digest
 from fathom.harness.engines.model import ModelSource, commit_of
 from fathom.harness.records import Manifest
+from fathom.harness.runs.manner import Manner
 from fathom.harness.runs.run_settings import RunSettings
 from fathom.tasks.registry import find_family
 from fathom.tasks.suites import Suite
@@ -28,10 +29,17 @@ _ENGINE_PACKAGES = {
 }
 
 
-def make_manifest(model: ModelSource, suite: Suite, settings: RunSettings, suite_digest: str | None = None) -> Manifest:
+def make_manifest(
+    model: ModelSource,
+    suite: Suite,
+    settings: RunSettings,
+    suite_digest: str | None = None,
+    manner: Manner | None = None,
+) -> Manifest:
     """Describe a run before it starts; the same inputs give the same digest.
 
-    The suite's digest takes as long as making all of its items, so it may be given where it is known.
+    The suite's digest takes as long as making all of its items, so it may be given where it is known. `manner` says
+    why the settings have a chat and shots or not.
 
     Raises:
         BadInput: an address of a server with a password in it, as it would be stored.
@@ -43,7 +51,8 @@ def make_manifest(model: ModelSource, suite: Suite, settings: RunSettings, suite
         "sampling": settings.to_json()["sampling"],
     }
     cells = [asdict(cell) for cell in suite.cells]
-    return describe_run(model, settings, asked, {"cells": cells, "tasks": tasks_digest()})
+    chosen = {} if manner is None else {"manner": manner.to_json()}
+    return describe_run(model, settings, asked, {"cells": cells, "tasks": tasks_digest(), **chosen})
 
 
 def describe_run(

@@ -3,17 +3,19 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from fathom.harness.engines.adapter import adapted, bare_name
 from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.chat_template import chat_template_of
 from fathom.harness.engines.model import ModelSource, find_model, find_served_model
+from fathom.harness.engines.model_name import check_board_name, folder_label, is_folder
 from fathom.harness.engines.options import check_settings, inner_engine
 from fathom.harness.engines.oracle import oracle_kind
-from fathom.harness.errors import BadInput, UnknownEngine
+from fathom.harness.errors import BadInput, UnknownEngine, UnknownModel
 from fathom.harness.format import plural
-from fathom.harness.records import Manifest, RunDetail, TaskRunDetail
+from fathom.harness.records import RunDetail, TaskRunDetail
+from fathom.harness.runs.manner import Manner, StatedManner, choose_manner, hints_of, with_manner
 from fathom.harness.runs.run_settings import USUAL_MARKS, RunSettings, settings_of
 from fathom.harness.runs.thought_marks import find_thinking
 from fathom.tasks.base import SCORED
@@ -24,13 +26,15 @@ from fathom.tasks.suites import Suite
 class Plan:
     """What is to be run on a suite. Model and engine are checked when a plan is made, and not again.
 
-    `resume` is the whole id of the run to go on with.
+    `resume` is the whole id of the run to go on with. `manner` says why the settings have a chat and shots or not; None
+    where they were stated together, or where nothing reads a prompt.
     """
 
     model: ModelSource
     suite: Suite
     settings: RunSettings = field(default_factory=RunSettings)
     resume: str | None = None
+    manner: Manner | None = None
 
     def __post_init__(self) -> None:
         """Raise BadInput where the suite cannot be asked with these settings."""
@@ -73,6 +77,9 @@ class TaskPlan:
         }
 
 
+_AnyPlan = TypeVar("_AnyPlan", Plan, TaskPlan)
+
+
 def resolve_model(name: str | None, engine: EngineSettings, revision: str | None = None) -> ModelSource:
     """Check an engine's settings and find the model that it is to run, with the adapter that they name.
 
@@ -86,21 +93,53 @@ def resolve_model(name: str | None, engine: EngineSettings, revision: str | None
         return ModelSource(f"oracle/{kind}", None, f"oracle/{kind}")
     if not name:
         raise BadInput("say which model: --model reference/pebble, a folder, or a hub id (org/name)")
-    if engine.name == "openai":
-        return find_served_model(name)
-    lora = engine.options.get("lora")
-    return find_model(name, revision) if lora is None else adapted(find_model(name, revision), Path(lora))
+    if engine.name == "openai":  # the server knows the model under the name that was typed
+        served = find_served_model(name)
+        return replace(served, by_digest=served.path is not None and not name.startswith("reference/"))
+    source, lora = _labelled(find_model(name, revision), name), engine.options.get("lora")
+    return source if lora is None else replace(adapted(source, Path(lora)), by_digest=True)
 
 
-def make_plan(
-    model: str | None, revision: str | None, suite: Suite, settings: RunSettings, tell: Callable[[str], None]
+def _labelled(source: ModelSource, typed: str) -> ModelSource:
+    """Return a model in a folder under its label, the same however the folder was typed; its files say which it is."""
+    if source.path is None or not is_folder(typed) or typed.startswith("reference/"):
+        return source
+    return replace(source, name=folder_label(source.path), by_digest=True)
+
+
+def named(plan: _AnyPlan, name: str) -> _AnyPlan:
+    """Return a plan whose model has the name that the user gave it.
+
+    Raises:
+        BadInput: a name that no board accepts, or a model that keeps its own.
+    """
+    check_board_name(name)
+    model, settings = plan.model, plan.settings
+    if inner_engine(settings.engine) == "oracle":
+        raise BadInput("the oracle is no model, and keeps its name: leave out --name")
+    if settings.engine.name == "openai":  # which asks the server for the name that was typed
+        options = {"served_model": model.name, **settings.engine.options}
+        settings = replace(settings, engine=replace(settings.engine, options=options))
+    own = replace(model, name=name, by_digest=model.path is not None, is_named=True)
+    return replace(plan, model=own, settings=settings)
+
+
+def make_plan(  # 6 parameters: what is asked of whom, how, and who hears of it
+    model: str | None,
+    revision: str | None,
+    suite: Suite,
+    settings: RunSettings,
+    tell: Callable[[str], None],
+    stated: StatedManner | None = None,
 ) -> Plan:
     """Check everything that a run of a suite needs, before a model is loaded; `tell` hears what is left out.
+
+    With `stated`, the model's files choose between chat and plain text and the number of shots, as far as the user does
+    not; without it, the settings say both.
 
     Raises:
         BadInput: no such model, or settings that it or the suite cannot be run with; see `resolve_model`.
     """
-    settings.check()
     scored = [cell.style for cell in suite.cells if cell.style in SCORED]
     if settings.sampling.repeats > 1 and scored:
         suite = suite.without(SCORED)
@@ -110,7 +149,13 @@ def make_plan(
             "gives the same; a run without --repeats asks them"
         )
     source = resolve_model(model, settings.engine, revision)
-    return Plan(source, suite, add_thinking(source, settings))
+    manner = None
+    if stated is not None:
+        manner = choose_manner(hints_of(source, settings.engine.name), stated)
+        settings = replace(settings, prompt=with_manner(settings.prompt, manner))
+    settings.check()
+    is_read = inner_engine(settings.engine) != "oracle"  # which answers from the item's id
+    return Plan(source, suite, add_thinking(source, settings), manner=manner if is_read else None)
 
 
 def add_thinking(model: ModelSource, settings: RunSettings) -> RunSettings:
@@ -125,13 +170,13 @@ def add_thinking(model: ModelSource, settings: RunSettings) -> RunSettings:
     """
     prompt, given = settings.prompt, settings.sampling.thinking
     if prompt.template_options and not prompt.chat:
-        raise BadInput("--template-option is for a model's chat template: give --chat as well, or leave it out")
+        raise BadInput("--template-option is for a model's chat template, and it is asked in plain text: leave it out")
     if model.path is not None and prompt.chat:
         template = chat_template_of(model.path)
         if template is None:
             raise BadInput(
                 f"{model.name} has no chat template, neither in chat_template.jinja nor in tokenizer_config.json: "
-                "leave out --chat to ask it in plain text"
+                "leave out --chat, or give --no-chat, to ask it in plain text"
             )
         thinking = find_thinking(model.path, template, prompt, given)
     elif given is not None:
@@ -172,7 +217,7 @@ def resume_plan(detail: RunDetail, engine: EngineSettings) -> Plan:
     if settings is None:
         raise BadInput(f"the manifest of run {one.run} states no settings: only runs of `fathom run` can go on")
     settings = settings.placed(engine)
-    return Plan(_stored_model(one.model, settings.engine, detail.manifest), detail.suite, settings, one.run)
+    return Plan(_stored_model(detail, settings.engine), detail.suite, settings, one.run)
 
 
 def resume_task_plan(detail: TaskRunDetail, engine: EngineSettings, folders: tuple[str, ...] = ()) -> TaskPlan:
@@ -191,10 +236,14 @@ def resume_task_plan(detail: TaskRunDetail, engine: EngineSettings, folders: tup
     settings = replace(settings, prompt=replace(settings.prompt, shots_as=said["shots_as"]))
     paths = folders or tuple(said["include_paths"])
     selection = TaskSelection(tuple(said["tasks"]), paths, said["limit"], said["shots"])
-    return TaskPlan(_stored_model(one.model, settings.engine, detail.manifest), selection, settings, one.run)
+    return TaskPlan(_stored_model(detail, settings.engine), selection, settings, one.run)
 
 
-def _stored_model(name: str, engine: EngineSettings, manifest: Manifest) -> ModelSource:
-    """Find the model of a stored run again, under its stored name; its adapter may have moved."""
+def _stored_model(detail: RunDetail | TaskRunDetail, engine: EngineSettings) -> ModelSource:
+    """Find the model of a stored run again, under the name in its manifest; its adapter may have moved."""
+    manifest, place = detail.manifest, detail.model_path
+    name = manifest.decisive.model.name or detail.summary.model
+    if place and not is_folder(place):
+        raise UnknownModel(f"the model of run {detail.summary.run} was in {place}, and is not there now: put it back")
     bare = bare_name(name) if "lora" in engine.options else name
-    return replace(resolve_model(bare, engine, manifest.context.revision), name=name)
+    return replace(resolve_model(place or bare, engine, manifest.context.revision), name=name)

@@ -3,20 +3,24 @@
 Requests are those that lm-eval makes without demonstrations.
 """
 
+import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from hashlib import blake2b
 from math import isfinite
 from typing import Literal
 
-from fathom.harness.engines.base import Completion, FinishReason, Request, Sampling, Turn, best_choice
+from fathom.harness.engines.base import CUT, Completion, FinishReason, Request, Sampling, Turn, best_choice
 from fathom.harness.engines.tokens import cut_at_stop
 from fathom.harness.runs.run_settings import PromptSettings, RunSettings, Thinking
 from fathom.tasks.base import (
+    ANSWER_MARK,
     SCORED,
     Cell,
     Instance,
     Verdict,
+    grade,
     grade_likelihood,
     level_of,
     make_instance,
@@ -29,25 +33,34 @@ from fathom.tasks.suites import SuiteCell, make_items
 _PLAIN, _CHAT = RunSettings(), RunSettings(PromptSettings(chat=True))
 
 
-def answer_ends(style: str, n_shots: int) -> tuple[str, ...]:
-    """Return the texts at which an answer to a plain prompt ends.
+def answer_ends(cell: SuiteCell | Cell) -> tuple[str, ...]:
+    """Return the texts at which an answer to a plain prompt ends, after its first visible character.
 
-    A direct answer and a free text end with their line. A chain of thought may have blank lines, so a blank line ends
-    it only after demonstrations, which have none.
+    A direct answer and a free text end with their line. Steps have lines and blank lines: they end where the model
+    begins another question, with the words of this one or as question and answer are written elsewhere.
     """
-    if style in ("direct", "free", "trained"):
+    if cell.style != "cot":
         return ("\n",)
-    return ("\n\n",) if n_shots else ()
+    return (
+        *(f"\n\n{words}" for words in _openings_of(cell.family, cell.level, cell.channel)),
+        *(f"\n{mark}" for mark in _QUESTION_MARKS),
+    )
+
+
+_QUESTION_MARKS = ("Question:", "Q:")
+_OPENING_WORDS = 3
+
+
+@lru_cache(maxsize=4096)
+def _openings_of(family: str, level: str, channel: str) -> tuple[str, ...]:
+    """Return the first words of a cell's questions, as some of its demonstrations begin."""
+    made = (make_instance(find_family(family), level, channel, 0, at, role="shot") for at in range(4))
+    return tuple(dict.fromkeys(" ".join(one.question.split(" ")[:_OPENING_WORDS]) for one in made))
 
 
 def _temperature(style: str) -> float:
     """Return the temperature of a style: 1 for `free`, else 0, which is greedy."""
     return 1.0 if style == "free" else 0.0
-
-
-def answer_stops(style: str, prompt: PromptSettings) -> tuple[str, ...]:
-    """Return the texts that end an answer after its first character; in a chat, a blank line never does."""
-    return answer_ends(style, 0 if prompt.chat else prompt.n_shots)
 
 
 def sampling_of(cell: SuiteCell | Cell, settings: RunSettings = _PLAIN) -> Sampling:
@@ -63,7 +76,7 @@ def sampling_of(cell: SuiteCell | Cell, settings: RunSettings = _PLAIN) -> Sampl
     heat = _temperature(cell.style) if sampling.temperature is None else sampling.temperature
     if thinking is not None:
         return Sampling(budget + thinking.budget, (), heat)
-    return Sampling(budget, () if settings.prompt.chat else answer_stops(cell.style, settings.prompt), heat)
+    return Sampling(budget, () if settings.prompt.chat else answer_ends(cell), heat)
 
 
 def make_request(cell: SuiteCell, item: Instance, digest: str, chat: bool = False, repeat: int = 0) -> Request:
@@ -122,8 +135,9 @@ def grade_completion(item: Instance, completion: Completion, answer: FinalAnswer
     if completion.scores is not None and len(completion.scores) == 1:
         return grade_likelihood(item, completion.scores[0])
     if answer is not None and answer.state == "truncated":
-        return Verdict(False, None, "truncated")
-    return find_family(item.family).grade(item, completion.text if answer is None else answer.text)
+        return Verdict(False, None, "cut_off")
+    is_cut = completion.finish_reason in CUT
+    return grade(find_family(item.family), item, completion.text if answer is None else answer.text, is_cut)
 
 
 def checked_completion(request: Request, completion: Completion) -> Completion:
@@ -156,12 +170,17 @@ class AnswerReader:
     thinking: Thinking | None
     is_cut: bool
     """Whether the engine has cut the text at a stop text, as it does for plain prompts without a thought."""
+    ends_with_answer: bool = False
+    """Whether the answer line ends the text, whatever follows it, as it does in plain text."""
 
     def answer(self, completion: Completion) -> FinalAnswer:
         """Return the answer in a completion; of scored candidates, the text of the likeliest."""
-        if self.is_cut or completion.scores is not None:
+        if completion.scores is not None:
             return FinalAnswer(completion.text, "none")
-        return read_answer(completion.text, completion.finish_reason, self.thinking, self.stops)
+        found = FinalAnswer(completion.text, "none")
+        if not self.is_cut:
+            found = read_answer(completion.text, completion.finish_reason, self.thinking, self.stops)
+        return replace(found, text=until_answer(found.text)) if self.ends_with_answer else found
 
 
 def answer_reader(style: str, settings: RunSettings) -> AnswerReader:
@@ -171,7 +190,21 @@ def answer_reader(style: str, settings: RunSettings) -> AnswerReader:
     """
     chat = settings.prompt.chat
     thinking = settings.sampling.thinking or (Thinking() if chat else None)
-    return AnswerReader(answer_stops(style, settings.prompt), thinking, not chat and thinking is None)
+    has_steps = style == "cot"
+    stops = () if chat or has_steps else ("\n",)
+    return AnswerReader(stops, thinking, not chat and thinking is None, has_steps and not chat)
+
+
+_ANSWER_LINE = re.compile(rf"^[ \t]*{ANSWER_MARK}[ \t]*\S[^\n]*(?=\n[ \t]*\n)", re.MULTILINE)
+
+
+def until_answer(text: str) -> str:
+    """Return a text up to the end of its first answer line with a blank line after it.
+
+    In plain text a base model goes on there, mostly with a question of its own and another answer.
+    """
+    found = _ANSWER_LINE.search(text)
+    return text if found is None else text[: found.end()]
 
 
 def read_answer(text: str, reason: FinishReason, thinking: Thinking | None, stops: tuple[str, ...]) -> FinalAnswer:
@@ -189,7 +222,7 @@ def read_answer(text: str, reason: FinishReason, thinking: Thinking | None, stop
 
 def _opened_before(thinking: Thinking, reason: FinishReason) -> bool:
     """Say whether a text without marks is a thought; if the prompt is unknown, one that ran out of tokens is."""
-    return reason == "length" if thinking.opened is None else thinking.opened
+    return reason in CUT if thinking.opened is None else thinking.opened
 
 
 def _cut(text: str, stops: tuple[str, ...]) -> str:

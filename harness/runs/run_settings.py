@@ -75,8 +75,8 @@ class Thinking:
     start: str = USUAL_MARKS[0]
     """Start and end are empty where they are to be read from the model's files; see thought_marks.py."""
     end: str = USUAL_MARKS[1]
-    budget: int = 4096
-    """Tokens for the thought, on top of the answer's budget."""
+    budget: int = 16_384
+    """Tokens for the thought, on top of the answer's budget; less where the model's context leaves less."""
     opened: bool | None = False
     """Whether the prompt ends within a thought, so that no text opens it; None where this is unknown."""
 
@@ -143,6 +143,9 @@ def _check_budget(style: str, budget: object) -> None:
         raise BadInput(f"the budget of {style} is {budget!r}: give a whole number of tokens, as in {style}=2048")
 
 
+_ALWAYS_STATED = ("chat", "n_shots")
+
+
 class _Part(Protocol):
     """A part of the settings: a dataclass whose fields name their flag, and their stored name where it differs."""
 
@@ -170,13 +173,14 @@ class RunSettings:
     def flags(self) -> list[tuple[str, Any]]:
         """Return (flag of `fathom run`, value) for the engine and for each setting that differs from its default.
 
-        A mapping stands for a flag that is repeated, True for one without a value, a pair for two texts with a comma.
+        A mapping stands for a flag that is repeated, True for one without a value, False for its opposite (--no-chat),
+        a pair for two texts with a comma. Chat and shots are always there: without them, the model's files choose.
         """
         found: list[tuple[str, Any]] = [("--engine", self.engine.name)]
         for part in (self.prompt, self.sampling, self.engine):
             for one in fields(part):
                 value = getattr(part, one.name)
-                if one.name == "name" or not _is_changed(one, value):
+                if one.name == "name" or not (one.name in _ALWAYS_STATED or _is_changed(one, value)):
                     continue
                 if isinstance(value, Thinking):
                     found += [("--think-budget", value.budget), ("--think-marks", value.marks)]

@@ -28,6 +28,7 @@ _HARNESS_LABELS = ("correct", "truncated", "too_long", "unsure", "engine_error")
 _ENDINGS = {
     "stop": "ended by itself",
     "length": "cut off: its token budget ran out",
+    "looped": "ended early: the text repeated itself",
     "too_long": "not asked: the prompt does not fit the context",
     "error": "the engine failed on it",
 }

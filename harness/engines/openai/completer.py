@@ -112,5 +112,5 @@ class Completer:
 
 def _no_such_address(request: Request, error: RequestRefused) -> str:
     if request.turns:
-        return f"the server has no such chat model, or no chat interface ({error}): leave out --chat"
+        return f"the server has no such chat model, or no chat interface ({error}): give --no-chat"
     return f"the server completes no plain prompts for this model ({error}): ask it as a chat, with --chat"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fathom.harness.engines.base import Completion, FinishReason, Request, sampling_seed
+from fathom.harness.engines.loops import ends_in_loop
 from fathom.harness.engines.openai.client import JsonObject, RequestRefused
 from fathom.harness.engines.tokens import cut_at_stop
 
@@ -100,6 +101,8 @@ def read_completion(request: Request, answer: JsonObject, seconds: float) -> Com
     if not has_thought:
         text, is_cut = cut_at_stop(text, request.sampling.stop)
         reason = "stop" if is_cut else reason
+    if reason == "length" and ends_in_loop(text):  # a server generates to the end of the budget all the same
+        reason = "looped"
     return Completion(
         request.key, text, reason, prompt_tokens, tokens, seconds, cached_tokens=_cached(answer, prompt_tokens)
     )

@@ -64,7 +64,7 @@ class LoggedResults(StrictModel):
 class LoggedAnswer(StrictModel):
     """Facts about an answer that `fathom export` adds."""
 
-    finish_reason: Literal["stop", "length", "too_long"] = "stop"
+    finish_reason: Literal["stop", "length", "looped", "too_long"] = "stop"
     prompt_tokens: _Count = 0
     completion_tokens: _Count = 0
     milliseconds: _Count = 0

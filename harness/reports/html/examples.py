@@ -25,6 +25,7 @@ _QUESTION, _ANSWER = 2400, 1200
 
 _ENDINGS = {
     "length": "cut off: its token budget ran out",
+    "looped": "ended early: the text repeated itself",
     "too_long": "not asked: the prompt does not fit the context",
     "error": "the engine failed on it",
 }

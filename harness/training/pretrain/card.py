@@ -29,6 +29,7 @@ def write_card(recipe: Recipe, facts: CardFacts, exams: Mapping[str, ExamResult]
 license: apache-2.0
 library_name: transformers
 tags: [fathom, synthetic]
+fathom_shots: 0
 ---
 
 # {facts.name}
