@@ -272,7 +272,8 @@ class SampleFilter:
     cell: int | None = None
     label: str | None = None
     correct: bool | None = None
-    reading: Reading | None = None
+    readings: tuple[Reading, ...] = ()
+    """Any of these; none: all samples."""
 
 
 @dataclass(frozen=True, slots=True)

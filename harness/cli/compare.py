@@ -27,6 +27,7 @@ from fathom.harness.format import (
 from fathom.harness.records import RunDetail
 from fathom.harness.reports.comparison import FamilyComparison, RunComparison, compare_run_pair, comparison_json
 from fathom.harness.reports.console import make_console, print_json
+from fathom.harness.reports.found import FOUND_COLUMNS, FOUND_LEGEND, share_texts
 from fathom.harness.reports.ranks import Ranked, Ranks, rank_runs, rank_suite, ranks_json
 
 app = typer.Typer()
@@ -117,6 +118,7 @@ def _render_comparison(one: RunComparison) -> RenderableType:
         mine = [line for line in one.lines if line.result.style == style]
         parts += [Text(), _comparison_table(style, mine, one.paired)]
         parts += _needs(mine, one.paired)
+    parts += _found(one)
     return Group(*parts, Text(), Text(_PAIRED if one.paired else _UNPAIRED, style="dim"))
 
 
@@ -152,6 +154,20 @@ def _comparison_table(style: str, lines: Sequence[FamilyComparison], paired: boo
         corrected = p_value(one.p_holm) if one.name else ""
         table.add_row(one.name or "all", *scores, *counted, p_value(one.p), corrected, verdict)
     return table
+
+
+def _found(one: RunComparison) -> Iterator[RenderableType]:
+    """Draw how the answers of both were found, where it is not nearly always in the form asked for."""
+    rows = [row for row in one.found if row.is_notable]
+    if not rows:
+        return
+    table = _make_table(("how answers were found", "family", "run"), FOUND_COLUMNS)
+    for row in rows:
+        table.add_row(row.style, row.family or "all", "A", *share_texts(row.first))
+        table.add_row("", "", "B", *share_texts(row.second))
+    yield Text()
+    yield table
+    yield Text(FOUND_LEGEND, style="dim")
 
 
 def _odds(line: FamilyComparison) -> str:

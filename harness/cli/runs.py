@@ -1,6 +1,5 @@
 """The commands about stored runs: `fathom runs`, `show`, `regrade`, `export` and `import`."""
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -12,15 +11,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine
-from sqlalchemy import Engine as Database
 
 from fathom.harness.cli.failures import tell_failures
 from fathom.harness.cli.options import AsJson, Db, database_of, open_store
+from fathom.harness.cli.samples import SampleChoice, print_samples
 from fathom.harness.db.delete import Removal, delete_run, removal_of
 from fathom.harness.db.find import any_run
 from fathom.harness.db.read import count_cut, get_summary, list_runs, list_task_runs
 from fathom.harness.db.seal import SEALED
-from fathom.harness.db.task_samples import stream_task_samples
 from fathom.harness.errors import BadInput, Conflict
 from fathom.harness.format import count, plural
 from fathom.harness.io.lm_eval.export_tasks import export_task_run
@@ -70,12 +68,22 @@ def show_stored_run(
     run: Annotated[str, typer.Argument(help="A run's id or its beginning.")],
     db: Db = None,
     samples: Annotated[
-        bool, typer.Option("--samples", help="Of lm-eval's own tasks: print each sample as a line of JSON.")
+        bool, typer.Option("--samples", help="Print prompts, completions, answers read and verdicts.")
     ] = False,
+    wrong: Annotated[bool, typer.Option("--wrong", help="Samples: only wrong answers.")] = False,
+    unread: Annotated[bool, typer.Option("--unread", help="Samples: only those without a readable answer.")] = False,
+    cut: Annotated[bool, typer.Option("--cut", help="Samples: only those that their token budget cut off.")] = False,
+    family: Annotated[Optional[str], typer.Option(help="Samples: of a family, or a task of lm-eval's.")] = None,
+    level: Annotated[Optional[str], typer.Option(help="Samples: of a level; * stands for anything.")] = None,
+    style: Annotated[Optional[str], typer.Option(help="Samples: of a style.")] = None,
+    limit: Annotated[Optional[int], typer.Option(min=1, help="Samples: how many; default 20, with --json all.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a run: accuracy, interval, chance and kinds of mistake by level; or metrics by task."""
-    show_run(database_of(db), run, samples, as_json)
+    """Show a run: accuracy, interval, chance and kinds of mistake by level; or metrics by task; or its samples."""
+    chosen = SampleChoice(wrong, unread, cut, family, level, style, limit)
+    if chosen != SampleChoice() and not samples:
+        raise BadInput("--wrong, --unread, --cut, --family, --level, --style and --limit choose samples: add --samples")
+    show_run(database_of(db), run, chosen if samples else None, as_json)
 
 
 @app.command("regrade")
@@ -154,7 +162,7 @@ def regrade_all(database: str, dry: bool) -> None:
             talk.print(f"run {one.run} skipped: {error}", soft_wrap=True)
             continue
         n_runs += 1
-        if found.n_changed:
+        if found.n_changed or found.n_found:
             talk.print(f"run {found.run}: {_headline(found, dry)}", soft_wrap=True)
         _add(total, found)
     _say(talk, plural(n_runs, "run"), total, dry)
@@ -180,17 +188,19 @@ def _add(total: RegradeReport, found: RegradeReport) -> None:
     total.n_judged += found.n_judged
     total.n_right_before += found.n_right_before
     total.n_right_after += found.n_right_after
+    total.n_found += found.n_found
     total.shifts += found.shifts
     for why, n in found.skipped.items():
         total.skipped[why] = total.skipped.get(why, 0) + n
 
 
 def _headline(found: RegradeReport, dry: bool) -> str:
-    changed = "would change" if dry else "changed"
+    changed, stored = ("would change", "would be stored") if dry else ("changed", "stored")
+    ways = f"; how {plural(found.n_found, 'answer')} more were found {stored}" if found.n_found else ""
     return (
         f"{plural(found.n_judged, 'completion')} graded again, "
         f"{plural(found.n_changed, 'verdict')} {changed}; right: {count(found.n_right_before)} before, "
-        f"{count(found.n_right_after)} now"
+        f"{count(found.n_right_after)} now{ways}"
     )
 
 
@@ -317,42 +327,30 @@ def _removal_text(one: Removal) -> str:
     return f"{said}; it is the only run of {one.model}, which goes with it" if one.is_last_of_model else said
 
 
-def show_run(database: str, run: str, samples: bool, as_json: bool) -> None:
-    """Print a run of either kind; `samples` prints those of a run on lm-eval's own tasks as lm-eval logs them.
+def show_run(database: str, run: str, samples: SampleChoice | None, as_json: bool) -> None:
+    """Print a run of either kind, or some of its samples.
 
     Raises:
         UnknownRun: no run or several runs have this prefix.
-        BadInput: samples of a run on a suite.
+        SealedRun, BadInput: see `print_samples`.
     """
     db = open_store(database, create=False)
     detail = any_run(db, run)
-    if isinstance(detail, TaskRunDetail):
-        _show_task_run(db, detail, samples, as_json)
-        return
-    if samples:
-        raise BadInput(f"--samples is for runs on lm-eval's own tasks: `fathom export {run}` writes those of this one")
-    if as_json:
-        print_json(run_json(detail, measures=measure_run(db, detail)))
-        return
-    make_console().print(render_run(detail, measure_run(db, detail), whole=True))
-    if cut := cut_text(count_cut(db, detail.summary.run)):
-        make_console().print(cut, style="yellow", highlight=False)
-    tell_failures(db, detail, make_console())
-
-
-def _show_task_run(db: Database, detail: TaskRunDetail, samples: bool, as_json: bool) -> None:
-    if samples:
-        for line in _sample_lines(db, detail):
-            print(line)  # a command's output
+    if samples is not None:
+        print_samples(db, detail, samples, as_json)
+    elif isinstance(detail, TaskRunDetail):
+        _show_task_run(detail, as_json)
     elif as_json:
+        print_json(run_json(detail, measures=measure_run(db, detail)))
+    else:
+        make_console().print(render_run(detail, measure_run(db, detail), whole=True))
+        if cut := cut_text(count_cut(db, detail.summary.run)):
+            make_console().print(cut, style="yellow", highlight=False)
+        tell_failures(db, detail, make_console())
+
+
+def _show_task_run(detail: TaskRunDetail, as_json: bool) -> None:
+    if as_json:
         print_json(task_run_json(detail))
     else:
         make_console().print(render_task_run(detail))
-
-
-def _sample_lines(db: Database, detail: TaskRunDetail) -> Iterator[str]:
-    if detail.results is None:
-        raise BadInput(f"run {detail.summary.run} is not scored yet: `fathom run --resume {detail.summary.run}`")
-    for task in detail.results["n-samples"]:
-        for sample in stream_task_samples(db, detail.summary.run, task):
-            yield json.dumps({"task": task, **sample}, ensure_ascii=False)

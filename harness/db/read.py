@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, func, or_, select
 from sqlalchemy.orm import Session
 
 from fathom.harness.db.engine import translate_errors
@@ -297,12 +297,12 @@ def chosen_samples(wanted: SampleFilter) -> list[Any]:  # SQL conditions; SQLAlc
         conditions.append(SampleRow.label == wanted.label)
     if wanted.correct is not None:
         conditions.append(SampleRow.correct == wanted.correct)
-    if wanted.reading is not None:
-        conditions.append(reading_is(wanted.reading))
+    if wanted.readings:
+        conditions.append(or_(*map(_reading_is, wanted.readings)))
     return conditions
 
 
-def reading_is(reading: Reading) -> Any:  # an SQL condition, as above
+def _reading_is(reading: Reading) -> Any:  # an SQL condition, as above
     """Return the condition that a sample has this reading; samples of older versions have none."""
     if reading == "cut":
         return (SampleRow.label == "cut_off") & SampleRow.found.is_not(None)

@@ -151,23 +151,70 @@ def docs_too_long(db: Engine, run: str) -> set[tuple[str, int]]:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class DocRequest:
+    """A request to the engine, and its completion."""
+
+    prompt: str
+    choices: tuple[str, ...]
+    completion: Completion
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredDoc:
+    """A document with its requests, and its scores where the run is scored."""
+
+    task: str
+    doc_id: int
+    target: str | None
+    """None until the run is scored, as in documents that did not fit the model's context."""
+    requests: tuple[DocRequest, ...]
+    logged: tuple[dict[str, Any], ...]
+    """Lines of lm-eval's samples_TASK.jsonl, one a filter; empty until the run is scored."""
+
+
 def stream_task_samples(db: Engine, run: str, task: str) -> Iterator[dict[str, Any]]:
     """Yield a task's documents as lines of lm-eval's samples_TASK.jsonl, one a document and filter.
 
     Takes a run's whole id. Documents whose prompt did not fit the model's context are missing.
     """
+    for doc in stream_task_docs(db, run, task):
+        yield from doc.logged
+
+
+def stream_task_docs(db: Engine, run: str, task: str) -> Iterator[AnsweredDoc]:
+    """Yield a task's documents in order, in constant memory; takes a run's whole id."""
     after = -1
-    while some := _documents(db, run, task, after):
-        after = some[-1].doc_id
-        requests = _requests(db, run, task, some[0].doc_id, after)
-        for row in some:
-            yield from _logged(row, requests.get(row.doc_id, ()))
+    while numbers := _next_numbers(db, run, task, after):
+        first, after = numbers[0], numbers[-1]
+        requests, docs = _requests(db, run, task, first, after), _documents(db, run, task, first, after)
+        for number in numbers:
+            rows, doc = requests.get(number, []), docs.get(number)
+            answered = tuple(DocRequest(row.prompt, tuple(row.choices or ()), _read(row)) for row in rows)
+            logged = () if doc is None else tuple(_logged(doc, rows))
+            yield AnsweredDoc(task, number, None if doc is None else doc.target, answered, logged)
 
 
-def _documents(db: Engine, run: str, task: str, after: int) -> Sequence[TaskDocRow]:
-    same = (TaskDocRow.run_id == run, TaskDocRow.task == task, TaskDocRow.doc_id > after)
+def _next_numbers(db: Engine, run: str, task: str, after: int) -> Sequence[int]:
+    same = (TaskSampleRow.run_id == run, TaskSampleRow.task == task, TaskSampleRow.doc_id > after)
+    wanted = select(TaskSampleRow.doc_id).where(*same).distinct().order_by(TaskSampleRow.doc_id)
     with translate_errors(), Session(db) as session:
-        return session.scalars(select(TaskDocRow).where(*same).order_by(TaskDocRow.doc_id).limit(_READ_AT_ONCE)).all()
+        return session.scalars(wanted.limit(_READ_AT_ONCE)).all()
+
+
+def _read(row: TaskSampleRow) -> Completion:
+    reason: FinishReason = row.finish_reason  # type: ignore[assignment]  # a column of texts
+    scores, greedy = (None if found is None else tuple(found) for found in (row.scores, row.greedy))
+    return Completion(
+        row.key, row.completion, reason, row.prompt_tokens, row.completion_tokens, row.milliseconds / 1000, scores,
+        greedy, row.error,
+    )  # fmt: skip
+
+
+def _documents(db: Engine, run: str, task: str, first: int, last: int) -> Mapping[int, TaskDocRow]:
+    same = (TaskDocRow.run_id == run, TaskDocRow.task == task, TaskDocRow.doc_id.between(first, last))
+    with translate_errors(), Session(db) as session:
+        return {row.doc_id: row for row in session.scalars(select(TaskDocRow).where(*same))}
 
 
 def _requests(db: Engine, run: str, task: str, first: int, last: int) -> Mapping[int, list[TaskSampleRow]]:

@@ -19,6 +19,7 @@ from fathom.harness.db.samples import StoredSample, stream_stored
 from fathom.harness.errors import BadInput, DiskFull
 from fathom.harness.records import RunDetail
 from fathom.harness.reports.frames import FlatRow
+from fathom.harness.stats.found import found_json
 from fathom.harness.stats.scores import CellCounts, rung_of
 from fathom.tasks.base import pose, shown_candidates
 from fathom.tasks.errors import TaskError
@@ -30,17 +31,22 @@ ColumnType = Literal["text", "int", "float", "bool", "texts", "floats", "counts"
 
 SAMPLES: dict[str, ColumnType] = {
     "run": "text", "item": "text", "family": "text", "version": "int", "level": "text", "channel": "text",
-    "style": "text", "seed": "text", "index": "int", "repeat": "int", "correct": "bool", "label": "text",
-    "fault_at": "int", "note": "text", "parsed": "text", "gold": "text", "finish_reason": "text", "completion": "text",
+    "style": "text", "seed": "text", "index": "int", "repeat": "int", "correct": "bool", "found": "text",
+    "label": "text", "fault_at": "int", "note": "text", "parsed": "text", "gold": "text", "finish_reason": "text",
+    "completion": "text",
     "candidates": "texts", "candidate_scores": "floats", "prompt_tokens": "int", "completion_tokens": "int",
     "milliseconds": "int", "error": "text", "question": "text",
 }  # fmt: skip
-"""Columns of the table of samples; question, gold and candidates are None where they cannot be made again."""
+"""Columns of the table of samples; question, gold and candidates are None where they cannot be made again.
+
+`found`, and n_asked, n_unread and n_cut of cells, are None where a version graded them that did not store this.
+"""
 
 CELLS: dict[str, ColumnType] = {
     "run": "text", "model": "text", "family": "text", "version": "int", "level": "text", "channel": "text",
     "style": "text", "seed": "text", "hardness": "float", "chance": "float", "n_planned": "int", "n": "int", "k": "int",
-    "n_errors": "int", "low": "float", "high": "float", "labels": "counts",
+    "n_errors": "int", "n_asked": "int", "n_unread": "int", "n_cut": "int", "low": "float", "high": "float",
+    "labels": "counts",
 }  # fmt: skip
 """Columns of the table of cells; low and high bound the 95% interval of k of n."""
 
@@ -63,6 +69,7 @@ def _sample_row(detail: RunDetail, cell: SuiteCell, one: StoredSample) -> FlatRo
         "item": f"{cell.family}@{cell.version}/{cell.level}/{cell.channel}/{seed}/{one.index}",
         "family": cell.family, "version": cell.version, "level": cell.level, "channel": cell.channel,
         "style": cell.style, "seed": seed, "index": one.index, "repeat": one.repeat, "correct": verdict.correct,
+        "found": verdict.found if one.knows_found else None,
         "label": verdict.label, "fault_at": verdict.at, "note": verdict.note, "parsed": verdict.parsed,
         "finish_reason": done.finish_reason, "completion": done.text,
         "candidate_scores": None if done.scores is None else list(done.scores), "prompt_tokens": done.prompt_tokens,
@@ -94,8 +101,8 @@ def _cell_row(detail: RunDetail, cell: CellCounts) -> FlatRow:
         "run": detail.summary.run, "model": detail.summary.model, "family": cell.family, "version": cell.version,
         "level": cell.level, "channel": cell.channel, "style": cell.style, "seed": detail.suite.seed,
         "hardness": rung.hardness if rung else None, "chance": rung.chance if rung else None,
-        "n_planned": cell.n_planned, "n": cell.n, "k": cell.k, "n_errors": cell.n_errors, "low": interval.low,
-        "high": interval.high, "labels": dict(cell.labels),
+        "n_planned": cell.n_planned, "n": cell.n, "k": cell.k, "n_errors": cell.n_errors, **found_json(cell.found),
+        "low": interval.low, "high": interval.high, "labels": dict(cell.labels),
     }  # fmt: skip
 
 

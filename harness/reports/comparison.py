@@ -13,6 +13,7 @@ from fathom.harness.db.leaderboard.standings import update_leaderboard
 from fathom.harness.errors import NotComparable
 from fathom.harness.format import count, plural
 from fathom.harness.records import RunDetail
+from fathom.harness.stats.found import FoundRow, found_json, found_rows
 from fathom.harness.stats.intervals import Z95, Estimate
 from fathom.harness.stats.paired import CellPair, Comparison, RunVerdicts, compare
 from fathom.harness.stats.power import POWER, Odds, discordant_odds, factor_to_separate, n_to_separate
@@ -51,6 +52,21 @@ class FamilyComparison:
 
 
 @dataclass(frozen=True, slots=True)
+class FoundPair:
+    """How the answers of two runs were found, on one family or on all (named ""), in one style."""
+
+    family: str
+    style: str
+    first: FoundRow
+    second: FoundRow
+
+    @property
+    def is_notable(self) -> bool:
+        """Whether a reader of the comparison should see it."""
+        return self.first.is_notable or self.second.is_notable
+
+
+@dataclass(frozen=True, slots=True)
 class RunComparison:
     """The comparison of two runs."""
 
@@ -61,6 +77,18 @@ class RunComparison:
     notes: tuple[str, ...]
     """Other differences between them, in words."""
     lines: tuple[FamilyComparison, ...]
+    found: tuple[FoundPair, ...]
+
+
+def pair_found(pairs: Sequence[CellPair]) -> tuple[FoundPair, ...]:
+    """Count how the answers of two runs were found in the cells that they share."""
+    first, second = (found_rows([(pair.first, pair.second)[side] for pair in pairs]) for side in (0, 1))
+    theirs = {(row.style, row.family): row for row in second}
+    return tuple(
+        FoundPair(row.family, row.style, row, theirs[row.style, row.family])
+        for row in first
+        if (row.style, row.family) in theirs
+    )
 
 
 def shared_cells(db: Engine, first: RunDetail, second: RunDetail) -> tuple[CellPair, ...]:
@@ -87,9 +115,8 @@ def compare_run_pair(db: Engine, first: RunDetail, second: RunDetail, style: str
     chosen = [pair for pair in pairs if style in (None, pair.first.style)]
     results = compare(chosen)
     lines = tuple(_line(one, results, chosen) for one in results)
-    return RunComparison(
-        first, second, any(pair.n for pair in chosen), _differences_between(first, second, chosen), lines
-    )
+    paired, notes = any(pair.n for pair in chosen), _differences_between(first, second, chosen)
+    return RunComparison(first, second, paired, notes, lines, pair_found(chosen))
 
 
 def _line(one: Comparison, results: Sequence[Comparison], pairs: Sequence[CellPair]) -> FamilyComparison:
@@ -177,7 +204,13 @@ def comparison_json(one: RunComparison) -> dict[str, Any]:
         "power": POWER,
         "notes": list(one.notes),
         "comparisons": [_line_json(line) for line in one.lines],
+        "answers": [_found_json(pair) for pair in one.found],
     }
+
+
+def _found_json(pair: FoundPair) -> dict[str, Any]:
+    first, second = ({"n": row.n, "k": row.k, **found_json(row.counts)} for row in (pair.first, pair.second))
+    return {"style": pair.style, "family": pair.family or None, "first": first, "second": second}
 
 
 def _run_json(one: RunDetail) -> dict[str, str]:

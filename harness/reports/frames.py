@@ -16,6 +16,7 @@ from fathom.harness.db.liveness import end_dead_runs
 from fathom.harness.records import SampleView
 from fathom.harness.reports.questions import make_sample_question
 from fathom.harness.settings import read_settings
+from fathom.harness.stats.found import found_json
 from fathom.harness.stats.intervals import corrected_accuracy
 from fathom.harness.stats.scores import CellCounts, known_level, rung_of
 
@@ -26,8 +27,9 @@ AXES = ("family", "version", "ladder", "level", "channel", "style")
 """Columns that identify a cell."""
 
 FRAME_COLUMNS = (
-    "item", "family", "level", "channel", "style", "index", "repeat", "correct", "label", "fault_at", "note", "parsed",
-    "gold", "completion", "question", "finish_reason", "prompt_tokens", "completion_tokens", "milliseconds", "error",
+    "item", "family", "level", "channel", "style", "index", "repeat", "correct", "found", "label", "fault_at", "note",
+    "parsed", "gold", "completion", "question", "finish_reason", "prompt_tokens", "completion_tokens", "milliseconds",
+    "error",
 )  # fmt: skip
 """Columns of a frame of samples."""
 
@@ -66,6 +68,7 @@ def cell_row(cell: CellCounts) -> FlatRow:
         "chance": rung.chance if rung else None,
         "score": corrected_accuracy(rung.k, rung.n, rung.chance) if rung else None,
         "errors": cell.n_errors,
+        **found_json(cell.found),
         **again,
     }
 

@@ -13,9 +13,11 @@ from fathom.harness.format import bar, count, duration, instant, interval_text, 
 from fathom.harness.records import RunDetail, RunSummary, TaskRunDetail, TaskRunSummary
 from fathom.harness.reports.describe import stored_settings_text
 from fathom.harness.reports.figures.picture import DataTable
+from fathom.harness.reports.found import FOUND_LEGEND, FOUND_TEXT_COLUMNS, UNKNOWN, found_table
 from fathom.harness.reports.measures import MEASURES_LEGEND, MEASURES_TEXT_COLUMNS, measures_json, measures_table
 from fathom.harness.reports.repeats import REPEATS_LEGEND, repeats_table, spread_json
 from fathom.harness.stats.cell_measures import CellMeasure
+from fathom.harness.stats.found import found_json, found_rows_json, notable_rows
 from fathom.harness.stats.intervals import corrected_accuracy, depth_text, label_shares
 from fathom.harness.stats.scores import (
     CellCounts,
@@ -88,6 +90,7 @@ def render_run(detail: RunDetail, measures: Sequence[CellMeasure] = (), *, whole
         parts += _pictures(groups)
     parts += _measured(measures) if measures else ()
     parts += [Text(), *_scores(detail.cells)]
+    parts += _found(detail.cells)
     if not whole:
         parts.append(Text(f"`fathom show {one.run}` prints every cell and draws the curves", style="dim"))
     return Group(*parts)
@@ -118,10 +121,21 @@ def _measured(measures: Sequence[CellMeasure]) -> Iterator[RenderableType]:
         yield Text(MEASURES_LEGEND, style="dim")
 
 
-def _plain_table(title: str, found: DataTable) -> Table:
+def _found(cells: Sequence[CellCounts]) -> Iterator[RenderableType]:
+    """Draw how answers were found, where it is not nearly always in the form asked for."""
+    if any(cell.n and cell.found is None for cell in cells):
+        yield Text(UNKNOWN, style="dim")
+    found = found_table(notable_rows(cells))
+    if found is not None:
+        yield Text()
+        yield _plain_table("How answers were found", found, FOUND_TEXT_COLUMNS)
+        yield Text(FOUND_LEGEND, style="dim")
+
+
+def _plain_table(title: str, found: DataTable, left: Sequence[str] = MEASURES_TEXT_COLUMNS) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
     for name in found.header:
-        table.add_column(name, justify="left" if name in MEASURES_TEXT_COLUMNS else "right", header_style="dim")
+        table.add_column(name, justify="left" if name in left else "right", header_style="dim")
     for row in found.rows:
         table.add_row(*row)
     return table
@@ -410,7 +424,7 @@ def summary_json(one: RunSummary) -> dict[str, Any]:
 def run_json(
     detail: RunDetail, scores: Mapping[str, Any] | None = None, measures: Sequence[CellMeasure] = ()
 ) -> dict[str, Any]:
-    """Return a run as JSON values: summary, manifest, cells with intervals and chance, scores.
+    """Return a run as JSON values: summary, manifest, cells with intervals and chance, how answers were found, scores.
 
     `scores` are those of `stats.scores.scores_json`; they are computed if they are not given.
     """
@@ -428,6 +442,7 @@ def run_json(
             "chance": chance_of(cell),
             "n_planned": cell.n_planned,
             "n_errors": cell.n_errors,
+            **found_json(cell.found),
             "labels": dict(cell.labels),
             "label_shares": label_shares(cell.labels),
             "spread": spread_json(cell.spread),
@@ -440,6 +455,7 @@ def run_json(
         "manifest": detail.manifest.to_json(),
         "log": detail.log,
         "cells": cells,
+        "answers": found_rows_json(detail.cells),
         "scores": scores_json(detail.cells) if scores is None else dict(scores),
         "measures": measures_json(measures),
     }

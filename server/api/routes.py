@@ -24,6 +24,7 @@ from fathom.server.api.schema import (
     SampleList,
     SampleOut,
     SuiteOut,
+    answers_out,
     comparison_out,
     place_out,
     run_out,
@@ -53,6 +54,7 @@ from fathom.server.web.addresses import (
     ModelPath,
     Models,
     Plain,
+    ReadingName,
     RunPath,
     SampleId,
     make_pager,
@@ -165,14 +167,14 @@ def send_run(site: SiteOf, run: RunPath) -> RunWhole:
 @router.get("/runs/{run}/samples")
 def send_samples(
     site: SiteOf, response: Response, run: RunPath, cell: CellId = None, label: Label = None, correct: Correct = None,
-    limit: _Limit = 50, offset: _Offset = 0,
+    reading: ReadingName = None, limit: _Limit = 50, offset: _Offset = 0,
 ) -> SampleList:  # fmt: skip
     """Return samples of a run with their questions."""
     detail = run_at(site.db, run)
-    query = SampleQuery(cell, label, None if correct is None else correct == "true")
+    query = SampleQuery(cell, label, None if correct is None else correct == "true", reading)
     check_query(detail, query)
     found = read.get_samples(site.db, detail, query.wanted, offset, limit)
-    asked = {"cell": cell, "label": label, "correct": correct}
+    asked = {"cell": cell, "label": label, "correct": correct, "reading": reading}
     filters = {key: str(value) for key, value in asked.items() if value is not None}
     _link_pages(response, f"/api/v1/runs/{detail.summary.run}/samples", filters, (limit, offset, found.total))
     return SampleList(total=found.total, samples=[sample_out(one) for one in found.samples])
@@ -192,7 +194,7 @@ def send_comparison(site: SiteOf, m: Models) -> CompareOut:
     return CompareOut(
         models=[side.model.name for side in sides], runs=[side.detail.summary.run for side in sides],
         paired=any(pair.n for pair in pairs), comparisons=[comparison_out(one) for one in compare(pairs)],
-        cells=pair_rows(pairs),
+        answers=[answers_out(side.detail) for side in sides], cells=pair_rows(pairs),
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from fathom.harness.records import RunDetail, RunSummary, SampleView
 from fathom.harness.reports.frames import sample_row
 from fathom.harness.reports.terminal import run_json
 from fathom.harness.stats.cell_measures import CellMeasure
+from fathom.harness.stats.found import found_rows_json
 from fathom.harness.stats.intervals import Estimate
 from fathom.harness.stats.paired import Comparison
 from fathom.server.board.downloads import SAMPLE_DOWNLOAD_COLUMNS
@@ -130,6 +131,9 @@ class RunOut(ApiModel):
     sealed: bool = Field(description="Whether its items are secret until the season ends.")
     hidden_at: dt.datetime | None = Field(description="When the run was taken off the board.")
     n_repeats: int = Field(description="Answers to each item; n_done and k count answers.")
+    n_asked: int | None = Field(description="Answers in the form asked for; null, as the next two, where not known.")
+    n_unread: int | None = Field(description="Texts in which no answer could be read.")
+    n_cut: int | None = Field(description="Answers that their token budget cut off.")
 
 
 class RunList(ApiModel):
@@ -139,6 +143,18 @@ class RunList(ApiModel):
     runs: list[RunOut]
 
 
+class AnswersOut(ApiModel):
+    """How the graded answers of a family were found, in one style; the family of all together is null."""
+
+    family: str | None
+    style: str
+    n: int
+    k: int = Field(description="Right answers.")
+    n_asked: int | None = Field(description="Answers in the form asked for; null, as the next two, where not known.")
+    n_unread: int | None = Field(description="Texts in which no answer could be read.")
+    n_cut: int | None = Field(description="Answers that their token budget cut off.")
+
+
 class RunWhole(RunOut):
     """A run with manifest, cells and scores."""
 
@@ -146,6 +162,7 @@ class RunWhole(RunOut):
     manifest: dict[str, Any]
     log: str | None
     cells: list[dict[str, Any]]
+    answers: list[AnswersOut]
     scores: dict[str, Any]
     measures: list[dict[str, Any]]
 
@@ -164,6 +181,10 @@ class SampleOut(ApiModel):
     item: str
     style: str
     correct: bool
+    found: str | None = Field(
+        description="How the answer was found: asked (in the form asked for), read (in another) or none; null in runs "
+        "of older versions."
+    )
     label: str
     fault_at: int | None
     note: str
@@ -210,6 +231,7 @@ class CompareOut(ApiModel):
     runs: list[str]
     paired: bool
     comparisons: list[ComparisonOut]
+    answers: list[list[AnswersOut]] = Field(description="How the answers of each of the two runs were found.")
     cells: list[dict[str, Any]]
 
 
@@ -307,6 +329,11 @@ def _encodable(manifest: Mapping[str, Any]) -> Any:  # the same JSON; lone surro
 def sample_out(one: SampleView) -> SampleOut:
     """Return a sample with its question."""
     return SampleOut(id=one.id, **sample_row(one, SAMPLE_DOWNLOAD_COLUMNS))
+
+
+def answers_out(detail: RunDetail) -> list[AnswersOut]:
+    """Return how the answers of a run were found."""
+    return [AnswersOut(**row) for row in found_rows_json(detail.cells)]
 
 
 def comparison_out(one: Comparison) -> ComparisonOut:

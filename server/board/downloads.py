@@ -13,25 +13,28 @@ from fathom.harness.db.leaderboard.read import Standing
 from fathom.harness.db.samples import stream_samples
 from fathom.harness.io.tables import csv_lines, json_lines
 from fathom.harness.reports.frames import FlatRow, sample_row
+from fathom.harness.stats.found import found_json
 from fathom.harness.stats.paired import CellPair, mcnemar
 from fathom.harness.stats.scores import rung_of
 from fathom.server.board.compare import open_pairs, open_sides
 from fathom.server.board.leaderboard import BoardQuery, BoardRow, by_level, choose_pool, standings_filter
 from fathom.server.board.samples import SampleQuery, check_query, run_at
-from fathom.server.web.addresses import CellId, Correct, Label, Models, RunPath, SampleFormat
+from fathom.server.web.addresses import CellId, Correct, Label, Models, ReadingName, RunPath, SampleFormat
 from fathom.server.web.render import READ, SiteOf
 
 router = APIRouter(include_in_schema=False)
 
 _DownloadFormat = Literal["csv", "json", "parquet"]
 SAMPLE_DOWNLOAD_COLUMNS = (
-    "item", "style", "correct", "label", "fault_at", "note", "parsed", "gold", "finish_reason", "completion",
+    "item", "style", "correct", "found", "label", "fault_at", "note", "parsed", "gold", "finish_reason", "completion",
     "candidate_scores", "prompt_tokens", "completion_tokens", "milliseconds", "error", "repeat", "question",
 )  # fmt: skip
 
 PAIR_COLUMNS = (
     "family", "version", "level", "channel", "style", "hardness", "chance",
-    "k_first", "n_first", "k_second", "n_second", "n_shared", "only_first", "only_second", "p",
+    "k_first", "n_first", "k_second", "n_second",
+    *(f"{name}_{side}" for side in ("first", "second") for name in ("n_asked", "n_unread", "n_cut")),
+    "n_shared", "only_first", "only_second", "p",
 )  # fmt: skip
 
 
@@ -84,6 +87,8 @@ def pair_rows(pairs: Iterable[CellPair]) -> list[FlatRow]:
             "n_first": pair.first.n,
             "k_second": pair.second.k,
             "n_second": pair.second.n,
+            **{f"{name}_first": n for name, n in found_json(pair.first.found).items()},
+            **{f"{name}_second": n for name, n in found_json(pair.second.found).items()},
             "n_shared": pair.n,
             "only_first": pair.only_first,
             "only_second": pair.only_second,
@@ -121,11 +126,12 @@ def download_comparison(site: SiteOf, kind: _DownloadFormat, m: Models) -> Respo
 
 @router.api_route("/runs/{run}/samples.{kind}", methods=READ)
 def download_samples(
-    site: SiteOf, run: RunPath, kind: SampleFormat, cell: CellId = None, label: Label = None, correct: Correct = None
-) -> Response:
+    site: SiteOf, run: RunPath, kind: SampleFormat, cell: CellId = None, label: Label = None, correct: Correct = None,
+    reading: ReadingName = None,
+) -> Response:  # fmt: skip
     """Stream a run's samples with their questions as one file."""
     detail = run_at(site.db, run)
-    query = SampleQuery(cell, label, None if correct is None else correct == "true")
+    query = SampleQuery(cell, label, None if correct is None else correct == "true", reading)
     check_query(detail, query)
     rows = (sample_row(one, SAMPLE_DOWNLOAD_COLUMNS) for one in stream_samples(site.db, detail, query.wanted))
     return _stream(rows, SAMPLE_DOWNLOAD_COLUMNS, kind, f"fathom-samples-{detail.summary.run}")

@@ -90,7 +90,11 @@ def show_family(site: SiteOf, name: str, query: Annotated[ExampleQuery, Query()]
         styles=_meanings(STYLE_MEANINGS, family.styles),
         channels=_meanings(CHANNEL_MEANINGS, family.channels),
         mistakes=[Meaning(label, sentence) for label, sentence in family.labels.items()],
-        harness=[Meaning(label, sentence) for label, sentence in HARNESS_LABELS.items() if label != "correct"],
+        harness=[
+            Meaning(label, sentence)
+            for label, sentence in HARNESS_LABELS.items()
+            if label != "correct" and label not in family.labels
+        ],
         ladders=ladder_tables(family),
     )
     if example.fresh:

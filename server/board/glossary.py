@@ -21,8 +21,8 @@ CHANNEL_MEANINGS: Mapping[str, str] = {
 
 HARNESS_LABELS: Mapping[str, str] = {
     "correct": "The answer is right.",
-    "truncated": "The model’s thought has no end: its token budget ran out, or it stopped inside the thought. Nothing "
-    "in a thought is an answer, so it counts as wrong.",
+    "cut_off": "The token budget was spent before the answer, or before the end of the model’s thought. Nothing in a "
+    "thought is an answer, so it counts as wrong.",
     "too_long": "The prompt did not fit the model’s context, so it was not sent. It counts as wrong; nothing is cut.",
     "unsure": "The truth has less than half of the probability that a model would give it that had learnt everything.",
     "engine_error": "The engine failed on the request. It is not graded, is counted apart, and is asked again "

@@ -10,8 +10,10 @@ from fathom.harness.db.failures import failures_of
 from fathom.harness.db.leaderboard.read import find_models, get_revision
 from fathom.harness.records import RunDetail
 from fathom.harness.reports.describe import manifest_tables
+from fathom.harness.reports.found import found_table
 from fathom.harness.reports.measures import MEASURES_LEGEND, MEASURES_TEXT_COLUMNS, measures_table
 from fathom.harness.reports.reproduce import reproduce
+from fathom.harness.stats.found import main_rows
 from fathom.server.board.compare import ONLY, open_comparison, open_items
 from fathom.server.board.leaderboard import BoardQuery, open_board
 from fathom.server.board.models import open_model
@@ -35,6 +37,7 @@ from fathom.server.web.addresses import (
     Models,
     Only,
     PageNumber,
+    ReadingName,
     RunPath,
     SampleId,
     StyleName,
@@ -119,6 +122,7 @@ def _run(site: Site, detail: RunDetail) -> str:
         run=detail.summary,
         detail=detail,
         n_stored=read.count_samples(site.db, detail.summary.run),
+        found=found_table(main_rows(detail.cells)),
         groups=grouped(detail.cells),
         repeated=repeated(detail.cells),
         measured=measures_table(measures_of(site, detail)),
@@ -141,11 +145,11 @@ def _failed(site: Site, detail: RunDetail) -> str:
 @router.api_route("/runs/{run}/samples", methods=READ)
 def show_sample_list(
     site: SiteOf, run: RunPath, cell: CellId = None, label: Label = None, correct: Correct = None,
-    page_number: PageNumber = 1,
+    reading: ReadingName = None, page_number: PageNumber = 1,
 ) -> HTMLResponse:  # fmt: skip
     """Show samples of a run, twenty a page."""
     summary = summary_at(site.db, run)
-    query = SampleQuery(cell, label, None if correct is None else correct == "true", page_number)
+    query = SampleQuery(cell, label, None if correct is None else correct == "true", reading, page_number)
     return cached_run_page(site, summary, ("samples", query), lambda: _samples(site, summary.run, query))
 
 

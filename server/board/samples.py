@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 
 from fathom.harness.db.read import get_run, get_summary
 from fathom.harness.errors import BadInput, UnknownRun
-from fathom.harness.records import RunDetail, RunSummary, SampleFilter, SampleView
+from fathom.harness.records import Reading, RunDetail, RunSummary, SampleFilter, SampleView
 from fathom.harness.reports.measures import measure_run
 from fathom.harness.reports.questions import MOST_SHOWN, Excerpt, excerpt, make_sample_question
 from fathom.harness.runs.run_settings import settings_of
@@ -24,7 +24,7 @@ _WHOLE = 200_000
 """Most characters of a question or completion on the page of one sample."""
 _MAX_LABEL = 100
 """Most characters of a label in the filter."""
-_HARNESS_LABELS = ("correct", "truncated", "too_long", "unsure", "engine_error")
+_HARNESS_LABELS = ("correct", "cut_off", "too_long", "unsure", "engine_error")
 _ENDINGS = {
     "stop": "ended by itself",
     "length": "cut off: its token budget ran out",
@@ -47,17 +47,21 @@ class SampleQuery:
     cell: int | None = None
     label: str | None = None
     correct: bool | None = None
+    reading: Reading | None = None
     page: int = 1
 
     @property
     def wanted(self) -> SampleFilter:
         """The filters without the page."""
-        return SampleFilter(self.cell, self.label, self.correct)
+        return SampleFilter(self.cell, self.label, self.correct, (self.reading,) if self.reading else ())
 
     def link(self, page: int) -> str:
         """Return the address's query for another page with the same filters."""
         correct = None if self.correct is None else str(self.correct).lower()
-        values = {"cell": self.cell, "label": self.label, "correct": correct, "page": page if page > 1 else None}
+        values = {
+            "cell": self.cell, "label": self.label, "correct": correct, "reading": self.reading,
+            "page": page if page > 1 else None,
+        }  # fmt: skip
         return "?" + urlencode({key: value for key, value in values.items() if value is not None})
 
 

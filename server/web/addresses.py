@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from fathom.harness.db.leaderboard.read import Model
 from fathom.harness.errors import BadInput
+from fathom.harness.records import Reading
 
 MAX_ID = 2**31 - 1
 """Largest id that the database can hold."""
@@ -47,6 +48,11 @@ CellId = Annotated[
 ]
 Label = Annotated[Annotated[str, Field(max_length=100)] | None, Open, Query(description="Label of the verdict.")]
 Correct = Annotated[Literal["true", "false"] | None, Open, Query(description="Only right answers, or only wrong ones.")]
+ReadingName = Annotated[
+    Reading | None,
+    Open,
+    Query(description="How the answer was found: asked (in the form asked for), read, unread, or cut (off)."),
+]
 PageNumber = Annotated[int, Query(alias="page", ge=1, le=1_000_000)]
 SubmissionId = Annotated[str, Path(pattern="^[0-9a-f]{1,32}$", description="A submission's id.")]
 SampleId = Annotated[int, Path(ge=0, le=2**62, description="Number of a sample.")]

@@ -112,6 +112,7 @@ class Story:
     texts: tuple[str, ...] = (" AB",)
     state: str | None = "done"
     label: str = "not_a_node"
+    found: str = "asked"
     parsed: str | None = None
     error: str | None = None
     log: str | None = None
@@ -147,7 +148,9 @@ def write_run():
         samples = [
             write.Sample(
                 cell, at, 0, f"{run}{cell}/{at}", Completion(f"{run}{cell}/{at}", text, "stop", 9, 3, 0.25),
-                Verdict(True, story.parsed, "correct") if at < story.n_right else Verdict(False, story.parsed, story.label),
+                Verdict(
+                    at < story.n_right, story.parsed, "correct" if at < story.n_right else story.label, found=story.found
+                ),
             )
             for cell in range(len(cells)) for at, text in enumerate(story.texts)
         ]  # fmt: skip

@@ -15,6 +15,7 @@ from fathom.harness.format import count, instant, plural, visible
 from fathom.harness.records import RunDetail
 from fathom.harness.reports.figures.palettes import dark_rules
 from fathom.harness.reports.figures.picture import one_line
+from fathom.harness.reports.found import FOUND_COLUMNS, FOUND_LEGEND
 from fathom.harness.reports.html.columns import ReportColumn, make_report_columns
 from fathom.harness.reports.html.comparisons import compare_with_first, rank_columns
 from fathom.harness.reports.html.examples import find_examples
@@ -22,6 +23,7 @@ from fathom.harness.reports.html.figures import draw_figures
 from fathom.harness.reports.html.tables import (
     make_cell_rows,
     make_fact_rows,
+    make_found_rows,
     make_ladder_rows,
     make_measure_tables,
     make_repeat_tables,
@@ -87,6 +89,9 @@ def make_page(db: Engine, details: Sequence[RunDetail], now: dt.datetime, report
         "facts": make_fact_rows(columns),
         "scores": make_score_rows(columns),
         "ladders": make_ladder_rows(columns),
+        "found": make_found_rows(columns),
+        "found_columns": FOUND_COLUMNS,
+        "found_legend": FOUND_LEGEND,
         "repeats": make_repeat_tables(columns),
         "measures": make_measure_tables(db, columns),
         "measures_legend": MEASURES_LEGEND,

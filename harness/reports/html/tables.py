@@ -8,10 +8,12 @@ from sqlalchemy import Engine
 
 from fathom.harness.format import interval_text, percent, ratio, score
 from fathom.harness.reports.figures.picture import NOTHING, DataTable, one_line
+from fathom.harness.reports.found import share_texts
 from fathom.harness.reports.html.columns import ReportColumn
 from fathom.harness.reports.measures import measure_run, measures_table
 from fathom.harness.reports.repeats import repeats_table
 from fathom.harness.reports.terminal import wrong_labels
+from fathom.harness.stats.found import FoundRow, found_rows
 from fathom.harness.stats.intervals import Estimate, Interval
 from fathom.harness.stats.scores import CellCounts, known_level, rung_of
 
@@ -135,6 +137,27 @@ def make_measure_tables(db: Engine, columns: Sequence[ReportColumn]) -> tuple[Ti
     """Return the measures beyond accuracy, for each run that has any."""
     made = ((column.label, measures_table(measure_run(db, column.detail))) for column in columns)
     return tuple(TitledTable(title, table) for title, table in made if table is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundRowText:
+    """How the answers of a family, or of all (named ""), in one style were found: the shares of each run."""
+
+    family: str
+    style: str
+    runs: tuple[tuple[str, ...], ...]
+
+
+def make_found_rows(columns: Sequence[ReportColumn]) -> tuple[FoundRowText, ...]:
+    """Return how the answers of the runs were found, side by side; empty where no run knows."""
+    found: dict[tuple[str, str], list[FoundRow | None]] = {}
+    for at, column in enumerate(columns):
+        for row in found_rows(column.detail.cells):
+            found.setdefault((row.style, row.family), [None] * len(columns))[at] = row
+    if not any(row and row.counts for rows in found.values() for row in rows):
+        return ()
+    in_order = sorted(found.items(), key=lambda one: list(dict.fromkeys(style for style, _ in found)).index(one[0][0]))
+    return tuple(FoundRowText(family, style, tuple(map(share_texts, rows))) for (style, family), rows in in_order)
 
 
 def make_cell_rows(columns: Sequence[ReportColumn]) -> dict[str, tuple[CellRowText, ...]]:

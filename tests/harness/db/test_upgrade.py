@@ -142,12 +142,12 @@ def test_how_answers_were_found_is_unknown_until_a_run_is_graded_again(new):
     assert {cell.found for cell in detail.cells} == {None}
     assert {one.found for one in stream_samples(new, detail, SampleFilter())} == {None}
     for reading in READINGS:
-        assert read.get_samples(new, detail, SampleFilter(reading=reading)).total == 0
+        assert read.get_samples(new, detail, SampleFilter(readings=(reading,))).total == 0
     regrade(new, run)
     detail = read.get_run(new, run)
     counts = [sum(getattr(cell.found, name) for cell in detail.cells) for name in FOUND]
     assert [getattr(detail.summary, name) for name in FOUND] == counts
-    totals = {reading: read.get_samples(new, detail, SampleFilter(reading=reading)).total for reading in READINGS}
+    totals = {reading: read.get_samples(new, detail, SampleFilter(readings=(reading,))).total for reading in READINGS}
     assert [totals["asked"], totals["unread"], totals["cut"]] == counts
     assert sum(totals.values()) == detail.summary.n_done
 

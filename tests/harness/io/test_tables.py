@@ -60,7 +60,7 @@ def test_each_format_holds_every_sample_with_question_gold_and_verdict(played, t
     for at, one in enumerate(stored):
         assert (lines[at]["item"], lines[at]["completion"]) == (one.item, one.completion)
         assert (frame.item[at], frame.completion[at]) == (one.item, one.completion)
-        assert (lines[at]["correct"], lines[at]["label"]) == (one.correct, one.label)
+        assert (lines[at]["correct"], lines[at]["found"], lines[at]["label"]) == (one.correct, one.found, one.label)
         assert rows[at]["correct"] == str(one.correct)
         question = make_sample_question(one)
         assert (lines[at]["question"], lines[at]["gold"]) == (question.text, question.gold)
@@ -81,8 +81,8 @@ def test_cells_are_the_counts_of_the_run(played, tmp_path):
     cells = read.get_run(db, run).cells
     frame = pd.read_parquet(export_tables(db, run, "parquet", tmp_path).cells)
     assert list(frame.columns) == list(CELLS)
-    assert [(one.k, one.n, dict(one.labels)) for one in frame.itertuples()] == [
-        (cell.k, cell.n, dict(cell.labels)) for cell in cells
+    assert [(one.k, one.n, one.n_asked, one.n_unread, one.n_cut, dict(one.labels)) for one in frame.itertuples()] == [
+        (cell.k, cell.n, cell.found.n_asked, cell.found.n_unread, cell.found.n_cut, dict(cell.labels)) for cell in cells
     ]
 
 
