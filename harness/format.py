@@ -33,6 +33,15 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
+def manner_words(manner: str) -> str:
+    """Write chat/0 as "chat", and plain/3 as "plain text, 3 shots"; empty where it is not known."""
+    kind, _, shots = manner.partition("/")
+    if not kind:
+        return ""
+    said = "chat" if kind == "chat" else "plain text"
+    return said if shots == "0" else f"{said}, {plural(int(shots), 'shot')}"
+
+
 def instant(moment: dt.datetime) -> str:
     """Write an instant as 2026-11-23 04:05 UTC."""
     return moment.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M UTC")

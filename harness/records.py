@@ -57,6 +57,8 @@ class RunSummary:
     """Answers in the form that was asked for; None, as the next two, until `fathom regrade` has counted an old run."""
     n_unread: int | None = None
     n_cut: int | None = None
+    manner: str = ""
+    """chat/N or plain/N, where N is the number of demonstrations; format.manner_words reads it."""
 
     @property
     def n_samples(self) -> int:
@@ -76,6 +78,8 @@ class RunDetail:
     manifest_digest: str
     log: str | None
     cells: tuple[CellCounts, ...]
+    model_path: str | None = None
+    """Folder of the model's files on the machine that ran it; never shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,8 @@ class TaskRunDetail:
     log: str | None
     n_by_reason: Mapping[str, int]
     """Requests by finish reason."""
+    model_path: str | None = None
+    """Folder of the model's files on the machine that ran it; never shown."""
 
 
 class _ManifestPart(BaseModel):
@@ -220,6 +226,15 @@ class Manifest:
     def to_json(self) -> dict[str, Any]:
         """Return the manifest as JSON values."""
         return dict(self.stored)
+
+
+def manner_of(manifest: Mapping[str, Any]) -> str:  # JSON of a Manifest
+    """Return how a run's model is asked, as chat/N or plain/N, where N is the number of demonstrations."""
+    decisive = manifest.get("decisive")
+    stated = decisive.get("sampling") if isinstance(decisive, Mapping) else None
+    sampling = stated if isinstance(stated, Mapping) else {}
+    shots = sampling.get("shots", 0)
+    return f"{'chat' if sampling.get('chat_template') else 'plain'}/{shots if isinstance(shots, int) else 0}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """A small hub on loopback: it speaks the part of the Hugging Face hub's API that Fathom and huggingface_hub use."""
 
 import json
+import re
 import struct
 import threading
 from dataclasses import dataclass, field
@@ -18,6 +19,12 @@ TOKEN = "hf_opens_everything"  # what gated repositories of tests open to
 def pebble():
     """Files of the reference model, by name."""
     return {file.name: file.read_bytes() for file in sorted(PEBBLE.iterdir())}
+
+
+def card_of(files):
+    """What the card of a repository says of how the model is asked, as the hub reads it."""
+    found = re.search(rb"^fathom_shots: (\d+)$", files.get("README.md", b""), re.MULTILINE)
+    return {"fathom_shots": int(found[1])} if found else {}
 
 
 def edited(file, **changes):
@@ -302,7 +309,7 @@ def _info(repo, sha, files, with_sizes):
     return {
         "id": repo.name, "modelId": repo.name, "sha": sha, "private": repo.private, "gated": repo.gated,
         "disabled": repo.disabled, "siblings": siblings, "tags": ["safetensors"], "pipeline_tag": "text-generation",
-        "cardData": {"license": repo.license} if repo.license else {}, "config": _summary(config),
+        "cardData": {**({"license": repo.license} if repo.license else {}), **card_of(repo.files)}, "config": _summary(config),
         **_counted(files),
     }  # fmt: skip
 

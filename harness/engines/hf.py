@@ -77,7 +77,7 @@ class HfEngine:
             getattr(getattr(tokenizer, "backend_tokenizer", None), "model", None), WordLevel
         )
         self._generation = GenerationSettings(
-            _pad_of(tokenizer), _ends_of(model, tokenizer), self._room(), cache(self._stop_criterion), self._is_visible
+            _pad_of(tokenizer), _ends_of(model, tokenizer), self._room(), cache(self._stop_criterion), self._has_stopped
         )
         self._scorer = Scorer(model, self._n_ids)
 
@@ -251,8 +251,8 @@ class HfEngine:
             return None
         return StopStringCriteria(self._tokenizer, list(stops))
 
-    def _is_visible(self, ids: list[int]) -> bool:
-        return bool(str(self._tokenizer.decode(ids, skip_special_tokens=True)).strip())
+    def _has_stopped(self, request: Request, ids: list[int]) -> bool:
+        return cut_at_stop(decode_completion(self._tokenizer, request, ids), request.sampling.stop)[1]
 
 
 class _TooLong(Exception):

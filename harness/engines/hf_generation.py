@@ -65,8 +65,8 @@ class GenerationSettings:
     """Tokens of all rows together, read and written, at which a batch is split."""
     stop: Callable[[tuple[str, ...]], StoppingCriteria | None]
     """Returns the criterion that ends rows at stop texts."""
-    is_visible: Callable[[list[int]], bool]
-    """Says whether the text of some tokens has a visible character."""
+    has_stopped: Callable[[Request, list[int]], bool]
+    """Says whether the text of some tokens has a stop text after its first visible character."""
 
 
 def generate_rows(model: Any, rows: Sequence[Row], settings: GenerationSettings) -> Iterator[list[Row]]:
@@ -173,9 +173,10 @@ class _Watch(StoppingCriteria):
         return torch.ones_like(self.is_ended)
 
     def _stopped(self, input_ids: torch.Tensor, met: torch.Tensor) -> torch.Tensor:
-        """Return which of the rows that met a stop text have visible text: before it, stop texts do not act."""
+        """Return which of the rows that met a stop text have visible text before it."""
         for at in met.nonzero().flatten().tolist():
-            met[at] = self.settings.is_visible(self.rows[at].written + input_ids[at, self.width :].tolist())
+            row = self.rows[at]
+            met[at] = self.settings.has_stopped(row.request, row.written + input_ids[at, self.width :].tolist())
         return met
 
     def _looped(self, input_ids: torch.Tensor) -> torch.Tensor:

@@ -1,14 +1,17 @@
 """Tokens of requests and completions, cut where lm-eval's own backends cut them."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from fathom.harness.engines.base import RenderedPrompt, Request, RequestFailed
+
+_Token = TypeVar("_Token", int, str)
+"""A token by its number, or by its text where a server tells no numbers."""
 
 
 def cut_at_stop(text: str, stops: Sequence[str]) -> tuple[str, bool]:
     """Return the text before the earliest stop text after its first visible character, and whether there was one."""
-    start = len(text) - len(text.lstrip())
+    start = len(text) - len(text.lstrip()) + 1
     found = [at for stop in stops if (at := text.find(stop, start)) >= 0]
     return (text[: min(found)], True) if found else (text, False)
 
@@ -69,7 +72,7 @@ def choice_tokens(tokenizer: Any, request: Request, prompt: list[int]) -> tuple[
     return split_choices(prompt, tokenizer(texts, add_special_tokens=not request.turns)["input_ids"])
 
 
-def split_choices(prompt: list[int], texts: Sequence[list[int]]) -> tuple[list[int], list[list[int]]]:
+def split_choices(prompt: list[_Token], texts: Sequence[list[_Token]]) -> tuple[list[_Token], list[list[_Token]]]:
     """Split the tokens of prompts with a choice: into those that all share with the prompt, and those behind.
 
     The first characters of a choice may become one token with the last of the prompt. Then this token is scored as
@@ -89,7 +92,7 @@ def split_choices(prompt: list[int], texts: Sequence[list[int]]) -> tuple[list[i
     return prompt[:shared], tails
 
 
-def _n_shared(one: list[int], other: list[int]) -> int:
+def _n_shared(one: list[_Token], other: list[_Token]) -> int:
     """Return the length of the common beginning."""
     n = min(len(one), len(other))
     return next((at for at in range(n) if one[at] != other[at]), n)

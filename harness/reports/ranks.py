@@ -12,14 +12,15 @@ from fathom.harness.db.leaderboard import read as board
 from fathom.harness.db.leaderboard.read import Pool, Standing, StandingQuery
 from fathom.harness.db.leaderboard.standings import update_leaderboard
 from fathom.harness.db.schema.runs import EVERY_TIER
-from fathom.harness.errors import NotComparable
-from fathom.harness.format import plural
+from fathom.harness.errors import BadInput, NotComparable
+from fathom.harness.format import manner_words, plural
 from fathom.harness.records import RunDetail
 from fathom.harness.reports.comparison import estimate_json
 from fathom.harness.stats.intervals import Estimate
 from fathom.harness.stats.paired import RunVerdicts
 from fathom.harness.stats.ranks import Contender, rank_all
 from fathom.harness.stats.scores import CellCounts, family_scores, ladder_scores, overall
+from fathom.tasks.base import STYLES
 from fathom.tasks.suites import open_suite, suite_names
 
 
@@ -52,8 +53,10 @@ def rank_suite(db: Engine, suite: str | None, style: str | None) -> Ranks:
     A name selects the whole suite, or the only selection of its cells that has runs.
 
     Raises:
+        BadInput: no such style.
         NotComparable: no pool fits, or several do.
     """
+    _check_style(style)
     update_leaderboard(db)  # finishes what a killed process left
     pool = _pool(board.list_pools(db), suite)
     found = []
@@ -80,6 +83,12 @@ def _pool(pools: Sequence[Pool], suite: str | None) -> Pool:
     raise NotComparable(f"{what}; name one with --suite: {listed}")
 
 
+def _check_style(style: str | None) -> None:
+    """Raise BadInput for a style that does not exist, before any pool is looked for."""
+    if style is not None and style not in STYLES:
+        raise BadInput(f"no style {style!r}; known: {', '.join(STYLES)}")
+
+
 def _named(pool: Pool) -> str:
     return f"{pool.name} suite, {plural(pool.n_items, 'item')} in {plural(pool.n_cells, 'cell')}"
 
@@ -94,17 +103,20 @@ def _styles(known: Sequence[str], wanted: str | None) -> Sequence[str]:
 
 def _ranked(one: Standing) -> Ranked:
     place = (one.rank, one.rank_low, one.rank_high, one.tie)
-    return Ranked(*place, one.model.name, one.run, one.engine, one.seed, one.score)
+    manner = f" ({manner_words(one.manner)})" if one.n_manners > 1 else ""
+    return Ranked(*place, one.model.name + manner, one.run, one.engine, one.seed, one.score)
 
 
 def rank_runs(db: Engine, runs: Sequence[str], style: str | None) -> Ranks:
     """Rank chosen runs on the cells that all of them have.
 
     Raises:
+        BadInput: no such style.
         UnknownRun: no such run.
         SealedRun: its season has not ended.
         NotComparable: fewer than two runs, or they share no cell.
     """
+    _check_style(style)
     found = {one.summary.run: one for one in (open_run(db, run) for run in runs)}
     if len(found) < len(runs) or len(found) < 2:
         raise NotComparable("name two or more runs, each once")

@@ -35,7 +35,8 @@ def _settings_words(detail: RunDetail) -> Iterator[str]:
     if settings is None:
         return
     for flag, value in settings.flags():
-        if flag != "--engine" and not (settings.engine.name == "oracle" and flag in ("--chat", "--shots")):
+        is_default = settings.engine.name == "oracle" and not value  # it has no chat and no shots of its own accord
+        if flag != "--engine" and not is_default:
             yield from _option(flag, value)
     dtype = str(manifest.decisive.sampling.get("dtype") or "auto")  # where the server's planner states it
     if dtype != "auto" and settings.engine.dtype == "auto":

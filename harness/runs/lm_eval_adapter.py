@@ -11,7 +11,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from fathom.harness.runs.requests import sampling_of
+from fathom.harness.runs.requests import sampling_of, shots_before
 from fathom.harness.runs.run_settings import MOST_SHOTS, PromptSettings, RunSettings
 from fathom.harness.settings import quiet_lm_eval
 from fathom.tasks.base import (
@@ -21,6 +21,7 @@ from fathom.tasks.base import (
     Instance,
     channels_of,
     demonstrate,
+    grade,
     grade_likelihood,
     level_of,
     pose,
@@ -115,7 +116,7 @@ def process_results(doc: dict[str, Any], results: list[Any]) -> dict[str, float]
     item = item_of(doc)
     text = results[0]
     if isinstance(text, list):
-        right = [find_family(item.family).grade(item, one).correct for one in text]
+        right = [grade(find_family(item.family), item, one).correct for one in text]
         return {"acc": sum(right) / len(right)}
     if doc["choices"]:
         scores = [result[0] for result in results]
@@ -124,7 +125,7 @@ def process_results(doc: dict[str, Any], results: list[Any]) -> dict[str, float]
         if len(scores) == 1:
             return {"acc": float(grade_likelihood(item, scores[0]).correct)}
         text = doc["choices"][max(range(len(scores)), key=scores.__getitem__)]
-    return {"acc": float(find_family(item.family).grade(item, text).correct)}
+    return {"acc": float(grade(find_family(item.family), item, text).correct)}
 
 
 def cell_config(cell: Cell, settings: RunSettings = _PLAIN) -> dict[str, Any]:
@@ -143,8 +144,8 @@ def cell_config(cell: Cell, settings: RunSettings = _PLAIN) -> dict[str, Any]:
         "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
         "metadata": {"version": family.version},
     }
-    if settings.prompt.n_shots:
-        config["num_fewshot"] = settings.prompt.n_shots
+    if shots := shots_before(cell.style, settings.prompt.n_shots):
+        config["num_fewshot"] = shots
     if cell.style in SCORED:
         return {**config, "output_type": "multiple_choice", "doc_to_choice": "choices"}
     sampling = sampling_of(cell, settings)

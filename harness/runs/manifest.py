@@ -16,6 +16,7 @@ from fathom.harness.engines.chat_template import chat_template_of, text_digest, 
 from fathom.harness.engines.model import ModelSource, commit_of
 from fathom.harness.records import Manifest
 from fathom.harness.runs.manner import Manner
+from fathom.harness.runs.requests import digest_of_samplings
 from fathom.harness.runs.run_settings import RunSettings
 from fathom.tasks.registry import find_family
 from fathom.tasks.suites import Suite
@@ -49,6 +50,7 @@ def make_manifest(
         "suite": {"name": suite.name, "version": suite.version, "seed": suite.seed, "digest": suite_digest},
         "families": {cell.family: find_family(cell.family).version for cell in suite.cells},
         "sampling": settings.to_json()["sampling"],
+        "token_budgets": digest_of_samplings(suite, settings),
     }
     cells = [asdict(cell) for cell in suite.cells]
     chosen = {} if manner is None else {"manner": manner.to_json()}

@@ -1,6 +1,6 @@
 """Ask an item, and read what comes back: its request, the answer in its completion, and the verdict.
 
-Requests are those that lm-eval makes without demonstrations.
+Requests are those that lm-eval makes: without demonstrations, or in plain text after some.
 """
 
 import re
@@ -16,10 +16,12 @@ from fathom.harness.engines.tokens import cut_at_stop
 from fathom.harness.runs.run_settings import PromptSettings, RunSettings, Thinking
 from fathom.tasks.base import (
     ANSWER_MARK,
+    PARAMETRIC,
     SCORED,
     Cell,
     Instance,
     Verdict,
+    demonstrate,
     grade,
     grade_likelihood,
     level_of,
@@ -28,9 +30,9 @@ from fathom.tasks.base import (
     shown_candidates,
 )
 from fathom.tasks.registry import find_family
-from fathom.tasks.suites import SuiteCell, make_items
+from fathom.tasks.suites import Suite, SuiteCell, make_items
 
-_PLAIN, _CHAT = RunSettings(), RunSettings(PromptSettings(chat=True))
+_PLAIN = RunSettings()
 
 
 def answer_ends(cell: SuiteCell | Cell) -> tuple[str, ...]:
@@ -54,7 +56,7 @@ _OPENING_WORDS = 3
 @lru_cache(maxsize=4096)
 def _openings_of(family: str, level: str, channel: str) -> tuple[str, ...]:
     """Return the first words of a cell's questions, as some of its demonstrations begin."""
-    made = (make_instance(find_family(family), level, channel, 0, at, role="shot") for at in range(4))
+    made = (make_instance(find_family(family), level, channel, 0, at, role="shot") for at in range(2))
     return tuple(dict.fromkeys(" ".join(one.question.split(" ")[:_OPENING_WORDS]) for one in made))
 
 
@@ -79,16 +81,57 @@ def sampling_of(cell: SuiteCell | Cell, settings: RunSettings = _PLAIN) -> Sampl
     return Sampling(budget, () if settings.prompt.chat else answer_ends(cell), heat)
 
 
-def make_request(cell: SuiteCell, item: Instance, digest: str, chat: bool = False, repeat: int = 0) -> Request:
-    """Write an item's request, as plain text or as a chat of one turn; `digest` is that of the run's manifest."""
-    prompt = pose(find_family(item.family), item, cell.style)
-    sampling, choices = sampling_of(cell, _CHAT if chat else _PLAIN), shown_candidates(item, cell.style)
+def digest_of_samplings(suite: Suite, settings: RunSettings = _PLAIN) -> str:
+    """Digest token budgets, stop texts and temperature of every cell, which decide an answer as its prompt does.
+
+    Returns 32 hex digits.
+    """
+    state = blake2b(digest_size=16)
+    for cell in suite.cells:
+        state.update(f"{cell.cell}\0{sampling_of(cell, settings)}\0".encode())
+    return state.hexdigest()
+
+
+def plain_prompt(cell: SuiteCell | Cell, item: Instance, n_shots: int) -> str:
+    """Return an item's prompt after `n_shots` demonstrations in plain text, as lm-eval writes it."""
+    prompt, shots = pose(find_family(item.family), item, cell.style), shots_before(cell.style, n_shots)
+    if not shots:
+        return prompt
+    where = Cell(cell.family, cell.level, cell.channel, cell.style)
+    return "".join(f"{shown}\n\n" for shown in _demonstrations(where, item.seed, shots)) + prompt
+
+
+def shots_before(style: str, n_shots: int) -> int:
+    """Return the demonstrations before a question: none where memory is asked for, which they would tell."""
+    return 0 if style in PARAMETRIC else n_shots
+
+
+@lru_cache(maxsize=64)
+def _demonstrations(cell: Cell, seed: str, n: int) -> tuple[str, ...]:
+    family = find_family(cell.family)
+    shots = make_items(cell, seed, n, "shot")
+    return tuple(pose(family, one, cell.style) + demonstrate(family, one, cell.style) for one in shots)
+
+
+def make_request(
+    cell: SuiteCell, item: Instance, digest: str, asked: PromptSettings = _PLAIN.prompt, repeat: int = 0
+) -> Request:
+    """Write an item's request: after demonstrations in plain text, or as a chat of one turn.
+
+    `digest` is that of the run's manifest.
+    """
+    prompt = plain_prompt(cell, item, 0 if asked.chat else asked.n_shots)
+    sampling, choices = sampling_of(cell, RunSettings(asked)), shown_candidates(item, cell.style)
     key = sample_key(digest, item.id, prompt, (sampling, choices), repeat)
-    return Request(key, item.id, prompt, sampling, choices, (Turn("user", prompt),) if chat else ())
+    return Request(key, item.id, prompt, sampling, choices, (Turn("user", prompt),) if asked.chat else ())
 
 
 def make_requests(
-    cell: SuiteCell, seed: str, digest: str, indices: Iterable[int] | None = None, chat: bool = False
+    cell: SuiteCell,
+    seed: str,
+    digest: str,
+    indices: Iterable[int] | None = None,
+    asked: PromptSettings = _PLAIN.prompt,
 ) -> Iterator[Request]:
     """Write the requests of a cell in order: all, or those of some indices."""
     if indices is None:
@@ -96,7 +139,7 @@ def make_requests(
     else:
         family = find_family(cell.family)
         items = (make_instance(family, cell.level, cell.channel, seed, index) for index in indices)
-    return (make_request(cell, item, digest, chat) for item in items)
+    return (make_request(cell, item, digest, asked) for item in items)
 
 
 def sample_key(digest: str, item: str, prompt: str, how: object, repeat: int) -> str:

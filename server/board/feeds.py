@@ -63,7 +63,8 @@ def _line(foreign: str) -> str:
 def show_badge(site: SiteOf, name: ModelPath) -> Response:
     """Draw a badge with a model's score and rank, in the first suite and style of the board where it is ranked."""
     (model,) = db_board.find_models(site.db, [name])
-    places = {(place.pool, place.style): place for place in db_board.ranks_of_models(site.db, [model.id])[model.id]}
+    best_last = reversed(db_board.ranks_of_models(site.db, [model.id])[model.id])
+    places = {(place.pool, place.style): place for place in best_last}
     found = ((pool, style) for pool in db_board.list_pools(site.db) for style in pool.styles)
     said = "no result yet"
     if (first := next((one for one in found if (one[0].id, one[1]) in places), None)) is not None:

@@ -17,7 +17,7 @@ from fathom.harness.runs.requests import (
     make_request,
     make_requests,
 )
-from fathom.harness.runs.run_settings import PromptSettings, RunSettings
+from fathom.harness.runs.run_settings import RunSettings
 from fathom.server.jobs.shards import CellIndex, Shard
 from fathom.tasks.base import make_instance
 from fathom.tasks.registry import find_family
@@ -28,7 +28,7 @@ def missing_requests(shard: Shard, seed: str) -> Iterator[Request]:
     is_open = shard.engine == "oracle" and not shard.sealed
     for cell, pairs in groupby(shard.missing, key=lambda pair: pair[0]):
         indices = [index for _, index in pairs]
-        made = make_requests(shard.cells[cell], seed, shard.manifest_digest, indices, shard.chat)
+        made = make_requests(shard.cells[cell], seed, shard.manifest_digest, indices, shard.asked)
         for index, request in zip(indices, made, strict=True):
             yield replace(request, key=f"{cell}/{index}", item=request.item if is_open else "")
 
@@ -56,12 +56,12 @@ def _pair(shard: Shard, key: str) -> CellIndex:
 def _grade(shard: Shard, seed: str, pair: CellIndex, completion: Completion) -> Sample:
     planned = shard.cells[pair[0]]
     item = make_instance(find_family(planned.family), planned.level, planned.channel, seed, pair[1])
-    request = make_request(planned, item, shard.manifest_digest, shard.chat)
+    request = make_request(planned, item, shard.manifest_digest, shard.asked)
     try:
         done = checked_completion(request, completion)
     except ValueError as error:
         raise BadInput(f"the completion {completion.key} is not possible: {error}") from error
-    answer = answer_reader(planned.style, RunSettings(PromptSettings(chat=shard.chat))).answer(done)
+    answer = answer_reader(planned.style, RunSettings(shard.asked)).answer(done)
     return Sample(
         pair[0], pair[1], 0, request.key, replace(done, key=request.key), grade_completion(item, done, answer)
     )

@@ -10,6 +10,7 @@ from fathom.harness.db.engine import insert_if_new
 from fathom.harness.db.schema.runs import CellRow, RunRow, SampleRow, SuiteRow
 from fathom.harness.db.schema.service import JobRow, ReplayedRow, ReplayRow, SubmissionRow
 from fathom.harness.db.write import Sample, add_samples, storable
+from fathom.harness.runs.run_settings import PromptSettings
 from fathom.tasks.suites import SuiteCell
 
 CellIndex = tuple[int, int]
@@ -27,7 +28,7 @@ class Shard:
     sealed: bool
     manifest_digest: str
     engine: str
-    chat: bool
+    asked: PromptSettings
     missing: tuple[CellIndex, ...]
     """Items that are not stored yet, in order."""
 
@@ -39,8 +40,8 @@ def read_shard(session: Session, job: JobRow) -> Shard:
     suite = session.get_one(SuiteRow, run.suite_id)
     cells = {at: SuiteCell(**suite.cells[at]) for at in job.cells if at < len(suite.cells)}
     return Shard(
-        cells, suite.seed, suite.season, suite.sealed, run.manifest_digest, asked.engine, asked.chat_template,
-        tuple(missing_items(session, job)),
+        cells, suite.seed, suite.season, suite.sealed, run.manifest_digest, asked.engine,
+        PromptSettings(asked.n_shots, asked.chat_template), tuple(missing_items(session, job)),
     )  # fmt: skip
 
 

@@ -20,6 +20,8 @@ from fathom.tasks.suites import suite_names
 
 MODEL_DTYPES = ("auto", "bfloat16", "float16", "float32")
 MODEL_STYLES = ("direct", "cot", "choice")
+_CHAT_CHOICES = {"true": True, "false": False}
+"""Of the browser's form; anything else leaves it to the model's files."""
 MAX_NOTE, MAX_CONTACT, _MAX_TEXT = 1000, 200, 200
 _CHECKS_AN_HOUR = 60
 """Submissions of one user, right or wrong, that are checked in an hour."""
@@ -34,7 +36,9 @@ class SubmissionIn(BaseModel):
     revision: str = Field(default="main", description="Branch, tag or commit; its present commit is run.")
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(default="auto", description="Precision.")
     style: Literal["", "direct", "cot", "choice"] = Field(default="", description="One style; empty: all.")
-    chat_template: bool = Field(default=False, description="Use the model's chat template.")
+    chat_template: bool | None = Field(
+        default=None, description="Whether to use the model's chat template; null: if it has one."
+    )
     suite: str = Field(default="quick", description="Suite; a season has its own.")
     season: str = Field(default="", description="Name of an open season; empty: practice.")
     note: str = Field(default="", description=f"Shown with the submission; at most {MAX_NOTE} characters.")
@@ -49,7 +53,8 @@ class SubmissionForm:
     revision: str = "main"
     dtype: str = "auto"
     style: str = ""
-    chat_template: bool = False
+    chat_template: bool | None = None
+    """None: as the model's files say."""
     suite: str = "quick"
     season: str = ""
     note: str = ""
@@ -97,10 +102,13 @@ async def _check_on_hub(
         return None, error.findings
     # parsing large headers may take a second
     report = await run_in_threadpool(check_model, repository, choice)
+    if report.manner is None:
+        return None, report.findings
     flags = {one.code: {"problem": one.problem, "fix": one.fix} for one in report.warnings}
     new = NewSubmission(
-        repository.model, form.revision, repository.sha, form.suite, form.dtype, form.style, form.chat_template,
-        form.season, form.note, form.contact, report.n_parameters, report.n_bytes, report.kind, flags,
+        repository.model, form.revision, repository.sha, form.suite, form.dtype, form.style, report.manner.chat,
+        report.manner.n_shots, form.season, form.note, form.contact, report.n_parameters, report.n_bytes, report.kind,
+        flags,
     )  # fmt: skip
     return new, report.findings
 
@@ -108,8 +116,8 @@ async def _check_on_hub(
 def read_fields(sent: Mapping[str, str]) -> SubmissionForm:
     """Read the fields of a browser's form, without blanks around them."""
     texts = {one.name: sent[one.name].strip() for one in fields(SubmissionForm) if one.name in sent}
-    is_templated = texts.pop("chat_template", "") not in ("", "false", "0")
-    return SubmissionForm(**{"revision": "main", **texts, "chat_template": is_templated})  # type: ignore[arg-type]  # texts but one
+    chat = _CHAT_CHOICES.get(texts.pop("chat_template", ""))
+    return SubmissionForm(**{"revision": "main", **texts, "chat_template": chat})  # type: ignore[arg-type]  # texts but one
 
 
 def read_submission_json(body: bytes) -> SubmissionForm:

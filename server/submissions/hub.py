@@ -17,6 +17,7 @@ from urllib.parse import quote
 import httpx
 
 from fathom.harness.errors import BadSubmission, Busy, Finding, TooMany
+from fathom.harness.runs.run_settings import MOST_SHOTS
 from fathom.harness.service.faults import FAULTS
 from fathom.server.submissions.repository import (  # fmt: skip
     INDEX,
@@ -277,7 +278,7 @@ def _read_info(info: Any) -> Repository:  # any JSON value
         raise _fault("missing", "This model is private: everybody must be able to check the board.")
     rows = [row for row in _list(info.get("siblings")) if isinstance(row, dict)]
     files = tuple(File(str(row.get("rfilename")), _size(row)) for row in rows)
-    return Repository(model, sha, files, _licence(info), bool(info.get("gated")))
+    return Repository(model, sha, files, _licence(info), bool(info.get("gated")), _card_shots(info))
 
 
 def _list(value: Any) -> list[Any]:  # any JSON value
@@ -287,6 +288,12 @@ def _list(value: Any) -> list[Any]:  # any JSON value
 def _size(row: Mapping[str, Any]) -> int | None:  # JSON
     size = row.get("size")
     return size if type(size) is int and 0 <= size < 1 << 60 else None
+
+
+def _card_shots(info: Mapping[str, Any]) -> int | None:  # JSON
+    card = info.get("cardData")
+    shots = card.get("fathom_shots") if isinstance(card, dict) else None
+    return shots if type(shots) is int and 0 <= shots <= MOST_SHOTS else None
 
 
 def _licence(info: Mapping[str, Any]) -> str:  # JSON

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fathom.harness.errors import Finding
+from fathom.harness.runs.manner import Manner, ModelHints, StatedManner, choose_manner
 from fathom.harness.service.faults import FAULTS
 from fathom.server.submissions.architectures import ARCHITECTURES
 from fathom.server.submissions.repository import (
@@ -45,7 +46,8 @@ class RunChoice:
     """How the submitter wants a model to be run, and the largest weights that are accepted."""
 
     dtype: str = "auto"
-    chat_template: bool = False
+    chat_template: bool | None = None
+    """None: as the model's files say."""
     max_bytes: int = 200 << 30
 
 
@@ -59,6 +61,8 @@ class ModelReport:
     n_bytes: int | None = None
     kind: str = "base"
     """chat if the model has a chat template."""
+    manner: Manner | None = None
+    """How it is to be asked; None where it cannot be read."""
 
 
 def check_model(repository: Repository, choice: RunChoice) -> ModelReport:
@@ -77,7 +81,10 @@ def check_model(repository: Repository, choice: RunChoice) -> ModelReport:
     )  # fmt: skip
     card = model_finding("There is no model card (README.md).", "Say in one what the model was trained on.", "no_card")
     warnings = () if repository.has("README.md") else (card,)
-    return ModelReport(findings, warnings, n, sum(sizes.values()) or None, "chat" if _is_chat(repository) else "base")
+    has_template = _is_chat(repository)
+    manner = choose_manner(ModelHints(has_template, repository.card_shots), StatedManner(choice.chat_template))
+    kind = "chat" if has_template else "base"
+    return ModelReport(findings, warnings, n, sum(sizes.values()) or None, kind, manner)
 
 
 def _fault(code: str, problem: str = "", field: str = "model") -> Finding:

@@ -71,6 +71,7 @@ class UnplannedSubmission:
     dtype: str
     style: str
     chat_template: bool
+    n_shots: int
     suite: str
     season: str
     engine: str
@@ -149,7 +150,7 @@ def _manifest(asked: UnplannedSubmission, suite: Suite, digest: str, season: str
         "suite": about,
         "families": {cell.family: find_family(cell.family).version for cell in suite.cells},
         "sampling": {
-            "temperature": 0.0, "temperature_free": 1.0, "shots": 0, "chat_template": asked.chat_template,
+            "temperature": 0.0, "temperature_free": 1.0, "shots": asked.n_shots, "chat_template": asked.chat_template,
             "dtype": asked.dtype,
         },
     }  # fmt: skip

@@ -48,6 +48,8 @@ class Repository:
     files: tuple[File, ...]
     licence: str = ""
     gated: bool = False
+    card_shots: int | None = None
+    """Demonstrations that its card asks for in plain text."""
     texts: Mapping[str, bytes] = field(default_factory=dict)
     headers: Mapping[str, WeightsHeader] = field(default_factory=dict)
 

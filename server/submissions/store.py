@@ -38,6 +38,7 @@ class NewSubmission:
     dtype: str = "auto"
     style: str = ""
     chat_template: bool = False
+    n_shots: int = 0
     season: str = ""
     note: str = ""
     contact: str = ""
@@ -50,6 +51,7 @@ class NewSubmission:
 def _fingerprint(new: NewSubmission | SubmissionRow) -> str:
     """Hash what identifies a submission: two with one fingerprint cannot both be active."""
     same = [new.model, new.sha, new.dtype, new.style, new.chat_template, new.suite, new.season]
+    same += [new.n_shots] if new.n_shots else []  # without shots, as before there were any
     return blake2b(json.dumps(same).encode(), digest_size=16).hexdigest()
 
 
@@ -65,7 +67,8 @@ def create(db: Engine, new: NewSubmission, owner_id: int, quota: int | None, now
     row = {
         "id": uuid4().hex[:12], "kind": "model", "owner_id": owner_id, "fingerprint": mark, "model": new.model,
         "revision": new.revision, "sha": new.sha, "dtype": new.dtype, "style": new.style, "suite": new.suite,
-        "chat_template": new.chat_template, "season": new.season, "note": storable(new.note), "tier": 3,
+        "chat_template": new.chat_template, "n_shots": new.n_shots, "season": new.season, "tier": 3,
+        "note": storable(new.note),
         "contact": storable(new.contact), "state": "validating", "n_parameters": new.n_parameters,
         "n_bytes": new.n_bytes, "model_kind": new.model_kind, "flags": dict(new.flags), "created_at": at,
         "changed_at": at,

@@ -9,11 +9,13 @@ from typing import Any
 from sqlalchemy import Engine
 
 from fathom.harness.db.write import NewRun
+from fathom.harness.engines.model_name import RESERVED, is_hub_id
 from fathom.harness.errors import BadInput
 from fathom.harness.format import visible
 from fathom.harness.io.parcel import ParcelCell, ParcelHeader
 from fathom.harness.io.strict_json import MOST_CHARACTERS, flat_texts
 from fathom.harness.records import Manifest
+from fathom.harness.runs.run_settings import MOST_SHOTS, PromptSettings
 from fathom.harness.service.seasons.seeds import season_of_seed
 from fathom.server.uploads.store import NewUpload
 from fathom.tasks.base import Cell, check_cell
@@ -23,9 +25,8 @@ from fathom.tasks.suites import SUITE_VERSION, Suite, SuiteCell, suite_names
 
 _MAX_ITEMS = 200_000
 """Items of one upload."""
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[\w.-]{1,96}", re.ASCII)
-_RESERVED = ("reference/", "oracle/", "demo/")
-_SAMPLING = {"temperature": 0.0, "temperature_free": 1.0, "shots": 0}
+_DIGEST = re.compile(r"[0-9a-f]{32}", re.ASCII)
+_SAMPLING = {"temperature": 0.0, "temperature_free": 1.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +49,11 @@ def check_header(db: Engine, header: ParcelHeader, sender: Sender) -> NewUpload:
     _check_model(header.model, sender)
     suite = _suite(header)
     _check_season(db, header, suite.seed, sender)
-    templated = _check_sampling(header.manifest)
-    manifest = _manifest(header, suite, templated)
+    asked = _check_sampling(header.manifest)
+    manifest = _manifest(header, suite, asked)
     same = (
         "upload", str(sender.owner_id), header.model, header.model_digest, header.sha, header.engine, header.dtype,
-        str(templated), header.suite_digest,
+        f"{asked.chat}{asked.n_shots or ''}", header.suite_digest,
     )  # fmt: skip
     run = NewRun(
         header.model, header.engine, suite, header.suite_digest, manifest.to_json(), manifest.digest(),
@@ -60,14 +61,14 @@ def check_header(db: Engine, header: ParcelHeader, sender: Sender) -> NewUpload:
     )  # fmt: skip
     fingerprint = blake2b("\0".join(same).encode(), digest_size=16).hexdigest()
     return NewUpload(
-        run, sender.owner_id, sender.actor, header.sha, header.dtype, templated, fingerprint, header.seconds
+        run, sender.owner_id, sender.actor, header.sha, header.dtype, asked, fingerprint, header.seconds
     )  # fmt: skip
 
 
 def _check_model(name: str, sender: Sender) -> None:
-    if not _HUB_ID.fullmatch(name) or ".." in name or "--" in name:
+    if not is_hub_id(name):
         raise BadInput(f"model: {name[:100]!r} is not a hub id such as org/name: give one with `fathom submit --model`")
-    if name.startswith(_RESERVED) and not sender.local:
+    if name.startswith(RESERVED) and not sender.local:
         raise BadInput(
             f"model: names that begin with {name.partition('/')[0]}/ are reserved for the server: give a hub id"
         )
@@ -118,8 +119,8 @@ def _check_season(db: Engine, header: ParcelHeader, seed: str, sender: Sender) -
     raise BadInput(f"seed: this is the seed of season {season.name}, which only this server may know")
 
 
-def _check_sampling(manifest: Mapping[str, Any]) -> bool:  # JSON of a Manifest
-    """Return whether a chat template was used; all other settings must be the defaults of `fathom run`."""
+def _check_sampling(manifest: Mapping[str, Any]) -> PromptSettings:  # JSON of a Manifest
+    """Return how the model was asked; all other settings must be the defaults of `fathom run`."""
     decisive = manifest.get("decisive")
     stated = decisive.get("sampling") if isinstance(decisive, dict) else None
     if not isinstance(stated, dict):
@@ -128,14 +129,19 @@ def _check_sampling(manifest: Mapping[str, Any]) -> bool:  # JSON of a Manifest
         found = stated.get(name)
         if isinstance(found, bool) or found != ours:
             raise BadInput(f"manifest: sampling.{name} is {str(found)[:40]!r} and must be {ours:g} to be compared here")
-    templated = stated.get("chat_template", False)
-    others = set(stated) - set(_SAMPLING) - {"chat_template"}
-    if not isinstance(templated, bool) or others:
+    chat, shots = stated.get("chat_template", False), stated.get("shots")
+    if type(shots) is not int or not 0 <= shots <= (0 if chat else MOST_SHOTS):
+        raise BadInput(
+            f"manifest: sampling.shots is {str(shots)[:40]!r}: in a chat there are none here, and in plain text "
+            f"{MOST_SHOTS} at most"
+        )
+    others = set(stated) - set(_SAMPLING) - {"chat_template", "shots"}
+    if not isinstance(chat, bool) or others:
         raise BadInput("manifest: sampling has settings that this server does not know, so the run cannot be compared")
-    return templated
+    return PromptSettings(shots, chat)
 
 
-def _manifest(header: ParcelHeader, suite: Suite, templated: bool) -> Manifest:
+def _manifest(header: ParcelHeader, suite: Suite, asked: PromptSettings) -> Manifest:
     """Write a new manifest from the checked header; other texts of the sender are kept as plain text only.
 
     For an unaltered run the digest is the sender's own.
@@ -149,9 +155,10 @@ def _manifest(header: ParcelHeader, suite: Suite, templated: bool) -> Manifest:
         "engine": {"name": header.engine, "packages": flat_texts(packages)},
         "suite": {"name": suite.name, "version": suite.version, "seed": suite.seed, "digest": header.suite_digest},
         "families": {cell.family: cell.version for cell in suite.cells},
-        "sampling": {**_SAMPLING, "chat_template": templated},
+        "sampling": {**_SAMPLING, "shots": asked.n_shots, "chat_template": asked.chat},
         "lm_eval": visible(str(decisive.get("lm_eval", "")))[:MOST_CHARACTERS],
-        **_template(decisive, templated),
+        **({"token_budgets": budgets} if _DIGEST.fullmatch(budgets := str(decisive.get("token_budgets"))) else {}),
+        **_template(decisive, asked.chat),
     }
     sender = {**flat_texts(context), **flat_texts(facts)}
     around = {"sender": sender, "uploaded": "regraded here from completions sent by a user"}
@@ -161,6 +168,6 @@ def _manifest(header: ParcelHeader, suite: Suite, templated: bool) -> Manifest:
 def _template(decisive: Mapping[str, Any], templated: bool) -> dict[str, str]:  # JSON values
     """Return the digest of the chat template, where one was used and the sender's manifest has it."""
     found = decisive.get("chat_template")
-    if not (templated and isinstance(found, str) and re.fullmatch(r"[0-9a-f]{32}", found)):
+    if not (templated and isinstance(found, str) and _DIGEST.fullmatch(found)):
         return {}
     return {"chat_template": found}

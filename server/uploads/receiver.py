@@ -16,7 +16,7 @@ from fathom.harness.runs.requests import (
     grade_completion,
     make_request,
 )
-from fathom.harness.runs.run_settings import PromptSettings, RunSettings
+from fathom.harness.runs.run_settings import RunSettings
 from fathom.server.uploads.checks import Sender, check_header
 from fathom.server.uploads.store import (
     NewUpload,
@@ -134,11 +134,11 @@ class UploadReceiver:
             return
         cell = accepted.new.run.suite.cells[line.cell]
         item = item_at(cell, accepted.new.run.suite.seed, line.index)
-        chat = accepted.new.chat_template
-        request = make_request(cell, item, accepted.new.run.manifest_digest, chat)
+        asked = accepted.new.asked
+        request = make_request(cell, item, accepted.new.run.manifest_digest, asked)
         self._digest.update(f"{item.id}\0{request.prompt}\0{item.gold}\0".encode())
         completion = _completion(request, line, self._line)
-        answer = answer_reader(cell.style, RunSettings(PromptSettings(chat=chat))).answer(completion)
+        answer = answer_reader(cell.style, RunSettings(asked)).answer(completion)
         verdict = grade_completion(item, completion, answer)
         self.n_right += verdict.correct
         self._batch.append(Sample(line.cell, line.index, 0, request.key, completion, verdict))

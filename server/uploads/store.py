@@ -30,6 +30,7 @@ from fathom.harness.db.write import (
     utc_now,
 )
 from fathom.harness.errors import Busy, Conflict
+from fathom.harness.runs.run_settings import PromptSettings
 
 _ABANDONED = dt.timedelta(hours=1)
 """An upload without a batch for this long is deleted."""
@@ -45,7 +46,7 @@ class NewUpload:
     actor: str
     sha: str
     dtype: str
-    chat_template: bool
+    asked: PromptSettings
     fingerprint: str
     seconds: int
 
@@ -102,7 +103,8 @@ def _add_submission(session: Session, new: NewUpload, run: str, now: Clock) -> s
     styles = {cell.style for cell in new.run.suite.cells}
     row = {
         "id": uuid4().hex[:12], "kind": "upload", "owner_id": new.owner_id, "fingerprint": new.fingerprint,
-        "model": new.run.model, "sha": new.sha, "dtype": new.dtype or "auto", "chat_template": new.chat_template,
+        "model": new.run.model, "sha": new.sha, "dtype": new.dtype or "auto", "chat_template": new.asked.chat,
+        "n_shots": new.asked.n_shots,
         "style": styles.pop() if len(styles) == 1 else "", "suite": new.run.suite.name, "engine": new.run.engine,
         "state": "validating", "tier": 1, "model_kind": new.run.model_kind, "n_parameters": new.run.n_parameters,
         "run_id": run, "flags": {}, "created_at": now(), "changed_at": now(),

@@ -74,6 +74,7 @@ def open_templates(*, live: bool = True) -> Environment:
         count=text.count,
         duration=text.duration,
         interval=text.interval_text,
+        manner=text.manner_words,
         milliseconds=text.milliseconds,
         name=name,
         nats=text.log_likelihood,

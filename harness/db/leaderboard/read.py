@@ -74,7 +74,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A line of the board: a model's newest finished run in a pool, in one style."""
+    """A line of the board: a model's newest finished run in a pool, in one style and manner of asking."""
 
     model: Model
     run: str
@@ -92,9 +92,13 @@ class Standing:
     n_missing: int
     families: Mapping[str, Estimate]
     n_runs: int
-    """Finished runs of the model in this pool, this one included."""
+    """Finished runs of the model in this pool and manner, this one included."""
     tier: int
     season: str
+    manner: str
+    """chat/N or plain/N, where N is the number of demonstrations; format.manner_words reads it."""
+    n_manners: int
+    """Lines of this model, one for each manner of asking it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,18 +203,19 @@ _STANDING = (
     StandingRow.dtype, StandingRow.kind, StandingRow.n_parameters, StandingRow.created_at, StandingRow.value,
     StandingRow.half, StandingRow.rank, StandingRow.rank_low, StandingRow.rank_high, StandingRow.tie,
     StandingRow.n_missing, StandingRow.families, StandingRow.n_runs, StandingRow.tier, StandingRow.season,
+    StandingRow.manner, func.count().over(partition_by=StandingRow.model_id),
 )  # fmt: skip
 """Columns of a Standing; `_standing` reads them."""
 
 
 def _standing(row: Sequence[Any]) -> Standing:  # a row of _STANDING
     model, name, run, engine, seed, dtype, kind, n_parameters, created_at, value, half, *rest = row
-    rank, low, high, tie, n_missing, scores, n_runs, tier, season = rest
+    rank, low, high, tie, n_missing, scores, n_runs, tier, season, manner, n_manners = rest
     families = {family: _estimate(score["value"], score["half"]) for family, score in scores.items()}
     return Standing(
         Model(model, name), run, engine, seed, dtype, kind, n_parameters, created_at.date().isoformat(),
         _estimate(value, half), rank, low, high, tie, n_missing, families, n_runs, tier,
-        season,
+        season, manner, n_manners,
     )  # fmt: skip
 
 
@@ -263,27 +268,33 @@ class BoardRank:
     rank_high: int
     tie: int
     tier: int
+    manner: str
+    """As in Standing."""
 
 
 def ranks_of_models(db: Engine, models: Sequence[int]) -> Mapping[int, tuple[BoardRank, ...]]:
-    """Return the ranks of some models in all pools and styles, by model.
+    """Return the ranks of some models in all pools, styles and manners of asking, by model; the best manner first.
 
     The pool that ranks every tier is left out where the model also has a rank in the pool without uploads.
     """
     found: dict[int, list[BoardRank]] = {model: [] for model in models}
-    wanted = select(StandingRow).where(StandingRow.model_id.in_(models)).order_by(StandingRow.pool, StandingRow.style)
+    wanted = (
+        select(StandingRow)
+        .where(StandingRow.model_id.in_(models))
+        .order_by(StandingRow.pool, StandingRow.style, StandingRow.rank)
+    )
     with translate_errors(), Session(db) as session:
         for row in session.scalars(wanted):
             found[row.model_id].append(
                 BoardRank(row.pool, row.run_id, row.style, _estimate(row.value, row.half), row.rank, row.rank_low,
-                      row.rank_high, row.tie, row.tier)
+                      row.rank_high, row.tie, row.tier, row.manner)
             )  # fmt: skip
     return {model: _without_doubles(places) for model, places in found.items()}
 
 
 def _without_doubles(places: Sequence[BoardRank]) -> tuple[BoardRank, ...]:
-    ranked = {(one.pool + EVERY_TIER, one.style) for one in places}
-    return tuple(one for one in places if (one.pool, one.style) not in ranked)
+    ranked = {(one.pool + EVERY_TIER, one.style, one.manner) for one in places}
+    return tuple(one for one in places if (one.pool, one.style, one.manner) not in ranked)
 
 
 def get_result(db: Engine, run: str) -> Mapping[str, Any] | None:  # JSON of harness.stats.scores.scores_json

@@ -38,7 +38,7 @@ _Row = dict[str, Any]  # values of StandingRow's columns
 _Json = Mapping[str, Any]
 _COPIED = (
     "run_id", "model_id", "name", "engine", "seed", "dtype", "kind", "tier", "season", "n_parameters", "created_at",
-    "n_runs",
+    "n_runs", "manner",
 )  # fmt: skip
 
 
@@ -178,7 +178,7 @@ def _stale_pools(db: Engine) -> list[str]:
 
 
 def rank_pool(db: Engine, pool: str) -> None:
-    """Rank the newest finished run of each model of a pool, style by style.
+    """Rank the newest finished run of each model of a pool in each manner of asking it, style by style.
 
     Nothing is locked meanwhile: a run that is stored in this time makes the result stale, and it is computed again.
     """
@@ -253,8 +253,9 @@ def _value_of(score: _Json) -> dict[str, float]:
 def _newest(pool: PoolRow) -> Any:  # a subquery of (id, place, n_runs); its type names no column
     # the tier first: results that a user sends under a model's name must not displace those of our workers
     best_first = (RunRow.tier.desc(), RunRow.created_at.desc(), RunRow.id)
-    place = func.row_number().over(partition_by=RunRow.model_id, order_by=best_first).label("place")
-    n_runs = func.count().over(partition_by=RunRow.model_id).label("n_runs")
+    asked = (RunRow.model_id, RunRow.manner)
+    place = func.row_number().over(partition_by=asked, order_by=best_first).label("place")
+    n_runs = func.count().over(partition_by=asked).label("n_runs")
     return (
         select(RunRow.id, place, n_runs)
         .join(SuiteRow, SuiteRow.id == RunRow.suite_id)
@@ -276,7 +277,7 @@ def _entries(session: Session, pool: PoolRow, n_items: int) -> list[_Entry]:
     wanted = (
         select(
             RunRow.id, RunRow.model_id, ModelRow.name, RunRow.engine, SuiteRow.seed, RunRow.dtype, RunRow.model_kind,
-            RunRow.tier, SuiteRow.season, RunRow.n_parameters, RunRow.created_at, newest.c.n_runs,
+            RunRow.tier, SuiteRow.season, RunRow.n_parameters, RunRow.created_at, newest.c.n_runs, RunRow.manner,
             ResultRow.scores, MarkRow.right, MarkRow.graded,
         )
         .join(newest, newest.c.id == RunRow.id)
@@ -285,7 +286,7 @@ def _entries(session: Session, pool: PoolRow, n_items: int) -> list[_Entry]:
         .join(MarkRow, MarkRow.run_id == RunRow.id)
         .join(ResultRow, ResultRow.run_id == RunRow.id)
         .where(newest.c.place == 1)
-        .order_by(RunRow.model_id)
+        .order_by(RunRow.model_id, RunRow.manner)
     )  # fmt: skip
     return [_entry(pool.id, n_items, row) for row in session.execute(wanted)]
 

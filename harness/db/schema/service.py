@@ -122,6 +122,8 @@ class SubmissionRow(Table):
     style: Mapped[str] = mapped_column(Text, default="")
     """One style of the suite, or empty for all."""
     chat_template: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
+    n_shots: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Demonstrations before each question."""
     suite: Mapped[str] = mapped_column(Text)
     season: Mapped[str] = mapped_column(Text, default="")
     """Name of a season, or empty: the board's practice seed."""

@@ -7,11 +7,14 @@ from hashlib import sha256
 from typing import Any
 
 from fathom.harness.errors import BadInput
+from fathom.harness.runs.requests import shots_before
 from fathom.tasks.base import Cell, Instance, check_cell, demonstrate, pose
 from fathom.tasks.errors import TaskError
 from fathom.tasks.registry import find_family
 from fathom.tasks.suites import make_items
 
+_LONGEST_NAME = 200
+"""Bytes of a folder's name; file systems take 255, and files in it have longer names than the folder."""
 _SHOT_DELIMITER = "\n\n"
 """Text after each demonstration in a plain prompt."""
 
@@ -57,7 +60,8 @@ class Pieces:
 
 def prompt_pieces(cell: Cell, item: Instance, system: str, n_shots: int) -> Pieces:
     """Return the parts of an item's prompt, with the demonstrations that lm-eval takes from our tasks."""
-    shots = _shots(cell, item.seed, n_shots) if n_shots else ()
+    n = shots_before(cell.style, n_shots)
+    shots = _shots(cell, item.seed, n) if n else ()
     return Pieces(system, shots, pose(find_family(item.family), item, cell.style))
 
 
@@ -91,8 +95,15 @@ def sha256_hex(text: str) -> str:
 
 
 def folder_name(model: str) -> str:
-    """Return the name of a model's results folder as lm-eval writes it; names of dots alone become `__`."""
-    return re.sub(r'["<>:/|\\?*\[\]]+', "__", model) if model.strip(".") else "__"
+    """Return the name of a model's results folder as lm-eval writes it; names of dots alone become `__`.
+
+    A name that no file system takes is cut, with a digest of the whole at its end.
+    """
+    name = re.sub(r'["<>:/|\\?*\[\]]+', "__", model) if model.strip(".") else "__"
+    raw = name.encode(errors="replace")
+    if len(raw) <= _LONGEST_NAME:
+        return name
+    return f"{raw[:_LONGEST_NAME].decode(errors='ignore')}-{sha256(raw).hexdigest()[:8]}"
 
 
 def as_texts(value: Any) -> Any:  # lists and tuples of anything

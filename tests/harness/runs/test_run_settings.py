@@ -91,7 +91,7 @@ def test_a_thought_is_kept_and_the_answer_is_read_behind_it(thought, walked, db)
 def test_a_manifest_says_how_a_model_thinks_and_what_it_read_first(thought, walked, models, db):
     detail, plain = read.get_run(db, thought), read.get_run(db, walked)
     decisive, first = detail.manifest.stored["decisive"], detail.manifest.stored["first_prompt"]
-    stated = {"start": "<think>", "end": "</think>", "budget": 4096, "opened": True}
+    stated = {"start": "<think>", "end": "</think>", "budget": 16384, "opened": True}
     assert decisive["sampling"]["thinking"] == stated
     assert decisive["chat_template"] == detail.manifest.stored["context"]["chat_template"]
     assert detail.manifest.stored["context"]["tokenizer"] == tokenizer_digest(models["thinker"])
@@ -106,8 +106,8 @@ def test_a_manifest_says_how_a_model_thinks_and_what_it_read_first(thought, walk
     assert "chat_template" not in plain.manifest.stored["decisive"]
     said = stored_settings_text(detail.manifest, detail.suite.cells)
     assert "in a chat" in said
-    assert "at most 16 (direct) or 320 (cot) tokens per answer" in said
-    assert "the template opens, <think> to </think>, of at most 4,096 tokens" in said
+    assert "at most 96 (direct) or 440 (cot) tokens per answer" in said
+    assert "the template opens, <think> to </think>, of at most 16,384 tokens" in said
 
 
 def test_a_run_that_thinks_goes_on_only_with_its_own_template(thought, models, db):
@@ -120,11 +120,11 @@ def test_a_run_that_thinks_goes_on_only_with_its_own_template(thought, models, d
         evaluate(Plan(other, again.suite, settings, thought), db)
 
 
-def test_a_thought_without_an_end_is_truncated_whatever_it_says(models, db):
+def test_a_thought_without_an_end_is_cut_off_whatever_it_says(models, db):
     run = evaluate(plan(models["stuck"], CHAT, styles=("direct", "cot"), n=4), db).run
     detail = read.get_run(db, run)
     for cell in detail.cells:
-        assert (cell.k, cell.labels) == (0, {"truncated": 4})
+        assert (cell.k, cell.labels) == (0, {"cut_off": 4})
     assert all(one.parsed is None for one in samples(db, run))
     assert any(one.completion for one in samples(db, run))
 
@@ -133,7 +133,7 @@ def test_a_budget_ends_a_thought_and_the_run_says_so(models, db):
     decoding = SamplingSettings(budgets={"cot": 1}, thinking=Thinking("", "", 2))
     run = evaluate(plan(models["thinker"], CHAT, decoding, styles=("cot",), levels=("n8k3",)), db).run
     (cell,) = read.get_run(db, run).cells
-    assert cell.labels == {"truncated": 12}
+    assert cell.labels == {"cut_off": 12}
     assert {(one.finish_reason, one.completion_tokens) for one in samples(db, run)} == {("length", 3)}
     assert count_cut(db, run) == {"cot": 12}
     assert cut_text({"cot": 12}).startswith("cut off, as the budget ran out: cot 12")
@@ -288,7 +288,7 @@ def test_every_field_names_its_flag_and_every_flag_is_an_option_of_the_command()
 
 
 def test_the_flags_name_what_differs_from_the_defaults():
-    assert dict(RunSettings().flags()) == {"--engine": "vllm"}
+    assert dict(RunSettings().flags()) == {"--engine": "vllm", "--chat": False, "--shots": 0}
     settings = RunSettings(PromptSettings(2, True), SamplingSettings(thinking=Thinking(budget=9)), EngineSettings("hf"))
     assert dict(settings.flags()) == {
         "--engine": "hf", "--shots": 2, "--chat": True, "--think-budget": 9, "--think-marks": ("<think>", "</think>"),
@@ -321,7 +321,7 @@ def test_a_plain_manifest_keeps_its_digest():
     suite = open_suite("quick", 3, Selection(levels=("n4k1",), n=1))
     model = ModelSource("reference/pebble", None, "x")
     plain = make_manifest(model, suite, RunSettings(engine=EngineSettings("oracle"))).stored["decisive"]
-    assert list(plain) == ["model", "engine", "suite", "families", "sampling", "lm_eval"]
+    assert list(plain) == ["model", "engine", "suite", "families", "sampling", "token_budgets", "lm_eval"]
 
 
 def test_a_run_is_told_in_one_line():
@@ -335,7 +335,7 @@ def test_a_run_is_told_in_one_line():
 @pytest.mark.parametrize(
     ("words", "said"),
     [(("--chat",), "has no chat template"), (("--budget", "cot=x"), "the budget of cot is 'x'"),
-     (("--think-marks", "<think>"), "wants two marks"), (("--template-option", "a=1"), "give --chat as well")],
+     (("--think-marks", "<think>"), "wants two marks"), (("--template-option", "a=1"), "it is asked in plain text")],
 )  # fmt: skip
 def test_the_command_refuses_what_cannot_be(tmp_path, words, said):
     done = CliRunner().invoke(build(), ["run", "--model", "reference/pebble", *words, "--db", str(tmp_path / "a.db")])
