@@ -43,8 +43,10 @@ Errors about families, levels, suites, seeds and item ids are `fathom.tasks.erro
 server treat them as BadInput.
 """
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 
 class FathomError(Exception):
@@ -151,6 +153,23 @@ class RunChanged(StoreError):
 
 class DiskFull(StoreError):
     """The disk is full."""
+
+
+_WRITE_ADVICE = {
+    errno.ENAMETOOLONG: "give a shorter --out",
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "give --out a place where you may write"),
+    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "a file stands where a folder should be: give another --out"),
+    errno.EISDIR: "a folder stands where the file should be: give another --out",
+    errno.ENOENT: "give --out a file in a folder that exists",
+}
+
+
+def write_error(path: Path, error: OSError) -> BadInput:
+    """Return the error to raise where a file or folder cannot be written, with advice that fits the reason."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFull(f"cannot write {path} ({error.strerror}): free some space, or give another --out")
+    advice = _WRITE_ADVICE.get(error.errno or 0, "give another --out")
+    return BadInput(f"cannot write {path} ({error.strerror or error}): {advice}")
 
 
 class WorkerLost(FathomError):

@@ -24,7 +24,7 @@ from fathom.tasks.base import (
     pose,
     styles_of,
 )
-from fathom.tasks.errors import EmptySuite, UnknownLevel, UnknownStyle, UnknownSuite
+from fathom.tasks.errors import BadSeed, EmptySuite, UnknownLevel, UnknownStyle, UnknownSuite
 from fathom.tasks.registry import all_families, find_family
 from fathom.tasks.stream import canonical_seed
 
@@ -148,6 +148,9 @@ class Selection:
 MOST_N = 1_000_000
 """Items of a cell at most."""
 
+MOST_SEED_DIGITS = 100
+"""Digits of a suite's seed, as boards take them."""
+
 DEFAULT_N = 50
 """Items of a cell outside the suite, where the selection gives no number."""
 
@@ -187,7 +190,16 @@ def open_suite(name: str, seed: int | str, selection: Selection | None = None) -
         cells = [replace(cell, n=wanted.n) for cell in cells]
     if not cells:
         raise EmptySuite("the selection holds no cell: name fewer filters, see `fathom families`")
-    return Suite(name, SUITE_VERSION, canonical_seed(seed), tuple(cells))
+    return Suite(name, SUITE_VERSION, _seed_of_suite(seed), tuple(cells))
+
+
+def _seed_of_suite(seed: int | str) -> str:
+    found = canonical_seed(seed)
+    if len(found) > MOST_SEED_DIGITS:
+        raise BadSeed(
+            f"the seed of a suite has at most {MOST_SEED_DIGITS} digits, and this one {len(found)}: shorten it"
+        )
+    return found
 
 
 def _suite_cells(name: str, families: tuple[str, ...]) -> list[SuiteCell]:

@@ -1,5 +1,6 @@
 """The commands about stored runs: `fathom runs`, `show`, `regrade`, `export` and `import`."""
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -117,12 +118,22 @@ def export_run(
     from fathom.harness.io.tables import TABLE_SUFFIXES
 
     of_file = None if out.is_dir() else TABLE_SUFFIXES.get(out.suffix)
+    if kind is None and of_file is None and _looks_like_file(out):
+        raise BadInput(
+            f"--out {out.name}: a file of an export ends with {', '.join(TABLE_SUFFIXES)}; for a folder of this name, "
+            "give --format lm-eval, jsonl, parquet or csv as well"
+        )
     chosen = kind or of_file or "lm-eval"
     if chosen not in ("lm-eval", "jsonl", "parquet", "csv"):
         raise BadInput(f"--format is lm-eval, jsonl, parquet or csv, not {chosen!r}")
     if of_file is not None and chosen != of_file:
         raise BadInput(f"--out names a file that ends with {out.suffix}, and --format is {chosen}: change one of them")
     export(database_of(db), run, cast(Literal["lm-eval", "jsonl", "parquet", "csv"], chosen), out)
+
+
+def _looks_like_file(out: Path) -> bool:
+    """Say whether a path that is no folder ends like a file: .txt, .xlsx, .json; a version as v1.2 does not."""
+    return not out.is_dir() and re.fullmatch(r"\.[A-Za-z][A-Za-z0-9]{0,7}", out.suffix) is not None
 
 
 @app.command("import")

@@ -1,28 +1,33 @@
 """The commands about what is asked: families, single items, grading, lm-eval task names."""
 
+import io
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Optional
 
 import typer
 
 from fathom.harness.cli.options import AsJson
 from fathom.harness.errors import BadInput
+from fathom.harness.reports.plain import print_json_text
 from fathom.harness.settings import read_settings
 
 app = typer.Typer()
 
 
 @app.command("families")
-def list_families(as_json: AsJson = False) -> None:
-    """List the task families, their levels and chance levels."""
+def list_families(
+    family: Annotated[Optional[str], typer.Argument(metavar="[NAME]", help="Only this family.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the task families, or one of them, with their levels and chance levels."""
     from fathom.harness.reports.console import make_console, print_json
     from fathom.harness.reports.terminal import families_json, render_families
 
     if as_json:
-        print_json(families_json())
+        print_json(families_json(family))
     else:
-        make_console().print(render_families())
+        make_console().print(render_families(family))
 
 
 @app.command("sample")
@@ -39,7 +44,7 @@ def print_samples(
     from fathom.harness.io.items import item_lines
 
     for line in item_lines(family, level, channel, style, seed, range(start, start + count)):
-        print(line)
+        print_json_text(line)
 
 
 @app.command("grade")
@@ -47,8 +52,10 @@ def grade_stdin() -> None:
     """Read {"id", "completion"} as JSON lines; print {"id", "correct", "parsed", "label", ...}."""
     from fathom.harness.io.items import grade_lines
 
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(encoding="utf-8", errors="replace")  # as JSON is, whatever the console's encoding
     for line in grade_lines(sys.stdin):
-        print(line, flush=True)
+        print_json_text(line)
 
 
 @app.command("tasks")

@@ -3,14 +3,18 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from fathom.harness.db import read
 from fathom.harness.db.engine import translate_errors
+from fathom.harness.db.models import name_of_digest
 from fathom.harness.db.schema.runs import ModelRow, RunRow, SuiteRow
 from fathom.harness.db.seal import check_unsealed
+from fathom.harness.engines.model import folder_digest
+from fathom.harness.engines.model_name import is_folder
 from fathom.harness.errors import NotComparable, UnknownModel, UnknownRun
 from fathom.harness.format import plural, ratio
 from fathom.harness.records import RunDetail, TaskRunDetail
@@ -94,19 +98,28 @@ def open_pair(db: Engine, first: str, second: str) -> tuple[RunDetail, RunDetail
         SealedRun, NotComparable: see `open_run`; or several pairs of runs fit.
     """
     words, sides = (first, second), (_candidates(db, first), _candidates(db, second))
+    if len({one.run for side in sides for one in side}) == 1:
+        one = sides[0][0]
+        raise NotComparable(f"{first} and {second} both mean run {one.run}: name two runs, as `fathom runs` lists them")
     pairs = _shared(sides, lambda one: (one.pool, one.seed)) or _shared(sides, lambda one: (one.pool,))
     if not pairs and all(len(side) == 1 for side in sides):
         pairs = [(sides[0][0], sides[1][0])]
     if len(pairs) != 1:
         raise NotComparable(_unclear(words, sides, pairs))
     ((one, other),) = pairs
-    if one.run == other.run:
-        raise NotComparable(f"{first} and {second} both mean run {one.run}: name two runs, as `fathom runs` lists them")
     return open_run(db, one.run), open_run(db, other.run)
 
 
+def _runs_of(db: Engine, word: str) -> Sequence[_FinishedRun]:
+    """Return the finished runs of a model by its name, or by its folder, however that is typed."""
+    if (found := _finished_runs(db, word)) or not is_folder(word):
+        return found
+    name = name_of_digest(db, folder_digest(Path(word)))
+    return () if name is None else _finished_runs(db, name)
+
+
 def _candidates(db: Engine, word: str) -> Sequence[_FinishedRun]:
-    if found := _finished_runs(db, word):
+    if found := _runs_of(db, word):
         return found
     try:
         one = open_run(db, word)
@@ -127,7 +140,7 @@ def find_run(db: Engine, word: str) -> RunDetail:
     Raises:
         UnknownModel: no run and no model has such a name.
     """
-    if found := _finished_runs(db, word):
+    if found := _runs_of(db, word):
         return read.get_run(db, found[0].run)
     try:
         return read.get_run(db, word)
@@ -136,9 +149,13 @@ def find_run(db: Engine, word: str) -> RunDetail:
 
 
 def _shared(sides: _Sides, key: Callable[[_FinishedRun], tuple[str, ...]]) -> list[tuple[_FinishedRun, _FinishedRun]]:
-    """Return the newest runs of both sides for each key that both sides have."""
-    first, second = ({key(one): one for one in reversed(side)} for side in sides)
-    return [(first[found], second[found]) for found in first if found in second]
+    """Return the newest two runs, one of each side, for each key that both sides have; never a run with itself."""
+    found: dict[tuple[str, ...], tuple[_FinishedRun, _FinishedRun]] = {}
+    for one in sides[0]:
+        for other in sides[1]:
+            if key(one) == key(other) and one.run != other.run:
+                found.setdefault(key(one), (one, other))
+    return list(found.values())
 
 
 def _unclear(words: tuple[str, str], sides: _Sides, pairs: Sequence[tuple[_FinishedRun, _FinishedRun]]) -> str:

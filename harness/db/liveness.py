@@ -129,7 +129,7 @@ def check_free(session: Session, run: str) -> None:
     if seen is None:
         _check_unsent(session, run)
         return
-    holder, age = Holder.read(text), _age(seen, now)
+    holder, age = Holder.read(text or ""), _age(seen, now)
     if not is_gone(holder, age):
         raise RunBusy(
             f"run {run} is being run by process {holder.pid} on {holder.host}, seen {duration(age.total_seconds())} "
@@ -172,7 +172,7 @@ def _dead_runs(db: Engine) -> list[str]:
     held = select(RunRow.id, RunRow.holder, RunRow.heartbeat_at, func.now())
     with translate_errors(), Session(db) as session:
         found = session.execute(held.where(RunRow.state == "running", RunRow.heartbeat_at.is_not(None))).all()
-    return [run for run, holder, seen, now in found if is_gone(Holder.read(holder or ""), _age(seen, now))]
+    return [run for run, holder, seen, now in found if seen and is_gone(Holder.read(holder or ""), _age(seen, now))]
 
 
 def _end_if_dead(db: Engine, run: str) -> bool:

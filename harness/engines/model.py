@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fathom.harness.engines.chat_template import chat_template_of
-from fathom.harness.engines.model_name import is_folder, is_hub_id
+from fathom.harness.engines.model_name import folder_label, is_folder, is_hub_id
 from fathom.harness.engines.tokenizer_files import check_vocabulary
 from fathom.harness.engines.weights import check_weights, count_parameters, embedding_rows, read_tensors
 from fathom.harness.errors import BadInput, BrokenModel, UnknownModel
@@ -72,7 +72,15 @@ def find_model(name: str, revision: str | None = None) -> ModelSource:
         BadInput: a revision of what is not on the hub.
     """
     path = locate_model(name, revision)
-    check_folder(path)
+    try:
+        check_folder(path)
+    except BrokenModel as error:
+        if not commit_of(path):
+            raise
+        raise BrokenModel(
+            f"the copy of {folder_label(path)} in the hub's cache is not whole, or not a model ({error}): fetch all of "
+            f"it with `hf download {folder_label(path)}`"
+        ) from error
     return ModelSource(name, path, folder_digest(path))
 
 

@@ -35,6 +35,12 @@ _OWN: dict[str, dict[str, str]] = {
     "ray": {"replicas": "int", "address": "str", "inner": "str"},
 }
 """Options that we define ourselves, with their types. Those of vLLM are read from its own source."""
+_FLAGS = {
+    "tensor_parallel_size": "--tensor-parallel", "pipeline_parallel_size": "--pipeline-parallel",
+    "replicas": "--replicas", "quantization": "--quantization", "lora": "--lora", "base_url": "--base-url",
+    "concurrency": "--concurrency",
+}  # fmt: skip
+"""Options with a flag of their own, under which a user may have given them."""
 _ELSEWHERE = {"model": "--model", "dtype": "--dtype", "revision": "--revision"}
 """Options of vLLM that are flags of `fathom run`."""
 _PLAIN: dict[str, tuple[type, ...]] = {
@@ -141,6 +147,9 @@ def _check_name(engine: str, name: str, known: Mapping[str, str]) -> None:
         return
     if name in _ELSEWHERE:
         raise BadInput(f"{name} has an option of its own: {_ELSEWHERE[name]}")
+    if name in _FLAGS:
+        takers = " or ".join(one for one in ENGINES if name in (known_options(one, {}) or {}))
+        raise BadInput(f"the engine {engine} does not take {_FLAGS[name]} ({name}): leave it out, or take {takers}")
     near = get_close_matches(name, known, n=3)
     if not near and len(known) <= len(_OWN["ray"]):
         near = list(known)
@@ -162,7 +171,8 @@ def base_address(text: str) -> str:
     """Return the address before `/completions`, as in http://127.0.0.1:8000/v1; a bare host gets the /v1.
 
     Raises:
-        BadInput: no http address, or one that holds a secret, which would be stored with the run.
+        BadInput: no http address, one that goes on behind the /v1, or one that holds a secret, which would be stored
+            with the run.
     """
     try:
         parts = urlsplit(text.strip())
@@ -173,7 +183,12 @@ def base_address(text: str) -> str:
         raise BadInput(f"the base URL holds more than an address: put a key into FATHOM_API_KEY, and {_EXAMPLE}")
     if parts.scheme not in ("http", "https") or not host or any(c.isspace() for c in text.strip()):
         raise BadInput(f"{text!r} is no address of a server: {_EXAMPLE}")
-    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/') or '/v1'}"
+    path = parts.path.rstrip("/")
+    for end in ("/chat/completions", "/completions", "/models", "/responses"):
+        if path.endswith(end):
+            shorter = f"{parts.scheme}://{parts.netloc}{path.removesuffix(end)}"
+            raise BadInput(f"the base URL ends with {end}, which Fathom adds itself: give {shorter}")
+    return f"{parts.scheme}://{parts.netloc}{path or '/v1'}"
 
 
 def server_address(options: Mapping[str, Any]) -> str:  # JSON values

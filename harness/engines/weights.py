@@ -72,7 +72,9 @@ def check_weights(path: Path) -> None:
     """Raise BrokenModel unless all weights are there, in whole files."""
     files = weight_files(path)
     if not files:
-        raise BrokenModel(f"{path} has no *.safetensors file: convert the weights with save_pretrained")
+        others = sorted(file.name for pattern in ("*.bin", "*.pt", "*.gguf") for file in path.glob(pattern))
+        advice = f"convert {others[0]} with save_pretrained" if others else "fetch the model again, with weights"
+        raise BrokenModel(f"{path} has no *.safetensors file: {advice}")
     for file in files:
         check_safetensors(file)
     missing = set(_read_index(path / _INDEX)) - set(read_tensors(path)) if (path / _INDEX).exists() else set()

@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 
 from fathom.harness.db.read import get_run
 from fathom.harness.db.samples import StoredSample, Weights, stream_stored, weights_of
+from fathom.harness.engines.model_name import is_hub_id
 from fathom.harness.errors import BadInput
 from fathom.harness.io.strict_json import StrictModel, parse_object, validate
 from fathom.harness.records import RunDetail
@@ -118,6 +119,8 @@ def parcel_lines(db: Engine, run: str, *, model: str | None = None, sha: str | N
         raise BadInput(
             f"run {detail.summary.run} has sampled answers, and only greedy ones can be sent: run without temperature"
         )
+    if not is_hub_id(name := model or detail.summary.model):
+        raise BadInput(f"a board takes models by their hub id, and this run is of {name!r}: give it with --model")
     yield _line(_header(detail, weights_of(db, detail.summary.run), model, sha))
     for at, (planned, counted) in enumerate(zip(detail.suite.cells, detail.cells, strict=True)):
         family = find_family(planned.family)

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fathom.harness.errors import BadInput
+from fathom.harness.faults import fault_text
 from fathom.harness.format import visible
 
 
@@ -75,9 +76,8 @@ def validate(kind: type[_Model], found: dict[str, Any], where: str) -> _Model:
     try:
         return kind.model_validate(found)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"])[:200]
-        raise BadInput(f"{where}: {place}: {first['msg'][:300]}") from error
+        first = error.errors(include_url=False)[0]
+        raise BadInput(f"{where}: {fault_text(first)[:500]}") from error
 
 
 MOST_CHARACTERS = 300

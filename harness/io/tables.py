@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from errno import ENOSPC
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -16,7 +15,7 @@ from sqlalchemy import Engine
 
 from fathom.harness.db.find import shown_run
 from fathom.harness.db.samples import StoredSample, stream_stored
-from fathom.harness.errors import BadInput, DiskFull
+from fathom.harness.errors import write_error
 from fathom.harness.records import RunDetail
 from fathom.harness.reports.frames import FlatRow
 from fathom.harness.stats.found import found_json
@@ -220,8 +219,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
             yield stream
         partial.replace(path)
     except OSError as error:
-        kind = DiskFull if error.errno == ENOSPC else BadInput
-        raise kind(f"cannot write {path} ({error.strerror}): give another --out, or free some space") from error
+        raise write_error(path, error) from error
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 from sqlalchemy import Engine
 
-from fathom.harness.errors import BadInput, FathomError, Unreachable
+from fathom.harness.errors import BadInput, FathomError, Unreachable, write_error
 from fathom.harness.io.parcel import gzip_lines, parcel_lines
 
 _PATIENCE = 900.0
@@ -135,4 +135,4 @@ def write_parcel(parcel: Parcel, out: Path) -> int:
         out.unlink(missing_ok=True)
         raise
     except OSError as error:
-        raise BadInput(f"cannot write {out} ({error.strerror}): give another --out") from error
+        raise write_error(out, error) from error

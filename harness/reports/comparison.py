@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 
 from fathom.harness.db.leaderboard import read as board
 from fathom.harness.db.leaderboard.standings import update_leaderboard
-from fathom.harness.errors import NotComparable
+from fathom.harness.errors import BadInput, NotComparable
 from fathom.harness.format import count, plural
 from fathom.harness.records import RunDetail
 from fathom.harness.stats.found import FoundRow, found_json, found_rows
@@ -19,6 +19,7 @@ from fathom.harness.stats.paired import CellPair, Comparison, RunVerdicts, compa
 from fathom.harness.stats.power import POWER, Odds, discordant_odds, factor_to_separate, n_to_separate
 from fathom.harness.stats.ranks import ALPHA, Array
 from fathom.harness.stats.scores import CellCounts
+from fathom.tasks.base import STYLES
 
 _MOST_NAMED = 3  # items that a note lists
 
@@ -101,8 +102,11 @@ def compare_run_pair(db: Engine, first: RunDetail, second: RunDetail, style: str
     """Compare two finished runs, in one style or in all styles that both have.
 
     Raises:
+        BadInput: no such style.
         NotComparable: they share no cell, or none in that style.
     """
+    if style is not None and style not in STYLES:
+        raise BadInput(f"no style {style!r}; known: {', '.join(STYLES)}")
     update_leaderboard(db)  # finishes what a killed process left
     pairs = shared_cells(db, first, second)
     if not pairs:

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextCol
 
 from fathom.harness.format import count, duration, plural
 from fathom.harness.records import Progress
+from fathom.harness.reports.plain import print_json_text
 
 
 def make_console(*, stderr: bool = False, quiet: bool = False) -> Console:
@@ -25,7 +26,7 @@ def make_console(*, stderr: bool = False, quiet: bool = False) -> Console:
 
 def print_json(value: object) -> None:
     """Print JSON values with indents."""
-    print(json.dumps(value, indent=1, ensure_ascii=False))  # noqa: T201  # a command's output
+    print_json_text(json.dumps(value, indent=1, ensure_ascii=False))
 
 
 LINE_EVERY = 5.0

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from fathom.harness.format import bar, count, duration, instant, interval_text, percent, plural, score, shorten
 from fathom.harness.records import RunDetail, RunSummary, TaskRunDetail, TaskRunSummary
+from fathom.harness.reports.advice import advice_of
 from fathom.harness.reports.describe import stored_settings_text
 from fathom.harness.reports.figures.picture import DataTable
 from fathom.harness.reports.found import FOUND_LEGEND, FOUND_TEXT_COLUMNS, UNKNOWN, found_table
@@ -91,6 +92,7 @@ def render_run(detail: RunDetail, measures: Sequence[CellMeasure] = (), *, whole
     parts += _measured(measures) if measures else ()
     parts += [Text(), *_scores(detail.cells)]
     parts += _found(detail.cells)
+    parts += [Text(said, style="yellow") for said in advice_of(detail)]
     if not whole:
         parts.append(Text(f"`fathom show {one.run}` prints every cell and draws the curves", style="dim"))
     return Group(*parts)
@@ -365,8 +367,14 @@ def render_task_runs(runs: Sequence[TaskRunSummary]) -> RenderableType:
     return table
 
 
-def render_families() -> RenderableType:
-    """Draw all families with their levels and chance."""
+def render_families(name: str | None = None) -> RenderableType:
+    """Draw all families, or the one of this name, with their levels and chance.
+
+    Raises:
+        UnknownFamily: no family has this name.
+    """
+    if name is not None:
+        return _family_table(find_family(name))
     return Group(*(_family_table(family) for family in all_families().values()))
 
 
@@ -385,8 +393,13 @@ def _family_table(family: Family) -> RenderableType:
     return Group(head, about, table)
 
 
-def families_json() -> list[dict[str, Any]]:
-    """Return all families as JSON values; `chance` is that of the first style."""
+def families_json(only: str | None = None) -> list[dict[str, Any]]:
+    """Return all families, or the one named, as JSON values; `chance` is that of the first style.
+
+    Raises:
+        UnknownFamily: no family has this name.
+    """
+    named = all_families().values() if only is None else (find_family(only),)
     return [
         {
             "family": family.name,
@@ -412,7 +425,7 @@ def families_json() -> list[dict[str, Any]]:
                 for level in family.levels.values()
             ],
         }
-        for family in all_families().values()
+        for family in named
     ]
 
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fathom.harness.errors import BadMix, BadRecipe
+from fathom.harness.faults import fault_text
 from fathom.harness.training.corpora.mix import CorpusTable, Mix, mix_vocabulary, read_toml, resolve_mix
 from fathom.tasks.base import Cell, check_cell, level_of
 from fathom.tasks.errors import TaskError
@@ -19,7 +20,6 @@ _MAX_STEPS = 10**9
 """Like the other bounds far beyond what is trained, and within what torch and the tokenizers can count."""
 _MAX_FAULTS = 5
 """Faults that one error message names."""
-_MAX_KEY_LENGTH = 80
 
 
 class _Table(BaseModel):
@@ -198,11 +198,9 @@ _TABLES: dict[str, type[BaseModel]] = {
 
 def _fault_text(row: Any) -> str:  # pydantic's ErrorDetails
     """Describe one fault with its key; for an unknown key, name similar or all known ones."""
-    *above, key = row["loc"] or ("",)
-    where = ".".join(str(part)[:_MAX_KEY_LENGTH] for part in row["loc"])
     if row["type"] != "extra_forbidden":
-        reason = str(row["msg"]).removeprefix("Value error, ")
-        return f"{where}: {reason}" if where else reason
+        return fault_text(row)
+    *above, key = row["loc"] or ("",)
     known = list(_TABLES.get(str(above[0]) if above else "", Recipe).model_fields)
     similar = get_close_matches(str(key), known, 3, 0.5)
-    return f"{where}: no such key; {'near it: ' if similar else 'known: '}{', '.join(similar or known)}"
+    return f"{fault_text(row)}; {'near it: ' if similar else 'known: '}{', '.join(similar or known)}"

@@ -8,6 +8,7 @@ import typer
 
 from fathom.harness.cli.options import AT_END
 from fathom.harness.errors import BadInput, FathomError
+from fathom.harness.reports.plain import use_plain_characters
 from fathom.tasks.errors import TaskError
 
 
@@ -77,6 +78,7 @@ def _parts(command: str | None) -> list[tuple[typer.Typer, str | None]]:
 
 def main() -> None:
     """Run the command; print Fathom's errors as one line and exit with their code."""
+    use_plain_characters()
     try:
         with ExitStack() as at_end:
             AT_END.set(at_end)

@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 
 from fathom.harness.db.find import shown_run
 from fathom.harness.db.samples import StoredSample, Weights, stream_stored, weights_of
-from fathom.harness.errors import BadInput
+from fathom.harness.errors import BadInput, write_error
 from fathom.harness.io.lm_eval.format import as_texts, folder_name, prompt_pieces, sha256_hex
 from fathom.harness.io.parcel import check_whole
 from fathom.harness.records import RunDetail
@@ -107,7 +107,7 @@ def export_lm_eval(db: Engine, run: str, out: Path) -> Path:
             for file in sorted(partial.iterdir(), reverse=True):  # samples before results
                 file.replace(folder / file.name)
     except OSError as error:
-        raise BadInput(f"cannot write {folder} ({error.strerror}): give another --out, or free some space") from error
+        raise write_error(folder, error) from error
     return folder / f"results_{date}.json"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from fathom.harness.db.task_samples import stream_task_samples
-from fathom.harness.errors import BadInput
+from fathom.harness.errors import BadInput, write_error
 from fathom.harness.io.lm_eval.format import folder_name
 from fathom.harness.records import TaskRunDetail
 
@@ -39,7 +39,7 @@ def export_task_run(db: Engine, detail: TaskRunDetail, out: Path) -> Path:
             for file in sorted(partial.iterdir(), reverse=True):  # samples before results
                 file.replace(folder / file.name)
     except OSError as error:
-        raise BadInput(f"cannot write {folder} ({error.strerror}): give another --out, or free some space") from error
+        raise write_error(folder, error) from error
     return folder / f"results_{date}.json"
 
 

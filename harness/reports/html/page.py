@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqlalchemy import Engine
 
-from fathom.harness.errors import BadInput
+from fathom.harness.errors import BadInput, write_error
 from fathom.harness.format import count, instant, plural, visible
 from fathom.harness.records import RunDetail
 from fathom.harness.reports.figures.palettes import dark_rules
@@ -60,13 +60,13 @@ def write_report(
     if not out.parent.is_dir() or out.is_dir():
         raise BadInput(f"cannot write {out}: give --out a file in a folder that exists")
     content = make_page(db, details, now, report).encode("utf-8", "replace")
-    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    partial = out.with_name(f".partial-{os.getpid()}")
     try:
         partial.write_bytes(content)
         partial.replace(out)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise BadInput(f"cannot write {out} ({error.strerror}): give another --out") from error
+        raise write_error(out, error) from error
     return WrittenReport(out, len(content))
 
 

@@ -21,7 +21,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fathom.harness.engines.base import EngineSettings
-from fathom.harness.engines.model import folder_digest, is_hub_id
+from fathom.harness.engines.model import folder_digest
+from fathom.harness.engines.model_name import is_hub_id
 from fathom.harness.engines.options import PLACEMENT, check_engine, check_settings, inner_engine
 from fathom.harness.errors import BadInput, FathomError, LeaseLost, UnknownEngine
 from fathom.harness.runs.manifest import hardware, versions

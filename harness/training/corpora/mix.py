@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fathom.harness.errors import BadMix
+from fathom.harness.faults import fault_text
 from fathom.tasks.base import Role
 from fathom.tasks.corpora.base import Block, OptionValue, make_block, read_options
 from fathom.tasks.corpora.registry import all_corpora, find_corpus
@@ -136,7 +137,7 @@ def read_mix(name: str, options: Mapping[str, OptionValue]) -> Mix:
     except OSError as error:
         raise BadMix(f"cannot read {name} ({error.strerror})") from error
     except ValidationError as error:
-        said = "; ".join(f"{'.'.join(str(part) for part in row['loc'])}: {row['msg']}" for row in error.errors())
+        said = "; ".join(map(fault_text, error.errors()))
         raise BadMix(f"{name}: {said} (a mix is made of [[corpus]] tables with name, weight, options)") from error
     except ValueError as error:
         raise BadMix(f"{name}: {error}") from error

@@ -267,7 +267,7 @@ def test_a_line_that_is_not_strict_json_is_refused(text, message):
 
 
 def test_the_first_line_must_be_a_header():
-    with pytest.raises(BadInput, match="model: Field required"):
+    with pytest.raises(BadInput, match="model is missing"):
         parse_header(b'{"fathom": 1}')
 
 
