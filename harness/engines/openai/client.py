@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import aiohttp
 
+from fathom.harness.engines.openai.advice import proxy_hint
 from fathom.harness.engines.openai.concurrency import ConcurrencyLimit
 from fathom.harness.errors import BadInput, EngineFailed
 
@@ -92,6 +93,7 @@ class OpenAiClient:
             trust_env=True,  # proxies
         )
         self._n_answers = self._n_calls = 0
+        self._hint = ""
         self._away_since: float | None = None
         self._n_away = 0
 
@@ -104,6 +106,7 @@ class OpenAiClient:
             EngineFailed: the server did not answer within the patience.
         """
         content = None if body is None else json.dumps(body).encode()
+        self._hint = proxy_hint(url)
         self._n_calls += 1
         try:
             return await self._call(url, content)
@@ -173,7 +176,8 @@ class OpenAiClient:
         if status >= 500 or status in (408, 409, 425):
             raise _AttemptFailed("broken", f"{status} {message}", _retry_after(answer))
         if status in (401, 403):
-            raise BadInput(f"the server denies access ({status}): set FATHOM_API_KEY to a valid key")
+            key = "the key in FATHOM_API_KEY is not valid for it" if self._key else "set FATHOM_API_KEY to a valid key"
+            raise BadInput(f"the server denies access ({status} {message}): {key}{self._hint}")
         if status < 400:
             raise BadInput(f"the server redirects to another address ({status}): give that one as --base-url")
         raise (UnknownAddress if status in (404, 405) else RequestRefused)(status, message, code)
@@ -202,11 +206,12 @@ class OpenAiClient:
         now, patience = time.monotonic(), self._limits.patience
         if self._away_since is None:
             self._away_since = now
-            log.warning("the server does not answer (%s); trying again for %.0f s", failure.reason, patience)
+            reason = failure.reason + self._hint
+            log.warning("the server does not answer (%s); trying again for %.0f s", reason, patience)
         if now - self._away_since > patience:
             if failure.is_reached and self._n_calls == 1 and self._n_answers:  # the last request may be the cause
                 raise RequestRefused(0, f"the server did not answer this for {patience:g} s: {failure.reason}")
-            raise EngineFailed(f"the server did not answer for {patience:g} s: {failure.reason}")
+            raise EngineFailed(f"the server did not answer for {patience:g} s: {failure.reason}{self._hint}")
         if failure.wait > patience:
             raise EngineFailed(f"the server asks to wait for {failure.wait:.0f} s, the patience is {patience:g} s")
 
