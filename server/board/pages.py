@@ -9,6 +9,7 @@ from fathom.harness.db import read
 from fathom.harness.db.failures import failures_of
 from fathom.harness.db.leaderboard.read import find_models, get_revision
 from fathom.harness.records import RunDetail
+from fathom.harness.reports.advice import advice_of
 from fathom.harness.reports.describe import manifest_tables
 from fathom.harness.reports.found import found_table
 from fathom.harness.reports.measures import MEASURES_LEGEND, MEASURES_TEXT_COLUMNS, measures_table
@@ -131,6 +132,7 @@ def _run(site: Site, detail: RunDetail) -> str:
         parts_of_manifest=manifest_tables(detail.manifest),
         command=reproduce(detail),
         failed=_failed(site, detail),
+        advice=advice_of(detail),
     )
 
 
