@@ -5,13 +5,14 @@ The two processes exchange pickled messages over a socket. The engine's process 
 
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
 import threading
 import traceback
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -156,8 +157,9 @@ class ProcessEngine:
             self._process.wait(_PATIENCE)
         code = self._process.poll()
         self._kill()
-        log = "\n".join(self._lines)
-        raise EngineFailed(f"the engine {self._engine} {_how_ended(code, self._lines)}") from EngineLog(log)
+        log = list(self._lines)
+        dump = next((at for at, line in enumerate(log) if line.startswith("Fatal Python error:")), len(log))
+        raise EngineFailed(f"the engine {self._engine} {_how_ended(code, log[:dump])}") from EngineLog("\n".join(log))
 
     def _kill(self) -> None:
         """End the process and all that it started."""
@@ -175,22 +177,20 @@ class ProcessEngine:
                 sys.stderr.write(line)
 
 
-def _how_ended(code: int | None, lines: deque[str]) -> str:
+_NATIVE = re.compile(r"free\(\)|malloc|realloc|double free|corrupt|munmap_chunk|terminate called|what\(\)|[Aa]ssert")
+"""What the C and C++ libraries write before they abort a process."""
+
+
+def _how_ended(code: int | None, lines: Sequence[str]) -> str:
     """Say in one line how a process ended, from its exit code and what it wrote."""
-    said = next((line.strip() for line in reversed(_before_dump(list(lines))) if line.strip()), "")
-    last = f"; the last that it wrote: {said[:300]}" if said else ""
     if code is None or code >= 0:
-        return f"ended without an answer (exit code {code}){last}"
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "it wrote nothing")
+        return f"ended without an answer, with exit code {code}: {last[:300]}"
     name = signal.Signals(-code).name
     if name == "SIGKILL":
-        return f"was killed (SIGKILL), most often because memory ran out{last}"
-    return f"crashed in native code ({name}){last}" if name in _CRASHES else f"was ended by {name}{last}"
-
-
-def _before_dump(lines: list[str]) -> list[str]:
-    """Return the lines before Python's dump of its threads, which it writes where native code crashes."""
-    at = next((at for at, line in enumerate(lines) if line.startswith("Fatal Python error:")), len(lines))
-    return lines[:at]
+        return "was killed (SIGKILL), most often because memory ran out"
+    said = next((f": {line.strip()[:300]}" for line in reversed(lines) if _NATIVE.search(line)), "")
+    return f"crashed in native code ({name}){said}" if name in _CRASHES else f"was ended by {name}"
 
 
 def serve(descriptor: int, load: Callable[[ModelSource, EngineSettings], Engine]) -> None:

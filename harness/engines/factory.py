@@ -1,15 +1,19 @@
 """Load a model into an engine."""
 
-from pydantic import ValidationError
+import re
 
 from fathom.harness.engines.base import Engine, EngineSettings
 from fathom.harness.engines.engine_process import ProcessEngine, serve
 from fathom.harness.engines.model import ModelSource
 from fathom.harness.engines.oracle import OracleEngine, oracle_kind
+from fathom.harness.engines.reasons import reason_from_log, reason_of
 from fathom.harness.errors import EngineFailed, FathomError, UnknownEngine
 from fathom.harness.settings import quiet_transformers
 
 _INSTALL = "run `make setup`, or install fathom[cpu] (no GPU) or fathom[gpu]"
+_PACKAGES = ("vllm", "torch", "transformers", "ray", "peft")
+_OTHER = "; --engine hf runs every architecture of transformers"
+_UNKNOWN = re.compile("architecture|attention interface")
 
 
 def open_engine(model: ModelSource, engine: EngineSettings) -> Engine:
@@ -37,25 +41,14 @@ def load_engine(model: ModelSource, engine: EngineSettings) -> Engine:
     name = engine.name
     try:
         return _load(model, engine)
-    except ImportError as error:
-        raise UnknownEngine(f"the engine {name} cannot be imported ({error}): {_INSTALL}") from error
     except FathomError:
         raise
     except Exception as error:  # an engine's libraries may raise anything; the run's log keeps the traceback
-        raise EngineFailed(f"the engine {name} could not load {model.name}: {reason_of(error)}") from error
-
-
-def reason_of(error: BaseException) -> str:
-    """Return what an error of a library says, in one line of at most 500 characters.
-
-    Pydantic's errors begin with their number and end with advice; the reasons are between.
-    """
-    if isinstance(error, ValidationError):
-        said = "; ".join(one["msg"].removeprefix("Value error, ") for one in error.errors())
-    else:
-        said = next((line for line in str(error).splitlines() if line.strip()), "")
-    plain = " ".join(said.split())[:500]
-    return plain if " " in plain else f"{type(error).__name__}: {plain}".removesuffix(": ")
+        if isinstance(error, ImportError) and str(error.name).partition(".")[0] in _PACKAGES:
+            raise UnknownEngine(f"the engine {name} cannot be imported ({error}): {_INSTALL}") from error
+        reason = reason_of(error)
+        hint = _OTHER if name == "vllm" and _UNKNOWN.search(reason) else ""
+        raise EngineFailed(f"the engine {name} could not load {model.name}: {reason}{hint}") from error
 
 
 def _load(model: ModelSource, engine: EngineSettings) -> Engine:
@@ -76,4 +69,5 @@ def _load(model: ModelSource, engine: EngineSettings) -> Engine:
         return RayEngine(model, engine, load_engine)
     from fathom.harness.engines.vllm import VllmEngine
 
-    return VllmEngine(model.folder(), {"dtype": engine.dtype, **engine.options})
+    with reason_from_log("vllm"):
+        return VllmEngine(model.folder(), {"dtype": engine.dtype, **engine.options})
