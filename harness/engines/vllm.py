@@ -27,6 +27,7 @@ from fathom.harness.engines.base import (
 )
 from fathom.harness.engines.loops import CHECK_EVERY, tokens_end_in_loop
 from fathom.harness.engines.model_config import bytes_a_token, context_of
+from fathom.harness.engines.reasons import reason_of
 from fathom.harness.engines.tokens import (
     check_ids,
     choice_tokens,
@@ -230,7 +231,7 @@ class VllmEngine:
         try:
             outputs = self._engine.step()
         except Exception as error:  # any error in vLLM ends the run
-            raise EngineFailed(f"vLLM stopped: {type(error).__name__}: {error}") from error
+            raise EngineFailed(f"vLLM stopped: {reason_of(error)}") from error
         done = []
         for output in outputs:
             pending, part = self._pending[output.request_id]
