@@ -1,18 +1,24 @@
 """Completion of single requests by a server, with all the ways in which it may refuse."""
 
 import time
+from dataclasses import replace
 
-from fathom.harness.engines.base import Completion, Request, failed, too_long
+from fathom.harness.engines.base import NO_NUMBERS, Completion, Request, RequestFailed, Sampling, failed, too_long
+from fathom.harness.engines.openai.advice import advice_on, no_such_address
 from fathom.harness.engines.openai.client import RequestRefused, UnknownAddress
+from fathom.harness.engines.openai.cut_prompts import CutPrompts
 from fathom.harness.engines.openai.likelihood import score_choices
 from fathom.harness.engines.openai.protocol import (
+    OPTIONAL,
     MalformedAnswer,
     completion_body,
+    is_no_number,
     is_overflow,
     overflow_sizes,
     read_completion,
 )
 from fathom.harness.engines.openai.server import ModelServer
+from fathom.harness.engines.openai.system_messages import SystemMessages
 from fathom.harness.errors import BadInput, EngineFailed
 
 _MAX_MALFORMED = 3
@@ -29,6 +35,9 @@ class Completer:
         self._server = server
         self._n_answered = self._n_refused = 0
         self._budget_name = "max_tokens"
+        self._left_out: set[str] = set()
+        self._cut_prompts = CutPrompts(self._count_tokens, server.can_tokenize)
+        self._system_messages = SystemMessages(self._count_tokens)
 
     async def complete(self, request: Request) -> Completion:
         """Return the completion of a request, possibly `too_long` or `failed`.
@@ -38,18 +47,36 @@ class Completer:
         """
         for attempt in range(_MAX_MALFORMED):
             try:
-                done = await (score_choices(self._server, request) if request.choices else self._generate(request))
+                done = await self._answer(request)
             except MalformedAnswer as error:
                 if attempt == _MAX_MALFORMED - 1:
                     return self._fail(request, error)
             except UnknownAddress as error:
-                raise BadInput(_no_such_address(request, error)) from error
+                raise BadInput(no_such_address(request, self._server.address, error)) from error
             except RequestRefused as error:
+                if is_no_number(error):
+                    return self._fail(request, RequestFailed(f"the model's logits are no numbers: {NO_NUMBERS}"))
                 return await self._refuse(request, error)
+            except RequestFailed as error:
+                return self._fail(request, error)
             else:
                 self._n_answered += 1
                 return done
         raise AssertionError("the last attempt returns")
+
+    async def _answer(self, request: Request) -> Completion:
+        await self._system_messages.check(request)
+        if request.choices:
+            return await score_choices(self._server, request)
+        done = await self._generate(request)
+        await self._cut_prompts.check(request, done.prompt_tokens)
+        return done
+
+    async def _count_tokens(self, request: Request) -> int:
+        """Return how many tokens a prompt has: by the server's tokenizer, else by its count of what it read."""
+        if self._server.can_tokenize:
+            return len(await self._server.request_tokens(request))
+        return (await self._post(replace(request, sampling=Sampling(1), choices=()), 1)).prompt_tokens
 
     async def _generate(self, request: Request) -> Completion:
         context = self._server.model.context
@@ -72,12 +99,18 @@ class Completer:
 
     async def _post(self, request: Request, budget: int) -> Completion:
         body = completion_body(self._server.model, request, budget)
+        for one in self._left_out:
+            body.pop(one, None)
         name = self._budget_name
         body[name] = body.pop("max_tokens")
         began = time.perf_counter()
         try:
             answer = await (self._server.chat(body) if request.turns else self._server.complete(body))
         except RequestRefused as error:
+            unknown = {one for one in OPTIONAL if one in body and one in error.message}
+            if unknown:  # a server that does not know a setting does not apply it either
+                self._left_out |= unknown
+                return await self._post(request, budget)
             if name != "max_tokens" or "max_completion_tokens" not in error.message:
                 raise
             self._budget_name = "max_completion_tokens"  # the only name that OpenAI's newer models accept
@@ -106,11 +139,7 @@ class Completer:
     def _fail(self, request: Request, error: Exception) -> Completion:
         self._n_refused += 1
         if not self._n_answered and self._n_refused >= _MAX_REFUSED:
-            raise EngineFailed(f"the server answered none of {self._n_refused} requests; the last error: {error}")
-        return failed(request, error)
-
-
-def _no_such_address(request: Request, error: RequestRefused) -> str:
-    if request.turns:
-        return f"the server has no such chat model, or no chat interface ({error}): give --no-chat"
-    return f"the server completes no plain prompts for this model ({error}): ask it as a chat, with --chat"
+            said = f"the server answered none of {self._n_refused} requests; the last error: {error}"
+            raise EngineFailed(said + advice_on(str(error)))
+        done = failed(request, error)
+        return replace(done, error=f"{done.error}{advice_on(str(error))}")

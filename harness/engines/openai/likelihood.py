@@ -5,10 +5,12 @@ import math
 import time
 from typing import Any
 
-from fathom.harness.engines.base import Completion, Request, best_choice, too_long
+from fathom.harness.engines.base import Completion, Request, RequestFailed, best_choice, too_long
 from fathom.harness.engines.openai.client import JsonObject, RequestRefused, UnknownAddress
+from fathom.harness.engines.openai.cut_prompts import cut_reason
 from fathom.harness.engines.openai.protocol import MalformedAnswer, is_overflow, neutral_sampling
 from fathom.harness.engines.openai.server import ModelServer
+from fathom.harness.engines.tokens import split_choices
 from fathom.harness.errors import BadInput
 
 _NO_SCORES = (
@@ -35,31 +37,36 @@ async def score_choices(server: ModelServer, request: Request) -> Completion:
 
 
 async def _by_tokens(server: ModelServer, request: Request, began: float) -> Completion:
-    prompt = await server.request_tokens(request)
-    text = (await server.text_of(prompt) if request.turns else request.prompt) + request.prefill
-    if request.turns and request.prefill:
-        prompt = await server.tokenize(text, False)
+    prompt, text = await server.request_tokens(request), request.prompt + request.prefill
+    if request.turns:
+        prompt, text = await _chat_text(server, request, prompt)
     whole = await asyncio.gather(
         *(server.tokenize(*_append_choice(request, text, choice)) for choice in request.choices)
     )
-    tails = [ids[len(prompt) :] for ids in whole]
+    given, tails = split_choices(prompt, whole)
     longest = max(map(len, tails))
-    if not all(tails):
-        raise RequestRefused(0, "a choice adds no token to the prompt")
-    if any(ids[: len(prompt) - 1] != prompt[:-1] for ids in whole):  # the text of a chat is decoded from its tokens
-        raise RequestRefused(0, "the tokens of this chat do not decode to its text, so that no choice can be appended")
-    if server.model.context and len(prompt) + (longest + 1 if longest > 1 else 1) > server.model.context:
+    if server.model.context and len(given) + (longest + 1 if longest > 1 else 1) > server.model.context:
         return too_long(request, len(prompt))
     if longest == 1:
-        answer = await server.complete({**_one_token(server, prompt), **_logprobs_of({tail[0] for tail in tails})})
+        answer = await server.complete({**_one_token(server, given), **_logprobs_of({tail[0] for tail in tails})})
         logprobs, first = _read_logprobs(answer)
         if all(tail[0] in logprobs for tail in tails):  # an older vLLM does not know logprob_token_ids
             scores = [logprobs[tail[0]] for tail in tails]
             return _best(request, scores, [tail[0] == first for tail in tails], len(prompt), began)
-    body = _one_token(server, [prompt + tail for tail in tails]) | {"prompt_logprobs": 1}
+    body = _one_token(server, [given + tail for tail in tails]) | {"prompt_logprobs": 1}
     rows = _choices(await server.complete(body), len(tails))
-    read = [_read_tail(row, len(prompt), tail) for row, tail in zip(rows, tails, strict=True)]
+    read = [_read_tail(row, len(given), tail) for row, tail in zip(rows, tails, strict=True)]
     return _best(request, [one[0] for one in read], [one[1] for one in read], len(prompt), began)
+
+
+async def _chat_text(server: ModelServer, request: Request, prompt: list[int]) -> tuple[list[int], str]:
+    """Return tokens and text of a chat, with the given start of the answer; the text is decoded from the tokens."""
+    text = await server.text_of(prompt)
+    if await server.tokenize(text, False) != prompt:
+        raise RequestFailed("the tokens of this chat do not decode to its text, so that no choice can be appended")
+    if not request.prefill:
+        return prompt, text
+    return await server.tokenize(text + request.prefill, False), text + request.prefill
 
 
 def _append_choice(request: Request, text: str, choice: str) -> tuple[str, bool]:
@@ -91,6 +98,10 @@ def _read_logprobs(answer: JsonObject) -> tuple[dict[int, float], int]:
         raise MalformedAnswer("the answer contains no log-probabilities") from error
 
 
+_NO_LOGPROB = -9999.0
+"""What vLLM sends in place of minus infinity."""
+
+
 def _read_id(name: str) -> int:
     return int(name.removeprefix("token_id:"))
 
@@ -98,7 +109,8 @@ def _read_id(name: str) -> int:
 def _read_tail(row: JsonObject, n_prompt: int, tail: list[int]) -> tuple[float, bool]:
     try:
         found = [row["prompt_logprobs"][n_prompt + at][str(token)] for at, token in enumerate(tail)]
-        return sum(float(one["logprob"]) for one in found), all(one["rank"] == 1 for one in found)
+        values = [float(one["logprob"]) for one in found]
+        return sum(values) if min(values) > _NO_LOGPROB else -math.inf, all(one["rank"] == 1 for one in found)
     except (LookupError, TypeError, ValueError) as error:
         raise MalformedAnswer("the answer contains no log-probabilities of the prompt") from error
 
@@ -115,26 +127,37 @@ async def _by_echo(server: ModelServer, request: Request, began: float) -> Compl
         if isinstance(error, UnknownAddress) or "echo" in error.message or "logprobs" in error.message:
             raise BadInput(f"{_NO_SCORES} (it says: {error.message[:200]})") from error
         raise
-    read = [_read_echo(row) for row in rows]  # with one generated token at the end
-    n_prompt = len(read[0]) - 1
-    tails = [one[n_prompt:-1] for one in read[1:]]
-    if not all(tails):
-        raise MalformedAnswer("the answer does not repeat the prompt")
-    scores = [sum(value for value, _ in tail) for tail in tails]
-    return _best(request, scores, [all(is_first for _, is_first in tail) for tail in tails], n_prompt, began)
+    read = [_read_echo(row) for row in rows]
+    echoed = [[token for token, _, _ in one] for one in read]
+    if len(_visible("".join(echoed[0]))) < _ECHOED * len(_visible(text)):
+        raise RequestFailed(cut_reason(len(echoed[0]), len(text)))
+    given, _ = split_choices(echoed[0], echoed[1:])
+    found = [one[len(given) :] for one in read[1:]]
+    scores = [sum(value for _, value, _ in tail) for tail in found]
+    return _best(request, scores, [all(best for *_, best in tail) for tail in found], len(echoed[0]), began)
 
 
-def _read_echo(row: JsonObject) -> list[tuple[float, bool]]:
-    """Return (log-probability, whether no token is likelier) of each token; (0, False) for the first."""
+_ECHOED = 0.9
+"""Share of a prompt's visible characters that comes back at least; servers may write some tokens differently."""
+
+
+def _visible(text: str) -> str:
+    return "".join(text.split())
+
+
+def _read_echo(row: JsonObject) -> list[tuple[str, float, bool]]:
+    """Return (text, log-probability, whether no token is likelier) of each token but the last, which was generated.
+
+    The first token has no log-probability.
+    """
     found = row.get("logprobs")
     if found is None:
         raise BadInput(_NO_SCORES)
     try:
-        values, tops = found["token_logprobs"], found["top_logprobs"]
         return [
-            (0.0, False) if value is None else (float(value), max(top.values()) <= value)
-            for value, top in zip(values, tops, strict=True)
-        ]
+            (str(token), math.nan, False) if value is None else (str(token), float(value), max(top.values()) <= value)
+            for token, value, top in zip(found["tokens"], found["token_logprobs"], found["top_logprobs"], strict=True)
+        ][:-1]
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise MalformedAnswer("the answer's log-probabilities cannot be read") from error
 

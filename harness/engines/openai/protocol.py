@@ -34,7 +34,13 @@ class ServedModel:
     name: str
     """Name of the model on the server."""
     context: int | None = None
-    is_vllm: bool = False
+    kind: str = ""
+    """Who owns the model, as the server says: vllm, sglang, llamacpp; of others anything."""
+
+    @property
+    def is_vllm(self) -> bool:
+        """Say whether the server is vLLM's."""
+        return self.kind == "vllm"
 
 
 class MalformedAnswer(Exception):
@@ -44,7 +50,7 @@ class MalformedAnswer(Exception):
 def completion_body(model: ServedModel, request: Request, budget: int) -> JsonObject:
     """Return the body that requests a completion of at most `budget` tokens, from the unchanged distribution.
 
-    vLLM takes top_k, min_p and repetition_penalty from the model's generation_config.json unless they are sent.
+    Servers take top_k, min_p and repetition_penalty from the model's generation_config.json unless they are sent.
     """
     sampling = request.sampling
     body: JsonObject = {"model": model.name, "max_tokens": budget, "temperature": sampling.temperature}
@@ -59,12 +65,31 @@ def completion_body(model: ServedModel, request: Request, budget: int) -> JsonOb
         body["stop"] = list(sampling.stop)
     if sampling.temperature > 0:
         body["seed"] = sampling_seed(request)
+    if model.is_vllm:  # it refuses to send a log-probability that is no number, and generates on without being asked
+        body |= {"logprobs": True, "top_logprobs": 0} if request.turns else {"logprobs": 0}
     return body | neutral_sampling(model)
 
 
+OPTIONAL = frozenset(
+    ("top_k", "min_p", "repetition_penalty", "repeat_penalty", "frequency_penalty", "presence_penalty", "logprobs",
+     "top_logprobs")
+)  # fmt: skip
+"""Parts of a body that are left out where a server does not take them."""
+
+
+_FILTERS: JsonObject = {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
+_NEUTRAL: Mapping[str, JsonObject] = {
+    "vllm": _FILTERS,
+    "sglang": _FILTERS,
+    "llamacpp": {"top_k": 0, "min_p": 0.0, "repeat_penalty": 1.0},
+}
+_NEUTRAL_ELSEWHERE: JsonObject = {"frequency_penalty": 0, "presence_penalty": 0, "repetition_penalty": 1.0}
+"""For a server of unknown kind."""
+
+
 def neutral_sampling(model: ServedModel) -> JsonObject:
-    """Return the settings that switch off the model's own sampling defaults in vLLM."""
-    return {"top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0} if model.is_vllm else {}
+    """Return the settings that switch off the penalties and filters that a server takes from the model's files."""
+    return dict(_NEUTRAL.get(model.kind, _NEUTRAL_ELSEWHERE))
 
 
 def chat_body(request: Request, begun: str = "") -> JsonObject:
@@ -122,6 +147,11 @@ def _cached(answer: JsonObject, prompt_tokens: int) -> int:
     return min(prompt_tokens, _number(details.get("cached_tokens"))) if isinstance(details, dict) else 0
 
 
+def is_no_number(error: RequestRefused) -> bool:
+    """Return whether a refusal says that a log-probability was no number, which JSON cannot express."""
+    return "not json compliant" in error.message.lower()
+
+
 def is_overflow(error: RequestRefused) -> bool:
     """Return whether a refusal says that prompt and budget do not fit the context."""
     return error.code == "context_length_exceeded" or (
@@ -150,13 +180,33 @@ def _chat_text(request: Request, choice: JsonObject) -> tuple[str, bool]:
     message = choice.get("message")
     if not isinstance(message, dict):
         raise MalformedAnswer("the answer contains no message")
-    content = message.get("content")
-    text = _text(message.get("refusal") or "") if content is None else _text(content)
-    thought = message.get("reasoning") or message.get("reasoning_content")
-    if not isinstance(thought, str) or not thought:
+    text, thought = _read_content(message.get("content"))
+    if not text:
+        text = _text(message.get("refusal") or "")
+    named = message.get("reasoning") or message.get("reasoning_content")
+    thought = named if isinstance(named, str) and named else thought
+    if not thought:
         return text, False
     start, end = request.marks if len(request.marks) == 2 else _THOUGHT
     return (f"{start}{thought}{end}{text}" if text.strip() else f"{start}{thought}"), True
+
+
+def _read_content(content: Any) -> tuple[str, str]:  # a JSON value
+    """Return text and thought of a message: the content is a text, or a list of parts of several types."""
+    if content is None:
+        return "", ""
+    if not isinstance(content, list):
+        return _text(content), ""
+    texts: dict[bool, list[str]] = {False: [], True: []}
+    for part in content:
+        kind = part.get("type") if isinstance(part, dict) else None
+        is_thought = kind in ("thinking", "reasoning")
+        if kind in ("text", "output_text", "refusal") or is_thought:
+            found = next((part[name] for name in (kind, "text", "summary") if part.get(name)), "")
+            texts[is_thought].append(_read_content(found)[0])
+        elif not isinstance(part, dict):
+            texts[False].append(_text(part))
+    return "".join(texts[False]), "".join(texts[True])
 
 
 def _text(found: Any) -> str:  # a JSON value

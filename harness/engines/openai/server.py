@@ -68,7 +68,7 @@ async def inspect_server(client: OpenAiClient, address: str, model: str) -> Mode
     row = await _entry(client, address, model)
     context = row.get("max_model_len")
     is_size = isinstance(context, int) and not isinstance(context, bool) and context > 0
-    served = ServedModel(model, context if is_size else None, row.get("owned_by") == "vllm")
+    served = ServedModel(model, context if is_size else None, str(row.get("owned_by", "")).lower()[:40])
     if not served.is_vllm:
         return ModelServer(client, address, served)
     full = ModelServer(client, address, served, can_tokenize=True)

@@ -126,6 +126,7 @@ def test_every_request_is_answered_once_and_says_what_was_asked(api, engine):
     assert sorted(body["prompt"] for body in api.bodies) == sorted(one.prompt for one in ask(300))
     assert {key: value for key, value in api.bodies[0].items() if key != "prompt"} == {
         "model": "tiny", "max_tokens": 16, "temperature": 0.0, "top_p": 1.0, "stop": ["\n"],
+        "frequency_penalty": 0, "presence_penalty": 0, "repetition_penalty": 1.0,
     }  # fmt: skip
     assert api.requests[0].headers["authorization"] == f"Bearer {KEY}"
     facts = opened.facts()
