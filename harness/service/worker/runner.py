@@ -9,11 +9,10 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator
-from math import isnan
 from pathlib import Path
 from typing import TextIO
 
-from fathom.harness.engines.base import Engine, EngineSettings, Request, Sampling
+from fathom.harness.engines.base import NO_NUMBERS, Engine, EngineSettings, Request, Sampling
 from fathom.harness.engines.factory import load_engine
 from fathom.harness.engines.model import ModelSource, check_folder, inspect_model
 from fathom.harness.engines.options import check_settings
@@ -92,8 +91,8 @@ def _probe(engine: Engine) -> None:
         return
     for batch in engine.stream(iter([_PROBE])):
         for one in batch:
-            if one.scores is not None and any(map(isnan, one.scores)):
-                raise JobFailed("nan_logits", f"the model scores two candidates as {one.scores}")
+            if one.error is not None and NO_NUMBERS in one.error:
+                raise JobFailed("nan_logits", one.error)
 
 
 def _main() -> None:
