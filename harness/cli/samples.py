@@ -16,6 +16,7 @@ from fathom.harness.errors import BadInput
 from fathom.harness.format import plural
 from fathom.harness.records import Reading, RunDetail, SampleFilter, SampleView, TaskRunDetail
 from fathom.harness.reports.frames import sample_row
+from fathom.harness.reports.plain import print_json_text
 from fathom.harness.reports.samples import doc_lines, is_cut, is_unread, is_wrong, sample_lines
 from fathom.harness.runs.run_settings import settings_of
 from fathom.harness.stats.scores import CellCounts
@@ -58,8 +59,10 @@ def print_samples(db: Database, detail: RunDetail | TaskRunDetail, chosen: Sampl
     n_shown = 0
     for one in islice(rows, limit):
         n_shown += 1
-        for line in _json(one) if as_json else _lines(one, n_shown):
-            print(line)
+        if as_json:
+            _print_json(one)
+        else:
+            print("\n".join(_lines(one, n_shown)))
     if not as_json:
         _print_rest(detail, n_shown, next(iter(rows), None) is not None)
 
@@ -78,13 +81,14 @@ def _lines(one: SampleView | AnsweredDoc, number: int) -> Iterator[str]:
     return sample_lines(one, number) if isinstance(one, SampleView) else doc_lines(one, number)
 
 
-def _json(one: SampleView | AnsweredDoc) -> Iterator[str]:
+def _print_json(one: SampleView | AnsweredDoc) -> None:
     rows: Sequence[dict[str, Any]]  # JSON values
     if isinstance(one, SampleView):
         rows = [sample_row(one)]
     else:
         rows = [{"task": one.task, **line} for line in one.logged]
-    return (json.dumps(row, ensure_ascii=False) for row in rows)
+    for row in rows:
+        print_json_text(json.dumps(row, ensure_ascii=False))
 
 
 def _suite_samples(db: Database, detail: RunDetail, chosen: SampleChoice) -> Iterator[SampleView]:

@@ -48,13 +48,20 @@ def print_samples(
 
 
 @app.command("grade")
-def grade_stdin() -> None:
-    """Read {"id", "completion"} as JSON lines; print {"id", "correct", "parsed", "label", ...}."""
-    from fathom.harness.io.items import grade_lines
+def grade_stdin(
+    style: Annotated[
+        Optional[str], typer.Option(help="Style in which they were asked: an answer ends where a run ends it.")
+    ] = None,
+    chat: Annotated[
+        bool, typer.Option("--chat", help="They come from a chat: a thought is not an answer, and must have an end.")
+    ] = False,
+) -> None:
+    """Read {"id", "completion"} as JSON lines; print {"id", "correct", "parsed", "label", "found", ...}."""
+    from fathom.harness.io.items import AskedHow, grade_lines
 
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(encoding="utf-8", errors="replace")  # as JSON is, whatever the console's encoding
-    for line in grade_lines(sys.stdin):
+    for line in grade_lines(sys.stdin, AskedHow(style, chat)):
         print_json_text(line)
 
 

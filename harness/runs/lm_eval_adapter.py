@@ -19,6 +19,7 @@ from fathom.tasks.base import (
     Cell,
     Family,
     Instance,
+    Verdict,
     channels_of,
     demonstrate,
     grade,
@@ -111,21 +112,52 @@ def item_of(doc: _Doc) -> Instance:
     return found
 
 
-def process_results(doc: dict[str, Any], results: list[Any]) -> dict[str, float]:
-    """Grade lm-eval's results for one item: a text, the texts of repeats, or (log-likelihood, is greedy) a choice."""
+def process_results(doc: dict[str, Any], results: list[Any]) -> dict[str, Any]:
+    """Grade lm-eval's results for one item: a text, the texts of repeats, or (log-likelihood, is greedy) a choice.
+
+    Returns `acc`, the share of right answers; `found`, how the answer was found, or of repeats each answer; and
+    `unread`, the share of texts in which no answer could be read. lm-eval does not say which texts were cut off.
+    """
     item = item_of(doc)
-    text = results[0]
-    if isinstance(text, list):
-        right = [grade(find_family(item.family), item, one).correct for one in text]
-        return {"acc": sum(right) / len(right)}
+    texts = results[0] if isinstance(results[0], list) else [_text_of(doc, results)]
+    if texts == [None]:  # nothing was scored: see lm_eval_model
+        return {"acc": 0.0, "found": "none", "unread": 0.0}
     if doc["choices"]:
-        scores = [result[0] for result in results]
-        if max(scores) == float("-inf"):  # nothing was scored: see lm_eval_model
-            return {"acc": 0.0}
-        if len(scores) == 1:
-            return {"acc": float(grade_likelihood(item, scores[0]).correct)}
-        text = doc["choices"][max(range(len(scores)), key=scores.__getitem__)]
-    return {"acc": float(grade(find_family(item.family), item, text).correct)}
+        return {"acc": float(_graded_choice(item, texts[0], results).correct), "found": "asked", "unread": 0.0}
+    verdicts = [grade(find_family(item.family), item, one) for one in texts]
+    found, n = [verdict.found for verdict in verdicts], len(verdicts)
+    return {
+        "acc": sum(verdict.correct for verdict in verdicts) / n,
+        "found": found if isinstance(results[0], list) else found[0],
+        "unread": found.count("none") / n,
+    }
+
+
+def _text_of(doc: dict[str, Any], results: list[Any]) -> str | None:
+    """Return the text that was written, or the likeliest candidate; None where no candidate was scored."""
+    if not doc["choices"]:
+        return str(results[0])
+    scores = [result[0] for result in results]
+    return None if max(scores) == float("-inf") else str(doc["choices"][scores.index(max(scores))])
+
+
+def _graded_choice(item: Instance, text: str, results: list[Any]) -> Verdict:
+    return grade_likelihood(item, results[0][0]) if len(results) == 1 else grade(find_family(item.family), item, text)
+
+
+def share_asked(found: list[Any]) -> float:
+    """Return the share of answers in the form that was asked for: lm-eval's aggregation of `found`."""
+    ways = [way for one in found for way in (one if isinstance(one, list) else [one])]
+    return ways.count("asked") / len(ways)
+
+
+def task_metrics(asked: Any = share_asked) -> list[dict[str, Any]]:  # asked: the function, or how a file names it
+    """Return the metrics of a cell's task, for lm-eval's `metric_list`."""
+    return [
+        {"metric": "acc", "aggregation": "mean", "higher_is_better": True},
+        {"metric": "found", "aggregation": asked, "higher_is_better": True},
+        {"metric": "unread", "aggregation": "mean", "higher_is_better": False},
+    ]
 
 
 def cell_config(cell: Cell, settings: RunSettings = _PLAIN) -> dict[str, Any]:
@@ -141,7 +173,6 @@ def cell_config(cell: Cell, settings: RunSettings = _PLAIN) -> dict[str, Any]:
         "doc_to_target": "target",
         "target_delimiter": "",
         "fewshot_delimiter": "\n\n",
-        "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
         "metadata": {"version": family.version},
     }
     if shots := shots_before(cell.style, settings.prompt.n_shots):
@@ -218,7 +249,8 @@ def _live_config(suite: Suite, cell_slice: CellSlice, settings: RunSettings) -> 
         "n_items": cell_slice.n,
         "n_shot_items": settings.prompt.n_shots,
     }
-    return {**config, "custom_dataset": build_rows, "process_results": process_results}
+    functions = {"custom_dataset": build_rows, "process_results": process_results, "metric_list": task_metrics()}
+    return {**config, **functions}
 
 
 def evaluate_arguments(prompt: PromptSettings) -> dict[str, Any]:
@@ -276,13 +308,23 @@ def _yaml_files() -> Iterator[tuple[str, str]]:
             f"{field}: !function fathom.harness.runs.lm_eval_adapter.{function}\n"
             for field, function in (("custom_dataset", "build_dataset"), ("process_results", "process_results"))
         )
-        yield name, plain + functions
+        yield name, plain + functions + _metric_lines()
         for group, member in _memberships(cell, name):
             groups.setdefault(group, {})[member] = None
     for group, member in _suite_memberships():
         groups.setdefault(group, {})[member] = None
     for group, members in groups.items():
         yield group, yaml.safe_dump(_group(group, members), sort_keys=False)
+
+
+def _metric_lines() -> str:
+    """Return the lines of a task's file that name its metrics."""
+    lines = [
+        f"- metric: {one['metric']}\n  aggregation: {one['aggregation']}\n"
+        f"  higher_is_better: {str(one['higher_is_better']).lower()}\n"
+        for one in task_metrics(f"!function {share_asked.__module__}.{share_asked.__name__}")
+    ]
+    return "metric_list:\n" + "".join(lines)
 
 
 def _memberships(cell: Cell, task: str) -> Iterator[tuple[str, str]]:

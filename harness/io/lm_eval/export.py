@@ -19,7 +19,7 @@ from fathom.harness.db.samples import StoredSample, Weights, stream_stored, weig
 from fathom.harness.errors import BadInput, write_error
 from fathom.harness.io.lm_eval.format import as_texts, folder_name, prompt_pieces, sha256_hex
 from fathom.harness.io.parcel import check_whole
-from fathom.harness.records import RunDetail
+from fathom.harness.records import NO_READING, RunDetail
 from fathom.harness.runs import lm_eval_adapter as lmeval
 from fathom.harness.runs.requests import AnswerReader, answer_reader
 from fathom.harness.runs.run_settings import PromptSettings, RunSettings, settings_of
@@ -31,6 +31,31 @@ _Json = dict[str, Any]  # JSON values
 
 
 @dataclass(slots=True)
+class _Mean:
+    """The mean of a share over items, such as the share of right answers to an item."""
+
+    n: int = 0
+    total: float = 0.0
+    squares: float = 0.0
+
+    def add(self, share: float) -> None:
+        """Add an item."""
+        self.n, self.total, self.squares = self.n + 1, self.total + share, self.squares + share**2
+
+    @property
+    def mean(self) -> float:
+        """Mean of the items."""
+        return self.total / self.n
+
+    @property
+    def error(self) -> float | str:
+        """Standard error of the mean, as lm-eval computes it."""
+        if self.n < 2:
+            return "N/A"
+        return sqrt(max(0.0, self.squares / self.n - self.mean**2) / (self.n - 1))
+
+
+@dataclass(slots=True)
 class _TaskTotals:
     """Totals of a task whose samples are written."""
 
@@ -38,30 +63,30 @@ class _TaskTotals:
     cell: SuiteCell
     config: _Json
     """Configuration of the task for lm-eval."""
-    n: int = 0
-    total: float = 0.0
-    squares: float = 0.0
-    """Sums of the items' accuracies and of their squares; an accuracy is the share of right answers to an item."""
+    acc: _Mean = field(default_factory=_Mean)
+    unread: _Mean = field(default_factory=_Mean)
+    found: list[Any] = field(default_factory=list)
     hashes: Any = field(default_factory=sha256)  # hashlib's own type has no public name
 
     def count(self, row: _Json) -> None:
         """Add a sample to the totals."""
-        self.n += 1
-        self.total += row["acc"]
-        self.squares += row["acc"] ** 2
+        self.acc.add(row["acc"])
+        self.unread.add(row["unread"])
+        self.found.append(row["found"])
         self.hashes.update((row["doc_hash"] + row["prompt_hash"] + row["target_hash"]).encode())
 
     @property
-    def accuracy(self) -> float:
-        """Mean accuracy of the items."""
-        return self.total / self.n
+    def n(self) -> int:
+        """Number of items."""
+        return self.acc.n
 
-    @property
-    def error(self) -> float | str:
-        """Standard error of the accuracy, as lm-eval computes it."""
-        if self.n < 2:
-            return "N/A"
-        return sqrt(max(0.0, self.squares / self.n - self.accuracy**2) / (self.n - 1))
+    def metrics(self) -> _Json:
+        """Return the metrics under lm-eval's names."""
+        return {
+            "acc,none": self.acc.mean, "acc_stderr,none": self.acc.error,
+            "found,none": lmeval.share_asked(self.found), "found_stderr,none": "N/A",
+            "unread,none": self.unread.mean, "unread_stderr,none": self.unread.error,
+        }  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -154,18 +179,26 @@ def _sample(task: _Task, index: int, answers: list[StoredSample]) -> _Json:
         resps = [[one.completion.text for one in answers]]
         read = [task.reading.answer(one.completion).text for one in answers]
         filtered = read if len(read) == 1 else [read]
+    found = [one.verdict.found for one in answers]
     return {
         "doc_id": index, "doc": doc, "target": str(doc["target"]),
         "arguments": {
             f"gen_args_{at}": {f"arg_{place}": value for place, value in enumerate(pair)}
             for at, pair in enumerate(arguments)
         },
-        "resps": as_texts(resps), "filtered_resps": as_texts(filtered), "filter": "none", "metrics": ["acc"],
+        "resps": as_texts(resps), "filtered_resps": as_texts(filtered), "filter": "none",
+        "metrics": ["acc", "found", "unread"],
         "doc_hash": sha256_hex(json.dumps(doc, indent=2, ensure_ascii=False)), "prompt_hash": sha256_hex(prompt),
         "target_hash": sha256_hex(str(doc["target"])),
         "acc": sum(one.verdict.correct for one in answers) / len(answers),
+        "found": found if len(found) > 1 else found[0],
+        "unread": sum(map(_is_unread, answers)) / len(answers),
         "fathom": [_ours(one) for one in answers],
     }  # fmt: skip
+
+
+def _is_unread(one: StoredSample) -> bool:
+    return one.verdict.found == "none" and one.verdict.label not in NO_READING
 
 
 def _asked(task: _Task, item: Instance) -> str:
@@ -192,8 +225,7 @@ def _results_json(detail: RunDetail, weights: Weights, tasks: Sequence[_TaskTota
     return {
         "results": {
             one.name: {
-                "name": one.name, "alias": one.name, "sample_len": one.n, "acc,none": one.accuracy,
-                "acc_stderr,none": one.error,
+                "name": one.name, "alias": one.name, "sample_len": one.n, **one.metrics(),
             }
             for one in tasks
         },
@@ -201,7 +233,7 @@ def _results_json(detail: RunDetail, weights: Weights, tasks: Sequence[_TaskTota
         "configs": {one.name: _config(one, detail, prompting) for one in tasks},
         "versions": {one.name: one.cell.version for one in tasks},
         "n-shot": {one.name: prompting.n_shots for one in tasks},
-        "higher_is_better": {one.name: {"acc": True} for one in tasks},
+        "higher_is_better": {one.name: {"acc": True, "found": True, "unread": False} for one in tasks},
         "n-samples": {one.name: {"original": one.n, "effective": one.n} for one in tasks},
         "config": _settings(detail, weights),
         **_surroundings(detail),
@@ -228,7 +260,8 @@ def _config(one: _TaskTotals, detail: RunDetail, prompting: PromptSettings) -> _
         "test_split": "test", "fewshot_split": "shots", "doc_to_text": "prompt", "doc_to_target": "target",
         "unsafe_code": False, **choices, "process_results": getsource(lmeval.process_results), "description": "",
         "target_delimiter": plain["target_delimiter"], "fewshot_delimiter": plain["fewshot_delimiter"],
-        "fewshot_config": shots, "num_fewshot": prompting.n_shots, "metric_list": plain["metric_list"],
+        "fewshot_config": shots, "num_fewshot": prompting.n_shots,
+        "metric_list": lmeval.task_metrics(getsource(lmeval.share_asked)),
         "output_type": plain["output_type"], **drawn, **filters,
         "repeats": plain.get("repeats", 1), "should_decontaminate": False,
         "metadata": {

@@ -42,7 +42,11 @@ def chat():
 
 
 def test_a_worker_asks_a_chat_as_lm_eval_does_to_the_letter(chat):
-    ours = [request for cell in SUITE.cells for request in make_requests(cell, "7", "d" * 32, asked=PromptSettings(chat=True))]
+    ours = [
+        request
+        for cell in SUITE.cells
+        for request in make_requests(cell, "7", "d" * 32, asked=PromptSettings(chat=True))
+    ]
     assert [one.request for one in chat[0]] == ours
     wanted = tuple((at, index) for at, cell in enumerate(SUITE.cells) for index in range(cell.n))
     shard = Shard(dict(enumerate(SUITE.cells)), "7", "", False, "d" * 32, "hf", True, wanted)

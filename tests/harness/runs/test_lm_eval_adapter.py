@@ -15,6 +15,7 @@ from fathom.harness.runs.lm_eval_adapter import (
     build_dataset,
     open_tasks,
     process_results,
+    share_asked,
     task_name,
     write_yaml,
 )
@@ -102,9 +103,24 @@ def test_an_item_that_was_not_scored_is_wrong_whichever_choice_is_gold():
     for row in build_dataset(family="depo", level="n4k1", channel="symbol", style="choice", data_seed=1, n_items=12)[
         "test"
     ]:
-        assert process_results(row, [(float("-inf"), False)] * len(row["choices"])) == {"acc": 0.0}
+        assert process_results(row, [(float("-inf"), False)] * len(row["choices"])) == {
+            "acc": 0.0, "found": "none", "unread": 0.0,
+        }  # fmt: skip
         scores = [(0.0 if at == row["target"] else -1.0, False) for at in range(len(row["choices"]))]
-        assert process_results(row, scores) == {"acc": 1.0}
+        assert process_results(row, scores) == {"acc": 1.0, "found": "asked", "unread": 0.0}
+
+
+def test_each_log_says_how_the_answer_was_found():
+    (row,) = build_dataset(family="depo", level="n8k2", channel="symbol", style="direct", data_seed=1, n_items=1)[
+        "test"
+    ]
+    gold = row["target"].strip()
+    for text, found in ((f" {gold}", "asked"), (f"The code is {gold}.", "read"), ("I do not know.", "none")):
+        said = {"acc": float(found != "none"), "found": found, "unread": float(found == "none")}
+        assert process_results(row, [text]) == said
+    several = process_results(row, [[f" {gold}", "I do not know."]])
+    assert several == {"acc": 0.5, "found": ["asked", "none"], "unread": 0.5}
+    assert share_asked(["asked", "read", ["asked", "none"]]) == 0.5
 
 
 CELLS = [

@@ -77,7 +77,11 @@ def test_samples_carry_everything_and_grade_right(fathom, channel, style):
         assert (row["gold"] in row["choices"]) if style == "choice" else row["choices"] is None
     answers = "".join(json.dumps({"id": row["id"], "completion": f"Answer: {row['gold']}"}) + "\n" for row in rows)
     graded = lines(fathom("grade", stdin=answers + "\n").stdout)
-    assert graded == [{"id": row["id"], "correct": True, "parsed": row["gold"], "label": "correct"} for row in rows]
+    right = {"correct": True, "label": "correct", "found": "asked"}
+    assert graded == [{"id": row["id"], "parsed": row["gold"], **right} for row in rows]
+    thought = json.dumps({"id": rows[0]["id"], "completion": f"<think>It is {rows[0]['gold']}."})
+    (cut,) = lines(fathom("grade", "--style", style, "--chat", stdin=thought).stdout)
+    assert (cut["correct"], cut["label"]) == (False, "cut_off")
 
 
 def test_any_single_item_can_be_made_alone(fathom):
@@ -118,6 +122,7 @@ def test_any_single_item_can_be_made_alone(fathom):
         (("run", "--engine", "oracle", "--resume", "feed"), "fathom run"),
         (("runs",), "fathom run"),
         (("show", "feed"), "fathom run"),
+        (("grade", "--style", "loud"), "--style is one of direct, cot"),
         (("serve", "--host", "0.0.0.0"), "this machine only"),
         (("pretrain", "gravel"), "pebble"),
     ],
