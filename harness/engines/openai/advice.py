@@ -15,12 +15,12 @@ _ADVICE = (
 """Patterns of a server's message, and what to do."""
 
 
-def advice_on(message: str) -> str:
-    """Return advice for a server's refusal, with a colon before it; empty where none is known."""
+def with_advice(message: str) -> str:
+    """Return a server's refusal, and what to do about it where that is known."""
     for pattern, said in _ADVICE:
         if re.search(pattern, message, re.IGNORECASE | re.DOTALL):
-            return f": {said}"
-    return ""
+            return f"{message.rstrip('.')}: {said}"
+    return message
 
 
 def no_such_address(request: Request, address: str, error: Exception) -> str:

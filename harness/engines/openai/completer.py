@@ -4,7 +4,7 @@ import time
 from dataclasses import replace
 
 from fathom.harness.engines.base import NO_NUMBERS, Completion, Request, RequestFailed, Sampling, failed, too_long
-from fathom.harness.engines.openai.advice import advice_on, no_such_address
+from fathom.harness.engines.openai.advice import no_such_address, with_advice
 from fathom.harness.engines.openai.client import RequestRefused, UnknownAddress
 from fathom.harness.engines.openai.cut_prompts import CutPrompts
 from fathom.harness.engines.openai.likelihood import score_choices
@@ -140,6 +140,6 @@ class Completer:
         self._n_refused += 1
         if not self._n_answered and self._n_refused >= _MAX_REFUSED:
             said = f"the server answered none of {self._n_refused} requests; the last error: {error}"
-            raise EngineFailed(said + advice_on(str(error)))
+            raise EngineFailed(with_advice(said))
         done = failed(request, error)
-        return replace(done, error=f"{done.error}{advice_on(str(error))}")
+        return replace(done, error=with_advice(done.error or ""))
