@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -246,3 +247,20 @@ def test_opening_a_database_needs_neither_alembic_nor_torch(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_many_processes_may_open_a_new_database_at_once(database):
+    together, ended = threading.Barrier(8), []
+
+    def open_it():
+        together.wait()
+        db = open_database(database, create=True)
+        ended.append(current_version(db))
+        db.dispose()
+
+    threads = [threading.Thread(target=open_it) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert ended == [HEAD] * 8

@@ -212,7 +212,10 @@ REFUSED = {
         lambda lines: _changed(lines, 0, model="../../etc"),
         "model: '../../etc' is not a hub id",
     ),
-    "a failed request": (lambda lines: _changed(lines, 2, finish_reason="error"), "line 3: finish_reason: "),
+    "a failed request": (
+        lambda lines: _changed(lines, 2, finish_reason="error"),
+        "line 3: finish_reason is 'error': give",
+    ),
     "an answer above the budget": (
         lambda lines: _changed(lines, 2, completion_tokens=9999),
         "line 3: depo@1/n4k1/symbol/2026/1 has an answer of 9999 tokens, and",
@@ -222,8 +225,8 @@ REFUSED = {
         lambda lines: _changed(lines, 2, scores=[0.0]),
         "an item without candidates cannot have scores",
     ),
-    "a negative count": (lambda lines: _changed(lines, 2, prompt_tokens=-1), "line 3: prompt_tokens: "),
-    "a number as a text": (lambda lines: _changed(lines, 2, index="1"), "line 3: index: "),
+    "a negative count": (lambda lines: _changed(lines, 2, prompt_tokens=-1), "line 3: prompt_tokens is -1: give"),
+    "a number as a text": (lambda lines: _changed(lines, 2, index="1"), "line 3: index is '1': give a whole number"),
     "no header": (lambda lines: lines[1:], "line 1 is not a header"),
     "another format": (lambda lines: _changed(lines, 0, fathom=2), "line 1 is not a header"),
 }
