@@ -13,11 +13,11 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from lm_eval.api.model import LM
 
-from fathom.harness.engines.base import Completion, Request, Sampling, Turn
+from fathom.harness.engines.base import CUT, Completion, Request, Sampling, Turn
 from fathom.harness.errors import BadInput
 from fathom.harness.runs.lm_eval_adapter import item_of, task_name
 from fathom.harness.runs.request_queue import QueuedRequest
-from fathom.harness.runs.requests import AnswerReader, FinalAnswer, answer_reader, sample_key
+from fathom.harness.runs.requests import AnswerReader, FinalAnswer, answer_reader, grade_completion, sample_key
 from fathom.harness.runs.run_settings import PromptSettings, RunSettings, Thinking
 from fathom.tasks.base import Instance
 from fathom.tasks.suites import Suite
@@ -31,8 +31,8 @@ AnswerSource = tuple[int, int]
 class AnsweredRequest(QueuedRequest, Protocol):
     """A request to the engine that can read its completion."""
 
-    def answer(self, completion: Completion) -> FinalAnswer:
-        """Return the answer in a completion, which lm-eval scores."""
+    def scored_text(self, completion: Completion) -> str:
+        """Return the text of a completion that lm-eval scores."""
 
 
 _R = TypeVar("_R", bound=AnsweredRequest)
@@ -70,7 +70,7 @@ class EngineLM(LM, Generic[_R]):  # type: ignore[misc]  # lm-eval is untyped
     def generate_until(self, requests: list[Any], disable_tqdm: bool = False) -> list[str]:  # Any: lm-eval's Instance
         """Return the answer to each request, in order."""
         asked, done, sources = self._complete("generate_until", requests)
-        return [asked[at].answer(done[at]).text for at, _ in sources]
+        return [asked[at].scored_text(done[at]) for at, _ in sources]
 
     def loglikelihood(self, requests: list[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """Return (log-likelihood, is greedy) of each continuation, in order."""
@@ -153,8 +153,16 @@ class SuiteRequest:
     reader: AnswerReader
 
     def answer(self, completion: Completion) -> FinalAnswer:
-        """Return the answer in a completion, which lm-eval and we grade."""
+        """Return the answer in a completion, which we grade."""
         return self.reader.answer(completion)
+
+    def scored_text(self, completion: Completion) -> str:
+        """Return the answer that lm-eval scores; empty where it was cut off, of which lm-eval does not know."""
+        answer = self.answer(completion)
+        is_cut = completion.finish_reason in CUT
+        if is_cut and grade_completion(self.item, completion, answer).label == "cut_off":
+            return ""
+        return answer.text
 
 
 class SuiteReader:

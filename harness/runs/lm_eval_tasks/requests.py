@@ -10,7 +10,7 @@ from fathom.harness.db.task_samples import TaskPosition, TaskSample
 from fathom.harness.engines.base import Completion, Request, Sampling, Turn
 from fathom.harness.errors import BadInput
 from fathom.harness.runs.lm_eval_model import AnswerSource, RequestKind, thought_frame
-from fathom.harness.runs.requests import AnswerReader, FinalAnswer, sample_key
+from fathom.harness.runs.requests import AnswerReader, sample_key
 from fathom.harness.runs.run_settings import RunSettings
 
 _BUDGET = 256
@@ -38,9 +38,9 @@ class TaskRequest:
         """Whether a chat ends with the beginning of the model's answer."""
         return bool(self.request.turns) and self.request.turns[-1].role == "assistant"
 
-    def answer(self, completion: Completion) -> FinalAnswer:
+    def scored_text(self, completion: Completion) -> str:
         """Return the text that lm-eval scores: after a thought, and up to the task's first stop text."""
-        return self.reader.answer(completion)
+        return self.reader.answer(completion).text
 
     def sample(self, completion: Completion) -> TaskSample:
         """Return the row to store."""

@@ -1,5 +1,6 @@
 import datetime as dt
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import event, func, select, text
@@ -16,6 +17,7 @@ from fathom.harness.records import SampleFilter
 from fathom.harness.runs.evaluate import evaluate
 from fathom.harness.runs.plan import Plan
 from fathom.harness.runs.run_settings import RunSettings
+from fathom.harness.stats.scores import FoundCounts
 from fathom.tasks.base import Verdict
 from fathom.tasks.suites import Selection, open_suite
 
@@ -62,6 +64,24 @@ def test_every_item_becomes_one_sample_and_counts_agree(db):
     labels = Counter(row.label for row in stored_samples(db))
     assert labels == sum((Counter(cell.labels) for cell in detail.cells), Counter())
     assert all(cell.n == 10 and cell.k == cell.labels.get("correct", 0) for cell in detail.cells)
+
+
+class Curt(OracleEngine):
+    """An oracle whose budget ends with its answer."""
+
+    def stream(self, requests):
+        for batch in super().stream(requests):
+            yield [replace(one, finish_reason="length") if one.scores is None else one for one in batch]
+
+
+def test_lm_eval_counts_answers_that_were_cut_off_as_we_do(db, monkeypatch):
+    monkeypatch.setattr(opening, "OracleEngine", Curt)
+    run = evaluate(plan("perfect", levels=("n8k2",), styles=("direct", "cot", "choice")), db).run
+    detail = read.get_run(db, run)
+    counts = {cell.style: (cell.k, cell.found) for cell in detail.cells}
+    assert counts["direct"] == (0, FoundCounts(0, 0, 10))
+    assert counts["choice"] == (10, FoundCounts(10, 0, 0))
+    assert (detail.summary.n_asked, detail.summary.n_cut) == (10, 20)
 
 
 def test_perfect_knows_all_and_chance_knows_chance(db):

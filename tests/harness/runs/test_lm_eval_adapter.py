@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from fathom.harness.engines.base import CUT
 from fathom.harness.records import SampleFilter
 from fathom.harness.runs.lm_eval_adapter import (
     all_cells,
@@ -156,6 +157,7 @@ def stock(fathom, environment, crowded, tmp_path_factory):
             verdicts[file.name.split("samples_")[1].rsplit("_2", 1)[0], row["doc"]["id"]] = (
                 row["acc"],
                 row["filtered_resps"],
+                row["found"],
             )
     assert len(verdicts) == len(CELLS) * N
     return verdicts
@@ -173,7 +175,7 @@ def test_stock_lm_eval_and_fathom_run_give_the_same_verdict(stock, fathom, tmp_p
         )  # fmt: skip
         assert done.returncode == 0, done.stderr[-3000:]
         ours.update(samples_of(database))
-    same_text = {key for key, (_, texts) in stock.items() if key[0].endswith("choice") or texts[0] == ours[key][1]}
+    same_text = {key for key, (_, texts, _) in stock.items() if key[0].endswith("choice") or texts[0] == ours[key][1]}
     differing = [key for key in stock if stock[key][0] != float(ours[key][0])]
     for key in differing:
         print(key, "stock", stock[key], "ours", ours[key])
@@ -182,8 +184,10 @@ def test_stock_lm_eval_and_fathom_run_give_the_same_verdict(stock, fathom, tmp_p
     )
     assert set(ours) == set(stock)
     assert not [key for key in differing if key in same_text]
+    whole = {key for key in same_text if not ours[key][3]}
+    assert {key: stock[key][2] for key in whole} == {key: ours[key][2] for key in whole}
     assert len(differing) <= len(stock) // 50  # arithmetic in another order may tip a near-tie
-    assert Counter(bool(acc) for acc, _ in stock.values()).keys() == {True, False}
+    assert Counter(bool(acc) for acc, *_ in stock.values()).keys() == {True, False}
 
 
 def samples_of(database):
@@ -198,6 +202,8 @@ def samples_of(database):
         found[f"fathom_depo_{item.level}_{item.channel}_{sample.style}", sample.item] = (
             sample.correct,
             sample.completion,
+            sample.found,
+            sample.finish_reason in CUT,
         )
     db.dispose()
     return found

@@ -24,7 +24,7 @@ def read(kind, *rows, settings=RunSettings()):  # frozen
 def test_a_thought_is_kept_and_not_scored():
     (one,), _ = read("generate_until", row("Q", {"until": ["\n"], "max_gen_toks": 9}), settings=THINKING)
     assert (one.request.sampling.max_tokens, one.request.sampling.stop) == (109, ())
-    answer = lambda text, reason="stop": one.answer(Completion("", text, reason, 1, 1, 0.0)).text  # noqa: E731
+    answer = lambda text, reason="stop": one.scored_text(Completion("", text, reason, 1, 1, 0.0))  # noqa: E731
     assert answer("<think>\none\ntwo</think>\n42\nor so") == "42"
     assert answer("<think>\nit is 42", "length") == ""
 
