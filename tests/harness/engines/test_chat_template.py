@@ -13,7 +13,7 @@ from fathom.harness.runs.run_settings import PromptSettings, RunSettings, Sampli
 from fathom.harness.service.worker.protocol import RequestMessage
 from fathom.server.jobs import grader
 from fathom.server.jobs.shards import Shard
-from fathom.tasks.registry import instance_from_id
+from fathom.tasks.registry import find_family, instance_from_id
 from fathom.tasks.suites import Selection, open_suite
 
 SUITE = open_suite("quick", 7, Selection(levels=("n8k2", "recognise-d2"), styles=("direct", "cot", "choice"), n=2))
@@ -49,7 +49,7 @@ def test_a_worker_asks_a_chat_as_lm_eval_does_to_the_letter(chat):
     ]
     assert [one.request for one in chat[0]] == ours
     wanted = tuple((at, index) for at, cell in enumerate(SUITE.cells) for index in range(cell.n))
-    shard = Shard(dict(enumerate(SUITE.cells)), "7", "", False, "d" * 32, "hf", True, wanted)
+    shard = Shard(dict(enumerate(SUITE.cells)), "7", "", False, "d" * 32, "hf", PromptSettings(chat=True), wanted)
     for mine, theirs in zip(ours, grader.missing_requests(shard, "7"), strict=True):
         sent = RequestMessage.model_validate_json(RequestMessage.of(theirs).model_dump_json()).request()
         assert (sent.prompt, sent.turns, sent.choices) == (mine.prompt, mine.turns, mine.choices)
@@ -65,7 +65,7 @@ def test_a_chat_scores_as_plain_text_does(chat):
 
 def test_a_worker_and_a_run_of_ones_own_judge_a_chat_alike(chat):
     wanted = tuple((at, index) for at, cell in enumerate(SUITE.cells) for index in range(cell.n))
-    shard = Shard(dict(enumerate(SUITE.cells)), "7", "", False, "d" * 32, "hf", True, wanted)
+    shard = Shard(dict(enumerate(SUITE.cells)), "7", "", False, "d" * 32, "hf", PromptSettings(chat=True), wanted)
     from fathom.harness.engines.base import Completion
 
     mine = next(one for one in chat[0] if SUITE.cells[one.position].style == "direct")
@@ -109,7 +109,9 @@ def test_a_thought_has_its_own_budget_its_marks_and_no_stops():
             assert (request.prefill, request.marks, request.sampling.max_tokens) == ("\n</think>\n\n", (), 1)
             continue
         assert (request.prefill, request.marks, request.sampling.stop) == ("", ("<think>", "</think>"), ())
-        assert request.sampling.max_tokens == 100 + (7 if style == "cot" else 16)
+        cell = SUITE.cells[one.position]
+        own = find_family(cell.family).budget(find_family(cell.family).levels[cell.level], style)
+        assert request.sampling.max_tokens == 100 + (7 if style == "cot" else own)
     accuracies = {name: row["acc,none"] for name, row in results.items()}
     assert {acc for name, acc in accuracies.items() if name.endswith("choice")} == {1.0}
     assert {acc for name, acc in accuracies.items() if not name.endswith("choice")} == {0.0}  # no oracle closes it

@@ -3,8 +3,9 @@
 import pytest
 
 from fathom.harness.engines.base import Completion
-from fathom.harness.runs.requests import FinalAnswer, answer_reader, grade_completion, read_answer
+from fathom.harness.runs.requests import FinalAnswer, answer_reader, grade_completion, read_answer, sampling_of
 from fathom.harness.runs.run_settings import PromptSettings, RunSettings, SamplingSettings, Thinking
+from fathom.tasks.base import Cell
 from fathom.tasks.registry import instance_from_id
 
 LINE = ("\n",)
@@ -58,19 +59,28 @@ def test_plain_prompts_are_read_as_they_stand():
         assert answer_reader(style, RunSettings()).answer(completed("\nA</think>B")).text == "\nA</think>B"
 
 
-def test_a_chat_may_begin_with_blank_lines():
-    assert (
-        answer_reader("direct", RunSettings(PromptSettings(chat=True), SamplingSettings()))
-        .answer(completed("\n\nB\nC"))
-        .text
-        == "B"
-    )
-    assert (
-        answer_reader("cot", RunSettings(PromptSettings(2, chat=True), SamplingSettings()))
-        .answer(completed("x\n\ny"))
-        .text
-        == "x\n\ny"
-    )
+def test_in_a_chat_the_whole_turn_is_the_answer():
+    for style, shots in (("direct", 0), ("cot", 2)):
+        reading = answer_reader(style, RunSettings(PromptSettings(shots, chat=True)))
+        assert reading.answer(completed("\n\nB\n\nC")).text == "\n\nB\n\nC"
+
+
+def test_in_plain_text_steps_end_with_their_answer_line():
+    reading = answer_reader("cot", RunSettings(PromptSettings(3)))
+    steps = "1 + 2 = 3\n\n3 + 4 = 7\nAnswer: 7"
+    assert reading.answer(completed(steps)).text == steps
+    assert reading.answer(completed(f"{steps}\n\nAnother question.\nAnswer: 9")).text == steps
+    hopeful = "Answer: let me see\n1 + 2 = 3\nAnswer: 3"
+    assert reading.answer(completed(hopeful)).text == hopeful
+
+
+def test_steps_in_plain_text_stop_where_another_question_begins():
+    stops = sampling_of(Cell("mano", "p23l2", "symbol", "cot")).stop
+    assert "\n\nAll arithmetic is" in stops
+    assert "\nQuestion:" in stops
+    assert "\n\n" not in stops
+    assert sampling_of(Cell("mano", "p23l2", "symbol", "direct")).stop == ("\n",)
+    assert sampling_of(Cell("mano", "p23l2", "symbol", "cot"), RunSettings(PromptSettings(chat=True))).stop == ()
 
 
 def test_a_chosen_candidate_has_no_thought():
@@ -81,6 +91,8 @@ def test_a_chosen_candidate_has_no_thought():
 def test_a_truncated_thought_is_wrong_and_says_so_even_if_it_names_the_gold():
     item = instance_from_id("depo@1/n8k2/symbol/7/0")
     reading = answer_reader("direct", RunSettings(PromptSettings(chat=True), SamplingSettings(thinking=OPENED)))
-    for text, label in [(item.gold, "truncated"), (f"?</think>{item.gold}", "correct"), ("?</think>", "no_answer")]:
-        done = completed(text, "length")
+    for text, reason, label in [
+        (item.gold, "length", "cut_off"), (f"?</think>{item.gold}", "stop", "correct"), ("?</think>", "stop", "no_answer"),
+    ]:  # fmt: skip
+        done = completed(text, reason)
         assert grade_completion(item, done, reading.answer(done)).label == label
