@@ -1,6 +1,7 @@
 """How answers were found, as tables of texts: the same columns in the terminal, in reports and on the board."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from fathom.harness.format import count, percent
 from fathom.harness.reports.figures.picture import NOTHING, DataTable
@@ -32,9 +33,27 @@ def _share(share: float) -> str:
     return "> 99%" if 0.99 < share < 1 else percent(share, 0)
 
 
+@dataclass(frozen=True, slots=True)
+class FoundLine:
+    """A row as texts; `family` is empty for all families of the style."""
+
+    style: str
+    family: str
+    n: str
+    shares: tuple[str, ...]
+    """In the order of FOUND_COLUMNS."""
+    is_notable: bool
+
+
+def found_lines(rows: Sequence[FoundRow]) -> tuple[FoundLine, ...]:
+    """Return rows as texts; empty where none is known."""
+    if all(row.counts is None for row in rows):
+        return ()
+    return tuple(FoundLine(row.style, row.family, count(row.n), share_texts(row), row.is_notable) for row in rows)
+
+
 def found_table(rows: Sequence[FoundRow]) -> DataTable | None:
     """Return rows as a table; None where there are none, or none is known."""
-    if all(row.counts is None for row in rows):
-        return None
-    texts = ((row.style, row.family or "all families", count(row.n), *share_texts(row)) for row in rows)
-    return DataTable(("style", "family", "answers", *FOUND_COLUMNS), tuple(texts))
+    lines = found_lines(rows)
+    texts = tuple((line.style, line.family or "all families", line.n, *line.shares) for line in lines)
+    return DataTable(("style", "family", "answers", *FOUND_COLUMNS), texts) if lines else None

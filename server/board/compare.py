@@ -13,11 +13,9 @@ from fathom.harness.db.leaderboard import read as db_board
 from fathom.harness.db.leaderboard.read import BoardRank, Model, Pool
 from fathom.harness.db.samples import samples_at
 from fathom.harness.db.seal import check_unsealed
-from fathom.harness.format import shorten, visible
 from fathom.harness.records import RunDetail
 from fathom.harness.reports.comparison import pair_found, shared_cells
-from fathom.harness.reports.figures.picture import DataTable
-from fathom.harness.reports.found import FOUND_COLUMNS, share_texts
+from fathom.harness.reports.found import share_texts
 from fathom.harness.stats.paired import CellPair, Comparison, compare, mcnemar
 from fathom.server.board.leaderboard import NoSuchView
 from fathom.server.board.pictures import PictureLinks, compared_pictures
@@ -83,6 +81,14 @@ class ComparedItem:
 
 
 @dataclass(frozen=True, slots=True)
+class ComparedFound:
+    """How the answers of both were found, in a family or in all (named "")."""
+
+    family: str
+    shares: tuple[tuple[str, ...], tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
 class ComparePage:
     """Everything on the page."""
 
@@ -91,8 +97,8 @@ class ComparePage:
     styles: tuple[str, ...]
     style: str
     overall: Comparison | None
-    found: DataTable | None
-    """How the answers of both were found; None where it is not known of either."""
+    found: tuple[ComparedFound, ...]
+    """Empty where it is not known of either."""
     families: tuple[ComparedFamily, ...]
     example: ComparedItem | None
     example_line: ComparedCell | None
@@ -125,22 +131,16 @@ def open_comparison(db: Engine, names: Sequence[str], style: str | None) -> Comp
         example = next(iter(_both(db, sides, best.pair, _indices(best.pair, _leader(best.pair))[:1])), None)
     return ComparePage(
         sides, any(pair.n for pair in mine), styles, chosen, next((one for one in found if not one.name), None),
-        _found(sides, mine), tuple(_part(sides, one, lines, depths) for one in found if one.name), example,
+        _found(mine), tuple(_part(sides, one, lines, depths) for one in found if one.name), example,
         best if example else None, _link(sides), any(side.detail.summary.sealed for side in sides),
     )  # fmt: skip
 
 
-def _found(sides: tuple[ComparedModel, ComparedModel], pairs: Sequence[CellPair]) -> DataTable | None:
-    names = [visible(shorten(side.model.name, 40)) for side in sides]
+def _found(pairs: Sequence[CellPair]) -> tuple[ComparedFound, ...]:
     told = [one for one in pair_found(pairs) if one.is_notable or not one.family]
     if all(row.counts is None for one in told for row in (one.first, one.second)):
-        return None
-    rows = [
-        (one.family or "all families", name, *share_texts(row))
-        for one in told
-        for name, row in zip(names, (one.first, one.second), strict=True)
-    ]
-    return DataTable(("family", "model", *FOUND_COLUMNS), tuple(rows))
+        return ()
+    return tuple(ComparedFound(one.family, (share_texts(one.first), share_texts(one.second))) for one in told)
 
 
 def open_sides(db: Engine, names: Sequence[str]) -> tuple[ComparedModel, ComparedModel]:

@@ -10,8 +10,7 @@ from fathom.harness.db import read
 from fathom.harness.db.leaderboard import read as db_board
 from fathom.harness.db.leaderboard.read import BoardRank, Model, Pool
 from fathom.harness.records import RunDetail, RunSummary
-from fathom.harness.reports.figures.picture import DataTable
-from fathom.harness.reports.found import found_table
+from fathom.harness.reports.found import FoundLine, found_lines
 from fathom.harness.reports.reproduce import reproduce
 from fathom.harness.stats.found import main_rows
 from fathom.harness.stats.intervals import Estimate, Interval
@@ -63,8 +62,8 @@ class ModelPage:
     pools: tuple[PoolRanks, ...]
     runs: tuple[RunSummary, ...]
     detail: RunDetail | None
-    found: DataTable | None
-    """How the answers of the run were found; None where this is not known."""
+    found: tuple[FoundLine, ...]
+    """How the answers of the run were found; empty where this is not known."""
     sections: tuple[FamilySection, ...]
     overall: Mapping[str, Estimate]
     """By style."""
@@ -90,7 +89,7 @@ def open_model(db: Engine, model: Model, runs: tuple[RunSummary, ...], run: str 
     overall = {style: _estimate(one) for style, one in scores.get("overall", {}).items()}
     return ModelPage(
         model, model_key(model), badge_path(model), pools, runs, detail,
-        found_table(main_rows(detail.cells)) if detail else None, _sections(detail, scores) if detail else (), overall,
+        found_lines(main_rows(detail.cells)) if detail else (), _sections(detail, scores) if detail else (), overall,
         reproduce(detail) if detail else "",
     )  # fmt: skip
 

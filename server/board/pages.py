@@ -11,7 +11,7 @@ from fathom.harness.db.leaderboard.read import find_models, get_revision
 from fathom.harness.records import RunDetail
 from fathom.harness.reports.advice import advice_of
 from fathom.harness.reports.describe import manifest_tables
-from fathom.harness.reports.found import found_table
+from fathom.harness.reports.found import found_lines
 from fathom.harness.reports.measures import MEASURES_LEGEND, MEASURES_TEXT_COLUMNS, measures_table
 from fathom.harness.reports.reproduce import reproduce
 from fathom.harness.stats.found import main_rows
@@ -123,7 +123,7 @@ def _run(site: Site, detail: RunDetail) -> str:
         run=detail.summary,
         detail=detail,
         n_stored=read.count_samples(site.db, detail.summary.run),
-        found=found_table(main_rows(detail.cells)),
+        found=found_lines(main_rows(detail.cells)),
         groups=grouped(detail.cells),
         repeated=repeated(detail.cells),
         measured=measures_table(measures_of(site, detail)),
