@@ -160,8 +160,7 @@ class _Watch(StoppingCriteria):
         ended = torch.isin(input_ids[:, -1], self.eos_token_id) | (self._left <= n_steps) | self.has_broken
         if self._stop is not None:
             ended |= self._stopped(input_ids, self._stop(input_ids, scores, **kwargs) & ~self.is_ended)
-        if n_steps % CHECK_EVERY == 0:
-            ended |= self._looped(input_ids)
+        ended |= self._looped(input_ids, n_steps)
         for at in (ended & ~self.is_ended).nonzero().flatten().tolist():
             self._end(at, input_ids)
         self.is_ended |= ended
@@ -179,10 +178,11 @@ class _Watch(StoppingCriteria):
             met[at] = self.settings.has_stopped(row.request, row.written + input_ids[at, self.width :].tolist())
         return met
 
-    def _looped(self, input_ids: torch.Tensor) -> torch.Tensor:
-        for at in (~self.is_ended).nonzero().flatten().tolist():
-            row = self.rows[at]
-            row.is_looped = tokens_end_in_loop(row.written + input_ids[at, self.width :].tolist())
+    def _looped(self, input_ids: torch.Tensor, n_steps: int) -> torch.Tensor:
+        """Return which rows end in a loop; looked for at the same lengths of a text in every batch."""
+        for at, row in enumerate(self.rows):
+            if (len(row.written) + n_steps) % CHECK_EVERY == 0 and not row.is_ended:
+                row.is_looped = tokens_end_in_loop(row.written + input_ids[at, self.width :].tolist())
         return torch.tensor([row.is_looped for row in self.rows], device=self.is_ended.device)
 
     def _end(self, at: int, input_ids: torch.Tensor) -> None:

@@ -1,26 +1,30 @@
+import threading
+from dataclasses import replace
+
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast, set_seed
+from transformers import Gemma3Config, GPT2Config, GPT2LMHeadModel, MambaConfig, PreTrainedTokenizerFast, set_seed
 
 from fathom.harness.engines.base import Request, Sampling
 from fathom.harness.engines.hf import HfEngine, load_hf
 from fathom.harness.engines.model import REFERENCE
+from fathom.harness.engines.model_config import context_of
 from fathom.tasks.base import make_instance, pose
 from fathom.tasks.registry import find_family
 
 CONTEXT = 24
 
 
-def small_engine(batch_size):
-    """A GPT-2 without training whose words are numbers: it never ends a text."""
+def small_engine(batch_size, context=CONTEXT):
+    """A GPT-2 without training whose words are numbers: it never ends a text, and names no token that would."""
     words = {"<end>": 0, **{str(number): number for number in range(1, 40)}}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="<end>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     set_seed(7)
     config = GPT2Config(
-        vocab_size=len(words), n_positions=CONTEXT, n_embd=16, n_layer=1, n_head=2, bos_token_id=None, eos_token_id=None
+        vocab_size=len(words), n_positions=context, n_embd=16, n_layer=1, n_head=2, bos_token_id=None, eos_token_id=None
     )
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<end>", padding_side="left")
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer)
     return HfEngine(GPT2LMHeadModel(config).to(torch.float32), fast, batch_size)
 
 
@@ -40,6 +44,65 @@ def test_a_short_prompts_budget_leads_no_other_row_past_the_last_learned_positio
     for key, (_, reason, tokens) in together.items():
         length, budget = map(int, key.split("-"))
         assert (reason, tokens) == ("length", min(budget, CONTEXT - length))
+
+
+def streamed(engine, requests):
+    """Return the keys in the order in which they came, a list for each time, and the texts by key."""
+    lists = [list(some) for some in engine.stream(iter(requests))]
+    return [[one.key for one in some] for some in lists], {one.key: one.text for some in lists for one in some}
+
+
+def test_an_answer_comes_when_it_ends_and_not_when_its_batch_does():
+    requests = [asked(4, budget) for budget in (16, 2, 9)]
+    order, texts = streamed(small_engine(16), requests)
+    assert order == [["4-2"], ["4-9"], ["4-16"]]
+    assert texts == streamed(small_engine(1), requests)[1]
+
+
+def test_small_budgets_come_before_large_ones_whatever_their_order():
+    order, _ = streamed(small_engine(2, 512), [asked(3, 300), *(asked(length, 8) for length in range(4, 24))])
+    assert order[-1] == ["3-300"]
+
+
+def test_the_last_rows_of_a_batch_go_on_in_another_one():
+    requests = [asked(4, 140), *(asked(length, 66) for length in range(5, 12)), asked(20, 150)]
+    _, texts = streamed(small_engine(16, 512), requests)
+    assert texts == streamed(small_engine(1, 512), requests)[1]
+
+
+def test_a_batch_that_outgrows_its_room_is_split():
+    requests = [asked(length, 90) for length in range(4, 8)]
+    engine = small_engine(16, 512)
+    engine._generation = replace(engine._generation, room=200)
+    assert streamed(engine, requests)[1] == streamed(small_engine(1, 512), requests)[1]
+
+
+def test_a_sampled_text_is_that_of_its_key_whatever_stands_beside_it():
+    requests = [replace(one, sampling=Sampling(12, (), 1.5, 0.9)) for one in (asked(4, 1), asked(9, 2), asked(5, 3))]
+    first, second = (streamed(small_engine(size), requests)[1] for size in (1, 8))
+    assert first == second
+    assert len(set(first.values())) == 3
+
+
+def test_closing_the_stream_ends_the_generation():
+    stream = small_engine(16, 4096).stream(iter([asked(3, 1), asked(3, 4000)]))
+    assert [one.key for one in next(stream)] == ["3-1"]
+    stream.close()
+    assert not [one for one in threading.enumerate() if one.name == "fathom-generate"]
+
+
+def test_the_context_is_found_in_a_nested_config():
+    nested = Gemma3Config(text_config={"max_position_embeddings": 512}, vision_config={"num_hidden_layers": 1})
+    assert context_of(nested) == 512
+    assert context_of(GPT2Config(n_positions=77)) == 77
+    assert context_of(MambaConfig()) == 1 << 20
+
+
+def test_an_empty_prompt_needs_a_token_to_begin_with():
+    (done,) = (one for some in small_engine(1).stream(iter([Request("empty", "", "", Sampling(2))])) for one in some)
+    assert (done.finish_reason, done.error) == (
+        "error", "the prompt is empty, and the tokenizer has no token that begins or ends texts",
+    )  # fmt: skip
 
 
 def test_what_fills_a_batch_up_after_a_stop_text_is_not_counted():
