@@ -2,8 +2,10 @@
 
 import logging
 import re
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from pydantic import ValidationError
 
@@ -64,10 +66,16 @@ def _said(error: BaseException) -> str:
         return "; ".join(one["msg"].removeprefix("Value error, ") for one in error.errors())
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if not lines:
-        return type(error).__name__
+        return f"{type(error).__name__}{_place(error)}"
     if lines[0] == _IN_PROCESS:
         return lines[-1]
     return lines[0] if isinstance(error, _PLAIN) and " " in lines[0] else f"{type(error).__name__}: {lines[0]}"
+
+
+def _place(error: BaseException) -> str:
+    """Return where an error that says nothing was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f" in {'/'.join(Path(frames[-1].filename).parts[-3:])}, line {frames[-1].lineno}" if frames else ""
 
 
 def _shorten(text: str) -> str:
