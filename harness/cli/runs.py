@@ -18,7 +18,7 @@ from fathom.harness.cli.options import AsJson, Db, database_of, open_store
 from fathom.harness.cli.samples import SampleChoice, print_samples
 from fathom.harness.db.delete import Removal, delete_run, removal_of
 from fathom.harness.db.find import any_run
-from fathom.harness.db.read import count_cut, get_summary, list_runs, list_task_runs
+from fathom.harness.db.read import count_cut, get_summary, kind_of_run, list_runs, list_task_runs
 from fathom.harness.db.seal import SEALED
 from fathom.harness.errors import BadInput, Conflict
 from fathom.harness.format import count, plural
@@ -153,8 +153,11 @@ def regrade_one(database: str, run: str, dry: bool) -> None:
 
     Raises:
         UnknownRun, SealedRun, Conflict: see harness.runs.regrade.
+        BadInput: a run on lm-eval's own tasks.
     """
     db, talk = open_store(database, create=False), make_console()
+    if kind_of_run(db, run) == "tasks":
+        raise BadInput(f"run {run} is on lm-eval's own tasks, which lm-eval scores: no grader of Fathom's is in it")
     found = _regrade(db, get_summary(db, run), dry, talk)
     _say(talk, f"run {found.run}", found, dry)
 
@@ -177,6 +180,8 @@ def regrade_all(database: str, dry: bool) -> None:
             talk.print(f"run {found.run}: {_headline(found, dry)}", soft_wrap=True)
         _add(total, found)
     _say(talk, plural(n_runs, "run"), total, dry)
+    if foreign := list_task_runs(db):
+        talk.print(f"left as they are: {plural(len(foreign), 'run')} on lm-eval's own tasks, which lm-eval scores")
 
 
 def _all_runs(db: Engine) -> Iterator[RunSummary]:
@@ -206,8 +211,9 @@ def _add(total: RegradeReport, found: RegradeReport) -> None:
 
 
 def _headline(found: RegradeReport, dry: bool) -> str:
-    changed, stored = ("would change", "would be stored") if dry else ("changed", "stored")
-    ways = f"; how {plural(found.n_found, 'answer')} more were found {stored}" if found.n_found else ""
+    changed, stored = ("would change", "would be stored") if dry else ("changed", "is stored now")
+    was = "was" if found.n_found == 1 else "were"
+    ways = f"; how {plural(found.n_found, 'answer')} {was} found {stored}" if found.n_found else ""
     return (
         f"{plural(found.n_judged, 'completion')} graded again, "
         f"{plural(found.n_changed, 'verdict')} {changed}; right: {count(found.n_right_before)} before, "

@@ -79,6 +79,21 @@ def test_all_that_follows_from_verdicts_agrees_again(db):
     assert regrade(db, run).n_changed == 0
 
 
+def test_how_answers_were_found_is_filled_in_without_a_change_of_verdicts(db):
+    run = play(db)
+    before = everything(db, run)
+    with Session(db) as session, session.begin():
+        session.execute(update(SampleRow).values(found=None))
+        write.recount(session, run)
+    assert {cell.found for cell in read.get_run(db, run).cells} == {None}
+    found = regrade(db, run)
+    assert (found.n_changed, found.n_found) == (0, 40)
+    assert everything(db, run) == before
+    assert sum(cell.found.n_asked for cell in before[1]) == 40
+    again = regrade(db, run)
+    assert (again.n_changed, again.n_found) == (0, 0)
+
+
 def test_a_dry_run_says_the_same_and_stores_nothing(lite):
     run = play(lite)
     spoil(lite, run)
@@ -180,6 +195,12 @@ def test_the_command_prints_what_changed_by_family_and_label(fathom, tmp_path):
     with sqlite3.connect(file) as connection:
         assert not connection.execute("SELECT count(*) FROM samples WHERE label = 'older'").fetchone()[0]
     connection.close()
+    with sqlite3.connect(file) as connection:
+        connection.execute("UPDATE samples SET found = NULL")
+    connection.close()
+    again = fathom("regrade", run, "--db", file).stdout
+    assert "0 verdicts changed" in again
+    assert "how 40 answers were found is stored now" in again
     for words in ((), (run, "--all")):
         refused = fathom("regrade", *words, "--db", file)
         assert refused.returncode == 2

@@ -101,8 +101,10 @@ def test_a_forged_text_and_verdict_change_nothing(desk):
     assert client.post(f"{API}/{job['job']}/completions", headers=lease, json=body).status_code == 200
     with Session(db) as session:
         assert session.scalars(select(SampleRow.completion)).one() == first["choices"][0]  # the first of equals
-    forged = {"completions": [completion(first, correct=True)]}
-    assert client.post(f"{API}/{job['job']}/completions", headers=lease, json=forged).status_code == 422
+        assert session.scalars(select(SampleRow.found)).one() == "asked"
+    for verdict in ({"correct": True}, {"found": "asked"}):
+        forged = {"completions": [completion(first, **verdict)]}
+        assert client.post(f"{API}/{job['job']}/completions", headers=lease, json=forged).status_code == 422
 
 
 def test_bodies_that_are_too_large_are_refused_before_they_are_read(desk):

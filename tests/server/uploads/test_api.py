@@ -114,7 +114,8 @@ def test_results_become_a_run_of_tier_1(made, home, pack):
     source, run, lines = made
     opened, client, *_ = home
     db = opened.db
-    answer = post(client, pack(packed(lines)))
+    forged = [lines[0], *(line | {"correct": True, "label": "correct", "found": "none"} for line in lines[1:])]
+    answer = post(client, pack(packed(forged)))
     assert answer.status_code == 201, answer.text
     got = answer.json()
     elsewhere = open_database(source, create=False)
@@ -123,6 +124,8 @@ def test_results_become_a_run_of_tier_1(made, home, pack):
     assert (got["n_items"], got["n_right"], got["tier"]) == (24, detail.summary.k, 1)
     stored = read.get_run(db, got["run"])
     assert (stored.summary.tier, stored.summary.k, stored.suite_digest) == (1, detail.summary.k, detail.suite_digest)
+    assert [cell.found for cell in stored.cells] == [cell.found for cell in detail.cells]
+    assert stored.summary.n_asked == 24
     assert "T1" in client.get(f"/runs/{got['run']}").text
     shown = client.get(got["page"])
     assert f"{detail.summary.k}/24" in shown.text
