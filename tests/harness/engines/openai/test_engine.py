@@ -10,14 +10,11 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
 
 from fathom.harness.cli.run import Output, continue_run, run_suite
 from fathom.harness.engines.base import EngineSettings, Request, Sampling, Turn, sampling_seed
 from fathom.harness.engines.model import find_served_model
-from fathom.harness.engines.openai import client as openai_client
 from fathom.harness.engines.openai.engine import open_openai
 from fathom.harness.engines.options import base_address, check_settings
 from fathom.harness.errors import BadInput, EngineFailed
@@ -25,96 +22,7 @@ from fathom.harness.runs.manifest import make_manifest
 from fathom.harness.runs.plan import make_plan
 from fathom.harness.runs.run_settings import RunSettings
 from fathom.tasks.suites import Selection, open_suite
-
-KEY = "sk-fathom-0123456789"
-
-
-def said(text=" Anna", end="stop", **more):
-    return {
-        "choices": [{"index": 0, "text": text, "finish_reason": end, **more}],
-        "usage": {"prompt_tokens": 9, "completion_tokens": 2},
-    }
-
-
-def chatted(end="stop", **message):
-    return {
-        "choices": [{"message": {"role": "assistant", **message}, "finish_reason": end}],
-        "usage": {"prompt_tokens": 9, "completion_tokens": 2},
-    }
-
-
-class Api:
-    """An OpenAI-compatible server whose answers a test writes: `answer(body, n)` gets the n-th request."""
-
-    def __init__(self):
-        self.models = JSONResponse({"data": [{"id": "tiny"}]})
-        self.answer = lambda body, n: said()
-        self.bodies, self.requests, self.times = [], [], []
-        self.under_way = self.most = 0
-        self.app = Starlette(routes=[
-            Route("/v1/models", lambda request: self.models),
-            Route("/v1/completions", self.complete, methods=["POST"]),
-            Route("/v1/chat/completions", self.complete, methods=["POST"]),
-        ])  # fmt: skip
-
-    async def complete(self, request):
-        self.times.append(time.monotonic())
-        self.bodies.append(await request.json())
-        self.requests.append(request)
-        self.under_way += 1
-        self.most = max(self.most, self.under_way)
-        try:
-            found = self.answer(self.bodies[-1], len(self.bodies))
-            if asyncio.iscoroutine(found):
-                found = await found
-        finally:
-            self.under_way -= 1
-        return found if isinstance(found, Response) else JSONResponse(found)
-
-
-def sorry(status, message="no", headers=None, **error):
-    return JSONResponse({"error": {"message": message, **error}}, status, headers)
-
-
-@pytest.fixture
-def api():
-    return Api()
-
-
-@pytest.fixture
-def engine(api, serve, monkeypatch):
-    """Open the engine on the test's server: `engine(patience=1)`."""
-    monkeypatch.setenv("FATHOM_API_KEY", KEY)
-    monkeypatch.setattr(openai_client, "_FIRST", 0.01)  # seconds before the second try
-    opened = []
-    url = serve(api.app)
-
-    def make(model="tiny", **options):
-        settings = EngineSettings("openai", options={"base_url": url, "patience": 5, **options})
-        check_settings(settings)
-        opened.append(open_openai(model, settings))
-        return opened[-1]
-
-    yield make
-    for one in opened:
-        one.close()
-
-
-def ask(n, **more):
-    return [Request(f"key{at}", "", f"question {at}", Sampling(16, **more)) for at in range(n)]
-
-
-def chat(content="hi", options=(), **sampling):
-    return Request(
-        "key", "", content, Sampling(16, **sampling), turns=(Turn("user", content),), template_options=options
-    )
-
-
-def completions(engine, requests):
-    """Return the completions by key; each must come once."""
-    done = [one for some in engine.stream(iter(requests)) for one in some]
-    assert Counter(one.key for one in done) == Counter(one.key for one in requests)
-    return {one.key: one for one in done}
+from tests.harness.engines.openai.misbehaving import KEY, Api, ask, chat, chatted, completions, said, sorry
 
 
 def test_every_request_is_answered_once_and_says_what_was_asked(api, engine):
@@ -239,7 +147,7 @@ def test_slow_answers_fail_alone_and_slow_us_down(api, engine):
 
 def test_a_wrong_key_is_said_at_once_and_never_shown(api, engine, serve):
     api.models = sorry(401, f"Incorrect API key provided: {KEY}")
-    with pytest.raises(BadInput, match="set FATHOM_API_KEY") as caught:
+    with pytest.raises(BadInput, match="the key in FATHOM_API_KEY is not valid") as caught:
         engine()
     assert KEY not in str(caught.value)
 
@@ -401,7 +309,7 @@ def test_a_server_without_scores_is_told_from_a_broken_one(api, engine, answer):
 
 def test_a_server_of_chats_alone_says_how_to_ask_it(api, engine):
     api.answer = lambda body, n: sorry(404, "This is a chat model and not supported in the v1/completions endpoint")
-    with pytest.raises(BadInput, match="ask it as a chat, with --chat"):
+    with pytest.raises(BadInput, match="ask with --chat"):
         completions(engine(), ask(1))
 
 
