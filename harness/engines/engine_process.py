@@ -3,6 +3,7 @@
 The two processes exchange pickled messages over a socket. The engine's process ends when the other one does.
 """
 
+import faulthandler
 import os
 import pickle
 import re
@@ -200,6 +201,8 @@ def serve(descriptor: int, load: Callable[[ModelSource, EngineSettings], Engine]
     threading.Thread(target=_listen, args=(link, inbox), daemon=True).start()
     try:
         engine = load(*inbox.get())
+        faulthandler.disable()
+        faulthandler.enable()  # again, as vLLM took the signal for itself: its dump does not tell where Python was
         link.send(_Opened(engine.name, engine.context, dict(engine.facts())))
         _work(engine, link, inbox)
     except Exception as error:

@@ -1,10 +1,11 @@
-"""Real vLLM on the reference model: killed, resumed, compared with transformers."""
+"""Real vLLM on the reference model: crashed, resumed, compared with transformers."""
 
 import json
 import signal
 import time
 from dataclasses import replace
 
+import psutil
 import pytest
 from transformers import AutoTokenizer
 
@@ -27,42 +28,48 @@ N = 40
 
 
 @pytest.fixture(scope="module")
-def resumed(fathom, start_fathom, tmp_path_factory):
-    """A quick run through vLLM that was killed with -9 and resumed: (kept, output of resume, database)."""
+def crashed(start_fathom, tmp_path_factory):
+    """A quick run whose vLLM crashed in mid-run: (database, exit code, output, its row then)."""
     database = tmp_path_factory.mktemp("vllm") / "runs.db"
-    process = start_fathom(
-        "run",
-        "--model",
-        "reference/pebble",
-        "--engine",
-        "vllm",
-        "--families",
-        "depo",
-        "--seed",
-        "11",
-        "--n",
-        N,
-        "--db",
-        database,
-    )
+    words = ("--engine", "vllm", "--families", "depo", "--seed", 11, "--n", N, "--db", database)
+    process = start_fathom("run", "--model", "reference/pebble", *words)
     end = time.monotonic() + 400
     while stored(database)[1] < 50:
         assert process.poll() is None, process.stdout.read()
         assert time.monotonic() < end
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    (engine,) = psutil.Process(process.pid).children()
+    engine.send_signal(signal.SIGSEGV)
+    said, _ = process.communicate(timeout=60)
+    db = open_database(str(database), create=False)
+    return database, process.returncode, said, read.get_run(db, stored(database)[0])
+
+
+@pytest.fixture(scope="module")
+def resumed(crashed, fathom):
+    """The crashed run, resumed: (kept, output of resume, database)."""
+    database, *_ = crashed
     run, kept = stored(database)
     done = fathom("run", "--resume", run, "--db", database, "--json", process=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return kept, done, database
 
 
-def test_a_killed_vllm_run_ends_with_every_sample_once(resumed):
+def test_a_crash_of_vllm_ends_the_run_as_failed_with_its_log(crashed):
+    _, code, said, detail = crashed
+    assert (code, detail.summary.state) == (3, "failed"), said[-3000:]
+    assert said.splitlines()[-1] == "fathom: the engine vllm crashed in native code (SIGSEGV)"
+    assert f"fathom run --resume {detail.summary.run}" in said
+    assert detail.summary.error == "the engine vllm crashed in native code (SIGSEGV)"
+    assert "Fatal Python error: Segmentation fault" in detail.log
+    assert "vllm/v1/engine" in detail.log  # where it was
+
+
+def test_a_crashed_vllm_run_resumes_to_every_sample_once(resumed):
     kept, done, database = resumed
     result = json.loads(done.stdout)
     total = result["n_items"]
-    print(f"{kept} of {total} samples survived kill -9; the rest was generated on resume")
+    print(f"{kept} of {total} samples survived the crash; the rest was generated on resume")
     assert 50 <= kept < total
     assert f"{total - kept:,} generated, {kept:,} recalled" in done.stderr
     assert result["state"] == "done"
