@@ -16,17 +16,18 @@ from fathom.harness.engines.model import ModelSource
 from fathom.harness.records import SampleFilter
 from fathom.harness.runs.evaluate import evaluate
 from fathom.harness.runs.plan import Plan
-from fathom.harness.runs.run_settings import RunSettings
+from fathom.harness.runs.run_settings import PromptSettings, RunSettings
 from fathom.harness.stats.scores import scores_json
 from fathom.tasks.suites import Selection, open_suite
 
 DERIVED = (MarkRow, ResultRow, StandingRow, PoolRow)
 
 
-def play(db, kind="noisy", seed=7, levels=("n4k1", "n8k2"), n=12):
+def play(db, kind="noisy", seed=7, levels=("n4k1", "n8k2"), n=12, asked=PromptSettings()):  # frozen
     suite = open_suite("quick", seed, Selection(families=("depo",), levels=levels, styles=("direct", "cot"), n=n))
     name = f"oracle/{kind}"
-    return evaluate(Plan(ModelSource(name, None, name), suite, RunSettings(engine=EngineSettings("oracle"))), db).run
+    settings = RunSettings(asked, engine=EngineSettings("oracle"))
+    return evaluate(Plan(ModelSource(name, None, name), suite, settings), db).run
 
 
 def everything(db):
@@ -69,6 +70,22 @@ def test_what_was_worked_out_can_be_worked_out_again(db):
     assert everything(db) == before
     assert update_leaderboard(db) == 0
     assert everything(db) == before
+
+
+def test_a_model_is_ranked_once_for_each_manner_of_asking_it(db):
+    plain, chat = play(db), play(db, asked=PromptSettings(chat=True))
+    newest = play(db, asked=PromptSettings(chat=True), seed=8)
+    other = play(db, "perfect")
+    (pool,) = board.list_pools(db)
+    assert pool.n_models == 2
+    found = {one.run: one for one in board.list_standings(db, board.StandingQuery(pool.id, "direct")).standings}
+    assert set(found) == {plain, newest, other}
+    assert (found[plain].manner, found[newest].manner) == ("plain/0", "chat/0")
+    assert [found[run].n_manners for run in (plain, newest, other)] == [2, 2, 1]
+    assert [found[run].n_runs for run in (plain, newest, other)] == [1, 2, 1]
+    places = board.ranks_of_models(db, [found[plain].model.id])[found[plain].model.id]
+    assert {(one.run, one.manner) for one in places} == {(plain, "plain/0"), (newest, "chat/0")}
+    assert chat not in found
 
 
 def test_a_run_whose_process_died_before_it_landed_lands_later(db):
