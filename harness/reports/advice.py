@@ -1,12 +1,15 @@
 """Say which option to try where many answers of a run could not be read, were cut off or were not asked."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
-from fathom.harness.format import count, percent
+from fathom.harness.format import count, percent, plural
 from fathom.harness.records import RunDetail
-from fathom.harness.runs.run_settings import PromptSettings, settings_of
+from fathom.harness.runs.requests import budget_of
+from fathom.harness.runs.run_settings import PromptSettings, RunSettings, settings_of
 from fathom.harness.stats.scores import CellCounts
 from fathom.tasks.base import SCORED
+from fathom.tasks.errors import TaskError
 
 _MANY = 1 / 3
 """Share of a style's answers above which something is wrong with how they were asked for."""
@@ -19,7 +22,26 @@ def advice_of(detail: RunDetail) -> tuple[str, ...]:
     if settings is None or not cells:
         return ()
     has_template = "chat_template" in detail.manifest.stored.get("context", {})
-    return tuple(_advice(cells, settings.prompt, has_template, settings.sampling.thinking is not None))
+    said = _advice(cells, settings.prompt, has_template, settings.sampling.thinking is not None)
+    return (*said, *_too_small_context(detail, settings))
+
+
+def _too_small_context(detail: RunDetail, settings: RunSettings) -> Iterator[str]:
+    """Say where a token budget is larger than the whole context of the model; answers get what the prompt leaves."""
+    context = str(detail.manifest.engine_facts.get("context", ""))
+    if not context.isdecimal():
+        return
+    thought = settings.sampling.thinking.budget if settings.sampling.thinking else 0
+    budgets = []
+    for cell in detail.suite.cells:
+        with suppress(TaskError):  # a family or level that is no longer there
+            budgets += [budget_of(cell, settings) + thought] if cell.style not in SCORED else []
+    large = [budget for budget in budgets if budget >= int(context)]
+    if large:
+        yield (
+            f"the token budget of {count(len(large))} of {plural(len(budgets), 'cell')}, up to {count(max(large))} "
+            f"tokens, does not fit the model's context of {count(int(context))}: answers get what the prompt leaves"
+        )
 
 
 def _advice(cells: Iterable[CellCounts], prompt: PromptSettings, has_template: bool, thinks: bool) -> Iterator[str]:

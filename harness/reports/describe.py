@@ -7,7 +7,7 @@ from typing import Any
 from fathom.harness.db.seal import SEALED
 from fathom.harness.format import count, duration, instant, plural, shorten
 from fathom.harness.records import Manifest, RunDetail
-from fathom.harness.runs.requests import sampling_of
+from fathom.harness.runs.requests import budget_of
 from fathom.harness.runs.run_settings import RunSettings, Thinking, settings_of
 from fathom.tasks.base import SCORED
 from fathom.tasks.errors import TaskError
@@ -179,12 +179,11 @@ def _sampling_words(settings: RunSettings) -> Iterator[str]:
 
 
 def _budget_words(settings: RunSettings, cells: Iterable[SuiteCell]) -> Iterator[str]:
-    thought = settings.sampling.thinking.budget if settings.sampling.thinking else 0
     found: dict[str, set[int]] = {}
     for cell in cells:
         try:
             if cell.style not in SCORED:
-                found.setdefault(cell.style, set()).add(sampling_of(cell, settings).max_tokens - thought)
+                found.setdefault(cell.style, set()).add(budget_of(cell, settings))
         except TaskError:  # a family or level that is no longer there
             continue
     said = [f"{_span(min(some), max(some))} ({style})" for style, some in found.items()]

@@ -73,12 +73,17 @@ def sampling_of(cell: SuiteCell | Cell, settings: RunSettings = _PLAIN) -> Sampl
     """
     if cell.style in SCORED:
         return Sampling(1)
-    family, sampling, thinking = find_family(cell.family), settings.sampling, settings.sampling.thinking
-    budget = sampling.budgets.get(cell.style) or family.budget(level_of(family, cell.level), cell.style)
+    sampling, thinking = settings.sampling, settings.sampling.thinking
     heat = _temperature(cell.style) if sampling.temperature is None else sampling.temperature
     if thinking is not None:
-        return Sampling(budget + thinking.budget, (), heat)
-    return Sampling(budget, () if settings.prompt.chat else answer_ends(cell), heat)
+        return Sampling(budget_of(cell, settings) + thinking.budget, (), heat)
+    return Sampling(budget_of(cell, settings), () if settings.prompt.chat else answer_ends(cell), heat)
+
+
+def budget_of(cell: SuiteCell | Cell, settings: RunSettings = _PLAIN) -> int:
+    """Return how many tokens an answer of a cell may take, without a thought before it."""
+    family = find_family(cell.family)
+    return settings.sampling.budgets.get(cell.style) or family.budget(level_of(family, cell.level), cell.style)
 
 
 def digest_of_samplings(suite: Suite, settings: RunSettings = _PLAIN) -> str:

@@ -60,3 +60,12 @@ def test_cut_answers_name_the_budget_and_long_prompts_the_shots(run):
 def test_a_third_or_an_old_run_gets_no_advice(run):
     assert advice_of(run(FoundCounts(6, 3, 0))) == ()
     assert advice_of(run(None)) == ()
+
+
+def test_a_budget_beyond_the_models_context_is_said(run):
+    detail = run(FoundCounts(9, 0, 0))
+    manifest = Manifest.read({**detail.manifest.stored, "engine_facts": {"context": "64"}})
+    (said,) = advice_of(replace(detail, manifest=manifest))
+    assert said.startswith("the token budget of 1 of 1 cell, up to 96 tokens, does not fit the model's context of 64")
+    manifest = Manifest.read({**detail.manifest.stored, "engine_facts": {"context": "1024"}})
+    assert advice_of(replace(detail, manifest=manifest)) == ()
