@@ -67,7 +67,7 @@ class HfEngine:
         self._batch = batch_size or (128 if self._device == "cpu" else 64)
         self._context = context_of(model.config)
         words = model.get_input_embeddings()
-        self._n_ids: int = words.num_embeddings
+        self._n_ids = int(words.weight.shape[0])
         self._learns_positions = any(  # an embedding with a row for each position, other than that of the tokens
             isinstance(part, torch.nn.Embedding) and part is not words and part.num_embeddings >= self._context
             for part in model.modules()

@@ -61,9 +61,12 @@ class Scorer:
         """Return the logits from position `first` on. Rows are padded behind, where no token of theirs looks."""
         width, device = max(map(len, rows)), self._model.device
         ids = torch.tensor([[*row, *[0] * (width - len(row))] for row in rows], device=device)
-        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows], device=device)
-        kept = {"logits_to_keep": width - first} if self._can_cut else {}
-        logits: torch.Tensor = self._model(input_ids=ids, attention_mask=mask, use_cache=False, **kept).logits
+        more: dict[str, Any] = {"logits_to_keep": width - first} if self._can_cut else {}
+        if len(set(map(len, rows))) > 1:
+            more["attention_mask"] = torch.tensor(
+                [[1] * len(row) + [0] * (width - len(row)) for row in rows], device=device
+            )
+        logits: torch.Tensor = self._model(input_ids=ids, use_cache=False, **more).logits
         return logits if self._can_cut else logits[:, first:]
 
 
