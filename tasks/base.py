@@ -6,6 +6,8 @@ from itertools import islice
 from math import inf, log
 from typing import Any, Literal, Protocol
 
+from fathom.tasks.answers.kinds import AnswerKind
+from fathom.tasks.answers.reader import Found, read_answer
 from fathom.tasks.errors import UnknownLevel, UnknownStyle
 from fathom.tasks.stream import Stream, canonical_seed
 
@@ -48,10 +50,12 @@ N_QUESTIONS = 10
 """Most questions about one shared text in a lesson."""
 
 NO_ANSWER = (
-    "No single answer could be read: the text is empty, runs on without a line “Answer: …”, "
-    "gives two different answers, or does not have the form that was asked for."
+    "No answer could be read: the text is empty, commits to none, leaves several open, or takes back the one it gives."
 )
 """Meaning of the label `no_answer`, which every family has."""
+
+CUT_OFF = "The token budget was spent before the answer, or before the end of the thought."
+"""Meaning of the label `cut_off`, which every family has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +106,6 @@ class Instance:
     def id(self) -> str:
         """The item's name: family@version/level/channel/seed/index."""
         return f"{self.family}@{self.version}/{self.level}/{self.channel}/{self.seed}/{self.index}"
-
-
-Found = Literal["asked", "read", "none"]
-"""How an answer was found. asked: in the form that was asked for; read: in other words; none: there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,8 +202,11 @@ class Family(Described, Protocol):
     def lesson(self, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
         """Return training text: (prompt, completion) pairs that follow each other in one context."""
 
-    def grade(self, instance: Instance, text: str) -> Verdict:
-        """Grade a completion; never raises."""
+    def answer_kind(self, instance: Instance) -> AnswerKind:
+        """Return what an answer to this item may be, by which it is found in a completion."""
+
+    def judge(self, instance: Instance, answer: str, text: str) -> Verdict:
+        """Judge an answer that was read, in the canonical form of its kind, of the completion `text`; never raises."""
 
     def guess(self, instance: Instance, style: str, stream: Stream) -> str:
         """Return the answer of the best guesser that does no reasoning; right with probability `chance`.
@@ -305,6 +308,19 @@ def shown_candidates(instance: Instance, style: str) -> tuple[str, ...]:
     return tuple([f" {choice}" for choice in instance.choices]) if style == "choice" else ()
 
 
+def grade(family: Family, instance: Instance, text: str, cut: bool = False) -> Verdict:
+    """Grade a completion without its thought; never raises.
+
+    `cut` says that the text ends because its token budget was spent: then an answer counts only if more text follows.
+    """
+    reading = read_answer(text, family.answer_kind(instance), cut)
+    if reading.value is None:
+        return Verdict(False, None, "cut_off" if cut else "no_answer")
+    verdict = family.judge(instance, reading.value, text)
+    found = "none" if verdict.parsed is None else reading.found
+    return Verdict(verdict.correct, verdict.parsed, verdict.label, verdict.at, verdict.note, found)
+
+
 def grade_likelihood(instance: Instance, nats: float) -> Verdict:
     """Grade the log-likelihood of a gold, in nats: right if within one bit of the best possible.
 
@@ -315,7 +331,8 @@ def grade_likelihood(instance: Instance, nats: float) -> Verdict:
     known, guessed = instance.facts["nats"]["known"], instance.facts["nats"]["guessed"]
     learnt, most = max(0.0, nats - guessed) / log(2), (known - guessed) / log(2)
     right = nats > known - log(2)
-    return Verdict(right, None, "correct" if right else "unsure", None, f"{learnt:.2f} of {most:.2f} bits")
+    label, note = "correct" if right else "unsure", f"{learnt:.2f} of {most:.2f} bits"
+    return Verdict(right, None, label, None, note, "asked")
 
 
 def write_lesson(family: Family, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:

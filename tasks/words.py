@@ -25,6 +25,11 @@ _SYLLABLES = tuple(onset + vowel for onset in _ONSETS for vowel in _VOWELS)
 _PAIRS = tuple(first + second for first in CONSONANTS for second in CONSONANTS)
 
 
+CODE_SHAPE = r"[A-Z]{2,4}"
+NAME_SHAPE = r"[A-Z][a-z]{2,11}"
+"""Regular expressions of texts that look like a code or a name, of an item or not."""
+
+
 def codes(stream: Stream, count: int, length: int = 2) -> list[str]:
     """Return `count` different codes of `length` consonants, such as QK."""
     if length == 2:

@@ -5,7 +5,7 @@ from math import log
 from textwrap import fill
 
 from fathom.harness.format import plural
-from fathom.tasks.base import SCORED, Family, Instance, Level, channels_of, make_instance, styles_of
+from fathom.tasks.base import SCORED, Family, Instance, Level, channels_of, grade, make_instance, styles_of
 from fathom.tasks.registry import all_families
 from fathom.tasks.stream import Stream
 
@@ -66,7 +66,7 @@ def _wrong_answer(family: Family, item: Instance, style: str) -> str:
     """Show a wrong answer and its label: a candidate, else a guess, else an empty text."""
     stream = Stream("gallery", style, item.id)
     tries = stream.shuffle(item.choices) if item.choices else [family.guess(item, style, stream) for _ in range(20)]
-    text, verdict = next((text, verdict) for text in [*tries, ""] if not (verdict := family.grade(item, text)).correct)
+    text, verdict = next((text, verdict) for text in [*tries, ""] if not (verdict := grade(family, item, text)).correct)
     place = f" at {verdict.at}" if verdict.at else ""
     return f"Wrong: {_code(text)}, `{verdict.label}`{place}. {family.labels[verdict.label]}"
 

@@ -11,7 +11,18 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from fathom.harness import format as text
 from fathom.harness.errors import BadInput
 from fathom.server.board.glossary import explain
-from fathom.tasks.base import Family, Instance, Level, Verdict, channels_of, level_of, make_instance, pose, styles_of
+from fathom.tasks.base import (
+    Family,
+    Instance,
+    Level,
+    Verdict,
+    channels_of,
+    grade,
+    level_of,
+    make_instance,
+    pose,
+    styles_of,
+)
 from fathom.tasks.errors import UnknownStyle
 
 MAX_ANSWER_CHARACTERS = 4000
@@ -222,7 +233,7 @@ def _draft(answer: str | None) -> str:
 def _grade(family: Family, item: Instance, style: str, answer: str) -> GradedAnswer:
     """Grade an answer like a model's: text after the end of the line does not count."""
     read = answer.partition("\n")[0] if style in _ONE_LINE else answer
-    verdict = family.grade(item, read)
+    verdict = grade(family, item, read)
     return GradedAnswer(answer, bool(answer[len(read) :].strip()), verdict, explain(family.name, verdict.label))
 
 

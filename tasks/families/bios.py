@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
-from fathom.tasks.answer import final_answer
+from fathom.tasks.answers.kinds import AnswerKind
 from fathom.tasks.base import (
+    CUT_OFF,
     N_CHOICES,
     NO_ANSWER,
     Cell,
@@ -30,6 +31,7 @@ from fathom.tasks.base import (
     write_lesson,
     write_lessons,
 )
+from fathom.tasks.people.answer_kinds import kind_of_answer
 from fathom.tasks.people.biography import show_people
 from fathom.tasks.people.diagnosis import label_judgement, label_pair, label_value
 from fathom.tasks.people.population import (
@@ -187,6 +189,7 @@ class Bios:
         "wrong": "Another possible value.",
         "not_in_domain": "Not a possible answer to this question.",
         "no_answer": NO_ANSWER,
+        "cut_off": CUT_OFF,
     }
     grading: str = (
         "Capitals do not matter. A semicolon separates two facts. Where a person is searched for, everybody who "
@@ -243,28 +246,25 @@ class Bios:
         )
         return write_lessons(self, Cell(self.name, level.name, channel, style), shown, problems)
 
-    def grade(self, instance: Instance, text: str) -> Verdict:
-        """Compare the final answer with the gold, ignoring case; any person who fits is right."""
-        given = final_answer(text)
-        if given is None:
-            return Verdict(False, None, "no_answer")
-        facts, gold, answer = instance.facts, instance.gold.lower(), given.lower()
+    def answer_kind(self, instance: Instance) -> AnswerKind:
+        """Return what the question asks for: values of attributes, a name, a number, yes or no."""
+        return kind_of_answer(instance.facts)
+
+    def judge(self, instance: Instance, answer: str, text: str) -> Verdict:
+        """Compare with the gold, ignoring case; any person who fits is right."""
+        facts, gold, low = instance.facts, instance.gold.lower(), answer.lower()
         operation = facts["operation"]
-        if not given.isascii():
-            return Verdict(False, given, "not_in_domain")
-        if operation == "dual":
-            answer = "; ".join([part.strip() for part in answer.split(";")])
-        if answer == gold or (
+        if low == gold or (
             operation == "inverse"
-            and any(row["name"].lower() == answer and fits(person_of(row), facts["wanted"]) for row in facts["people"])
+            and any(row["name"].lower() == low and fits(person_of(row), facts["wanted"]) for row in facts["people"])
         ):
-            return Verdict(True, given, "correct")
+            return Verdict(True, answer, "correct")
         if operation == "dual":
-            label, at = label_pair(facts, gold, answer)
-            return Verdict(False, given, label, at)
+            label, at = label_pair(facts, gold, low)
+            return Verdict(False, answer, label, at)
         if operation in ("extract", "partial"):
-            return Verdict(False, given, label_value(facts, facts["attributes"][0], answer))
-        return Verdict(False, given, label_judgement(facts, gold, answer))
+            return Verdict(False, answer, label_value(facts, facts["attributes"][0], low))
+        return Verdict(False, answer, label_judgement(facts, gold, low))
 
     def guess(self, instance: Instance, style: str, stream: Stream) -> str:
         """Return a random candidate, or a random person's value; of one person, any value that the question may ask."""

@@ -17,14 +17,14 @@ from functools import cached_property
 from itertools import permutations
 from typing import Any, ClassVar, NamedTuple
 
-from fathom.tasks.answer import final_list
-from fathom.tasks.base import NO_ANSWER, Instance, Level, Part, Problem, Verdict, write_lesson
+from fathom.tasks.answers.compound import NameList
+from fathom.tasks.answers.kinds import AnswerKind
+from fathom.tasks.base import CUT_OFF, NO_ANSWER, Instance, Level, Part, Problem, Verdict, write_lesson
 from fathom.tasks.graphs.dependencies import DependencyGraph, VertexOrder, ancestors, draw_graph
 from fathom.tasks.stream import Stream
-from fathom.tasks.words import codes, given_names
+from fathom.tasks.words import CODE_SHAPE, NAME_SHAPE, codes, given_names
 
 _SIZES = (4, 6, 8, 12, 16, 24, 32, 48, 64)
-MAX_LIST = 800  # characters of an answer; 64 names of the story take 446
 
 # n -> the share of items that `guess` gets right, measured on 100,000 items of each level (channel symbol).
 _SHORTCUT: Mapping[int, float] = {
@@ -231,6 +231,7 @@ class Brevo:
         "order": "Something is listed before what it needs.",
         "unknown_vertex": "A name that is not in the question.",
         "no_answer": NO_ANSWER,
+        "cut_off": CUT_OFF,
     }
     grading: str = (
         "Every order that works is right: the goal and all that it needs, nothing else, each after what it needs. "
@@ -279,13 +280,16 @@ class Brevo:
         """Return one problem with its solution."""
         return write_lesson(self, level, channel, style, stream)
 
-    def grade(self, instance: Instance, text: str) -> Verdict:
+    def answer_kind(self, instance: Instance) -> AnswerKind:
+        """Return a list of names."""
+        shape = CODE_SHAPE if instance.channel == "symbol" else NAME_SHAPE
+        return NameList(list(_needs(instance.facts)), shape)
+
+    def judge(self, instance: Instance, answer: str, text: str) -> Verdict:
         """Accept every order that works; otherwise label the first mistake."""
-        names = final_list(text, MAX_LIST)
-        if not names:
-            return Verdict(False, None, "no_answer")
+        names = answer.split(", ")
         if _is_right(names, instance.facts):
-            return Verdict(True, ", ".join(names), "correct")
+            return Verdict(True, answer, "correct")
         return _diagnose(names, instance.facts)
 
     def guess(self, instance: Instance, style: str, stream: Stream) -> str:

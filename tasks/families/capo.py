@@ -16,8 +16,8 @@ from functools import cached_property
 from math import log
 from typing import ClassVar
 
-from fathom.tasks.answer import MAX_TEXT
-from fathom.tasks.base import NO_ANSWER, Instance, Level, Part, Problem, Verdict, write_lesson
+from fathom.tasks.answers.kinds import AnswerKind, FirstLine
+from fathom.tasks.base import CUT_OFF, NO_ANSWER, Instance, Level, Part, Problem, Verdict, write_lesson
 from fathom.tasks.people.biography import write_record
 from fathom.tasks.people.diagnosis import in_domain
 from fathom.tasks.people.population import (
@@ -54,6 +54,7 @@ class Capo:
         "wrong": "Another possible value.",
         "not_in_domain": "Not a possible value.",
         "no_answer": NO_ANSWER,
+        "cut_off": CUT_OFF,
     }
     grading: str = (
         "Nothing is generated: the log-likelihood of the gold counts, in bits above a uniform guess. A fact is "
@@ -89,14 +90,16 @@ class Capo:
         """Return a biography up to a fact, and the fact."""
         return write_lesson(self, level, channel, style, stream)
 
-    def grade(self, instance: Instance, text: str) -> Verdict:
+    def answer_kind(self, instance: Instance) -> AnswerKind:
+        """Return the first line."""
+        return FirstLine()
+
+    def judge(self, instance: Instance, answer: str, text: str) -> Verdict:
         """Compare a generated text with the gold; likelihoods are graded by `grade_likelihood`."""
-        said = "" if len(text) > MAX_TEXT else text.partition("\n")[0].strip()
-        if not said:
-            return Verdict(False, None, "no_answer")
-        if said == instance.gold:
-            return Verdict(True, said, "correct")
-        return Verdict(False, said, "wrong" if _may_be(instance.facts["attribute"], said.lower()) else "not_in_domain")
+        if answer == instance.gold:
+            return Verdict(True, answer, "correct")
+        label = "wrong" if _may_be(instance.facts["attribute"], answer.lower()) else "not_in_domain"
+        return Verdict(False, answer, label)
 
     def guess(self, instance: Instance, style: str, stream: Stream) -> str:
         """Return another person's value."""

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
-from fathom.tasks.answer import MAX_TEXT, final_answer
+from fathom.tasks.answers.kinds import AnswerKind, FirstLine, Names
 from fathom.tasks.base import (
+    CUT_OFF,
     N_CHOICES,
     NO_ANSWER,
     Cell,
@@ -29,7 +30,7 @@ from fathom.tasks.base import (
 )
 from fathom.tasks.graphs.rings import draw_ring_problem, first_name
 from fathom.tasks.stream import Stream
-from fathom.tasks.words import codes, given_names
+from fathom.tasks.words import CODE_SHAPE, NAME_SHAPE, codes, given_names
 
 _SIZES = (4, 8, 16, 32, 64, 128)
 
@@ -119,6 +120,7 @@ class Depo:
         "other_node": "Another name on the ring, at none of the positions above.",
         "not_a_node": "Not a name on the ring.",
         "no_answer": NO_ANSWER,
+        "cut_off": CUT_OFF,
     }
     grading: str = "The name must be spelt as in the question, capitals included."
 
@@ -182,14 +184,22 @@ class Depo:
 
         return write_lessons(self, Cell(self.name, level.name, channel, style), shown, others())
 
-    def grade(self, instance: Instance, text: str) -> Verdict:
-        """Compare the final answer with the gold; a wrong name is labelled by its position on the ring."""
-        answer = _read_tokens(text) if "form" in instance.facts else final_answer(text)
-        if answer is None:
+    def answer_kind(self, instance: Instance) -> AnswerKind:
+        """Return a name of the ring; the first line for the token form."""
+        facts = instance.facts
+        if "form" in facts:
+            return FirstLine()
+        shape = CODE_SHAPE if instance.channel == "symbol" else NAME_SHAPE
+        return Names([name for name, _ in facts["edges"]], (facts["start"],), shape)
+
+    def judge(self, instance: Instance, answer: str, text: str) -> Verdict:
+        """Compare with the gold; a wrong name is labelled by its position on the ring."""
+        said = _read_tokens(answer) if "form" in instance.facts else answer
+        if said is None:
             return Verdict(False, None, "no_answer")
-        if answer == instance.gold:
-            return Verdict(True, answer, "correct")
-        return Verdict(False, answer, self._diagnose(instance, answer))
+        if said == instance.gold:
+            return Verdict(True, said, "correct")
+        return Verdict(False, said, self._diagnose(instance, said))
 
     def _diagnose(self, instance: Instance, answer: str) -> str:
         successor = dict(instance.facts["edges"])
@@ -228,7 +238,7 @@ class Depo:
 
 
 def _read_tokens(text: str) -> str | None:
-    name = first_name(text.partition("\n")[0]) if len(text) <= MAX_TEXT else None
+    name = first_name(text)
     return name if name is not None and len(name) <= _LONGEST else None
 
 

@@ -20,12 +20,23 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
-from fathom.tasks.answer import final_integer
+from fathom.tasks.answers.kinds import AnswerKind, Integer
 from fathom.tasks.arithmetic.formula import MODULUS, needed_for, solve_parameters, write_calculation
 from fathom.tasks.arithmetic.puzzle import PuzzlePlan, draw_puzzle, word_source
 from fathom.tasks.arithmetic.solution import SolutionReading, read_solution
 from fathom.tasks.arithmetic.word_problem import write_problem
-from fathom.tasks.base import N_CHOICES, NO_ANSWER, Instance, Level, Part, Problem, Verdict, candidates, write_lesson
+from fathom.tasks.base import (
+    CUT_OFF,
+    N_CHOICES,
+    NO_ANSWER,
+    Instance,
+    Level,
+    Part,
+    Problem,
+    Verdict,
+    candidates,
+    write_lesson,
+)
 from fathom.tasks.stream import Stream
 
 OPERATION_COUNTS = (2, 4, 6, 8, 10, 12, 15, 18, 21, 25, 30, 40)
@@ -74,6 +85,7 @@ class Igsm:
         "wrong_modulus": "Equal to the answer modulo 23, but not reduced to 0..22.",
         "other": "Any other number, without a bad step.",
         "no_answer": NO_ANSWER,
+        "cut_off": CUT_OFF,
     }
     grading: str = (
         "The final number decides, from 0 to 22. Written steps are read only to say where a wrong answer went wrong."
@@ -120,23 +132,23 @@ class Igsm:
         """Return one problem with its solution."""
         return write_lesson(self, level, channel, style, stream)
 
-    def grade(self, instance: Instance, text: str) -> Verdict:
-        """Compare the final number with the gold; written steps say where a wrong answer went wrong.
+    def answer_kind(self, instance: Instance) -> AnswerKind:
+        """Return a whole number."""
+        return Integer()
+
+    def judge(self, instance: Instance, answer: str, text: str) -> Verdict:
+        """Compare with the gold; written steps say where a wrong answer went wrong.
 
         A number that is right only modulo 23 is wrong. A right number is right whatever the steps: then only `note`
-        and `at`
-        report a bad step.
+        and `at` report a bad step.
         """
-        answer = final_integer(text)
-        if answer is None:
-            return Verdict(False, None, "no_answer")
         reading = read_solution(instance.facts, text) if "=" in text else _NO_STEPS
-        gold = int(instance.gold)
-        if answer == gold:
-            return Verdict(True, str(answer), "correct", reading.at, reading.note)
-        if (answer - gold) % MODULUS == 0:
-            return Verdict(False, str(answer), "wrong_modulus", reading.at, reading.note)
-        return Verdict(False, str(answer), _diagnose(reading), reading.at, reading.note)
+        said, gold = int(answer), int(instance.gold)
+        if said == gold:
+            return Verdict(True, answer, "correct", reading.at, reading.note)
+        if (said - gold) % MODULUS == 0:
+            return Verdict(False, answer, "wrong_modulus", reading.at, reading.note)
+        return Verdict(False, answer, _diagnose(reading), reading.at, reading.note)
 
     def guess(self, instance: Instance, style: str, stream: Stream) -> str:
         """Return a random candidate, or any number."""

@@ -13,8 +13,20 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
-from fathom.tasks.answer import MAX_TEXT, final_list, final_option
-from fathom.tasks.base import NO_ANSWER, SCORED, Instance, Level, Part, Problem, Verdict, candidates, write_lesson
+from fathom.tasks.answers.compound import TokenString
+from fathom.tasks.answers.kinds import AnswerKind, Choice, FirstLine, YesNo
+from fathom.tasks.base import (
+    CUT_OFF,
+    NO_ANSWER,
+    SCORED,
+    Instance,
+    Level,
+    Part,
+    Problem,
+    Verdict,
+    candidates,
+    write_lesson,
+)
 from fathom.tasks.grammars import text as say
 from fathom.tasks.grammars.baselines import any_completes, blind_tails, copied_tails, rules_in_a_row
 from fathom.tasks.grammars.grammar import Grammar, GrammarShape, draw_grammar
@@ -54,7 +66,11 @@ _FIXED = tuple("SABCDEFGHIJKL"), tuple("abc")
 _CAPITALS = "EFGHJKLMNPQRSTUVWXYZ"  # none of OPTIONS
 _LETTERS = "abcdefghjkmnpqrstuvwxyz"  # none that looks like a digit
 _WORDS = tuple(onset + vowel + coda for onset in "bdfgklmnprtvz" for vowel in "aeiou" for coda in "vb")
-_MAX_ANSWER = 2_000  # characters of a completion: room for 243 words and more
+_VERBS = r"(?:is|are|was|does|do|can|could|will|would)"
+_FITS = r"(?:sentence|valid|grammatical|generated|made|built|formed|derived|produced|fit|belong|parsed?|part of the language|in the language)"
+_IS_SENTENCE = rf"\b{_VERBS}\b[^.:;]{{0,60}}\b{_FITS}"
+_IS_NO_SENTENCE = rf"\b{_VERBS}(?:n't|\s?not| no)\b[^.:;]{{0,60}}\b{_FITS}|\b(?:invalid|ungrammatical)\b"
+"""Whole sentences that say yes or no to: is this string a sentence?"""
 _MAX_DRAWS = 50
 
 GUESS_ACCURACY = {
@@ -120,6 +136,7 @@ class Lano:
         "whole_sentence": "A whole sentence with its beginning, where only the rest was asked for.",
         "not_terminals": "Contains something that is not a letter or word of the language.",
         "no_answer": NO_ANSWER,
+        "cut_off": CUT_OFF,
     }
     grading: str = (
         "Yes or no, and the letter of a string, are compared. A continuation is parsed: every continuation that "
@@ -173,22 +190,26 @@ class Lano:
             return [(SENTENCE_MARK, f" {join_tokens(language(str(level.axes['shape'])).sentence(stream))}")]
         return write_lesson(self, level, channel, style, stream)
 
-    def grade(self, instance: Instance, text: str) -> Verdict:
+    def answer_kind(self, instance: Instance) -> AnswerKind:
+        """Return yes or no, the letter of a string, or a string; the first line for a fixed language."""
+        mode = instance.facts["mode"]
+        if mode in ("generate", "law"):
+            return FirstLine()
+        if mode == "recognise":
+            return YesNo(_IS_SENTENCE, _IS_NO_SENTENCE)
+        if mode == "choose":
+            return Choice(dict(zip(OPTIONS, instance.facts["strings"], strict=True)))
+        return TokenString(_grammar(instance.facts).terminals)
+
+    def judge(self, instance: Instance, answer: str, text: str) -> Verdict:
         """Compare with the gold, or parse prefix and completion; `at` counts within the completion."""
         mode = instance.facts["mode"]
-        if mode == "law":
-            return _grade_same(instance, text)
-        if mode == "generate":
-            line = "" if len(text) > MAX_TEXT else text.partition("\n")[0]
-            return _grade_rest(instance, line.split())
-        if mode in ("complete", "samples", "write"):
-            return _grade_rest(instance, final_list(text, _MAX_ANSWER) or [])
-        answer = final_option(text, OPTIONS if mode == "choose" else ("yes", "no"))
-        if answer is None:
-            return Verdict(False, None, "no_answer")
-        if answer == instance.gold:
-            return Verdict(True, answer, "correct")
-        return Verdict(False, answer, "other_string" if mode == "choose" else f"said_{answer}")
+        if mode in ("generate", "complete", "samples", "write"):
+            return _judge_rest(instance, answer.split())
+        said = join_tokens(answer.split()) if mode == "law" else answer
+        if said == instance.gold:
+            return Verdict(True, said, "correct")
+        return Verdict(False, said, "other_string" if mode in ("choose", "law") else f"said_{said}")
 
     def guess(self, instance: Instance, style: str, stream: Stream) -> str:
         """Return a random candidate, or the best guessed completion or sentence (GUESS_ACCURACY)."""
@@ -326,11 +347,11 @@ def _pair(grammar: Grammar, stream: Stream) -> SentencePair | None:
     return draw_pair(sentence, lambda tokens: sound_height(grammar, tokens), grammar, stream)
 
 
-def _grade_rest(instance: Instance, tokens: list[str]) -> Verdict:
+def _judge_rest(instance: Instance, tokens: list[str]) -> Verdict:
     grammar, prefix = _grammar(instance.facts), instance.facts["prefix"].split()
+    if prefix and tokens[: len(prefix)] == prefix and _completes(grammar, prefix, tokens[len(prefix) :]):
+        tokens = tokens[len(prefix) :]  # the given beginning was repeated
     tokens = tokens[: grammar.longest - len(prefix) + 1]  # a longer one is outside wherever it is cut
-    if not tokens:
-        return Verdict(False, None, "no_answer")
     said = join_tokens(tokens)
     foreign = next((at for at, token in enumerate(tokens, 1) if token not in grammar.terminals), None)
     if foreign is not None:
@@ -344,13 +365,8 @@ def _grade_rest(instance: Instance, tokens: list[str]) -> Verdict:
     return Verdict(False, said, "too_short") if fits == len(tokens) else Verdict(False, said, "outside", fits + 1)
 
 
-def _grade_same(instance: Instance, text: str) -> Verdict:
-    """Compare with the gold alone, even if other sentences are as likely."""
-    said = "" if len(text) > MAX_TEXT else join_tokens(text.partition("\n")[0].split())
-    if not said:
-        return Verdict(False, None, "no_answer")
-    right = said == instance.gold
-    return Verdict(right, said, "correct" if right else "other_string")
+def _completes(grammar: Grammar, prefix: Tokens, tokens: Tokens) -> bool:
+    return len(tokens) <= grammar.longest - len(prefix) and recognises(grammar, [*prefix, *tokens])
 
 
 def _guess_rest(instance: Instance, stream: Stream) -> str:

@@ -17,7 +17,7 @@ from math import comb, inf
 from operator import mul
 from typing import ClassVar
 
-from fathom.tasks.answer import final_integer
+from fathom.tasks.answers.kinds import AnswerKind, Integer
 from fathom.tasks.arithmetic.expression import (
     APPLY,
     MODULI,
@@ -27,7 +27,7 @@ from fathom.tasks.arithmetic.expression import (
     evaluate_expression,
     infix,
 )
-from fathom.tasks.base import N_CHOICES, NO_ANSWER, Instance, Level, Part, Problem, Verdict, write_lesson
+from fathom.tasks.base import CUT_OFF, N_CHOICES, NO_ANSWER, Instance, Level, Part, Problem, Verdict, write_lesson
 from fathom.tasks.stream import Stream
 
 _LENGTHS = (1, 2, 3, 4, 6, 8, 10, 13, 16)
@@ -155,6 +155,7 @@ class Mano:
         "sub_expression": "The value of only a part of the expression. With a small p this is often coincidence.",
         "other": "Any other number.",
         "no_answer": NO_ANSWER,
+        "cut_off": CUT_OFF,
     }
     grading: str = (
         "The answer is a whole number in digits, from 0 to p − 1. A number outside this range is wrong, even if "
@@ -193,18 +194,18 @@ class Mano:
         """Return one problem with its solution."""
         return write_lesson(self, level, channel, style, stream)
 
-    def grade(self, instance: Instance, text: str) -> Verdict:
-        """Compare the final whole number with the gold; outside 0..p-1 even a congruent number is wrong."""
-        answer = final_integer(text)
-        if answer is None:
-            return Verdict(False, None, "no_answer")
-        gold, p = int(instance.gold), instance.facts["modulus"]
-        if answer == gold:
-            return Verdict(True, instance.gold, "correct")
-        if (answer - gold) % p == 0:
-            return Verdict(False, str(answer), "off_by_modulus")
-        label = _diagnose(instance.facts["prefix"], p, answer) if 0 <= answer < p else "other"
-        return Verdict(False, str(answer), label)
+    def answer_kind(self, instance: Instance) -> AnswerKind:
+        """Return a whole number."""
+        return Integer()
+
+    def judge(self, instance: Instance, answer: str, text: str) -> Verdict:
+        """Compare with the gold; outside 0..p-1 even a congruent number is wrong."""
+        said, gold, p = int(answer), int(instance.gold), instance.facts["modulus"]
+        if said == gold:
+            return Verdict(True, answer, "correct")
+        if (said - gold) % p == 0:
+            return Verdict(False, answer, "off_by_modulus")
+        return Verdict(False, answer, _diagnose(instance.facts["prefix"], p, said) if 0 <= said < p else "other")
 
     def guess(self, instance: Instance, style: str, stream: Stream) -> str:
         """Return the number that `_nearest` finds; if it is no candidate, a random one."""

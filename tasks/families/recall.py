@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
-from fathom.tasks.answer import MAX_TEXT
-from fathom.tasks.base import NO_ANSWER, Instance, Level, Part, Problem, Verdict
+from fathom.tasks.answers.kinds import AnswerKind, FirstLine
+from fathom.tasks.base import CUT_OFF, NO_ANSWER, Instance, Level, Part, Problem, Verdict
 from fathom.tasks.people.biography import write_record
 from fathom.tasks.people.closed_book import (
     EXTRACTS,
@@ -121,6 +121,7 @@ class Recall:
         "wrong": "Another possible value.",
         "not_in_domain": "Not a possible answer to this question.",
         "no_answer": NO_ANSWER,
+        "cut_off": CUT_OFF,
     }
     grading: str = (
         "Only the first line is read. With a hint, facts come first, as in “October 1908, so yes”, and what "
@@ -157,22 +158,26 @@ class Recall:
         kind = stream.choice(KINDS_BY_LEVEL[str(level.axes["asked"])])
         return question_document(draw_question(kind, asked, stream, hint=bool(level.axes["hint"])))
 
-    def grade(self, instance: Instance, text: str) -> Verdict:
+    def answer_kind(self, instance: Instance) -> AnswerKind:
+        """Return the first line."""
+        return FirstLine()
+
+    def judge(self, instance: Instance, answer: str, text: str) -> Verdict:
         """Compare the first line, after the facts of a hint, ignoring case; any person who fits a search is right."""
         facts, gold = instance.facts, instance.gold
-        said = read_decision(facts["kind"], text, hint=facts["hint"]) if len(text) <= MAX_TEXT else None
+        said = read_decision(facts["kind"], answer, hint=facts["hint"])
         if said is None or len(said) > _LONGEST:
             return Verdict(False, None, "no_answer")
         note = ""
         if facts["hint"]:
             stated, _, gold = gold.rpartition(HINT_SEPARATOR)
-            note = "" if text.strip().startswith(f"{stated}{HINT_SEPARATOR}") else "states wrong facts"
+            note = "" if answer.startswith(f"{stated}{HINT_SEPARATOR}") else "states wrong facts"
         if not said.isascii():
             return Verdict(False, said, "not_in_domain")
-        answer, gold = said.lower(), gold.lower()
-        if answer == gold or self._fits(instance, said):
+        low, gold = said.lower(), gold.lower()
+        if low == gold or self._fits(instance, said):
             return Verdict(True, said, "correct", None, note)
-        label, at = _misled(instance, gold, answer)
+        label, at = _misled(instance, gold, low)
         return Verdict(False, said, label, at, note)
 
     def _fits(self, instance: Instance, name: str) -> bool:

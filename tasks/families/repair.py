@@ -16,14 +16,14 @@ Hardness: steps. Chance: uniform over the steps and "none", over the candidates,
 Reference: Allen-Zhu, Physics of Language Models 2.2 (arXiv 2408.16293).
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import inf
 from typing import Any, ClassVar
 
-from fathom.tasks.answer import final_answer
+from fathom.tasks.answers.compound import Mistake
+from fathom.tasks.answers.kinds import AnswerKind, FirstLine
 from fathom.tasks.arithmetic.mistakes import (
     NO_MISTAKE,
     FlawedSolution,
@@ -35,7 +35,18 @@ from fathom.tasks.arithmetic.mistakes import (
 from fathom.tasks.arithmetic.puzzle import PuzzlePlan, draw_puzzle, word_source
 from fathom.tasks.arithmetic.retry import pose_problem, read_retries, write_solution
 from fathom.tasks.arithmetic.word_problem import REMAINDERS, write_problem
-from fathom.tasks.base import N_CHOICES, NO_ANSWER, Instance, Level, Part, Problem, Verdict, candidates, write_lesson
+from fathom.tasks.base import (
+    CUT_OFF,
+    N_CHOICES,
+    NO_ANSWER,
+    Instance,
+    Level,
+    Part,
+    Problem,
+    Verdict,
+    candidates,
+    write_lesson,
+)
 from fathom.tasks.families.mano import FAMILY as MANO
 from fathom.tasks.stream import Stream
 
@@ -57,8 +68,6 @@ _SPACE = {
 }  # fmt: skip
 """Number of different questions where it is small: numbers, names and mistakes."""
 
-_FOUND = re.compile(r"(?:step |line )?([0-9]{1,4})", re.IGNORECASE)
-_MENDED = re.compile(r"(?:step )?([0-9]{1,4})\s{0,3}[:=]\s{0,3}(-?[0-9]{1,9})", re.IGNORECASE)
 
 _WRONG_STEP = (
     "A step is wrong if it uses a parameter that no earlier step computes, or if its calculation or its number is not "
@@ -110,6 +119,7 @@ class Repair:
         "not_a_step": "The solution has no such step.",
         "wrong_answer": "Solved the problem with another number; the position is the first wrong step that was kept.",
         "no_answer": NO_ANSWER,
+        "cut_off": CUT_OFF,
     }
     grading: str = (
         "The number of a step, or none; where the right value is asked too, both, as in 3: 17. Where a problem is "
@@ -164,24 +174,21 @@ class Repair:
         """Return one problem with its solution."""
         return write_lesson(self, level, channel, style, stream)
 
-    def grade(self, instance: Instance, text: str) -> Verdict:
+    def answer_kind(self, instance: Instance) -> AnswerKind:
+        """Return the number of a step or none, with a value where one is asked for; the first line for a solution."""
+        task = instance.facts["task"]
+        return FirstLine() if task in RETRY_OPS else Mistake(with_value=task == "mend")
+
+    def judge(self, instance: Instance, answer: str, text: str) -> Verdict:
         """Compare the position, and the number where it is asked for; a wrong position is early or late."""
-        if instance.facts["task"] in RETRY_OPS:
-            return _grade_retry(instance.facts, text)
-        answer = final_answer(text)
-        if answer is None:
-            return Verdict(False, None, "no_answer")
         facts = instance.facts
-        if answer.lower() == NO_MISTAKE:
-            right = facts["first_bad"] is None
-            return Verdict(right, NO_MISTAKE, "correct" if right else "missed")
-        found = (_MENDED if facts["task"] == "mend" else _FOUND).fullmatch(answer)
-        if found is None:
-            return Verdict(False, None, "no_answer")
-        parsed = ": ".join(str(int(part)) for part in found.groups())
-        if parsed == instance.gold:
-            return Verdict(True, parsed, "correct")
-        return Verdict(False, parsed, *_diagnose(facts, int(found[1])))
+        if facts["task"] in RETRY_OPS:
+            return _judge_retry(facts, answer)
+        if answer == instance.gold:
+            return Verdict(True, answer, "correct")
+        if answer == NO_MISTAKE:
+            return Verdict(False, answer, "missed")
+        return Verdict(False, answer, *_diagnose(facts, int(answer.partition(":")[0])))
 
     def guess(self, instance: Instance, style: str, stream: Stream) -> str:
         """Return a random candidate, position, "none" (where a number is asked for too), or number."""
@@ -221,9 +228,9 @@ def _pose_retry(task: str, op: int, stream: Stream) -> Problem:
     return Problem(posed.question, write_solution(posed.facts, 0, stream), (), facts)
 
 
-def _grade_retry(facts: Mapping[str, Any], text: str) -> Verdict:
+def _judge_retry(facts: Mapping[str, Any], line: str) -> Verdict:
     """Compare the answer; `at` is the first wrong step that was not taken back."""
-    retried = read_retries(facts, final_answer(text, MAX_SOLUTION) or "")
+    retried = read_retries(facts, line[:MAX_SOLUTION])
     if retried.answer is None:
         return Verdict(False, None, "no_answer", retried.first_bad, retried.note)
     said = str(retried.answer)

@@ -15,8 +15,9 @@ from functools import cached_property
 from itertools import pairwise
 from typing import ClassVar
 
-from fathom.tasks.answer import final_answer
+from fathom.tasks.answers.kinds import AnswerKind, Either, Integer, Names
 from fathom.tasks.base import (
+    CUT_OFF,
     N_CHOICES,
     NO_ANSWER,
     Cell,
@@ -147,6 +148,7 @@ class Years:
         "not_a_year": "A year that the text does not state, or not a year.",
         "a_person": "A name instead of a year; the position is the look-up that was not made.",
         "no_answer": NO_ANSWER,
+        "cut_off": CUT_OFF,
     }
     grading: str = "The year must be the right one, in four digits."
 
@@ -195,11 +197,12 @@ class Years:
         )
         return write_lessons(self, Cell(self.name, level.name, channel, style), shown, problems)
 
-    def grade(self, instance: Instance, text: str) -> Verdict:
-        """Compare the final answer with the gold; a wrong year is labelled by its position in the text."""
-        answer = final_answer(text)
-        if answer is None:
-            return Verdict(False, None, "no_answer")
+    def answer_kind(self, instance: Instance) -> AnswerKind:
+        """Return a year; a name of the text, where it stands alone, is a wrong answer."""
+        return Either(Integer(4), (Names([person for person, _ in instance.facts["facts"]]),))
+
+    def judge(self, instance: Instance, answer: str, text: str) -> Verdict:
+        """Compare with the gold; a wrong year is labelled by its position in the text."""
         if answer == instance.gold:
             return Verdict(True, answer, "correct")
         return self._diagnose(instance, answer)

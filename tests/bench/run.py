@@ -66,7 +66,7 @@ def measure_generators() -> Iterator[tuple[str, float, float | None]]:
 
 
 def _family_rates(name: str, cells: tuple[str, ...], peer: float | None) -> Iterator[tuple[str, float, float | None]]:
-    from fathom.tasks.base import make_instance
+    from fathom.tasks.base import grade, make_instance
     from fathom.tasks.registry import find_family
 
     family = find_family(name)
@@ -77,7 +77,7 @@ def _family_rates(name: str, cells: tuple[str, ...], peer: float | None) -> Iter
         rate = best_rate(lambda index, of=(level, channel): make_instance(family, *of, 1, index), count)
         yield f"{name} {cell}, items", rate, rate / peer if peer else None
         items = [make_instance(family, level, channel, 1, index) for index in range(count)]
-        right = best_rate(lambda index, items=items: family.grade(items[index], items[index].gold), count)
+        right = best_rate(lambda index, items=items: grade(family, items[index], items[index].gold), count)
         yield f"{name} {cell}, gold graded", right, None
 
 
@@ -129,7 +129,7 @@ def measure_hostile() -> tuple[float, str]:
             item = make_instance(family, level.name, channels_of(family, level)[0], 1, 0)
             for text in [*texts, item.question * (399_000 // len(item.question) + 1)]:
                 began = time.process_time()
-                family.grade(item, text)
+                grade(family, item, text)
                 worst = max(worst, (1000 * (time.process_time() - began), f"{family.name} {level.name} {text[:12]!r}"))
     return worst
 
@@ -259,7 +259,7 @@ def _time_raw(n_items: int, seed: int) -> dict[str, float]:
         for item in instances(cell, str(seed)):
             prompts.append(pose(family, item, cell.style))
             room = 512 - len(llm.get_tokenizer().encode(prompts[-1]))
-            stop = list(answer_ends(cell.style, 0))
+            stop = list(answer_ends(cell))
             params.append(SamplingParams(temperature=0, max_tokens=min(budget, room), stop=stop))
     llm.generate(["Which code is 1 arrow after QK?"], SamplingParams(max_tokens=4), use_tqdm=False)
     began = time.perf_counter()

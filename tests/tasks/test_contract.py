@@ -18,6 +18,7 @@ from fathom.tasks.base import (
     PARTS,
     channels_of,
     demonstrate,
+    grade,
     grade_likelihood,
     make_instance,
     pose,
@@ -128,12 +129,12 @@ def test_every_label_has_a_meaning_in_one_sentence(family):
 @every_cell
 def test_gold_is_right_bare_and_at_the_end_of_a_thought(family, level, channel):
     for item in some(family, level, channel)[:20]:
-        assert family.grade(item, item.gold).correct
+        assert grade(family, item, item.gold).correct
         for style in styles(family, level):
-            assert family.grade(item, demonstrate(family, item, style)).correct
+            assert grade(family, item, demonstrate(family, item, style)).correct
         if not is_parametric(family, level):
-            assert family.grade(
-                item, f"I follow it step by step.\n\nSo it is clear.\n**Answer:** {item.gold}.\n"
+            assert grade(
+                family, item, f"I follow it step by step.\n\nSo it is clear.\n**Answer:** {item.gold}.\n"
             ).correct
 
 
@@ -146,12 +147,12 @@ def test_what_is_no_answer_is_wrong_and_labelled(family, level, channel):
         each_listed = ["\n".join(item.choices), ", ".join(item.choices)] if item.choices else []
         prompts = [pose(family, item, style) for style in styles(family, level)]
         for text in ("", " \n\t ", *each_listed, each_marked, noise, *prompts):
-            verdict = family.grade(item, text)
+            verdict = grade(family, item, text)
             assert not verdict.correct, text[:200]
             assert verdict.label in family.labels
         free = "free" in styles(family, level)  # of one language, one may fit another
         if answer(other) != answer(item) and not free:
-            assert not family.grade(item, other.gold).correct
+            assert not grade(family, item, other.gold).correct
 
 
 def answer(item):
@@ -163,7 +164,7 @@ def answer(item):
 def test_hostile_text_is_wrong_and_raises_nothing(family, level, channel):
     item = some(family, level, channel)[0]
     for text in hostile(item.gold):
-        verdict = family.grade(item, text)
+        verdict = grade(family, item, text)
         assert not verdict.correct, text[:80]
         assert verdict.label in family.labels
 
@@ -194,7 +195,7 @@ def test_one_candidate_is_right_at_balanced_places(family, level, channel):
         assert len(set(item.choices)) == len(item.choices)
         assert item.choices.count(item.gold) == 1
     for item in made[:40]:
-        assert sum(family.grade(item, choice).correct for choice in item.choices) == 1
+        assert sum(grade(family, item, choice).correct for choice in item.choices) == 1
     assert at_most(max(places.values()), len(made), 1 / len(made[0].choices))
 
 
@@ -240,7 +241,7 @@ def test_the_best_guesser_scores_the_stated_chance(family, level, channel):
             assert share == 0
             continue
         guesses = ((item, family.guess(item, style, Stream("guess", style, item.id))) for item in made)
-        hits = sum(family.grade(item, guess).correct for item, guess in guesses)
+        hits = sum(grade(family, item, guess).correct for item, guess in guesses)
         assert abs(hits / len(made) - share) <= STRAY * sqrt(share * (1 - share) / len(made)), style
 
 

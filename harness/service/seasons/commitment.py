@@ -17,7 +17,7 @@ from typing import Any
 from fathom.harness.errors import BadInput, FathomError
 from fathom.harness.runs.manifest import fathom_commit
 from fathom.harness.runs.requests import make_request
-from fathom.tasks.base import Instance, demonstrate, verdict_json
+from fathom.tasks.base import Instance, demonstrate, grade, verdict_json
 from fathom.tasks.errors import TaskError
 from fathom.tasks.registry import find_family
 from fathom.tasks.suites import Selection, Suite, SuiteCell, make_items, open_suite
@@ -129,7 +129,7 @@ def hash_verdicts(suite: Suite) -> str:
     """Hash the verdicts on fixed texts about the first items of each cell under the public seed."""
     places = {(cell.family, cell.level, cell.channel): cell for cell in suite.cells}
     return _digest(
-        canonical([item.id, verdict_json(find_family(item.family).grade(item, text))])
+        canonical([item.id, verdict_json(grade(find_family(item.family), item, text))])
         for cell in places.values()
         for item, other in _pairs(tuple(_probes(cell)))
         for text in _texts(item, other)

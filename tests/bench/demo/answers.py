@@ -8,7 +8,7 @@ from itertools import islice
 import numpy as np
 
 from fathom.harness.stats.ranks import Array
-from fathom.tasks.base import ANSWER_MARK, Family, Instance, Verdict, demonstrate, pose
+from fathom.tasks.base import ANSWER_MARK, Family, Instance, Verdict, demonstrate, grade, pose
 from fathom.tasks.registry import find_family
 from fathom.tasks.stream import Stream
 from fathom.tasks.suites import Suite, instances
@@ -81,7 +81,7 @@ def _graded(family: Family, item: Instance, style: str, text: str, stream: Strea
     cut = style == "cot" and ANSWER_MARK not in text
     tokens = 0 if style == "choice" else len(text) // _LETTERS + 1
     scores = _scores(item.choices, text.strip(), stream) if style == "choice" else None
-    return Answer(text, "length" if cut else "stop", tokens, family.grade(item, text), scores)
+    return Answer(text, "length" if cut else "stop", tokens, grade(family, item, text), scores)
 
 
 def _scores(choices: Sequence[str], chosen: str, stream: Stream) -> str | None:

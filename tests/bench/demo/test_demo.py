@@ -21,6 +21,7 @@ from fathom.harness.records import SampleFilter
 from fathom.harness.runs.evaluate import evaluate
 from fathom.harness.runs.plan import Plan
 from fathom.harness.runs.run_settings import RunSettings
+from fathom.tasks.base import grade
 from fathom.tasks.errors import EmptySuite
 from fathom.tasks.registry import find_family, instance_from_id
 from fathom.tasks.suites import Selection, open_suite
@@ -89,7 +90,7 @@ def test_stored_verdicts_are_those_of_the_graders(db, written):
         if one.finish_reason == "error":
             continue
         item = instance_from_id(one.item)
-        verdict = find_family(item.family).grade(item, one.completion)
+        verdict = grade(find_family(item.family), item, one.completion)
         assert (one.correct, one.parsed, one.label, one.fault_at, one.note) == (
             verdict.correct, verdict.parsed, verdict.label, verdict.at, verdict.note,
         )  # fmt: skip

@@ -21,7 +21,7 @@ from fathom.harness.runs.lm_eval_adapter import (
     write_yaml,
 )
 from fathom.harness.runs.run_settings import PromptSettings, RunSettings
-from fathom.tasks.base import make_instance, pose
+from fathom.tasks.base import grade, make_instance, pose
 from fathom.tasks.registry import find_family, instance_from_id
 from fathom.tasks.suites import Selection, open_suite
 
@@ -84,7 +84,7 @@ def test_a_data_set_holds_the_items_and_disjoint_demonstrations(style):
         item = make_instance(family, "n8k2", "story", "5eed", index)
         assert (row["id"], row["prompt"]) == (item.id, pose(family, item, style))
         answer = row["choices"][row["target"]] if style == "choice" else row["target"]
-        assert family.grade(item, answer).correct
+        assert grade(family, item, answer).correct
     assert not {row["prompt"] for row in made["test"]} & {row["prompt"] for row in made["shots"]}
 
 

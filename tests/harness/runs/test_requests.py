@@ -8,6 +8,7 @@ from fathom.harness.runs.lm_eval_adapter import open_tasks
 from fathom.harness.runs.lm_eval_model import EngineLM, SuiteReader
 from fathom.harness.runs.requests import checked_completion, grade_completion, make_requests
 from fathom.harness.runs.run_settings import RunSettings
+from fathom.tasks.base import grade
 from fathom.tasks.registry import find_family, instance_from_id
 from fathom.tasks.suites import Selection, open_suite
 
@@ -55,6 +56,6 @@ def test_a_failed_completion_has_no_text_and_is_not_right():
     request = Request("k", item.id, "p", Sampling(1))
     failed = checked_completion(request, Completion("k", item.gold, "error", 3, 1, 0.5, error="lost"))
     assert (failed.text, grade_completion(item, failed).label) == ("", "engine_error")
-    assert grade_completion(item, Completion("k", f" {item.gold}", "stop", 3, 1, 0.5)) == find_family("depo").grade(
-        item, item.gold
+    assert grade_completion(item, Completion("k", f" {item.gold}", "stop", 3, 1, 0.5)) == grade(
+        find_family("depo"), item, item.gold
     )

@@ -14,7 +14,7 @@ from fathom.tasks.arithmetic.retry import (
     read_retries,
     write_solution,
 )
-from fathom.tasks.base import demonstrate, make_instance, pose
+from fathom.tasks.base import demonstrate, grade, make_instance, pose
 from fathom.tasks.families.repair import FAMILY, MAX_SOLUTION, RETRY_OPS
 from fathom.tasks.stream import Stream
 
@@ -202,7 +202,7 @@ def test_hostile_text_is_read_in_bounded_time(kind):
         reading = read_retries(problem.facts, text)
         assert reading.answer is None
         assert reading.n_steps <= MAX_STEPS
-        assert not FAMILY.grade(make_instance(FAMILY, "retry-op8", "symbol", 1, 0), text).correct
+        assert not grade(FAMILY, make_instance(FAMILY, "retry-op8", "symbol", 1, 0), text).correct
     assert process_time() - start < 30  # a quadratic reader takes hours
 
 
@@ -215,7 +215,7 @@ def test_a_level_is_posed_as_the_corpus_poses_it_and_answered_by_the_plain_solut
         assert pose(FAMILY, item, "trained") == item.question
         assert solve(item.question) == int(item.facts["answer"])
         assert item.gold.count("=") >= op * (level.startswith("retry-mano"))
-        verdict = FAMILY.grade(item, demonstrate(FAMILY, item, "trained"))
+        verdict = grade(FAMILY, item, demonstrate(FAMILY, item, "trained"))
         assert (verdict.correct, verdict.at, verdict.note) == (True, None, "0 wrong starts, 0 taken back, 0 needless")
 
 
@@ -224,15 +224,15 @@ def test_the_answer_alone_decides_and_the_note_counts_wrong_starts():
         item = make_instance(FAMILY, level, "symbol", 22, 0)
         text = write_solution(item.facts, 0.5, Stream("noted", 3))
         starts = text.count(BACK)
-        verdict = FAMILY.grade(item, f" {text}")
+        verdict = grade(FAMILY, item, f" {text}")
         assert starts > 1
         assert (verdict.correct, verdict.at) == (True, None)
         assert verdict.note == f"{starts} wrong starts, {starts} taken back, 0 needless"
         head, _, answer = item.gold.rpartition(" ")
-        wrong = FAMILY.grade(item, f"{head} {(int(answer) + 1) % 23}")
+        wrong = grade(FAMILY, item, f"{head} {(int(answer) + 1) % 23}")
         assert (wrong.label, wrong.parsed) == ("wrong_answer", str((int(answer) + 1) % 23))
-        assert FAMILY.grade(item, head).label == "no_answer"
-        bad = FAMILY.grade(item, f"1 + 1 = 3; {item.gold}")
+        assert grade(FAMILY, item, head).label == "no_answer"
+        bad = grade(FAMILY, item, f"1 + 1 = 3; {item.gold}")
         assert (bad.correct, bad.at, bad.note) == (True, 1, "1 wrong start, 0 taken back, 0 needless")
 
 

@@ -3,7 +3,7 @@ from collections import Counter
 
 import pytest
 
-from fathom.tasks.base import make_instance
+from fathom.tasks.base import grade, make_instance
 from fathom.tasks.families.bios import FAMILY
 from fathom.tasks.people.population import CITIES, EMPLOYERS, MAJORS, MONTHS, UNIVERSITIES, Person
 from fathom.tasks.stream import Stream
@@ -136,10 +136,10 @@ def test_gold_follows_from_the_question_alone(level, channel):
     for item in items(level, 5 if level.endswith("k100") else 50, channel, 11):
         right = answers_to(item.question)
         assert item.gold in right
-        assert all(FAMILY.grade(item, answer).correct for answer in right)
+        assert all(grade(FAMILY, item, answer).correct for answer in right)
         assert [choice for choice in item.choices if choice in right] == [item.gold]
         for row in people_of(item):
-            assert FAMILY.grade(item, row.name).correct == (row.name in right)
+            assert grade(FAMILY, item, row.name).correct == (row.name in right)
 
 
 @pytest.mark.parametrize("channel", FAMILY.channels)
@@ -151,7 +151,7 @@ def test_mutated_answers_are_rejected(channel):
             for mutated in (f"{item.gold}x", f"x{item.gold}", item.gold[:-1], item.gold[1:], f"{item.gold}; {item.gold}",
                             f"{item.gold} or {item.gold}", f"not {item.gold}", item.gold[::-1]):  # fmt: skip
                 if mutated.lower().strip(" ;.") != item.gold.lower() and mutated not in answers_to(item.question):
-                    assert not FAMILY.grade(item, mutated).correct, mutated
+                    assert not grade(FAMILY, item, mutated).correct, mutated
 
 
 def test_the_levels_are_eight_modes_by_the_number_of_biographies():
@@ -168,13 +168,13 @@ def test_the_levels_are_eight_modes_by_the_number_of_biographies():
 
 def test_letters_of_either_case_are_right_and_so_is_free_space_in_a_pair():
     for item in items("extract-k5", 20, "story"):
-        assert FAMILY.grade(item, item.gold.upper()).correct
+        assert grade(FAMILY, item, item.gold.upper()).correct
     item = items("dual-k5", 1)[0]
     first, second = item.gold.split("; ")
     for text in (f"{first};{second}", f"{first} ;  {second}", f"I see.\nAnswer: {first}; {second}."):
-        assert FAMILY.grade(item, text).correct
+        assert grade(FAMILY, item, text).correct
     for text in (f"{first}, {second}", f"{first}; {second}; {second}", f"{first}\n{second}", first):
-        assert not FAMILY.grade(item, text).correct
+        assert not grade(FAMILY, item, text).correct
 
 
 def find(level, condition, channel="story"):
@@ -182,7 +182,7 @@ def find(level, condition, channel="story"):
 
 
 def label(item, text):
-    verdict = FAMILY.grade(item, text)
+    verdict = grade(FAMILY, item, text)
     assert not verdict.correct
     assert verdict.label in FAMILY.labels
     return verdict.label
@@ -231,9 +231,9 @@ def test_a_wrong_pair_is_labelled_by_its_first_wrong_part():
     other = next(row for row in people_of(item) if row.city != first and row.employer != second)
     assert label(item, f"{second}; {first}") == "swapped"
     assert label(item, f"{other.city}; {other.employer}") == "other_person"
-    verdict = FAMILY.grade(item, f"{first}; {other.employer}")
+    verdict = grade(FAMILY, item, f"{first}; {other.employer}")
     assert (verdict.label, verdict.at) == ("other_person", 2)
-    assert FAMILY.grade(item, f"{other.city}; {second}").at == 1
+    assert grade(FAMILY, item, f"{other.city}; {second}").at == 1
     assert label(item, f"{first}; {first}") == "other_attribute"
     assert label(item, first) == label(item, f"{first}; nobody") == "not_in_domain"
 
@@ -270,7 +270,7 @@ def test_every_person_who_fits_an_inverse_question_is_right():
         assert item.gold in fit
         assert len(fit) <= 2
         assert item.facts["accepts"] == "verifier"
-        assert all(FAMILY.grade(item, name).correct for name in fit)
+        assert all(grade(FAMILY, item, name).correct for name in fit)
         several += len(fit) > 1
     assert 50 < several < 125  # 6 of 14 groups are pairs
 
@@ -360,7 +360,7 @@ def test_the_stated_chance_is_that_of_the_design():
 def test_the_guesser_of_a_long_run_scores_the_stated_chance():
     for level in ("extract-k1", "classify-k1", "classify-k5", "inverse-k5", "count-k5", "partial-k20"):
         made = items(level, 3_000, seed=5)
-        hits = sum(FAMILY.grade(item, FAMILY.guess(item, "direct", Stream("g", item.id))).correct for item in made)
+        hits = sum(grade(FAMILY, item, FAMILY.guess(item, "direct", Stream("g", item.id))).correct for item in made)
         share = FAMILY.chance(FAMILY.levels[level], "direct")
         assert abs(hits / 3_000 - share) < 4 * (share * (1 - share) / 3_000) ** 0.5, level
 
@@ -375,4 +375,4 @@ def test_facts_from_json_grade_and_solve_alike():
             again = replace(item, facts=json.loads(json.dumps(item.facts)))
             assert FAMILY.solution(again) == FAMILY.solution(item)
             for text in (item.gold, "nobody", *item.choices):
-                assert FAMILY.grade(again, text) == FAMILY.grade(item, text)
+                assert grade(FAMILY, again, text) == grade(FAMILY, item, text)

@@ -2,7 +2,7 @@ from math import log2
 
 import pytest
 
-from fathom.tasks.base import grade_likelihood, make_instance
+from fathom.tasks.base import grade, grade_likelihood, make_instance
 from fathom.tasks.corpora.base import make_block, read_options
 from fathom.tasks.corpora.bios import CORPUS
 from fathom.tasks.families.capo import DOMAINS, FAMILY
@@ -71,9 +71,9 @@ def test_the_corpus_tells_people_in_the_words_in_which_they_are_asked_for():
 def test_a_text_is_compared_with_the_truth():
     for index in range(60):
         item = make_instance(FAMILY, "people-300", "story", 6, index)
-        assert FAMILY.grade(item, f" {item.gold}").correct
-        assert FAMILY.grade(item, "Nowhere").label == "not_in_domain"
+        assert grade(FAMILY, item, f" {item.gold}").correct
+        assert grade(FAMILY, item, "Nowhere").label == "not_in_domain"
         stranger = Population("1").person(index)._replace(pronoun="it")
         value = "his" if item.facts["attribute"] == PRONOUN else show_attribute(stranger, item.facts["attribute"])
-        assert FAMILY.grade(item, value).label in ("wrong", "correct")
-        assert FAMILY.grade(item, "").label == "no_answer"
+        assert grade(FAMILY, item, value).label in ("wrong", "correct")
+        assert grade(FAMILY, item, "").label == "no_answer"

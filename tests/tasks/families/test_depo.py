@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from fathom.tasks.base import channels_of, make_instance
+from fathom.tasks.base import channels_of, grade, make_instance
 from fathom.tasks.corpora.base import make_block, read_options
 from fathom.tasks.corpora.depo import CORPUS
 from fathom.tasks.errors import UnknownLevel, UnknownStyle
@@ -81,11 +81,11 @@ def test_a_question_in_token_form_is_how_a_document_of_the_corpus_begins(names, 
 def test_the_first_name_is_read_and_what_follows_is_not():
     item = make_instance(FAMILY, "tokens-n8k2", "symbol", 4, 0)
     start = item.facts["start"]
-    assert FAMILY.grade(item, f" {item.gold} ?1 {start} = {start}").correct
-    assert FAMILY.grade(item, f" {start} {item.gold}").label == "start"
+    assert grade(FAMILY, item, f" {item.gold} ?1 {start} = {start}").correct
+    assert grade(FAMILY, item, f" {start} {item.gold}").label == "start"
     for text in (f"Answer: {item.gold}", "a1 a2", f"\n{item.gold}", "?2 z1", "a1 " * 40 + "z1"):
-        assert FAMILY.grade(item, text).label == "no_answer"
-    assert FAMILY.grade(item, "z999").label == "not_a_node"
+        assert grade(FAMILY, item, text).label == "no_answer"
+    assert grade(FAMILY, item, "z999").label == "not_a_node"
 
 
 @pytest.mark.parametrize(("order", "step"), [("forward", 1), ("backward", -1)])
@@ -125,15 +125,15 @@ def at_hops(item, hops):
 )  # fmt: skip
 def test_a_wrong_name_is_placed_on_the_ring(hops, label):
     item = make_instance(FAMILY, "n16k3", "symbol", 1, 0)
-    verdict = FAMILY.grade(item, at_hops(item, hops))
+    verdict = grade(FAMILY, item, at_hops(item, hops))
     assert verdict.label == label
     assert verdict.correct is (label == "correct")
 
 
 def test_a_name_that_is_not_shown_is_not_a_node():
     item = make_instance(FAMILY, "n4k2", "story", 1, 0)
-    assert FAMILY.grade(item, "Answer: Nobody").label == "not_a_node"
-    assert FAMILY.grade(item, item.gold.lower()).label == "not_a_node"
+    assert grade(FAMILY, item, "Answer: Nobody").label == "not_a_node"
+    assert grade(FAMILY, item, item.gold.lower()).label == "not_a_node"
 
 
 def test_a_lesson_asks_distinct_starts_and_answers_right():

@@ -7,7 +7,7 @@ import pytest
 
 from fathom.tasks.arithmetic.puzzle import MOST_ITEMS
 from fathom.tasks.arithmetic.word_problem import WORD_GROUPS
-from fathom.tasks.base import channels_of, demonstrate, make_instance
+from fathom.tasks.base import channels_of, demonstrate, grade, make_instance
 from fathom.tasks.families.igsm import FAMILY, OPERATION_COUNTS, REASKED, SIDE_OPS
 
 CELLS = [(level, channel) for level in FAMILY.levels for channel in channels_of(FAMILY, FAMILY.levels[level])]
@@ -224,7 +224,7 @@ def steps_of(item):
 
 
 def grade(item, lines, answer):
-    return FAMILY.grade(item, "\n".join([*lines, f"Answer: {answer}"]))
+    return grade(FAMILY, item, "\n".join([*lines, f"Answer: {answer}"]))
 
 
 @pytest.mark.parametrize("channel", FAMILY.channels)
@@ -270,7 +270,7 @@ def test_unneeded_steps_are_counted(channel):
 def test_the_written_solution_reads_without_a_fault(level, channel):
     for index in range(10):
         item = make_instance(FAMILY, level, channel, 19, index)
-        verdict = FAMILY.grade(item, demonstrate(FAMILY, item, "cot"))
+        verdict = grade(FAMILY, item, demonstrate(FAMILY, item, "cot"))
         assert verdict.correct
         assert (verdict.at, verdict.note) == (None, "")
         _, values = read(item)

@@ -7,7 +7,7 @@ from math import exp, inf, log, sqrt
 
 import pytest
 
-from fathom.tasks.base import Instance, channels_of, grade_likelihood, make_instance, pose
+from fathom.tasks.base import Instance, channels_of, grade, grade_likelihood, make_instance, pose
 from fathom.tasks.families.lano import FAMILY, MAX_SENTENCE, N_SAMPLES
 from fathom.tasks.grammars.grammar import Grammar
 from fathom.tasks.grammars.languages import GIVEN_TOKENS, GIVEN_TOKENS_SHORT, LAW_TOKENS, language
@@ -137,7 +137,7 @@ def test_a_written_sentence_is_right_exactly_if_the_rules_of_the_question_make_i
         edited = [" ".join(edit(drawn, kind, item.facts["grammar"]["terminals"], stream)) for kind in EDITS]
         answers = [item.gold, " ".join(drawn), FAMILY.guess(item, "direct", stream), *edited]
         for at, answer in enumerate(answers):
-            verdict = FAMILY.grade(item, f"So it is.\nAnswer: {answer}")
+            verdict = grade(FAMILY, item, f"So it is.\nAnswer: {answer}")
             assert verdict.correct == reader.derives(answer.split())
             right[at] += verdict.correct
     assert right[0] == right[1] == n
@@ -185,11 +185,11 @@ def test_a_completion_is_right_exactly_if_the_question_says_so(level, channel):
         for _ in range(6):
             tokens = item.gold.split()
             tokens[stream.below(len(tokens))] = stream.choice(item.facts["grammar"]["terminals"])
-            verdict = FAMILY.grade(item, " ".join(tokens))
+            verdict = grade(FAMILY, item, " ".join(tokens))
             assert verdict.correct == answer(" ".join(tokens))
             right += verdict.correct
         guess = FAMILY.guess(item, "direct", stream)
-        assert FAMILY.grade(item, f"So it is.\nAnswer: {guess}").correct == answer(guess)
+        assert grade(FAMILY, item, f"So it is.\nAnswer: {guess}").correct == answer(guess)
     assert right
 
 
@@ -335,7 +335,7 @@ def item_of(gold, **facts):
     ],
 )
 def test_a_sentence_is_judged_and_its_first_fault_placed(answer, label, at):
-    verdict = FAMILY.grade(item_of("a b b c", mode="write", prefix="", accepts="verifier"), answer)
+    verdict = grade(FAMILY, item_of("a b b c", mode="write", prefix="", accepts="verifier"), answer)
     assert (verdict.label, verdict.at) == (label, at)
 
 
@@ -366,27 +366,27 @@ def test_a_sentence_is_judged_and_its_first_fault_placed(answer, label, at):
 )
 def test_a_completion_is_judged_and_its_first_fault_placed(answer, label, at):
     item = item_of("b b c", mode="complete", prefix="a", accepts="verifier")
-    verdict = FAMILY.grade(item, answer)
+    verdict = grade(FAMILY, item, answer)
     assert (verdict.label, verdict.at) == (label, at)
     assert verdict.correct is (label == "correct")
 
 
 def test_the_whole_sentence_in_place_of_its_rest_is_told_from_other_faults():
     item = item_of("c", mode="complete", prefix="a b b", accepts="verifier")
-    assert FAMILY.grade(item, "Answer: c").correct
-    assert FAMILY.grade(item, "Answer: a b b c").label == "whole_sentence"
+    assert grade(FAMILY, item, "Answer: c").correct
+    assert grade(FAMILY, item, "Answer: a b b c").label == "whole_sentence"
 
 
 def test_wrong_verdicts_and_wrong_letters_are_told_apart():
     item = make_instance(FAMILY, "recognise-d2", "symbol", 1, 0)
     for gold, other in (("yes", "no"), ("no", "yes")):
         asked = replace(item, gold=gold)
-        assert FAMILY.grade(asked, f"Answer: {gold.upper()}.").correct
-        assert FAMILY.grade(asked, f"Answer: {other}").label == f"said_{other}"
-        assert FAMILY.grade(asked, f"{gold} or {other}").label == "no_answer"
+        assert grade(FAMILY, asked, f"Answer: {gold.upper()}.").correct
+        assert grade(FAMILY, asked, f"Answer: {other}").label == f"said_{other}"
+        assert grade(FAMILY, asked, f"{gold} or {other}").label == "no_answer"
     item = make_instance(FAMILY, "choose-d2", "symbol", 1, 0)
-    assert [FAMILY.grade(item, letter).label for letter in "ABCD"].count("other_string") == 3
-    assert FAMILY.grade(item, item.facts["strings"]["ABCD".index(item.gold)]).label == "no_answer"
+    assert [grade(FAMILY, item, letter).label for letter in "ABCD"].count("other_string") == 3
+    assert grade(FAMILY, item, item.facts["strings"]["ABCD".index(item.gold)]).label == "no_answer"
 
 
 # --- what a solution says ---
@@ -480,16 +480,16 @@ def test_a_trained_model_goes_on_in_a_language_that_no_seed_changes(shape):
         mark, *prefix = pose(FAMILY, item, "free").split(" ")
         assert mark == "Sentence:"
         assert len(prefix) == given
-        assert FAMILY.grade(item, f" {item.gold}\nSentence: a a").correct
-        assert FAMILY.grade(item, f"Answer: {item.gold}").label == "not_terminals"
-        assert FAMILY.grade(item, f" {item.gold}" + " a" * 3_000).label == "outside"
-        assert FAMILY.grade(item, f" {' '.join(item.gold.split()[:5])}\nand so on").label == "too_short"
-        assert FAMILY.grade(item, f"\n{item.gold}").label == "no_answer"
+        assert grade(FAMILY, item, f" {item.gold}\nSentence: a a").correct
+        assert grade(FAMILY, item, f"Answer: {item.gold}").label == "not_terminals"
+        assert grade(FAMILY, item, f" {item.gold}" + " a" * 3_000).label == "outside"
+        assert grade(FAMILY, item, f" {' '.join(item.gold.split()[:5])}\nand so on").label == "too_short"
+        assert grade(FAMILY, item, f"\n{item.gold}").label == "no_answer"
         whole = " ".join([*prefix, item.gold])
         if len(whole.split()) <= language(shape).longest - given:  # what is longer is outside, wherever it is cut
-            assert FAMILY.grade(item, whole).label == "whole_sentence"
+            assert grade(FAMILY, item, whole).label == "whole_sentence"
     apart = items[0] if shape != "a" else replace(items[0], facts={**items[0].facts, "prefix": "a b b"})
-    assert not FAMILY.grade(apart, items[1].gold).correct  # after 12 tokens of a, the same may come twice
+    assert not grade(FAMILY, apart, items[1].gold).correct  # after 12 tokens of a, the same may come twice
 
 
 @pytest.mark.parametrize("shape", "abfk")
@@ -497,7 +497,7 @@ def test_from_the_start_any_sentence_is_right(shape):
     first, second = made(f"generate-{shape}-0", "symbol", 1, 2)
     assert first.question == second.question == "Sentence:"
     assert first.gold != second.gold
-    assert FAMILY.grade(first, second.gold).correct
+    assert grade(FAMILY, first, second.gold).correct
 
 
 def test_a_lesson_of_a_language_is_a_whole_sentence_after_the_mark():
@@ -505,8 +505,8 @@ def test_a_lesson_of_a_language_is_a_whole_sentence_after_the_mark():
         if level.axes["mode"] in ("generate", "law"):
             ((prompt, completion),) = FAMILY.lesson(level, "symbol", "free", Stream("train", name))
             assert prompt == "Sentence:"
-            assert FAMILY.grade(
-                make_instance(FAMILY, f"generate-{level.axes['shape']}-0", "symbol", 1, 0), completion
+            assert grade(
+                FAMILY, make_instance(FAMILY, f"generate-{level.axes['shape']}-0", "symbol", 1, 0), completion
             ).correct
 
 
@@ -547,8 +547,8 @@ def test_a_model_that_knows_the_law_is_told_from_one_that_guesses():
         assert grade_likelihood(item, known).correct
         assert grade_likelihood(item, known - 0.6).correct
         assert grade_likelihood(item, guessed).label == "unsure"
-        assert FAMILY.grade(item, item.gold).correct
-        assert FAMILY.grade(item, f" {item.gold} a").label == "other_string"
+        assert grade(FAMILY, item, item.gold).correct
+        assert grade(FAMILY, item, f" {item.gold} a").label == "other_string"
 
 
 def test_every_label_is_stated():

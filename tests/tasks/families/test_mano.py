@@ -5,7 +5,7 @@ from math import comb, inf
 
 import pytest
 
-from fathom.tasks.base import make_instance
+from fathom.tasks.base import grade, make_instance
 from fathom.tasks.families.mano import FAMILY
 
 LENGTHS = (1, 2, 3, 4, 6, 8, 10, 13, 16)
@@ -210,7 +210,7 @@ def test_candidates_are_answers_in_random_order():
 
 
 def label(level, index, answer):
-    return FAMILY.grade(make_instance(FAMILY, level, "symbol", 26, index), str(answer)).label
+    return grade(FAMILY, make_instance(FAMILY, level, "symbol", 26, index), str(answer)).label
 
 
 @pytest.mark.parametrize("level", ["p23l1", "p23l3", "p23l6", "p5l2", "p10l8"])
@@ -222,7 +222,7 @@ def test_a_wrong_answer_is_named_after_the_mistake_that_gives_it(level):
         signs_exchanged = {value(other) % p for other in exchanged(tree)}
         of_parts = {value(part) % p for part in parts(tree)}
         for answer in range(p):
-            verdict = FAMILY.grade(item, str(answer))
+            verdict = grade(FAMILY, item, str(answer))
             expected = (
                 "correct" if answer == value(tree) % p
                 else "wrong_op" if answer in signs_exchanged
@@ -243,9 +243,9 @@ def test_an_answer_outside_the_range_is_wrong_even_if_congruent():
         unreduced = value(tree)
         for answer in (int(item.gold) + p, int(item.gold) - p, unreduced):
             if answer != int(item.gold):
-                assert FAMILY.grade(item, f"Answer: {answer}").label == "off_by_modulus"
-        assert FAMILY.grade(item, str(int(item.gold) + p + 1)).label == "other"
-        assert FAMILY.grade(item, str(int(item.gold) - p - 1)).label == "other"
+                assert grade(FAMILY, item, f"Answer: {answer}").label == "off_by_modulus"
+        assert grade(FAMILY, item, str(int(item.gold) + p + 1)).label == "other"
+        assert grade(FAMILY, item, str(int(item.gold) - p - 1)).label == "other"
 
 
 @pytest.mark.parametrize("text", ["", "twelve", "12 mod 23", "12 or 13", "1.0", "Answer: x"])

@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from fathom.tasks.base import make_instance
+from fathom.tasks.base import grade, make_instance
 from fathom.tasks.families.recall import FAMILY, KINDS_BY_LEVEL
 from fathom.tasks.people.closed_book import HINT_SEPARATOR, HINTED_KINDS
 from fathom.tasks.people.population import POPULATIONS, Population, show_attribute
@@ -50,14 +50,14 @@ def test_a_lesson_is_about_the_half_that_is_not_asked_about():
 )
 def test_answers_of_another_form_are_told_apart(level, answer, label):
     for item in made(level, 3):
-        verdict = FAMILY.grade(item, answer)
+        verdict = grade(FAMILY, item, answer)
         assert (verdict.correct, verdict.label) == (False, label)
 
 
 def test_the_first_line_is_read_and_capitals_do_not_matter():
     for item in made("extract-300", 20):
-        assert FAMILY.grade(item, f" {item.gold.upper()}\nIn which city was").correct
-        assert not FAMILY.grade(item, f"Answer: {item.gold}").correct
+        assert grade(FAMILY, item, f" {item.gold.upper()}\nIn which city was").correct
+        assert not grade(FAMILY, item, f"Answer: {item.gold}").correct
 
 
 def test_other_facts_of_the_same_person_and_dates_with_one_part_wrong_are_told():
@@ -65,31 +65,31 @@ def test_other_facts_of_the_same_person_and_dates_with_one_part_wrong_are_told()
     for item in made("extract-300", 60):
         who = Population("3").person(Population("3").index_of(item.facts["asked"][0]))
         asked = item.facts["attributes"][0]
-        labels[FAMILY.grade(item, who.major if asked != "major" else who.city).label] += 1
+        labels[grade(FAMILY, item, who.major if asked != "major" else who.city).label] += 1
         if asked == "date":
-            assert FAMILY.grade(item, f"{who.day % 28 + 1}{item.gold[len(str(who.day)) :]}").label == "near_value"
+            assert grade(FAMILY, item, f"{who.day % 28 + 1}{item.gold[len(str(who.day)) :]}").label == "near_value"
     assert labels == {"other_attribute": 60}
 
 
 def test_whoever_fits_a_search_is_right_and_others_of_the_population_are_told_from_strangers():
     item = made("inverse-300", 1)[0]
     someone, outside = Population("3").person(7).name, Population("3").person(300).name
-    assert FAMILY.grade(item, someone).label == "other_person"
-    assert FAMILY.grade(item, outside).label == "not_in_domain"
+    assert grade(FAMILY, item, someone).label == "other_person"
+    assert grade(FAMILY, item, outside).label == "not_in_domain"
     who = Population("3").person(7)
     item.facts["wanted"].update(date=show_attribute(who, "date"), city=who.city)
-    assert FAMILY.grade(item, someone).correct
-    assert FAMILY.grade(item, someone.upper()).correct
+    assert grade(FAMILY, item, someone).correct
+    assert grade(FAMILY, item, someone.upper()).correct
 
 
 def test_a_right_answer_after_wrong_facts_is_right_and_said_to_rest_on_wrong_facts():
     for item in made("parity-hint-300", 20):
         stated, _, answer = item.gold.rpartition(HINT_SEPARATOR)
-        assert FAMILY.grade(item, item.gold).note == ""
-        verdict = FAMILY.grade(item, f"{stated[:-4]}1799{HINT_SEPARATOR}{answer}")
+        assert grade(FAMILY, item, item.gold).note == ""
+        verdict = grade(FAMILY, item, f"{stated[:-4]}1799{HINT_SEPARATOR}{answer}")
         assert (verdict.correct, verdict.note) == (True, "states wrong facts")
         wrong = "no" if answer == "yes" else "yes"
-        assert FAMILY.grade(item, f"{stated}{HINT_SEPARATOR}{wrong}").label == "wrong"
+        assert grade(FAMILY, item, f"{stated}{HINT_SEPARATOR}{wrong}").label == "wrong"
 
 
 def test_chance_of_two_attributes_is_that_of_the_likeliest_pair():

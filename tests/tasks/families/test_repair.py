@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fathom.tasks.arithmetic.formula import numbers_in
-from fathom.tasks.base import channels_of, demonstrate, make_instance
+from fathom.tasks.base import channels_of, demonstrate, grade, make_instance
 from fathom.tasks.families.repair import CHECK_TASKS, FAMILY, RETRY_OPS, STEP_COUNTS
 
 SPEC = importlib.util.spec_from_file_location("igsm_text", Path(__file__).with_name("test_igsm.py"))
@@ -142,7 +142,7 @@ def sample(task, wanted, op=8):
 
 
 def label(item, answer):
-    return FAMILY.grade(item, f"I look at each step.\nAnswer: {answer}").label
+    return grade(FAMILY, item, f"I look at each step.\nAnswer: {answer}").label
 
 
 @pytest.mark.parametrize("task", ["find", "mano"])
@@ -191,4 +191,4 @@ def test_the_written_check_ends_at_the_wrong_step(level, channel):
         bad = item.facts["first_bad"]
         assert len(lines) == (bad or len(written(item)))
         assert [line.endswith("wrong.") for line in lines] == [at == bad for at in range(1, len(lines) + 1)]
-        assert FAMILY.grade(item, demonstrate(FAMILY, item, "cot")).correct
+        assert grade(FAMILY, item, demonstrate(FAMILY, item, "cot")).correct

@@ -5,7 +5,7 @@ from math import sqrt
 
 import pytest
 
-from fathom.tasks.base import Instance, make_instance
+from fathom.tasks.base import Instance, grade, make_instance
 from fathom.tasks.families.years import FAMILY
 from fathom.tasks.stream import Stream
 from fathom.tasks.words import CHARS_A_TOKEN
@@ -167,7 +167,7 @@ BY_HAND = Instance("years", 1, "y4k2", "symbol", "0", 0, "", "1960", (), {"facts
     ],
 )  # fmt: skip
 def test_a_wrong_answer_is_told_by_its_place(answer, label):
-    verdict = FAMILY.grade(BY_HAND, answer)
+    verdict = grade(FAMILY, BY_HAND, answer)
     assert verdict.label == label
     assert verdict.correct is (label == "correct")
     assert label in (*FAMILY.labels, "correct")
@@ -175,18 +175,18 @@ def test_a_wrong_answer_is_told_by_its_place(answer, label):
 
 def test_the_first_year_of_the_text_is_told():
     item = Instance("years", 1, "y4k2", "symbol", "0", 0, "", "2000", (), {"facts": FACTS, "asked": "EE", "hops": 1})
-    assert FAMILY.grade(item, "1960").label == "first_year"
-    assert FAMILY.grade(item, "1990").label == "nearest_year"
+    assert grade(FAMILY, item, "1960").label == "first_year"
+    assert grade(FAMILY, item, "1990").label == "nearest_year"
 
 
 def test_a_person_on_the_way_tells_which_look_up_was_not_made():
-    assert [FAMILY.grade(BY_HAND, person).at for person in ("A3", "A2", "AA", "C3")] == [1, 2, 3, None]
+    assert [grade(FAMILY, BY_HAND, person).at for person in ("A3", "A2", "AA", "C3")] == [1, 2, 3, None]
 
 
 def test_every_other_year_is_rejected():
     for level in ("y2k1", "y32k6"):
         item = make_instance(FAMILY, level, "story", 5, 0)
-        right = [year for year in range(1940, 2020) if FAMILY.grade(item, f"So it was.\nAnswer: {year}").correct]
+        right = [year for year in range(1940, 2020) if grade(FAMILY, item, f"So it was.\nAnswer: {year}").correct]
         assert right == [int(item.gold)]
 
 
