@@ -35,8 +35,9 @@ def _settings_words(detail: RunDetail) -> Iterator[str]:
     if settings is None:
         return
     for flag, value in settings.flags():
-        is_default = settings.engine.name == "oracle" and not value  # it has no chat and no shots of its own accord
-        if flag != "--engine" and not is_default:
+        # the oracle has no chat and no shots of its own accord
+        is_left_out = flag in ("--chat", "--shots") and not value and settings.engine.name == "oracle"
+        if flag != "--engine" and not is_left_out:
             yield from _option(flag, value)
     dtype = str(manifest.decisive.sampling.get("dtype") or "auto")  # where the server's planner states it
     if dtype != "auto" and settings.engine.dtype == "auto":
