@@ -6,9 +6,10 @@ import time
 
 import httpx
 import pytest
+from sqlalchemy import select
 
 from fathom.harness.db.engine import open_database, writing
-from fathom.harness.db.schema.service import SeasonRow
+from fathom.harness.db.schema.service import SeasonRow, SubmissionRow
 from fathom.harness.db.write import utc_now
 from fathom.harness.settings import OidcSettings, ServiceSettings
 from fathom.server.accounts import store as accounts
@@ -102,9 +103,25 @@ def test_all_findings_of_a_form_come_at_once_and_what_was_written_stays(hub, own
         assert f'id="{field}-finding-1"' in answer.text
     assert 'value="org/auto_map"' in answer.text
     assert '<option value="cot" selected>' in answer.text
-    assert re.search('id="chat_template"[^>]* checked', answer.text)
+    assert '<option value="true" selected>in a chat' in answer.text
     assert "n" * 1000 in answer.text
     assert 'value="ada@example.org"' in answer.text
+
+
+@pytest.mark.parametrize(
+    ("kind", "stated", "asked"),
+    [("chat", {}, (True, 0)), ("pebble", {}, (False, 0)), ("unlicensed", {}, (False, 3)),
+     ("chat", {"chat_template": False}, (False, 0))],
+)  # fmt: skip
+def test_a_model_is_asked_as_its_files_say_unless_the_form_does(hub, own, kind, stated, asked):
+    client, db = own
+    repo = hub.make(kind)
+    repo.license = "mit"
+    made = ask(client, model=repo.name, **stated)
+    assert made.status_code in (201, 202), made.text
+    with db.connect() as connection:
+        row = connection.execute(select(SubmissionRow.chat_template, SubmissionRow.n_shots)).one()
+    assert tuple(row) == asked
 
 
 def test_a_good_model_is_pinned_queued_and_found_at_its_page(hub, own):
