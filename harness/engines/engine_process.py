@@ -61,16 +61,11 @@ class EngineLog(Exception):
     """The cause of an engine's failure in its own process: a traceback, or the end of what the process wrote."""
 
 
-class ProcessEngine:
-    """A model in an engine that runs in a process of its own."""
+class EngineProcess:
+    """The process of an engine, which imports the engine's packages until a ProcessEngine loads a model into it."""
 
-    def __init__(self, model: ModelSource, engine: EngineSettings) -> None:
-        """Start the process and load the model.
-
-        Raises:
-            FathomError: as the engine raised it.
-            EngineFailed: the process ended.
-        """
+    def __init__(self, engine: EngineSettings) -> None:
+        """Start the process."""
         self._engine = engine.name
         self._link, theirs = Pipe()
         self._process = subprocess.Popen(
@@ -82,11 +77,79 @@ class ProcessEngine:
         self._lines: deque[str] = deque(maxlen=_LOG_LINES)
         self._reader = threading.Thread(target=self._read_log, name="fathom-engine-log", daemon=True)
         self._reader.start()
+        self.send(engine)
+
+    def send(self, message: object) -> None:
+        """Send a message; that a process has ended is noticed where its answer is awaited."""
+        with suppress(OSError):
+            self._link.send(message)
+
+    def receive(self) -> Any:  # _Opened, RenderedPrompt or a list of completions
+        """Return the next message.
+
+        Raises:
+            FathomError: as the engine raised it.
+            EngineFailed: the process ended.
+        """
         try:
-            self._send((model, engine))
-            self._opened: _Opened = self._receive()
+            message = self._link.recv()
+        except (EOFError, OSError, pickle.UnpicklingError):
+            self._explain_end()
+        if isinstance(message, _Failure):
+            raise message.error from EngineLog(message.trace)
+        return message
+
+    def finish(self) -> None:
+        """Let the engine free its devices, then end the process."""
+        self.send(None)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_PATIENCE)
+        self.kill()
+
+    def kill(self) -> None:
+        """End the process and all that it started."""
+        if self._link.closed:
+            return
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        self._reader.join()
+        self._link.close()
+
+    def _explain_end(self) -> NoReturn:
+        """Raise EngineFailed with how the process ended, and with its log."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_PATIENCE)
+        code = self._process.poll()
+        self.kill()
+        log = list(self._lines)
+        dump = next((at for at, line in enumerate(log) if line.startswith("Fatal Python error:")), len(log))
+        raise EngineFailed(f"the engine {self._engine} {_how_ended(code, log[:dump])}") from EngineLog("\n".join(log))
+
+    def _read_log(self) -> None:
+        """Pass on what the process writes, and keep its end."""
+        with self._process.stdout as lines:  # type: ignore[union-attr]  # a pipe
+            for line in lines:
+                self._lines.append(line.rstrip("\n")[:2000])
+                sys.stderr.write(line)
+
+
+class ProcessEngine:
+    """A model in an engine that runs in a process of its own."""
+
+    def __init__(self, process: EngineProcess, model: ModelSource) -> None:
+        """Load the model.
+
+        Raises:
+            FathomError: as the engine raised it.
+            EngineFailed: the process ended.
+        """
+        self._process = process
+        try:
+            process.send(model)
+            self._opened: _Opened = process.receive()
         except BaseException:
-            self._kill()
+            process.kill()
             raise
 
     @property
@@ -105,8 +168,8 @@ class ProcessEngine:
 
     def render(self, request: Request) -> RenderedPrompt:
         """Return what the model reads for a request; not while a stream runs."""
-        self._send(request)
-        rendered: RenderedPrompt = self._receive()
+        self._process.send(request)
+        rendered: RenderedPrompt = self._process.receive()
         return rendered
 
     def stream(self, requests: Iterator[Request]) -> Iterator[list[Completion]]:
@@ -121,61 +184,20 @@ class ProcessEngine:
                 while more and n_ahead < _AHEAD:
                     batch = list(islice(requests, _BATCH))
                     more = len(batch) == _BATCH
-                    self._send(batch)
+                    self._process.send(batch)
                     n_ahead += len(batch)
                 if n_ahead:
-                    done: list[Completion] = self._receive()
+                    done: list[Completion] = self._process.receive()
                     n_ahead -= len(done)
                     yield done
             is_whole = True
         finally:
             if not is_whole:
-                self._kill()
+                self._process.kill()
 
     def close(self) -> None:
-        """Let the engine free its devices, then end the process."""
-        self._send(None)
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_PATIENCE)
-        self._kill()
-
-    def _send(self, message: object) -> None:
-        with suppress(OSError):  # a process that has ended is noticed where its answer is awaited
-            self._link.send(message)
-
-    def _receive(self) -> Any:  # _Opened, RenderedPrompt or a list of completions
-        try:
-            message = self._link.recv()
-        except (EOFError, OSError, pickle.UnpicklingError):
-            self._explain_end()
-        if isinstance(message, _Failure):
-            raise message.error from EngineLog(message.trace)
-        return message
-
-    def _explain_end(self) -> NoReturn:
-        """Raise EngineFailed with how the process ended, and with its log."""
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_PATIENCE)
-        code = self._process.poll()
-        self._kill()
-        log = list(self._lines)
-        dump = next((at for at, line in enumerate(log) if line.startswith("Fatal Python error:")), len(log))
-        raise EngineFailed(f"the engine {self._engine} {_how_ended(code, log[:dump])}") from EngineLog("\n".join(log))
-
-    def _kill(self) -> None:
-        """End the process and all that it started."""
-        with suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        self._reader.join()
-        self._link.close()
-
-    def _read_log(self) -> None:
-        """Pass on what the process writes, and keep its end."""
-        with self._process.stdout as lines:  # type: ignore[union-attr]  # a pipe
-            for line in lines:
-                self._lines.append(line.rstrip("\n")[:2000])
-                sys.stderr.write(line)
+        """Let the engine free its devices, then end its process."""
+        self._process.finish()
 
 
 _NATIVE = re.compile(r"free\(\)|malloc|realloc|double free|corrupt|munmap_chunk|terminate called|what\(\)|[Aa]ssert")
@@ -194,13 +216,17 @@ def _how_ended(code: int | None, lines: Sequence[str]) -> str:
     return f"crashed in native code ({name}){said}" if name in _CRASHES else f"was ended by {name}"
 
 
-def serve(descriptor: int, load: Callable[[ModelSource, EngineSettings], Engine]) -> None:
+def serve(
+    descriptor: int, prepare: Callable[[EngineSettings], None], load: Callable[[ModelSource, EngineSettings], Engine]
+) -> None:
     """Load a model and answer requests until the other process ends or says so; called in the engine's process."""
     link = Connection(descriptor)
     inbox: SimpleQueue[Any] = SimpleQueue()
     threading.Thread(target=_listen, args=(link, inbox), daemon=True).start()
     try:
-        engine = load(*inbox.get())
+        settings = inbox.get()
+        prepare(settings)
+        engine = load(inbox.get(), settings)
         faulthandler.disable()
         faulthandler.enable()  # again, as vLLM took the signal for itself: its dump does not tell where Python was
         link.send(_Opened(engine.name, engine.context, dict(engine.facts())))

@@ -1,9 +1,12 @@
 """Load a model into an engine."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
 
 from fathom.harness.engines.base import Engine, EngineSettings
-from fathom.harness.engines.engine_process import ProcessEngine, serve
+from fathom.harness.engines.engine_process import EngineProcess, ProcessEngine, serve
 from fathom.harness.engines.model import ModelSource
 from fathom.harness.engines.oracle import OracleEngine, oracle_kind
 from fathom.harness.engines.reasons import reason_from_log, reason_of
@@ -11,24 +14,45 @@ from fathom.harness.errors import EngineFailed, FathomError, UnknownEngine
 from fathom.harness.settings import quiet_transformers
 
 _INSTALL = "run `make setup`, or install fathom[cpu] (no GPU) or fathom[gpu]"
+_APART = {"vllm": "fathom.harness.engines.vllm"}
+"""Engines that run in a process of their own, so that a crash does not end the run; their modules."""
 _PACKAGES = ("vllm", "torch", "transformers", "ray", "peft")
 _OTHER = "; --engine hf runs every architecture of transformers"
 _UNKNOWN = re.compile("architecture|attention interface")
 
 
-def open_engine(model: ModelSource, engine: EngineSettings) -> Engine:
-    """Load a model into an engine whose settings were checked; vLLM gets a process of its own.
+@contextmanager
+def engine_process(engine: EngineSettings) -> Iterator[EngineProcess | None]:
+    """Start the process of an engine that has one, which imports its packages meanwhile; it ends with the context."""
+    process = EngineProcess(engine) if engine.name in _APART else None
+    try:
+        yield process
+    finally:
+        if process is not None:
+            process.kill()
+
+
+def open_engine(model: ModelSource, engine: EngineSettings, process: EngineProcess | None = None) -> Engine:
+    """Load a model into an engine whose settings were checked; vLLM runs in a process of its own, new if none is given.
 
     Raises:
         UnknownEngine: its package is not installed.
         EngineFailed: it did not start.
     """
-    return ProcessEngine(model, engine) if engine.name == "vllm" else load_engine(model, engine)
+    if engine.name in _APART:
+        return ProcessEngine(process or EngineProcess(engine), model)
+    return load_engine(model, engine)
 
 
 def serve_engine(descriptor: int) -> None:
-    """Be the process of a ProcessEngine, which holds the other end of a socket."""
-    serve(descriptor, load_engine)
+    """Be the process of an engine; the other end of a socket is elsewhere."""
+    serve(descriptor, _prepare, load_engine)
+
+
+def _prepare(engine: EngineSettings) -> None:
+    with suppress(Exception):  # raised again where the model is loaded
+        quiet_transformers()
+        import_module(_APART[engine.name])
 
 
 def load_engine(model: ModelSource, engine: EngineSettings) -> Engine:

@@ -15,7 +15,8 @@ from fathom.harness.db import read, write
 from fathom.harness.db.failures import failures_of
 from fathom.harness.db.liveness import Holder, holding, new_holder, resume_run
 from fathom.harness.engines.base import Completion, Engine, RendersPrompts, Request
-from fathom.harness.engines.factory import open_engine
+from fathom.harness.engines.engine_process import EngineProcess
+from fathom.harness.engines.factory import engine_process, open_engine
 from fathom.harness.engines.model import ModelSource, inspect_model
 from fathom.harness.errors import EngineFailed, FathomError, Interrupted, NoAnswers, RunBusy, RunChanged, StoreError
 from fathom.harness.records import Manifest, Progress, ProgressReport, RunDetail, TaskRunDetail
@@ -95,7 +96,8 @@ def evaluate(plan: "Plan | PreparedTasks", db: Database, report: ProgressReport 
 def _attempt(
     plan: "Plan | PreparedTasks", db: Database, run: str, heartbeat: Heartbeat, report: ProgressReport
 ) -> Outcome:
-    with _recorded(db, run), heartbeat:
+    settings = plan.settings if isinstance(plan, Plan) else plan.plan.settings
+    with _recorded(db, run), heartbeat, engine_process(settings.engine) as process:
         began = time.monotonic()
         report("building", None)
         if isinstance(plan, Plan):
@@ -103,11 +105,13 @@ def _attempt(
 
             detail = read.get_run(db, run)
             suite = SuiteEvaluation(db, detail, plan.settings, detail.manifest_digest)
-            return _evaluate(suite, _Attempt(db, plan, detail.summary.n_samples, report, began, heartbeat), run)
+            return _evaluate(
+                suite, _Attempt(db, plan, detail.summary.n_samples, report, began, heartbeat, process), run
+            )
         from fathom.harness.runs.lm_eval_tasks.evaluation import TaskEvaluation
 
         tasks = TaskEvaluation(db, run, plan)
-        return _evaluate(tasks, _Attempt(db, plan.plan, len(plan.requests), report, began, heartbeat), run)
+        return _evaluate(tasks, _Attempt(db, plan.plan, len(plan.requests), report, began, heartbeat, process), run)
 
 
 def _start_suite(plan: Plan, db: Database, holder: Holder) -> str:
@@ -189,6 +193,7 @@ class _Attempt:
     report: ProgressReport
     began: float
     heartbeat: Heartbeat
+    process: EngineProcess | None
 
 
 @dataclass(slots=True)
@@ -233,7 +238,7 @@ def _evaluate(evaluation: Evaluation[_R], attempt: _Attempt, run: str) -> Outcom
     def engine() -> Engine:
         if not opened:
             report("loading", None)
-            opened.append(open_engine(attempt.plan.model, attempt.plan.settings.engine))
+            opened.append(open_engine(attempt.plan.model, attempt.plan.settings.engine, attempt.process))
             write.note_engine(db, run, dict(opened[0].facts()), _first_prompt(opened[0], queue.first()))
             journal.report_kept()
         return opened[0]

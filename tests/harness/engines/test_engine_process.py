@@ -9,8 +9,8 @@ import psutil
 import pytest
 
 from fathom.harness.engines.base import EngineSettings, Request, Sampling
-from fathom.harness.engines.engine_process import EngineLog, ProcessEngine
-from fathom.harness.engines.factory import load_engine
+from fathom.harness.engines.engine_process import EngineLog, EngineProcess, ProcessEngine
+from fathom.harness.engines.factory import engine_process, load_engine
 from fathom.harness.engines.model import ModelSource
 from fathom.harness.errors import EngineFailed, UnknownModel
 from fathom.tasks.registry import instance_from_id
@@ -18,9 +18,13 @@ from fathom.tasks.registry import instance_from_id
 ORACLE = ModelSource("oracle/noisy", None, "oracle/noisy")
 
 
+def open_apart(model, engine):
+    return ProcessEngine(EngineProcess(EngineSettings(engine)), model)
+
+
 @pytest.fixture
 def engine():
-    opened = ProcessEngine(ORACLE, EngineSettings("oracle"))
+    opened = open_apart(ORACLE, "oracle")
     yield opened
     opened.close()
 
@@ -73,13 +77,13 @@ def test_what_native_code_wrote_before_it_aborted_is_part_of_the_line(monkeypatc
         "import os; os.write(2, b'free(): invalid next size (fast)\\n'); os.abort()  # {}",
     )
     with pytest.raises(EngineFailed) as failure:
-        ProcessEngine(ORACLE, EngineSettings("vllm"))
+        open_apart(ORACLE, "vllm")
     assert str(failure.value) == ("the engine vllm crashed in native code (SIGABRT): free(): invalid next size (fast)")
 
 
 def test_an_error_of_the_engine_keeps_its_type_and_its_traceback():
     with pytest.raises(UnknownModel, match="oracle/none") as failure:
-        ProcessEngine(ModelSource("oracle/none", None, "x"), EngineSettings("oracle"))
+        open_apart(ModelSource("oracle/none", None, "x"), "oracle")
     assert "oracle_kind" in str(failure.value.__cause__)
 
 
@@ -94,7 +98,7 @@ def test_leaving_a_stream_early_ends_the_process(engine):
 def test_it_ends_with_a_parent_that_is_killed():
     code = (
         "from tests.harness.engines.test_engine_process import *; import time\n"
-        "opened = ProcessEngine(ORACLE, EngineSettings('oracle')); print(process_of().pid, flush=True); time.sleep(60)"
+        "opened = open_apart(ORACLE, 'oracle'); print(process_of().pid, flush=True); time.sleep(60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     child = psutil.Process(int(parent.stdout.readline()))
@@ -104,6 +108,15 @@ def test_it_ends_with_a_parent_that_is_killed():
     parent.stdout.close()
     psutil.wait_procs([child], timeout=20)
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_process_that_nobody_needs_ends_with_its_context():
+    with engine_process(EngineSettings("vllm")) as process:
+        child = process_of()
+    assert not child.is_running()
+    process.kill()  # again
+    with engine_process(EngineSettings("hf")) as process:
+        assert process is None
 
 
 def test_ctrl_c_does_not_reach_it(engine):
