@@ -207,7 +207,7 @@ def test_submit_says_what_it_did_and_leaves_with_a_code(serve_child, fathom, tmp
     _, address = serve_child(tmp_path / "home.db")
     wrong = fathom("submit", run, "--server", address, "--db", small, "--model", "no id")
     assert wrong.returncode == 2
-    assert "the server refused the results: model: 'no id' is not a hub id such as org/name" in wrong.stderr
+    assert "a board takes models by their hub id, and this run is of 'no id'" in wrong.stderr
     sent = fathom("submit", run, "--server", address, "--db", small)
     assert sent.returncode == 0, sent.stderr
     graded, link = sent.stdout.splitlines()
