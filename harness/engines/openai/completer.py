@@ -5,13 +5,14 @@ from dataclasses import replace
 
 from fathom.harness.engines.base import NO_NUMBERS, Completion, Request, RequestFailed, Sampling, failed, too_long
 from fathom.harness.engines.openai.advice import no_such_address, with_advice
-from fathom.harness.engines.openai.client import RequestRefused, UnknownAddress
+from fathom.harness.engines.openai.client import JsonObject, RequestRefused, UnknownAddress
 from fathom.harness.engines.openai.cut_prompts import CutPrompts
 from fathom.harness.engines.openai.likelihood import score_choices
 from fathom.harness.engines.openai.protocol import (
     OPTIONAL,
     MalformedAnswer,
     completion_body,
+    has_stopped_early,
     is_no_number,
     is_overflow,
     overflow_sizes,
@@ -105,7 +106,9 @@ class Completer:
         body[name] = body.pop("max_tokens")
         began = time.perf_counter()
         try:
-            answer = await (self._server.chat(body) if request.turns else self._server.complete(body))
+            answer = await self._ask(request, body)
+            if has_stopped_early(request, answer):  # without stop texts: the completion is cut here
+                answer = await self._ask(request, {name: value for name, value in body.items() if name != "stop"})
         except RequestRefused as error:
             unknown = {one for one in OPTIONAL if one in body and one in error.message}
             if unknown:  # a server that does not know a setting does not apply it either
@@ -116,6 +119,9 @@ class Completer:
             self._budget_name = "max_completion_tokens"  # the only name that OpenAI's newer models accept
             return await self._post(request, budget)
         return read_completion(request, answer, time.perf_counter() - began)
+
+    async def _ask(self, request: Request, body: JsonObject) -> JsonObject:
+        return await (self._server.chat(body) if request.turns else self._server.complete(body))
 
     async def _measure(self, request: Request, error: RequestRefused) -> tuple[int, int | None]:
         """Return the tokens of a prompt, 0 if unknown, and the tokens that it leaves of the context."""

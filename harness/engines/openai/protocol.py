@@ -105,6 +105,14 @@ def chat_body(request: Request, begun: str = "") -> JsonObject:
     return found
 
 
+def has_stopped_early(request: Request, answer: JsonObject) -> bool:
+    """Return whether a stop text ended an answer before its first visible character, where a server tells it."""
+    if not request.sampling.stop or request.turns:
+        return False
+    choice = _first(answer)
+    return isinstance(choice.get("stop_reason"), str) and not _text(choice.get("text")).strip()
+
+
 def read_completion(request: Request, answer: JsonObject, seconds: float) -> Completion:
     """Return the completion in an answer.
 

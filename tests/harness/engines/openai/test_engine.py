@@ -75,6 +75,22 @@ def test_a_server_that_bears_eight_at_a_time_is_found_out(api, engine):
     assert n_refused < 100
 
 
+def test_a_stop_text_before_the_first_visible_character_ends_nothing(api, engine):
+    def answer(body, n):
+        end = {"finish_reason": "stop", "stop_reason": "\n"} if "stop" in body else {"finish_reason": "length"}
+        return {"choices": [{"text": "" if "stop" in body else "\n\nRC\nand more", **end}], "usage": {}}
+
+    api.answer = answer
+    asked = Request("k", "", "Q", Sampling(9, ("\n",)))
+    assert completions(engine(), [asked])["k"].text == "\n\nRC"
+    assert ["stop" in body for body in api.bodies] == [True, False]
+
+
+def test_a_text_that_repeats_itself_to_the_end_of_its_budget_is_called_a_loop(api, engine):
+    api.answer = lambda body, n: {"choices": [{"text": "la " * 400, "finish_reason": "length"}], "usage": {}}
+    assert completions(engine(), [Request("k", "", "Q", Sampling(400))])["k"].finish_reason == "looped"
+
+
 def test_retry_after_is_honoured_by_all(api, engine):
     api.answer = lambda body, n: sorry(429, headers={"Retry-After": "1"}) if n == 1 else said()
     completions(engine(concurrency=1), ask(5))
