@@ -1,6 +1,7 @@
 """lm-eval's own tasks through our engines: equal to stock lm-eval, resumable, with complete records."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -219,8 +220,28 @@ def test_a_run_that_broke_goes_on_and_asks_each_request_once(evaluate, stored, o
     assert (done.summary.state, done.summary.n_done, done.summary.attempts) == ("done", 3 * N + 3, 2)
     assert done.results == ours.results
     for task in ours.results["n-samples"]:
-        assert logged(db, broken.run, task) == logged(stored, ours.summary.run, task)
+        (mine, numbers), (theirs, others) = (
+            numbers_apart(logged(*one, task)) for one in ((db, broken.run), (stored, ours.summary.run))
+        )
+        assert (mine, numbers) == (theirs, pytest.approx(others, abs=1e-3))
     db.dispose()
+
+
+def numbers_apart(found):
+    """Return what is no float, with marks in the places of floats, and the floats: their last digits vary by batch."""
+    numbers = []
+
+    def take(value):
+        if isinstance(value, dict):
+            return {name: take(one) for name, one in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [take(one) for one in value]
+        if not re.fullmatch(r"-?\d+\.\d+(e-?\d+)?", str(value)):
+            return value
+        numbers.append(float(value))
+        return float
+
+    return take(found), numbers
 
 
 def test_a_stored_plan_is_read_again(ours):
