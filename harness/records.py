@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from fathom.harness.stats.scores import CellCounts
-from fathom.tasks.base import Found
+from fathom.tasks.answers.reader import Found
 from fathom.tasks.suites import Suite
 
 

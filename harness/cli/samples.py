@@ -54,7 +54,7 @@ def print_samples(db: Database, detail: RunDetail | TaskRunDetail, chosen: Sampl
         SealedRun: its season has not revealed the seed.
         BadInput: a filter that fits nothing in the run.
     """
-    rows = _suite_samples(db, detail, chosen) if isinstance(detail, RunDetail) else _docs(db, detail, chosen)
+    rows = _samples(db, detail, chosen)
     limit = chosen.limit if chosen.limit or as_json else _SHOWN
     n_shown = 0
     for one in islice(rows, limit):
@@ -89,6 +89,14 @@ def _print_json(one: SampleView | AnsweredDoc) -> None:
         rows = [{"task": one.task, **line} for line in one.logged]
     for row in rows:
         print_json_text(json.dumps(row, ensure_ascii=False))
+
+
+def _samples(
+    db: Database, detail: RunDetail | TaskRunDetail, chosen: SampleChoice
+) -> Iterator[SampleView | AnsweredDoc]:
+    if isinstance(detail, RunDetail):
+        return _suite_samples(db, detail, chosen)
+    return _docs(db, detail, chosen)
 
 
 def _suite_samples(db: Database, detail: RunDetail, chosen: SampleChoice) -> Iterator[SampleView]:

@@ -69,10 +69,10 @@ _SHOWN = (RunRow.kind == "suite", RunRow.layer != "upload")
 def counts_of(row: Sequence[Any]) -> CellCounts:
     """Read a row of CELL_COLUMNS."""
     *counts, spread, n_asked, n_unread, n_cut = row
-    return CellCounts(
-        *counts,
-        None if spread is None else read_spread(spread),
-        None if n_asked is None else FoundCounts(n_asked, n_unread, n_cut),
+    return replace(
+        CellCounts(*counts),
+        spread=None if spread is None else read_spread(spread),
+        found=None if n_asked is None else FoundCounts(n_asked, n_unread, n_cut),
     )
 
 

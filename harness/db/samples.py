@@ -116,7 +116,7 @@ def _stored(row: Sequence[Any]) -> StoredSample:  # a row of _STORED_COLUMNS
     completion = Completion(
         key, text, reason, prompt_tokens, tokens, milliseconds / 1000, likelihoods, error=error
     )  # fmt: skip
-    graded = Verdict(*verdict, found or "none")
+    graded = replace(Verdict(*verdict), found=found or "none")
     return StoredSample(number, index, repeat, completion, graded, found is not None)
 
 

@@ -204,7 +204,8 @@ def _next_numbers(db: Engine, run: str, task: str, after: int) -> Sequence[int]:
 
 def _read(row: TaskSampleRow) -> Completion:
     reason: FinishReason = row.finish_reason  # type: ignore[assignment]  # a column of texts
-    scores, greedy = (None if found is None else tuple(found) for found in (row.scores, row.greedy))
+    scores = None if row.scores is None else tuple(row.scores)
+    greedy = None if row.greedy is None else tuple(row.greedy)
     return Completion(
         row.key, row.completion, reason, row.prompt_tokens, row.completion_tokens, row.milliseconds / 1000, scores,
         greedy, row.error,

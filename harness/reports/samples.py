@@ -33,7 +33,7 @@ def sample_lines(sample: SampleView, number: int) -> Iterator[str]:
     yield _rule(f"{number}  {sample.item}, {sample.style}{again}")
     made = make_sample_question(sample)
     yield "prompt"
-    yield from _text(made and excerpt(made.text), "this version of Fathom no longer makes this item")
+    yield from _text(excerpt(made.text) if made else None, "this version of Fathom no longer makes this item")
     yield "completion"
     yield from _text(excerpt(sample.completion), "empty")
     if made and sample.scores is not None and len(sample.scores) == len(made.item.choices):

@@ -6,7 +6,7 @@ data set is used without change, so no Jinja template is compiled.
 
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -119,11 +119,10 @@ def process_results(doc: dict[str, Any], results: list[Any]) -> dict[str, Any]:
     `unread`, the share of texts in which no answer could be read. lm-eval does not say which texts were cut off.
     """
     item = item_of(doc)
-    texts = results[0] if isinstance(results[0], list) else [_text_of(doc, results)]
-    if texts == [None]:  # nothing was scored: see lm_eval_model
-        return {"acc": 0.0, "found": "none", "unread": 0.0}
     if doc["choices"]:
-        return {"acc": float(_graded_choice(item, texts[0], results).correct), "found": "asked", "unread": 0.0}
+        verdict = _graded_choice(doc, item, [result[0] for result in results])
+        return {"acc": float(verdict.correct), "found": verdict.found, "unread": 0.0}
+    texts = results[0] if isinstance(results[0], list) else [results[0]]
     verdicts = [grade(find_family(item.family), item, one) for one in texts]
     found, n = [verdict.found for verdict in verdicts], len(verdicts)
     return {
@@ -133,16 +132,14 @@ def process_results(doc: dict[str, Any], results: list[Any]) -> dict[str, Any]:
     }
 
 
-def _text_of(doc: dict[str, Any], results: list[Any]) -> str | None:
-    """Return the text that was written, or the likeliest candidate; None where no candidate was scored."""
-    if not doc["choices"]:
-        return str(results[0])
-    scores = [result[0] for result in results]
-    return None if max(scores) == float("-inf") else str(doc["choices"][scores.index(max(scores))])
-
-
-def _graded_choice(item: Instance, text: str, results: list[Any]) -> Verdict:
-    return grade_likelihood(item, results[0][0]) if len(results) == 1 else grade(find_family(item.family), item, text)
+def _graded_choice(doc: dict[str, Any], item: Instance, scores: list[float]) -> Verdict:
+    """Grade the likeliest candidate, or the likelihood of the only one; where none was scored, nothing is right."""
+    if max(scores) == float("-inf"):  # see lm_eval_model
+        return Verdict(False, None, "no_answer")
+    if len(scores) == 1:
+        return grade_likelihood(item, scores[0])
+    likeliest = doc["choices"][scores.index(max(scores))]
+    return replace(grade(find_family(item.family), item, likeliest), found="asked")
 
 
 def share_asked(found: list[Any]) -> float:

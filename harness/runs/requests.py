@@ -176,7 +176,8 @@ class FinalAnswer:
 def grade_completion(item: Instance, completion: Completion, answer: FinalAnswer | None = None) -> Verdict:
     """Grade a completion by its answer if it is given, else by its text. Never raises.
 
-    A completion that failed, or whose thought has no end, is wrong; the verdict's label says why.
+    A completion that failed, or whose thought has no end, is wrong; the verdict's label says why. A scored candidate is
+    an answer in the form that was asked for.
     """
     if completion.finish_reason in ("too_long", "error"):
         return Verdict(False, None, "too_long" if completion.finish_reason == "too_long" else "engine_error")
@@ -185,7 +186,8 @@ def grade_completion(item: Instance, completion: Completion, answer: FinalAnswer
     if answer is not None and answer.state == "truncated":
         return Verdict(False, None, "cut_off")
     is_cut = completion.finish_reason in CUT
-    return grade(find_family(item.family), item, completion.text if answer is None else answer.text, is_cut)
+    verdict = grade(find_family(item.family), item, completion.text if answer is None else answer.text, is_cut)
+    return verdict if completion.scores is None else replace(verdict, found="asked")
 
 
 def checked_completion(request: Request, completion: Completion) -> Completion:

@@ -151,6 +151,7 @@ def test_how_answers_were_found_is_unknown_until_a_run_is_graded_again(new):
     totals = {reading: read.get_samples(new, detail, SampleFilter(readings=(reading,))).total for reading in READINGS}
     assert [totals["asked"], totals["unread"], totals["cut"]] == counts
     assert sum(totals.values()) == detail.summary.n_done
+    assert counts[0] > 0
 
 
 def test_going_back_and_forth_keeps_everything(new):
