@@ -52,9 +52,10 @@ class AnswerKind:
 
 
 _LEAD = re.compile(
-    r"(?:(?:the|a|an|it|it's|is|are|was|be|that|this|so|in|on|at|to|of|for|my|our|code|name|person|year|step|line|number|value|result|"
-    r"total|sum|remainder|count|city|town|month|day|date|dated|university|college|place|company|employer|subject|major|option|choice|letter|string|"
-    r"sentence|word|words|letters|answer|final|equal|equals|exactly|called|named|namely|i\.e\.|rest|list|order|sequence|born|no\.)\b[\s:,.#=]{0,4})+",
+    r"(?:(?:the|a|an|it|it's|is|are|was|be|that|this|so|in|on|at|to|of|for|my|our|code|name|person|year|step|line|number|"
+    r"value|result|total|sum|remainder|count|city|town|month|day|date|dated|university|college|place|company|employer|"
+    r"subject|major|option|choice|letter|string|sentence|word|words|letters|answer|final|equal|equals|exactly|called|"
+    r"named|namely|i\.e\.|rest|list|order|sequence|born|no\.)\b[\s:,.#=]{0,4})+",
     re.IGNORECASE,
 )
 
@@ -70,128 +71,9 @@ def unique(values: Collection[str]) -> list[str]:
     return list(dict.fromkeys(values))
 
 
-_NUMBER_WORDS = {
-    word: str(at)
-    for at, word in enumerate(
-        [
-            "zero",
-            "one",
-            "two",
-            "three",
-            "four",
-            "five",
-            "six",
-            "seven",
-            "eight",
-            "nine",
-            "ten",
-            "eleven",
-            "twelve",
-            "thirteen",
-            "fourteen",
-            "fifteen",
-            "sixteen",
-            "seventeen",
-            "eighteen",
-            "nineteen",
-            "twenty",
-        ]
-    )
-}
-ORDINALS = {
-    word: str(at)
-    for at, word in enumerate(
-        [
-            "first",
-            "second",
-            "third",
-            "fourth",
-            "fifth",
-            "sixth",
-            "seventh",
-            "eighth",
-            "ninth",
-            "tenth",
-            "eleventh",
-            "twelfth",
-        ],
-        1,
-    )
-}
-_DIGITS = r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d{1,30})(?:\.0{1,9})?"
-_ASKED_INTEGER = re.compile(r"[+-]?[0-9]{1,30}")
-_MODULO = re.compile(r"[(\[]?\s?\b(?:in )?(?:mod(?:ulo|ulus)?)\s{0,2}[(\[]?\s{0,2}\d{1,6}[)\]]{0,2}", re.IGNORECASE)
-_WHOLE = re.compile(
-    rf"({_DIGITS})(?:st|nd|rd|th)?(?:\s{{1,3}}(?!and\b|or\b|to\b|then\b|is\b|was\b|takes\b)[A-Za-z]{{2,20}}(?:\s(?!and\b)[a-z]{{2,20}})?"
-    r"(?:\s(?:in|of|per|between|born|who|that)\b[\w ,]{0,60})?)?",
-    re.ASCII,
-)
-_DIGIT = re.compile(r"\d")
-_NUMBER = re.compile(rf"(?<![\w.,/^])({_DIGITS})(?![\w/^]|[.,]\d)", re.ASCII)
-_AFTER_SIGN = re.compile(r".*[=≡]\s*", re.DOTALL)
-_RELATED_NUMBER = re.compile(
-    r"(?:\b(?:by|mod|modulo|modulus|plus|minus|times|than|over|from|until|least|most|about|around|approximately|roughly|"
-    r"almost|nearly|before|after|row|section|part)|(?<=[\w)])[ \t]?[-+*/×·%]|[<>≈~])[ \t]{0,3}$",
-    re.IGNORECASE,
-)
-
-
-def _integer(digits: str) -> str:
-    return str(int(digits.partition(".")[0].replace(",", "")))
-
-
-@dataclass(frozen=True, slots=True)
-class Integer(AnswerKind):
-    """A whole number in decimal digits or, up to twenty, in words; at least `n_digits` long in a sentence."""
-
-    n_digits: int = 1
-
-    def asked(self, text: str) -> str | None:
-        """Return the number if the text is its digits."""
-        return str(int(text)) if _ASKED_INTEGER.fullmatch(text) else None
-
-    def may_be_in(self, text: str) -> bool:
-        """Return whether the text has a digit, or is short enough to be a number in words."""
-        return len(text) < 24 or _DIGIT.search(text) is not None
-
-    def exact(self, text: str) -> str | None:
-        """Return the number; a unit, a modulus and calculations before an equals sign may stand around it."""
-        if len(text) > 120:
-            return None
-        bare = _MODULO.sub("", text).strip(" ,.")
-        number = without_noun(bare)
-        found = _WHOLE.fullmatch(number)
-        if found and not self.hedge.search(number):
-            return _integer(found[1])
-        word = number.lower()
-        return _NUMBER_WORDS.get(word) or ORDINALS.get(word) or _NUMBER_WORDS.get(word.partition(" ")[0])
-
-    def named(self, text: str) -> list[str]:
-        """Return the numbers that a phrase names, but not a modulus, a divisor or a term."""
-        phrase = _MODULO.sub("", text)
-        if "between" in phrase:
-            return []
-        found = [
-            _integer(one[1])
-            for one in _NUMBER.finditer(phrase)
-            if not _RELATED_NUMBER.search(phrase[max(0, one.start() - 20) : one.start()])
-            and not _is_term(phrase, one.end())
-        ]
-        return unique([number for number in found if len(number) >= self.n_digits])
-
-    def stated(self, sentence: str) -> str | None:
-        """Return the only number of a sentence, as in "3 people were born there"."""
-        numbers = self.named(sentence)
-        return numbers[0] if len(numbers) == 1 else None
-
-
-def _is_term(phrase: str, end: int) -> bool:
-    return bool(re.match(r"[ \t]{0,3}(?:[+*/×·÷^%]|-\s?\d|times\b|plus\b|minus\b|divided\b|mod\b)", phrase[end:]))
-
-
 _RELATED_NAME = re.compile(
-    r"\b(?:after|before|from|than|past|beyond|following|preceding|behind|precedes|follows|between|start|starting|at first)\s{1,3}"
-    r"(?:the\s)?(?:code\s|name\s|person\s)?$",
+    r"\b(?:after|before|from|than|past|beyond|following|preceding|behind|precedes|follows|between|start|starting|"
+    r"at first)\s{1,3}(?:the\s)?(?:code\s|name\s|person\s)?$",
     re.IGNORECASE,
 )
 _WORD = re.compile(r"\w+", re.ASCII)
@@ -255,7 +137,7 @@ class Names(AnswerKind):
         return text if self.shape and re.fullmatch(self.shape, text) else None
 
     def stated(self, sentence: str) -> str | None:
-        """Return the only name of a sentence that is not in the question; of two, the first if the relation links them."""
+        """Return the only name of a sentence that the question does not give; of two that are related, the first."""
         found = self._found(sentence)
         if self.relation and len(found) == 2:
             (one, _), (other, _) = found

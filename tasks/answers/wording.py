@@ -49,7 +49,8 @@ _LATEX_STYLE = re.compile(
     r"\\(?:boxed|fbox|text[a-z]{0,2}|math[a-z]{2,4}|operatorname|underline|emph|mbox|hbox|bf)(?![a-z])\s?"
 )
 _LATEX_SIGN = re.compile(
-    r"\\(?:(equiv)|(rightarrow|to|Rightarrow|longrightarrow|implies)|(p?mod|bmod)|(?:quad|qquad|left|right))(?![a-z])|\\[,;!:> \\()\[\]{}]"
+    r"\\(?:(equiv)|(rightarrow|to|Rightarrow|longrightarrow|implies)|(p?mod|bmod)|(?:quad|qquad|left|right))(?![a-z])"
+    r"|\\[,;!:> \\()\[\]{}]"
 )
 _BREAK = re.compile(r"</?(?:br|em|strong|code|pre|span|div|sup|sub|mark|center|font)\s?/?>", re.IGNORECASE)
 _TAGGED = re.compile(r"<([A-Za-z][\w-]{0,30})>(.*?)</\1>", re.DOTALL)
@@ -111,10 +112,10 @@ def _cut_right(text: str) -> str:
 
 
 _OPEN_WORDS = (
-    r"or|either|maybe|perhaps|possibly|might|may be|could be|could also|would be|would have|unless|except|not|never|cannot|"
-    r"unsure|unclear|uncertain|unknown|undetermined|undefined|neither|nor|probably|likely|ambiguous|impossible|any of|"
-    r"one of the|some of|whether|if|suppose|assuming|rule out|ruled out|anything but|opposite|instead of|rather than|"
-    r"non|so far|on (?:the|its|our) way|passes through|need more|claims?|asks?"
+    r"or|either|maybe|perhaps|possibly|might|may be|could be|could also|would be|would have|unless|except|not|never|"
+    r"cannot|unsure|unclear|uncertain|unknown|undetermined|undefined|neither|nor|probably|likely|ambiguous|impossible|"
+    r"any of|one of the|some of|whether|if|suppose|assuming|rule out|ruled out|anything but|opposite|instead of|"
+    r"rather than|non|so far|on (?:the|its|our) way|passes through|need more|claims?|asks?"
 )
 _FOREIGN_DENIALS = r"|n't\b|\?|\bN/?A\b|不是|不能|\bno es\b|\bn'est pas\b|\bnicht\b|\bnão\b|\bne .{1,20} pas\b|\bне\b"
 HEDGE = re.compile(rf"\b(?:{_OPEN_WORDS}|wrong|incorrect|mistake)\b{_FOREIGN_DENIALS}", re.IGNORECASE)
@@ -134,29 +135,35 @@ DENIAL_OR_DOUBT = re.compile(rf"{DOUBT.pattern}|\b(?:not|cannot|never)\b|n't\b",
 """The same for sentences that mention a yes or a no."""
 
 CONDITION = re.compile(
-    r"\b(?:if|unless|suppose|supposing|assum\w+|whether|had (?:we|it|I)|claims?|claimed|mistake|might|could|asks?|say that|think that|"
-    r"instance|for example|instead of|would write|cannot|can't|rule out)\b[^.!?\n]*$",
+    r"\b(?:if|unless|suppose|supposing|assum\w+|whether|had (?:we|it|I)|claims?|claimed|mistake|might|could|asks?|"
+    r"say that|think that|instance|for example|instead of|would write|cannot|can't|rule out)\b[^.!?\n]*$",
     re.IGNORECASE,
 )
 """Words before a mark by which it is no statement of the writer's."""
 
 RETRACTION = re.compile(
-    r"(?:^|[.!?:\n]\s{0,3})(?:but\s|oh,?\s|hmm,?\s|no,?\s)?(?:wait\b|hold on\b|actually\b|no[,:.]|oops\b|correction\b|edit:|"
-    r"scratch that|不对|等等|更正|sorry\b|i apologi[sz]e|on second thought|alternatively|my mistake|updated?\b)"
+    r"(?:^|[.!?:\n]\s{0,3})(?:but\s|oh,?\s|hmm,?\s|no,?\s)?"
+    r"(?:wait\b|hold on\b|actually\b|no[,:.]|oops\b|correction\b|edit:|scratch that|不对|等等|更正|sorry\b|"
+    r"i apologi[sz]e|on second thought|alternatively|my mistake|updated?\b)"
     r"|(?:that|this|which|it|answer)(?:'s| is| was) (?:wrong|incorrect|not (?:right|correct))"
-    r"|\bI (?:have )?(?:made (?:a|an) (?:mistake|error)|was (?:wrong|off)|misread|miscounted|counted wrong|change my answer|take (?:it|that) back)",
+    r"|\bI (?:have )?(?:made (?:a|an) (?:mistake|error)|was (?:wrong|off)|misread|miscounted|counted wrong|"
+    r"change my answer|take (?:it|that) back)",
     re.IGNORECASE,
 )
 """Words after an answer that take it back."""
 
 REFUSAL = re.compile(
-    r"(?:i'?m sorry|i am sorry|sorry|i apologi[sz]e|unfortunately|as an ai|i can(?:'t|not|not)|i am (?:not able|unable)|i'm (?:not able|unable))\b",
+    r"(?:i'?m sorry|i am sorry|sorry|i apologi[sz]e|unfortunately|as an ai|i can(?:'t|not)|"
+    r"i(?: am|'m) (?:not able|unable))\b",
     re.IGNORECASE,
 )
 
+THINKS_ALOUD = re.compile(r"\W*(?:let|we|i|first|to find|now|step)\b", re.IGNORECASE)
+"""The beginning of a text that goes on working behind a mark, as in "Answer: Let us see"."""
+
 _EXPLAINED = re.compile(
-    r"(?:[,;]\s{0,2}|\s)(?:because|since|as (?:shown|we|it|the|in|stated|given|seen|described|required|per)|so that|given that|"
-    r"based on|due to|according to)\b|,\s(?:which|where|who|whose)\b"
+    r"(?:[,;]\s{0,2}|\s)(?:because|since|as (?:shown|we|it|the|in|stated|given|seen|described|required|per)|so that|"
+    r"given that|based on|due to|according to)\b|,\s(?:which|where|who|whose)\b"
     r"|\s[-\u2013\u2014]{1,2}\s(?=[A-Za-z])",
     re.IGNORECASE,
 )
@@ -185,62 +192,13 @@ def without_asides(text: str) -> str:
     return _ASIDE.sub("", text) if "(" in text else text
 
 
-_FORM_WORDS = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "your",
-        "my",
-        "final",
-        "answer",
-        "answers",
-        "code",
-        "codes",
-        "name",
-        "names",
-        "number",
-        "numbers",
-        "year",
-        "reply",
-        "value",
-        "values",
-        "result",
-        "step",
-        "steps",
-        "in",
-        "digits",
-        "from",
-        "to",
-        "or",
-        "and",
-        "of",
-        "here",
-        "insert",
-        "put",
-        "separated",
-        "by",
-        "comma",
-        "commas",
-        "blank",
-        "blanks",
-        "letter",
-        "letters",
-        "word",
-        "words",
-        "list",
-        "date",
-        "month",
-        "day",
-        "only",
-        "with",
-        "sentence",
-        "string",
-        "rest",
-        "option",
-        "x",
-    ]
-)
+_FORM_WORDS = frozenset((
+    "a", "an", "the", "your", "my", "final", "answer", "answers", "code", "codes", "name", "names", "number",
+    "numbers", "year", "reply", "value", "values", "result", "step", "steps", "in", "digits", "from", "to", "or",
+    "and", "of", "here", "insert", "put", "separated", "by", "comma", "commas", "blank", "blanks", "letter",
+    "letters", "word", "words", "list", "date", "month", "day", "only", "with", "sentence", "string", "rest",
+    "option", "x",
+))  # fmt: skip
 _FORM = re.compile(r"[<\[{(]\s?([^<>\[\]{}()]{1,80}?)\s?[>\]})]\.?|\.{2,}|…|_{2,}|-{2,}|<>|\[\]")
 
 
@@ -258,7 +216,8 @@ _CONCLUDED = re.compile(
     r".*\b(?:so|therefore|thus|hence|consequently|meaning|which means|ergo)\b,?|.*∴", re.IGNORECASE | re.DOTALL
 )
 _UNFINISHED = re.compile(
-    r"\b(?:and|or|to|the|of|is|are|then|with|a|an|for|by|in|we|that|this|from|but|so|as|on|at|if|whole|next|have|has|get)\s*$|[=+*/,(×-]\s*$",
+    r"\b(?:and|or|to|the|of|is|are|then|with|a|an|for|by|in|we|that|this|from|but|so|as|on|at|if|whole|next|have|has|"
+    r"get)\s*$|[=+*/,(×-]\s*$",
     re.IGNORECASE,
 )
 

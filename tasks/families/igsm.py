@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
-from fathom.tasks.answers.kinds import AnswerKind, Integer
+from fathom.tasks.answers.kinds import AnswerKind
+from fathom.tasks.answers.numbers import Integer
 from fathom.tasks.arithmetic.formula import MODULUS, needed_for, solve_parameters, write_calculation
 from fathom.tasks.arithmetic.puzzle import PuzzlePlan, draw_puzzle, word_source
 from fathom.tasks.arithmetic.solution import SolutionReading, read_solution

@@ -67,7 +67,10 @@ _CAPITALS = "EFGHJKLMNPQRSTUVWXYZ"  # none of OPTIONS
 _LETTERS = "abcdefghjkmnpqrstuvwxyz"  # none that looks like a digit
 _WORDS = tuple(onset + vowel + coda for onset in "bdfgklmnprtvz" for vowel in "aeiou" for coda in "vb")
 _VERBS = r"(?:is|are|was|does|do|can|could|will|would)"
-_FITS = r"(?:sentence|valid|grammatical|generated|made|built|formed|derived|produced|fit|belong|parsed?|part of the language|in the language)"
+_FITS = (
+    r"(?:sentence|valid|grammatical|generated|made|built|formed|derived|produced|fit|belong|parsed?|"
+    r"part of the language|in the language)"
+)
 _IS_SENTENCE = rf"\b{_VERBS}\b[^.:;]{{0,60}}\b{_FITS}"
 _IS_NO_SENTENCE = rf"\b{_VERBS}(?:n't|\s?not| no)\b[^.:;]{{0,60}}\b{_FITS}|\b(?:invalid|ungrammatical)\b"
 """Whole sentences that say yes or no to: is this string a sentence?"""

@@ -17,7 +17,8 @@ from math import comb, inf
 from operator import mul
 from typing import ClassVar
 
-from fathom.tasks.answers.kinds import AnswerKind, Integer
+from fathom.tasks.answers.kinds import AnswerKind
+from fathom.tasks.answers.numbers import Integer
 from fathom.tasks.arithmetic.expression import (
     APPLY,
     MODULI,

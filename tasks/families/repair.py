@@ -22,8 +22,8 @@ from functools import cached_property
 from math import inf
 from typing import Any, ClassVar
 
-from fathom.tasks.answers.compound import Mistake
 from fathom.tasks.answers.kinds import AnswerKind, FirstLine
+from fathom.tasks.answers.mistakes import Mistake
 from fathom.tasks.arithmetic.mistakes import (
     NO_MISTAKE,
     FlawedSolution,

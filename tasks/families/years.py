@@ -15,7 +15,8 @@ from functools import cached_property
 from itertools import pairwise
 from typing import ClassVar
 
-from fathom.tasks.answers.kinds import AnswerKind, Either, Integer, Names
+from fathom.tasks.answers.kinds import AnswerKind, Either, Names
+from fathom.tasks.answers.numbers import Integer
 from fathom.tasks.base import (
     CUT_OFF,
     N_CHOICES,

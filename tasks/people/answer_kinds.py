@@ -5,7 +5,8 @@ from functools import cache
 from typing import Any
 
 from fathom.tasks.answers.compound import Date, Pair
-from fathom.tasks.answers.kinds import AnswerKind, Either, Integer, Names, YesNo
+from fathom.tasks.answers.kinds import AnswerKind, Either, Names, YesNo
+from fathom.tasks.answers.numbers import Integer
 from fathom.tasks.people.population import CITIES, EMPLOYERS, MAJORS, MONTHS, UNIVERSITIES
 
 _SHAPE = r"[A-Z][a-z]{1,14}(?: [A-Z]?[a-z]{1,14}){0,2}"

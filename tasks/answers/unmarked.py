@@ -1,0 +1,104 @@
+"""The answer of a text without a mark: its last line or sentence that names one, or a bare first line."""
+
+from collections.abc import Iterator
+
+from fathom.tasks.answers.kinds import AnswerKind
+from fathom.tasks.answers.layout import BULLET, FENCE, outside_code
+from fathom.tasks.answers.values import OPEN, bare_value, statement
+from fathom.tasks.answers.wording import (
+    REFUSAL,
+    RETRACTION,
+    is_placeholder,
+    is_unfinished,
+    peel,
+    plain,
+    sentences,
+    without_asides,
+    without_reason,
+)
+
+_LONGEST_LINE = 2_000
+_MAX_UNITS = 8
+"""Most sentences, from the last one back, that are looked at."""
+
+
+def read_unmarked(text: str, kind: AnswerKind, cut: bool) -> str | None:
+    """Return the value that a text without a mark ends in, or begins with; None if there is none."""
+    if REFUSAL.match(text.lstrip(" \n\t*#\"'")):
+        return None
+    if cut:
+        return _first_line(text, kind)
+    if kind.spans_lines:
+        value = _whole_text(text, kind)
+        if value is not None:
+            return value
+    value = _last_unit(text, kind)
+    return _first_line(text, kind) if value is None else None if value is OPEN else value
+
+
+def _whole_text(text: str, kind: AnswerKind) -> str | None:
+    """Return the value that the whole text is, or its last paragraph."""
+    bare = FENCE.sub("", text).strip()
+    bullet = BULLET.match(bare) if "\n" not in bare else None
+    bare = bare[bullet.end() :] if bullet else bare
+    for part in (bare, bare.rpartition("\n\n")[2]):
+        value = bare_value(part, kind) if len(part) <= kind.limit else None
+        if value is not None:
+            return value
+    return None
+
+
+def _last_unit(text: str, kind: AnswerKind) -> str | None:
+    """Return the value of the last line or sentence that names one; OPEN if it commits to none."""
+    lines, n_units = outside_code(text), 0
+    for at in reversed(range(len(lines))):
+        for unit, is_listed in _units(lines, at, kind):
+            value = _unit_value(unit, is_listed, kind)
+            n_units += 1
+            if value is None and n_units == 1 and is_unfinished(unit):
+                return OPEN
+            if value is not None or n_units > _MAX_UNITS:
+                return value
+        if RETRACTION.search("\n" + lines[at][-_LONGEST_LINE:]):
+            return OPEN
+    return None
+
+
+def _units(lines: list[str], at: int, kind: AnswerKind) -> Iterator[tuple[str, bool]]:
+    """Return the sentences of a line from the last one back, or the line if it is bare, and whether it lists some."""
+    line = lines[at][-_LONGEST_LINE:]
+    bullet = BULLET.match(line)
+    rest = line[bullet.end() :] if bullet else line
+    in_list = bullet is not None and at > 0 and BULLET.match(lines[at - 1]) is not None
+    is_bare = len(rest) <= kind.limit and bare_value(rest, kind) is not None
+    for unit in [rest] if is_bare else reversed(sentences(rest)):
+        yield unit, in_list or _follows_another(lines, at, unit, kind)
+
+
+def _follows_another(lines: list[str], at: int, unit: str, kind: AnswerKind) -> bool:
+    """Say whether a bare line follows a bare line with another value, as in a list of candidates."""
+    if at == 0 or kind.spans_lines:
+        return False
+    value = bare_value(unit, kind)
+    return value is not None and bare_value(lines[at - 1], kind) not in (None, value)
+
+
+def _unit_value(unit: str, is_listed: bool, kind: AnswerKind) -> str | None:
+    """Return the value of a sentence without a mark, OPEN if it names one but commits to none, else None."""
+    if not kind.may_be_in(unit) or is_placeholder(unit):
+        return None
+    bare = plain(unit[-kind.limit :])
+    value = kind.exact(peel(bare))
+    if value is not None:
+        return OPEN if is_listed or "?" in unit else value
+    clause = without_reason(without_asides(bare))
+    value = kind.exact(peel(clause)) or statement(clause, kind)
+    return OPEN if value is not None and kind.hedge.search(clause) else value
+
+
+def _first_line(text: str, kind: AnswerKind) -> str | None:
+    """Return the value of a bare first line that is followed by more."""
+    line, newline, rest = text.lstrip().partition("\n")
+    if not newline or len(line) > kind.limit or "?" in line or BULLET.match(line):
+        return None
+    return None if RETRACTION.search("\n" + rest[:2_000]) else bare_value(line, kind)
