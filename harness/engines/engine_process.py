@@ -256,7 +256,8 @@ def _work(engine: Engine, link: Connection, inbox: "SimpleQueue[Any]") -> None:
             message = inbox.get()
             if message is None:
                 engine.close()
-                return
+                sys.stdout.flush()
+                os._exit(0)  # Python takes seconds to take vLLM's modules apart
             if isinstance(message, Request):
                 link.send(engine.render(message) if isinstance(engine, RendersPrompts) else None)
             else:

@@ -1,7 +1,6 @@
-"""The engine vllm: vLLM in this process, on a GPU or a CPU.
+"""The engine vllm: vLLM in the process that loads it, on a GPU or a CPU.
 
-It drives vLLM's own step loop: completions are yielded as they finish, and new prompts are added in between. Prefix
-caching is on.
+It drives vLLM's own step loop: completions are yielded as they finish, and new prompts are added in between.
 """
 
 import time

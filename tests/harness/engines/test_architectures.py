@@ -13,7 +13,6 @@ from tests.harness.engines.architecture_matrix import ENGINES, outcomes
 from tests.harness.engines.architectures import ARCHITECTURES
 
 NAMES = tuple(one.name for one in ARCHITECTURES)
-DTYPES = {one.name: one.dtype for one in ARCHITECTURES}
 UNKNOWN = "are not supported for now; --engine hf runs every architecture of transformers"
 FOREIGN = "does not dispatch through the Transformers attention interface"
 NO_KERNEL = "this build of vLLM has no operation selective_scan_fwd, which the model needs: --engine hf runs it"
@@ -35,7 +34,7 @@ REFUSED_ON_CPU = {
     "qwen3_5_text": "No module named 'torchvision'",
 }  # fmt: skip
 """Models that vLLM's CPU build refuses as well."""
-NATS = {"float32": 0.1, "bfloat16": 1.0}
+NATS = 0.1
 """Largest difference between the scores of two engines; the texts have 30 nats."""
 
 
@@ -80,7 +79,7 @@ def test_each_architecture_answers_or_is_refused_with_its_reason(everything, eng
 def test_both_engines_score_alike(everything, name):
     one, other = (everything[engine][name] for engine in ENGINES)
     if one.state == other.state == "answers":
-        assert max(abs(a - b) for a, b in zip(one.scores, other.scores, strict=True)) < NATS[DTYPES[name]]
+        assert max(abs(a - b) for a, b in zip(one.scores, other.scores, strict=True)) < NATS
 
 
 @pytest.mark.slow
