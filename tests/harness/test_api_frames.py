@@ -40,7 +40,7 @@ def perfect(path):
 def test_cells_hold_the_counts_of_the_run(noisy):
     assert list(noisy.cells.columns) == [
         "family", "version", "ladder", "level", "channel", "style", "hardness", "items", "n", "k", "accuracy", "low",
-        "high", "chance", "score", "errors",
+        "high", "chance", "score", "errors", "n_asked", "n_unread", "n_cut",
     ]  # fmt: skip
     assert list(noisy.cells.k) == [cell.k for cell in noisy.detail.cells]
     assert (noisy.cells.low <= noisy.cells.accuracy).all()
