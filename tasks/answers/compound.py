@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fathom.tasks.answers.kinds import AnswerKind, unique, without_noun
-from fathom.tasks.answers.wording import peel
+from fathom.tasks.answers.wording import HEDGE, peel
 
 MONTHS = (
     "January", "February", "March", "April", "May", "June",
@@ -20,7 +20,7 @@ _FORMS = (
     ),
     re.compile(rf"\b({_MONTH})\b\.?\s{{0,2}}(?:the\s)?{_DAY}\b[,\s]{{0,3}}(?:of\s)?(\d{{4}})\b", re.IGNORECASE),
     re.compile(rf"\b(\d{{4}})[,\s]{{1,3}}({_MONTH})\b\.?\s{{0,2}}{_DAY}\b", re.IGNORECASE),
-    re.compile(r"(?<!\d)(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})(?!\d)"),
+    re.compile(r"(?<!\d)(\d{4})\s?[-/.年]\s?(\d{1,2})\s?[-/.月]\s?(\d{1,2})(?!\d)日?"),
     re.compile(r"(?<!\d)(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})(?!\d)"),
 )
 _LABELLED = re.compile(
@@ -90,6 +90,7 @@ _SPLITS = (
     r"\s?[/|&]\s?",
     r"\s[-\u2013\u2014]\s",
     r"\s{2,}",
+    r"\s\(",
 )
 
 
@@ -136,7 +137,7 @@ class Pair(AnswerKind):
         """Return two parts, where only one of them is a value or both look like one."""
         parts = [part.strip() for part in text.split(";")]
         is_pair = len(parts) == 2 and all(0 < len(part.split()) <= 4 and len(part) < 60 for part in parts)
-        return "; ".join(parts) if is_pair else None
+        return "; ".join(parts) if is_pair and not self.named(text) else None
 
     def stated(self, sentence: str) -> str | None:
         """Return the pair of a sentence that names one value of each kind."""
@@ -166,6 +167,7 @@ class NameList(AnswerKind):
     shape: str
     limit: ClassVar[int] = 4_000
     spans_lines: ClassVar[bool] = True
+    has_items: ClassVar[bool] = True
 
     def asked(self, text: str) -> str | None:
         """Return the list if it is names with commas."""
@@ -174,6 +176,7 @@ class NameList(AnswerKind):
 
     def exact(self, text: str) -> str | None:
         """Return the list that the text is; other names of the same shape are items too."""
+        text = _without_repeats(text)
         if len(text) > self.limit:
             return None
         bare = _INLINE_ITEM.sub(", ", _ITEM.sub("", text).translate(_NO_BRACKETS))
@@ -199,6 +202,20 @@ class NameList(AnswerKind):
         return [names] if names else []
 
 
+def _without_repeats(text: str) -> str:
+    """Return the first line of a text of equal lines, else the text."""
+    lines = {line.strip() for line in text.split("\n")} if "\n" in text else ()
+    return text.partition("\n")[0] if len(lines) == 1 else text
+
+
+def _has_several_strings(text: str) -> bool:
+    """Say whether a text has several lines, and more than one token in one of them."""
+    return "\n" in text and any(len(line.split()) > 1 for line in text.split("\n"))
+
+
+_NO_TOKENS = re.compile(rf"^\W*(?:so|thus|hence|then|the|is|it)\b|{HEDGE.pattern}", re.IGNORECASE)
+"""Words by which a text with foreign tokens is a sentence of English, not a string."""
+
 _NO_BRACKETS = str.maketrans("[](){}\"'", "        ")
 _TOKEN_GAP = re.compile(r"[\s,;|.\"'`+\u00b7→-]+")
 
@@ -210,6 +227,7 @@ class TokenString(AnswerKind):
     tokens: Collection[str]
     limit: ClassVar[int] = 4_000
     spans_lines: ClassVar[bool] = True
+    has_items: ClassVar[bool] = True
 
     def asked(self, text: str) -> str | None:
         """Return the string if it is tokens between blanks."""
@@ -218,7 +236,8 @@ class TokenString(AnswerKind):
 
     def exact(self, text: str) -> str | None:
         """Return the string that the text is; a text of other short words is one too, with foreign tokens."""
-        if len(text) > self.limit:
+        text = _without_repeats(text)
+        if len(text) > self.limit or _has_several_strings(text):
             return None
         parts = [part for part in _TOKEN_GAP.split(text.translate(_NO_BRACKETS)) if part]
         if not parts:
@@ -228,7 +247,7 @@ class TokenString(AnswerKind):
         letters = "".join(parts)
         if len(letters) > 1 and all(letter in self.tokens for letter in letters):
             return " ".join(letters)
-        return " ".join(parts) if self._is_string(parts) else None
+        return " ".join(parts) if self._is_string(parts) and not _NO_TOKENS.search(text) else None
 
     def _is_string(self, parts: list[str]) -> bool:
         known = sum(part in self.tokens or part.lower() in self.tokens for part in parts)

@@ -20,6 +20,9 @@ class AnswerKind:
     spans_lines: ClassVar[bool] = False
     """Whether an answer may take several lines, as a list does."""
 
+    has_items: ClassVar[bool] = False
+    """Whether a line may hold one item of such an answer."""
+
     hedge: ClassVar[re.Pattern[str]] = HEDGE
     """Words that leave such an answer open."""
 
@@ -41,6 +44,10 @@ class AnswerKind:
     def may_be_in(self, text: str) -> bool:
         """Return False if the text certainly names no value, which is quick to see."""
         return True
+
+    def lists_values(self, text: str) -> bool:
+        """Return whether a phrase is a list of values of which only one can be right."""
+        return False
 
     def foreign(self, text: str) -> str | None:
         """Return the text if it is an answer in form, but none that the item knows."""
@@ -74,6 +81,12 @@ def unique(values: Collection[str]) -> list[str]:
 _RELATED_NAME = re.compile(
     r"\b(?:after|before|from|than|past|beyond|following|preceding|behind|precedes|follows|between|start|starting|"
     r"at first)\s{1,3}(?:the\s)?(?:code\s|name\s|person\s)?$",
+    re.IGNORECASE,
+)
+_BETWEEN_TWO = re.compile(r"^\W*(?:between|of|comparing)\b[^.;]{0,80}?,\s", re.IGNORECASE)
+_NO_NAME = re.compile(
+    r"(?:yes|no|none|sure|okay|ok|hello|hi|thanks?|sorry|unknown|well|here|there|the|an?|it|its|this|that|see|same|as|"
+    r"please|answer|error|null|let|we|i|my|so|not)\b",
     re.IGNORECASE,
 )
 _WORD = re.compile(r"\w+", re.ASCII)
@@ -127,24 +140,30 @@ class Names(AnswerKind):
                 places.append((at, member))
         inside = [at for at, one in places for start, other in places if one != other and one in other and start <= at]
         return [
-            (name, bool(_RELATED_NAME.search(text[max(0, at - 40) : at])))
+            (name, _is_related(text, at))
             for at, name in sorted(places)
             if at not in inside or any(start == at and len(other) > len(name) for start, other in places) is False
         ]
 
     def foreign(self, text: str) -> str | None:
-        """Return the text if it looks like a name."""
-        return text if self.shape and re.fullmatch(self.shape, text) else None
+        """Return the text if it looks like a name; in small letters only if it contains none."""
+        if not self.shape or not re.fullmatch(self.shape, text) or _NO_NAME.match(text):
+            return None
+        return None if text[:1].islower() and self.named(text) else text
 
     def stated(self, sentence: str) -> str | None:
         """Return the only name of a sentence that the question does not give; of two that are related, the first."""
-        found = self._found(sentence)
+        found = self._found(_BETWEEN_TWO.sub("", sentence) if self.relation else sentence)
         if self.relation and len(found) == 2:
             (one, _), (other, _) = found
             link = sentence[sentence.find(one) + len(one) : sentence.find(other)]
             return one if re.search(rf"\b(?:{self.relation})\b", link) else None
         new = [(name, is_related) for name, is_related in found if name not in self.given]
         return new[0][0] if len(new) == 1 and not new[0][1] else None
+
+
+def _is_related(text: str, at: int) -> bool:
+    return _RELATED_NAME.search(text[max(0, at - 40) : at]) is not None
 
 
 def _is_word(text: str, start: int, end: int) -> bool:
@@ -181,7 +200,7 @@ class YesNo(AnswerKind):
                 or text[found.end() : found.end() + 2] in (" -", " \u2013", " \u2014", " (")
             ):
                 return None if DOUBT.search(text) or other.search(text, found.end()) else value
-        return self.stated(text)
+        return None if DOUBT.search(text) else self.stated(text)
 
     def named(self, text: str) -> list[str]:
         """Return yes or no, where the phrase is one of them."""
@@ -217,8 +236,9 @@ class Choice(AnswerKind):
         return None
 
     def named(self, text: str) -> list[str]:
-        """Return the letters that a phrase names."""
-        return unique([letter for letter in _WORD.findall(text) if letter in self.options])
+        """Return the letters that a phrase names, unless a word such as "after" precedes them."""
+        places = [found for found in _WORD.finditer(text) if found[0] in self.options]
+        return unique([found[0] for found in places if not _is_related(text, found.start())])
 
     def stated(self, sentence: str) -> str | None:
         """Return the only letter of a sentence, as in "B is a sentence", but not its first word "A"."""
@@ -231,6 +251,11 @@ class FirstLine(AnswerKind):
 
     limit: ClassVar[int] = 400_000
     is_raw: ClassVar[bool] = True
+
+
+_LIST_SIGN = re.compile(r"\s{0,3}[,;\n]\s{0,3}")
+MAX_LISTED = 8
+"""Most values of a list that is recognised as one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,9 +281,14 @@ class Either(AnswerKind):
         """Return the values of the main kind."""
         return self.main.named(text)
 
+    def lists_values(self, text: str) -> bool:
+        """Return whether a phrase is nothing but three values or more, of whatever kinds."""
+        parts = _LIST_SIGN.split(text, MAX_LISTED)
+        return len(parts) > 2 and all(self.exact(peel(part)) is not None for part in parts)
+
     def foreign(self, text: str) -> str | None:
-        """Return what is an answer to the main kind in form."""
-        return self.main.foreign(text)
+        """Return what is an answer to one of the kinds in form."""
+        return _first(kind.foreign(text) for kind in (self.main, *self.others))
 
     def stated(self, sentence: str) -> str | None:
         """Return what the main kind reads."""

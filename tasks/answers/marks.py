@@ -122,6 +122,8 @@ class _Mark:
         found = _SEPARATOR.match(self.text, self.start, self.line_end)
         if found is None or not found["about"].isascii():
             return self._without_separator()
+        if found["about"].strip().isdigit() and _is_bare(self.text[self.start : self.line_end], self.kind):
+            return Region(self.start, self.line_end, self.is_first)  # the answer 3: 17
         if found["verb"] and _QUESTION_WORD.search(found["about"]):
             # the answer to which code comes next is x
             found = _LAST_VERB.match(self.text, self.start, self.line_end) or found
@@ -174,12 +176,18 @@ class _Mark:
         text, kind, end = self.text, self.kind, self.line_end
         if not kind.spans_lines:
             return Region(start, end, is_strict)
-        whole = paragraph_end(text, start)
+        whole = self._paragraph_end()
         if not holds_value(text[start:end], kind):
             return Region(start, whole if whole > end and holds_value(text[start:whole], kind) else end, is_strict)
         if text[:end].rstrip().endswith(_ENDS_OPEN):
             return Region(start, paragraph_end(text, end), is_strict)
         return Region(start, whole if _is_bare(text[start:whole], kind) else end, is_strict)
+
+    def _paragraph_end(self) -> int:
+        """Return where the paragraph ends, or the line before the next mark."""
+        end = paragraph_end(self.text, self.start)
+        other = _KEY.search(self.text, self.line_end, end)
+        return self.text.rfind("\n", 0, other.start()) if other else end
 
     def _below(self, is_strict: bool) -> Region | None:
         """Return the next line that is no decoration; where an answer may span lines, the paragraph if it is one."""

@@ -17,10 +17,10 @@ _DIGITS = r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d{1,30})(?:\.0{1,9})?"
 _ASKED_INTEGER = re.compile(r"[+-]?[0-9]{1,30}")
 _MODULO = re.compile(r"[(\[]?\s?\b(?:in )?(?:mod(?:ulo|ulus)?)\s{0,2}[(\[]?\s{0,2}\d{1,6}[)\]]{0,2}", re.IGNORECASE)
 _WHOLE = re.compile(
-    rf"({_DIGITS})(?:st|nd|rd|th)?"
-    r"(?:\s{1,3}(?!and\b|or\b|to\b|then\b|is\b|was\b|takes\b)[A-Za-z]{2,20}(?:\s(?!and\b)[a-z]{2,20})?"
+    rf"({_DIGITS}|{'|'.join(_NUMBER_WORDS)})(?:st|nd|rd|th)?"
+    r"(?:\s{1,3}(?!(?:and|or|to|then|is|was|takes|that|which|who)\b)[A-Za-z]{2,20}(?:\s(?!and\b)[a-z]{2,20})?"
     r"(?:\s(?:in|of|per|between|born|who|that)\b[\w ,]{0,60})?)?",
-    re.ASCII,
+    re.ASCII | re.IGNORECASE,
 )
 _DIGIT = re.compile(r"\d")
 _NUMBER = re.compile(rf"(?<![\w.,/^])({_DIGITS})(?![\w/^]|[.,]\d)", re.ASCII)
@@ -58,9 +58,9 @@ class Integer(AnswerKind):
         number = without_noun(bare)
         found = _WHOLE.fullmatch(number)
         if found and not self.hedge.search(number):
-            return _integer(found[1])
-        word = number.lower()
-        return _NUMBER_WORDS.get(word) or ORDINALS.get(word) or _NUMBER_WORDS.get(word.partition(" ")[0])
+            word = found[1].lower()
+            return _NUMBER_WORDS.get(word) or _integer(word)
+        return ORDINALS.get(number.lower())
 
     def named(self, text: str) -> list[str]:
         """Return the numbers that a phrase names, but not a modulus, a divisor or a term."""

@@ -52,13 +52,14 @@ def read_answer(text: str, kind: AnswerKind, cut: bool = False) -> Reading:
     """
     if kind.is_raw:
         return _first_line(text, kind, cut)
-    value = None if cut else _in_asked_form(text, kind)
+    line = None if cut else _asked_line(text)
+    value = None if line is None or len(line) > kind.limit else kind.asked(line)
     if value is not None:
         return Reading(value, "asked")
     if "<think>" in text and "</think>" not in text:
         return NOTHING
     value = _in_other_words(clean(text[-WINDOW:]), kind, cut)
-    return NOTHING if value is None else Reading(value, "read")
+    return NOTHING if value is None else Reading(value, "asked" if value == line else "read")
 
 
 def _first_line(text: str, kind: AnswerKind, cut: bool) -> Reading:
@@ -67,18 +68,17 @@ def _first_line(text: str, kind: AnswerKind, cut: bool) -> Reading:
     return Reading(line.strip(), "asked") if is_whole and line.strip() else NOTHING
 
 
-def _in_asked_form(text: str, kind: AnswerKind) -> str | None:
-    """Return the value of a text that is one, or whose last line is `Answer: <value>`."""
+def _asked_line(text: str) -> str | None:
+    """Return what stands where a prompt asks for the answer: alone, or in one last line behind `Answer:`."""
     stripped = text[-WINDOW:].strip()
-    line = stripped[stripped.rfind("\n") + 1 :]
+    above, _, line = stripped.rpartition("\n")
     if line[:7].lower() == "answer:":
+        above = above.rstrip()
+        is_one = above[above.rfind("\n") + 1 :][:7].lower() != "answer:"
         line = line[7:].lstrip()
-    elif line != stripped or len(text) > WINDOW:
-        return None
-    if len(line) > kind.limit:
-        return None
-    value = kind.asked(line)
-    return kind.asked(line[:-1]) if value is None and line.endswith(".") else value
+    else:
+        is_one = not above and len(text) <= WINDOW
+    return line.removesuffix(".") if is_one else None
 
 
 def _in_other_words(text: str, kind: AnswerKind, cut: bool) -> str | None:
@@ -102,7 +102,7 @@ def _marked_value(text: str, region: Region, kind: AnswerKind) -> str | None:
     marked = text[region.start : region.end]
     if not marked.strip() or is_placeholder(marked):
         return None
-    value = value_of(marked, kind)
+    value = value_of(marked, kind, region.is_strict)
     return OPEN if value is None and region.is_strict and not THINKS_ALOUD.match(marked) else value
 
 

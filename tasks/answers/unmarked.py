@@ -4,11 +4,13 @@ from collections.abc import Iterator
 
 from fathom.tasks.answers.kinds import AnswerKind
 from fathom.tasks.answers.layout import BULLET, FENCE, outside_code
-from fathom.tasks.answers.values import OPEN, bare_value, statement
+from fathom.tasks.answers.values import OPEN, bare_value, foreign_value, statement
 from fathom.tasks.answers.wording import (
+    INSTRUCTION,
     REFUSAL,
     RETRACTION,
     is_placeholder,
+    is_question,
     is_unfinished,
     peel,
     plain,
@@ -33,7 +35,11 @@ def read_unmarked(text: str, kind: AnswerKind, cut: bool) -> str | None:
         if value is not None:
             return value
     value = _last_unit(text, kind)
-    return _first_line(text, kind) if value is None else None if value is OPEN else value
+    if value is None:
+        value = _first_line(text, kind)
+    if value is None:
+        value = _foreign_value(text, kind)
+    return None if value is OPEN else value
 
 
 def _whole_text(text: str, kind: AnswerKind) -> str | None:
@@ -54,14 +60,18 @@ def _last_unit(text: str, kind: AnswerKind) -> str | None:
     for at in reversed(range(len(lines))):
         for unit, is_listed in _units(lines, at, kind):
             value = _unit_value(unit, is_listed, kind)
-            n_units += 1
-            if value is None and n_units == 1 and is_unfinished(unit):
+            if n_units == 0 and is_unfinished(plain(unit[-60:])) and not _ends_with(unit, value):
                 return OPEN
+            if INSTRUCTION.search(unit) or (value is None and (is_question(unit) or RETRACTION.search("\n" + unit))):
+                return OPEN
+            n_units += 1
             if value is not None or n_units > _MAX_UNITS:
                 return value
-        if RETRACTION.search("\n" + lines[at][-_LONGEST_LINE:]):
-            return OPEN
     return None
+
+
+def _ends_with(unit: str, value: str | None) -> bool:
+    return value is not None and unit.rstrip().lower().endswith(value.lower())
 
 
 def _units(lines: list[str], at: int, kind: AnswerKind) -> Iterator[tuple[str, bool]]:
@@ -76,11 +86,16 @@ def _units(lines: list[str], at: int, kind: AnswerKind) -> Iterator[tuple[str, b
 
 
 def _follows_another(lines: list[str], at: int, unit: str, kind: AnswerKind) -> bool:
-    """Say whether a bare line follows a bare line with another value, as in a list of candidates."""
-    if at == 0 or kind.spans_lines:
+    """Say whether a bare line follows a bare line with another value, as in a list of candidates.
+
+    Single items that follow each other are one answer, and lines may show how one grows.
+    """
+    value = bare_value(unit, kind) if at else None
+    before = bare_value(lines[at - 1], kind) if value is not None else None
+    if value is None or before in (None, value):
         return False
-    value = bare_value(unit, kind)
-    return value is not None and bare_value(lines[at - 1], kind) not in (None, value)
+    is_whole = " " in before and kind.asked(before) is not None and not value.startswith(before)
+    return is_whole or not kind.has_items
 
 
 def _unit_value(unit: str, is_listed: bool, kind: AnswerKind) -> str | None:
@@ -102,3 +117,9 @@ def _first_line(text: str, kind: AnswerKind) -> str | None:
     if not newline or len(line) > kind.limit or "?" in line or BULLET.match(line):
         return None
     return None if RETRACTION.search("\n" + rest[:2_000]) else bare_value(line, kind)
+
+
+def _foreign_value(text: str, kind: AnswerKind) -> str | None:
+    """Return what a text of one line gives as its answer, if it has the form of one but is none that the item knows."""
+    line = plain(text.strip()) if len(text) <= kind.limit else ""
+    return None if not line or "\n" in line or kind.hedge.search(line) else foreign_value(line, kind)

@@ -28,8 +28,11 @@ def bare_value(text: str, kind: AnswerKind) -> str | None:
     return kind.exact(peel(plain(text)))
 
 
-def value_of(text: str, kind: AnswerKind) -> str | None:
-    """Return the value that a text is, or that its first sentence states; OPEN if that leaves it open."""
+def value_of(text: str, kind: AnswerKind, is_strict: bool = True) -> str | None:
+    """Return the value that a text is, or that its first sentence states; OPEN if that leaves it open.
+
+    An answer that the item does not know is returned too if it looks like a name, or, with `is_strict`, like a word.
+    """
     bare = plain(text[: kind.limit])
     value = kind.exact(peel(bare))
     if value is not None:
@@ -38,17 +41,24 @@ def value_of(text: str, kind: AnswerKind) -> str | None:
     if kind.hedge.search(sentence):
         return OPEN
     peeled = peel(sentence)
-    return kind.exact(peeled) or kind.foreign(peeled) or statement(sentence, kind)
+    value = kind.exact(peeled)
+    if value is None and (is_strict or peeled[:1].isupper()):
+        value = kind.foreign(peeled)
+    return value or statement(sentence, kind)
 
 
 def statement(sentence: str, kind: AnswerKind) -> str | None:
     """Return the one value that a sentence names behind its last verb, or by its subject; OPEN if it names more."""
+    if kind.lists_values(sentence):
+        return OPEN
     concluded = conclusion(sentence)
     if concluded is not sentence:
-        other = kind.foreign(peel(concluded))
+        value = bare_value(concluded, kind)
+        if value is not None:
+            return value
         if kind.named(concluded):
             sentence = concluded
-        elif other is not None:
+        elif (other := kind.foreign(peel(concluded))) is not None:
             return other
     said = list(_SAYS.finditer(sentence))
     named = kind.named(sentence[said[-1].end() :]) if said else []
@@ -58,6 +68,12 @@ def statement(sentence: str, kind: AnswerKind) -> str | None:
     if value is not None:
         return value
     return OPEN if named or kind.named(sentence) else None
+
+
+def foreign_value(sentence: str, kind: AnswerKind) -> str | None:
+    """Return what a sentence is, or gives behind its last verb, if only its form is that of an answer."""
+    behind = [found.end() for found in _SAYS.finditer(sentence)][-1:]
+    return next((value for at in (0, *behind) if (value := kind.foreign(peel(sentence[at:])))), None)
 
 
 def holds_value(text: str, kind: AnswerKind) -> bool:

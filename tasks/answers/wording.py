@@ -161,10 +161,15 @@ REFUSAL = re.compile(
 THINKS_ALOUD = re.compile(r"\W*(?:let|we|i|first|to find|now|step)\b", re.IGNORECASE)
 """The beginning of a text that goes on working behind a mark, as in "Answer: Let us see"."""
 
+INSTRUCTION = re.compile(r"\b(?:reply with|respond with|end with a last line|last line of the form)\b", re.IGNORECASE)
+"""Words of a prompt: a text that ends in them repeats it."""
+
+_ADDRESS = re.compile(r"\b(?:you|your|i|me|right)\b", re.IGNORECASE)
+
 _EXPLAINED = re.compile(
     r"(?:[,;]\s{0,2}|\s)(?:because|since|as (?:shown|we|it|the|in|stated|given|seen|described|required|per)|so that|"
     r"given that|based on|due to|according to)\b|,\s(?:which|where|who|whose)\b"
-    r"|\s[-\u2013\u2014]{1,2}\s(?=[A-Za-z])",
+    r"|[ \t][-\u2013\u2014]{1,2}\s(?=[A-Za-z])",
     re.IGNORECASE,
 )
 _ASIDE = re.compile(r"\s?\([^()]{0,300}(?:\)|$)")
@@ -179,6 +184,11 @@ def first_sentence(text: str) -> str:
 def sentences(line: str) -> list[str]:
     """Split a line after full stops, question marks and exclamation marks."""
     return _SENTENCE_END.split(line)
+
+
+def is_question(sentence: str) -> bool:
+    """Say whether a sentence asks something, and not only what the reader would like."""
+    return sentence.rstrip("\n \t*_\"')").endswith("?") and " " in sentence.strip() and not _ADDRESS.search(sentence)
 
 
 def without_reason(text: str) -> str:

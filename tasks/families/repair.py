@@ -23,7 +23,7 @@ from math import inf
 from typing import Any, ClassVar
 
 from fathom.tasks.answers.kinds import AnswerKind, FirstLine
-from fathom.tasks.answers.mistakes import Mistake
+from fathom.tasks.answers.mistakes import MendedStep, WrongStep
 from fathom.tasks.arithmetic.mistakes import (
     NO_MISTAKE,
     FlawedSolution,
@@ -177,7 +177,7 @@ class Repair:
     def answer_kind(self, instance: Instance) -> AnswerKind:
         """Return the number of a step or none, with a value where one is asked for; the first line for a solution."""
         task = instance.facts["task"]
-        return FirstLine() if task in RETRY_OPS else Mistake(with_value=task == "mend")
+        return FirstLine() if task in RETRY_OPS else MendedStep() if task == "mend" else WrongStep()
 
     def judge(self, instance: Instance, answer: str, text: str) -> Verdict:
         """Compare the position, and the number where it is asked for; a wrong position is early or late."""

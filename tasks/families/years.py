@@ -31,7 +31,7 @@ from fathom.tasks.base import (
     write_lessons,
 )
 from fathom.tasks.stream import Stream
-from fathom.tasks.words import codes, filler, given_names
+from fathom.tasks.words import CODE_SHAPE, NAME_SHAPE, codes, filler, given_names
 
 _SIZES = (2, 4, 8, 16, 32)
 _HOPS = (1, 2, 3, 4, 5, 6)
@@ -200,7 +200,8 @@ class Years:
 
     def answer_kind(self, instance: Instance) -> AnswerKind:
         """Return a year; a name of the text, where it stands alone, is a wrong answer."""
-        return Either(Integer(4), (Names([person for person, _ in instance.facts["facts"]]),))
+        shape = CODE_SHAPE if instance.channel == "symbol" else NAME_SHAPE
+        return Either(Integer(4), (Names([person for person, _ in instance.facts["facts"]], shape=shape),))
 
     def judge(self, instance: Instance, answer: str, text: str) -> Verdict:
         """Compare with the gold; a wrong year is labelled by its position in the text."""

@@ -9,7 +9,8 @@ from fathom.tasks.answers.kinds import AnswerKind, Either, Names, YesNo
 from fathom.tasks.answers.numbers import Integer
 from fathom.tasks.people.population import CITIES, EMPLOYERS, MAJORS, MONTHS, UNIVERSITIES
 
-_SHAPE = r"[A-Z][a-z]{1,14}(?: [A-Z]?[a-z]{1,14}){0,2}"
+_SHAPE = r"[A-Z][a-z]{1,14}(?: (?:of|the|[A-Z][a-z]{1,14})){0,3}"
+_SUBJECT = r"[A-Za-z][a-z]{2,14}(?: [a-z]{2,14}){0,2}"
 _EVEN, _ODD = r"\beven\b", r"\bodd\b|\bnot (?:an )?even\b|n't (?:an )?even\b"
 _LISTED, _NOT_LISTED = r"\b(?:on|in) (?:the|this) list\b", r"(?:\bnot|n't)\b[^.]{0,30}\b(?:on|in) (?:the|this) list\b"
 _KINDS: Mapping[str, AnswerKind] = {
@@ -17,7 +18,7 @@ _KINDS: Mapping[str, AnswerKind] = {
     "city": Names.of(CITIES, _SHAPE),
     "work_city": Names.of(CITIES, _SHAPE),
     "university": Names.of(UNIVERSITIES, _SHAPE),
-    "major": Names.of(MAJORS, _SHAPE),
+    "major": Names.of(MAJORS, _SUBJECT),
     "employer": Names.of(EMPLOYERS, _SHAPE),
     "month": Names.of(MONTHS, _SHAPE),
     "day": Integer(),
