@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -18,9 +18,10 @@ from fathom.harness.db.leaderboard.standings import compute_results, rank_pool
 from fathom.harness.db.read import count_runs
 from fathom.harness.errors import BadInput
 from fathom.harness.format import count, plural
+from fathom.harness.records import NO_READING
 from fathom.harness.stats.paired import RunVerdicts
 from fathom.harness.stats.ranks import Array
-from fathom.harness.stats.scores import CellCounts
+from fathom.harness.stats.scores import CellCounts, FoundCounts
 from fathom.tasks.suites import Selection, Suite, SuiteCell, open_suite
 from tests.bench.demo.answers import make_bank
 from tests.bench.demo.models import InventedRun, ItemTable, invent_runs, make_item_table
@@ -106,12 +107,16 @@ def _count(table: ItemTable, suite: Suite, answers: Array) -> tuple[CellCounts, 
     return tuple(_counts(cell, table.label_names, row) for cell, row in zip(suite.cells, counts, strict=True))
 
 
-def _counts(cell: SuiteCell, names: Sequence[str], row: Sequence[int]) -> CellCounts:
-    labels = {name: n for name, n in zip(names, row, strict=True) if n}
-    n_errors = labels.pop("engine_error", 0)
+def _counts(cell: SuiteCell, names: Sequence[tuple[str, str]], row: Sequence[int]) -> CellCounts:
+    labels: Counter[str] = Counter()
+    ways: Counter[str] = Counter()
+    for (label, found), n in zip(names, row, strict=True):
+        labels[label] += n
+        ways[found if label not in NO_READING else label] += n
+    n_errors, found = labels.pop("engine_error", 0), FoundCounts(ways["asked"], ways["none"], ways["cut_off"])
     return CellCounts(
         0, cell.family, cell.version, cell.level, cell.channel, cell.style, cell.n, sum(labels.values()),
-        labels.get("correct", 0), n_errors, labels,
+        labels["correct"], n_errors, {label: n for label, n in labels.items() if n}, None, found,
     )  # fmt: skip
 
 

@@ -46,7 +46,8 @@ class ItemTable:
     n_wrong: Array
     labels: Array
     """Label of each answer, as an index into `label_names`; the last answer stands for an engine that failed."""
-    label_names: tuple[str, ...]
+    label_names: tuple[tuple[str, str], ...]
+    """Labels, and how their answers were found."""
     families: tuple[str, ...]
     styles: tuple[str, ...]
 
@@ -80,7 +81,7 @@ def make_item_table(suite: Suite, bank: Bank) -> ItemTable:
     sizes = [cell.n for cell in cells]
     families = tuple(dict.fromkeys(cell.family for cell in cells))
     styles = tuple(dict.fromkeys(cell.style for cell in cells))
-    labels = [answer.verdict.label for answer in bank.answers]
+    labels = [(answer.verdict.label, answer.verdict.found) for answer in bank.answers]
     names = tuple(sorted(set(labels)))
     chances = [
         find_family(cell.family).chance(find_family(cell.family).levels[cell.level], cell.style) for cell in cells

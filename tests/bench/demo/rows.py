@@ -16,6 +16,7 @@ from fathom.harness.db.schema.runs import CellRow, ModelRow, RunRow, SampleRow, 
 from fathom.harness.db.sql import Row, insert_into, raise_counters
 from fathom.harness.db.write import storable
 from fathom.harness.records import Manifest
+from fathom.harness.stats.found import found_json
 from fathom.harness.stats.ranks import Array
 from fathom.harness.stats.scores import CellCounts
 from fathom.tasks.registry import find_family
@@ -24,9 +25,9 @@ from tests.bench.demo.answers import Answer, Bank
 from tests.bench.demo.models import InventedModel, InventedRun
 
 _CELLS = ("id", "run_id", "position", "family", "version", "level", "channel", "style", "n_planned", "n", "k",
-          "n_errors", "labels")  # fmt: skip
+          "n_errors", "labels", "n_asked", "n_unread", "n_cut")  # fmt: skip
 _SAMPLES = ("id", "cell_id", "index", "repeat", "key", "finish_reason", "completion", "scores", "parsed", "label",
-            "fault_at", "note", "correct", "error", "prompt_tokens", "completion_tokens", "milliseconds")  # fmt: skip
+            "fault_at", "note", "correct", "found", "error", "prompt_tokens", "completion_tokens", "milliseconds")  # fmt: skip
 
 _AT_ONCE = 32
 """Requests that an invented engine answers at the same time."""
@@ -96,7 +97,7 @@ class RunWriter:
             "manifest": {**manifest.to_json(), "engine_facts": {"dtype": run.dtype}},
             "manifest_digest": manifest.digest(), "n_items": self.suite.n_items, "n_generated": n_done,
             "attempts": 1, "seconds": seconds if ended else 0, "n_done": n_done,
-            "k": sum(cell.k for cell in one.cells), "n_parameters": run.model.n_parameters, "dtype": run.dtype,
+            "k": sum(cell.k for cell in one.cells), **_found(one.cells), "n_parameters": run.model.n_parameters, "dtype": run.dtype,
             "model_kind": run.model.kind, "error": run.error, "log": _LOG + run.error if run.error else None,
             "created_at": run.created_at,
             "finished_at": run.created_at + dt.timedelta(seconds=seconds) if ended else None,
@@ -130,12 +131,18 @@ def open_writer(db: Engine, suite: Suite, bank: Bank) -> RunWriter:
     return RunWriter(db, suite, suite_id, digest, bank, [_verdict(one) for one in bank.answers], tokens, places)
 
 
+def _found(cells: Sequence[CellCounts]) -> dict[str, int]:
+    """Return a run's counts of how answers were found."""
+    counts = [found_json(cell.found) for cell in cells]
+    return {name: sum(one[name] or 0 for one in counts) for name in found_json(None)}
+
+
 def _verdict(one: Answer) -> Row:
     verdict = one.verdict
     parsed = None if verdict.parsed is None else storable(verdict.parsed)
     return (
         one.finish_reason, storable(one.text), one.scores, parsed, verdict.label, verdict.at, storable(verdict.note),
-        verdict.correct, one.error,
+        verdict.correct, verdict.found, one.error,
     )  # fmt: skip
 
 
@@ -150,6 +157,7 @@ def _cell_rows(counted: Sequence[CountedRun], first: int) -> Iterator[Row]:
             yield (
                 at, one.run.id, position, cell.family, cell.version, cell.level, cell.channel, cell.style,
                 cell.n_planned, cell.n, cell.k, cell.n_errors, json.dumps(cell.labels),
+                *found_json(cell.found).values(),
             )  # fmt: skip
             at += 1
 

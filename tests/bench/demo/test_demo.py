@@ -81,6 +81,9 @@ def test_cells_count_what_their_samples_say(db, written):
                 len(mine) - len(graded),
             )
             assert cell.labels == labels
+            assert cell.found.n_asked == sum(one.found == "asked" for one in graded)
+            assert cell.found.n_unread == sum(one.label == "no_answer" for one in graded)
+            assert cell.found.n_cut == labels.get("cut_off", 0)
     assert n_samples == written.samples >= PLAN.samples
 
 
@@ -91,8 +94,8 @@ def test_stored_verdicts_are_those_of_the_graders(db, written):
             continue
         item = instance_from_id(one.item)
         verdict = grade(find_family(item.family), item, one.completion)
-        assert (one.correct, one.parsed, one.label, one.fault_at, one.note) == (
-            verdict.correct, verdict.parsed, verdict.label, verdict.at, verdict.note,
+        assert (one.correct, one.parsed, one.label, one.fault_at, one.note, one.found) == (
+            verdict.correct, verdict.parsed, verdict.label, verdict.at, verdict.note, verdict.found,
         )  # fmt: skip
 
 
