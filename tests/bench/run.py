@@ -116,7 +116,7 @@ def measure_suites() -> Iterator[tuple[str, float]]:
 
 def measure_hostile() -> tuple[float, str]:
     """Return the longest that any family took to grade a hostile text, in ms, and which one."""
-    from fathom.tasks.base import channels_of, make_instance
+    from fathom.tasks.base import channels_of, grade, make_instance
     from fathom.tasks.registry import all_families
 
     texts = [
