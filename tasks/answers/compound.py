@@ -130,6 +130,8 @@ class Pair(AnswerKind):
         pair = self.exact(peel(text))
         if pair:
             return [pair]
+        if text.count(";") > 1:  # several pairs
+            return []
         ones, others = self.first.named(text), self.second.named(text)
         return [f"{ones[0]}; {others[0]}"] if len(ones) == 1 and len(others) == 1 and ones != others else []
 
@@ -208,8 +210,10 @@ def _without_repeats(text: str) -> str:
     return text.partition("\n")[0] if len(lines) == 1 else text
 
 
-def _has_several_strings(text: str) -> bool:
-    """Say whether a text has several lines, and more than one token in one of them."""
+def _is_not_one_string(text: str) -> bool:
+    """Say whether a text leaves some of a string out, or has several lines with more than one token in one of them."""
+    if ".." in text or "…" in text:
+        return True
     return "\n" in text and any(len(line.split()) > 1 for line in text.split("\n"))
 
 
@@ -237,7 +241,7 @@ class TokenString(AnswerKind):
     def exact(self, text: str) -> str | None:
         """Return the string that the text is; a text of other short words is one too, with foreign tokens."""
         text = _without_repeats(text)
-        if len(text) > self.limit or _has_several_strings(text):
+        if len(text) > self.limit or _is_not_one_string(text):
             return None
         parts = [part for part in _TOKEN_GAP.split(text.translate(_NO_BRACKETS)) if part]
         if not parts:

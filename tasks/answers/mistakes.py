@@ -30,6 +30,7 @@ _VALUE = re.compile(
     r"(?:(?:is|should be|would be|must be|being)\W{1,3})?|[→=]|->)\W{0,4}([+-]?\d{1,9})(?![\w.]|\s?[-+*/×])",
     re.IGNORECASE,
 )
+_STEP_AND_VALUE = re.compile(r"(?:step\s|line\s)?(\d{1,4})\s?(?::|→|->)\s?-?\d{1,9}", re.IGNORECASE | re.ASCII)
 _ASKED_MENDED = re.compile(r"(\d{1,4}): (-?\d{1,9})", re.ASCII)
 _MENDED = re.compile(
     r"\(?(?:step\s|line\s|no\.\s|#)?(\d{1,4})\)?\s{0,3}(?:[:=,;→|]|->|-(?=\s))\s{0,3}([+-]?\d{1,9})\)?",
@@ -61,9 +62,9 @@ class WrongStep(AnswerKind):
         """Return the answer that the text is, with "step" before it, or "is wrong" or the right number behind it."""
         if _says_none(text):
             return "none"
-        mended = _MENDED.fullmatch(text)
-        if mended:
-            return str(int(mended[1]))
+        with_value = _STEP_AND_VALUE.fullmatch(text)
+        if with_value:
+            return str(int(with_value[1]))
         bare = _IS_WRONG.sub("", text)
         return None if self.hedge.search(bare) else Integer().exact(bare)
 

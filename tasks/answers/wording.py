@@ -173,7 +173,7 @@ _EXPLAINED = re.compile(
     re.IGNORECASE,
 )
 _ASIDE = re.compile(r"\s?\([^()]{0,300}(?:\)|$)")
-_SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=\S)")
+_SENTENCE_END = re.compile(r"(?<=[.!?])(?:(?<!\.\.)|(?=\s+[A-Za-z']{2}))\s+(?=\S)")
 
 
 def first_sentence(text: str) -> str:

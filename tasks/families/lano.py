@@ -136,7 +136,7 @@ class Lano:
         "other_string": "Chose another string.",
         "outside": "No sentence continues like this; the position is the first token of the answer that does not fit.",
         "too_short": "The beginning of a sentence, but not a complete one.",
-        "whole_sentence": "A whole sentence with its beginning, where only the rest was asked for.",
+        "whole_sentence": "A whole sentence of its own, where a given one was to be completed.",
         "not_terminals": "Contains something that is not a letter or word of the language.",
         "no_answer": NO_ANSWER,
         "cut_off": CUT_OFF,
@@ -352,8 +352,8 @@ def _pair(grammar: Grammar, stream: Stream) -> SentencePair | None:
 
 def _judge_rest(instance: Instance, tokens: list[str]) -> Verdict:
     grammar, prefix = _grammar(instance.facts), instance.facts["prefix"].split()
-    if prefix and tokens[: len(prefix)] == prefix and _completes(grammar, prefix, tokens[len(prefix) :]):
-        tokens = tokens[len(prefix) :]  # the given beginning was repeated
+    if instance.facts["mode"] != "generate" and _repeats(grammar, prefix, tokens):
+        tokens = tokens[len(prefix) :]
     tokens = tokens[: grammar.longest - len(prefix) + 1]  # a longer one is outside wherever it is cut
     said = join_tokens(tokens)
     foreign = next((at for at, token in enumerate(tokens, 1) if token not in grammar.terminals), None)
@@ -368,8 +368,10 @@ def _judge_rest(instance: Instance, tokens: list[str]) -> Verdict:
     return Verdict(False, said, "too_short") if fits == len(tokens) else Verdict(False, said, "outside", fits + 1)
 
 
-def _completes(grammar: Grammar, prefix: Tokens, tokens: Tokens) -> bool:
-    return len(tokens) <= grammar.longest - len(prefix) and recognises(grammar, [*prefix, *tokens])
+def _repeats(grammar: Grammar, prefix: Tokens, tokens: Tokens) -> bool:
+    """Say whether the tokens repeat the given beginning before they complete it."""
+    is_whole = bool(prefix) and len(tokens) <= grammar.longest and tokens[: len(prefix)] == prefix
+    return is_whole and recognises(grammar, tokens)
 
 
 def _guess_rest(instance: Instance, stream: Stream) -> str:

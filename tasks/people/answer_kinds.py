@@ -8,6 +8,7 @@ from fathom.tasks.answers.compound import Date, Pair
 from fathom.tasks.answers.kinds import AnswerKind, Either, Names, YesNo
 from fathom.tasks.answers.numbers import Integer
 from fathom.tasks.people.population import CITIES, EMPLOYERS, MAJORS, MONTHS, UNIVERSITIES
+from fathom.tasks.words import CODE_SHAPE
 
 _SHAPE = r"[A-Z][a-z]{1,14}(?: (?:of|the|[A-Z][a-z]{1,14})){0,3}"
 _SUBJECT = r"[A-Za-z][a-z]{2,14}(?: [a-z]{2,14}){0,2}"
@@ -44,10 +45,11 @@ def kind_of_answer(facts: Mapping[str, Any]) -> AnswerKind:
         return _attribute(facts["attributes"][0])
     if operation in ("compare", "inverse"):
         names = [row["name"] for row in facts["people"]]
+        shape = CODE_SHAPE if names[0].isupper() else _SHAPE
         if operation == "inverse":
-            return Names(names, shape=_SHAPE)
+            return Names(names, shape=shape)
         others = Names([name for name in names if name not in facts["asked"]])
-        return Either(Names(facts["asked"], shape=_SHAPE, relation=_RELATIONS[facts["which"]]), (others,))
+        return Either(Names(facts["asked"], shape=shape, relation=_RELATIONS[facts["which"]]), (others,))
     if operation == "even":
         return YesNo(_EVEN, _ODD)
     return YesNo(_LISTED, _NOT_LISTED) if operation == "listed" else Integer()

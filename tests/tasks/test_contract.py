@@ -13,6 +13,7 @@ from math import sqrt
 import pytest
 
 from fathom.tasks.base import (
+    CUT_OFF,
     NO_ANSWER,
     PARAMETRIC,
     PARTS,
@@ -120,7 +121,7 @@ def test_a_family_says_in_plain_words_what_it_asks_and_how_it_is_graded(family):
 
 @every_family
 def test_every_label_has_a_meaning_in_one_sentence(family):
-    assert family.labels["no_answer"] == NO_ANSWER
+    assert (family.labels["no_answer"], family.labels["cut_off"]) == (NO_ANSWER, CUT_OFF)
     for label, meaning in family.labels.items():
         assert re.fullmatch(r"[a-z_]+", label)
         assert re.fullmatch(r"[A-Z].*\.", meaning), label
@@ -143,16 +144,41 @@ def test_what_is_no_answer_is_wrong_and_labelled(family, level, channel):
     made = some(family, level, channel)[:6]
     for item, other in zip(made, made[1:] + made[:1], strict=True):
         noise = "".join(chr(33 + word % 90) for word in Stream("noise", item.id).words(10_000))
-        each_marked = "\n".join(f"Answer: {choice}" for choice in item.choices or (item.gold, "no"))
-        each_listed = ["\n".join(item.choices), ", ".join(item.choices)] if item.choices else []
         prompts = [pose(family, item, style) for style in styles(family, level)]
-        for text in ("", " \n\t ", *each_listed, each_marked, noise, *prompts):
+        for text in ("", " \n\t ", *listed(family, item), noise, *prompts):
             verdict = grade(family, item, text)
             assert not verdict.correct, text[:200]
             assert verdict.label in family.labels
         free = "free" in styles(family, level)  # of one language, one may fit another
         if answer(other) != answer(item) and not free:
             assert not grade(family, item, other.gold).correct
+
+
+def listed(family, item):
+    """List the candidates in four ways; "May, 1965" is no list but commits to the one of them that is asked for."""
+    given = item.choices
+    if len(given) > 2 or len({choice.isdecimal() for choice in given}) == 1:
+        yield from (sign.join(given) for sign in ("\n", ", ", " or "))
+        yield "\n".join(f"Answer: {choice}" for choice in given)
+
+
+@every_cell
+def test_an_answer_that_was_cut_counts_only_with_more_behind_it(family, level, channel):
+    item = some(family, level, channel)[0]
+    for text in ("", item.gold, f"Answer: {item.gold}"):
+        verdict = grade(family, item, text, cut=True)
+        assert (verdict.correct, verdict.label, verdict.found) == (False, "cut_off", "none")
+    assert grade(family, item, f"{item.gold}\nNow I explain why", cut=True).correct
+
+
+@every_cell
+def test_the_form_asked_for_is_told_from_other_words(family, level, channel):
+    item = some(family, level, channel)[0]
+    for style in styles(family, level):
+        assert grade(family, item, demonstrate(family, item, style)).found == "asked"
+    if not is_parametric(family, level):
+        assert grade(family, item, f"So the answer is **{item.gold}**.").found == "read"
+        assert grade(family, item, "I cannot tell.").found == "none"
 
 
 def answer(item):
@@ -163,13 +189,26 @@ def answer(item):
 @every_cell
 def test_hostile_text_is_wrong_and_raises_nothing(family, level, channel):
     item = some(family, level, channel)[0]
-    for text in hostile(item.gold):
+    for text in hostile():
         verdict = grade(family, item, text)
         assert not verdict.correct, text[:80]
         assert verdict.label in family.labels
+    assert grade(family, item, f"Answer: {item.gold}\n" * 30_000 + f"Answer: {item.gold} or not\n").correct is False
 
 
-def hostile(gold):
+@every_cell
+def test_an_answer_that_a_model_repeats_without_end_is_that_answer(family, level, channel):
+    item = some(family, level, channel)[0]
+    if not is_parametric(family, level):
+        for text in (
+            f"Answer: {item.gold} " * 60,
+            f"Answer: {item.gold}\n" * 30_000,
+            "x" * 300_000 + f"\nAnswer: {item.gold}",
+        ):
+            assert grade(family, item, text).correct, text[:80]
+
+
+def hostile():
     yield from (
         "(" * 100_000,
         "Answer: " + "(" * 150 + ")" * 150,
@@ -177,12 +216,10 @@ def hostile(gold):
         "9" * 150,
         "\n" * 300_000,
     )
-    yield from ("Answer:" * 1_000, "Answer:\n" * 1_000, "Answer: \ud800", "\0\0\0", "Answer: \u202e" + gold[::-1] + "!")
+    yield from ("Answer:" * 1_000, "Answer:\n" * 1_000, "Answer: \ud800", "\0\0\0")
     yield "\U0001d7d9\U0001d7da"  # digits that are not ASCII
     yield "Answer: \N{FULLWIDTH DIGIT ONE}\N{FULLWIDTH DIGIT TWO}"
-    yield f"Answer: {gold}\n" * 30_000 + f"Answer: {gold} or not\n"
-    yield f"Answer: {gold} " * 60
-    yield ("x" * 10_000 + "\n") * 1_000 + f"Answer: {gold}"  # ten million characters
+    yield ("x" * 10_000 + "\n") * 1_000  # ten million characters
 
 
 @every_cell

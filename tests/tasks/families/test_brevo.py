@@ -110,7 +110,7 @@ class Tower:
     edges = (("A", "B"), ("A", "C"), ("B", "D"), ("C", "D"), ("A", "E"))
 
     @classmethod
-    def grade(cls, text):
+    def judge(cls, text):
         item = type(cls.item)(
             "brevo", 1, "n6", "symbol", "1", 0, "", "A, B, C, D", (), {"edges": cls.edges, "query": "D"}
         )
@@ -133,22 +133,26 @@ class Tower:
         ("A, B, C, D, D", "duplicate", 5, "4 of 4 right"),
         ("B, A, C, D", "order", 1, "0 of 4 right"),
         ("A, D, B, C", "order", 2, "1 of 4 right"),
-        ("A, B, Q, C, D", "unknown_vertex", 3, "2 of 4 right"),
-        ("a, b, c, d", "unknown_vertex", 1, "0 of 4 right"),
-        ("A -> B -> C -> D", "unknown_vertex", 2, "1 of 4 right"),
+        ("A, B, QQ, C, D", "unknown_vertex", 3, "2 of 4 right"),
+        ("a, b, c, d", "correct", None, ""),
+        ("A -> B -> C -> D", "correct", None, ""),
+        ("1. A\n2. B\n3. C\n4. D", "correct", None, ""),
+        ("A, B, C, D\nA, B, C, D", "correct", None, ""),
+        ("A, B, C, D\nA, C, B, D", "duplicate", 5, "4 of 4 right"),
+        ("A, B, C, D or A, C, B, D", "no_answer", None, ""),
         ("", "no_answer", None, ""),
         ("Answer: ,", "no_answer", None, ""),
-        ("A, B,\nC, D", "no_answer", None, ""),
+        ("A, B,\nC, D", "correct", None, ""),
     ],
 )
 def test_the_first_fault_is_named_and_placed(text, label, at, note):
-    verdict = grade(Tower, text)
+    verdict = Tower.judge(text)
     assert (verdict.label, verdict.at, verdict.note) == (label, at, note)
     assert verdict.correct == (label == "correct")
 
 
 def test_labels_of_wrong_answers_are_the_declared_ones():
-    assert tuple(FAMILY.labels) == ("missing", "extra", "duplicate", "order", "unknown_vertex", "no_answer")
+    assert tuple(FAMILY.labels) == ("missing", "extra", "duplicate", "order", "unknown_vertex", "no_answer", "cut_off")
 
 
 def test_levels_are_the_sizes_of_the_design():

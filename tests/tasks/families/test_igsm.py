@@ -223,7 +223,7 @@ def steps_of(item):
     return FAMILY.solution(item).splitlines()
 
 
-def grade(item, lines, answer):
+def graded(item, lines, answer):
     return grade(FAMILY, item, "\n".join([*lines, f"Answer: {answer}"]))
 
 
@@ -234,19 +234,19 @@ def test_each_label_is_reached(channel):
         steps, gold = steps_of(item), int(item.gold)
         wrong = (gold + 1) % 23
         off = re.sub(r"\d+$", lambda found: str((int(found[0]) + 3) % 23), steps[2])
-        verdict = grade(item, [*steps[:2], off, *steps[3:]], wrong)
+        verdict = graded(item, [*steps[:2], off, *steps[3:]], wrong)
         assert (verdict.label, verdict.at) == ("arithmetic", 3)
-        verdict = grade(item, steps[-1:], wrong)
+        verdict = graded(item, steps[-1:], wrong)
         assert (verdict.label, verdict.at) == ("not_ready", 1)
         strange = next(code for code in ("BB", "CC", "DD") if code not in item.question)
-        verdict = grade(item, [steps[0], f"{strange if channel == 'symbol' else 'nails in each hall'} = 5"], wrong)
+        verdict = graded(item, [steps[0], f"{strange if channel == 'symbol' else 'nails in each hall'} = 5"], wrong)
         assert (verdict.label, verdict.at) == ("unknown_parameter", 2)
-        assert grade(item, steps[:3], wrong).label == "unneeded_only"
-        assert grade(item, steps, gold + 23).label == "wrong_modulus"
-        assert grade(item, [], gold - 23).label == "wrong_modulus"
-        assert grade(item, steps, wrong).label == grade(item, [], wrong).label == "other"
-        assert grade(item, steps, "unclear").label == "no_answer"
-        right = grade(item, [off], gold)
+        assert graded(item, steps[:3], wrong).label == "unneeded_only"
+        assert graded(item, steps, gold + 23).label == "wrong_modulus"
+        assert graded(item, [], gold - 23).label == "wrong_modulus"
+        assert graded(item, steps, wrong).label == graded(item, [], wrong).label == "other"
+        assert graded(item, steps, "unclear").label == "no_answer"
+        right = graded(item, [off], gold)
         assert (right.correct, right.label) == (True, "correct")
 
 
@@ -260,7 +260,7 @@ def test_unneeded_steps_are_counted(channel):
         text.solve(name, both)
     lines = [f"{name} = {value}" for name, value in both.items()]
     n_spare = len(set(both) - set(values))
-    verdict = grade(item, lines, item.gold)
+    verdict = graded(item, lines, item.gold)
     assert verdict.correct
     assert verdict.note == f"{n_spare} unneeded steps"
     assert verdict.at is None

@@ -329,7 +329,7 @@ def item_of(gold, **facts):
         ("a b b c a", "outside", 5),
         ("S", "not_terminals", 1),
         ("E F", "not_terminals", 1),
-        ("a b => b c", "not_terminals", 3),
+        ("a b => b c", "too_short", None),  # a derivation: what follows the last arrow
         ("", "no_answer", None),
         ("a b b c\nc c a a b a b", "no_answer", None),
     ],
@@ -358,8 +358,10 @@ def test_a_sentence_is_judged_and_its_first_fault_placed(answer, label, at):
         ("E F", "not_terminals", 1),
         ("B b c", "not_terminals", 1),
         ("", "no_answer", None),
-        ("...", "not_terminals", 1),
-        ("b b c\nb b c", "no_answer", None),
+        ("b ... c", "no_answer", None),
+        ("...", "no_answer", None),
+        ("b b c\nb b c", "correct", None),
+        ("b b c\na b c c a", "no_answer", None),
         ("a b b", "too_short", None),
         ("b c a b a b", "whole_sentence", None),
     ],
@@ -374,7 +376,8 @@ def test_a_completion_is_judged_and_its_first_fault_placed(answer, label, at):
 def test_the_whole_sentence_in_place_of_its_rest_is_told_from_other_faults():
     item = item_of("c", mode="complete", prefix="a b b", accepts="verifier")
     assert grade(FAMILY, item, "Answer: c").correct
-    assert grade(FAMILY, item, "Answer: a b b c").label == "whole_sentence"
+    assert grade(FAMILY, item, "Answer: a b b c").correct  # the given beginning is repeated
+    assert grade(FAMILY, item, "Answer: a b c c a").label == "whole_sentence"
 
 
 def test_wrong_verdicts_and_wrong_letters_are_told_apart():
@@ -386,7 +389,10 @@ def test_wrong_verdicts_and_wrong_letters_are_told_apart():
         assert grade(FAMILY, asked, f"{gold} or {other}").label == "no_answer"
     item = make_instance(FAMILY, "choose-d2", "symbol", 1, 0)
     assert [grade(FAMILY, item, letter).label for letter in "ABCD"].count("other_string") == 3
-    assert grade(FAMILY, item, item.facts["strings"]["ABCD".index(item.gold)]).label == "no_answer"
+    string = item.facts["strings"]["ABCD".index(item.gold)]
+    for text in (string, f"({item.gold})", f"{item.gold}: {string}", f"Option {item.gold}"):
+        assert grade(FAMILY, item, text).correct
+    assert grade(FAMILY, item, "A, B").label == grade(FAMILY, item, "\n".join("ABCD")).label == "no_answer"
 
 
 # --- what a solution says ---
@@ -484,7 +490,7 @@ def test_a_trained_model_goes_on_in_a_language_that_no_seed_changes(shape):
         assert grade(FAMILY, item, f"Answer: {item.gold}").label == "not_terminals"
         assert grade(FAMILY, item, f" {item.gold}" + " a" * 3_000).label == "outside"
         assert grade(FAMILY, item, f" {' '.join(item.gold.split()[:5])}\nand so on").label == "too_short"
-        assert grade(FAMILY, item, f"\n{item.gold}").label == "no_answer"
+        assert grade(FAMILY, item, f"\n{item.gold}").correct
         whole = " ".join([*prefix, item.gold])
         if len(whole.split()) <= language(shape).longest - given:  # what is longer is outside, wherever it is cut
             assert grade(FAMILY, item, whole).label == "whole_sentence"
@@ -554,6 +560,7 @@ def test_a_model_that_knows_the_law_is_told_from_one_that_guesses():
 def test_every_label_is_stated():
     assert set(FAMILY.labels) == {
         "said_yes", "said_no", "other_string", "outside", "too_short", "whole_sentence", "not_terminals", "no_answer",
+        "cut_off",
     }  # fmt: skip
 
 
