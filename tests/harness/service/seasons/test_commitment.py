@@ -18,7 +18,7 @@ from fathom.harness.service.seasons.commitment import (
     verify_season,
 )
 from fathom.harness.service.seasons.vault import lock, unlock
-from fathom.tasks.base import grade
+from fathom.tasks.base import Verdict
 from fathom.tasks.registry import find_family
 from fathom.tasks.suites import open_suite
 
@@ -147,7 +147,7 @@ class Changed:
 def test_terms_bind_what_the_code_does_not_only_its_version(monkeypatch):
     depo, suite = find_family("depo"), open_suite("quick", 7)
     before = seasons.hash_prompts(suite), seasons.hash_verdicts(suite)
-    kinder = Changed(depo, grade=lambda item, text: grade(depo, item, text or item.gold))
+    kinder = Changed(depo, judge=lambda item, answer, text: Verdict(True, answer, "correct"))
     monkeypatch.setattr(seasons, "find_family", lambda name: kinder if name == "depo" else find_family(name))
     assert (before[0], True) == (seasons.hash_prompts(suite), before[1] != seasons.hash_verdicts(suite))
 
