@@ -17,6 +17,7 @@ from fathom.tasks.answers.wording import (
     sentences,
     without_asides,
     without_reason,
+    without_retraction,
 )
 
 _LONGEST_LINE = 2_000
@@ -102,7 +103,7 @@ def _unit_value(unit: str, is_listed: bool, kind: AnswerKind) -> str | None:
     """Return the value of a sentence without a mark, OPEN if it names one but commits to none, else None."""
     if not kind.may_be_in(unit) or is_placeholder(unit):
         return None
-    bare = plain(unit[-kind.limit :])
+    bare = plain(without_retraction(unit[-kind.limit :]))
     value = kind.exact(peel(bare))
     if value is not None:
         return OPEN if is_listed or "?" in unit else value

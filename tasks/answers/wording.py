@@ -152,6 +152,9 @@ RETRACTION = re.compile(
 )
 """Words after an answer that take it back."""
 
+_RETRACTED_FOR = re.compile(r"[^:\u2014]{0,60}[:\u2014]\s(?=\S)")
+"""What stands between words that take an answer back and the new one: "Wait, that is wrong: "."""
+
 REFUSAL = re.compile(
     r"(?:i'?m sorry|i am sorry|sorry|i apologi[sz]e|unfortunately|as an ai|i can(?:'t|not)|"
     r"i(?: am|'m) (?:not able|unable))\b",
@@ -195,6 +198,13 @@ def without_reason(text: str) -> str:
     """Cut a clause that explains: because ..., since ..., which ..., and what stands behind a dash."""
     found = _EXPLAINED.search(text)
     return text[: found.start()] if found and text[: found.start()].strip() else text
+
+
+def without_retraction(sentence: str) -> str:
+    """Cut what takes an answer back from a sentence that begins so and goes on with another one behind a colon."""
+    begins = RETRACTION.match("\n" + sentence)
+    found = _RETRACTED_FOR.match(sentence, begins.end() - 1) if begins else None
+    return sentence[found.end() :] if found else sentence
 
 
 def without_asides(text: str) -> str:

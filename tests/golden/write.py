@@ -122,7 +122,7 @@ def label_table(families: Iterable[Family]) -> str:
 
 
 def _own_labels(family: Family) -> list[tuple[str, str]]:
-    return [(label, meaning) for label, meaning in family.labels.items() if label != "no_answer"]
+    return [(label, meaning) for label, meaning in family.labels.items() if label not in ("no_answer", "cut_off")]
 
 
 def with_tables(readme: str) -> str:
