@@ -56,6 +56,7 @@ _BREAK = re.compile(r"</?(?:br|em|strong|code|pre|span|div|sup|sub|mark|center|f
 _TAGGED = re.compile(r"<([A-Za-z][\w-]{0,30})>(.*?)</\1>", re.DOTALL)
 _CLOSED = re.compile(r"</[A-Za-z]\w{0,20}>")
 _ANGLED = re.compile(r"<\s?([^<>\n]{1,400}?)\s?>")
+_EMPHASIS = re.compile(r"(?<!\S)\*(?=\S)|(?<=\S)\*(?!\S)|^\*+|\*+$")  # but no sign of a product: 3 * 4, 3*4
 _RUN = re.compile(r"[ \t]{3,}")
 _STRUCK = re.compile(r"~~[^~\n]{1,200}~~")
 _LINK = re.compile(r"\[([^\[\]\n]{1,200})\]\([^()\s]{1,400}\)")
@@ -75,8 +76,9 @@ def plain(region: str) -> str:
     for mark in ("**", "__", "`", "$", "{", "}"):
         if mark in text:
             text = text.replace(mark, "")
-    if "*" in text or '"' in text:
-        text = text.replace("*", " ").replace('"', " ")
+    if "*" in text:
+        text = _EMPHASIS.sub(" ", text)
+    text = text.replace('"', " ")
     return _RUN.sub("  ", text) if "   " in text else text
 
 
