@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import islice
 from typing import ClassVar
 
 from fathom.tasks.answers.kinds import AnswerKind, unique, without_noun
@@ -92,6 +93,8 @@ _SPLITS = (
     r"\s{2,}",
     r"\s\(",
 )
+_MAX_SPLITS = 6
+"""Most places, for each sign between two values, at which a text is cut in two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,7 @@ class Pair(AnswerKind):
         """Return the pair that the text is; the two in the wrong order are a pair as well."""
         text = _ITEM.sub("", text)
         for split in _SPLITS:
-            for found in re.finditer(split, text):
+            for found in islice(re.finditer(split, text), _MAX_SPLITS):
                 one, other = (peel(_unlabelled(part)) for part in (text[: found.start()], text[found.end() :]))
                 pair = self._joined(one, other, "exact") if one and other else None
                 if pair is not None:

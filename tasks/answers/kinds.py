@@ -84,6 +84,10 @@ _RELATED_NAME = re.compile(
     re.IGNORECASE,
 )
 _BETWEEN_TWO = re.compile(r"^\W*(?:between|of|comparing)\b[^.;]{0,80}?,\s", re.IGNORECASE)
+_NAME_LIST_SIGN = re.compile(r"\s{0,3}[,;\n/&]\s{0,3}|\s{1,3}and\s{1,3}", re.IGNORECASE)
+MAX_LISTED = 8
+"""Most values of a list that is recognised as one."""
+
 _NO_NAME = re.compile(
     r"(?:yes|no|none|sure|okay|ok|hello|hi|thanks?|sorry|unknown|well|here|there|the|an?|it|its|this|that|see|same|as|"
     r"please|answer|error|null|let|we|i|my|so|not)\b",
@@ -145,6 +149,11 @@ class Names(AnswerKind):
             if at not in inside or any(start == at and len(other) > len(name) for start, other in places) is False
         ]
 
+    def lists_values(self, text: str) -> bool:
+        """Return whether a phrase is nothing but two names or more."""
+        parts = [self.exact(peel(part)) for part in _NAME_LIST_SIGN.split(text, MAX_LISTED)]
+        return None not in parts and len(set(parts)) > 1
+
     def foreign(self, text: str) -> str | None:
         """Return the text if it looks like a name; in small letters only if it contains none."""
         if not self.shape or not re.fullmatch(self.shape, text) or _NO_NAME.match(text):
@@ -153,13 +162,14 @@ class Names(AnswerKind):
 
     def stated(self, sentence: str) -> str | None:
         """Return the only name of a sentence that the question does not give; of two that are related, the first."""
-        found = self._found(_BETWEEN_TWO.sub("", sentence) if self.relation else sentence)
+        sentence = _BETWEEN_TWO.sub("", sentence) if self.relation else sentence
+        found = [] if "between" in sentence else self._found(sentence)
         if self.relation and len(found) == 2:
             (one, _), (other, _) = found
             link = sentence[sentence.find(one) + len(one) : sentence.find(other)]
             return one if re.search(rf"\b(?:{self.relation})\b", link) else None
-        new = [(name, is_related) for name, is_related in found if name not in self.given]
-        return new[0][0] if len(new) == 1 and not new[0][1] else None
+        new = [name for name, is_related in found if name not in self.given and not is_related]
+        return new[0] if len(new) == 1 else None
 
 
 def _is_related(text: str, at: int) -> bool:
@@ -254,8 +264,6 @@ class FirstLine(AnswerKind):
 
 
 _LIST_SIGN = re.compile(r"\s{0,3}[,;\n]\s{0,3}")
-MAX_LISTED = 8
-"""Most values of a list that is recognised as one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +292,8 @@ class Either(AnswerKind):
     def lists_values(self, text: str) -> bool:
         """Return whether a phrase is nothing but three values or more, of whatever kinds."""
         parts = _LIST_SIGN.split(text, MAX_LISTED)
-        return len(parts) > 2 and all(self.exact(peel(part)) is not None for part in parts)
+        is_list = len(parts) > 2 and all(self.exact(peel(part)) is not None for part in parts)
+        return is_list or self.main.lists_values(text)
 
     def foreign(self, text: str) -> str | None:
         """Return what is an answer to one of the kinds in form."""

@@ -122,7 +122,8 @@ class _Mark:
         found = _SEPARATOR.match(self.text, self.start, self.line_end)
         if found is None or not found["about"].isascii():
             return self._without_separator()
-        if found["about"].strip().isdigit() and _is_bare(self.text[self.start : self.line_end], self.kind):
+        rest = self.text[self.start : self.line_end]
+        if found["about"].strip().isdigit() and bare_value(rest, self.kind) is not None:
             return Region(self.start, self.line_end, self.is_first)  # the answer 3: 17
         if found["verb"] and _QUESTION_WORD.search(found["about"]):
             # the answer to which code comes next is x
@@ -181,7 +182,7 @@ class _Mark:
             return Region(start, whole if whole > end and holds_value(text[start:whole], kind) else end, is_strict)
         if text[:end].rstrip().endswith(_ENDS_OPEN):
             return Region(start, paragraph_end(text, end), is_strict)
-        return Region(start, whole if _is_bare(text[start:whole], kind) else end, is_strict)
+        return Region(start, whole if bare_value(text[start:whole], kind) is not None else end, is_strict)
 
     def _paragraph_end(self) -> int:
         """Return where the paragraph ends, or the line before the next mark."""
@@ -204,12 +205,8 @@ class _Mark:
         text, bullet = self.text, BULLET.match(self.text, start, end)
         if self.kind.spans_lines:
             whole = paragraph_end(text, start)
-            if _is_bare(text[start:whole], self.kind):
+            if bare_value(text[start:whole], self.kind) is not None:
                 return Region(start, whole, is_strict)
         elif bullet and BULLET.match(text, end + 1):
             end = line_end(text, end + 1)  # a list of candidates
         return Region(bullet.end() if bullet and bullet.end() < end else start, end, is_strict)
-
-
-def _is_bare(text: str, kind: AnswerKind) -> bool:
-    return len(text) <= kind.limit and bare_value(text, kind) is not None

@@ -16,6 +16,7 @@ At most WINDOW characters at the end of a text are read, and its beginning: time
 """
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 from fathom.tasks.answers.kinds import AnswerKind
@@ -26,6 +27,9 @@ from fathom.tasks.answers.wording import RETRACTION, THINKS_ALOUD, clean, is_pla
 
 WINDOW = 16_000
 """Most characters at the end of a text in which its answer is looked for."""
+
+MAX_REGIONS = 12
+"""Most marked parts of a text, from the last one back, that are read."""
 
 Found = Literal["asked", "read", "none"]
 """How an answer was found. asked: in the form that was asked for; read: in other words; none: there is none."""
@@ -83,7 +87,7 @@ def _asked_line(text: str) -> str | None:
 
 def _in_other_words(text: str, kind: AnswerKind, cut: bool) -> str | None:
     """Return the value of the last mark of a clean text that has one, else that of the text."""
-    regions, is_form = marked_regions(text, kind), False
+    regions, is_form = islice(marked_regions(text, kind), MAX_REGIONS), False
     for region in regions:
         if cut and not text[region.end :].strip(" \t"):
             continue

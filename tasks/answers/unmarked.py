@@ -49,7 +49,7 @@ def _whole_text(text: str, kind: AnswerKind) -> str | None:
     bullet = BULLET.match(bare) if "\n" not in bare else None
     bare = bare[bullet.end() :] if bullet else bare
     for part in (bare, bare.rpartition("\n\n")[2]):
-        value = bare_value(part, kind) if len(part) <= kind.limit else None
+        value = bare_value(part, kind)
         if value is not None:
             return value
     return None
@@ -72,7 +72,9 @@ def _last_unit(text: str, kind: AnswerKind) -> str | None:
 
 
 def _ends_with(unit: str, value: str | None) -> bool:
-    return value is not None and unit.rstrip().lower().endswith(value.lower())
+    """Say whether a sentence ends with a value as a word of its own."""
+    before, found, _ = unit.rstrip().lower().rpartition(value.lower() if value else "\n")
+    return bool(found) and unit.rstrip().lower() == before + found and not before[-1:].isalnum()
 
 
 def _units(lines: list[str], at: int, kind: AnswerKind) -> Iterator[tuple[str, bool]]:
@@ -81,7 +83,7 @@ def _units(lines: list[str], at: int, kind: AnswerKind) -> Iterator[tuple[str, b
     bullet = BULLET.match(line)
     rest = line[bullet.end() :] if bullet else line
     in_list = bullet is not None and at > 0 and BULLET.match(lines[at - 1]) is not None
-    is_bare = len(rest) <= kind.limit and bare_value(rest, kind) is not None
+    is_bare = bare_value(rest, kind) is not None and not RETRACTION.search(rest, 1)
     for unit in [rest] if is_bare else reversed(sentences(rest)):
         yield unit, in_list or _follows_another(lines, at, unit, kind)
 

@@ -25,7 +25,7 @@ _SAYS = re.compile(
 
 def bare_value(text: str, kind: AnswerKind) -> str | None:
     """Return the value of a text that is nothing else, apart from marks and its own noun."""
-    return kind.exact(peel(plain(text)))
+    return kind.exact(peel(plain(text))) if len(text) <= kind.limit else None
 
 
 def value_of(text: str, kind: AnswerKind, is_strict: bool = True) -> str | None:

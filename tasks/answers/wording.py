@@ -53,7 +53,7 @@ _LATEX_SIGN = re.compile(
     r"|\\[,;!:> \\()\[\]{}]"
 )
 _BREAK = re.compile(r"</?(?:br|em|strong|code|pre|span|div|sup|sub|mark|center|font)\s?/?>", re.IGNORECASE)
-_TAGGED = re.compile(r"<([A-Za-z][\w-]{0,30})>(.*?)</\1>", re.DOTALL)
+_TAGGED = re.compile(r"<([A-Za-z][\w-]{0,30})>(.{0,400}?)</\1>", re.DOTALL)
 _CLOSED = re.compile(r"</[A-Za-z]\w{0,20}>")
 _ANGLED = re.compile(r"<\s?([^<>\n]{1,400}?)\s?>")
 _EMPHASIS = re.compile(r"(?<!\S)\*(?=\S)|(?<=\S)\*(?!\S)|^\*+|\*+$")  # but no sign of a product: 3 * 4, 3*4
@@ -174,6 +174,7 @@ _ADDRESS = re.compile(r"\b(?:you|your|i|me|right)\b", re.IGNORECASE)
 _EXPLAINED = re.compile(
     r"(?:[,;]\s{0,2}|\s)(?:because|since|as (?:shown|we|it|the|in|stated|given|seen|described|required|per)|so that|"
     r"given that|based on|due to|according to)\b|,\s(?:which|where|who|whose)\b"
+    r"|,\s(?:and\s|but\s)?not\s(?!sure|certain|quite|really|entirely|necessarily|known|clear)[^,;.]{1,60}[.!]?$"
     r"|[ \t][-\u2013\u2014]{1,2}\s(?=[A-Za-z])",
     re.IGNORECASE,
 )

@@ -1,0 +1,47 @@
+"""How values of each kind may be written: numbers, dates, pairs, lists, letters, steps, sentences."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fathom.tasks.answers.compound import Date, NameList, Pair, TokenString
+from fathom.tasks.answers.kinds import Choice, Either, Names, YesNo
+from fathom.tasks.answers.mistakes import MendedStep, WrongStep
+from fathom.tasks.answers.numbers import Integer
+from fathom.tasks.answers.reader import read_answer
+from fathom.tasks.people.population import MAJORS, UNIVERSITIES
+from fathom.tasks.words import CODE_SHAPE, NAME_SHAPE
+
+CASES = json.loads((Path(__file__).parent / "kinds.json").read_text(encoding="utf-8"))
+"""Texts by kind, each with an answer, and whether the text commits to it."""
+
+FULL_NAME = "[A-Z][a-z]+ [A-Z][a-z]+"
+FITS = r"(?:sentence|generated|valid|grammatical)"
+KINDS = {
+    "integer": Integer(),
+    "code": Names(["QK", "TT", "LM", "RC", "BB", "XW", "VD"], ("QK",), CODE_SHAPE),
+    "name": Names("Letub Gofoz Lufog Varox Gekev Govov Gakof Zubig Pumil Sodar".split(), ("Gakof",), NAME_SHAPE),
+    "fullname": Names(["Tesur Lukusil", "Vadek Forudom"], shape=FULL_NAME, relation="later|after|younger"),
+    "date": Either(Date(), (Names.of(MAJORS),)),
+    "yesno": YesNo(rf"\bis\b[^.:;]{{0,60}}{FITS}", rf"\b(?:is|can)(?:n't|\s?not| no)\b[^.:;]{{0,60}}{FITS}"),
+    "letter": Choice({"A": "j j j p", "B": "j p p t", "C": "p t j p", "D": "j t j p"}),
+    "pair": Pair(Either(Names.of(UNIVERSITIES), (Date(),)), Either(Names.of(MAJORS), (Date(),))),
+    "list": NameList(["DF", "RG", "VB", "BF", "QL"], CODE_SHAPE),
+    "sentence": TokenString("abc"),
+    "step": WrongStep(),
+    "mend": MendedStep(),
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_each_kind_reads_what_commits_to_a_value_and_nothing_else(name):
+    cases = [case for case in CASES if case["kind"] == name]
+    assert len(cases) >= 20
+    wrong = [
+        (case, reading)
+        for case in cases
+        for reading in [read_answer(case["text"], KINDS[name])]
+        if ((reading.value or "").lower() == case["gold"].lower()) != case["right"]
+    ]
+    assert not wrong
