@@ -17,6 +17,7 @@ _NONE_WRONG = re.compile(
 )
 _ONLY_NONE = re.compile(r"\W*none\W*", re.IGNORECASE)
 _NAMES_NONE = re.compile(r"\bnone\b", re.IGNORECASE)
+_DIGITS = re.compile(r"\d+")
 _STEP_WORD = re.compile(r"\b(?:steps?|lines?)\b", re.IGNORECASE)
 _STEP = re.compile(
     r"\b(?:step|line)[^\w\n.]{0,4}(?:(?:no\.|number|is)[^\w\n]{1,3})?(?:(?:step|line)[^\w\n]{1,3})?(\d{1,4})(?!\w)"
@@ -76,7 +77,7 @@ class WrongStep(AnswerKind):
         steps = _steps_named(text)
         if steps or _STEP_WORD.search(text):
             return steps + none
-        return Integer().named(text) + none
+        return (_DIGITS.findall(text) if none else Integer().named(text)) + none
 
     def stated(self, sentence: str) -> str | None:
         """Return the only step that a sentence names, as in "Step 3 is wrong"."""

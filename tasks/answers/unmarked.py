@@ -21,6 +21,7 @@ from fathom.tasks.answers.wording import (
 )
 
 _LONGEST_LINE = 2_000
+_CLOSING = " \t*_`\"'>)$]}."
 _MAX_UNITS = 8
 """Most sentences, from the last one back, that are looked at."""
 
@@ -72,9 +73,9 @@ def _last_unit(text: str, kind: AnswerKind) -> str | None:
 
 
 def _ends_with(unit: str, value: str | None) -> bool:
-    """Say whether a sentence ends with a value as a word of its own."""
-    before, found, _ = unit.rstrip().lower().rpartition(value.lower() if value else "\n")
-    return bool(found) and unit.rstrip().lower() == before + found and not before[-1:].isalnum()
+    """Say whether a sentence ends with the last word of a value."""
+    before, last, _ = unit.rstrip(_CLOSING).lower().rpartition(value.split()[-1].lower() if value else "\n")
+    return bool(last) and unit.rstrip(_CLOSING).lower() == before + last and not before[-1:].isalnum()
 
 
 def _units(lines: list[str], at: int, kind: AnswerKind) -> Iterator[tuple[str, bool]]:

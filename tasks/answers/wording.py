@@ -56,7 +56,7 @@ _BREAK = re.compile(r"</?(?:br|em|strong|code|pre|span|div|sup|sub|mark|center|f
 _TAGGED = re.compile(r"<([A-Za-z][\w-]{0,30})>(.{0,400}?)</\1>", re.DOTALL)
 _CLOSED = re.compile(r"</[A-Za-z]\w{0,20}>")
 _ANGLED = re.compile(r"<\s?([^<>\n]{1,400}?)\s?>")
-_EMPHASIS = re.compile(r"(?<!\S)\*(?=\S)|(?<=\S)\*(?!\S)|^\*+|\*+$")  # but no sign of a product: 3 * 4, 3*4
+_EMPHASIS = re.compile(r"(?<!\S)\*(?=\S)|(?<=\S)\*(?!\S)|^\*+|\*{1,9}$")  # but no sign of a product: 3 * 4, 3*4
 _RUN = re.compile(r"[ \t]{3,}")
 _STRUCK = re.compile(r"~~[^~\n]{1,200}~~")
 _LINK = re.compile(r"\[([^\[\]\n]{1,200})\]\([^()\s]{1,400}\)")
@@ -178,7 +178,11 @@ _EXPLAINED = re.compile(
     r"|[ \t][-\u2013\u2014]{1,2}\s(?=[A-Za-z])",
     re.IGNORECASE,
 )
-_ASIDE = re.compile(r"\s?\([^()]{0,300}(?:\)|$)")
+_ASIDE = re.compile(
+    r"(?<![:=]\s)(?<![:=])\s?\("
+    r"(?!(?:or|maybe|perhaps|possibly|alternatively|could)\b(?! equivalently))[^()]{0,300}(?:\)|$)",
+    re.IGNORECASE,
+)
 _SENTENCE_END = re.compile(r"(?<=[.!?])(?:(?<!\.\.)|(?=\s+[A-Za-z']{2}))\s+(?=\S)")
 
 
@@ -211,7 +215,7 @@ def without_retraction(sentence: str) -> str:
 
 
 def without_asides(text: str) -> str:
-    """Remove texts in round brackets."""
+    """Remove texts in round brackets, but no alternative and nothing behind a colon."""
     return _ASIDE.sub("", text) if "(" in text else text
 
 

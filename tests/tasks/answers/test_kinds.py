@@ -21,7 +21,9 @@ FITS = r"(?:sentence|generated|valid|grammatical)"
 KINDS = {
     "integer": Integer(),
     "code": Names(["QK", "TT", "LM", "RC", "BB", "XW", "VD"], ("QK",), CODE_SHAPE),
-    "name": Names("Letub Gofoz Lufog Varox Gekev Govov Gakof Zubig Pumil Sodar".split(), ("Gakof",), NAME_SHAPE),
+    "name": Names(
+        ["Letub", "Gofoz", "Varox", "Gekev", "Govov", "Gakof", "Zubig", "Pumil", "Sodar"], ["Gakof"], NAME_SHAPE
+    ),
     "fullname": Names(["Tesur Lukusil", "Vadek Forudom"], shape=FULL_NAME, relation="later|after|younger"),
     "date": Either(Date(), (Names.of(MAJORS),)),
     "yesno": YesNo(rf"\bis\b[^.:;]{{0,60}}{FITS}", rf"\b(?:is|can)(?:n't|\s?not| no)\b[^.:;]{{0,60}}{FITS}"),
