@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from importlib import import_module
 
 from fathom.harness.engines.base import Engine, EngineSettings
 from fathom.harness.engines.engine_process import EngineProcess, ProcessEngine, serve
@@ -14,8 +13,8 @@ from fathom.harness.errors import EngineFailed, FathomError, UnknownEngine
 from fathom.harness.settings import quiet_transformers
 
 _INSTALL = "run `make setup`, or install fathom[cpu] (no GPU) or fathom[gpu]"
-_APART = {"vllm": "fathom.harness.engines.vllm"}
-"""Engines that run in a process of their own, so that a crash does not end the run; their modules."""
+_APART = ("vllm",)
+"""Engines that run in a process of their own, so that a crash does not end the run."""
 _PACKAGES = ("vllm", "torch", "transformers", "ray", "peft")
 _OTHER = "; --engine hf runs every architecture of transformers"
 _UNKNOWN = re.compile("architecture|attention interface")
@@ -52,7 +51,8 @@ def serve_engine(descriptor: int) -> None:
 def _prepare(engine: EngineSettings) -> None:
     with suppress(Exception):  # raised again where the model is loaded
         quiet_transformers()
-        import_module(_APART[engine.name])
+        if engine.name == "vllm":
+            import fathom.harness.engines.vllm  # noqa: F401
 
 
 def load_engine(model: ModelSource, engine: EngineSettings) -> Engine:

@@ -157,6 +157,7 @@ def _unlabelled(part: str) -> str:
 
 _ITEM = re.compile(r"^[ \t]{0,8}(?:[-*•]|\(?\d{1,4}[.):])[ \t]+", re.MULTILINE)
 _INLINE_ITEM = re.compile(r"\s{0,3}(?<!\w)\d{1,3}[.) ]\s{0,2}(?=[A-Za-z])")
+_LONGEST_NAME = 40
 _BETWEEN = re.compile(
     r"\s{0,3}(?:->|=>|→|>|,\s{0,3}and\b|,\s{0,3}then\b|[,;\n]|"
     r"\b(?:first|next|last|finally|lastly|and|then|followed by)\b)\s{0,3}",
@@ -185,21 +186,35 @@ class NameList(AnswerKind):
         if len(text) > self.limit:
             return None
         bare = _INLINE_ITEM.sub(", ", _ITEM.sub("", text).translate(_NO_BRACKETS))
-        names = [self._name(part.strip()) for part in _BETWEEN.split(bare) if part.strip()]
-        if len(names) == 1 and " " in bare.strip():
-            names = [self._name(part) for part in bare.split()]
-        if not names or None in names:
-            return None
-        return ", ".join([name for name in names if name])
+        parts = [stripped for part in _BETWEEN.split(bare) if (stripped := part.strip())]
+        return self._joined(parts) or (self._joined(bare.split()) if len(parts) == 1 else None)
+
+    def _joined(self, parts: list[str]) -> str | None:
+        names: list[str] = []
+        for part in parts:
+            name = self._name(part)
+            if name is None:
+                return None
+            names.append(name)
+        return ", ".join(names) or None
 
     def _name(self, text: str) -> str | None:
+        if text in self.members:
+            return text
         bare = peel(text)
         if " " in bare:
             bare = without_noun(bare)
-        if bare in self.members or re.fullmatch(self.shape, bare):
+        if len(bare) > _LONGEST_NAME or bare in self.members:
+            return bare if bare in self.members else None
+        if re.fullmatch(self.shape, bare):
             return bare
         low = bare.lower()
         return next((member for member in self.members if member.lower() == low), None)
+
+    def may_be_in(self, text: str) -> bool:
+        """Return whether the text contains a member in any case, or is short enough to be a list of other names."""
+        low = text.lower()
+        return len(text) < 40 or any(member.lower() in low for member in self.members)
 
     def named(self, text: str) -> list[str]:
         """Return the list if the phrase is one."""

@@ -22,6 +22,9 @@ _KEY = re.compile(
     r"|\\f?box(?:ed)?\b|^[ \t]{0,4}####(?!#)",
     re.IGNORECASE | re.MULTILINE,
 )
+_PARTS_OF_KEYS = ("ans", "box", "####", "答", "resp", "répon", "antw", "risp", "ответ")
+"""One of these is in each mark, which is quick to see."""
+
 _BEFORE = re.compile(
     r"(?:\W|_|\d|\b(?:step|so|therefore|thus|hence|then|finally|final|my|the|a|our|your|correct|right|overall|"
     r"short|direct|this|gives|and|is|model|solution|question|problem|in|conclusion|sum|up|here|i|can|now|say|that|"
@@ -76,6 +79,9 @@ def marked_regions(text: str, kind: AnswerKind) -> Iterator[Region]:
 
 def _keys(text: str) -> Iterator[re.Match[str]]:
     """Return the words and signs that may be marks, from the last one back; the end of the text is searched first."""
+    low = text.lower()
+    if not any(part in low for part in _PARTS_OF_KEYS):
+        return
     near = text.rfind("\n", 0, max(0, len(text) - _NEAR)) + 1
     ends = list(_KEY.finditer(text, near))[-MAX_MARKS:]
     yield from reversed(ends)

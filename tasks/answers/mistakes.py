@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from fathom.tasks.answers.kinds import AnswerKind, unique, without_noun
-from fathom.tasks.answers.numbers import ORDINALS, Integer
+from fathom.tasks.answers.numbers import NUMBER_WORDS, ORDINALS, Integer
 from fathom.tasks.answers.wording import DOUBT, HEDGE_OF_MISTAKE, peel
 
 _NONE = ("none", "no", "no mistake", "nothing", "no error", "none of them")
@@ -13,6 +13,10 @@ _NONE_WRONG = re.compile(
     r"\b(?:no|none of the|not a single|zero)\s(?:\w+\s){0,2}(?:steps?|lines?|mistakes?|errors?)\b"
     r"|\b(?:all|every)\s(?:of\s)?(?:the\s)?(?:steps?|lines?)\s(?:\w+\s)?(?:are|is)\s(?:\w+\s)?(?:correct|right)"
     r"|\bthere (?:is|are) none\b",
+    re.IGNORECASE,
+)
+_MAY_BE = re.compile(
+    rf"\d|\b(?:no|none|nothing|all|every|zero|not a|steps?|lines?|{'|'.join(NUMBER_WORDS)}|{'|'.join(ORDINALS)})\b",
     re.IGNORECASE,
 )
 _ONLY_NONE = re.compile(r"\W*none\W*", re.IGNORECASE)
@@ -55,6 +59,10 @@ class WrongStep(AnswerKind):
 
     hedge: ClassVar[re.Pattern[str]] = HEDGE_OF_MISTAKE
 
+    def may_be_in(self, text: str) -> bool:
+        """Return whether the text has a digit, or a word that may be an answer."""
+        return _MAY_BE.search(text) is not None
+
     def asked(self, text: str) -> str | None:
         """Return the answer if the text is `none` or a number."""
         return "none" if text.lower() == "none" else Integer().asked(text)
@@ -91,6 +99,10 @@ class MendedStep(AnswerKind):
 
     spans_lines: ClassVar[bool] = True
     hedge: ClassVar[re.Pattern[str]] = HEDGE_OF_MISTAKE
+
+    def may_be_in(self, text: str) -> bool:
+        """Return whether the text has a digit, or a word that may be an answer."""
+        return _MAY_BE.search(text) is not None
 
     def asked(self, text: str) -> str | None:
         """Return the answer if the text is `none`, or a step and its number."""

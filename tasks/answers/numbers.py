@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from fathom.tasks.answers.kinds import AnswerKind, unique, without_noun
 
-_NUMBER_WORDS = {word: str(at) for at, word in enumerate((
+NUMBER_WORDS = {word: str(at) for at, word in enumerate((
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
     "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
 ))}  # fmt: skip
@@ -17,7 +17,7 @@ _DIGITS = r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d{1,30})(?:\.0{1,9})?"
 _ASKED_INTEGER = re.compile(r"[+-]?[0-9]{1,30}")
 _MODULO = re.compile(r"[(\[]?\s?\b(?:in )?(?:mod(?:ulo|ulus)?)\s{0,2}[(\[]?\s{0,2}\d{1,6}[)\]]{0,2}", re.IGNORECASE)
 _WHOLE = re.compile(
-    rf"({_DIGITS}|{'|'.join(_NUMBER_WORDS)})(?:st|nd|rd|th)?"
+    rf"({_DIGITS}|{'|'.join(NUMBER_WORDS)})(?:st|nd|rd|th)?"
     r"(?:\s{1,3}(?!(?:and|or|to|then|is|was|takes|that|which|who)\b)[A-Za-z]{2,20}(?:\s(?!and\b)[a-z]{2,20})?"
     r"(?:\s(?:in|of|per|between|born|who|that)\b[\w ,]{0,60})?)?",
     re.ASCII | re.IGNORECASE,
@@ -59,7 +59,7 @@ class Integer(AnswerKind):
         found = _WHOLE.fullmatch(number)
         if found and not self.hedge.search(number):
             word = found[1].lower()
-            return _NUMBER_WORDS.get(word) or _integer(word)
+            return NUMBER_WORDS.get(word) or _integer(word)
         return ORDINALS.get(number.lower())
 
     def named(self, text: str) -> list[str]:

@@ -1,7 +1,5 @@
 """The answer of a text without a mark: its last line or sentence that names one, or a bare first line."""
 
-from collections.abc import Iterator
-
 from fathom.tasks.answers.kinds import AnswerKind
 from fathom.tasks.answers.layout import BULLET, FENCE, outside_code
 from fathom.tasks.answers.values import OPEN, bare_value, foreign_value, statement
@@ -22,6 +20,7 @@ from fathom.tasks.answers.wording import (
 
 _LONGEST_LINE = 2_000
 _CLOSING = " \t*_`\"'>)$]}."
+_LONGEST_WORD = 100
 _MAX_UNITS = 8
 """Most sentences, from the last one back, that are looked at."""
 
@@ -60,8 +59,8 @@ def _last_unit(text: str, kind: AnswerKind) -> str | None:
     """Return the value of the last line or sentence that names one; OPEN if it commits to none."""
     lines, n_units = outside_code(text), 0
     for at in reversed(range(len(lines))):
-        for unit, is_listed in _units(lines, at, kind):
-            value = _unit_value(unit, is_listed, kind)
+        for unit in reversed(_units(lines[at], kind)):
+            value = _unit_value(unit, kind, lines, at)
             if n_units == 0 and is_unfinished(plain(unit[-60:])) and not _ends_with(unit, value):
                 return OPEN
             if INSTRUCTION.search(unit) or (value is None and (is_question(unit) or RETRACTION.search("\n" + unit))):
@@ -78,38 +77,41 @@ def _ends_with(unit: str, value: str | None) -> bool:
     return bool(last) and unit.rstrip(_CLOSING).lower() == before + last and not before[-1:].isalnum()
 
 
-def _units(lines: list[str], at: int, kind: AnswerKind) -> Iterator[tuple[str, bool]]:
-    """Return the sentences of a line from the last one back, or the line if it is bare, and whether it lists some."""
-    line = lines[at][-_LONGEST_LINE:]
+def _units(line: str, kind: AnswerKind) -> list[str]:
+    """Return the sentences of a line, or the line without its bullet if it is a value."""
+    line = line[-_LONGEST_LINE:]
     bullet = BULLET.match(line)
     rest = line[bullet.end() :] if bullet else line
-    in_list = bullet is not None and at > 0 and BULLET.match(lines[at - 1]) is not None
-    is_bare = bare_value(rest, kind) is not None and not RETRACTION.search(rest, 1)
-    for unit in [rest] if is_bare else reversed(sentences(rest)):
-        yield unit, in_list or _follows_another(lines, at, unit, kind)
+    may_be_bare = len(rest) <= kind.limit and kind.may_be_in(rest) and not RETRACTION.search(rest, 1)
+    return [rest] if may_be_bare and bare_value(rest, kind) is not None else sentences(rest)
 
 
-def _follows_another(lines: list[str], at: int, unit: str, kind: AnswerKind) -> bool:
-    """Say whether a bare line follows a bare line with another value, as in a list of candidates.
+def _is_listed(value: str, kind: AnswerKind, lines: list[str], at: int) -> bool:
+    """Say whether a bare value follows another one, as in a list of candidates.
 
     Single items that follow each other are one answer, and lines may show how one grows.
     """
-    value = bare_value(unit, kind) if at else None
-    before = bare_value(lines[at - 1], kind) if value is not None else None
-    if value is None or before in (None, value):
+    if at == 0:
+        return False
+    if BULLET.match(lines[at]) and BULLET.match(lines[at - 1]):
+        return True
+    before = bare_value(lines[at - 1], kind)
+    if before is None or before == value:
         return False
     is_whole = " " in before and kind.asked(before) is not None and not value.startswith(before)
     return is_whole or not kind.has_items
 
 
-def _unit_value(unit: str, is_listed: bool, kind: AnswerKind) -> str | None:
+def _unit_value(unit: str, kind: AnswerKind, lines: list[str], at: int) -> str | None:
     """Return the value of a sentence without a mark, OPEN if it names one but commits to none, else None."""
     if not kind.may_be_in(unit) or is_placeholder(unit):
         return None
     bare = plain(without_retraction(unit[-kind.limit :]))
     value = kind.exact(peel(bare))
     if value is not None:
-        return OPEN if is_listed or "?" in unit else value
+        return OPEN if "?" in unit or _is_listed(value, kind, lines, at) else value
+    if any(len(word) > _LONGEST_WORD for word in bare.split()):
+        return None  # noise
     clause = without_reason(without_asides(bare))
     value = kind.exact(peel(clause)) or statement(clause, kind)
     return OPEN if value is not None and kind.hedge.search(clause) else value

@@ -8,7 +8,7 @@ import pytest
 
 from tests.bench.trace import ROOT
 
-MOST_FILES, MOST_MOVES = 35, 300
+MOST_FILES, MOST_MOVES = 46, 310
 
 
 @pytest.mark.slow

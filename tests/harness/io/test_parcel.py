@@ -194,7 +194,10 @@ REFUSED = {
         lambda lines: _changed(lines, 0, season="winter"),
         "season: only this server's workers run a season",
     ),
-    "demonstrations": (lambda lines: _manifest(lines, shots=3), "manifest: sampling.shots is '3' and must be 0"),
+    "demonstrations": (
+        lambda lines: _manifest(lines, shots=3),
+        "line 2: the prompt of depo@1/n4k1/symbol/2026/0 is not",
+    ),
     "another temperature": (
         lambda lines: _manifest(lines, temperature=0.7),
         "manifest: sampling.temperature is '0.7' and must be 0 to be compared here",

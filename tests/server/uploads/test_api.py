@@ -188,7 +188,7 @@ WRONG = {
     "edited": (lambda lines: changed(lines, 5, prompt="0" * 16), 422, "line 6: the prompt of depo@1/n4k1/symbol/2026/4 is not"),
     "shots": (
         lambda lines: changed(lines, 0, manifest={"decisive": {"sampling": {"temperature": 0.0, "temperature_free": 1.0, "shots": 5}}}),
-        422, "manifest: sampling.shots is '5' and must be 0 to be compared here",
+        422, "line 2: the prompt of depo@1/n4k1/symbol/2026/0 is not",
     ),
     "long line": (lambda lines: changed(lines, 3, completion="x" * 300_000), 413, "line 4 has more than 256 kB"),
 }  # fmt: skip

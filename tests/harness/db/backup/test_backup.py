@@ -202,8 +202,15 @@ def test_a_backup_of_an_older_version_is_brought_up_to_date(filled, database):
 def trimmed(lines):
     """Return the lines without the tables and columns that came after 0003."""
     counts = ("n_asked", "n_unread", "n_cut")
-    runs = ("tier", "layer", "hidden_at", "n_repeats", "kind", "settings", *counts)
-    new = {"suites": ("season", "sealed"), "runs": runs, "cells": ("spread", *counts), "samples": ("found",)}
+    held = ("model_path", "holder", "heartbeat_at", "manner")
+    runs = ("tier", "layer", "hidden_at", "n_repeats", "kind", "settings", *counts, *held)
+    new = {
+        "models": ("digest",),
+        "suites": ("season", "sealed"),
+        "runs": runs,
+        "cells": ("spread", *counts),
+        "samples": ("found",),
+    }
     renamed = {"model_kind": "kind"}
     old = ("models", "suites", "runs", "cells", "samples")
     kept, keep, places = [lines[0].replace(f'"schema":"{HEAD}"'.encode(), b'"schema":"0003"')], False, []

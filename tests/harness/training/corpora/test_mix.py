@@ -81,7 +81,7 @@ def test_unknown_corpora_and_options_are_refused():
         ("a=" + "[" * 100_000, "nested too deeply"),
         ("x='" + "a" * 1_000_001 + "'", "larger than 1,000,000 bytes"),
         ("[[corpus]]\nname='bios'\n[corpus.options]\npopulation=" + "9" * 5_000, "digits"),
-        ("[[corpus]]\nname='lano'\nweight=1e308", "less than or equal"),
+        ("[[corpus]]\nname='lano'\nweight=1e308", "at most 1000"),
         ("[[corpus]]\nname='lano'\nweight=nan", "weight"),
     ],
 )

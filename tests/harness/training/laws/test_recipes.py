@@ -76,8 +76,8 @@ def test_overrides_are_those_of_known_scales_and_conditions(law: Law) -> None:
     [
         ("[conditions.two]\ncorpus.1.weight = 2", r"corpus\.1: the list has the entries 0 to 0"),
         ("[conditions.two]\nshape.hiden = 32", r"shape\.hiden: no such key"),
-        ("[conditions.two]\nsteps = 0", "steps: "),
-        ("[scales.cpu]\nconditions.two.steps = 0", "steps: "),
+        ("[conditions.two]\nsteps = 0", "steps is 0"),
+        ("[scales.cpu]\nconditions.two.steps = 0", "steps is 0"),
         ("conditions = 3", "conditions"),
         ("steps = 7", "TOML|overwrite"),
     ],
