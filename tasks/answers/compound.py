@@ -187,7 +187,7 @@ class NameList(AnswerKind):
             return None
         bare = _INLINE_ITEM.sub(", ", _ITEM.sub("", text).translate(_NO_BRACKETS))
         parts = [stripped for part in _BETWEEN.split(bare) if (stripped := part.strip())]
-        return self._joined(parts) or (self._joined(bare.split()) if len(parts) == 1 else None)
+        return self._joined(bare.split() if len(parts) == 1 else parts)
 
     def _joined(self, parts: list[str]) -> str | None:
         names: list[str] = []

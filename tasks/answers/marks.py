@@ -16,6 +16,9 @@ MAX_MARKS = 40
 _NEAR = 400
 """Characters at the end of a text in which a mark is looked for first, as most stand there."""
 
+_FAR = 600
+"""Characters before an answer in which another mark makes both a list of candidates."""
+
 _KEY = re.compile(
     r"(?<![a-z])(?<!not_the_)answers?(?![a-z])|\bans\b|答案|答え"
     r"|(?<!\w)(?:respuesta|resposta|réponse|antwort|risposta|ответ)(?!\w)"
@@ -79,14 +82,23 @@ def marked_regions(text: str, kind: AnswerKind) -> Iterator[Region]:
 
 def _keys(text: str) -> Iterator[re.Match[str]]:
     """Return the words and signs that may be marks, from the last one back; the end of the text is searched first."""
-    low = text.lower()
-    if not any(part in low for part in _PARTS_OF_KEYS):
+    if not _count_parts(text):
         return
     near = text.rfind("\n", 0, max(0, len(text) - _NEAR)) + 1
     ends = list(_KEY.finditer(text, near))[-MAX_MARKS:]
     yield from reversed(ends)
     if near and len(ends) < MAX_MARKS:
         yield from reversed(list(_KEY.finditer(text, 0, near))[len(ends) - MAX_MARKS :])
+
+
+def has_mark_near(text: str, region: Region) -> bool:
+    """Say whether another mark may stand near before that of a region; quick."""
+    return _count_parts(text[max(0, region.start - _FAR) : region.start]) > 1
+
+
+def _count_parts(text: str) -> int:
+    low = text.lower()
+    return sum(low.count(part) for part in _PARTS_OF_KEYS)
 
 
 def _boxed(text: str, at: int, kind: AnswerKind) -> Region | None:

@@ -75,7 +75,8 @@ class WrongStep(AnswerKind):
         if with_value:
             return str(int(with_value[1]))
         bare = _IS_WRONG.sub("", text)
-        return None if self.hedge.search(bare) else Integer().exact(bare)
+        value = Integer().exact(bare)
+        return None if value is None or self.hedge.search(bare) else value
 
     def named(self, text: str) -> list[str]:
         """Return the steps that a phrase names, or the numbers of a phrase that names no step; and none."""

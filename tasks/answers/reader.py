@@ -20,7 +20,7 @@ from itertools import islice
 from typing import Literal
 
 from fathom.tasks.answers.kinds import AnswerKind
-from fathom.tasks.answers.marks import Region, marked_regions
+from fathom.tasks.answers.marks import Region, has_mark_near, marked_regions
 from fathom.tasks.answers.unmarked import read_unmarked
 from fathom.tasks.answers.values import OPEN, value_of
 from fathom.tasks.answers.wording import RETRACTION, THINKS_ALOUD, clean, is_placeholder
@@ -95,8 +95,9 @@ def _in_other_words(text: str, kind: AnswerKind, cut: bool) -> str | None:
         if value is OPEN:
             return None
         if value is not None:
-            is_one_of_several = _are_listed(text, next(regions, None), region, value, kind)
-            return None if is_one_of_several else _unless_retracted(text, region, value, kind, cut)
+            before = next(regions, None) if has_mark_near(text, region) else None
+            is_listed = _are_listed(text, before, region, value, kind)
+            return None if is_listed else _unless_retracted(text, region, value, kind, cut)
         is_form = is_form or (region.is_strict and is_placeholder(text[region.start : region.end]))
     return None if is_form else read_unmarked(text, kind, cut)
 

@@ -106,10 +106,11 @@ def _unit_value(unit: str, kind: AnswerKind, lines: list[str], at: int) -> str |
     """Return the value of a sentence without a mark, OPEN if it names one but commits to none, else None."""
     if not kind.may_be_in(unit) or is_placeholder(unit):
         return None
-    bare = plain(without_retraction(unit[-kind.limit :]))
+    said = without_retraction(unit)
+    bare = plain(said[-kind.limit :])
     value = kind.exact(peel(bare))
     if value is not None:
-        return OPEN if "?" in unit or _is_listed(value, kind, lines, at) else value
+        return OPEN if "?" in unit or (said is unit and _is_listed(value, kind, lines, at)) else value
     if any(len(word) > _LONGEST_WORD for word in bare.split()):
         return None  # noise
     clause = without_reason(without_asides(bare))

@@ -382,7 +382,7 @@ def test_the_command_runs_lists_shows_and_exports_them(command, folder, tmp_path
     run = listed[0]["run"]
     shown = json.loads(command("show", run, "--json").output)
     assert shown["results"]["n-samples"]["small_end"]["effective"] == 4
-    lines = [json.loads(line) for line in command("show", run[:6], "--samples").output.splitlines()]
+    lines = [json.loads(line) for line in command("show", run[:6], "--samples", "--json").output.splitlines()]
     assert [line["task"] for line in lines] == ["small_choose"] * 4 + ["small_end"] * 4
     assert command("export", run, "--out", tmp_path / "out").exit_code == 0
     assert {file.name.split("_2")[0] for file in (tmp_path / "out").rglob("*.json*")} == {
