@@ -111,7 +111,7 @@ def _unit_value(unit: str, kind: AnswerKind, lines: list[str], at: int) -> str |
     value = kind.exact(peel(bare))
     if value is not None:
         return OPEN if "?" in unit or (said is unit and _is_listed(value, kind, lines, at)) else value
-    if any(len(word) > _LONGEST_WORD for word in bare.split()):
+    if any(len(word) > _LONGEST_WORD for word in said.split()):
         return None  # noise
     clause = without_reason(without_asides(bare))
     value = kind.exact(peel(clause)) or statement(clause, kind)
