@@ -123,7 +123,7 @@ def test_a_visitor_answers_a_question_and_is_told_what_it_is_worth(visitor, site
     visitor.goto(f"{site.address}/families/depo?level=n8k2&seed=7")
     visitor.fill("#answer", "nonsense")
     follow(visitor, "text=Grade my answer")
-    assert visitor.locator(".ruling").inner_text().startswith("✗ Wrong not_a_node")
+    assert visitor.locator(".ruling").inner_text().startswith("✗ Wrong no_answer")
     assert visitor.title().startswith("Wrong: depo")
 
 
