@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 
 from fathom.harness.engines.base import Completion, Engine, EngineSettings, RenderedPrompt, RendersPrompts, Request
 from fathom.harness.engines.model import ModelSource
-from fathom.harness.engines.stepping import stepper_of
+from fathom.harness.engines.stepper import stepper_of
 from fathom.harness.errors import EngineFailed, FathomError
 
 _AHEAD = 2048

@@ -26,7 +26,7 @@ from fathom.harness.engines.base import (
     too_long,
 )
 from fathom.harness.engines.hf_generation import GenerationSettings, Row, generate_rows
-from fathom.harness.engines.hf_scoring import Piece, Scorer
+from fathom.harness.engines.hf_likelihoods import Piece, Scorer
 from fathom.harness.engines.model_config import bytes_a_token, context_of
 from fathom.harness.engines.tokens import (
     check_ids,

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import ClassVar
 
 from fathom.tasks.answers.kinds import AnswerKind, unique, without_noun
-from fathom.tasks.answers.wording import HEDGE, peel
+from fathom.tasks.answers.phrases import HEDGE, peel
 
 MONTHS = (
     "January", "February", "March", "April", "May", "June",

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from fathom.tasks.answers.wording import DENIAL_OR_DOUBT, DOUBT, HEDGE, peel
+from fathom.tasks.answers.phrases import DENIAL_OR_DOUBT, DOUBT, HEDGE, peel
 
 
 class AnswerKind:

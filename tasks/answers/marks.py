@@ -7,8 +7,8 @@ from json import JSONDecoder
 
 from fathom.tasks.answers.kinds import AnswerKind
 from fathom.tasks.answers.layout import BULLET, FENCE, is_decoration, line_end, paragraph_end
+from fathom.tasks.answers.phrases import CONDITION, is_placeholder
 from fathom.tasks.answers.values import bare_value, holds_value
-from fathom.tasks.answers.wording import CONDITION, is_placeholder
 
 MAX_MARKS = 40
 """Most marks, from the last one back, that are looked at."""

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from fathom.tasks.answers.kinds import AnswerKind, unique, without_noun
 from fathom.tasks.answers.numbers import NUMBER_WORDS, ORDINALS, Integer
-from fathom.tasks.answers.wording import DOUBT, HEDGE_OF_MISTAKE, peel
+from fathom.tasks.answers.phrases import DOUBT, HEDGE_OF_MISTAKE, peel
 
 _NONE = ("none", "no", "no mistake", "nothing", "no error", "none of them")
 _NONE_WRONG = re.compile(

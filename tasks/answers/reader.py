@@ -10,7 +10,7 @@ Commitments, of which the last counts:
 
 A text that lists candidates, hedges ("x or y"), denies ("not x"), asks back or refuses has no answer. Words such as
 "Wait, that is wrong" take an answer back. Marks, Markdown, LaTeX, quotes, units and end-of-text marks around a value
-are no part of it (`wording`); what a value is, the kinds say (`kinds`, `numbers`, `compound`, `mistakes`).
+are no part of it (`phrases`); what a value is, the kinds say (`kinds`, `numbers`, `compound`, `mistakes`).
 
 At most WINDOW characters at the end of a text are read, and its beginning: time is linear in these.
 """
@@ -21,9 +21,9 @@ from typing import Literal
 
 from fathom.tasks.answers.kinds import AnswerKind
 from fathom.tasks.answers.marks import Region, has_mark_near, marked_regions
+from fathom.tasks.answers.phrases import RETRACTION, THINKS_ALOUD, clean, is_placeholder
 from fathom.tasks.answers.unmarked import read_unmarked
 from fathom.tasks.answers.values import OPEN, value_of
-from fathom.tasks.answers.wording import RETRACTION, THINKS_ALOUD, clean, is_placeholder
 
 WINDOW = 16_000
 """Most characters at the end of a text in which its answer is looked for."""

@@ -2,8 +2,7 @@
 
 from fathom.tasks.answers.kinds import AnswerKind
 from fathom.tasks.answers.layout import BULLET, FENCE, outside_code
-from fathom.tasks.answers.values import OPEN, bare_value, foreign_value, statement
-from fathom.tasks.answers.wording import (
+from fathom.tasks.answers.phrases import (
     INSTRUCTION,
     REFUSAL,
     RETRACTION,
@@ -17,6 +16,7 @@ from fathom.tasks.answers.wording import (
     without_reason,
     without_retraction,
 )
+from fathom.tasks.answers.values import OPEN, bare_value, foreign_value, statement
 
 _LONGEST_LINE = 2_000
 _CLOSING = " \t*_`\"'>)$]}."

@@ -3,7 +3,7 @@
 import re
 
 from fathom.tasks.answers.kinds import AnswerKind
-from fathom.tasks.answers.wording import (
+from fathom.tasks.answers.phrases import (
     conclusion,
     first_sentence,
     peel,

@@ -11,7 +11,7 @@ from pathlib import Path
 from fathom.harness.engines.adapter import bare_name
 from fathom.harness.engines.base import Completion, Engine, EngineSettings, RenderedPrompt, RendersPrompts, Request
 from fathom.harness.engines.model import ModelSource, check_folder, folder_outline, locate_model
-from fathom.harness.engines.stepping import Stepper, stepper_of
+from fathom.harness.engines.stepper import Stepper, stepper_of
 from fathom.harness.errors import EngineFailed
 from fathom.harness.settings import adopt_environment
 

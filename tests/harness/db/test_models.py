@@ -1,4 +1,4 @@
-"""A folder's files decide which model it is, whatever it is called."""
+"""Tests of how a run finds its model in the database: by the digest of its files, whatever its folder or name."""
 
 import pytest
 from sqlalchemy import select, text
