@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import ColumnElement, Engine, func, select
 from sqlalchemy.orm import Session
 
 from fathom.harness.db.engine import translate_errors
@@ -50,14 +50,35 @@ class Failures:
 def failures_of(db: Engine, run: str) -> Failures:
     """Return the failed requests of a run of either kind, by its whole id."""
     with translate_errors(), Session(db) as session:
-        return read_failures(session, run)
+        return _read(session, run)
 
 
-def read_failures(session: Session, run: str) -> Failures:
-    """Return the failed requests of a run in the caller's transaction; see `failures_of`."""
+def total_failure(db: Engine, run: str) -> Failures | None:
+    """Return the failed requests of a run that has samples and no answer, else None, after a look at one sample."""
+    with translate_errors(), Session(db) as session:
+        return total_failure_in(session, run)
+
+
+def total_failure_in(session: Session, run: str) -> Failures | None:
+    """Return the same in the caller's transaction; see `total_failure`."""
+    if any(
+        session.execute(select(table.finish_reason).where(same, table.finish_reason != "error").limit(1)).first()
+        for table, same in _samples_of(run)
+    ):
+        return None
+    failures = _read(session, run)
+    return failures if failures.is_total else None
+
+
+def _samples_of(run: str) -> tuple[tuple[type[SampleRow] | type[TaskSampleRow], ColumnElement[bool]], ...]:
+    """Return the tables that hold samples of a run of either kind, with the condition that picks them."""
     of_run = SampleRow.cell_id.in_(select(CellRow.id).where(CellRow.run_id == run).scalar_subquery())
+    return (SampleRow, of_run), (TaskSampleRow, TaskSampleRow.run_id == run)
+
+
+def _read(session: Session, run: str) -> Failures:
     n_samples, failed = 0, Counter[str]()
-    for table, same in ((SampleRow, of_run), (TaskSampleRow, TaskSampleRow.run_id == run)):
+    for table, same in _samples_of(run):
         n_samples += session.execute(select(func.count()).select_from(table).where(same)).scalar_one()
         n = func.count()
         texts = select(table.error, n).where(same, table.finish_reason == "error").group_by(table.error)

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, case, delete, exists, func, insert, s
 from sqlalchemy.orm import Session
 
 from fathom.harness.db.engine import insert_if_new, translate_errors, writing
-from fathom.harness.db.failures import read_failures
+from fathom.harness.db.failures import total_failure_in
 from fathom.harness.db.models import model_id
 from fathom.harness.db.schema.runs import CellRow, MarkRow, ModelRow, ResultRow, RunRow, SampleRow, SuiteRow
 from fathom.harness.db.schema.task_samples import TaskDocRow, TaskSampleRow
@@ -282,7 +282,7 @@ def end_run(session: Session, run: str, ending: Ending, now: Clock = utc_now) ->
 
     A run without any answer, because every request failed, has failed, whatever the ending says.
     """
-    if ending.state == "done" and (failures := read_failures(session, run)).is_total:
+    if ending.state == "done" and (failures := total_failure_in(session, run)) is not None:
         ending = Ending("failed", ending.seconds, str(failures), failures.log())
     recount(session, run)
     session.execute(

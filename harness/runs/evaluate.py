@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from sqlalchemy import Engine as Database
 
 from fathom.harness.db import read, write
-from fathom.harness.db.failures import failures_of
+from fathom.harness.db.failures import total_failure
 from fathom.harness.db.liveness import Holder, holding, new_holder, resume_run
 from fathom.harness.engines.base import Completion, Engine, RendersPrompts, Request
 from fathom.harness.engines.engine_process import EngineProcess
@@ -245,7 +245,7 @@ def _evaluate(evaluation: Evaluation[_R], attempt: _Attempt, run: str) -> Outcom
 
     try:
         run_waves(queue, evaluation.waves(queue), engine)
-        if (failures := failures_of(db, run)).is_total:
+        if (failures := total_failure(db, run)) is not None:
             raise NoAnswers(str(failures), failures.log())
         report("scoring", None)
         evaluation.score()
