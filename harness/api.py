@@ -276,11 +276,9 @@ def evaluate(  # one parameter an option, as `fathom run` has them
         else:
             chosen = Selection(_names(families), _names(levels), _names(channels), _names(styles), n)
             asked = open_suite(suite, secrets.token_hex(8) if seed is None else seed, chosen)
-            console = make_console(stderr=True, quiet=progress is not True)
-            tell = partial(console.print, soft_wrap=True)
-            which = None if model is None else str(model)
-            plan = make_plan(which, revision, asked, settings, tell, StatedManner(chat, shots))
-            plan = plan if name is None else named(plan, name)
+            which, manner = None if model is None else str(model), StatedManner(chat, shots)
+            tell = partial(make_console(stderr=True, quiet=progress is not True).print, soft_wrap=True)
+            plan = named(make_plan(which, revision, asked, settings, tell, manner), name)
             if plan.manner is not None:
                 tell(plan.manner.text())
         return Run(_evaluated(plan, opened, progress), store)

@@ -12,18 +12,17 @@ import typer
 from rich.console import Console
 from sqlalchemy import Engine as Database
 
-from fathom.harness.cli.failures import tell_failures
 from fathom.harness.cli.options import AsJson, Db, database_of, names, open_store, pairs
 from fathom.harness.db.find import any_run
-from fathom.harness.db.read import count_cut, get_run, get_task_run
+from fathom.harness.db.read import get_run, get_task_run
 from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.model_name import check_board_name
 from fathom.harness.engines.options import check_engine
 from fathom.harness.errors import BadInput, EngineFailed, Interrupted
 from fathom.harness.format import count, percent, plural
 from fathom.harness.records import RunDetail, TaskRunDetail
-from fathom.harness.reports.console import RunProgress, StderrHandler, make_console, print_json
-from fathom.harness.reports.describe import cut_text, settings_text
+from fathom.harness.reports.console import RunProgress, StderrHandler, make_console, print_json, print_notes
+from fathom.harness.reports.describe import notes_on, settings_text
 from fathom.harness.reports.measures import measure_run
 from fathom.harness.reports.terminal import render_run, render_task_run, run_json, task_run_json
 from fathom.harness.runs.evaluate import Outcome, evaluate
@@ -223,7 +222,7 @@ def run_model(  # one parameter an option: typer reads the signature
     elif tasks:
         selection = TaskSelection(names(tasks), folders, limit, shots)
         foreign = make_task_plan(model, revision, selection, settings)
-        code = run_tasks(foreign if name is None else named(foreign, name), output)
+        code = run_tasks(named(foreign, name), output)
     else:
         chosen = Selection(names(families), names(levels), names(channel), names(style), n)
         asked = open_suite(suite, secrets.token_hex(8) if seed is None else seed, chosen)
@@ -232,7 +231,7 @@ def run_model(  # one parameter an option: typer reads the signature
                 f"not in the suite {suite}, asked at default levels (--levels names others): {', '.join(outside)}"
             )
         plan = make_plan(model, revision, asked, settings, output.tell, StatedManner(chat, shots))
-        code = run_suite(plan if name is None else named(plan, name), output)
+        code = run_suite(named(plan, name), output)
     raise typer.Exit(code)
 
 
@@ -309,9 +308,7 @@ def _evaluate(plan: Plan, db: Database, output: Output) -> int:
         return STOPPED
     detail = get_run(db, outcome.run)
     _print_run(db, detail, output)
-    if not output.as_json and (cut := cut_text(count_cut(db, outcome.run))):
-        talk.print(cut, style="yellow", highlight=False)
-    tell_failures(db, detail, talk)
+    print_notes(talk, notes_on(db, detail))
     return 0
 
 

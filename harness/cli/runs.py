@@ -13,12 +13,11 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine
 
-from fathom.harness.cli.failures import tell_failures
 from fathom.harness.cli.options import AsJson, Db, database_of, open_store
 from fathom.harness.cli.samples import SampleChoice, print_samples
 from fathom.harness.db.delete import Removal, delete_run, removal_of
 from fathom.harness.db.find import any_run
-from fathom.harness.db.read import count_cut, get_summary, kind_of_run, list_runs, list_task_runs
+from fathom.harness.db.read import get_summary, kind_of_run, list_runs, list_task_runs
 from fathom.harness.db.seal import SEALED
 from fathom.harness.errors import BadInput, Conflict
 from fathom.harness.format import count, plural
@@ -27,8 +26,8 @@ from fathom.harness.io.lm_eval.importer import Imported, import_logs
 from fathom.harness.io.lm_eval.log import find_evaluation_logs
 from fathom.harness.io.tables import export_tables
 from fathom.harness.records import RunSummary, TaskRunDetail
-from fathom.harness.reports.console import make_console, print_json
-from fathom.harness.reports.describe import cut_text
+from fathom.harness.reports.console import make_console, print_json, print_notes
+from fathom.harness.reports.describe import notes_on
 from fathom.harness.reports.measures import measure_run
 from fathom.harness.reports.terminal import (
     ending_lines,
@@ -361,9 +360,7 @@ def show_run(database: str, run: str, samples: SampleChoice | None, as_json: boo
         print_json(run_json(detail, measures=measure_run(db, detail)))
     else:
         make_console().print(render_run(detail, measure_run(db, detail), whole=True))
-        if cut := cut_text(count_cut(db, detail.summary.run)):
-            make_console().print(cut, style="yellow", highlight=False)
-        tell_failures(db, detail, make_console())
+        print_notes(make_console(), notes_on(db, detail))
 
 
 def _show_task_run(detail: TaskRunDetail, as_json: bool) -> None:

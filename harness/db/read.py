@@ -254,22 +254,6 @@ def count_kept(db: Engine, run: str) -> dict[int, int]:
         return {row.cell_id: row.n for row in rows}
 
 
-def count_cut(db: Engine, run: str) -> dict[str, int]:
-    """Return the number of completions that used up their budget by style, where there are any.
-
-    Takes a run's whole id.
-    """
-    counted = (
-        select(CellRow.style, func.count())
-        .join(SampleRow, SampleRow.cell_id == CellRow.id)
-        .where(CellRow.run_id == run, SampleRow.finish_reason == "length")
-        .group_by(CellRow.style)
-        .order_by(CellRow.style)
-    )
-    with translate_errors(), Session(db) as session:
-        return {style: int(n) for style, n in session.execute(counted)}
-
-
 def get_samples(db: Engine, detail: RunDetail, wanted: SampleFilter, offset: int = 0, limit: int = 50) -> SamplePage:
     """Return a page of a run's samples in the order of cells and indices.
 

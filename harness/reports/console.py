@@ -29,6 +29,12 @@ def print_json(value: object) -> None:
     print_json_text(json.dumps(value, indent=1, ensure_ascii=False))
 
 
+def print_notes(console: Console, notes: Sequence[str]) -> None:
+    """Print sentences that a user should notice, as they are, without markup."""
+    for note in notes:
+        console.print(note, style="yellow", markup=False, soft_wrap=True)
+
+
 LINE_EVERY = 5.0
 """Seconds between lines of progress if there is no terminal."""
 

@@ -1,14 +1,19 @@
 """Describe a run in words: its settings, and its manifest as tables of terms and values."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import Engine as Database
+
+from fathom.harness.db.failures import failures_of
 from fathom.harness.db.seal import SEALED
 from fathom.harness.format import count, duration, instant, plural, shorten
 from fathom.harness.records import Manifest, RunDetail
 from fathom.harness.runs.requests import budget_of
 from fathom.harness.runs.run_settings import RunSettings, Thinking, settings_of
+from fathom.harness.stats.scores import CellCounts
 from fathom.tasks.base import SCORED
 from fathom.tasks.errors import TaskError
 from fathom.tasks.suites import SuiteCell
@@ -202,9 +207,25 @@ def _thought(one: Thinking | None) -> str:
     return f"; after a thought{opened}, {one.start} to {one.end}, of at most {count(one.budget)} tokens"
 
 
-def cut_text(cut: Mapping[str, int]) -> str:
-    """Say how many answers used their budget up, by style; empty where none did."""
-    if not cut:
+def cut_text(cells: Iterable[CellCounts]) -> str:
+    """Say how many answers their token budget cut off, by style; empty where it did none, or where it is not known."""
+    cut = Counter[str]()
+    for cell in cells:
+        cut[cell.style] += cell.found.n_cut if cell.found else 0
+    said = ", ".join(f"{style} {count(n)}" for style, n in sorted(cut.items()) if n)
+    if not said:
         return ""
-    said = ", ".join(f"{style} {count(n)}" for style, n in cut.items())
     return f"cut off, as the budget ran out: {said} (--budget, or --think-budget, gives more)"
+
+
+def failed_text(db: Database, detail: RunDetail) -> str:
+    """Say how many requests failed, and the most frequent reason; empty where none did, or the run says it itself."""
+    one = detail.summary
+    if one.error or one.sealed or not any(cell.n_errors for cell in detail.cells):
+        return ""
+    return f"{failures_of(db, one.run)}; `fathom run --resume {one.run}` asks these again"
+
+
+def notes_on(db: Database, detail: RunDetail) -> list[str]:
+    """Return what a user should know beside the scores of a run: answers that were cut off, requests that failed."""
+    return [note for note in (cut_text(detail.cells), failed_text(db, detail)) if note]

@@ -107,12 +107,14 @@ def _labelled(source: ModelSource, typed: str) -> ModelSource:
     return replace(source, name=folder_label(source.path), by_digest=True)
 
 
-def named(plan: _AnyPlan, name: str) -> _AnyPlan:
-    """Return a plan whose model has the name that the user gave it.
+def named(plan: _AnyPlan, name: str | None) -> _AnyPlan:
+    """Return a plan whose model has the name that the user gave it, or the same plan where none was given.
 
     Raises:
         BadInput: a name that no board accepts, or a model that keeps its own.
     """
+    if name is None:
+        return plan
     check_board_name(name)
     model, settings = plan.model, plan.settings
     if inner_engine(settings.engine) == "oracle":

@@ -11,7 +11,6 @@ from typer.testing import CliRunner
 
 from fathom.harness.db import read
 from fathom.harness.db.engine import open_database
-from fathom.harness.db.read import count_cut
 from fathom.harness.engines.base import EngineSettings, Request, Sampling, Turn
 from fathom.harness.engines.chat_template import chat_template_of, tokenizer_digest
 from fathom.harness.engines.hf import load_hf
@@ -135,9 +134,9 @@ def test_a_budget_ends_a_thought_and_the_run_says_so(models, db):
     (cell,) = read.get_run(db, run).cells
     assert cell.labels == {"cut_off": 12}
     assert {(one.finish_reason, one.completion_tokens) for one in samples(db, run)} == {("length", 3)}
-    assert count_cut(db, run) == {"cot": 12}
-    assert cut_text({"cot": 12}).startswith("cut off, as the budget ran out: cot 12")
-    assert cut_text({}) == ""
+    assert cell.found.n_cut == 12
+    assert cut_text([cell]).startswith("cut off, as the budget ran out: cot 12 ")
+    assert cut_text([]) == ""
 
 
 def test_a_template_that_adds_nothing_gives_the_answers_of_plain_text(models, walked, db):
