@@ -33,8 +33,8 @@ from fathom.harness.reports.html.page import write_report
 from fathom.harness.reports.html.tables import make_score_rows
 from fathom.harness.reports.reproduce import reproduce
 from fathom.harness.runs.evaluate import evaluate as evaluate_plan
-from fathom.harness.runs.manner import StatedManner
 from fathom.harness.runs.plan import Plan, make_plan, named, resume_plan
+from fathom.harness.runs.prompt_format import StatedFormat
 from fathom.harness.runs.run_settings import (
     PromptSettings,
     RunSettings,
@@ -276,11 +276,11 @@ def evaluate(  # one parameter an option, as `fathom run` has them
         else:
             chosen = Selection(_names(families), _names(levels), _names(channels), _names(styles), n)
             asked = open_suite(suite, secrets.token_hex(8) if seed is None else seed, chosen)
-            which, manner = None if model is None else str(model), StatedManner(chat, shots)
+            which, prompt_format = None if model is None else str(model), StatedFormat(chat, shots)
             tell = partial(make_console(stderr=True, quiet=progress is not True).print, soft_wrap=True)
-            plan = named(make_plan(which, revision, asked, settings, tell, manner), name)
-            if plan.manner is not None:
-                tell(plan.manner.text())
+            plan = named(make_plan(which, revision, asked, settings, tell, prompt_format), name)
+            if plan.prompt_format is not None:
+                tell(plan.prompt_format.text())
         return Run(_evaluated(plan, opened, progress), store)
 
 

@@ -33,9 +33,9 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def manner_words(manner: str) -> str:
+def prompt_format_words(prompt_format: str) -> str:
     """Write chat/0 as "chat", and plain/3 as "plain text, 3 shots"; empty where it is not known."""
-    kind, _, shots = manner.partition("/")
+    kind, _, shots = prompt_format.partition("/")
     if not kind:
         return ""
     said = "chat" if kind == "chat" else "plain text"

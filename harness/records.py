@@ -57,8 +57,8 @@ class RunSummary:
     """Answers in the form that was asked for; None, as the next two, until `fathom regrade` has counted an old run."""
     n_unread: int | None = None
     n_cut: int | None = None
-    manner: str = ""
-    """chat/N or plain/N, where N is the number of demonstrations; format.manner_words reads it."""
+    prompt_format: str = ""
+    """chat/N or plain/N, where N is the number of demonstrations; format.prompt_format_words reads it."""
 
     @property
     def n_samples(self) -> int:
@@ -228,7 +228,7 @@ class Manifest:
         return dict(self.stored)
 
 
-def manner_of(manifest: Mapping[str, Any]) -> str:  # JSON of a Manifest
+def prompt_format_of(manifest: Mapping[str, Any]) -> str:  # JSON of a Manifest
     """Return how a run's model is asked, as chat/N or plain/N, where N is the number of demonstrations."""
     decisive = manifest.get("decisive")
     stated = decisive.get("sampling") if isinstance(decisive, Mapping) else None

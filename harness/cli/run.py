@@ -26,7 +26,6 @@ from fathom.harness.reports.describe import notes_on, settings_text
 from fathom.harness.reports.measures import measure_run
 from fathom.harness.reports.terminal import render_run, render_task_run, run_json, task_run_json
 from fathom.harness.runs.evaluate import Outcome, evaluate
-from fathom.harness.runs.manner import StatedManner
 from fathom.harness.runs.plan import (
     Plan,
     TaskPlan,
@@ -37,6 +36,7 @@ from fathom.harness.runs.plan import (
     resume_plan,
     resume_task_plan,
 )
+from fathom.harness.runs.prompt_format import StatedFormat
 from fathom.harness.runs.run_settings import (
     PromptSettings,
     RunSettings,
@@ -230,7 +230,7 @@ def run_model(  # one parameter an option: typer reads the signature
             output.tell(
                 f"not in the suite {suite}, asked at default levels (--levels names others): {', '.join(outside)}"
             )
-        plan = make_plan(model, revision, asked, settings, output.tell, StatedManner(chat, shots))
+        plan = make_plan(model, revision, asked, settings, output.tell, StatedFormat(chat, shots))
         code = run_suite(named(plan, name), output)
     raise typer.Exit(code)
 
@@ -258,8 +258,8 @@ class Output:
 def run_suite(plan: Plan, output: Output) -> int:
     """Evaluate a model on a suite, then print a table or JSON; return the exit code."""
     _log_to_stderr()
-    if plan.manner is not None:
-        make_console(stderr=True).print(plan.manner.text(), soft_wrap=True, highlight=False)
+    if plan.prompt_format is not None:
+        make_console(stderr=True).print(plan.prompt_format.text(), soft_wrap=True, highlight=False)
     return _evaluate(plan, open_store(output.database, create=True), output)
 
 

@@ -52,7 +52,7 @@ _SUMMARY = (
     RunRow.id, ModelRow.name, ModelRow.id, SuiteRow.name, SuiteRow.seed, RunRow.engine, RunRow.state, RunRow.n_items,
     RunRow.n_done, RunRow.k, RunRow.n_generated, RunRow.attempts, RunRow.seconds, RunRow.created_at, RunRow.error,
     RunRow.tier, RunRow.layer, SuiteRow.season, SuiteRow.sealed, RunRow.hidden_at, RunRow.n_repeats, RunRow.n_asked,
-    RunRow.n_unread, RunRow.n_cut, RunRow.manner,
+    RunRow.n_unread, RunRow.n_cut, RunRow.prompt_format,
 )  # fmt: skip
 """Columns of a RunSummary, in its order; a list of runs loads no manifest."""
 

@@ -16,7 +16,7 @@ from fathom.harness.db.models import model_id
 from fathom.harness.db.schema.runs import CellRow, MarkRow, ModelRow, ResultRow, RunRow, SampleRow, SuiteRow
 from fathom.harness.db.schema.task_samples import TaskDocRow, TaskSampleRow
 from fathom.harness.engines.base import Completion
-from fathom.harness.records import NO_READING, manner_of
+from fathom.harness.records import NO_READING, prompt_format_of
 from fathom.harness.stats.repeats import Spread, Tally, Vote
 from fathom.tasks.base import Verdict
 from fathom.tasks.suites import Suite
@@ -141,7 +141,7 @@ def _add_row(session: Session, new: NewRun | NewTaskRun, asked: dict[str, Any], 
         engine=new.engine,
         manifest=new.manifest,
         manifest_digest=new.manifest_digest,
-        manner=manner_of(new.manifest),
+        prompt_format=prompt_format_of(new.manifest),
         n_parameters=new.n_parameters,
         model_kind=new.model_kind,
         created_at=now(),

@@ -51,7 +51,7 @@ def _advice(cells: Iterable[CellCounts], prompt: PromptSettings, has_template: b
     n_cut = sum(cell.found.n_cut for cell in counted if cell.found)
     n_long = sum(cell.labels.get("too_long", 0) for cell in counted)
     if n_unread > n * _MANY:
-        yield f"{_share(n_unread, n)} are empty or could not be read: {_other_manner(prompt, has_template)}"
+        yield f"{_share(n_unread, n)} are empty or could not be read: {_other_prompt_format(prompt, has_template)}"
     if n_cut > n * _MANY:
         flag = "--think-budget 32768" if thinks else "--budget direct=256,cot=8192"
         yield f"{_share(n_cut, n)} were cut off by their token budget: give more, as in {flag}"
@@ -64,8 +64,8 @@ def _share(some: int, n: int) -> str:
     return f"{count(some)} of {count(n)} answers ({percent(some / n, 0)})"
 
 
-def _other_manner(prompt: PromptSettings, has_template: bool) -> str:
-    """Return the manner to try next."""
+def _other_prompt_format(prompt: PromptSettings, has_template: bool) -> str:
+    """Return the prompt format to try next."""
     if not prompt.chat and has_template:
         return "the model has a chat template, try --chat"
     if not prompt.chat:

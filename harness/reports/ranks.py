@@ -13,7 +13,7 @@ from fathom.harness.db.leaderboard.read import Pool, Standing, StandingQuery
 from fathom.harness.db.leaderboard.standings import update_leaderboard
 from fathom.harness.db.schema.runs import EVERY_TIER
 from fathom.harness.errors import BadInput, NotComparable
-from fathom.harness.format import manner_words, plural
+from fathom.harness.format import plural, prompt_format_words
 from fathom.harness.records import RunDetail
 from fathom.harness.reports.comparison import estimate_json
 from fathom.harness.stats.intervals import Estimate
@@ -103,8 +103,8 @@ def _styles(known: Sequence[str], wanted: str | None) -> Sequence[str]:
 
 def _ranked(one: Standing) -> Ranked:
     place = (one.rank, one.rank_low, one.rank_high, one.tie)
-    manner = f" ({manner_words(one.manner)})" if one.n_manners > 1 else ""
-    return Ranked(*place, one.model.name + manner, one.run, one.engine, one.seed, one.score)
+    prompt_format = f" ({prompt_format_words(one.prompt_format)})" if one.n_prompt_formats > 1 else ""
+    return Ranked(*place, one.model.name + prompt_format, one.run, one.engine, one.seed, one.score)
 
 
 def rank_runs(db: Engine, runs: Sequence[str], style: str | None) -> Ranks:

@@ -79,8 +79,8 @@ def render_run(detail: RunDetail, measures: Sequence[CellMeasure] = (), *, whole
     """Draw a run: headline, scores, and where it is `whole` or of one family, each cell and curves."""
     one = detail.summary
     parts: list[RenderableType] = [Text(), _headline(one, f"{one.suite} suite, seed {one.seed}")]
-    if manner := stored_settings_text(detail.manifest, detail.suite.cells):
-        parts.append(Text(manner, style="dim"))
+    if prompt_format := stored_settings_text(detail.manifest, detail.suite.cells):
+        parts.append(Text(prompt_format, style="dim"))
     if one.error:
         parts.append(Text(one.error, style="red"))
     groups = group_cells(detail.cells)

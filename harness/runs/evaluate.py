@@ -118,7 +118,7 @@ def _start_suite(plan: Plan, db: Database, holder: Holder) -> str:
     """Store a new run, or reopen the one to resume; return its id."""
     stored = None if plan.resume is None else read.get_run(db, plan.resume)
     known = known_suite_digest(stored.manifest) if stored and stored.suite == plan.suite else None
-    manifest = make_manifest(plan.model, plan.suite, plan.settings, known, plan.manner)
+    manifest = make_manifest(plan.model, plan.suite, plan.settings, known, plan.prompt_format)
     if stored is not None:
         return _reopen(db, stored, manifest, holder)
     files = None if plan.model.path is None else inspect_model(plan.model.path)

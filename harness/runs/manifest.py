@@ -15,7 +15,7 @@ from fathom import tasks
 from fathom.harness.engines.chat_template import chat_template_of, text_digest, tokenizer_digest
 from fathom.harness.engines.model import ModelSource, commit_of
 from fathom.harness.records import Manifest
-from fathom.harness.runs.manner import Manner
+from fathom.harness.runs.prompt_format import PromptFormat
 from fathom.harness.runs.requests import digest_of_samplings
 from fathom.harness.runs.run_settings import RunSettings
 from fathom.tasks.registry import find_family
@@ -35,12 +35,12 @@ def make_manifest(
     suite: Suite,
     settings: RunSettings,
     suite_digest: str | None = None,
-    manner: Manner | None = None,
+    prompt_format: PromptFormat | None = None,
 ) -> Manifest:
     """Describe a run before it starts; the same inputs give the same digest.
 
-    The suite's digest takes as long as making all of its items, so it may be given where it is known. `manner` says
-    why the settings have a chat and shots or not.
+    The suite's digest takes as long as making all of its items, so it may be given where it is known.
+    `prompt_format` says why the settings have a chat and shots or not.
 
     Raises:
         BadInput: an address of a server with a password in it, as it would be stored.
@@ -53,7 +53,7 @@ def make_manifest(
         "token_budgets": digest_of_samplings(suite, settings),
     }
     cells = [asdict(cell) for cell in suite.cells]
-    chosen = {} if manner is None else {"manner": manner.to_json()}
+    chosen = {} if prompt_format is None else {"prompt_format": prompt_format.to_json()}
     return describe_run(model, settings, asked, {"cells": cells, "tasks": tasks_digest(), **chosen})
 
 

@@ -15,7 +15,7 @@ from fathom.harness.engines.oracle import oracle_kind
 from fathom.harness.errors import BadInput, UnknownEngine, UnknownModel
 from fathom.harness.format import plural
 from fathom.harness.records import RunDetail, TaskRunDetail
-from fathom.harness.runs.manner import Manner, StatedManner, choose_manner, hints_of, with_manner
+from fathom.harness.runs.prompt_format import PromptFormat, StatedFormat, choose_prompt_format, hints_of
 from fathom.harness.runs.run_settings import USUAL_MARKS, RunSettings, settings_of
 from fathom.harness.runs.thought_marks import find_thinking
 from fathom.tasks.base import SCORED
@@ -26,15 +26,15 @@ from fathom.tasks.suites import Suite
 class Plan:
     """What is to be run on a suite. Model and engine are checked when a plan is made, and not again.
 
-    `resume` is the whole id of the run to go on with. `manner` says why the settings have a chat and shots or not; None
-    where they were stated together, or where nothing reads a prompt.
+    `resume` is the whole id of the run to go on with. `prompt_format` says why the settings have a chat and shots
+    or not; None where they were stated together, or where nothing reads a prompt.
     """
 
     model: ModelSource
     suite: Suite
     settings: RunSettings = field(default_factory=RunSettings)
     resume: str | None = None
-    manner: Manner | None = None
+    prompt_format: PromptFormat | None = None
 
     def __post_init__(self) -> None:
         """Raise BadInput where the suite cannot be asked with these settings."""
@@ -132,7 +132,7 @@ def make_plan(  # 6 parameters: what is asked of whom, how, and who hears of it
     suite: Suite,
     settings: RunSettings,
     tell: Callable[[str], None],
-    stated: StatedManner | None = None,
+    stated: StatedFormat | None = None,
 ) -> Plan:
     """Check everything that a run of a suite needs, before a model is loaded; `tell` hears what is left out.
 
@@ -151,13 +151,15 @@ def make_plan(  # 6 parameters: what is asked of whom, how, and who hears of it
             "gives the same; a run without --repeats asks them"
         )
     source = resolve_model(model, settings.engine, revision)
-    manner = None
+    prompt_format = None
     if stated is not None:
-        manner = choose_manner(hints_of(source, settings.engine.name), stated)
-        settings = replace(settings, prompt=with_manner(settings.prompt, manner))
+        prompt_format = choose_prompt_format(hints_of(source, settings.engine.name), stated)
+        settings = replace(
+            settings, prompt=replace(settings.prompt, chat=prompt_format.chat, n_shots=prompt_format.n_shots)
+        )
     settings.check()
     is_read = inner_engine(settings.engine) != "oracle"  # which answers from the item's id
-    return Plan(source, suite, add_thinking(source, settings), manner=manner if is_read else None)
+    return Plan(source, suite, add_thinking(source, settings), prompt_format=prompt_format if is_read else None)
 
 
 def add_thinking(model: ModelSource, settings: RunSettings) -> RunSettings:

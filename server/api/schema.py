@@ -65,7 +65,7 @@ class StandingOut(ApiModel):
     date: str
     n_missing: int
     n_runs: int
-    manner: str = Field(description="How the model was asked: chat/N or plain/N, with N demonstrations.")
+    prompt_format: str = Field(description="How the model was asked: chat/N or plain/N, with N demonstrations.")
     overall: ScoreOut
     families: dict[str, ScoreOut]
     levels: dict[str, Counts] | None = Field(None, description="By level, where a family was asked for.")
@@ -106,7 +106,7 @@ class PlaceOut(ApiModel):
     rank_low: int
     rank_high: int
     tie: int
-    manner: str = Field(description="How the model was asked: chat/N or plain/N, with N demonstrations.")
+    prompt_format: str = Field(description="How the model was asked: chat/N or plain/N, with N demonstrations.")
     overall: ScoreOut
 
 
@@ -133,7 +133,7 @@ class RunOut(ApiModel):
     sealed: bool = Field(description="Whether its items are secret until the season ends.")
     hidden_at: dt.datetime | None = Field(description="When the run was taken off the board.")
     n_repeats: int = Field(description="Answers to each item; n_done and k count answers.")
-    manner: str = Field(description="How the model was asked: chat/N or plain/N, with N demonstrations.")
+    prompt_format: str = Field(description="How the model was asked: chat/N or plain/N, with N demonstrations.")
     n_asked: int | None = Field(description="Answers in the form asked for; null, as the next two, where not known.")
     n_unread: int | None = Field(description="Texts in which no answer could be read.")
     n_cut: int | None = Field(description="Answers that their token budget cut off.")
@@ -301,8 +301,9 @@ def standing_out(one: Standing, levels: Mapping[str, Counts] | None = None) -> S
     return StandingOut(
         model=one.model.name, run=one.run, rank=one.rank, rank_low=one.rank_low, rank_high=one.rank_high, tie=one.tie,
         kind=one.kind, n_parameters=one.n_parameters, dtype=one.dtype, engine=one.engine, tier=one.tier,
-        season=one.season, seed=one.seed, date=one.date, n_missing=one.n_missing, n_runs=one.n_runs, manner=one.manner,
-        overall=score_out(one.score), families={family: score_out(score) for family, score in one.families.items()},
+        season=one.season, seed=one.seed, date=one.date, n_missing=one.n_missing, n_runs=one.n_runs,
+        prompt_format=one.prompt_format, overall=score_out(one.score),
+        families={family: score_out(score) for family, score in one.families.items()},
         levels=None if levels is None else dict(levels),
     )  # fmt: skip
 
@@ -311,7 +312,7 @@ def place_out(one: BoardRank) -> PlaceOut:
     """Return a model's rank in one pool and style."""
     return PlaceOut(
         pool=one.pool, style=one.style, run=one.run, rank=one.rank, rank_low=one.rank_low, rank_high=one.rank_high,
-        tie=one.tie, manner=one.manner, overall=score_out(one.score),
+        tie=one.tie, prompt_format=one.prompt_format, overall=score_out(one.score),
     )  # fmt: skip
 
 

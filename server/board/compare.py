@@ -164,7 +164,7 @@ def open_sides(db: Engine, names: Sequence[str]) -> tuple[ComparedModel, Compare
 
 
 def _shared_runs(pools: Sequence[Pool], places: Sequence[Sequence[BoardRank]]) -> list[str]:
-    by_pool = [{place.pool: place.run for place in reversed(mine)} for mine in places]  # the best manner comes last
+    by_pool = [{place.pool: place.run for place in reversed(mine)} for mine in places]  # the best comes last
     for pool in sorted(pools, key=lambda one: -one.n_items):
         if all(pool.id in mine for mine in by_pool):
             return [mine[pool.id] for mine in by_pool]

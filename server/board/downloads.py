@@ -43,7 +43,7 @@ def standing_columns(families: Sequence[str]) -> tuple[str, ...]:
     scores = tuple(f"{family}{end}" for family in families for end in ("", "_half"))
     return (
         "rank", "rank_low", "rank_high", "tie", "model", "kind", "n_parameters", "dtype", "engine", "tier", "season",
-        "date", "seed", "run", "manner", "n_missing", "score", "score_half", *scores,
+        "date", "seed", "run", "prompt_format", "n_missing", "score", "score_half", *scores,
     )  # fmt: skip
 
 
@@ -53,7 +53,7 @@ def _standing_row(one: Standing, families: Sequence[str]) -> FlatRow:
         "rank": one.rank, "rank_low": one.rank_low, "rank_high": one.rank_high, "tie": one.tie,
         "model": one.model.name, "kind": one.kind, "n_parameters": one.n_parameters, "dtype": one.dtype,
         "engine": one.engine, "tier": one.tier, "season": one.season, "date": one.date,
-        "seed": one.seed, "run": one.run, "manner": one.manner, "n_missing": one.n_missing,
+        "seed": one.seed, "run": one.run, "prompt_format": one.prompt_format, "n_missing": one.n_missing,
         "score": one.score.value, "score_half": (one.score.interval.high - one.score.interval.low) / 2,
     }  # fmt: skip
     for family in families:

@@ -22,7 +22,7 @@ from fathom.server.web.addresses import badge_path, model_key
 
 @dataclass(frozen=True, slots=True)
 class PoolRanks:
-    """The ranks of a model in one pool and one manner of asking it, by style."""
+    """The ranks of a model in one pool and one prompt format, by style."""
 
     pool: Pool
     run: str
@@ -98,8 +98,8 @@ def _pools(pools: Sequence[Pool], places: Sequence[BoardRank]) -> tuple[PoolRank
     found: list[PoolRanks] = []
     for pool in sorted(pools, key=lambda one: -one.n_items):
         of_pool = [place for place in places if place.pool == pool.id]
-        for manner in dict.fromkeys(place.manner for place in of_pool):
-            mine = {place.style: place for place in of_pool if place.manner == manner}
+        for prompt_format in dict.fromkeys(place.prompt_format for place in of_pool):
+            mine = {place.style: place for place in of_pool if place.prompt_format == prompt_format}
             ordered = tuple(mine[style] for style in pool.styles if style in mine)
             found.append(PoolRanks(pool, ordered[0].run, ordered))
     return tuple(found)

@@ -102,13 +102,13 @@ async def _check_on_hub(
         return None, error.findings
     # parsing large headers may take a second
     report = await run_in_threadpool(check_model, repository, choice)
-    if report.manner is None:
+    if report.prompt_format is None:
         return None, report.findings
     flags = {one.code: {"problem": one.problem, "fix": one.fix} for one in report.warnings}
     new = NewSubmission(
-        repository.model, form.revision, repository.sha, form.suite, form.dtype, form.style, report.manner.chat,
-        report.manner.n_shots, form.season, form.note, form.contact, report.n_parameters, report.n_bytes, report.kind,
-        flags,
+        repository.model, form.revision, repository.sha, form.suite, form.dtype, form.style, report.prompt_format.chat,
+        report.prompt_format.n_shots, form.season, form.note, form.contact, report.n_parameters, report.n_bytes,
+        report.kind, flags,
     )  # fmt: skip
     return new, report.findings
 

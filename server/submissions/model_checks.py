@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fathom.harness.errors import Finding
-from fathom.harness.runs.manner import Manner, ModelHints, StatedManner, choose_manner
+from fathom.harness.runs.prompt_format import ModelHints, PromptFormat, StatedFormat, choose_prompt_format
 from fathom.harness.service.faults import FAULTS
 from fathom.server.submissions.architectures import ARCHITECTURES
 from fathom.server.submissions.repository import (
@@ -61,7 +61,7 @@ class ModelReport:
     n_bytes: int | None = None
     kind: str = "base"
     """chat if the model has a chat template."""
-    manner: Manner | None = None
+    prompt_format: PromptFormat | None = None
     """How it is to be asked; None where it cannot be read."""
 
 
@@ -82,9 +82,11 @@ def check_model(repository: Repository, choice: RunChoice) -> ModelReport:
     card = model_finding("There is no model card (README.md).", "Say in one what the model was trained on.", "no_card")
     warnings = () if repository.has("README.md") else (card,)
     has_template = _is_chat(repository)
-    manner = choose_manner(ModelHints(has_template, repository.card_shots), StatedManner(choice.chat_template))
+    prompt_format = choose_prompt_format(
+        ModelHints(has_template, repository.card_shots), StatedFormat(choice.chat_template)
+    )
     kind = "chat" if has_template else "base"
-    return ModelReport(findings, warnings, n, sum(sizes.values()) or None, kind, manner)
+    return ModelReport(findings, warnings, n, sum(sizes.values()) or None, kind, prompt_format)
 
 
 def _fault(code: str, problem: str = "", field: str = "model") -> Finding:

@@ -74,7 +74,7 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """A line of the board: a model's newest finished run in a pool, in one style and manner of asking."""
+    """A line of the board: a model's newest finished run in a pool, in one style and prompt format."""
 
     model: Model
     run: str
@@ -92,13 +92,13 @@ class Standing:
     n_missing: int
     families: Mapping[str, Estimate]
     n_runs: int
-    """Finished runs of the model in this pool and manner, this one included."""
+    """Finished runs of the model in this pool and prompt format, this one included."""
     tier: int
     season: str
-    manner: str
-    """chat/N or plain/N, where N is the number of demonstrations; format.manner_words reads it."""
-    n_manners: int
-    """Lines of this model, one for each manner of asking it."""
+    prompt_format: str
+    """chat/N or plain/N, where N is the number of demonstrations; format.prompt_format_words reads it."""
+    n_prompt_formats: int
+    """Lines of this model, one for each prompt format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,19 +203,19 @@ _STANDING = (
     StandingRow.dtype, StandingRow.kind, StandingRow.n_parameters, StandingRow.created_at, StandingRow.value,
     StandingRow.half, StandingRow.rank, StandingRow.rank_low, StandingRow.rank_high, StandingRow.tie,
     StandingRow.n_missing, StandingRow.families, StandingRow.n_runs, StandingRow.tier, StandingRow.season,
-    StandingRow.manner, func.count().over(partition_by=StandingRow.model_id),
+    StandingRow.prompt_format, func.count().over(partition_by=StandingRow.model_id),
 )  # fmt: skip
 """Columns of a Standing; `_standing` reads them."""
 
 
 def _standing(row: Sequence[Any]) -> Standing:  # a row of _STANDING
     model, name, run, engine, seed, dtype, kind, n_parameters, created_at, value, half, *rest = row
-    rank, low, high, tie, n_missing, scores, n_runs, tier, season, manner, n_manners = rest
+    rank, low, high, tie, n_missing, scores, n_runs, tier, season, prompt_format, n_prompt_formats = rest
     families = {family: _estimate(score["value"], score["half"]) for family, score in scores.items()}
     return Standing(
         Model(model, name), run, engine, seed, dtype, kind, n_parameters, created_at.date().isoformat(),
         _estimate(value, half), rank, low, high, tie, n_missing, families, n_runs, tier,
-        season, manner, n_manners,
+        season, prompt_format, n_prompt_formats,
     )  # fmt: skip
 
 
@@ -268,12 +268,12 @@ class BoardRank:
     rank_high: int
     tie: int
     tier: int
-    manner: str
+    prompt_format: str
     """As in Standing."""
 
 
 def ranks_of_models(db: Engine, models: Sequence[int]) -> Mapping[int, tuple[BoardRank, ...]]:
-    """Return the ranks of some models in all pools, styles and manners of asking, by model; the best manner first.
+    """Return the ranks of some models in all pools, styles and prompt formats, by model; the best prompt format first.
 
     The pool that ranks every tier is left out where the model also has a rank in the pool without uploads.
     """
@@ -287,14 +287,14 @@ def ranks_of_models(db: Engine, models: Sequence[int]) -> Mapping[int, tuple[Boa
         for row in session.scalars(wanted):
             found[row.model_id].append(
                 BoardRank(row.pool, row.run_id, row.style, _estimate(row.value, row.half), row.rank, row.rank_low,
-                      row.rank_high, row.tie, row.tier, row.manner)
+                      row.rank_high, row.tie, row.tier, row.prompt_format)
             )  # fmt: skip
     return {model: _without_doubles(places) for model, places in found.items()}
 
 
 def _without_doubles(places: Sequence[BoardRank]) -> tuple[BoardRank, ...]:
-    ranked = {(one.pool + EVERY_TIER, one.style, one.manner) for one in places}
-    return tuple(one for one in places if (one.pool, one.style, one.manner) not in ranked)
+    ranked = {(one.pool + EVERY_TIER, one.style, one.prompt_format) for one in places}
+    return tuple(one for one in places if (one.pool, one.style, one.prompt_format) not in ranked)
 
 
 def get_result(db: Engine, run: str) -> Mapping[str, Any] | None:  # JSON of harness.stats.scores.scores_json

@@ -38,7 +38,7 @@ _Row = dict[str, Any]  # values of StandingRow's columns
 _Json = Mapping[str, Any]
 _COPIED = (
     "run_id", "model_id", "name", "engine", "seed", "dtype", "kind", "tier", "season", "n_parameters", "created_at",
-    "n_runs", "manner",
+    "n_runs", "prompt_format",
 )  # fmt: skip
 
 
@@ -178,7 +178,7 @@ def _stale_pools(db: Engine) -> list[str]:
 
 
 def rank_pool(db: Engine, pool: str) -> None:
-    """Rank the newest finished run of each model of a pool in each manner of asking it, style by style.
+    """Rank the newest finished run of each model of a pool in each prompt format, style by style.
 
     Nothing is locked meanwhile: a run that is stored in this time makes the result stale, and it is computed again.
     """
@@ -253,7 +253,7 @@ def _value_of(score: _Json) -> dict[str, float]:
 def _newest(pool: PoolRow) -> Any:  # a subquery of (id, place, n_runs); its type names no column
     # the tier first: results that a user sends under a model's name must not displace those of our workers
     best_first = (RunRow.tier.desc(), RunRow.created_at.desc(), RunRow.id)
-    asked = (RunRow.model_id, RunRow.manner)
+    asked = (RunRow.model_id, RunRow.prompt_format)
     place = func.row_number().over(partition_by=asked, order_by=best_first).label("place")
     n_runs = func.count().over(partition_by=asked).label("n_runs")
     return (
@@ -277,7 +277,7 @@ def _entries(session: Session, pool: PoolRow, n_items: int) -> list[_Entry]:
     wanted = (
         select(
             RunRow.id, RunRow.model_id, ModelRow.name, RunRow.engine, SuiteRow.seed, RunRow.dtype, RunRow.model_kind,
-            RunRow.tier, SuiteRow.season, RunRow.n_parameters, RunRow.created_at, newest.c.n_runs, RunRow.manner,
+            RunRow.tier, SuiteRow.season, RunRow.n_parameters, RunRow.created_at, newest.c.n_runs, RunRow.prompt_format,
             ResultRow.scores, MarkRow.right, MarkRow.graded,
         )
         .join(newest, newest.c.id == RunRow.id)
@@ -286,7 +286,7 @@ def _entries(session: Session, pool: PoolRow, n_items: int) -> list[_Entry]:
         .join(MarkRow, MarkRow.run_id == RunRow.id)
         .join(ResultRow, ResultRow.run_id == RunRow.id)
         .where(newest.c.place == 1)
-        .order_by(RunRow.model_id, RunRow.manner)
+        .order_by(RunRow.model_id, RunRow.prompt_format)
     )  # fmt: skip
     return [_entry(pool.id, n_items, row) for row in session.execute(wanted)]
 

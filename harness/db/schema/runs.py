@@ -127,8 +127,8 @@ class RunRow(Table):
     """chat where the model has a chat template, base where it has none."""
     tier: Mapped[int] = mapped_column(server_default="3", default=3)
     """1: completions sent by a user; 2: the same, and a worker reproduced random items; 3: run by our own workers."""
-    manner: Mapped[str] = mapped_column(Text, server_default="", default="")
-    """How the model is asked: chat/N or plain/N, where N is the number of demonstrations; see records.manner_of."""
+    prompt_format: Mapped[str] = mapped_column(Text, server_default="", default="")
+    """How the model is asked: chat/N or plain/N, with N demonstrations; see records.prompt_format_of."""
     layer: Mapped[str] = mapped_column(Text, server_default="main", default="main")
     """main: may be ranked; fresh: a submission's own seed; sampled: not decoded as ranked runs are, so not ranked;
     upload: incomplete, and shown nowhere."""
@@ -233,7 +233,7 @@ class ResultRow(Table):
 class StandingRow(Table):
     """Rank of a model's newest finished run in its pool, in one style, with all columns that the board shows.
 
-    A model that was asked in several manners is ranked once for each.
+    A model that was asked in several prompt formats is ranked once for each.
     A run of tier 2 or 3 may be ranked in two pools: among its own kind, and in the pool that ranks uploads as well.
     Models, runs and suites are copied, so that the board filters and sorts one table.
     """
@@ -254,10 +254,10 @@ class StandingRow(Table):
     season: Mapped[str] = mapped_column(Text, server_default="")
     n_parameters: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[dt.datetime] = mapped_column(UtcTime)
-    manner: Mapped[str] = mapped_column(Text, server_default="")
-    """runs.manner."""
+    prompt_format: Mapped[str] = mapped_column(Text, server_default="")
+    """runs.prompt_format."""
     n_runs: Mapped[int]
-    """Finished runs of the model in the pool that were asked in this manner, this one included."""
+    """Finished runs of the model in the pool that were asked in this prompt format, this one included."""
     n_missing: Mapped[int]
     """Items of the suite that were not graded, over all styles."""
     value: Mapped[float] = mapped_column(Float)

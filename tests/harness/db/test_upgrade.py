@@ -91,8 +91,8 @@ def runs_of(db):
     for one in reversed(read.list_runs(db)):
         detail = read.get_run(db, one.run)
         counts = [[cell.n, cell.k, cell.n_errors] for cell in detail.cells]
-        assert one.manner == "plain/0"
-        known = {name: value for name, value in plain(one).items() if name not in (*FOUND, "manner")}
+        assert one.prompt_format == "plain/0"
+        known = {name: value for name, value in plain(one).items() if name not in (*FOUND, "prompt_format")}
         yield {**known, "manifest_digest": detail.manifest_digest, "counts": counts}
 
 

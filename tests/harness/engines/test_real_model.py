@@ -7,14 +7,14 @@ import pytest
 from fathom.harness.engines.base import EngineSettings, Request, Sampling
 from fathom.harness.engines.factory import open_engine
 from fathom.harness.engines.model import find_model
-from fathom.harness.runs.manner import StatedManner, choose_manner, hints_of, with_manner
+from fathom.harness.runs.prompt_format import StatedFormat, choose_prompt_format, hints_of
 from fathom.harness.runs.requests import make_requests
 from fathom.harness.runs.run_settings import PromptSettings
 from fathom.tasks.suites import SuiteCell
 
 CELLS = [("depo", "n8k1"), ("mano", "p23l1"), ("bios", "extract-k1")]
-MANNERS = {
-    "chosen": StatedManner(), "zero-shot in plain text": StatedManner(False, 0), "after shots": StatedManner(False, 3),
+FORMATS = {
+    "chosen": StatedFormat(), "zero-shot in plain text": StatedFormat(False, 0), "after shots": StatedFormat(False, 3),
 }  # fmt: skip
 TOKENS = 12
 LOOP = Request("loop", "", "1 0 1 0 1 0 1 0 1 0 1 0 1 0 1 0 1 0 1 0 1 0 1 0 1 0", Sampling(512))
@@ -22,8 +22,9 @@ NEWLINE = Request("newline", "", "Question: Name a fruit.\nAnswer:\n\n", Samplin
 
 
 def requests(model):
-    for name, stated in MANNERS.items():
-        asked = with_manner(PromptSettings(), choose_manner(hints_of(model, "hf"), stated))
+    for name, stated in FORMATS.items():
+        chosen = choose_prompt_format(hints_of(model, "hf"), stated)
+        asked = PromptSettings(chat=chosen.chat, n_shots=chosen.n_shots)
         for family, level in CELLS:
             cell = SuiteCell(family, 1, level, "symbol", "direct", 2)
             for at, one in enumerate(make_requests(cell, "7", "d", asked=asked)):
@@ -43,8 +44,8 @@ def answers(request, smol):
     return {one.key: one for one in done}
 
 
-def of(answers, manner):
-    return [one for key, one in answers.items() if key.startswith(manner)]
+def of(answers, prompt_format):
+    return [one for key, one in answers.items() if key.startswith(prompt_format)]
 
 
 def test_a_chat_model_asked_as_its_files_say_answers_every_question(answers):

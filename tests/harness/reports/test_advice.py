@@ -44,7 +44,7 @@ UNREAD, CUT = FoundCounts(1, 8, 0), FoundCounts(1, 0, 8)
         (PromptSettings(2, True), True, "try --no-chat"),
     ],
 )  # fmt: skip
-def test_unread_answers_name_the_manner_to_try(run, prompt, template, flag):
+def test_unread_answers_name_the_prompt_format_to_try(run, prompt, template, flag):
     (said,) = advice_of(run(UNREAD, prompt, template))
     assert said.startswith("8 of 9 answers (89%) are empty or could not be read: ")
     assert said.endswith(flag)

@@ -202,7 +202,7 @@ def test_a_backup_of_an_older_version_is_brought_up_to_date(filled, database):
 def trimmed(lines):
     """Return the lines without the tables and columns that came after 0003."""
     counts = ("n_asked", "n_unread", "n_cut")
-    held = ("model_path", "holder", "heartbeat_at", "manner")
+    held = ("model_path", "holder", "heartbeat_at", "prompt_format")
     runs = ("tier", "layer", "hidden_at", "n_repeats", "kind", "settings", *counts, *held)
     new = {
         "models": ("digest",),

@@ -72,7 +72,7 @@ def test_what_was_worked_out_can_be_worked_out_again(db):
     assert everything(db) == before
 
 
-def test_a_model_is_ranked_once_for_each_manner_of_asking_it(db):
+def test_a_model_is_ranked_once_for_each_prompt_format(db):
     plain, chat = play(db), play(db, asked=PromptSettings(chat=True))
     newest = play(db, asked=PromptSettings(chat=True), seed=8)
     other = play(db, "perfect")
@@ -80,11 +80,11 @@ def test_a_model_is_ranked_once_for_each_manner_of_asking_it(db):
     assert pool.n_models == 2
     found = {one.run: one for one in board.list_standings(db, board.StandingQuery(pool.id, "direct")).standings}
     assert set(found) == {plain, newest, other}
-    assert (found[plain].manner, found[newest].manner) == ("plain/0", "chat/0")
-    assert [found[run].n_manners for run in (plain, newest, other)] == [2, 2, 1]
+    assert (found[plain].prompt_format, found[newest].prompt_format) == ("plain/0", "chat/0")
+    assert [found[run].n_prompt_formats for run in (plain, newest, other)] == [2, 2, 1]
     assert [found[run].n_runs for run in (plain, newest, other)] == [1, 2, 1]
     places = board.ranks_of_models(db, [found[plain].model.id])[found[plain].model.id]
-    assert {(one.run, one.manner) for one in places} == {(plain, "plain/0"), (newest, "chat/0")}
+    assert {(one.run, one.prompt_format) for one in places} == {(plain, "plain/0"), (newest, "chat/0")}
     assert chat not in found
 
 

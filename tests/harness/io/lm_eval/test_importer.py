@@ -212,7 +212,7 @@ def test_an_exported_run_is_logged_as_stock_lm_eval_logs_it(lite, stock, tmp_pat
         assert [mine[part] for part in same] == [other[part] for part in same]
 
 
-MANNERS = {
+FORMATS = {
     "plain": (PromptSettings(), SamplingSettings(), ("direct", "cot", "choice")),
     "shots": (PromptSettings(n_shots=3, system="Be brief."), SamplingSettings(), ("direct", "choice")),
     "chat": (PromptSettings(chat=True, n_shots=1, system="Be brief."), SamplingSettings(), ("direct", "choice")),
@@ -226,9 +226,9 @@ MANNERS = {
 }
 
 
-@pytest.mark.parametrize("manner", MANNERS)
-def test_export_and_import_give_equal_verdicts(lite, tmp_path, manner):
-    run = play(lite, *MANNERS[manner][:2], styles=MANNERS[manner][2])
+@pytest.mark.parametrize("prompt_format", FORMATS)
+def test_export_and_import_give_equal_verdicts(lite, tmp_path, prompt_format):
+    run = play(lite, *FORMATS[prompt_format][:2], styles=FORMATS[prompt_format][2])
     with Session(lite) as session, session.begin():  # what an engine could not ask at all
         session.execute(update(SampleRow).where(SampleRow.id % 7 == 0).values(finish_reason="too_long", completion=""))
         session.execute(update(SampleRow).where(SampleRow.id % 7 == 0).values(scores=None))
@@ -239,7 +239,7 @@ def test_export_and_import_give_equal_verdicts(lite, tmp_path, manner):
     assert verdicts(other, one.run) == verdicts(lite, run)
     assert "too_long" in {row[3] for row in verdicts(lite, run)}
     assert one.n_differing == 0
-    assert one.ranked == (manner == "plain")
+    assert one.ranked == (prompt_format == "plain")
     mine, theirs = read.get_run(lite, run), read.get_run(other, one.run)
     counts = [[(cell.k, cell.n, cell.spread) for cell in detail.cells] for detail in (mine, theirs)]
     assert counts[0] == counts[1]

@@ -7,7 +7,7 @@ from fathom.harness.db.engine import open_database
 from fathom.harness.engines.chat_template import card_shots
 from fathom.harness.engines.model import ModelSource, find_model
 from fathom.harness.runs.lm_eval_adapter import cell_config
-from fathom.harness.runs.manner import ModelHints, StatedManner, choose_manner, hints_of
+from fathom.harness.runs.prompt_format import ModelHints, StatedFormat, choose_prompt_format, hints_of
 from fathom.harness.runs.requests import make_request, plain_prompt
 from fathom.harness.runs.run_settings import PromptSettings, RunSettings
 from fathom.tasks.base import Cell, make_instance
@@ -27,17 +27,21 @@ CHAT, BASE, CARD, SERVED = ModelHints(True), ModelHints(False), ModelHints(False
     ],
 )  # fmt: skip
 def test_the_files_choose_what_the_user_does_not_state(hints, stated, chosen):
-    manner = choose_manner(hints, StatedManner(*stated))
-    assert (manner.chat, manner.n_shots) == chosen
+    prompt_format = choose_prompt_format(hints, StatedFormat(*stated))
+    assert (prompt_format.chat, prompt_format.n_shots) == chosen
 
 
 def test_one_line_says_what_was_chosen_and_why():
-    assert choose_manner(CHAT, StatedManner()).text() == (
+    assert choose_prompt_format(CHAT, StatedFormat()).text() == (
         "asked in a chat, zero-shot: the model has a chat template; --no-chat and --shots change it"
     )
-    assert choose_manner(BASE, StatedManner()).text().startswith("asked in plain text, 3 shots: the model has no chat")
-    assert "its card asks for 0 shots" in choose_manner(CARD, StatedManner()).text()
-    assert choose_manner(CHAT, StatedManner(False, 1)).text() == (
+    assert (
+        choose_prompt_format(BASE, StatedFormat())
+        .text()
+        .startswith("asked in plain text, 3 shots: the model has no chat")
+    )
+    assert "its card asks for 0 shots" in choose_prompt_format(CARD, StatedFormat()).text()
+    assert choose_prompt_format(CHAT, StatedFormat(False, 1)).text() == (
         "asked in plain text, 1 shot: --no-chat and --shots 1 given"
     )
 
@@ -82,6 +86,6 @@ def test_a_run_without_flags_says_and_keeps_how_it_asked(fathom, tmp_path):
     (one,) = read.list_runs(db)
     manifest = read.get_run(db, one.run).manifest.stored
     db.dispose()
-    assert one.manner == "plain/0"
-    assert manifest["context"]["manner"]["stated"] == []
-    assert json.dumps(manifest["context"]["manner"]["why"])
+    assert one.prompt_format == "plain/0"
+    assert manifest["context"]["prompt_format"]["stated"] == []
+    assert json.dumps(manifest["context"]["prompt_format"]["why"])

@@ -1,20 +1,19 @@
 """Choose how a model is asked: in a chat or in plain text, and after how many demonstrations."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from fathom.harness.engines.chat_template import card_shots, chat_template_of
 from fathom.harness.engines.model import ModelSource
 from fathom.harness.format import plural
-from fathom.harness.runs.run_settings import PromptSettings
 
 PLAIN_SHOTS = 3
 """Demonstrations before a question in plain text, where nothing else is stated: they show a base model the form."""
 
 
 @dataclass(frozen=True, slots=True)
-class StatedManner:
+class StatedFormat:
     """What a user states of how a model is asked; None is left to the model's files."""
 
     chat: bool | None = None
@@ -32,17 +31,17 @@ class ModelHints:
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class PromptFormat:
     """How a model is asked, and why."""
 
     chat: bool
     n_shots: int
     why: str
-    stated: StatedManner = StatedManner()
+    stated: StatedFormat = StatedFormat()
 
     def text(self) -> str:
         """Say it in one line, with the reason."""
-        return f"asked {manner_text(self.chat, self.n_shots)}: {self.why}"
+        return f"asked {prompt_format_text(self.chat, self.n_shots)}: {self.why}"
 
     def to_json(self) -> dict[str, Any]:  # JSON values
         """Return what a manifest keeps: the choice, why, and which parts of it the user stated."""
@@ -55,12 +54,12 @@ class Manner:
         }
 
 
-def manner_text(chat: bool, n_shots: int) -> str:
+def prompt_format_text(chat: bool, n_shots: int) -> str:
     """Say how a model is asked in a few words, such as "in a chat, zero-shot"."""
     return f"in {'a chat' if chat else 'plain text'}, {plural(n_shots, 'shot') if n_shots else 'zero-shot'}"
 
 
-def choose_manner(hints: ModelHints, stated: StatedManner) -> Manner:
+def choose_prompt_format(hints: ModelHints, stated: StatedFormat) -> PromptFormat:
     """Return how a model is asked: what the user states, and for the rest what its files say.
 
     A chat template means a chat without demonstrations. Without one it is plain text with PLAIN_SHOTS demonstrations,
@@ -70,10 +69,10 @@ def choose_manner(hints: ModelHints, stated: StatedManner) -> Manner:
     n_shots = stated.n_shots
     if n_shots is None:
         n_shots = 0 if chat else PLAIN_SHOTS if hints.card_shots is None else hints.card_shots
-    return Manner(chat, n_shots, "; ".join(_reasons(hints, stated, chat)), stated)
+    return PromptFormat(chat, n_shots, "; ".join(_reasons(hints, stated, chat)), stated)
 
 
-def _reasons(hints: ModelHints, stated: StatedManner, chat: bool) -> Iterator[str]:
+def _reasons(hints: ModelHints, stated: StatedFormat, chat: bool) -> Iterator[str]:
     """Yield what decided, then the flags that choose otherwise."""
     given = [] if stated.chat is None else ["--chat" if stated.chat else "--no-chat"]
     given += [] if stated.n_shots is None else [f"--shots {stated.n_shots}"]
@@ -100,8 +99,3 @@ def hints_of(model: ModelSource, engine: str) -> ModelHints:
     if model.path is not None:
         return ModelHints(chat_template_of(model.path) is not None, card_shots(model.path))
     return ModelHints(None) if engine == "openai" else ModelHints(False, 0)
-
-
-def with_manner(prompt: PromptSettings, manner: Manner) -> PromptSettings:
-    """Return prompt settings that ask in this manner."""
-    return replace(prompt, chat=manner.chat, n_shots=manner.n_shots)
