@@ -15,8 +15,8 @@ from fathom.harness.db.task_samples import AnsweredDoc, count_by_task, stream_ta
 from fathom.harness.errors import BadInput
 from fathom.harness.format import plural
 from fathom.harness.records import Reading, RunDetail, SampleFilter, SampleView, TaskRunDetail
+from fathom.harness.reports.console import print_json_text
 from fathom.harness.reports.frames import sample_row
-from fathom.harness.reports.plain import print_json_text
 from fathom.harness.reports.samples import doc_lines, is_cut, is_unread, is_wrong, sample_lines
 from fathom.harness.runs.run_settings import settings_of
 from fathom.harness.stats.scores import CellCounts

@@ -9,7 +9,7 @@ import typer
 
 from fathom.harness.cli.options import AsJson
 from fathom.harness.errors import BadInput
-from fathom.harness.reports.plain import print_json_text
+from fathom.harness.reports.console import print_json_text
 from fathom.harness.settings import read_settings
 
 app = typer.Typer()

@@ -6,17 +6,22 @@ exist. Runs of a board's workers have no holder: the leases of their jobs say wh
 """
 
 import datetime as dt
+import logging
 import os
 import re
 import secrets
 import socket
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from sqlalchemy import Engine, exists, func, select, update
+from sqlalchemy import Engine as Database
 from sqlalchemy.orm import Session
 
 from fathom.harness.db.engine import translate_errors, writing
@@ -25,6 +30,9 @@ from fathom.harness.db.schema.service import SubmissionRow
 from fathom.harness.db.write import Ending, end_run, reopen_run
 from fathom.harness.errors import RunBusy, StoreError
 from fathom.harness.format import duration
+
+log = logging.getLogger(__name__)
+
 
 EVERY = 10.0
 """Seconds between two heartbeats."""
@@ -194,3 +202,44 @@ def _said(run: str, seen: dt.datetime) -> str:
         f"its process ended without a word, last seen {seen:%Y-%m-%d %H:%M} UTC: "
         f"`fathom run --resume {run}` goes on with what is stored"
     )
+
+
+class Heartbeat:
+    """Renews a run's heartbeat while its block runs; use as a context manager."""
+
+    def __init__(self, db: Database, run: str, holder: Holder, every: float = EVERY) -> None:
+        """Start nothing yet."""
+        self._db, self._run, self._holder, self._every = db, run, holder, every
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="fathom-heartbeat", daemon=True)
+        self.on_loss: Callable[[BaseException], None] = lambda _: None
+        """Called with an error once another process has the run."""
+
+    def __enter__(self) -> Self:
+        """Start the thread."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        """End the thread."""
+        self.stop()
+
+    def stop(self) -> None:
+        """End the thread, so that no heartbeat follows the end of the run; a second call changes nothing."""
+        self._stopped.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while not self._stopped.wait(self._every):
+            try:
+                is_ours = beat(self._db, self._run, self._holder)
+            except StoreError as error:  # the run's own writes will say so, or the next heartbeat gets through
+                log.warning("run %s: no heartbeat: %s", self._run, error)
+                continue
+            if not is_ours:
+                self.on_loss(
+                    RunBusy(f"run {self._run} was deleted, or is being run by another process: this one stops")
+                )
+                return

@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Engine, case, delete, exists, func, insert, s
 from sqlalchemy.orm import Session
 
 from fathom.harness.db.engine import insert_if_new, translate_errors, writing
-from fathom.harness.db.failures import total_failure_in
 from fathom.harness.db.models import model_id
+from fathom.harness.db.read import total_failure_in
 from fathom.harness.db.schema.runs import CellRow, MarkRow, ModelRow, ResultRow, RunRow, SampleRow, SuiteRow
 from fathom.harness.db.schema.task_samples import TaskDocRow, TaskSampleRow
 from fathom.harness.engines.base import Completion

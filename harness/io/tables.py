@@ -17,8 +17,8 @@ from fathom.harness.db.find import shown_run
 from fathom.harness.db.samples import StoredSample, stream_stored
 from fathom.harness.errors import write_error
 from fathom.harness.records import RunDetail
+from fathom.harness.reports.found import found_json
 from fathom.harness.reports.frames import FlatRow
-from fathom.harness.stats.found import found_json
 from fathom.harness.stats.scores import CellCounts, rung_of
 from fathom.tasks.base import pose, shown_candidates
 from fathom.tasks.errors import TaskError

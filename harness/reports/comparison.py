@@ -13,7 +13,7 @@ from fathom.harness.db.leaderboard.standings import update_leaderboard
 from fathom.harness.errors import BadInput, NotComparable
 from fathom.harness.format import count, plural
 from fathom.harness.records import RunDetail
-from fathom.harness.stats.found import FoundRow, found_json, found_rows
+from fathom.harness.reports.found import FoundRow, found_json, found_rows
 from fathom.harness.stats.intervals import Z95, Estimate
 from fathom.harness.stats.paired import CellPair, Comparison, RunVerdicts, compare
 from fathom.harness.stats.power import POWER, Odds, discordant_odds, factor_to_separate, n_to_separate

@@ -1,9 +1,12 @@
-"""Output of commands: consoles, JSON and progress bars."""
+"""Output of commands: consoles of any encoding, JSON and progress bars."""
 
+import codecs
+import io
 import json
 import logging
 import sys
 import time
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from types import TracebackType
@@ -15,7 +18,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextCol
 
 from fathom.harness.format import count, duration, plural
 from fathom.harness.records import Progress
-from fathom.harness.reports.plain import print_json_text
+
+_BLOCKS = dict(zip("▁▂▃▄▅▆▇█", "_.:-=+*#", strict=True))
+"""Bars of eight heights."""
+_PLAIN = {
+    **_BLOCKS,
+    **dict.fromkeys("‐‑‒–—−─━", "-"), **dict.fromkeys("│┃┤├", "|"), **dict.fromkeys("┌┐└┘┬┴┼", "+"),
+    **dict.fromkeys("‘’‚", "'"), **dict.fromkeys("“”„«»", '"'), **dict.fromkeys("●◆■", "*"),
+    **dict.fromkeys("○◇□", "o"),
+    **dict.fromkeys("·•", "."), "±": "+-", "≤": "<=", "≥": ">=", "≈": "~", "≠": "!=", "×": "x", "÷": "/", "→": "->",
+    "←": "<-", "↑": "^", "↓": "v", "…": "...", "µ": "u", "∞": "inf", "✓": "v", "✗": "x", "½": "1/2",
+}  # fmt: skip
+"""Characters of our tables and pictures."""
+_ERRORS, _JSON_ERRORS = "fathom-plain", "fathom-json"
 
 
 def make_console(*, stderr: bool = False, quiet: bool = False) -> Console:
@@ -122,3 +137,41 @@ class RunProgress(LiveBar):
 
     def _left(self, progress: Progress, now: float) -> str:
         return duration((now - self._began) / self._new * (progress.n_items - progress.n_done))
+
+
+def plain(char: str) -> str:
+    """Return ASCII characters that stand for one that cannot be shown; ? where there are none."""
+    if char in _PLAIN:
+        return _PLAIN[char]
+    parts = unicodedata.normalize("NFKD", char)
+    return "".join(part for part in parts if part.isascii() and part.isprintable()) or "?"
+
+
+def use_plain_characters() -> None:
+    """Let both output streams write what their encoding has, and plain characters for the rest, instead of failing."""
+    codecs.register_error(_ERRORS, _replace)
+    codecs.register_error(_JSON_ERRORS, _escape)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=_ERRORS)
+
+
+def print_json_text(text: str) -> None:
+    """Print a line of JSON, exactly: what the console cannot show is escaped, as JSON allows."""
+    stream = sys.stdout
+    if isinstance(stream, io.TextIOWrapper) and stream.errors == _ERRORS:
+        text = text.encode(stream.encoding, _JSON_ERRORS).decode(stream.encoding)
+    print(text, flush=True)  # noqa: T201  # a command's output
+
+
+def _replace(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return "".join(map(plain, error.object[error.start : error.end])), error.end
+
+
+def _escape(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2)), error.end

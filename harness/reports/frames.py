@@ -14,9 +14,9 @@ from sqlalchemy import Engine
 from fathom.harness.db.engine import open_database
 from fathom.harness.db.liveness import end_dead_runs
 from fathom.harness.records import SampleView
+from fathom.harness.reports.found import found_json
 from fathom.harness.reports.questions import make_sample_question
 from fathom.harness.settings import read_settings
-from fathom.harness.stats.found import found_json
 from fathom.harness.stats.intervals import corrected_accuracy
 from fathom.harness.stats.scores import CellCounts, known_level, rung_of
 

@@ -11,14 +11,20 @@ from rich.text import Text
 
 from fathom.harness.format import bar, count, duration, instant, interval_text, percent, plural, score, shorten
 from fathom.harness.records import RunDetail, RunSummary, TaskRunDetail, TaskRunSummary
-from fathom.harness.reports.advice import advice_of
-from fathom.harness.reports.describe import stored_settings_text
+from fathom.harness.reports.describe import advice_of, stored_settings_text
 from fathom.harness.reports.figures.picture import DataTable
-from fathom.harness.reports.found import FOUND_LEGEND, FOUND_TEXT_COLUMNS, UNKNOWN, found_table
+from fathom.harness.reports.found import (
+    FOUND_LEGEND,
+    FOUND_TEXT_COLUMNS,
+    UNKNOWN,
+    found_json,
+    found_rows_json,
+    found_table,
+    notable_rows,
+)
 from fathom.harness.reports.measures import MEASURES_LEGEND, MEASURES_TEXT_COLUMNS, measures_json, measures_table
 from fathom.harness.reports.repeats import REPEATS_LEGEND, repeats_table, spread_json
 from fathom.harness.stats.cell_measures import CellMeasure
-from fathom.harness.stats.found import found_json, found_rows_json, notable_rows
 from fathom.harness.stats.intervals import corrected_accuracy, depth_text, label_shares
 from fathom.harness.stats.scores import (
     CellCounts,

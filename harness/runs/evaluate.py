@@ -12,15 +12,14 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from sqlalchemy import Engine as Database
 
 from fathom.harness.db import read, write
-from fathom.harness.db.failures import total_failure
-from fathom.harness.db.liveness import Holder, holding, new_holder, resume_run
+from fathom.harness.db.liveness import Heartbeat, Holder, holding, new_holder, resume_run
+from fathom.harness.db.read import total_failure
 from fathom.harness.engines.base import Completion, Engine, RendersPrompts, Request
 from fathom.harness.engines.engine_process import EngineProcess
 from fathom.harness.engines.factory import engine_process, open_engine
 from fathom.harness.engines.model import ModelSource, inspect_model
 from fathom.harness.errors import EngineFailed, FathomError, Interrupted, NoAnswers, RunBusy, RunChanged, StoreError
 from fathom.harness.records import Manifest, Progress, ProgressReport, RunDetail, TaskRunDetail
-from fathom.harness.runs.heartbeat import Heartbeat
 from fathom.harness.runs.manifest import known_suite_digest, make_manifest
 from fathom.harness.runs.plan import Plan
 from fathom.harness.runs.request_queue import QueuedRequest, RequestQueue, run_waves

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from fathom.harness.engines.adapter import adapted, bare_name
 from fathom.harness.engines.base import EngineSettings
-from fathom.harness.engines.chat_template import chat_template_of
+from fathom.harness.engines.chat_template import card_shots, chat_template_of
 from fathom.harness.engines.model import ModelSource, find_model, find_served_model
 from fathom.harness.engines.model_name import check_board_name, folder_label, is_folder
 from fathom.harness.engines.options import check_settings, inner_engine
@@ -15,7 +15,7 @@ from fathom.harness.engines.oracle import oracle_kind
 from fathom.harness.errors import BadInput, UnknownEngine, UnknownModel
 from fathom.harness.format import plural
 from fathom.harness.records import RunDetail, TaskRunDetail
-from fathom.harness.runs.prompt_format import PromptFormat, StatedFormat, choose_prompt_format, hints_of
+from fathom.harness.runs.prompt_format import ModelHints, PromptFormat, StatedFormat, choose_prompt_format
 from fathom.harness.runs.run_settings import USUAL_MARKS, RunSettings, settings_of
 from fathom.harness.runs.thought_marks import find_thinking
 from fathom.tasks.base import SCORED
@@ -158,8 +158,15 @@ def make_plan(  # 6 parameters: what is asked of whom, how, and who hears of it
             settings, prompt=replace(settings.prompt, chat=prompt_format.chat, n_shots=prompt_format.n_shots)
         )
     settings.check()
-    is_read = inner_engine(settings.engine) != "oracle"  # which answers from the item's id
+    is_read = source.path is not None or settings.engine.name == "openai"  # the oracle answers from the item's id
     return Plan(source, suite, add_thinking(source, settings), prompt_format=prompt_format if is_read else None)
+
+
+def hints_of(model: ModelSource, engine: str) -> ModelHints:
+    """Read from a model's files what they say of how it is asked; the oracle reads no prompt."""
+    if model.path is not None:
+        return ModelHints(chat_template_of(model.path) is not None, card_shots(model.path))
+    return ModelHints(None) if engine == "openai" else ModelHints(False, 0)
 
 
 def add_thinking(model: ModelSource, settings: RunSettings) -> RunSettings:

@@ -4,8 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from fathom.harness.engines.chat_template import card_shots, chat_template_of
-from fathom.harness.engines.model import ModelSource
 from fathom.harness.format import plural
 
 PLAIN_SHOTS = 3
@@ -92,10 +90,3 @@ _CHOSEN = {
     None: "a server applies the chat template of its model",
 }
 """Why it is a chat or not, by whether there is a template."""
-
-
-def hints_of(model: ModelSource, engine: str) -> ModelHints:
-    """Read from a model's files what they say of how it is asked; the oracle reads no prompt."""
-    if model.path is not None:
-        return ModelHints(chat_template_of(model.path) is not None, card_shots(model.path))
-    return ModelHints(None) if engine == "openai" else ModelHints(False, 0)

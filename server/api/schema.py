@@ -9,10 +9,10 @@ from pydantic import Field
 
 from fathom.harness.db.leaderboard.read import BoardRank, Pool, Standing
 from fathom.harness.records import RunDetail, RunSummary, SampleView
+from fathom.harness.reports.found import found_rows_json
 from fathom.harness.reports.frames import sample_row
 from fathom.harness.reports.terminal import run_json
 from fathom.harness.stats.cell_measures import CellMeasure
-from fathom.harness.stats.found import found_rows_json
 from fathom.harness.stats.intervals import Estimate
 from fathom.harness.stats.paired import Comparison
 from fathom.server.board.downloads import SAMPLE_DOWNLOAD_COLUMNS

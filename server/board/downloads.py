@@ -12,8 +12,8 @@ from fathom.harness.db.leaderboard import read as db_board
 from fathom.harness.db.leaderboard.read import Standing
 from fathom.harness.db.samples import stream_samples
 from fathom.harness.io.tables import csv_lines, json_lines
+from fathom.harness.reports.found import found_json
 from fathom.harness.reports.frames import FlatRow, sample_row
-from fathom.harness.stats.found import found_json
 from fathom.harness.stats.paired import CellPair, mcnemar
 from fathom.harness.stats.scores import rung_of
 from fathom.server.board.compare import open_pairs, open_sides

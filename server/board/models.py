@@ -10,9 +10,8 @@ from fathom.harness.db import read
 from fathom.harness.db.leaderboard import read as db_board
 from fathom.harness.db.leaderboard.read import BoardRank, Model, Pool
 from fathom.harness.records import RunDetail, RunSummary
-from fathom.harness.reports.found import FoundLine, found_lines
+from fathom.harness.reports.found import FoundLine, found_lines, main_rows
 from fathom.harness.reports.reproduce import reproduce
-from fathom.harness.stats.found import main_rows
 from fathom.harness.stats.intervals import Estimate, Interval
 from fathom.harness.stats.scores import CellCounts
 from fathom.server.board.leaderboard import NoSuchView

@@ -6,15 +6,13 @@ from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
 from fathom.harness.db import read
-from fathom.harness.db.failures import failures_of
 from fathom.harness.db.leaderboard.read import find_models, get_revision
+from fathom.harness.db.read import failures_of
 from fathom.harness.records import RunDetail
-from fathom.harness.reports.advice import advice_of
-from fathom.harness.reports.describe import manifest_tables
-from fathom.harness.reports.found import found_lines
+from fathom.harness.reports.describe import advice_of, manifest_tables
+from fathom.harness.reports.found import found_lines, main_rows
 from fathom.harness.reports.measures import MEASURES_LEGEND, MEASURES_TEXT_COLUMNS, measures_table
 from fathom.harness.reports.reproduce import reproduce
-from fathom.harness.stats.found import main_rows
 from fathom.server.board.compare import ONLY, open_comparison, open_items
 from fathom.server.board.leaderboard import BoardQuery, open_board
 from fathom.server.board.models import open_model

@@ -8,7 +8,7 @@ import typer
 
 from fathom.harness.cli.options import AT_END
 from fathom.harness.errors import BadInput, FathomError
-from fathom.harness.reports.plain import use_plain_characters
+from fathom.harness.reports.console import use_plain_characters
 from fathom.tasks.errors import TaskError
 
 

@@ -8,12 +8,11 @@ from sqlalchemy import Engine
 
 from fathom.harness.format import interval_text, percent, ratio, score
 from fathom.harness.reports.figures.picture import NOTHING, DataTable, one_line
-from fathom.harness.reports.found import share_texts
+from fathom.harness.reports.found import FoundRow, found_rows, share_texts
 from fathom.harness.reports.html.columns import ReportColumn
 from fathom.harness.reports.measures import measure_run, measures_table
 from fathom.harness.reports.repeats import repeats_table
 from fathom.harness.reports.terminal import wrong_labels
-from fathom.harness.stats.found import FoundRow, found_rows
 from fathom.harness.stats.intervals import Estimate, Interval
 from fathom.harness.stats.scores import CellCounts, known_level, rung_of
 

@@ -16,7 +16,7 @@ from fathom.harness.db.schema.runs import CellRow, ModelRow, RunRow, SampleRow, 
 from fathom.harness.db.sql import Row, insert_into, raise_counters
 from fathom.harness.db.write import storable
 from fathom.harness.records import Manifest
-from fathom.harness.stats.found import found_json
+from fathom.harness.reports.found import found_json
 from fathom.harness.stats.ranks import Array
 from fathom.harness.stats.scores import CellCounts
 from fathom.tasks.registry import find_family

@@ -7,7 +7,8 @@ import pytest
 from fathom.harness.engines.base import EngineSettings, Request, Sampling
 from fathom.harness.engines.factory import open_engine
 from fathom.harness.engines.model import find_model
-from fathom.harness.runs.prompt_format import StatedFormat, choose_prompt_format, hints_of
+from fathom.harness.runs.plan import hints_of
+from fathom.harness.runs.prompt_format import StatedFormat, choose_prompt_format
 from fathom.harness.runs.requests import make_requests
 from fathom.harness.runs.run_settings import PromptSettings
 from fathom.tasks.suites import SuiteCell

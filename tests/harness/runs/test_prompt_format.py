@@ -7,7 +7,8 @@ from fathom.harness.db.engine import open_database
 from fathom.harness.engines.chat_template import card_shots
 from fathom.harness.engines.model import ModelSource, find_model
 from fathom.harness.runs.lm_eval_adapter import cell_config
-from fathom.harness.runs.prompt_format import ModelHints, StatedFormat, choose_prompt_format, hints_of
+from fathom.harness.runs.plan import hints_of
+from fathom.harness.runs.prompt_format import ModelHints, StatedFormat, choose_prompt_format
 from fathom.harness.runs.requests import make_request, plain_prompt
 from fathom.harness.runs.run_settings import PromptSettings, RunSettings
 from fathom.tasks.base import Cell, make_instance

@@ -1,7 +1,6 @@
 """How answers were found is summed up over the cells that know it, and said where it matters."""
 
-from fathom.harness.reports.found import found_table, share_texts
-from fathom.harness.stats.found import found_rows, found_rows_json, main_rows, notable_rows
+from fathom.harness.reports.found import found_rows, found_rows_json, found_table, main_rows, notable_rows, share_texts
 from fathom.harness.stats.scores import CellCounts, FoundCounts
 
 

@@ -7,7 +7,7 @@ from fathom.harness.db.engine import open_database
 from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.model import ModelSource
 from fathom.harness.records import Manifest
-from fathom.harness.reports.advice import advice_of
+from fathom.harness.reports.describe import advice_of
 from fathom.harness.runs.manifest import make_manifest
 from fathom.harness.runs.run_settings import PromptSettings, RunSettings
 from fathom.harness.stats.scores import FoundCounts

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from fathom.harness.reports.plain import plain, print_json_text, use_plain_characters
+from fathom.harness.reports.console import plain, print_json_text, use_plain_characters
 
 ENCODINGS = ("cp1252", "ascii", "latin-1", "cp437", "utf-8")
 HARD = "● ± ▁▂█ ┤ – − → 答案 é \U0001f30a \ud800"
