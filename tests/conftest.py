@@ -19,6 +19,8 @@ from uuid import uuid4
 import pytest
 import uvicorn
 
+pytest.register_assert_rewrite("tests.harness.engines.contract")  # its questions are no tests by their name
+
 ROOT = Path(__file__).parents[1]
 FATHOM = Path(sys.executable).parent / "fathom"
 ARGUMENTS = (
@@ -43,8 +45,8 @@ SLOW_FIXTURES = {"postgres", "chromium", "start_fathom", "service", "smol"}
 """Fixtures that start processes or need a real model; `--quick` leaves out the tests that use one."""
 
 
-QUICK_CASES = 1
-"""Parameter sets of a test that `--quick` runs."""
+QUICK_CASES, MOST_CASES = 1, 12
+"""Parameter sets of a test that `--quick` runs, and any run without `--full`; a mark `cases` says otherwise."""
 
 
 def pytest_addoption(parser):
@@ -62,8 +64,9 @@ def pytest_report_header(config):
 
 def pytest_collection_modifyitems(config, items):
     left_out = {item for item in items if _is_left_out(config, item)}
-    if config.getoption("--quick"):
-        left_out |= _most_cases([item for item in items if item not in left_out])
+    if not config.getoption("--full"):
+        most = QUICK_CASES if config.getoption("--quick") else MOST_CASES
+        left_out |= _further_cases([item for item in items if item not in left_out], most)
     if left_out:
         config.hook.pytest_deselected(items=list(left_out))
         items[:] = [item for item in items if item not in left_out]
@@ -79,8 +82,8 @@ def _is_left_out(config, item):
     return is_postgres or bool(item.get_closest_marker("slow")) or bool(SLOW_FIXTURES & set(item.fixturenames))
 
 
-def _most_cases(items):
-    """Return all but QUICK_CASES of the parameter sets of each test, drawn by FATHOM_TEST_SEED."""
+def _further_cases(items, most):
+    """Return all but so many of the parameter sets of each test, drawn by FATHOM_TEST_SEED."""
     from fathom.tasks.stream import Stream
 
     cases = {}
@@ -89,7 +92,9 @@ def _most_cases(items):
     left_out = set()
     for (path, name), some in cases.items():
         stream = Stream(os.environ["FATHOM_TEST_SEED"], path.name, name)
-        left_out |= set(stream.shuffle(some)[QUICK_CASES:])
+        marker = some[0].get_closest_marker("cases")
+        n = most if most == QUICK_CASES or marker is None else marker.args[0]
+        left_out |= set() if n is None else set(stream.shuffle(some)[n:])
     return left_out
 
 

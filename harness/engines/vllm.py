@@ -89,6 +89,7 @@ class VllmEngine:
         self._tokenizer: Any = self._engine.get_tokenizer()
         self._n_ids = int(self._engine.model_config.get_vocab_size())
         self._broken = _watch_logits(self._engine.engine_core)
+        self._is_cache_whole = True
         self._pending: dict[str, tuple[_Pending, int]] = {}
         self._numbered = 0
 
@@ -186,6 +187,8 @@ class VllmEngine:
     def _enter(self, pending: _Pending, part: int, ids: list[int], params: SamplingParams) -> str:
         self._numbered += 1
         name = str(self._numbered)
+        if not self._is_cache_whole:
+            params.skip_reading_prefix_cache = True
         self._engine.add_request(name, TokensPrompt(prompt_token_ids=ids), params, lora_request=self._lora)
         self._pending[name] = (pending, part)
         return name
@@ -231,17 +234,38 @@ class VllmEngine:
             outputs = self._engine.step()
         except Exception as error:  # any error in vLLM ends the run
             raise EngineFailed(f"vLLM stopped: {reason_of(error)}") from error
-        done = []
+        done = self._end_broken()
         for output in outputs:
+            if output.request_id not in self._pending:
+                continue
             pending, part = self._pending[output.request_id]
             if not pending.tails and not self._is_over(pending, output):
                 continue
             del self._pending[output.request_id]
-            completion = self._finish(pending, part, output, output.request_id in self._broken)
-            self._broken.discard(output.request_id)
+            completion = self._finish(pending, part, output)
             if completion is not None:
                 done.append(completion)
         return done
+
+    def _end_broken(self) -> list[Completion]:
+        """Return the requests whose logits are no numbers as failed, and let them leave nothing in the cache.
+
+        vLLM gives their blocks of the cache to the next requests, whose attention multiplies what is not overwritten
+        yet by 0, and 0 times NaN is NaN. Cleaned blocks may still be known as prefixes, so prefixes are read no more.
+        """
+        if not self._broken:
+            return []
+        broken = [self._pending[name][0].request for name in self._broken if name in self._pending]
+        self._broken.clear()
+        keys = {request.key for request in broken}
+        parts = [name for name, (pending, _) in self._pending.items() if pending.request.key in keys]
+        self._engine.abort_request(parts)
+        for name in parts:
+            del self._pending[name]
+        self._engine.collective_rpc(_remove_nans)
+        self._is_cache_whole = False
+        reason = RequestFailed(f"the model's logits are no numbers: {NO_NUMBERS}")
+        return [failed(request, reason) for request in {request.key: request for request in broken}.values()]
 
     def _is_over(self, pending: _Pending, output: Any) -> bool:  # Any: vLLM's RequestOutput
         """Add what was generated since the last output; say whether the text has ended, by itself or in a loop.
@@ -270,13 +294,9 @@ class VllmEngine:
         ids = pending.written[:-1] if ended else pending.written
         return decode_completion(self._tokenizer, pending.request, ids)
 
-    def _finish(
-        self, pending: _Pending, part: int, output: Any, has_broken: bool
-    ) -> Completion | None:  # Any: vLLM's RequestOutput
+    def _finish(self, pending: _Pending, part: int, output: Any) -> Completion | None:  # Any: vLLM's RequestOutput
         request, seconds = pending.request, time.perf_counter() - pending.began
         n_prompt = len(pending.prompt)
-        if not pending.tails and has_broken:
-            return failed(request, RequestFailed(f"the model's logits are no numbers: {NO_NUMBERS}"))
         if not pending.tails:
             has_ended = output.outputs[0].finish_reason == "stop"
             reason: FinishReason = "looped" if pending.is_looped else "stop" if has_ended else "length"
@@ -299,6 +319,14 @@ class VllmEngine:
         if len(pending.pieces) > len(pending.tails):  # windows of one text
             scores, greedy = [sum(scores)], [all(greedy)]
         return best_choice(request, scores, greedy, n_prompt, seconds)
+
+
+def _remove_nans(worker: Any) -> None:  # Any: vLLM's worker
+    """Replace what is no number by 0 in a worker's caches of keys, values and states."""
+    for layer in worker.model_runner.kv_caches:
+        for cache in layer if isinstance(layer, list | tuple) else [layer]:
+            if cache.is_floating_point() and cache.element_size() > 1:  # PyTorch looks for NaN in no 8 bits
+                cache.nan_to_num_(0.0, 0.0, 0.0)
 
 
 def _watch_logits(core: Any) -> set[str]:  # Any: vLLM's client of its core

@@ -120,6 +120,7 @@ def test_signs_of_chance_stand_out_on_the_deepest_shade(opened, site):
     assert opened.evaluate(FAINT_TEXTS) == []
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("name", ["board", "board by level", "compare", "samples of a long name", "answered"])
 def test_the_keyboard_reaches_everything_and_shows_where_it_is(opened, site, name):
     opened.goto(site.address + site.pages[name])
@@ -158,6 +159,7 @@ def test_pictures_follow_the_theme_and_load(chromium, site):
 
 
 @pytest.mark.parametrize("opened", [VIEWS["phone"]], ids=["phone"], indirect=True)
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("name", ["board", "board by level"])
 def test_the_names_stay_in_sight_while_a_phone_scrolls_the_table(opened, site, name):
     opened.goto(site.address + site.pages[name])

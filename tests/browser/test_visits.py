@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+pytestmark = pytest.mark.cases(1)
+
 NAMES = ".board tbody th a bdi"
 
 

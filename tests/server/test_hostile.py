@@ -15,6 +15,8 @@ from fathom.harness.db.engine import open_database
 from fathom.harness.format import visible
 from fathom.harness.records import SampleFilter
 
+pytestmark = pytest.mark.cases(None)
+
 HOSTILE = {
     "script": "<script>alert(1)</script>",
     "attribute": "\"'><img src=x onerror=alert(1)>",

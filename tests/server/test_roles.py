@@ -11,6 +11,8 @@ from fathom.harness.db.write import utc_now
 from fathom.server.accounts import store as accounts
 from fathom.server.web.forms import csrf_of
 
+pytestmark = pytest.mark.cases(None)
+
 WHO = ("stranger", "owner", "other", "admin", "read token", "submit token", "worker token", "banned")
 """Ada owns the submission; her tokens may read and submit; the worker's token is an admin's; mallory is banned."""
 

@@ -8,6 +8,8 @@ from urllib.parse import quote
 
 import pytest
 
+pytestmark = pytest.mark.cases(None)
+
 ROOT = Path(__file__).parents[2]
 SECTION = (
     "default bind 127.0.0.1; refuses another bind without a secret key and accounts · autoescape everywhere, model text "

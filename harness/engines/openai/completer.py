@@ -24,6 +24,10 @@ from fathom.harness.errors import BadInput, EngineFailed
 
 _MAX_MALFORMED = 3
 """Attempts at a request whose answers are malformed."""
+_NO_NUMBERS = (
+    f"the model's logits are no numbers: {NO_NUMBERS}; vLLM on a CPU keeps them in its cache and spoils later requests "
+    "with them, until the server is started again"
+)
 _MAX_REFUSED = 16
 """Refused requests, without a single answer, after which the run ends."""
 
@@ -56,7 +60,7 @@ class Completer:
                 raise BadInput(no_such_address(request, self._server.address, error)) from error
             except RequestRefused as error:
                 if is_no_number(error):
-                    return self._fail(request, RequestFailed(f"the model's logits are no numbers: {NO_NUMBERS}"))
+                    return self._fail(request, RequestFailed(_NO_NUMBERS))
                 return await self._refuse(request, error)
             except RequestFailed as error:
                 return self._fail(request, error)

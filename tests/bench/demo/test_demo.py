@@ -37,7 +37,17 @@ def quiet(_phase, _sown):
     pass
 
 
-@pytest.fixture
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.full)])
+def db(request, tmp_path_factory):
+    """A database of each kind, filled once."""
+    is_file = request.param == "sqlite"
+    url = f"sqlite:///{tmp_path_factory.mktemp('demo') / 'a.db'}" if is_file else request.getfixturevalue("postgres")()
+    db = open_database(url, create=True)
+    yield db
+    db.dispose()
+
+
+@pytest.fixture(scope="module")
 def written(db):
     return fill(db, PLAN, quiet)
 
@@ -200,11 +210,13 @@ def test_a_database_that_holds_runs_is_refused(field):
 
 
 @pytest.mark.parametrize("change", [{"models": 0}, {"models": 10**9}, {"samples": -1}, {"n": 0}])
-def test_numbers_that_make_no_sense_are_refused(db, change):
+def test_numbers_that_make_no_sense_are_refused(tmp_path, change):
+    db = open_database(f"sqlite:///{tmp_path / 'a.db'}", create=True)
     wrong = {"models": 1, "suite": "quick", "n": 1, "seed": "1", "samples": 0, **change}
     with pytest.raises((BadInput, EmptySuite)):
         fill(db, DemoPlan(**wrong), quiet)
     assert not list_runs(db)
+    db.dispose()
 
 
 def test_the_command_says_what_it_invented(tmp_path, environment):

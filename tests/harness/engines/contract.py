@@ -98,18 +98,26 @@ def candidates_that_are_nothing_or_the_same_are_refused(ask):
 
 
 def what_is_no_number_is_an_error_of_its_request(ask):
-    """Requests beside it are answered as ever."""
-    broken = [
+    for one in ask(without_numbers()):
+        assert (one.finish_reason, one.scores, one.text) == ("error", None, "")
+        assert "try --dtype float32" in one.error
+
+
+def without_numbers():
+    return [
         Request("broken text", "", f"{BROKEN} {prompts('direct')[0]}", Sampling(4)),
         Request("broken chat", "", "", Sampling(4), turns=(Turn("user", f"{BROKEN} {prompts('direct')[0]}"),)),
         Request("broken scores", "", f"{BROKEN} {prompts('choice')[0]}", Sampling(1), (" AB", " CD")),
         Request("broken long scores", "", f"{BROKEN} {prompts('choice')[0]}", Sampling(1), (" AB CD", " CD")),
     ]
-    *spoilt, good = ask([*broken, generations()[0]])
-    assert (good.error, good.text.strip()) == (None, of_pebble()[0][0].text.strip())
-    for one in spoilt:
-        assert (one.finish_reason, one.scores, one.text) == ("error", None, "")
-        assert "try --dtype float32" in one.error
+
+
+def what_is_no_number_spoils_no_other_request(ask):
+    """Neither beside it nor after it, when others get its part of the cache."""
+    for _ in range(2):
+        answers = ask([*without_numbers(), *generations()])[-len(generations()) :]
+        for mine, theirs in zip([*answers, *ask(generations())], of_pebble()[0] * 2, strict=True):
+            assert (mine.error, mine.text.strip()) == (None, theirs.text.strip())
 
 
 def tokens_without_an_embedding_are_an_error_of_their_request(ask):
@@ -138,8 +146,9 @@ QUESTIONS = (
     candidates_that_merge_with_the_prompt_are_scored_whole,
     candidates_after_a_chat_that_ends_in_a_blank_are_scored_whole,
     candidates_that_are_nothing_or_the_same_are_refused,
-    what_is_no_number_is_an_error_of_its_request,
     prompts_beyond_the_context_are_too_long,
+    what_is_no_number_is_an_error_of_its_request,
 )
-ABOUT_FILES = (tokens_without_an_embedding_are_an_error_of_their_request,)
-"""Questions to engines that read the model's files themselves; behind a server nobody knows them."""
+"""The last one comes last: vLLM's server on a CPU may answer no other afterwards."""
+TO_THE_MODEL = (what_is_no_number_spoils_no_other_request, tokens_without_an_embedding_are_an_error_of_their_request)
+"""Further questions to engines that hold the model themselves; what a server does inside is its own affair."""

@@ -5,7 +5,7 @@ import pytest
 from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.factory import open_engine
 from fathom.harness.engines.model import find_model
-from tests.harness.engines.contract import ABOUT_FILES, QUESTIONS, completions
+from tests.harness.engines.contract import QUESTIONS, TO_THE_MODEL, completions
 from tests.odd_model import make_odd
 
 
@@ -18,6 +18,6 @@ def engine(request, tmp_path_factory):
     opened.close()
 
 
-@pytest.mark.parametrize("question", [*QUESTIONS, *ABOUT_FILES], ids=lambda question: question.__name__)
+@pytest.mark.parametrize("question", [*QUESTIONS, *TO_THE_MODEL], ids=lambda question: question.__name__)
 def test_contract(engine, question):
     question(lambda requests: completions(engine, requests))

@@ -148,6 +148,7 @@ def test_vllm_and_transformers_agree_on_every_score_and_text(resumed, fathom, tm
     assert differing <= len(held[0]) // 50
 
 
+@pytest.mark.full
 def test_repeats_are_drawn_apart_even_where_prompts_fill_a_step(fathom, tmp_path):
     words = ("--levels", "n8k3", "--families", "depo", "--n", 8, "--repeats", 12, "--temperature", 2, "--seed", 3)
     done = fathom(
@@ -173,6 +174,7 @@ def test_repeats_are_drawn_apart_even_where_prompts_fill_a_step(fathom, tmp_path
     assert all(len(one) > 3 for one in texts)
 
 
+@pytest.mark.full
 def test_a_model_that_thinks_does_so_alike_in_vllm_and_transformers(fathom, tmp_path):
     model = make_thinker(tmp_path / "thinker")
     asked = ("--families", "depo,bios", "--levels", "n8k2,extract-k100", "--style", "direct,cot,choice")
@@ -207,6 +209,7 @@ def test_a_model_that_thinks_does_so_alike_in_vllm_and_transformers(fathom, tmp_
         assert cell.k >= 6 or cell.style == "choice" or cell.family == "bios"
 
 
+@pytest.mark.full
 def test_a_submission_that_a_worker_runs_equals_a_run_of_ones_own(resumed, service, hub, tmp_path):
     repo = hub.add("org/pebble")
     service.extra = {"FATHOM_HUB": hub.url}

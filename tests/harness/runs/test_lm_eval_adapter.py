@@ -163,7 +163,7 @@ def stock(fathom, environment, crowded, tmp_path_factory):
     return verdicts
 
 
-@pytest.mark.parametrize("engine", ["hf", "vllm"])
+@pytest.mark.parametrize("engine", ["hf", pytest.param("vllm", marks=pytest.mark.full)])
 @pytest.mark.slow
 def test_stock_lm_eval_and_fathom_run_give_the_same_verdict(stock, fathom, tmp_path, engine):
     ours = {}

@@ -11,6 +11,8 @@ from fathom.harness.db.engine import open_database
 from fathom.harness.records import SampleFilter
 from tests.thinker import make_babbler
 
+pytestmark = pytest.mark.cases(None)
+
 
 def lines(text):
     return [json.loads(line) for line in text.splitlines()]
@@ -218,20 +220,18 @@ def test_free_text_is_sampled_and_the_same_again(fathom, tmp_path):
 
 def test_a_killed_run_resumes_with_each_sample_once(fathom, start_fathom, tmp_path):
     database = tmp_path / "killed.db"
-    process = start_fathom(
-        "run", "--engine", "oracle", "--families", "depo", "--seed", 3, "--n", 2000, "--db", database
-    )
+    process = start_fathom("run", "--engine", "oracle", "--families", "depo", "--seed", 3, "--n", 500, "--db", database)
     run, _ = wait_for_samples(database, process, 500)
     process.send_signal(signal.SIGKILL)
     process.wait()
     db = open_database(str(database), create=False)
     kept = read.count_samples(db, run)
-    assert 0 < kept < 36_000
+    assert 0 < kept < 9_000
     done = fathom("run", "--resume", run, "--db", database, "--json")
     assert done.returncode == 0, done.stderr
-    assert f"{36_000 - kept:,} generated, {kept:,} recalled" in done.stderr
+    assert f"{9_000 - kept:,} generated, {kept:,} recalled" in done.stderr
     result = json.loads(done.stdout)
-    assert (result["n_generated"], result["n_done"], read.count_samples(db, run)) == (36_000, 36_000, 36_000)
+    assert (result["n_generated"], result["n_done"], read.count_samples(db, run)) == (9_000, 9_000, 9_000)
     again = fathom("run", "--resume", run, "--db", database)
     assert again.returncode == 0
     assert "nothing is missing" in again.stdout
@@ -239,9 +239,7 @@ def test_a_killed_run_resumes_with_each_sample_once(fathom, start_fathom, tmp_pa
 
 def test_ctrl_c_stops_cleanly_and_says_how_to_resume(fathom, start_fathom, tmp_path):
     database = tmp_path / "stopped.db"
-    process = start_fathom(
-        "run", "--engine", "oracle", "--families", "depo", "--seed", 3, "--n", 2000, "--db", database
-    )
+    process = start_fathom("run", "--engine", "oracle", "--families", "depo", "--seed", 3, "--n", 500, "--db", database)
     run, _ = wait_for_samples(database, process, 500)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
@@ -263,15 +261,13 @@ def test_a_reader_that_leaves_early_is_no_error():
 
 def test_a_resumed_run_that_is_stopped_names_itself_not_the_newest(fathom, start_fathom, tmp_path):
     database = tmp_path / "two.db"
-    process = start_fathom(
-        "run", "--engine", "oracle", "--families", "depo", "--seed", 3, "--n", 2000, "--db", database
-    )
+    process = start_fathom("run", "--engine", "oracle", "--families", "depo", "--seed", 3, "--n", 500, "--db", database)
     run, _ = wait_for_samples(database, process, 500)
     process.kill()
     process.wait()
     assert fathom("run", "--engine", "oracle", "--seed", 4, "--n", 1, "--db", database).returncode == 0
     process = start_fathom("run", "--resume", run, "--db", database)
-    wait_for_samples(database, process, 20_000)
+    wait_for_samples(database, process, 2_000)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output

@@ -87,8 +87,11 @@ def served(tmp_path_factory, environment):
 
 
 @pytest.fixture(scope="module")
-def killed(served, start_fathom, tmp_path_factory):
-    """A run during which the server was killed with -9 and started again: (kept at the kill, output, detail, samples)."""
+def ran(request, served, start_fathom, tmp_path_factory):
+    """A run, during which the server is killed with -9 and started again where that is asked for with `--full`.
+
+    Returns how many samples were kept at the kill, the output, detail and samples of the run, and its database.
+    """
     database = tmp_path_factory.mktemp("openai") / "runs.db"
     process = start_fathom(
         "run", "--engine", "openai", "--model", "reference/pebble", "--base-url", f"{served.root}/v1", "--concurrency", 16,
@@ -99,9 +102,11 @@ def killed(served, start_fathom, tmp_path_factory):
         assert process.poll() is None, process.stdout.read()
         assert time.monotonic() < end
         time.sleep(0.01)
-    served.kill()
     kept = stored(database)[1]
-    served.start()
+    if request.config.getoption("--full"):
+        served.kill()
+        kept = stored(database)[1]
+        served.start()
     said, _ = process.communicate(timeout=SECONDS)
     db = open_database(str(database), create=False)
     detail = read.get_run(db, stored(database)[0])
@@ -110,8 +115,9 @@ def killed(served, start_fathom, tmp_path_factory):
     return kept, said, detail, samples, database
 
 
-def test_a_server_killed_and_started_again_in_mid_run_costs_nothing(killed):
-    kept, said, detail, samples, _ = killed
+@pytest.mark.full
+def test_a_server_killed_and_started_again_in_mid_run_costs_nothing(ran):
+    kept, said, detail, samples, _ = ran
     total = 6 * N
     print(f"{kept} of {total} samples were stored when the server was killed")
     assert N <= kept < total
@@ -125,8 +131,8 @@ def test_a_server_killed_and_started_again_in_mid_run_costs_nothing(killed):
     assert sum(cell.n_errors for cell in detail.cells) == 0
 
 
-def test_the_manifest_says_what_was_asked_and_the_key_is_nowhere(killed, served):
-    _, said, detail, _, database = killed
+def test_the_manifest_says_what_was_asked_and_the_key_is_nowhere(ran, served):
+    _, said, detail, _, database = ran
     facts = detail.manifest.stored["engine_facts"]
     assert facts == {
         "base_url": f"{served.root}/v1", "served_model": "reference/pebble", "server": "vllm", "context": "1024",
@@ -143,8 +149,8 @@ def test_the_manifest_says_what_was_asked_and_the_key_is_nowhere(killed, served)
         assert KEY.encode() not in file.read_bytes()
 
 
-def test_texts_scores_and_verdicts_are_those_of_transformers(killed):
-    _, _, detail, samples, _ = killed
+def test_texts_scores_and_verdicts_are_those_of_transformers(ran):
+    _, _, detail, samples, _ = ran
     by_item = {(one.style, one.item): one for one in samples}
     engine = load_hf(REFERENCE / "pebble")
     tokenizer = AutoTokenizer.from_pretrained(REFERENCE / "pebble")
@@ -173,7 +179,7 @@ def test_texts_scores_and_verdicts_are_those_of_transformers(killed):
 
 
 @pytest.fixture(scope="module")
-def engine(served, killed):
+def engine(served, ran):
     """The engine on the server that was started again."""
     patch = pytest.MonkeyPatch()
     patch.setenv("FATHOM_API_KEY", KEY)
@@ -187,11 +193,6 @@ def completions(engine, requests):
     done = {one.key: one for some in engine.stream(iter(requests)) for one in some}
     assert set(done) == {one.key for one in requests}
     return [done[one.key] for one in requests]
-
-
-@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.__name__)
-def test_contract(engine, question):
-    question(lambda requests: completions(engine, requests))
 
 
 def test_a_prompt_is_cut_nowhere_and_its_budget_where_the_context_ends(engine):
@@ -208,8 +209,8 @@ def test_a_prompt_is_cut_nowhere_and_its_budget_where_the_context_ends(engine):
             assert 1 <= one.completion_tokens <= min(64, 1024 - size)
 
 
-def test_sampled_texts_are_those_of_their_keys(engine, killed):
-    suite = killed[2].suite
+def test_sampled_texts_are_those_of_their_keys(engine, ran):
+    suite = ran[2].suite
     walk = next(one for cell in suite.cells if cell.style == "cot" for one in make_requests(cell, suite.seed, ""))
     requests = [Request(f"key{at}", "", walk.prompt, Sampling(8, (), 2.0)) for at in range(4)]
     first, second = ([(one.error, one.text) for one in completions(engine, requests)] for _ in range(2))
@@ -218,8 +219,8 @@ def test_sampled_texts_are_those_of_their_keys(engine, killed):
     assert len(set(first)) > 1
 
 
-def test_a_chat_goes_through_the_servers_template_and_is_scored_token_by_token(engine, killed):
-    suite = killed[2].suite
+def test_a_chat_goes_through_the_servers_template_and_is_scored_token_by_token(engine, ran):
+    suite = ran[2].suite
     found = [one for cell in suite.cells for one in list(make_requests(cell, suite.seed, ""))[:4]]
     # what answers a chat follows it without the blank that follows a plain prompt
     plain = [replace(one, choices=tuple(choice.lstrip() for choice in one.choices)) for one in found]
@@ -233,3 +234,8 @@ def test_a_chat_goes_through_the_servers_template_and_is_scored_token_by_token(e
             assert chat.text == one.text
         else:
             assert chat.scores == pytest.approx(one.scores, abs=0.01)
+
+
+@pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: question.__name__)
+def test_contract(engine, question):
+    question(lambda requests: completions(engine, requests))

@@ -23,7 +23,7 @@ from fathom.harness.runs.plan import Plan
 from fathom.harness.runs.run_settings import RunSettings
 from fathom.tasks.registry import instance_from_id
 from fathom.tasks.suites import Selection, open_suite
-from tests.harness.engines.contract import ABOUT_FILES, QUESTIONS, completions
+from tests.harness.engines.contract import QUESTIONS, TO_THE_MODEL, completions
 from tests.odd_model import make_odd
 
 pytestmark = pytest.mark.slow
@@ -134,6 +134,7 @@ def test_an_address_without_a_cluster_is_one_line(fathom, tmp_path):
     assert "fathom: no Ray cluster: nothing listens at 127.0.0.1:9" in done.stderr
 
 
+@pytest.mark.full
 def test_the_command_shows_nothing_of_rays_own(cluster, fathom, tmp_path):
     import ray
 
@@ -145,6 +146,7 @@ def test_the_command_shows_nothing_of_rays_own(cluster, fathom, tmp_path):
     assert [line for line in done.stderr.splitlines() if "ray" in line.lower()] == [done.stderr.splitlines()[0]]
 
 
+@pytest.mark.full
 def test_a_worker_on_ray_does_a_submission_without_a_network_and_leaves_nothing_behind(service):
     name = service.submit()
     service.start()
@@ -172,11 +174,12 @@ def test_contract(cluster, tmp_path):
     engine = open_engine(
         find_model(str(make_odd(tmp_path / "pebble"))), EngineSettings("ray", "float32", {"inner": "hf"})
     )
-    for question in (*QUESTIONS, *ABOUT_FILES):
+    for question in (*QUESTIONS, *TO_THE_MODEL):
         question(lambda requests: completions(engine, requests))
     engine.close()
 
 
+@pytest.mark.full
 def test_vllm_with_an_adapter_in_a_replica_answers_as_the_merged_weights_do(cluster, make_adapter, tmp_path):
     from safetensors.torch import load_file
 

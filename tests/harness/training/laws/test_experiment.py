@@ -107,6 +107,7 @@ pretrain(read_law_recipe(Path(sys.argv[1]), "one", "cpu"), Path(sys.argv[2]), di
 """
 
 
+@pytest.mark.full
 def test_a_law_goes_on_from_the_checkpoint_of_a_training_that_was_killed(tiny: Law, workspace: Workspace) -> None:
     words = [sys.executable, "-c", _KILLED, str(tiny.folder / "tiny.toml"), str(workspace.out / "one")]
     died = subprocess.run(words, env={**os.environ}, check=False, capture_output=True)
