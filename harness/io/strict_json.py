@@ -7,8 +7,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from fathom.harness.errors import BadInput
-from fathom.harness.faults import fault_text
+from fathom.harness.errors import BadInput, fault_text
 from fathom.harness.format import visible
 
 

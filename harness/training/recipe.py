@@ -7,8 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from fathom.harness.errors import BadMix, BadRecipe
-from fathom.harness.faults import fault_text
+from fathom.harness.errors import BadMix, BadRecipe, fault_text
 from fathom.harness.training.corpora.mix import CorpusTable, Mix, mix_vocabulary, read_toml, resolve_mix
 from fathom.tasks.base import Cell, check_cell, level_of
 from fathom.tasks.errors import TaskError

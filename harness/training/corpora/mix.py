@@ -8,8 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fathom.harness.errors import BadMix
-from fathom.harness.faults import fault_text
+from fathom.harness.errors import BadMix, fault_text
 from fathom.tasks.base import Role
 from fathom.tasks.corpora.base import Block, OptionValue, make_block, read_options
 from fathom.tasks.corpora.registry import all_corpora, find_corpus

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fathom.harness.faults import fault_text
+from fathom.harness.errors import fault_text
 
 
 class Table(BaseModel):
