@@ -12,8 +12,6 @@ from fathom.tasks.registry import all_families
 from fathom.tasks.stream import Stream
 from fathom.tasks.suites import TABLES
 
-pytestmark = pytest.mark.cases(None)
-
 GOLDEN = Path(__file__).parents[1] / "golden"
 SPEC = importlib.util.spec_from_file_location("golden_write", GOLDEN / "write.py")
 write = importlib.util.module_from_spec(SPEC)

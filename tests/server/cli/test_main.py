@@ -220,18 +220,18 @@ def test_free_text_is_sampled_and_the_same_again(fathom, tmp_path):
 
 def test_a_killed_run_resumes_with_each_sample_once(fathom, start_fathom, tmp_path):
     database = tmp_path / "killed.db"
-    process = start_fathom("run", "--engine", "oracle", "--families", "depo", "--seed", 3, "--n", 500, "--db", database)
-    run, _ = wait_for_samples(database, process, 500)
+    process = start_fathom("run", "--engine", "oracle", "--families", "depo", "--seed", 3, "--n", 200, "--db", database)
+    run, _ = wait_for_samples(database, process, 300)
     process.send_signal(signal.SIGKILL)
     process.wait()
     db = open_database(str(database), create=False)
     kept = read.count_samples(db, run)
-    assert 0 < kept < 9_000
+    assert 0 < kept < 3_600
     done = fathom("run", "--resume", run, "--db", database, "--json")
     assert done.returncode == 0, done.stderr
-    assert f"{9_000 - kept:,} generated, {kept:,} recalled" in done.stderr
+    assert f"{3_600 - kept:,} generated, {kept:,} recalled" in done.stderr
     result = json.loads(done.stdout)
-    assert (result["n_generated"], result["n_done"], read.count_samples(db, run)) == (9_000, 9_000, 9_000)
+    assert (result["n_generated"], result["n_done"], read.count_samples(db, run)) == (3_600, 3_600, 3_600)
     again = fathom("run", "--resume", run, "--db", database)
     assert again.returncode == 0
     assert "nothing is missing" in again.stdout
@@ -239,8 +239,8 @@ def test_a_killed_run_resumes_with_each_sample_once(fathom, start_fathom, tmp_pa
 
 def test_ctrl_c_stops_cleanly_and_says_how_to_resume(fathom, start_fathom, tmp_path):
     database = tmp_path / "stopped.db"
-    process = start_fathom("run", "--engine", "oracle", "--families", "depo", "--seed", 3, "--n", 500, "--db", database)
-    run, _ = wait_for_samples(database, process, 500)
+    process = start_fathom("run", "--engine", "oracle", "--families", "depo", "--seed", 3, "--n", 200, "--db", database)
+    run, _ = wait_for_samples(database, process, 300)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -261,13 +261,13 @@ def test_a_reader_that_leaves_early_is_no_error():
 
 def test_a_resumed_run_that_is_stopped_names_itself_not_the_newest(fathom, start_fathom, tmp_path):
     database = tmp_path / "two.db"
-    process = start_fathom("run", "--engine", "oracle", "--families", "depo", "--seed", 3, "--n", 500, "--db", database)
-    run, _ = wait_for_samples(database, process, 500)
+    process = start_fathom("run", "--engine", "oracle", "--families", "depo", "--seed", 3, "--n", 200, "--db", database)
+    run, _ = wait_for_samples(database, process, 300)
     process.kill()
     process.wait()
     assert fathom("run", "--engine", "oracle", "--seed", 4, "--n", 1, "--db", database).returncode == 0
     process = start_fathom("run", "--resume", run, "--db", database)
-    wait_for_samples(database, process, 2_000)
+    wait_for_samples(database, process, 1_000)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output

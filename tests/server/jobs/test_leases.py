@@ -119,7 +119,7 @@ def claim_all(database, name, gate, out):
     out.put(None)
 
 
-@pytest.mark.cases(1)
+@pytest.mark.full
 @pytest.mark.slow
 def test_fifty_jobs_claimed_by_ten_processes_are_given_once_each(db, database):
     owners = [add_user(db, f"user{at}") for at in range(5)]

@@ -174,6 +174,7 @@ def test_a_server_killed_in_mid_upload_has_the_run_once_in_the_end(big, serve_ch
     taken.dispose()
 
 
+@pytest.mark.full
 def test_pages_go_on_and_memory_stays_while_a_long_run_comes_in(big, serve_child, fathom, tmp_path):
     file, run = big
     process, address = serve_child(tmp_path / "home.db")
@@ -220,6 +221,7 @@ def test_submit_says_what_it_did_and_leaves_with_a_code(serve_child, fathom, tmp
     assert "does not answer" in nobody.stderr
 
 
+@pytest.mark.full
 def test_a_parcel_of_endless_answers_is_refused_by_its_ratio(big, serve_child, tmp_path):
     file, run = big
     db = open_database(f"sqlite:///{file}", create=False)

@@ -42,6 +42,7 @@ def served(start_fathom, fresh):
         client.close()
 
 
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_request_is_one_line_without_anything_secret(served, workers):
     client, stop = served(workers, FATHOM_LOG="json")

@@ -205,6 +205,7 @@ def test_every_text_can_be_tokenized_and_comes_back():
     assert build_lesson_tokenizer(recipe).to_str() == tokenizer.to_str()
 
 
+@pytest.mark.full
 def test_a_recipe_with_muon_and_full_rows_goes_on_after_kill_to_the_same_weights(tiny, tmp_path):
     tiny.write_text(TINY.replace("warmup = 2", 'warmup = 2\noptimizer = "muon"\nrow_tokens = 96'))
     recipe = read_recipe(str(tiny))
