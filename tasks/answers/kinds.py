@@ -57,6 +57,14 @@ class AnswerKind:
         """Return the value that a whole sentence states, where nothing behind its last verb does."""
         return None
 
+    def is_about_another(self, sentence: str) -> bool:
+        """Return whether a sentence states the value of something that is not asked for."""
+        return False
+
+    def is_about_subject(self, sentence: str) -> bool:
+        """Return whether a sentence states the value of what is asked for, by its name."""
+        return False
+
 
 _LEAD = re.compile(
     r"(?:(?:the|a|an|it|it's|is|are|was|be|that|this|so|in|on|at|to|of|for|my|our|code|name|person|year|step|line|number|"

@@ -38,9 +38,24 @@ def _integer(digits: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Integer(AnswerKind):
-    """A whole number in decimal digits or, up to twenty, in words; at least `n_digits` long in a sentence."""
+    """A whole number in decimal digits or, up to twenty, in words; at least `n_digits` long in a sentence.
+
+    `subject` is what the question asks for the number of, where a text may also state the numbers of others.
+    """
 
     n_digits: int = 1
+    subject: str = ""
+
+    def is_about_another(self, sentence: str) -> bool:
+        """Return whether a sentence is an equation that does not begin with what is asked for."""
+        return bool(self.subject) and "=" in sentence and not self.is_about_subject(sentence)
+
+    def is_about_subject(self, sentence: str) -> bool:
+        """Return whether a sentence is an equation that begins with what is asked for."""
+        named, sign, _ = sentence[:200].partition("=")
+        words = named.lower().rstrip(" *_`$\\()")
+        subject = self.subject.lower()
+        return bool(subject and sign) and words.endswith(subject) and not words[: -len(subject)][-1:].isalnum()
 
     def asked(self, text: str) -> str | None:
         """Return the number if the text is its digits."""

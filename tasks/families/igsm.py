@@ -134,8 +134,8 @@ class Igsm:
         return write_lesson(self, level, channel, style, stream)
 
     def answer_kind(self, instance: Instance) -> AnswerKind:
-        """Return a whole number."""
-        return Integer()
+        """Return a whole number: that of the query, not of another parameter."""
+        return Integer(subject=instance.facts["query"])
 
     def judge(self, instance: Instance, answer: str, text: str) -> Verdict:
         """Compare with the gold; written steps say where a wrong answer went wrong.
