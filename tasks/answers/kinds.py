@@ -57,8 +57,11 @@ class AnswerKind:
         """Return the value that a whole sentence states, where nothing behind its last verb does."""
         return None
 
-    def is_about_another(self, sentence: str) -> bool:
-        """Return whether a sentence states the value of something that is not asked for."""
+    def is_about_another(self, sentence: str, has_subject: bool) -> bool:
+        """Return whether a sentence states something that is not asked for.
+
+        `has_subject` says that another sentence of the text is about the subject.
+        """
         return False
 
     def is_about_subject(self, sentence: str) -> bool:

@@ -30,6 +30,8 @@ _STEP = re.compile(
 )
 _ORDINAL_STEP = re.compile(r"\bthe (\w{5,8}) (?:step|line)\b(?! (?:is|was) (?:right|correct))", re.IGNORECASE)
 _IS_WRONG = re.compile(r"\b(?:is|was) (?:the )?(?:first )?(?:wrong|incorrect)\b.*", re.IGNORECASE | re.DOTALL)
+_EQUATION = re.compile(r"\w\s{0,3}=")
+_JUDGES = re.compile(r"\b(?:steps?|lines?|wrong|incorrect|mistakes?|errors?|should|none|answer)\b", re.IGNORECASE)
 _VALUE = re.compile(
     r"(?:(?:should|must|needs to|ought to) (?:be|have been|equal|give|read)|(?:number|value|result|correction)\W{0,3}"
     r"(?:(?:is|should be|would be|must be|being)\W{1,3})?|[→=]|->)\W{0,4}([+-]?\d{1,9})(?![\w.]|\s?[-+*/×])",
@@ -62,6 +64,10 @@ class WrongStep(AnswerKind):
     def may_be_in(self, text: str) -> bool:
         """Return whether the text has a digit, or a word that may be an answer."""
         return _MAY_BE.search(text) is not None
+
+    def is_about_another(self, sentence: str, _has_subject: bool) -> bool:
+        """Return whether a sentence is a step of the solution, written again: an equation without a word on it."""
+        return _EQUATION.search(sentence) is not None and not _JUDGES.search(sentence)
 
     def asked(self, text: str) -> str | None:
         """Return the answer if the text is `none` or a number."""

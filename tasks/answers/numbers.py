@@ -46,9 +46,9 @@ class Integer(AnswerKind):
     n_digits: int = 1
     subject: str = ""
 
-    def is_about_another(self, sentence: str) -> bool:
-        """Return whether a sentence is an equation that does not begin with what is asked for."""
-        return bool(self.subject) and "=" in sentence and not self.is_about_subject(sentence)
+    def is_about_another(self, sentence: str, has_subject: bool) -> bool:
+        """Return whether a sentence is an equation about another thing than what is asked for."""
+        return has_subject and "=" in sentence and not self.is_about_subject(sentence)
 
     def is_about_subject(self, sentence: str) -> bool:
         """Return whether a sentence is an equation that begins with what is asked for."""

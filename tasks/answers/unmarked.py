@@ -61,7 +61,7 @@ def _last_unit(text: str, kind: AnswerKind) -> str | None:
     has_subject = any(map(kind.is_about_subject, sentences(text[-_LONGEST_LINE:])))
     for at in reversed(range(len(lines))):
         for unit in reversed(_units(lines[at], kind)):
-            if has_subject and kind.is_about_another(unit):
+            if kind.is_about_another(unit, has_subject):
                 continue  # "QX = 4" behind "HJ = 13", where HJ is asked for
             value = _unit_value(unit, kind, lines, at)
             if n_units == 0 and is_unfinished(plain(unit[-60:])) and not _ends_with(unit, value):

@@ -56,3 +56,11 @@ def test_each_kind_reads_what_commits_to_a_value_and_nothing_else(name):
 ])  # fmt: skip
 def test_of_several_equations_the_one_about_what_is_asked_for_counts(text, value):
     assert read_answer(text, Integer(subject="HJ")).value == value
+
+
+@pytest.mark.parametrize(("text", "value"), [
+    ("1. JG = 8\n2. ZT = 5 + JG. BN = 13 + 8 = 21\n3. NF = 8\n4. BN = 13 + 8 = 21", None), ("BN = 13 + 8 = 21", None),
+    ("1. JG = 8\n2. BN = 13 + 8 = 21\nStep 2 is wrong.", "2"), ("Step 2: BN = 13 + 8 = 20 is wrong", "2"), ("2", "2"),
+])  # fmt: skip
+def test_a_step_that_is_written_again_is_no_verdict_on_it(text, value):
+    assert read_answer(text, WrongStep()).value == value
