@@ -313,6 +313,11 @@ def pose(family: Family, instance: Instance, style: str) -> str:
     return asked if style == "cot" else asked + ANSWER_MARK
 
 
+def as_message(prompt: str) -> str:
+    """Return a prompt as a message of a chat: it asks, and does not begin the answer line, which is the model's."""
+    return prompt.removesuffix(f"\n{ANSWER_MARK}")
+
+
 def example_line(instance: Instance) -> str:
     """Return an answer line that shows the form: `facts["example"]`, which is no answer to this item."""
     return f"{ANSWER_MARK} {instance.facts['example']}"

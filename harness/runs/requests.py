@@ -21,6 +21,7 @@ from fathom.tasks.base import (
     Cell,
     Instance,
     Verdict,
+    as_message,
     demonstrate,
     grade,
     grade_likelihood,
@@ -125,7 +126,7 @@ def make_request(
 
     `digest` is that of the run's manifest.
     """
-    prompt = plain_prompt(cell, item, 0 if asked.chat else asked.n_shots)
+    prompt = as_message(plain_prompt(cell, item, 0)) if asked.chat else plain_prompt(cell, item, asked.n_shots)
     sampling, choices = sampling_of(cell, RunSettings(asked)), shown_candidates(item, cell.style)
     key = sample_key(digest, item.id, prompt, (sampling, choices), repeat)
     return Request(key, item.id, prompt, sampling, choices, (Turn("user", prompt),) if asked.chat else ())
