@@ -305,11 +305,33 @@ def make_instance(
 ANSWER_MARK = "Answer:"
 
 
-def pose(family: Family, instance: Instance, style: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Rereading:
+    """What stands between a question of the style `direct` and its answer, so that a model can think without a word.
+
+    Published work finds 20 to 30 points in either (Greenblatt 2026): a model that repeats no text still uses the
+    positions.
+    """
+
+    n_filler: int = 0
+    """Numbers without a meaning, counted from 1, after the question."""
+    is_twice: bool = False
+    """Whether the question stands there twice."""
+
+
+NO_REREADING = Rereading()
+
+
+def pose(family: Family, instance: Instance, style: str, rereading: Rereading = NO_REREADING) -> str:
     """Return the prompt: the question, how to answer, and for short answers the line to complete."""
     if style in PARAMETRIC:
         return instance.question
     asked = f"{instance.question} {family.instruction(instance, style)}\n"
+    if style == "direct":
+        if rereading.is_twice:
+            asked += f"The same again: {asked}"
+        if rereading.n_filler:
+            asked += f"Before the answer: {' '.join(map(str, range(1, rereading.n_filler + 1)))}\n"
     return asked if style == "cot" else asked + ANSWER_MARK
 
 
