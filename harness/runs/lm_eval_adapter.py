@@ -32,7 +32,8 @@ from fathom.tasks.base import (
     styles_of,
 )
 from fathom.tasks.registry import all_families, find_family, instance_from_id
-from fathom.tasks.suites import TABLES, Suite, make_items, open_suite
+from fathom.tasks.suite_tables import TABLES
+from fathom.tasks.suites import Suite, make_items, open_suite
 
 quiet_lm_eval()  # progress bars of lm-eval and datasets read the environment once, when they are imported
 
