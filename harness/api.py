@@ -230,6 +230,8 @@ def evaluate(  # one parameter an option, as `fathom run` has them
     system: str = "",
     shots_as: ShotsAs = "turns",
     template_options: Mapping[str, Any] | None = None,
+    filler: int = 0,
+    ask_twice: bool = False,
     repeats: int = 1,
     temperature: float | None = None,
     budgets: Mapping[str, int] | None = None,
@@ -266,7 +268,9 @@ def evaluate(  # one parameter an option, as `fathom run` has them
     check_engine(engine)
     store = Store.at(db)
     settings = RunSettings(
-        PromptSettings(shots or 0, bool(chat), system, known_shots_as(shots_as), dict(template_options or {})),
+        PromptSettings(
+            shots or 0, bool(chat), system, known_shots_as(shots_as), dict(template_options or {}), filler, ask_twice
+        ),
         SamplingSettings(repeats, temperature, dict(budgets or {}), given_thinking(think_budget, think_marks)),
         EngineSettings(engine, dtype, dict(engine_args or {})),
     )

@@ -34,12 +34,15 @@ def duration(seconds: float) -> str:
 
 
 def prompt_format_words(prompt_format: str) -> str:
-    """Write chat/0 as "chat", and plain/3 as "plain text, 3 shots"; empty where it is not known."""
-    kind, _, shots = prompt_format.partition("/")
+    """Write chat/0 as "chat", and plain/3/twice as "plain text, 3 shots, asked twice"; empty where it is not known."""
+    kind, _, rest = prompt_format.partition("/")
     if not kind:
         return ""
-    said = "chat" if kind == "chat" else "plain text"
-    return said if shots == "0" else f"{said}, {plural(int(shots), 'shot')}"
+    shots, *more = rest.split("/")
+    said = ["chat" if kind == "chat" else "plain text"]
+    said += [] if shots == "0" else [plural(int(shots), "shot")]
+    said += ["asked twice" if one == "twice" else f"{one.removeprefix('filler-')} filler numbers" for one in more]
+    return ", ".join(said)
 
 
 def instant(moment: dt.datetime) -> str:

@@ -229,12 +229,17 @@ class Manifest:
 
 
 def prompt_format_of(manifest: Mapping[str, Any]) -> str:  # JSON of a Manifest
-    """Return how a run's model is asked, as chat/N or plain/N, where N is the number of demonstrations."""
+    """Return how a run's model is asked, as chat/N or plain/N, where N is the number of demonstrations.
+
+    /filler-M follows where M numbers stand before a direct answer, and /twice where the question does twice.
+    """
     decisive = manifest.get("decisive")
     stated = decisive.get("sampling") if isinstance(decisive, Mapping) else None
     sampling = stated if isinstance(stated, Mapping) else {}
     shots = sampling.get("shots", 0)
-    return f"{'chat' if sampling.get('chat_template') else 'plain'}/{shots if isinstance(shots, int) else 0}"
+    filler = sampling.get("filler", 0)
+    more = (f"/filler-{filler}" if filler else "") + ("/twice" if sampling.get("ask_twice") else "")
+    return f"{'chat' if sampling.get('chat_template') else 'plain'}/{shots if isinstance(shots, int) else 0}{more}"
 
 
 @dataclass(frozen=True, slots=True)

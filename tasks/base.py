@@ -1,6 +1,6 @@
 """Families, levels, items and verdicts: the values of this package, and the functions that make them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from math import inf, log
@@ -135,6 +135,21 @@ class Cell:
     style: str
 
 
+@dataclass(frozen=True, slots=True)
+class Shortcut:
+    """A rule that answers without doing what a family is about, kept to see what it earns.
+
+    `answer` gets an item and a style, and returns an answer in the form of a gold, or None where the rule finds none.
+    The audit and the tests hold every rule against `Family.chance`.
+    """
+
+    name: str
+    about: str
+    """What the rule does, in one sentence."""
+    answer: Callable[[Instance, str], str | None]
+    styles: tuple[str, ...] = ("direct", "choice")
+
+
 class Described(Protocol):
     """The description of a family or a corpus."""
 
@@ -190,11 +205,15 @@ class Family(Described, Protocol):
     def grading(self) -> str:
         """What decides whether an answer is right, in one to three sentences."""
 
+    @property
+    def shortcuts(self) -> tuple[Shortcut, ...]:
+        """Rules that might answer without the reasoning that is asked for; none may earn more than `chance`."""
+
     def generate(self, level: Level, channel: str, stream: Stream) -> Problem:
         """Draw one problem; every random choice comes from `stream`."""
 
-    def instruction(self, channel: str, style: str) -> str:
-        """Return the sentence that tells the solver how to answer."""
+    def instruction(self, instance: Instance, style: str) -> str:
+        """Return the sentence that tells the solver how to answer; it shows no answer but `facts["example"]`."""
 
     def solution(self, instance: Instance) -> str:
         """Return the steps that lead to the gold, without the answer line."""
@@ -286,12 +305,44 @@ def make_instance(
 ANSWER_MARK = "Answer:"
 
 
-def pose(family: Family, instance: Instance, style: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Rereading:
+    """What stands between a question of the style `direct` and its answer, so that a model can think without a word.
+
+    Published work finds 20 to 30 points in either (Greenblatt 2026): a model that repeats no text still uses the
+    positions.
+    """
+
+    n_filler: int = 0
+    """Numbers without a meaning, counted from 1, after the question."""
+    is_twice: bool = False
+    """Whether the question stands there twice."""
+
+
+NO_REREADING = Rereading()
+
+
+def pose(family: Family, instance: Instance, style: str, rereading: Rereading = NO_REREADING) -> str:
     """Return the prompt: the question, how to answer, and for short answers the line to complete."""
     if style in PARAMETRIC:
         return instance.question
-    asked = f"{instance.question} {family.instruction(instance.channel, style)}\n"
+    asked = f"{instance.question} {family.instruction(instance, style)}\n"
+    if style == "direct":
+        if rereading.is_twice:
+            asked += f"The same again: {asked}"
+        if rereading.n_filler:
+            asked += f"Before the answer: {' '.join(map(str, range(1, rereading.n_filler + 1)))}\n"
     return asked if style == "cot" else asked + ANSWER_MARK
+
+
+def as_message(prompt: str) -> str:
+    """Return a prompt as a message of a chat: it asks, and does not begin the answer line, which is the model's."""
+    return prompt.removesuffix(f"\n{ANSWER_MARK}")
+
+
+def example_line(instance: Instance) -> str:
+    """Return an answer line that shows the form: `facts["example"]`, which is no answer to this item."""
+    return f"{ANSWER_MARK} {instance.facts['example']}"
 
 
 def demonstrate(family: Family, instance: Instance, style: str) -> str:

@@ -40,7 +40,7 @@ def _section(family: Family) -> Iterator[str]:
         f"Shown: `{level.name}`, {channel}, {style}.\n"
     )
     yield _block(item.question)
-    if instruction := family.instruction(channel, style):
+    if instruction := family.instruction(item, style):
         yield f"{instruction}\n"
     yield f"{_gold(item, style)} {_wrong_answer(family, item, style)}\n"
     if "cot" in styles_of(family, level):

@@ -88,6 +88,10 @@ _ShotsAs = Annotated[str, _prompt(help="In a chat: demonstrations as turns, or a
 _TemplateOption = Annotated[
     Optional[list[str]], _prompt(help="For the chat template, for example enable_thinking=false.")
 ]
+_Filler = Annotated[
+    int, _prompt(min=0, max=4096, help="Numbers before a direct answer, which give time to think in the head.")
+]
+_AskTwice = Annotated[bool, _prompt("--ask-twice", help="Put a direct question twice.")]
 _Repeats = Annotated[int, _sampling(min=1, max=1024, help="Answers to each question.")]
 _Temperature = Annotated[Optional[float], _sampling(min=0, max=10, help="Default: greedy.")]
 _Budget = Annotated[Optional[list[str]], _sampling(help="Tokens per answer by style, for example cot=2048,direct=64.")]
@@ -175,6 +179,8 @@ def run_model(  # one parameter an option: typer reads the signature
     system: _System = "",
     shots_as: _ShotsAs = "turns",
     template_option: _TemplateOption = None,
+    filler: _Filler = 0,
+    ask_twice: _AskTwice = False,
     repeats: _Repeats = 1,
     temperature: _Temperature = None,
     budget: _Budget = None,
@@ -193,7 +199,8 @@ def run_model(  # one parameter an option: typer reads the signature
 ) -> None:
     """Evaluate a model and store every sample. Exit code 0 done, 2 bad input, 3 the engine failed or never answered."""
     own = {"--suite": suite != "quick", "--families": families, "--levels": levels, "--channel": channel,
-           "--style": style, "--n": n, "--seed": seed, "--budget": budget, "--repeats": repeats > 1}  # fmt: skip
+           "--style": style, "--n": n, "--seed": seed, "--budget": budget, "--repeats": repeats > 1,
+           "--filler": filler, "--ask-twice": ask_twice}  # fmt: skip
     if resume is not None:
         _check_resume(own | {"--model": model, "--name": name, "--tasks": tasks, "--limit": limit,
                              "--shots": shots is not None, "--chat or --no-chat": chat is not None,
@@ -208,7 +215,7 @@ def run_model(  # one parameter an option: typer reads the signature
     budgets = pairs(names(",".join(budget or ())), "--budget")
     thinking = given_thinking(think_budget, _marks(think_marks))
     settings = RunSettings(
-        PromptSettings(shots or 0, bool(chat), system, known_shots_as(shots_as), template_options),
+        PromptSettings(shots or 0, bool(chat), system, known_shots_as(shots_as), template_options, filler, ask_twice),
         SamplingSettings(repeats, temperature, budgets, thinking),
         EngineSettings(engine, dtype, options),
     )

@@ -15,10 +15,12 @@ from fathom.harness.runs.requests import sampling_of, shots_before
 from fathom.harness.runs.run_settings import MOST_SHOTS, PromptSettings, RunSettings
 from fathom.harness.settings import quiet_lm_eval
 from fathom.tasks.base import (
+    NO_REREADING,
     SCORED,
     Cell,
     Family,
     Instance,
+    Rereading,
     Verdict,
     channels_of,
     demonstrate,
@@ -30,7 +32,8 @@ from fathom.tasks.base import (
     styles_of,
 )
 from fathom.tasks.registry import all_families, find_family, instance_from_id
-from fathom.tasks.suites import TABLES, Suite, make_items, open_suite
+from fathom.tasks.suite_tables import TABLES
+from fathom.tasks.suites import Suite, make_items, open_suite
 
 quiet_lm_eval()  # progress bars of lm-eval and datasets read the environment once, when they are imported
 
@@ -78,6 +81,8 @@ def build_rows(
     n_items: int = _N_ITEMS,
     n_shot_items: int = MOST_SHOTS,
     first_item: int = 0,
+    filler: int = 0,
+    ask_twice: bool = False,
     **_: Any,  # lm-eval passes the model's arguments too
 ) -> dict[str, _Docs]:
     """Make the items and demonstrations of a cell; the arguments' names differ from lm-eval's own.
@@ -87,18 +92,20 @@ def build_rows(
     kind, cell, first = find_family(family), Cell(family, level, channel, style), int(first_item)
     items = make_items(cell, data_seed, first + int(n_items), first=first)
     shots = make_items(cell, data_seed, int(n_shot_items), "shot") if n_shot_items else ()
-    docs = _Docs(_row(kind, item, style) for item in items)
+    rereading = Rereading(int(filler), bool(ask_twice))
+    docs = _Docs(_row(kind, item, style, rereading) for item in items)
     return {
         "test": docs,
         # lm-eval needs one even where it shows none
-        "shots": _Docs(_row(kind, item, style) for item in shots) or _Docs(docs[:1]),
+        "shots": _Docs(_row(kind, item, style, rereading) for item in shots) or _Docs(docs[:1]),
     }
 
 
-def _row(family: Family, item: Instance, style: str) -> _Doc:
+def _row(family: Family, item: Instance, style: str, rereading: Rereading = NO_REREADING) -> _Doc:
     choices = list(shown_candidates(item, style))
     target: str | int = choices.index(f" {item.gold}") if choices else demonstrate(family, item, style)
-    return {"id": item.id, "prompt": pose(family, item, style), "target": target, "choices": choices, "item": item}
+    prompt = pose(family, item, style, rereading)
+    return {"id": item.id, "prompt": prompt, "target": target, "choices": choices, "item": item}
 
 
 def doc_of(cell: Cell, item: Instance) -> _Doc:
@@ -245,6 +252,8 @@ def _live_config(suite: Suite, cell_slice: CellSlice, settings: RunSettings) -> 
         "first_item": cell_slice.start,
         "n_items": cell_slice.n,
         "n_shot_items": settings.prompt.n_shots,
+        "filler": settings.prompt.filler,
+        "ask_twice": settings.prompt.ask_twice,
     }
     functions = {"custom_dataset": build_rows, "process_results": process_results, "metric_list": task_metrics()}
     return {**config, **functions}

@@ -7,7 +7,7 @@ harness.runs.lm_eval_tasks.requests.TaskReader those of lm-eval's own tasks.
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -19,7 +19,7 @@ from fathom.harness.runs.lm_eval_adapter import item_of, task_name
 from fathom.harness.runs.request_queue import QueuedRequest
 from fathom.harness.runs.requests import AnswerReader, FinalAnswer, answer_reader, grade_completion, sample_key
 from fathom.harness.runs.run_settings import PromptSettings, RunSettings, Thinking
-from fathom.tasks.base import Instance
+from fathom.tasks.base import Instance, as_message
 from fathom.tasks.suites import Suite
 
 RequestKind = str
@@ -204,6 +204,8 @@ class SuiteReader:
         turns: tuple[Turn, ...] = ()
         if self._prompt.chat:
             turns = tuple(Turn(**one) for one in json.loads(prompt))
+            if self._prompt.shots_as == "turns" or not self._prompt.n_shots:
+                turns = tuple(replace(one, content=as_message(one.content)) for one in turns)
             if [turn.role for turn in turns] == ["user"]:
                 prompt = turns[0].content  # the form in which a worker of the service asks it: requests.make_request
         key = sample_key(self._digest, item.id, prompt, (sampling, choices), repeat)

@@ -16,11 +16,14 @@ from fathom.harness.engines.tokens import cut_at_stop
 from fathom.harness.runs.run_settings import PromptSettings, RunSettings, Thinking
 from fathom.tasks.base import (
     ANSWER_MARK,
+    NO_REREADING,
     PARAMETRIC,
     SCORED,
     Cell,
     Instance,
+    Rereading,
     Verdict,
+    as_message,
     demonstrate,
     grade,
     grade_likelihood,
@@ -97,13 +100,14 @@ def digest_of_samplings(suite: Suite, settings: RunSettings = _PLAIN) -> str:
     return state.hexdigest()
 
 
-def plain_prompt(cell: SuiteCell | Cell, item: Instance, n_shots: int) -> str:
+def plain_prompt(cell: SuiteCell | Cell, item: Instance, n_shots: int, rereading: Rereading = NO_REREADING) -> str:
     """Return an item's prompt after `n_shots` demonstrations in plain text, as lm-eval writes it."""
-    prompt, shots = pose(find_family(item.family), item, cell.style), shots_before(cell.style, n_shots)
+    prompt = pose(find_family(item.family), item, cell.style, rereading)
+    shots = shots_before(cell.style, n_shots)
     if not shots:
         return prompt
     where = Cell(cell.family, cell.level, cell.channel, cell.style)
-    return "".join(f"{shown}\n\n" for shown in _demonstrations(where, item.seed, shots)) + prompt
+    return "".join(f"{shown}\n\n" for shown in _demonstrations(where, item.seed, shots, rereading)) + prompt
 
 
 def shots_before(style: str, n_shots: int) -> int:
@@ -112,10 +116,10 @@ def shots_before(style: str, n_shots: int) -> int:
 
 
 @lru_cache(maxsize=64)
-def _demonstrations(cell: Cell, seed: str, n: int) -> tuple[str, ...]:
+def _demonstrations(cell: Cell, seed: str, n: int, rereading: Rereading) -> tuple[str, ...]:
     family = find_family(cell.family)
     shots = make_items(cell, seed, n, "shot")
-    return tuple(pose(family, one, cell.style) + demonstrate(family, one, cell.style) for one in shots)
+    return tuple(pose(family, one, cell.style, rereading) + demonstrate(family, one, cell.style) for one in shots)
 
 
 def make_request(
@@ -125,7 +129,8 @@ def make_request(
 
     `digest` is that of the run's manifest.
     """
-    prompt = plain_prompt(cell, item, 0 if asked.chat else asked.n_shots)
+    prompt = plain_prompt(cell, item, 0 if asked.chat else asked.n_shots, asked.rereading)
+    prompt = as_message(prompt) if asked.chat else prompt
     sampling, choices = sampling_of(cell, RunSettings(asked)), shown_candidates(item, cell.style)
     key = sample_key(digest, item.id, prompt, (sampling, choices), repeat)
     return Request(key, item.id, prompt, sampling, choices, (Turn("user", prompt),) if asked.chat else ())

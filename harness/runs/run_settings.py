@@ -19,12 +19,14 @@ from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.options import PLACEMENT, base_address
 from fathom.harness.errors import BadInput
 from fathom.harness.records import Manifest
-from fathom.tasks.base import SCORED
+from fathom.tasks.base import SCORED, Rereading
 
 ShotsAs = Literal["turns", "text"]
 
 MOST_SHOTS = 16
 """Demonstrations that Fathom's own items come with; lm-eval takes the first ones."""
+MOST_FILLER = 4_096
+"""Numbers between a question and its answer at most."""
 MOST_REPEATS, HIGHEST_TEMPERATURE = 1024, 10.0
 """Limits on the answers to a question and on the temperature; more teaches nothing."""
 _GENERATED = ("direct", "cot", "free", "trained")
@@ -47,9 +49,20 @@ class PromptSettings:
         default_factory=dict, metadata={"flag": "--template-option"}
     )
     """Arguments of the chat template, for example {"enable_thinking": False}."""
+    filler: int = field(default=0, metadata={"flag": "--filler"})
+    """Numbers between a question of the style `direct` and its answer."""
+    ask_twice: bool = field(default=False, metadata={"flag": "--ask-twice"})
+    """Whether a question of the style `direct` stands there twice."""
+
+    @property
+    def rereading(self) -> Rereading:
+        """What stands between a question and its answer."""
+        return Rereading(self.filler, self.ask_twice)
 
     def check(self) -> None:
-        """Raise BadInput for a number of demonstrations that Fathom's own items do not have."""
+        """Raise BadInput for numbers of demonstrations or of filler tokens that cannot be."""
+        if not 0 <= self.filler <= MOST_FILLER:
+            raise BadInput(f"{self.filler} filler numbers: give 0 to {MOST_FILLER}")
         if not 0 <= self.n_shots <= MOST_SHOTS:
             raise BadInput(
                 f"{self.n_shots} shots: Fathom's own items come with 0 to {MOST_SHOTS} demonstrations at most"

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
 from fathom.harness import format as text
+from fathom.harness.reports.audit.stored import AUDIT_COLUMNS, stored_audit
 from fathom.server.board.example import MAX_ANSWER_CHARACTERS, ExampleQuery, budget_of, ladders_of, make_example
 from fathom.server.board.glossary import CHANNEL_MEANINGS, HARNESS_LABELS, STYLE_MEANINGS, by_part
 from fathom.server.web.render import READ, SiteOf, page
@@ -96,6 +97,8 @@ def show_family(site: SiteOf, name: str, query: Annotated[ExampleQuery, Query()]
             if label != "correct" and label not in family.labels
         ],
         ladders=ladder_tables(family),
+        audit=stored_audit(family),
+        audit_columns=AUDIT_COLUMNS,
     )
     if example.fresh:
         answer.headers["Cache-Control"] = "no-store"  # a cached copy would show the same question again

@@ -49,6 +49,10 @@ def _parts(command: str | None) -> list[tuple[typer.Typer, str | None]]:
         from fathom.harness.cli import tasks
 
         found.append((tasks.app, None))
+    if command in (None, "audit"):
+        from fathom.harness.cli import audit
+
+        found.append((audit.app, None))
     if command in (None, "serve", "export-static"):
         from fathom.server.cli import serve
 

@@ -21,7 +21,8 @@ from fathom.server.uploads.store import NewUpload
 from fathom.tasks.base import Cell, check_cell
 from fathom.tasks.registry import find_family
 from fathom.tasks.stream import canonical_seed
-from fathom.tasks.suites import SUITE_VERSION, Suite, SuiteCell, suite_names
+from fathom.tasks.suite_tables import SUITE_VERSION
+from fathom.tasks.suites import Suite, SuiteCell, suite_names
 
 _MAX_ITEMS = 200_000
 """Items of one upload."""

@@ -26,6 +26,7 @@ from fathom.tasks.base import (
     Level,
     Part,
     Problem,
+    Shortcut,
     Verdict,
     candidates,
     write_lesson,
@@ -191,6 +192,7 @@ class Bios:
         "no_answer": NO_ANSWER,
         "cut_off": CUT_OFF,
     }
+    shortcuts: ClassVar[tuple[Shortcut, ...]] = ()
     grading: str = (
         "Capitals do not matter. A semicolon separates two facts. Where a person is searched for, everybody who "
         "fits is right."
@@ -211,7 +213,7 @@ class Bios:
         facts = {"people": [who._asdict() for who in made.people], **made.facts}
         return Problem(f"{show_people(made.people, channel, stream)}\n{made.question}", made.gold, choices, facts)
 
-    def instruction(self, channel: str, style: str) -> str:
+    def instruction(self, instance: Instance, style: str) -> str:
         """Ask for the answer alone, or for steps and a last line with it; questions say its form."""
         if style == "cot":
             return "Go step by step, then end with a last line of the form: Answer: <answer>"

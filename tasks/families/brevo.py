@@ -19,7 +19,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from fathom.tasks.answers.compound import NameList
 from fathom.tasks.answers.kinds import AnswerKind
-from fathom.tasks.base import CUT_OFF, NO_ANSWER, Instance, Level, Part, Problem, Verdict, write_lesson
+from fathom.tasks.base import CUT_OFF, NO_ANSWER, Instance, Level, Part, Problem, Shortcut, Verdict, write_lesson
 from fathom.tasks.graphs.dependencies import DependencyGraph, VertexOrder, ancestors, draw_graph
 from fathom.tasks.stream import Stream
 from fathom.tasks.words import CODE_SHAPE, NAME_SHAPE, codes, given_names
@@ -233,6 +233,7 @@ class Brevo:
         "no_answer": NO_ANSWER,
         "cut_off": CUT_OFF,
     }
+    shortcuts: ClassVar[tuple[Shortcut, ...]] = ()
     grading: str = (
         "Every order that works is right: the goal and all that it needs, nothing else, each after what it needs. "
         "Commas or blanks separate the names."
@@ -263,9 +264,9 @@ class Brevo:
         question = f"{wording.rule}{shown}.\n{wording.ask.replace('{q}', names[query])}"
         return Problem(question, gold, choices, facts)
 
-    def instruction(self, channel: str, style: str) -> str:
+    def instruction(self, instance: Instance, style: str) -> str:
         """Ask for the list alone, or for steps and a last line with the list."""
-        noun = "codes" if channel == "symbol" else "names"
+        noun = "codes" if instance.channel == "symbol" else "names"
         if style == "cot":
             return f"Go step by step, then end with a last line of the form: Answer: <{noun}, separated by commas>"
         return f"Reply with the {noun} only, separated by commas."

@@ -17,7 +17,7 @@ from math import log
 from typing import ClassVar
 
 from fathom.tasks.answers.kinds import AnswerKind, FirstLine
-from fathom.tasks.base import CUT_OFF, NO_ANSWER, Instance, Level, Part, Problem, Verdict, write_lesson
+from fathom.tasks.base import CUT_OFF, NO_ANSWER, Instance, Level, Part, Problem, Shortcut, Verdict, write_lesson
 from fathom.tasks.people.biography import write_record
 from fathom.tasks.people.diagnosis import in_domain
 from fathom.tasks.people.population import (
@@ -56,6 +56,7 @@ class Capo:
         "no_answer": NO_ANSWER,
         "cut_off": CUT_OFF,
     }
+    shortcuts: ClassVar[tuple[Shortcut, ...]] = ()
     grading: str = (
         "Nothing is generated: the log-likelihood of the gold counts, in bits above a uniform guess. A fact is "
         "right if it has more than half of the probability."
@@ -78,7 +79,7 @@ class Capo:
         facts = {"attribute": asked, "person": index, "people": [who._asdict()], "nats": nats, "n_people": people}
         return Problem(before, value, (), facts)
 
-    def instruction(self, channel: str, style: str) -> str:
+    def instruction(self, instance: Instance, style: str) -> str:
         """Return nothing: the biography is continued."""
         return ""
 

@@ -24,6 +24,7 @@ from fathom.tasks.base import (
     Level,
     Part,
     Problem,
+    Shortcut,
     Verdict,
     candidates,
     write_lessons,
@@ -122,6 +123,7 @@ class Depo:
         "no_answer": NO_ANSWER,
         "cut_off": CUT_OFF,
     }
+    shortcuts: ClassVar[tuple[Shortcut, ...]] = ()
     grading: str = "The name must be spelt as in the question, capitals included."
 
     @cached_property
@@ -152,9 +154,9 @@ class Depo:
         question = f"{_show(edges, channel)}\n{_ask(ring[0], hops, channel)}"
         return Problem(question, ring[hops], choices, facts)
 
-    def instruction(self, channel: str, style: str) -> str:
+    def instruction(self, instance: Instance, style: str) -> str:
         """Ask for the name alone, or for steps and a last line with the name."""
-        noun = "code" if channel == "symbol" else "name"
+        noun = "code" if instance.channel == "symbol" else "name"
         if style == "cot":
             return f"Go step by step, then end with a last line of the form: Answer: <{noun}>"
         return f"Reply with the {noun} only."

@@ -34,6 +34,7 @@ from fathom.tasks.base import (
     Level,
     Part,
     Problem,
+    Shortcut,
     Verdict,
     candidates,
     write_lesson,
@@ -88,6 +89,7 @@ class Igsm:
         "no_answer": NO_ANSWER,
         "cut_off": CUT_OFF,
     }
+    shortcuts: ClassVar[tuple[Shortcut, ...]] = ()
     grading: str = (
         "The final number decides, from 0 to 22. Written steps are read only to say where a wrong answer went wrong."
     )
@@ -113,12 +115,12 @@ class Igsm:
         question = told.problem(ask_first=level.axes["order"] == "question-first")
         return Problem(question, gold, candidates(stream, gold, others), facts)
 
-    def instruction(self, channel: str, style: str) -> str:
+    def instruction(self, instance: Instance, style: str) -> str:
         """Ask for the number alone, or for steps of a fixed form and a last line with the number."""
         if style != "cot":
             return "Reply with the number only, from 0 to 22."
         form = "<code> = <calculation> = <number>, as in: AB = 20 + 5 = 2"
-        if channel == "story":
+        if instance.channel == "story":
             form = "<what> in <where> = <calculation> = <number>, as in: nails in each hall = 2 * 3 = 6"
         return (
             f"Work it out one parameter a line, each line of the form: {form}. "

@@ -23,6 +23,7 @@ from fathom.tasks.base import (
     Level,
     Part,
     Problem,
+    Shortcut,
     Verdict,
     candidates,
     write_lesson,
@@ -141,6 +142,7 @@ class Lano:
         "no_answer": NO_ANSWER,
         "cut_off": CUT_OFF,
     }
+    shortcuts: ClassVar[tuple[Shortcut, ...]] = ()
     grading: str = (
         "Yes or no, and the letter of a string, are compared. A continuation is parsed: every continuation that "
         "makes a sentence is right, not only the gold."
@@ -164,7 +166,7 @@ class Lano:
             if made is not None:
                 return made
 
-    def instruction(self, channel: str, style: str) -> str:
+    def instruction(self, instance: Instance, style: str) -> str:
         """Ask for the answer alone, or for steps and a last line with it; the question says its form."""
         if style == "cot":
             return "Go step by step, then end with a last line of the form: Answer: <answer>"

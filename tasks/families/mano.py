@@ -28,7 +28,18 @@ from fathom.tasks.arithmetic.expression import (
     evaluate_expression,
     infix,
 )
-from fathom.tasks.base import CUT_OFF, N_CHOICES, NO_ANSWER, Instance, Level, Part, Problem, Verdict, write_lesson
+from fathom.tasks.base import (
+    CUT_OFF,
+    N_CHOICES,
+    NO_ANSWER,
+    Instance,
+    Level,
+    Part,
+    Problem,
+    Shortcut,
+    Verdict,
+    write_lesson,
+)
 from fathom.tasks.stream import Stream
 
 _LENGTHS = (1, 2, 3, 4, 6, 8, 10, 13, 16)
@@ -158,6 +169,7 @@ class Mano:
         "no_answer": NO_ANSWER,
         "cut_off": CUT_OFF,
     }
+    shortcuts: ClassVar[tuple[Shortcut, ...]] = ()
     grading: str = (
         "The answer is a whole number in digits, from 0 to p − 1. A number outside this range is wrong, even if "
         "it is equal modulo p."
@@ -179,7 +191,7 @@ class Mano:
         question = f"{_OPENINGS[p, notation]}{_SHOW[notation](tokens)}{',' if channel == 'story' else ''} modulo {p}?"
         return Problem(question, NUMERALS[gold], choices, {"prefix": tokens, "modulus": p})
 
-    def instruction(self, channel: str, style: str) -> str:
+    def instruction(self, instance: Instance, style: str) -> str:
         """Ask for the number alone, or for steps and a last line with the number."""
         if style == "cot":
             return "Go step by step, then end with a last line of the form: Answer: <number in digits>"

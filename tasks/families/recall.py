@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import ClassVar
 
 from fathom.tasks.answers.kinds import AnswerKind, FirstLine
-from fathom.tasks.base import CUT_OFF, NO_ANSWER, Instance, Level, Part, Problem, Verdict
+from fathom.tasks.base import CUT_OFF, NO_ANSWER, Instance, Level, Part, Problem, Shortcut, Verdict
 from fathom.tasks.people.biography import write_record
 from fathom.tasks.people.closed_book import (
     EXTRACTS,
@@ -123,6 +123,7 @@ class Recall:
         "no_answer": NO_ANSWER,
         "cut_off": CUT_OFF,
     }
+    shortcuts: ClassVar[tuple[Shortcut, ...]] = ()
     grading: str = (
         "Only the first line is read. With a hint, facts come first, as in “October 1908, so yes”, and what "
         "follows decides. Where a person is searched for, everybody who fits is right."
@@ -144,7 +145,7 @@ class Recall:
             facts["attributes"] = [asked]
         return Problem(quiz.question, quiz.answer, (), facts)
 
-    def instruction(self, channel: str, style: str) -> str:
+    def instruction(self, instance: Instance, style: str) -> str:
         """Return nothing: the training text has no instructions."""
         return ""
 

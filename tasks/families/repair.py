@@ -43,6 +43,7 @@ from fathom.tasks.base import (
     Level,
     Part,
     Problem,
+    Shortcut,
     Verdict,
     candidates,
     write_lesson,
@@ -121,6 +122,7 @@ class Repair:
         "no_answer": NO_ANSWER,
         "cut_off": CUT_OFF,
     }
+    shortcuts: ClassVar[tuple[Shortcut, ...]] = ()
     grading: str = (
         "The number of a step, or none; where the right value is asked too, both, as in 3: 17. Where a problem is "
         "solved, its answer decides; wrong starts are counted."
@@ -157,7 +159,7 @@ class Repair:
         facts = flawed.facts | {"task": task, "first_bad": flawed.bad or None, "right": flawed.right}
         return Problem(question, gold, candidates(stream, gold, answers), facts)
 
-    def instruction(self, channel: str, style: str) -> str:
+    def instruction(self, instance: Instance, style: str) -> str:
         """Leave the form of the answer to the question, which says whether a number is asked for."""
         if style == "cot":
             return "Check the steps one by one, then end with a last line of the form: Answer: <reply>"

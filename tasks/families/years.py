@@ -26,6 +26,7 @@ from fathom.tasks.base import (
     Level,
     Part,
     Problem,
+    Shortcut,
     Verdict,
     candidates,
     write_lessons,
@@ -151,6 +152,7 @@ class Years:
         "no_answer": NO_ANSWER,
         "cut_off": CUT_OFF,
     }
+    shortcuts: ClassVar[tuple[Shortcut, ...]] = ()
     grading: str = "The year must be the right one, in four digits."
 
     @cached_property
@@ -174,7 +176,7 @@ class Years:
         question = f"{_introduce(channel, length)}\n{text}\n{_ask(asked, channel)}"
         return Problem(question, years[0], choices, {"facts": facts, "asked": asked, "hops": hops})
 
-    def instruction(self, channel: str, style: str) -> str:
+    def instruction(self, instance: Instance, style: str) -> str:
         """Ask for the year alone, or for steps and a last line with the year."""
         if style == "cot":
             return "Go step by step, then end with a last line of the form: Answer: <year>"

@@ -10,7 +10,7 @@ import pytest
 from fathom.tasks.base import channels_of
 from fathom.tasks.registry import all_families
 from fathom.tasks.stream import Stream
-from fathom.tasks.suites import TABLES
+from fathom.tasks.suite_tables import TABLES
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SPEC = importlib.util.spec_from_file_location("golden_write", GOLDEN / "write.py")

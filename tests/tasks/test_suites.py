@@ -9,7 +9,8 @@ from fathom.tasks import suites
 from fathom.tasks.base import PARAMETRIC, Cell, channels_of, styles_of
 from fathom.tasks.errors import EmptySuite, UnknownLevel, UnknownStyle, UnknownSuite
 from fathom.tasks.registry import all_families, find_family
-from fathom.tasks.suites import SUITE_VERSION, TABLES, Selection, families_outside, open_suite, suite_names
+from fathom.tasks.suite_tables import SUITE_VERSION, TABLES
+from fathom.tasks.suites import Selection, families_outside, open_suite, suite_names
 
 CELLS = {"quick": "787bb829414c4792", "standard": "18bc56714eb6cacf", "full": "6e70ab2ae364fa30"}
 DIGESTS = {"quick": "874fa3a97ea2c8d7c9bcafe1686ec12f", "standard": "ab014b97baced95446600fd5667c4860"}

@@ -19,7 +19,8 @@ from fathom.harness.runs.run_settings import MOST_SHOTS, PromptSettings, RunSett
 from fathom.tasks.base import SCORED, STYLES
 from fathom.tasks.errors import TaskError
 from fathom.tasks.registry import all_families, find_family, instance_from_id
-from fathom.tasks.suites import SUITE_VERSION, TABLES, Suite, SuiteCell, open_suite, suite_names
+from fathom.tasks.suite_tables import SUITE_VERSION, TABLES
+from fathom.tasks.suites import Suite, SuiteCell, open_suite, suite_names
 
 _PLAIN = {"temperature": 0.0, "temperature_free": 1.0, "shots": 0}
 _SECRET = ("key", "token", "secret", "password", "auth")

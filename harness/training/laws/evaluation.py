@@ -22,7 +22,8 @@ from fathom.harness.training.laws.results import Observation
 from fathom.tasks.base import level_of
 from fathom.tasks.registry import find_family, instance_from_id
 from fathom.tasks.stream import canonical_seed
-from fathom.tasks.suites import SUITE_VERSION, Suite, SuiteCell
+from fathom.tasks.suite_tables import SUITE_VERSION
+from fathom.tasks.suites import Suite, SuiteCell
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,18 +4,27 @@ import pytest
 
 from fathom.harness.engines.base import Completion, Request, Sampling
 from fathom.harness.engines.oracle import OracleEngine
-from fathom.harness.runs.lm_eval_adapter import open_tasks
+from fathom.harness.errors import BadInput
+from fathom.harness.records import prompt_format_of
+from fathom.harness.runs.lm_eval_adapter import evaluate_arguments, open_tasks
 from fathom.harness.runs.lm_eval_model import EngineLM, SuiteReader
 from fathom.harness.runs.requests import checked_completion, grade_completion, make_requests
-from fathom.harness.runs.run_settings import RunSettings
+from fathom.harness.runs.run_settings import PromptSettings, RunSettings
 from fathom.tasks.base import grade
 from fathom.tasks.registry import find_family, instance_from_id
 from fathom.tasks.suites import Selection, open_suite
 
+ASKED = {
+    "plain text": PromptSettings(), "after shots, with filler, twice": PromptSettings(2, filler=3, ask_twice=True),
+    "chat": PromptSettings(chat=True),
+}  # fmt: skip
 
-def test_the_requests_are_those_of_lm_eval_to_the_letter():
+
+@pytest.mark.parametrize("asked_how", ASKED.values(), ids=ASKED)
+def test_the_requests_are_those_of_lm_eval_to_the_letter(asked_how):
     from lm_eval.evaluator import evaluate
 
+    settings = RunSettings(asked_how)
     levels = ("n8k2", "p23l2", "recognise-d2", "extract-k1", "op2")
     suite = open_suite("quick", 7, Selection(levels=levels, styles=("direct", "cot", "choice"), n=3))
     heard = []
@@ -24,11 +33,47 @@ def test_the_requests_are_those_of_lm_eval_to_the_letter():
         heard.extend(one.request for one in asked)
         return {one.key: one for batch in OracleEngine().stream(one.request for one in asked) for one in batch}
 
-    lm = EngineLM(SuiteReader(suite, "d" * 32, RunSettings()), {}, complete)
-    evaluate(lm, {"tasks": open_tasks(suite)}, bootstrap_iters=0, log_samples=False)
-    ours = [request for cell in suite.cells for request in make_requests(cell, suite.seed, "d" * 32)]
+    lm = EngineLM(SuiteReader(suite, "d" * 32, settings), {}, complete)
+    tasks = {"tasks": open_tasks(suite, settings)}
+    evaluate(lm, tasks, bootstrap_iters=0, log_samples=False, **evaluate_arguments(asked_how))
+    ours = [request for cell in suite.cells for request in make_requests(cell, suite.seed, "d" * 32, asked=asked_how)]
     assert len(ours) == suite.n_items
     assert {one.key: one for one in ours} == {one.key: one for one in heard}
+
+
+def test_a_chat_is_asked_without_the_beginning_of_an_answer_line():
+    (cell,) = open_suite("quick", 7, Selection(levels=("n8k2",), styles=("direct",), n=1)).cells
+    (plain,), (chat,) = (list(make_requests(cell, "7", "d", asked=PromptSettings(chat=one))) for one in (False, True))
+    assert plain.prompt == f"{chat.prompt}\nAnswer:"
+    assert [turn.content for turn in chat.turns] == [chat.prompt]
+
+
+def test_filler_and_a_second_reading_stand_before_direct_answers_alone():
+    direct, steps = open_suite("quick", 7, Selection(levels=("n8k2",), styles=("direct", "cot"), n=1)).cells
+    more = PromptSettings(filler=3, ask_twice=True)
+    (once,), (again,) = (list(make_requests(direct, "7", "d", asked=one)) for one in (PromptSettings(), more))
+    question = once.prompt.removesuffix("Answer:")
+    assert again.prompt == f"{question}The same again: {question}Before the answer: 1 2 3\nAnswer:"
+    assert [one.prompt for one in make_requests(steps, "7", "d", asked=more)] == [
+        one.prompt for one in make_requests(steps, "7", "d")
+    ]
+
+
+@pytest.mark.parametrize(("more", "said"), [
+    ({}, "plain/0"), ({"filler": 100}, "plain/0/filler-100"), ({"filler": 5, "ask_twice": True}, "plain/0/filler-5/twice"),
+])  # fmt: skip
+def test_runs_with_filler_are_kept_apart_and_repeated_with_their_flags(more, said):
+    settings = RunSettings(PromptSettings(**more))
+    manifest = {"decisive": {"sampling": settings.to_json()["sampling"]}}
+    assert prompt_format_of(manifest) == said
+    assert RunSettings.from_json(settings.to_json()).prompt == settings.prompt
+    flags = dict(settings.flags())
+    assert (flags.get("--filler", 0), flags.get("--ask-twice", False)) == (more.get("filler", 0), "ask_twice" in more)
+
+
+def test_too_much_filler_is_refused():
+    with pytest.raises(BadInput, match="0 to 4096"):
+        PromptSettings(filler=5000).check()
 
 
 def test_some_indices_are_the_same_requests():

@@ -1,22 +1,20 @@
 """Texts that commit to an answer are read in every family, and texts that do not are never right.
 
-`right.json` and `wrong.json` hold texts as models of many families end them: {g} stands for the right answer and {w}
+`right_forms.json` and `wrong_forms.json` of harness/reports/audit hold texts as models of many families end them: {g} stands for the right answer and {w}
 for a wrong one. `but_not` names families where a text means something else.
 """
 
-import json
 import os
 from functools import cache
-from pathlib import Path
 
 import pytest
 
+from fathom.harness.reports.audit.measures import read_forms
 from fathom.tasks.base import grade, make_instance
 from fathom.tasks.registry import find_family
 from fathom.tasks.stream import Stream
 
-HERE = Path(__file__).parent
-RIGHT, WRONG = (json.loads((HERE / f"{name}.json").read_text(encoding="utf-8")) for name in ("right", "wrong"))
+RIGHT, WRONG = read_forms("right"), read_forms("wrong")
 CELLS = (
     ("depo", "n8k2", "symbol"), ("depo", "n16k4", "story"), ("brevo", "n8", "symbol"), ("brevo", "n6", "story"),
     ("mano", "p23l2", "symbol"), ("mano", "p23l4", "story"), ("igsm", "op4", "symbol"), ("igsm", "op4", "story"),
