@@ -97,7 +97,7 @@ def show_family(site: SiteOf, name: str, query: Annotated[ExampleQuery, Query()]
             if label != "correct" and label not in family.labels
         ],
         ladders=ladder_tables(family),
-        audit=stored_audit(family),
+        audit=stored_audit(family.name, family.version),
         audit_columns=AUDIT_COLUMNS,
     )
     if example.fresh:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from fathom.harness.format import count, percent
-from fathom.tasks.base import Family
 
 FOLDER = Path(__file__).parent / "results"
 
@@ -34,16 +33,19 @@ class StoredAudit:
 
 
 @cache
-def stored_audit(family: Family) -> StoredAudit | None:
-    """Return the audit of a family that comes with Fathom; None if there is none, as for families of your own."""
-    path = FOLDER / f"{family.name}.json"
+def stored_audit(family: str, version: int) -> StoredAudit | None:
+    """Return the audit of a family that comes with Fathom; None if there is none, as for families of your own.
+
+    `version` is that of the family as it is asked now.
+    """
+    path = FOLDER / f"{family}.json"
     if not path.is_file():
         return None
     found = json.loads(path.read_text(encoding="utf-8"))
     cells = found["cells"]
     repeated = ("n_in_other_seed", "n_in_shots", "n_in_training")
     return StoredAudit(
-        found["version"], found["version"] == family.version, found["date"],
+        found["version"], found["version"] == version, found["date"],
         sum(cell["has_shortcut"] for cell in cells), sum(cell["draws"][name] for cell in cells for name in repeated),
         tuple(f"{one['name']}: {count(one['k'])} of {count(one['n'])}" for one in found["forms"]),
         tuple(_row(cell) for cell in cells),

@@ -27,6 +27,8 @@ from fathom.tasks.suites import Selection, open_suite
 from tests.thinker import ECHO, make_chatter, make_thinker
 
 CHAT = PromptSettings(chat=True)
+BEGINS_ANSWER = "{% if messages[-1].content[-1:] != '\\n' %}{{ '\\nAnswer:' }}{% endif %}"
+"""In plain text, the prompt of a short answer ends with the beginning of its line, and in a chat it does not."""
 STUCK = ECHO + "<think>\n"
 ROLES = "{% for message in messages %}<{{ message.role }}>{{ message.content }}{% endfor %}"
 
@@ -139,8 +141,9 @@ def test_a_budget_ends_a_thought_and_the_run_says_so(models, db):
     assert cut_text([]) == ""
 
 
-def test_a_template_that_adds_nothing_gives_the_answers_of_plain_text(models, walked, db):
-    run = evaluate(plan(models["chatter"], CHAT, styles=("direct", "cot")), db).run
+def test_a_template_that_begins_the_answer_line_gives_the_answers_of_plain_text(walked, db, tmp_path):
+    model = make_chatter(tmp_path / "answers", ECHO + BEGINS_ANSWER)
+    run = evaluate(plan(model, CHAT, styles=("direct", "cot")), db).run
     plain = samples(db, walked)
     for one, same in zip(samples(db, run), plain, strict=True):
         assert (one.item, one.completion, one.prompt_tokens, one.label) == (

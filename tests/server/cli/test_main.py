@@ -261,13 +261,13 @@ def test_a_reader_that_leaves_early_is_no_error():
 
 def test_a_resumed_run_that_is_stopped_names_itself_not_the_newest(fathom, start_fathom, tmp_path):
     database = tmp_path / "two.db"
-    process = start_fathom("run", "--engine", "oracle", "--families", "depo", "--seed", 3, "--n", 200, "--db", database)
+    process = start_fathom("run", "--engine", "oracle", "--families", "depo", "--seed", 3, "--n", 500, "--db", database)
     run, _ = wait_for_samples(database, process, 300)
     process.kill()
     process.wait()
     assert fathom("run", "--engine", "oracle", "--seed", 4, "--n", 1, "--db", database).returncode == 0
     process = start_fathom("run", "--resume", run, "--db", database)
-    wait_for_samples(database, process, 1_000)
+    wait_for_samples(database, process, 5_000)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 130, output
