@@ -314,6 +314,14 @@ class Either(AnswerKind):
         """Return what the main kind reads."""
         return self.main.stated(sentence)
 
+    def is_about_another(self, sentence: str, has_subject: bool) -> bool:
+        """Return what the main kind says."""
+        return self.main.is_about_another(sentence, has_subject)
+
+    def is_about_subject(self, sentence: str) -> bool:
+        """Return what the main kind says."""
+        return self.main.is_about_subject(sentence)
+
 
 def _first(values: Iterable[str | None]) -> str | None:
     return next((value for value in values if value is not None), None)

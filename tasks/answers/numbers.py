@@ -51,11 +51,16 @@ class Integer(AnswerKind):
         return has_subject and "=" in sentence and not self.is_about_subject(sentence)
 
     def is_about_subject(self, sentence: str) -> bool:
-        """Return whether a sentence is an equation that begins with what is asked for."""
-        named, sign, _ = sentence[:200].partition("=")
+        """Return whether a sentence is an equation that begins with what is asked for and ends with a number."""
+        named, sign, rest = sentence[:200].partition("=")
         words = named.lower().rstrip(" *_`$\\()")
         subject = self.subject.lower()
-        return bool(subject and sign) and words.endswith(subject) and not words[: -len(subject)][-1:].isalnum()
+        is_named = words.endswith(subject) and not words[: -len(subject)][-1:].isalnum()
+        return (
+            bool(subject and sign)
+            and is_named
+            and self.exact(rest.rpartition("=")[2].strip(" *_`$\\().;,")) is not None
+        )
 
     def asked(self, text: str) -> str | None:
         """Return the number if the text is its digits."""

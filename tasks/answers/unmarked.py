@@ -21,6 +21,8 @@ from fathom.tasks.answers.values import OPEN, bare_value, foreign_value, stateme
 _LONGEST_LINE = 2_000
 _CLOSING = " \t*_`\"'>)$]}."
 _LONGEST_WORD = 100
+_MAX_EQUATIONS = 40
+"""Most lines, from the last one back, in which an equation about what is asked for is looked for."""
 _MAX_UNITS = 8
 """Most sentences, from the last one back, that are looked at."""
 
@@ -58,7 +60,9 @@ def _whole_text(text: str, kind: AnswerKind) -> str | None:
 def _last_unit(text: str, kind: AnswerKind) -> str | None:
     """Return the value of the last line or sentence that names one; OPEN if it commits to none."""
     lines, n_units = outside_code(text), 0
-    has_subject = any(map(kind.is_about_subject, sentences(text[-_LONGEST_LINE:])))
+    has_subject = any(
+        kind.is_about_subject(one) for line in lines[-_MAX_EQUATIONS:] if "=" in line for one in sentences(line[-200:])
+    )
     for at in reversed(range(len(lines))):
         for unit in reversed(_units(lines[at], kind)):
             if kind.is_about_another(unit, has_subject):

@@ -203,7 +203,8 @@ class Years:
     def answer_kind(self, instance: Instance) -> AnswerKind:
         """Return a year; a name of the text, where it stands alone, is a wrong answer."""
         shape = CODE_SHAPE if instance.channel == "symbol" else NAME_SHAPE
-        return Either(Integer(4), (Names([person for person, _ in instance.facts["facts"]], shape=shape),))
+        main = Integer(4, subject=instance.facts["asked"])
+        return Either(main, (Names([person for person, _ in instance.facts["facts"]], shape=shape),))
 
     def judge(self, instance: Instance, answer: str, text: str) -> Verdict:
         """Compare with the gold; a wrong year is labelled by its position in the text."""

@@ -52,7 +52,7 @@ def test_each_kind_reads_what_commits_to_a_value_and_nothing_else(name):
 @pytest.mark.parametrize(("text", "value"), [
     ("HJ = 13.\nQX = 4", "13"), ("2. HJ = 2. JH = 9 * SC. SC = 4.", "2"), ("QX = 4\nHJ = QX + 9 = 13", "13"),
     ("Thus **HJ** = 7. And SC = 2.", "7"), ("HJ = 3\nSo the answer is 5", "5"), ("AHJ = 3. SC = 4", "4"),
-    ("HJ = 9 * SC. SC = 4.", None), ("SC = 4.", "4"),
+    ("HJ = 9 * SC. SC = 4.", "4"), ("SC = 4.", "4"), ("HJ = SC\nSC = 4", "4"), ("LS = 1\nHJ = 9\nRP = 6", "9"),
 ])  # fmt: skip
 def test_of_several_equations_the_one_about_what_is_asked_for_counts(text, value):
     assert read_answer(text, Integer(subject="HJ")).value == value
