@@ -21,11 +21,12 @@ _FAR = 600
 
 _KEY = re.compile(
     r"(?<![a-z])(?<!not_the_)answers?(?![a-z])|\bans\b|答案|答え"
-    r"|(?<!\w)(?:respuesta|resposta|réponse|antwort|risposta|ответ)(?!\w)"
+    r"|(?<!\w)(?:respuesta|resposta|réponse|antwort|antwoord|risposta|ответ|đáp án)(?!\w)|답(?=은|:)"
+    r"|\bresult(?=[*_ ]{0,4}:)"
     r"|\\f?box(?:ed)?\b|^[ \t]{0,4}####(?!#)",
     re.IGNORECASE | re.MULTILINE,
 )
-_PARTS_OF_KEYS = ("ans", "box", "####", "答", "resp", "répon", "antw", "risp", "ответ")
+_PARTS_OF_KEYS = ("ans", "box", "####", "答", "resp", "répon", "antw", "risp", "ответ", "đáp", "답", "result")
 """One of these is in each mark, which is quick to see."""
 
 _BEFORE = re.compile(
@@ -38,8 +39,9 @@ _BEFORE = re.compile(
 
 _SEPARATOR = re.compile(
     r"(?P<decor>['\"*_`)\]}\s]{0,6})(?P<about>[^:=\n.!?→]{0,90}?)"
-    r"(?:(?P<colon>[:=→|]|->)|(?<=\s)[-\u2013\u2014](?=\s)|[是为]"
-    r"|\b(?P<verb>is|are|was|should be|must be|will be|would be|es|est|ist|lautet|é|è)\b\s?(?:donc\s|also\s)?:?)",
+    r"(?:(?P<colon>[:=→|]|->)|(?<=\s)[-\u2013\u2014](?=\s)|[是为은]"
+    r"|\b(?P<verb>is|are|was|should be|must be|will be|would be|remains|es|est|ist|lautet|é|è|là)\b\s?"
+    r"(?:donc\s|also\s|dus\s)?:?)",
     re.IGNORECASE,
 )
 _LAST_VERB = re.compile(r"(?P<decor>)(?P<about>.*)\b(?P<verb>is|are|was)\b\s?:?(?P<colon>(?!))?")
@@ -48,7 +50,10 @@ _SUBJECT_BEFORE = re.compile(r"\s(?:is|are|as|be)\s(?:the|our|my)\s(?:final\s|co
 _VERB_BEFORE = re.compile(
     r"\b(?:makes?|get|gives?|have|reach|obtain|find|yields?|means)\s(?:the|our|an|my)\s(?:final\s)?$", re.IGNORECASE
 )
-_VERB_OF_ANSWER = re.compile(r"\b(?:to|can|will|not|cannot)\s$")
+_VERB_OF_ANSWER = re.compile(
+    r"\b(?:to|can|will|not|cannot)\s(?:(?:find|get|determine|reach|obtain|compute)\s(?:the|our|my)\s(?:final\s)?)?$",
+    re.IGNORECASE,
+)
 _CANDIDATES = re.compile(r"\b(?:possible|candidate|potential|plausible)\s(?:final\s)?$", re.IGNORECASE)
 _BRACE = re.compile(r"[{}]")
 _LETTER = re.compile(r"\w")
@@ -91,6 +96,14 @@ def _keys(text: str) -> Iterator[re.Match[str]]:
         yield from reversed(list(_KEY.finditer(text, 0, near))[len(ends) - MAX_MARKS :])
 
 
+_EMPTY_MARK = re.compile(r"\banswer[\s*_]{0,6}:\W{0,20}$", re.IGNORECASE)
+
+
+def ends_with_mark(text: str) -> bool:
+    """Say whether a text ends with a mark behind which nothing stands: then only an answer before it counts."""
+    return _EMPTY_MARK.search(text[-40:]) is not None
+
+
 def has_mark_near(text: str, region: Region) -> bool:
     """Say whether another mark may stand near before that of a region; quick."""
     return _count_parts(text[max(0, region.start - _FAR) : region.start]) > 1
@@ -131,9 +144,9 @@ class _Mark:
 
     def region(self) -> Region | None:
         """Return the part of the text that should hold the answer, or None if the word marks none."""
-        if self.before.endswith("</") or _VERB_OF_ANSWER.search(self.near):
+        if self.before.endswith(("</", "[/")) or _VERB_OF_ANSWER.search(self.near):
             return None
-        if self.before.endswith("<") and self.text[self.start : self.start + 1] == ">":
+        if self.before[-1:] + self.text[self.start : self.start + 1] in ("<>", "[]"):
             return self._tagged()
         if CONDITION.search(self.before[-200:]):
             return None
@@ -149,7 +162,7 @@ class _Mark:
         return self._after(found)
 
     def _tagged(self) -> Region:
-        end = self.text.find("</", self.start)
+        end = self.text.find("</" if self.before.endswith("<") else "[/", self.start)
         is_near = self.start < end < self.start + self.kind.limit + 80
         return Region(self.start + 1, end if is_near else self.line_end, True)
 

@@ -24,10 +24,16 @@ _SIGNS = str.maketrans({
 })  # fmt: skip
 
 
+_COPULA = re.compile(
+    r"\s{0,2}(?:です|でした|である|になります|となります|입니다|이다)(?=[*_`.!\s]{0,8}$)", re.MULTILINE
+)
+"""The end of a Japanese or Korean sentence, which follows the answer."""
+
+
 def clean(text: str) -> str:
     """Remove invisible characters and what follows the end of the turn; write full-width signs and blanks plainly."""
     if not text.isascii():
-        text = _BLANKS.sub(" ", _HIDDEN.sub("", text)).translate(_SIGNS)
+        text = _COPULA.sub("", _BLANKS.sub(" ", _HIDDEN.sub("", text)).translate(_SIGNS))
     elif not text.isprintable():
         text = _HIDDEN.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
     if "<" in text or "[" in text:
@@ -117,9 +123,13 @@ _OPEN_WORDS = (
     r"or|either|maybe|perhaps|possibly|might|may be|could be|could also|would be|would have|unless|except|not|never|"
     r"cannot|unsure|unclear|uncertain|unknown|undetermined|undefined|neither|nor|probably|likely|ambiguous|impossible|"
     r"any of|one of the|some of|whether|if|suppose|assuming|rule out|ruled out|anything but|opposite|instead of|"
-    r"rather than|non|so far|on (?:the|its|our) way|passes through|need more|claims?|asks?"
+    r"rather than|non|so far|on (?:the|its|our) way|passes through|need more|claims?|asks?|for example|for instance|"
+    r"user (?:suggests|says|thinks)|doubt"
 )
-_FOREIGN_DENIALS = r"|n't\b|\?|\bN/?A\b|不是|不能|\bno es\b|\bn'est pas\b|\bnicht\b|\bnão\b|\bne .{1,20} pas\b|\bне\b"
+_FOREIGN_DENIALS = (
+    r"|n't\b|\?|\bN/?A\b|不是|不能|\bno es\b|\bn'est pas\b|\bnicht\b|\bnão\b|\bne .{1,20} pas\b|\bне\b"
+    r"|可能|または|또는"
+)
 HEDGE = re.compile(rf"\b(?:{_OPEN_WORDS}|wrong|incorrect|mistake)\b{_FOREIGN_DENIALS}", re.IGNORECASE)
 """Words that take a statement back, or leave it open."""
 
@@ -138,18 +148,20 @@ DENIAL_OR_DOUBT = re.compile(rf"{DOUBT.pattern}|\b(?:not|cannot|never)\b|n't\b",
 
 CONDITION = re.compile(
     r"\b(?:if|unless|suppose|supposing|assum\w+|whether|had (?:we|it|I)|claims?|claimed|mistake|might|could|asks?|"
-    r"say that|think that|instance|for example|instead of|would write|cannot|can't|rule out)\b[^.!?\n]*$",
+    r"say that|think that|instance|for example|instead of|would write|cannot|can't|rule out|doubt|"
+    r"according to (?:my|an?|some)|user (?:suggests|says|thinks))\b[^.!?\n]*$",
     re.IGNORECASE,
 )
 """Words before a mark by which it is no statement of the writer's."""
 
 RETRACTION = re.compile(
-    r"(?:^|[.!?:\n]\s{0,3})(?:but\s|oh,?\s|hmm,?\s|no,?\s)?"
+    r"(?:^|[.!?:\n]\s{0,3})[*_#>]{0,3}(?:but\s|oh,?\s|hmm,?\s|no,?\s)?"
     r"(?:wait\b|hold on\b|actually\b|no[,:.]|oops\b|correction\b|edit:|scratch that|不对|等等|更正|sorry\b|"
-    r"i apologi[sz]e|on second thought|alternatively|my mistake|updated?\b)"
+    r"i apologi[sz]e|on second thought|alternatively|my mistake|updated?\b|then again\b|moment\b)"
     r"|(?:that|this|which|it|answer)(?:'s| is| was) (?:wrong|incorrect|not (?:right|correct))"
     r"|\bI (?:have )?(?:made (?:a|an) (?:mistake|error)|was (?:wrong|off)|misread|miscounted|counted wrong|"
-    r"change my answer|take (?:it|that) back)",
+    r"change my answer|take (?:it|that) back|can(?:'t|not) (?:choose|decide))"
+    r"|\b(?:vertan|me equivoqué|me suis trompée?|mi sono sbagliato|me enganei|ошиб(?:ся|лась))\b",
     re.IGNORECASE,
 )
 """Words after an answer that take it back."""
@@ -174,6 +186,7 @@ _ADDRESS = re.compile(r"\b(?:you|your|i|me|right)\b", re.IGNORECASE)
 _EXPLAINED = re.compile(
     r"(?:[,;]\s{0,2}|\s)(?:because|since|as (?:shown|we|it|the|in|stated|given|seen|described|required|per)|so that|"
     r"given that|based on|due to|according to)\b|,\s(?:which|where|who|whose)\b"
+    r"|,?\s(?:rather than|instead of)\s"
     r"|,\s(?:and\s|but\s)?not\s(?!sure|certain|quite|really|entirely|necessarily|known|clear)[^,;.]{1,60}[.!]?$"
     r"|[ \t][-\u2013\u2014]{1,2}\s(?=[A-Za-z])",
     re.IGNORECASE,
@@ -244,7 +257,7 @@ _CONCLUDED = re.compile(
 )
 _UNFINISHED = re.compile(
     r"\b(?:and|or|to|the|of|is|are|then|with|a|an|for|by|in|we|that|this|from|but|so|as|on|at|if|whole|next|have|has|"
-    r"get)\s*$|[=+*/,(×-]\s*$",
+    r"get|following|which|these|those|its|their|each|every|must|should|will|can|apply|need|needs)\s*$|[=+*/,(×-]\s*$",
     re.IGNORECASE,
 )
 

@@ -20,7 +20,7 @@ from itertools import islice
 from typing import Literal
 
 from fathom.tasks.answers.kinds import AnswerKind
-from fathom.tasks.answers.marks import Region, has_mark_near, marked_regions
+from fathom.tasks.answers.marks import Region, ends_with_mark, has_mark_near, marked_regions
 from fathom.tasks.answers.phrases import RETRACTION, THINKS_ALOUD, clean, is_placeholder
 from fathom.tasks.answers.unmarked import read_unmarked
 from fathom.tasks.answers.values import OPEN, value_of
@@ -87,7 +87,7 @@ def _asked_line(text: str) -> str | None:
 
 def _in_other_words(text: str, kind: AnswerKind, cut: bool) -> str | None:
     """Return the value of the last mark of a clean text that has one, else that of the text."""
-    regions, is_form = islice(marked_regions(text, kind), MAX_REGIONS), False
+    regions, is_form = islice(marked_regions(text, kind), MAX_REGIONS), ends_with_mark(text)
     for region in regions:
         if cut and not text[region.end :].strip(" \t"):
             continue
