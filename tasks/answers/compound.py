@@ -264,8 +264,9 @@ class TokenString(AnswerKind):
         parts = [part for part in _TOKEN_GAP.split(text.translate(_NO_BRACKETS)) if part]
         if not parts:
             return None
-        if all(part in self.tokens for part in parts):
-            return " ".join(parts)
+        for told in (parts, [part.lower() for part in parts]):  # "A b b": letters in another case
+            if all(part in self.tokens for part in told):
+                return " ".join(told)
         letters = "".join(parts)
         if len(letters) > 1 and all(letter in self.tokens for letter in letters):
             return " ".join(letters)

@@ -64,3 +64,10 @@ def test_of_several_equations_the_one_about_what_is_asked_for_counts(text, value
 ])  # fmt: skip
 def test_a_step_that_is_written_again_is_no_verdict_on_it(text, value):
     assert read_answer(text, WrongStep()).value == value
+
+
+@pytest.mark.parametrize(("text", "value"), [
+    ("A B B A", "a b b a"), ("Answer: A b b a", "a b b a"), ("A B D", "A B D"), ("a b", "a b"),
+])  # fmt: skip
+def test_letters_of_a_string_are_read_in_any_case(text, value):
+    assert read_answer(text, TokenString("abc")).value == value

@@ -356,7 +356,7 @@ def test_a_sentence_is_judged_and_its_first_fault_placed(answer, label, at):
         ("a b c c b", "outside", 5),
         ("b x c", "not_terminals", 2),
         ("E F", "not_terminals", 1),
-        ("B b c", "not_terminals", 1),
+        ("q b c", "not_terminals", 1),
         ("", "no_answer", None),
         ("b ... c", "no_answer", None),
         ("...", "no_answer", None),
