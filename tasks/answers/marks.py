@@ -20,11 +20,11 @@ _FAR = 600
 """Characters before an answer in which another mark makes both a list of candidates."""
 
 _KEY = re.compile(
-    r"(?<![a-z])(?<!not_the_)answers?(?![a-z])|\bans\b|答案|答え"
+    r"(?=[ar\u043e\u0111\u7b54\ub2f5\\#])"  # what a mark begins with: most places are passed over at once
+    r"(?:(?<![a-z])(?<!not_the_)answers?(?![a-z])|\bans\b|答案|答え"
     r"|(?<!\w)(?:respuesta|resposta|réponse|antwort|antwoord|risposta|ответ|đáp án)(?!\w)|답(?=은|:)"
-    r"|\bresult(?=[*_ ]{0,4}:)"
-    r"|\\f?box(?:ed)?\b|^[ \t]{0,4}####(?!#)",
-    re.IGNORECASE | re.MULTILINE,
+    r"|\bresult(?=[*_ ]{0,4}:)|\\f?box(?:ed)?\b|(?<!#)####(?!#))",
+    re.IGNORECASE,
 )
 _PARTS_OF_KEYS = ("ans", "box", "####", "答", "resp", "répon", "antw", "risp", "ответ", "đáp", "답", "result")
 """One of these is in each mark, which is quick to see."""
@@ -128,7 +128,9 @@ def _boxed(text: str, at: int, kind: AnswerKind) -> Region | None:
 
 
 def _after_hashes(text: str, start: int, kind: AnswerKind) -> Region | None:
-    end = line_end(text, start)
+    end, line = line_end(text, start), text.rfind("\n", 0, start) + 1
+    if text[line : start - 4].strip() or start - 8 > line:
+        return None
     return None if kind.asked(text[start:end].strip(" *.")) is None else Region(start, end, True)
 
 
