@@ -54,7 +54,7 @@ _OPTIONS: Mapping[str, Option] = {
 
 CORPUS = FormedCorpus(
     "brevo",
-    1,
+    2,
     "What needs what, and all that a goal needs in an order that works, in tokens; or lessons of the family brevo.",
     "Physics of Language Models 4.1 (arXiv 2512.17351), task Brevo",
     (Form("tokens", _OPTIONS, _write, _vocabulary, _check),),
