@@ -341,8 +341,8 @@ class Brevo:
         parents = _draw_parents(needs, stream)
         edges = stream.shuffle([(names[a], names[b]) for b, some in enumerate(parents) for a in some])
         facts = {"edges": edges, "query": names[needs], "accepts": "verifier", "example": ", ".join(names[n:])}
-        told = wording.needs
-        shown = wording.gap.join([b + told + a for a, b in edges])
+        verb = wording.needs
+        shown = wording.gap.join([b + verb + a for a, b in edges])
         question = f"{wording.rule}{shown}.\n{wording.ask.replace('{q}', names[needs])}"
         return Problem(question, ", ".join(names[: needs + 1]), (), facts)
 

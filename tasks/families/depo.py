@@ -7,8 +7,8 @@ ladders `tokens` and `tokens-long` ask models trained on the corpus depo, in its
 
 Hardness: hops, then number of names. One hop is a look-up, which is what it measures: chance is uniform over all names
 but the start. From two hops on, the names beside the start, one arrow before or after it, are known to be wrong, so
-chance is uniform over the others; they are no candidates. On the ladder `joins`, chance is that of a name to which two
-arrows lead or more, measured.
+chance is uniform over the others, in the text or among candidates. On the ladder `joins`, it is that of a name to which
+two arrows lead or more, measured.
 
 Reference: Allen-Zhu, Physics of Language Models 4.1 (arXiv 2512.17351), synthetic task Depo.
 """
@@ -16,6 +16,7 @@ Reference: Allen-Zhu, Physics of Language Models 4.1 (arXiv 2512.17351), synthet
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import comb
 from typing import Any, ClassVar, NamedTuple
 
 from fathom.tasks.answers.kinds import AnswerKind, FirstLine, Names
@@ -246,15 +247,15 @@ class Depo:
             return Problem(posed.question, posed.answer, (), told)
         *names, example = _draw_names(str(level.axes["names"]), channel, n + 1, stream)
         facts: dict[str, Any] = {"hops": hops, "example": example}
+        choices: tuple[str, ...] = ()
         if "graph" in level.axes:
             follows, first = draw_joins(n, hops, stream)
             edges = [(name, names[to]) for name, to in zip(names, follows, strict=True)]
             facts |= {"edges": stream.shuffle(edges), "start": names[first], "graph": "joins"}
-            gold, choices = _walk(dict(edges), names[first], hops)[-1], ()
+            gold = _walk(dict(edges), names[first], hops)[-1]
         else:
             facts |= {"edges": stream.shuffle(zip(names, names[1:] + names[:1], strict=True)), "start": names[0]}
-            others = names[2:] if hops == 1 else names[2:hops] + names[hops + 1 : -1]
-            gold, choices = names[hops], candidates(stream, names[hops], others)
+            gold, choices = names[hops], candidates(stream, names[hops], names[1:hops] + names[hops + 1 :])
         shown = _show(facts["edges"], channel, "graph" not in facts)
         return Problem(f"{shown}\n{_ask(facts['start'], hops, channel)}", gold, choices, facts)
 
@@ -327,10 +328,10 @@ class Depo:
         return next((label for label, at in signs if path[at] == answer), "other_node")
 
     def guess(self, instance: Instance, style: str, stream: Stream) -> str:
-        """Return a random candidate, or any name that no arrow links with the start; one where arrows join."""
-        if style == "choice":
-            return stream.choice(instance.choices)
+        """Return any name or candidate that no arrow links with the start; one with two arrows where arrows join."""
         left, ends = _not_beside(instance), [b for _, b in instance.facts["edges"]]
+        if style == "choice":
+            return stream.choice([name for name in instance.choices if name in left])
         joined = [name for name in left if ends.count(name) > 1] if "graph" in instance.facts else []
         return stream.choice(joined or left)
 
@@ -339,8 +340,9 @@ class Depo:
         n, hops = int(level.axes["n"]), int(level.axes["k"])
         if "graph" in level.axes:
             return _JOINS[n, hops]
-        others = n - 1 if hops == 1 else n - 3
-        return 1 / min(others, N_CHOICES) if style == "choice" else 1 / others
+        if style == "choice":
+            return 1 / min(n - 1, N_CHOICES) if hops == 1 else _chance_of_choice(n)
+        return 1 / (n - 1 if hops == 1 else n - 3)
 
     def budget(self, level: Level, style: str) -> int:
         """Return the tokens of a name in token form, of a sentence, or of all arrows and a sentence a hop."""
@@ -349,6 +351,13 @@ class Depo:
         if style != "cot":
             return 96 if style == "direct" else 1
         return 192 + 16 * int(level.axes["n"]) + 60 * int(level.axes["k"])
+
+
+def _chance_of_choice(n: int) -> float:
+    """Return the mean share of one candidate among those that are not beside the start; 0 to 2 of n - 2 others are."""
+    wrong = min(n - 2, N_CHOICES - 1)
+    ways = [comb(2, beside) * comb(n - 4, wrong - beside) for beside in range(3)]
+    return sum(way / (wrong + 1 - beside) for beside, way in enumerate(ways)) / sum(ways)
 
 
 def _draw_names(length: str, channel: str, n: int, stream: Stream) -> list[str]:

@@ -174,13 +174,19 @@ def test_no_shortcut_pays(level):
             assert hits / n <= stated + 0.05, (shortcut.name, style)
 
 
-def test_what_one_arrow_links_with_the_start_is_no_candidate():
-    for index in range(60):
-        item = make_instance(FAMILY, "n16k4", "symbol", 9, index)
-        beside = {name for edge in item.facts["edges"] if item.facts["start"] in edge for name in edge}
-        assert len(beside) == 3
-        assert not beside & set(item.choices)
+def test_candidates_are_any_names_so_that_their_gaps_tell_nothing():
+    """If those beside the start were left out, the answer of two hops would be the one that comes after none of them."""
+    beside, comes_after = Counter(), Counter()
+    for index in range(1_000):
+        item = make_instance(FAMILY, "n16k2", "symbol", 9, index)
+        arrows, start, _ = read(item.question)
+        back = {to: name for name, to in arrows.items()}
+        beside[len({arrows[start], back[start]} & set(item.choices))] += 1
+        comes_after[back[item.gold] in item.choices] += 1
         assert len(item.choices) == 8
+    assert beside[0] > 150
+    assert beside[2] > 150
+    assert 430 < comes_after[True] < 570
 
 
 @pytest.mark.parametrize("channel", FAMILY.channels)
