@@ -236,7 +236,7 @@ class Years:
 
     @cached_property
     def levels(self) -> dict[str, Level]:
-        """Main ladder N x k without filler; at N = 8 and in the paper's cells also lengths; positions in 16,000 tokens."""
+        """Main ladder N x k without filler; at N = 8 and in the paper's cells also lengths; positions in 16k tokens."""
         return _levels()
 
     def generate(self, level: Level, channel: str, stream: Stream) -> Problem:
