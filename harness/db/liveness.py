@@ -115,7 +115,7 @@ def holding(holder: Holder) -> Iterator[None]:
         _HELD.discard(holder.token)
 
 
-def resume_run(db: Engine, run: str, holder: Holder) -> None:
+def take_over_run(db: Engine, run: str, holder: Holder) -> None:
     """Reopen a run and make this process its holder, in one transaction; see `reopen_run`.
 
     Raises:
@@ -204,7 +204,7 @@ def _said(run: str, seen: dt.datetime) -> str:
     )
 
 
-class Heartbeat:
+class HeartbeatThread:
     """Renews a run's heartbeat while its block runs; use as a context manager."""
 
     def __init__(self, db: Database, run: str, holder: Holder, every: float = EVERY) -> None:

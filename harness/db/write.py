@@ -185,7 +185,7 @@ def _suite_of(session: Session, digest: str, rest: dict[str, Any]) -> int:
 
 
 def resume_run(db: Engine, run: str) -> None:
-    """Reopen a run that no process of this machine runs; see `reopen_run`, and `harness.db.liveness.resume_run`."""
+    """Reopen a run that no process of this machine runs; see `reopen_run`, and `harness.db.liveness.take_over_run`."""
     with writing(db) as session:
         reopen_run(session, run)
 

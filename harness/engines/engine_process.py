@@ -216,7 +216,7 @@ def _how_ended(code: int | None, lines: Sequence[str]) -> str:
     return f"crashed in native code ({name}){said}" if name in _CRASHES else f"was ended by {name}"
 
 
-def serve(
+def serve_requests(
     descriptor: int, prepare: Callable[[EngineSettings], None], load: Callable[[ModelSource, EngineSettings], Engine]
 ) -> None:
     """Load a model and answer requests until the other process ends or says so; called in the engine's process."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from fathom.harness.engines.base import Engine, EngineSettings
-from fathom.harness.engines.engine_process import EngineProcess, ProcessEngine, serve
+from fathom.harness.engines.engine_process import EngineProcess, ProcessEngine, serve_requests
 from fathom.harness.engines.model import ModelSource
 from fathom.harness.engines.oracle import OracleEngine, oracle_kind
 from fathom.harness.engines.reasons import reason_from_log, reason_of
@@ -45,7 +45,7 @@ def open_engine(model: ModelSource, engine: EngineSettings, process: EngineProce
 
 def serve_engine(descriptor: int) -> None:
     """Be the process of an engine; the other end of a socket is elsewhere."""
-    serve(descriptor, _prepare, load_engine)
+    serve_requests(descriptor, _prepare, load_engine)
 
 
 def _prepare(engine: EngineSettings) -> None:

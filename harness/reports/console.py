@@ -139,7 +139,7 @@ class RunProgress(LiveBar):
         return duration((now - self._began) / self._new * (progress.n_items - progress.n_done))
 
 
-def plain(char: str) -> str:
+def plain_character(char: str) -> str:
     """Return ASCII characters that stand for one that cannot be shown; ? where there are none."""
     if char in _PLAIN:
         return _PLAIN[char]
@@ -167,7 +167,7 @@ def print_json_text(text: str) -> None:
 def _replace(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    return "".join(map(plain, error.object[error.start : error.end])), error.end
+    return "".join(map(plain_character, error.object[error.start : error.end])), error.end
 
 
 def _escape(error: UnicodeError) -> tuple[str, int]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from sqlalchemy import Engine as Database
 
 from fathom.harness.db import read, write
-from fathom.harness.db.liveness import Heartbeat, Holder, holding, new_holder, resume_run
+from fathom.harness.db.liveness import HeartbeatThread, Holder, holding, new_holder, take_over_run
 from fathom.harness.db.read import total_failure
 from fathom.harness.engines.base import Completion, Engine, RendersPrompts, Request
 from fathom.harness.engines.engine_process import EngineProcess
@@ -89,11 +89,11 @@ def evaluate(plan: "Plan | PreparedTasks", db: Database, report: ProgressReport 
     holder = new_holder()
     with holding(holder):
         run = _start_suite(plan, db, holder) if isinstance(plan, Plan) else _start_tasks(plan, db, holder)
-        return _attempt(plan, db, run, Heartbeat(db, run, holder), report)
+        return _attempt(plan, db, run, HeartbeatThread(db, run, holder), report)
 
 
 def _attempt(
-    plan: "Plan | PreparedTasks", db: Database, run: str, heartbeat: Heartbeat, report: ProgressReport
+    plan: "Plan | PreparedTasks", db: Database, run: str, heartbeat: HeartbeatThread, report: ProgressReport
 ) -> Outcome:
     settings = plan.settings if isinstance(plan, Plan) else plan.plan.settings
     with _recorded(db, run), heartbeat, engine_process(settings.engine) as process:
@@ -178,7 +178,7 @@ def _reopen(db: Database, stored: RunDetail | TaskRunDetail, now: Manifest, hold
             f"run {run} was started with another {changed}: its samples would not fit together; "
             "start a new run, or go back to what it was started with"
         )
-    resume_run(db, run, holder)
+    take_over_run(db, run, holder)
     return run
 
 
@@ -191,7 +191,7 @@ class _Attempt:
     n_items: int
     report: ProgressReport
     began: float
-    heartbeat: Heartbeat
+    heartbeat: HeartbeatThread
     process: EngineProcess | None
 
 

@@ -19,7 +19,7 @@ from fathom.harness.db.liveness import (
     holding,
     is_gone,
     new_holder,
-    resume_run,
+    take_over_run,
 )
 from fathom.harness.db.schema.runs import RunRow
 from fathom.harness.engines.base import Completion
@@ -107,9 +107,9 @@ def test_live_runs_and_those_of_workers_stay_as_they_are(db):
 def test_a_live_run_is_not_resumed(db):
     run = start(db, elsewhere())
     with pytest.raises(RunBusy, match="node7"):
-        resume_run(db, run, new_holder())
+        take_over_run(db, run, new_holder())
     age(db, run, 130)
-    resume_run(db, run, new_holder())
+    take_over_run(db, run, new_holder())
     assert read.get_summary(db, run).attempts == 2
 
 
@@ -121,7 +121,7 @@ def test_of_two_resumes_at_once_one_is_refused(db, dead):
     def resume(holder):
         together.wait()
         try:
-            resume_run(db, run, holder)
+            take_over_run(db, run, holder)
             ended.append("resumed")
         except RunBusy:
             ended.append("refused")
@@ -144,7 +144,7 @@ def test_a_process_that_slept_goes_on_unless_another_has_the_run(db):
     assert beat(db, run, first)
     assert read.get_summary(db, run).state == "running"
     age(db, run, 300)
-    resume_run(db, run, second)
+    take_over_run(db, run, second)
     assert not beat(db, run, first)
     assert beat(db, run, second)
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from fathom.harness.reports.console import plain, print_json_text, use_plain_characters
+from fathom.harness.reports.console import plain_character, print_json_text, use_plain_characters
 
 ENCODINGS = ("cp1252", "ascii", "latin-1", "cp437", "utf-8")
 HARD = "● ± ▁▂█ ┤ – − → 答案 é \U0001f30a \ud800"
@@ -44,8 +44,8 @@ def test_characters_of_our_pictures_have_plain_ones():
     from fathom.harness.reports import terminal
 
     for char in (*numbers._BARS, *terminal._MARKS):
-        assert plain(char) != "?"
-        assert len(plain(char)) == 1
+        assert plain_character(char) != "?"
+        assert len(plain_character(char)) == 1
 
 
 @pytest.mark.slow
