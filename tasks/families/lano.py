@@ -83,11 +83,14 @@ _IS_NO_SENTENCE = rf"\b{_VERBS}(?:n't|\s?not| no)\b[^.:;]{{0,60}}\b{_FITS}|\b(?:
 """Whole sentences that say yes or no to: is this string a sentence?"""
 
 GUESS_ACCURACY = {
-    "complete-d2": 0.2143, "complete-d3": 0.1076, "complete-d4": 0.0479, "complete-d5": 0.0439,
+    "complete-d2": 0.1823, "complete-d3": 0.1148, "complete-d4": 0.0528, "complete-d5": 0.0508,
+    "complete-d6": 0.0487, "complete-d7": 0.0417, "complete-d8": 0.0300,
     "samples-d2": 0.1470, "samples-d3": 0.0957, "samples-d4": 0.0371,
     "write-d2": 0.2024, "write-d3": 0.0772, "write-d4": 0.0227, "write-d5": 0.0466,
+    "write-d6": 0.0532, "write-d7": 0.0613, "write-d8": 0.0712,
 }  # fmt: skip
-"""Accuracy of the best guesser, measured on 20,000 items of each level.
+"""Accuracy of the best guesser. Measured on 20,000 items of each level of samples and of write up to depth 5; then on
+6,000, 6,000, 5,000, 2,500, 1,500, 600, 300 items of complete-d2 to d8, and 6,000, 4,000, 2,500 of write-d6 to d8.
 
 Completions: the tail of another sentence (fresh, or a sample), cut after as many tokens as the prefix has. It is the
 best of ten guessers at every level; the others take random letters, one lowest rule or two, the prefix again, a symbol
