@@ -323,7 +323,7 @@ class Bios:
             return 128 if style == "direct" else 1
         walks = level.axes["mode"] in ("inverse", "count")
         k = int(level.axes["k"])
-        return 448 + (56 * k if walks else 8 * min(k, 100))
+        return 448 + (64 * k if walks else 8 * min(k, 100))
 
 
 FAMILY = Bios()

@@ -249,9 +249,11 @@ class Lano:
         if mode == "generate":
             # A token and its blank take 2 at most, and few sentences are longer than 1.5 times the mean.
             return 64 + int(3 * language(str(level.axes["shape"])).mean_length)
-        longest: int = min(LONGEST[int(level.axes["depth"])], 3 ** int(level.axes["depth"]))
+        depth = int(level.axes["depth"])
+        longest: int = min(LONGEST[depth], 3**depth)
         if style == "cot":
-            return 768 + 40 * longest * (2 if mode == "choose" else 1)  # most candidates fail half-way
+            each = 40 if depth <= 5 else 56
+            return 768 + each * longest * (2 if mode == "choose" else 1)  # most candidates fail half-way
         return 64 if mode in ("recognise", "choose") else 96 + 5 * longest
 
 
