@@ -3,7 +3,8 @@
 Grammars are drawn from the item's seed, so no model has seen them. The ladders `generate-*` and `law-*` are for models
 trained on one fixed language: they ask for more of its sentences, or for their likelihood.
 
-Hardness: levels of the grammar. Chance: uniform over the candidates; measured for written answers (GUESS_ACCURACY).
+Hardness: levels of the grammar, all of which a solver has to follow: strings that are no sentences are wrong in the row
+of symbols below the root alone. Chance: uniform over the candidates; measured for written answers (GUESS_ACCURACY).
 
 Reference: Allen-Zhu, Physics of Language Models 1 (arXiv 2305.13673), section 2: synthetic CFGs.
 """
@@ -59,6 +60,9 @@ SHAPES = {
 ones have fewer, since most strings would be sentences; from depth 5 on rules are shorter, as sentences double with
 each level."""
 
+_DEEPEST = {"recognise": 8, "choose": 6, "complete": 7}
+"""Deepest grammars by mode: the deeper, the longer it takes to find several strings that are equally long."""
+
 N_SAMPLES = {2: 30, 3: 60, 4: 80}
 
 LONGEST = {2: 80, 3: 80, 4: 80, 5: 80, 6: 160, 7: 320, 8: 640}
@@ -84,13 +88,13 @@ _IS_NO_SENTENCE = rf"\b{_VERBS}(?:n't|\s?not| no)\b[^.:;]{{0,60}}\b{_FITS}|\b(?:
 
 GUESS_ACCURACY = {
     "complete-d2": 0.1823, "complete-d3": 0.1148, "complete-d4": 0.0528, "complete-d5": 0.0508,
-    "complete-d6": 0.0487, "complete-d7": 0.0417, "complete-d8": 0.0300,
+    "complete-d6": 0.0487, "complete-d7": 0.0417,
     "samples-d2": 0.1470, "samples-d3": 0.0957, "samples-d4": 0.0371,
     "write-d2": 0.2024, "write-d3": 0.0772, "write-d4": 0.0227, "write-d5": 0.0466,
     "write-d6": 0.0532, "write-d7": 0.0613, "write-d8": 0.0712,
 }  # fmt: skip
 """Accuracy of the best guesser. Measured on 20,000 items of each level of samples and of write up to depth 5; then on
-6,000, 6,000, 5,000, 2,500, 1,500, 600, 300 items of complete-d2 to d8, and 6,000, 4,000, 2,500 of write-d6 to d8.
+6,000, 6,000, 5,000, 2,500, 1,500 and 600 items of complete-d2 to d7, and 6,000, 4,000, 2,500 of write-d6 to d8.
 
 Completions: the tail of another sentence (fresh, or a sample), cut after as many tokens as the prefix has. It is the
 best of ten guessers at every level; the others take random letters, one lowest rule or two, the prefix again, a symbol
@@ -106,6 +110,7 @@ def _levels() -> dict[str, Level]:
         Level(f"{mode}-d{depth}", depth, {"mode": mode, "depth": depth}, ladder, styles=asked)
         for mode, ladder in (("recognise", "main"), ("choose", "choose"), ("complete", "complete"))
         for depth in SHAPES
+        if depth <= _DEEPEST[mode]
     ]
     for depth, n_samples in N_SAMPLES.items():
         axes: dict[str, int | str] = {"mode": "samples", "depth": depth, "samples": n_samples}
