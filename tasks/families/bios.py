@@ -293,7 +293,7 @@ class Bios:
         facts = instance.facts
         people, operation = facts["people"], facts["operation"]
         if operation == "inverse":
-            return some_with(instance, style, 0, stream) or ""
+            return some_with(instance, style, 0, stream)
         if operation == "subtract":
             return years_only(instance, style, stream) if style == "choice" else _CONSTANT_DIFFERENCE
         if style == "choice":

@@ -44,10 +44,10 @@ def _usual(item: Instance, _: str) -> str | None:
     return Counter(said).most_common(1)[0][0]
 
 
-def some_with(item: Instance, style: str, part: int, stream: Stream) -> str | None:
+def some_with(item: Instance, style: str, part: int, stream: Stream) -> str:
     """Return somebody who has one of the two attributes of a search, among the candidates if there are any."""
     (attribute, wanted), people = list(item.facts["wanted"].items())[part], item.facts["people"]
-    fit = [row["name"] for row in people if show_attribute(person_of(row), attribute) == wanted]
+    fit: list[str] = [row["name"] for row in people if show_attribute(person_of(row), attribute) == wanted]
     if style == "choice":
         fit = [choice for choice in item.choices if choice in fit]
     return stream.choice(fit)

@@ -168,6 +168,15 @@ def first_rules(reader):
     return line
 
 
+@pytest.mark.parametrize(("level", "channel"), cells("recognise", "choose", "complete", "samples", "write"))
+def test_a_grammar_has_the_depth_of_its_level(level, channel):
+    (item,) = made(level, channel, 27, 1)
+    rules, steps, symbol = item.facts["grammar"]["rules"], 0, item.facts["grammar"]["root"]
+    while symbol in rules:
+        symbol, steps = rules[symbol][0][0], steps + 1
+    assert steps == FAMILY.levels[level].axes["depth"] == FAMILY.levels[level].hardness
+
+
 def test_where_a_sentence_is_written_in_letters_only_the_rules_are_new():
     grammars = [item.facts["grammar"] for item in made("write-d3", "symbol", 25, 20)]
     assert {tuple(grammar["rules"]) for grammar in grammars} == {tuple("SABCDEF")}
