@@ -328,7 +328,7 @@ def _make_complete(grammar: Grammar, channel: str, stream: Stream) -> Problem | 
     search = AlikeSearch(
         right,
         lambda: draw_wrong_rest(chart, rows, stream),
-        lambda rest: _is_outside(grammar, prefix + rest),
+        lambda rest: _is_outside(grammar, prefix + rest) and not _repeats(grammar, prefix, rest),
         1,
     )
     alike = search.find(grammar.depth)

@@ -210,8 +210,8 @@ def _classify(stream: Stream, names: list[str]) -> BioQuestion:
     if operation == "remainder":
         left = people[at].month % N_RESIDUES
         question = (
-            f"{_NUMBERED}What remainder does the number of {names[at]}'s month of birth leave when divided by "
-            f"{N_RESIDUES}? The answer is a whole number from 0 to {N_RESIDUES - 1}."
+            f"{_NUMBERED}What remainder, a whole number from 0 to {N_RESIDUES - 1}, does the number of {names[at]}'s "
+            f"month of birth leave when divided by {N_RESIDUES}?"
         )
         seen = sorted({other.month % N_RESIDUES for other in people})
         wrong = [str(stream.choice([other for other in seen if other != left]))]
