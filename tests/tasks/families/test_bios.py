@@ -130,7 +130,7 @@ def items(level, count, channel="symbol", seed=1):
 
 
 N_BY_SIZE = {2: 50, 5: 50, 20: 50, 100: 5, 300: 1, 1_000: 1}
-"""Items to solve per level and channel, by the number of biographies: 2,096 in all."""
+"""Items to solve per level and channel, by the number of biographies: 2,092 in all."""
 
 
 def size(level):
