@@ -19,9 +19,8 @@ from fathom.harness.engines.model_name import is_hub_id
 from fathom.harness.errors import BadInput
 from fathom.harness.io.strict_json import StrictModel, parse_object, validate
 from fathom.harness.records import RunDetail
-from fathom.harness.runs.requests import digest_of_prompt
-from fathom.tasks.base import pose
-from fathom.tasks.registry import find_family
+from fathom.harness.runs.requests import digest_of_prompt, make_request
+from fathom.harness.runs.run_settings import RunSettings, settings_of
 from fathom.tasks.suites import make_items
 
 _FORMAT = 1
@@ -122,11 +121,12 @@ def parcel_lines(db: Engine, run: str, *, model: str | None = None, sha: str | N
     if not is_hub_id(name := model or detail.summary.model):
         raise BadInput(f"a board takes models by their hub id, and this run is of {name!r}: give it with --model")
     yield _line(_header(detail, weights_of(db, detail.summary.run), model, sha))
+    settings = settings_of(detail.manifest) or RunSettings()
     for at, (planned, counted) in enumerate(zip(detail.suite.cells, detail.cells, strict=True)):
-        family = find_family(planned.family)
         items = make_items(planned.cell, detail.suite.seed, planned.n)
         for item, one in zip(items, stream_stored(db, counted.id), strict=True):
-            yield _line(_sample(at, one, digest_of_prompt(pose(family, item, planned.style))))
+            asked = make_request(planned, item, "", settings.prompt)
+            yield _line(_sample(at, one, digest_of_prompt(asked.prompt)))
 
 
 def check_whole(detail: RunDetail) -> None:

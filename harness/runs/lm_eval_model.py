@@ -206,6 +206,7 @@ class SuiteReader:
             turns = tuple(Turn(**one) for one in json.loads(prompt))
             if self._prompt.shots_as == "turns" or not self._prompt.n_shots:
                 turns = tuple(replace(one, content=as_message(one.content)) for one in turns)
+                prompt = json.dumps([{"role": one.role, "content": one.content} for one in turns], ensure_ascii=False)
             if [turn.role for turn in turns] == ["user"]:
                 prompt = turns[0].content  # the form in which a worker of the service asks it: requests.make_request
         key = sample_key(self._digest, item.id, prompt, (sampling, choices), repeat)

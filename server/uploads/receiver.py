@@ -29,7 +29,9 @@ from fathom.server.uploads.store import (
     record_refusal,
 )
 from fathom.server.uploads.unpacker import UPLOAD_LIMITS, Unpacker, UploadLimits
+from fathom.tasks.base import pose
 from fathom.tasks.errors import TaskError
+from fathom.tasks.registry import find_family
 from fathom.tasks.suites import Suite, SuiteCell, item_at
 
 _BATCH = 500
@@ -135,8 +137,9 @@ class UploadReceiver:
         cell = accepted.new.run.suite.cells[line.cell]
         item = item_at(cell, accepted.new.run.suite.seed, line.index)
         asked = accepted.new.asked
+        posed = pose(find_family(cell.family), item, cell.style)
+        self._digest.update(f"{item.id}\0{posed}\0{item.gold}\0".encode())
         request = make_request(cell, item, accepted.new.run.manifest_digest, asked)
-        self._digest.update(f"{item.id}\0{request.prompt}\0{item.gold}\0".encode())
         completion = _completion(request, line, self._line)
         answer = answer_reader(cell.style, RunSettings(asked)).answer(completion)
         verdict = grade_completion(item, completion, answer)

@@ -27,7 +27,7 @@ def requests(model):
         chosen = choose_prompt_format(hints_of(model, "hf"), stated)
         asked = PromptSettings(chat=chosen.chat, n_shots=chosen.n_shots)
         for family, level in CELLS:
-            cell = SuiteCell(family, 1, level, "symbol", "direct", 2)
+            cell = SuiteCell(family, 1, level, "symbol", "direct", 1)
             for at, one in enumerate(make_requests(cell, "7", "d", asked=asked)):
                 yield replace(one, key=f"{name}/{family}/{at}", sampling=replace(one.sampling, max_tokens=TOKENS))
     yield from (LOOP, NEWLINE)
@@ -50,12 +50,12 @@ def of(answers, prompt_format):
 
 
 def test_a_chat_model_asked_as_its_files_say_answers_every_question(answers):
-    assert len(of(answers, "chosen")) == 6
+    assert len(of(answers, "chosen")) == 3
     assert all(one.text.strip() for one in of(answers, "chosen"))
 
 
 def test_a_chat_model_asked_zero_shot_in_plain_text_mostly_says_nothing(answers):
-    assert sum(not one.text.strip() for one in of(answers, "zero-shot")) >= 4
+    assert sum(not one.text.strip() for one in of(answers, "zero-shot")) >= 2
 
 
 def test_after_shots_in_plain_text_each_answer_is_one_line(answers):

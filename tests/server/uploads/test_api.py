@@ -132,24 +132,29 @@ def test_results_become_a_run_of_tier_1(made, home, pack):
     assert f'href="/runs/{got["run"]}"' in shown.text
 
 
-def test_answers_of_a_chat_are_read_as_the_run_itself_reads_them(home, tmp_path):
+@pytest.mark.parametrize("asked", [PromptSettings(chat=True), PromptSettings(2)], ids=["chat", "after shots"])
+def test_answers_are_read_as_the_run_itself_reads_them(home, tmp_path, asked):
     db = open_database(str(tmp_path / "chat.db"), create=True)
     suite = open_suite("quick", "2026", SMALL)
     plan = Plan(
         ModelSource("oracle/noisy", None, "x"),
         suite,
-        RunSettings(PromptSettings(chat=True), engine=EngineSettings("oracle")),
+        RunSettings(asked, engine=EngineSettings("oracle")),
     )
     run = evaluate(plan, db).run
     lines = [json.loads(line) for line in parcel_lines(db, run, model="org/noisy", sha="c" * 40)]
-    lines[0]["manifest"]["decisive"]["chat_template"] = "0" * 32
+    if asked.chat:
+        lines[0]["manifest"]["decisive"]["chat_template"] = "0" * 32
     for line in lines[1:]:
-        if line["scores"] is None:
+        if line["scores"] is None and asked.chat:
             line["completion"] = f"\n\n{line['completion']}\nThat is what I think."
     got = post(home[1], packed(lines)).json()
     assert got["n_right"] == read.get_run(db, run).summary.k > 0
     decisive = read.get_run(home[0].db, got["run"]).manifest.stored["decisive"]
-    assert (decisive["sampling"]["chat_template"], decisive["chat_template"]) == (True, "0" * 32)
+    assert decisive["sampling"]["shots"] == asked.n_shots
+    assert (decisive["sampling"]["chat_template"], decisive.get("chat_template")) == (
+        asked.chat, "0" * 32 if asked.chat else None,
+    )  # fmt: skip
     db.dispose()
 
 
