@@ -9,7 +9,7 @@ JOBS  = 2
 
 BIN = .venv/bin
 
-.PHONY: help setup demo test test-full check fix bench golden family serve clean
+.PHONY: help setup demo test pytest test-full check fix bench golden family serve clean
 
 help: ## List the targets.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -26,8 +26,11 @@ demo: setup ## Evaluate two small models on a fresh seed with vLLM, then serve t
 	done; \
 	test "$(SERVE)" = 0 || $(BIN)/fathom serve --db demo.db --port $(PORT)
 
-test: setup check ## Check the code, then run the tests, offline. ARGS=--quick for 90 seconds, ARGS='tests/tasks -k depo' for some.
+test: setup ## Check the code and run the tests, offline. ARGS=--quick for 90 seconds, ARGS='tests/tasks -k depo' for some.
 	@.ci/needs
+	@$(MAKE) --no-print-directory -j2 check pytest
+
+pytest: setup # beside the checks of `check`, which take a minute of one core
 	@PYTHONDONTWRITEBYTECODE= HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-full: ## Run the exhaustive variants as well: every level, view and README line in a process of its own.
