@@ -370,7 +370,7 @@ def total_failure(db: Engine, run: str) -> Failures | None:
 
 
 def total_failure_in(session: Session, run: str) -> Failures | None:
-    """Return the same in the caller's transaction; see `total_failure`."""
+    """Do as `total_failure`, within the caller's transaction, so that what follows sees the same samples."""
     if any(
         session.execute(select(table.finish_reason).where(same, table.finish_reason != "error").limit(1)).first()
         for table, same in _samples_of(run)
