@@ -257,7 +257,7 @@ def evaluate(  # one parameter an option, as `fathom run` has them
     >>> run.cells[["level", "style", "k", "n"]].head(2)
       level   style  k  n
     0  n4k1  direct  2  2
-    1  n4k2  direct  2  2
+    1  n8k1  direct  2  2
     >>> run.samples.groupby("label").size().to_dict()
     {'correct': 36}
 

@@ -294,7 +294,9 @@ def make_instance(
     rung = level_of(family, level)
     check_channel(family, rung, channel)
     text_seed = canonical_seed(seed)
-    stream = Stream(role, family.name, family.version, level, channel, text_seed, index, seed=text_seed, role=role)
+    stream = Stream(
+        role, family.name, family.version, level, channel, text_seed, index, seed=text_seed, role=role, index=index
+    )
     made = family.generate(rung, channel, stream)
     return Instance(
         family.name, family.version, level, channel, text_seed, index,

@@ -41,14 +41,14 @@ class Stream:
     """Reproducible random choices; streams with different names are independent.
 
     `name` is any sequence of texts and numbers. Parts are length-prefixed before hashing, so
-    ("ab", "c") and ("a", "bc") differ. `seed` and `role` do not affect the choices: they tell a family which population
-    an item is about, and which half of it.
+    ("ab", "c") and ("a", "bc") differ. `seed`, `role` and `index` do not affect the choices: they tell a family which
+    population an item is about, and which half of it, and which of few questions is asked, so that none comes twice.
     """
 
-    __slots__ = ("_block", "_name", "_spare", "role", "seed")
+    __slots__ = ("_block", "_name", "_spare", "index", "role", "seed")
 
-    def __init__(self, *name: str | int, seed: str = "0", role: str = "train") -> None:
-        self.seed, self.role = seed, role
+    def __init__(self, *name: str | int, seed: str = "0", role: str = "train", index: int | None = None) -> None:
+        self.seed, self.role, self.index = seed, role, index
         parts = [str(part) for part in name]
         self._name = "".join([f"{len(part)}:{part}" for part in parts]).encode() + b"#"
         self._block = 0

@@ -1,4 +1,4 @@
-"""Arithmetic expressions modulo p in prefix form: drawn from their value, written in infix, evaluated in steps."""
+"""Arithmetic expressions modulo p in prefix form: drawn, written in infix, evaluated in steps."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import add, mul, sub
@@ -52,6 +52,38 @@ def _grow(size: int, value: int, words: list[int], tokens: list[str], p: int) ->
         b = (a - value if kind else value - a) % p
     _grow(left, a, words, tokens, p)
     _grow(size - 1 - left, b, words, tokens, p)
+
+
+def draw_plain(length: int, p: int, stream: Stream) -> Expression:
+    """Draw an expression of exactly `length` operations as the corpus mano does: all numbers and operators uniform.
+
+    Its value is 0 more often than other values.
+    """
+    words = stream.words(3 * length + 2)
+    word, tokens = words.pop(), list[str]()
+
+    def grow(size: int) -> int:
+        if not size:
+            tokens.append(NUMERALS[words.pop() % p])
+            return int(tokens[-1])
+        sign = SIGNS[words.pop() % len(SIGNS)]
+        left = words.pop() % size
+        tokens.append(sign)
+        return APPLY[sign](grow(left), grow(size - 1 - left)) % p
+
+    return Expression(tokens, grow(length), word)
+
+
+def nearest_number(tokens: Sequence[str]) -> str:
+    """Return the number under the fewest sums and differences, then the fewest operations; then the largest."""
+    stack: list[tuple[int, int, int]] = []
+    for token in reversed(tokens):
+        if token in APPLY:
+            n_sums, n_operations, number = min(stack.pop(), stack.pop())
+            stack.append((n_sums + (APPLY[token] is not mul), n_operations + 1, number))
+        else:
+            stack.append((0, 0, -int(token)))
+    return NUMERALS[-stack[0][2]]
 
 
 def infix(tokens: Sequence[str]) -> str:

@@ -5,9 +5,9 @@ is fast. In an item's facts, parameters have names and a formula is a JSON tree:
 {"op": "+", "args": [tree, ...]} with op one of + - *; a parameter is always such an object, and a plain number c is
 {"op": "constant", "args": [c]}.
 
-The cost of a parameter is max(1, t - 1) operations, where t counts the numbers and names in its formula with repetition
-(Physics of Language Models 2.1): its binary operations, or 1 if there are none. op of a query is the sum over the query
-and all that it depends on.
+The cost of a parameter is t - 1, where t counts the numbers and names in its formula with repetition: its binary
+operations, and 0 for a plain number. (Physics of Language Models 2.1 counts a plain number as one operation.) op of a
+query is the sum over the query and all that it depends on.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,8 +32,8 @@ class Formula(NamedTuple):
 
     @property
     def cost(self) -> int:
-        """Number of operations of the formula."""
-        return max(1, len(self.inputs) - (not self.outer))
+        """Number of binary operations of the formula."""
+        return max(0, len(self.inputs) - (not self.outer))
 
 
 CONSTANT = Formula("", (), "")
@@ -116,8 +116,8 @@ def leaves(node: Tree) -> int:
 
 
 def cost(node: Tree) -> int:
-    """Return the number of operations of a parameter with this tree."""
-    return max(1, leaves(node) - 1)
+    """Return the number of binary operations of a parameter with this tree."""
+    return leaves(node) - 1
 
 
 def needed_for(parameters: Parameters, *queries: str) -> list[str]:

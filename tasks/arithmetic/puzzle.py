@@ -1,18 +1,21 @@
-"""Webs of counts whose query takes exactly `op` operations.
+"""Webs of counts whose query takes exactly `op` binary operations.
 
 Items lie in 2-4 layers; an item contains items of the next layer. An instance parameter says how many items of one kind
 an item contains directly, by a formula. An abstract parameter says how many items of a whole lower layer it contains,
 which follows from the structure as sums and sums of products.
 
-The needed parameters are drawn from the query downwards. Each open parameter (needed, without a formula yet) will cost
-at least `due`; a formula may cost what these minimum costs leave of op, and the last open parameter takes the
-remainder, so op is met exactly and nothing is rejected. A formula reads only open or new parameters, so the reverse of
+A formula with t numbers and names costs t - 1 operations, so a plain number costs none. The needed parameters are drawn
+from the query downwards. Each open parameter (needed, without a formula yet) will cost at least `due`: nothing for an
+instance parameter, which may be a plain number. A formula may cost what these minimum costs leave of op, and the last
+open parameter takes the remainder, so op is met exactly. A formula reads only open or new parameters, so the reverse of
 the order in which parameters get their formulas has inputs first.
+
+No needed product has a factor 0: the other factor would not matter, and fewer operations would do.
 
 Reference: Allen-Zhu, Physics of Language Models 2.1 (arXiv 2407.20311), section 2, iGSM.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from fathom.tasks.arithmetic.formula import CONSTANT, MODULUS, Formula, evaluate_formulas
@@ -27,7 +30,6 @@ _SHAPES = ((1, True),) * 3 + ((2, False),) * 3 + ((2, True),) * 2 + ((3, False),
 _INNER = ("+", "+", "-", "*")
 _OUTER = ("+", "-", "*")
 _TRIES = 60
-_DRAWS = 3
 
 NextWord = Callable[[], int]  # the next uniform 64-bit integer
 
@@ -46,10 +48,11 @@ def word_source(stream: Stream) -> NextWord:
 class PuzzlePlan:
     """The size of a puzzle."""
 
-    op: int  # operations of the query
+    op: int  # binary operations of the query
     unneeded: int = 0  # further parameters, in percent of the needed ones
-    widest: int = 4  # most numbers in one formula
+    widest: int = 4  # most numbers in one formula; at 2, every formula is one operation or a plain number
     original: int = 0  # if not 0: op of a second query, which depends on the first
+    is_answered: bool = True  # the query's value is uniform, and every needed parameter matters to it
 
 
 @dataclass(slots=True)
@@ -100,7 +103,7 @@ class Puzzle:
     def edge(self, holder: int, kind: int) -> int:
         """Let an item contain one more kind; return the instance parameter."""
         self.holds[holder].append(kind)
-        return self.parameter(holder, kind, CONSTANT, 1)
+        return self.parameter(holder, kind, CONSTANT, 0)
 
     def fill(self, holder: int, roll: NextWord) -> int | None:
         """Let an item contain one more random kind, or return None if it contains all."""
@@ -133,7 +136,7 @@ class Puzzle:
         last = len(self.layers) - 1
         layer = roll() * last >> 64
         span = 1 + (roll() * (last - layer) >> 64)
-        if room < (3 if span == 1 else 2 * span):
+        if room < span:
             return None
         if any(len(known) + 4 > MOST_ITEMS for known in self.layers[max(1, layer) : layer + span]):
             return None
@@ -144,14 +147,14 @@ class Puzzle:
         holder, span = self.item(layer), target - layer
         self.frozen[holder] = True
         if span == 1:
-            width = _between(least if room > 2 else 1, min(widest, (room + 1) // 2, 3), roll)
+            width = _between(min(least, room + 1), min(widest, room + 1, 3), roll)
             edges = [edge for _ in range(width) if (edge := self.fill(holder, roll)) is not None]
-            return self.parameter(holder, ~target, Formula("+", tuple(edges), ""), max(1, width - 1) + width)
-        width = _between(1, 2 if widest > 3 and room > 4 * span else 1, roll)
-        due, inputs = 3 * width - 1, []
+            return self.parameter(holder, ~target, Formula("+", tuple(edges), ""), width - 1)
+        width = _between(1, 2 if widest > 3 and room > 2 * span else 1, roll)
+        due, inputs = 2 * width - 1, []
         for left in range(width - 1, -1, -1):
-            share = room - due - left * 2 * (span - 1)
-            inside = self._count(layer + 1, target, share, widest, roll, 1)
+            share = room - due - left * (span - 1)
+            inside = self._count(layer + 1, target, share, widest, roll, 2 if widest == 2 else 1)
             inputs += [self.edge(holder, self.holder[inside]), inside]
             due += self.due[inside]
         return self.parameter(holder, ~target, Formula(".", tuple(inputs), ""), due)
@@ -175,22 +178,22 @@ def _formula(inputs: list[int], has_constant: bool, roll: NextWord) -> Formula:
 
 
 def _settle(puzzle: Puzzle, opened: list[int], room: int, widest: int, roll: NextWord) -> Formula:
-    """Draw a formula that costs at most `room`, including what it opens; exactly `room` if it is the last one."""
-    if room == 1 or (opened and roll() >> 61 == 0):
+    """Draw a formula that costs at most `room`, including what it opens; not a plain number if nothing else is open."""
+    if room == 0 or (opened and roll() >> 61 == 0):
         return CONSTANT
     while True:
         width, has_constant = _SHAPES[roll() * len(_SHAPES) >> 64]
         left = room - (width + has_constant - 1)
-        if width + has_constant <= widest and left >= 0 and width <= len(opened) + left and (opened or width <= left):
+        if width + has_constant <= widest and left >= 0:
             break
     inputs: list[int] = []
     free = len(opened)
-    for still in range(width - 1, -1, -1):
-        if free and (left == 0 or roll() >> 63):
+    for _ in range(width):
+        if free and roll() >> 63:
             inputs.append(_take(opened, inputs, roll))
             free -= 1
             continue
-        made = puzzle.total(roll, left - max(0, still - free), widest) if roll() >> 62 == 0 else None
+        made = puzzle.total(roll, left, widest) if roll() >> 62 == 0 else None
         made = puzzle.instance(roll) if made is None else made
         left -= puzzle.due[made]
         inputs.append(made)
@@ -235,24 +238,27 @@ def _rest_on(puzzle: Puzzle, plan: PuzzlePlan, roll: NextWord) -> None:
     puzzle.original = top
 
 
-def _distract(puzzle: Puzzle, count: int, roll: NextWord) -> None:
+def _distract(puzzle: Puzzle, count: int, widest: int, roll: NextWord) -> None:
     """Add `count` parameters that the query does not need; they may read all but the second query."""
+    shapes = [shape for shape in _SHAPES if sum(shape) <= widest]
     readable = [one for one in puzzle.order if one != puzzle.original]
     while count:
         start = len(puzzle.due)
-        if roll() >> 62 or puzzle.total(roll, count, 3) is None:
+        # A total of d operations adds at most d + 1 parameters and one for each layer between.
+        if roll() >> 62 or puzzle.total(roll, count - len(puzzle.layers), min(widest, 3)) is None:
             puzzle.instance(roll)
         for one in range(start, len(puzzle.due)):
             if puzzle.held[one] >= 0:
-                puzzle.formulas[one] = _distraction(readable, roll)
+                puzzle.formulas[one] = _distraction(readable, shapes, 2 if widest == 2 else 1, roll)
             puzzle.order.append(one)
             readable.append(one)
         count -= len(puzzle.due) - start
 
 
-def _distraction(readable: list[int], roll: NextWord) -> Formula:
-    width, has_constant = _SHAPES[roll() * len(_SHAPES) >> 64]
-    if roll() >> 62 == 0 or width > len(readable):
+def _distraction(readable: list[int], shapes: Sequence[tuple[int, bool]], n_plain: int, roll: NextWord) -> Formula:
+    """Draw a formula over parameters, or a plain number in `n_plain` of four cases."""
+    width, has_constant = shapes[roll() * len(shapes) >> 64]
+    if roll() >> 62 < n_plain or width > len(readable):
         return CONSTANT
     inputs: list[int] = []
     for _ in range(width):
@@ -269,7 +275,7 @@ def _draw_constants(puzzle: Puzzle, roll: NextWord) -> None:
     puzzle.values = evaluate_formulas(puzzle.formulas, puzzle.constants, puzzle.order, [0] * len(puzzle.formulas))
 
 
-def _all_matter(puzzle: Puzzle, roll: NextWord) -> bool:
+def _all_matter(puzzle: Puzzle, draws: int, roll: NextWord) -> bool:
     """Draw constants; return whether the query depends on every needed parameter.
 
     A parameter cancels if the query's slope in it is 0 for all draws of the constants: in (b - a) + a, neither a nor b
@@ -277,7 +283,7 @@ def _all_matter(puzzle: Puzzle, roll: NextWord) -> bool:
     has any effect, and the answer could be copied.
     """
     idle = puzzle.order[: puzzle.n_needed]
-    for _ in range(_DRAWS):
+    for _ in range(draws):
         _draw_constants(puzzle, roll)
         slopes = _slopes(puzzle)
         idle = [one for one in idle if not slopes[one]]
@@ -330,21 +336,42 @@ def _aim(puzzle: Puzzle, target: int, roll: NextWord) -> bool:
     return False
 
 
+def _only_adds(puzzle: Puzzle) -> bool:
+    """Return whether the query is a sum of sums: adding all numbers of the problem could answer it."""
+    return not any(formula.inner in ("-", "*", ".") or formula.outer in ("-", "*") for formula in puzzle.formulas)
+
+
+def _is_fit(puzzle: Puzzle, op: int, roll: NextWord) -> bool:
+    return not (op > 2 and _only_adds(puzzle)) and _all_matter(puzzle, 3 + op // 10, roll)
+
+
+def _has_zero_factor(puzzle: Puzzle) -> bool:
+    """Return whether a needed product of parameters has a factor that is 0."""
+    values = puzzle.values
+    for at in puzzle.order[: puzzle.n_needed]:
+        inner, inputs, _ = puzzle.formulas[at]
+        if inner in "*." and not all(values[source] for source in inputs):
+            return bool(inputs)
+    return False
+
+
 def draw_puzzle(plan: PuzzlePlan, roll: NextWord) -> Puzzle:
-    """Draw a puzzle whose query has exactly `plan.op`; its value is uniform on 0..22 for every structure."""
+    """Draw a puzzle whose query has exactly `plan.op`; its value is uniform on 0..22."""
     target = roll() * MODULUS >> 64
     depths = (2,) if plan.op < 4 else (2, 3) if plan.op < 8 else (2, 3, 4) if plan.op < 20 else (3, 4)
     while True:
         puzzle = Puzzle([[] for _ in range(depths[roll() * len(depths) >> 64])])
         _grow(puzzle, plan, roll)
-        if not _all_matter(puzzle, roll):
+        if plan.is_answered and not _is_fit(puzzle, plan.op, roll):
             continue
         n_core = puzzle.n_needed
         if plan.original:
             _rest_on(puzzle, plan, roll)
             n_core = len(puzzle.order)
-        _distract(puzzle, (n_core * plan.unneeded + 50) // 100, roll)
+        _distract(puzzle, (n_core * plan.unneeded + 50) // 100, plan.widest, roll)
         for _ in range(_TRIES):
             _draw_constants(puzzle, roll)
-            if _aim(puzzle, target, roll):
+            if not plan.is_answered:
+                return puzzle
+            if _aim(puzzle, target, roll) and not _has_zero_factor(puzzle):
                 return puzzle

@@ -19,10 +19,10 @@ from typing import Any
 from fathom.tasks.arithmetic.formula import MODULUS, names_in, needed_for, solve_parameters
 from fathom.tasks.arithmetic.word_problem import implied_totals
 
-MAX_READ = 60_000
+MAX_READ = 200_000
 """Most characters of a text that are read: several times the largest budget."""
 
-_MAX_STEPS = 200
+_MAX_STEPS = 1_000
 _MAX_LINE = 400
 
 _LEAD = re.compile(

@@ -78,7 +78,7 @@ def _write(options: Options, seed: str, stream: Stream) -> TextBlock:
 
 CORPUS = FormedCorpus(
     "bios",
-    2,
+    3,
     "Biographies of a population of invented people, and questions about half of it; or lessons of the family bios.",
     "Physics of Language Models 3.1 and 3.2 (arXiv 2309.14316, 2309.14402), bioS",
     (

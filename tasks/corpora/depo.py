@@ -71,7 +71,7 @@ def _flags(size: int, flag: int) -> bytes:
 
 CORPUS = FormedCorpus(
     "depo",
-    1,
+    2,
     "Rings of names, arrows in random order, and who is k arrows on, token by token; or lessons of the family depo.",
     "Physics of Language Models 4.1 (arXiv 2512.17351), task Depo",
     (

@@ -75,7 +75,7 @@ class FormedCorpus:
 
 
 MOST_OP = 25
-"""Most operations of a problem: the number of steps of the largest levels of the family repair."""
+"""Most operations of a problem."""
 
 
 def retry_form(problems: tuple[str, ...], error_rate: float) -> Form:

@@ -29,7 +29,7 @@ def _write(options: Options, _seed: str, stream: Stream) -> TokenBlock:
 
 CORPUS = FormedCorpus(
     "lano",
-    1,
+    2,
     "Sentences of a language that a hierarchical grammar defines, token by token; or lessons of the family lano.",
     "Physics of Language Models 1 (arXiv 2305.13673), section 2",
     (

@@ -107,7 +107,7 @@ _OPTIONS: Mapping[str, Option] = {
 
 CORPUS = FormedCorpus(
     "mano",
-    1,
+    2,
     "Expressions in prefix form and their values modulo p, token by token; or lessons of the family mano.",
     "Physics of Language Models 4.1 (arXiv 2512.17351), task Mano",
     (Form("tokens", _OPTIONS, _write, _vocabulary),),

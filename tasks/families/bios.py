@@ -6,7 +6,8 @@ either order (dual), a property of one (classify), who of two was born first or 
 births (subtract), who has an attribute (inverse), how many have it (count). Everything asked is in the prompt: this is
 not what closed-book questions measure after training on such texts, and the two are never mixed in one score.
 
-Hardness: biographies shown. Chance: a guesser that knows what is asked, but not about whom.
+Hardness: biographies shown. Chance: a guesser that knows what is asked, but not about whom; where two things are asked,
+one that looks at the first only.
 
 Reference: Allen-Zhu and Li, Physics of Language Models 3.1 and 3.2 (arXiv 2309.14316, 2309.14402).
 """
@@ -29,15 +30,18 @@ from fathom.tasks.base import (
     Shortcut,
     Verdict,
     candidates,
+    example_line,
     write_lesson,
     write_lessons,
 )
 from fathom.tasks.people.answer_kinds import kind_of_answer
 from fathom.tasks.people.biography import show_people
 from fathom.tasks.people.diagnosis import label_judgement, label_pair, label_value
+from fathom.tasks.people.examples import answer_noun, draw_example
 from fathom.tasks.people.population import (
+    ATTRIBUTE_DIGITS,
     ATTRIBUTES,
-    N_YEARS,
+    CITIES,
     Person,
     birth_key,
     fits,
@@ -48,21 +52,29 @@ from fathom.tasks.people.population import (
 )
 from fathom.tasks.people.questions import (
     COUNTS,
-    LEAST_APART,
     MODES,
+    N_MONTHS_APART,
     N_RESIDUES,
     N_SHOWN_MONTHS,
+    SIDE_OF_CANDIDATES,
+    SIDES,
+    YEARS_APART,
     ask_attribute,
     draw_bio_question,
-    join_values,
-    n_groups,
+    n_shown,
 )
+from fathom.tasks.people.shortcuts import SHORTCUTS, all_counts, said_of, some_with, years_only
 from fathom.tasks.stream import Stream
 from fathom.tasks.words import codes
 
-_SIZES = (1, 5, 20, 100)
-_SEVERAL = ("compare", "subtract", "inverse", "count")
-"""Modes that need more than one person."""
+_SIZES = (2, 5, 20, 100)
+_LARGE_SIZES = (300, 1_000)
+_LARGE = ("extract", "inverse", "count")
+_TWO = ("extract", "partial", "dual", "classify")
+"""Modes that two people are enough for."""
+
+_SHORT_CODES = 300
+"""Most people whose codes have two letters."""
 
 _Row = Mapping[str, Any]
 _Facts = Mapping[str, Any]
@@ -72,47 +84,45 @@ def _levels() -> dict[str, Level]:
     table = [
         Level(f"{mode}-k{k}", k, {"mode": mode, "k": k}, ladder="main" if mode == "extract" else mode)
         for mode in MODES
-        for k in _SIZES
-        if k > 1 or mode not in _SEVERAL
+        for k in (*_SIZES, *(_LARGE_SIZES if mode in _LARGE else ()))
+        if k > 2 or mode in _TWO
     ]
     return {level.name: level for level in table}
 
 
-_MONTHS_APART = [12 * N_YEARS - apart for apart in range(LEAST_APART, 12 * N_YEARS) if apart % 12]
-"""Number of pairs of months for each distance that `subtract` asks; the first distance is the most frequent."""
-
-
 def _direct(mode: str, k: int) -> float:
-    alone, n = k == 1, len(ATTRIBUTES)
+    sizes = [ATTRIBUTE_DIGITS[name].size if name in ATTRIBUTE_DIGITS else len(CITIES) for name in ATTRIBUTES]
     return {
-        "extract": 1 / n if alone else 1 / k,
-        "partial": 1 / 2 if alone else (1 / k + 1 / min(k, N_SHOWN_MONTHS)) / 2,
-        "dual": 1 / (n * (n - 1)) if alone else 1 / k,
-        "classify": (1 / 2 + 1 / 2 + 1 / (N_RESIDUES if alone else N_RESIDUES - 1)) / 3,
+        "extract": sum(1 / n_shown(k, size) for size in sizes) / len(sizes),
+        "partial": (1 / k + 1 / min(k, N_SHOWN_MONTHS)) / 2,
+        "dual": 1 / k,
+        "classify": (1 / 2 + 1 / 2 + 1 / min(k, N_RESIDUES - 1)) / 3,
         "compare": 1 / 2,
-        "subtract": _MONTHS_APART[0] / sum(_MONTHS_APART),
-        "inverse": 1 / n_groups(k),
+        "subtract": 1 / (len(YEARS_APART) * N_MONTHS_APART),
+        "inverse": 1 / SIDES.get(k, 1),
         "count": 1 / _n_counts(k),
     }[mode]
 
 
-def _n_candidates(mode: str, k: int) -> int:
-    alone, most = k == 1, min(k, N_CHOICES)
+def _choice(mode: str, k: int) -> float:
+    """Return the accuracy among candidates; of 9 candidates less one, two attributes leave 2 or 3 each."""
+    n_rows = SIDE_OF_CANDIDATES
+    short = (n_rows - 1) / (n_rows**2 - 1)  # share of the cells left out that are in the row of the gold
     return {
-        "extract": len(ATTRIBUTES) if alone else most,
-        "partial": 2 if alone else most,
-        "dual": N_CHOICES if alone else most,
-        "classify": 2,
-        "compare": 2,
-        "subtract": N_CHOICES,
-        "inverse": min(n_groups(k), N_CHOICES),
-        "count": _n_counts(k),
-    }[mode]
+        "classify": 1 / 2,
+        "compare": 1 / 2,
+        "subtract": 2 / N_CHOICES,
+        "inverse": 1 / 2 if SIDES.get(k) == 2 else short / (n_rows - 1) + (1 - short) / n_rows,
+        "count": 1 / min(_n_counts(k), N_CHOICES),
+    }.get(mode, 1 / min(k, N_CHOICES))
 
 
 def _n_counts(k: int) -> int:
     return len(COUNTS[k][0]) if k in COUNTS else 1
 
+
+_CONSTANT_DIFFERENCE = str(12 * YEARS_APART[len(YEARS_APART) // 2] + 5)
+"""One of the most frequent answers to `subtract`."""
 
 _TELLS = {
     "date": "{} was born on {}",
@@ -174,7 +184,7 @@ class Bios:
     """The family `bios`; see the module's docstring."""
 
     name: str = "bios"
-    version: int = 1
+    version: int = 2
     title: str = "Answer from biographies"
     part: Part = "Knowledge"
     summary: str = "Answer a question about k invented people whose biographies are in the prompt."
@@ -192,7 +202,7 @@ class Bios:
         "no_answer": NO_ANSWER,
         "cut_off": CUT_OFF,
     }
-    shortcuts: ClassVar[tuple[Shortcut, ...]] = ()
+    shortcuts: ClassVar[tuple[Shortcut, ...]] = SHORTCUTS
     grading: str = (
         "Capitals do not matter. A semicolon separates two facts. Where a person is searched for, everybody who "
         "fits is right."
@@ -200,24 +210,30 @@ class Bios:
 
     @cached_property
     def levels(self) -> dict[str, Level]:
-        """Eight modes, each with k = 1 (where one person is enough), 5, 20 and 100 biographies."""
+        """Eight modes, each with k = 2 (where two people are enough), 5, 20 and 100 biographies; three up to 1,000."""
         return _levels()
 
     def generate(self, level: Level, channel: str, stream: Stream) -> Problem:
         """Draw names, people with a question, and the wording of their texts."""
         mode, k = str(level.axes["mode"]), int(level.axes["k"])
         symbol = channel == "symbol"
-        names = codes(stream, k) if symbol else full_names(stream, k)
+        names = codes(stream, k, 2 if k <= _SHORT_CODES else 3) if symbol else full_names(stream, k)
         made = draw_bio_question(stream, mode, names, "code" if symbol else "full name")
         choices = candidates(stream, made.gold, made.wrong)
         facts = {"people": [who._asdict() for who in made.people], **made.facts}
-        return Problem(f"{show_people(made.people, channel, stream)}\n{made.question}", made.gold, choices, facts)
+        shown = show_people(made.people, channel, stream)
+        example = draw_example(stream, made.people, facts)
+        if example is not None:
+            facts["example"] = example
+        return Problem(f"{shown}\n{made.question}", made.gold, choices, facts)
 
     def instruction(self, instance: Instance, style: str) -> str:
         """Ask for the answer alone, or for steps and a last line with it; questions say its form."""
-        if style == "cot":
-            return "Go step by step, then end with a last line of the form: Answer: <answer>"
-        return "Reply with the answer only."
+        noun = answer_noun(instance.facts)
+        if style != "cot":
+            return f"Reply with {noun} only."
+        shown = f", for example: {example_line(instance)}" if "example" in instance.facts else " and a colon."
+        return f"Go step by step. Then end with a line that gives {noun} after the word Answer{shown}"
 
     def solution(self, instance: Instance) -> str:
         """Quote what the texts say about the people asked about, then conclude."""
@@ -242,11 +258,15 @@ class Bios:
         problem = self.generate(level, channel, stream)
         shown, people = problem.question.rpartition("\n")[0], [person_of(row) for row in problem.facts["people"]]
         problems = (
-            Problem(f"{shown}\n{question}", gold, (), {**problem.facts, "attributes": [attribute], "asked": [who.name]})
+            Problem(f"{shown}\n{question}", gold, (), self._facts_of_lesson(problem, who, attribute, stream))
             for who, attribute in stream.shuffle([(who, attribute) for who in people for attribute in ATTRIBUTES])
             for question, gold in [ask_attribute(who, attribute)]
         )
         return write_lessons(self, Cell(self.name, level.name, channel, style), shown, problems)
+
+    def _facts_of_lesson(self, problem: Problem, who: Person, attribute: str, stream: Stream) -> dict[str, Any]:
+        facts = {**problem.facts, "attributes": [attribute], "asked": [who.name]}
+        return {**facts, "example": draw_example(stream, [], facts)}
 
     def answer_kind(self, instance: Instance) -> AnswerKind:
         """Return what the question asks for: values of attributes, a name, a number, yes or no."""
@@ -269,51 +289,41 @@ class Bios:
         return Verdict(False, answer, label_judgement(facts, gold, low))
 
     def guess(self, instance: Instance, style: str, stream: Stream) -> str:
-        """Return a random candidate, or a random person's value; of one person, any value that the question may ask."""
-        if style == "choice":
-            return stream.choice(instance.choices)
+        """Return a random candidate, or a random person's value; of two things asked, look at the first only."""
         facts = instance.facts
         people, operation = facts["people"], facts["operation"]
-        who = person_of(stream.choice(people))
+        if operation == "inverse":
+            return some_with(instance, style, 0, stream)
+        if operation == "subtract":
+            return years_only(instance, style, stream) if style == "choice" else _CONSTANT_DIFFERENCE
+        if style == "choice":
+            return stream.choice(instance.choices)
         if operation == "compare":
             return str(stream.choice(facts["asked"]))
-        if operation == "inverse":
-            return who.name
         if operation in ("even", "listed"):
             return stream.choice(("yes", "no"))
-        if operation == "remainder":
-            return str(who.month % N_RESIDUES if len(people) > 1 else stream.below(N_RESIDUES))
         if operation == "count":
-            return str(sum(row["city"] == who.city for row in people))
-        if operation == "subtract":
-            return str(LEAST_APART)
-        asked = facts["attributes"]
-        if len(people) == 1:
-            asked = stream.shuffle(("year", "month") if operation == "partial" else ATTRIBUTES)
-        return join_values(who, asked) if operation == "dual" else show_attribute(who, asked[0])
+            return str(stream.choice(all_counts(instance)))
+        return said_of(person_of(stream.choice(people)), facts) or ""
 
     def chance(self, level: Level, style: str) -> float:
         """Return the accuracy of a guesser that knows what is asked, but not about whom.
 
-        It gives any person's value, or any candidate. With one person that would always be right; there it does not
-        know what
-        is asked, and gives any of the values shown (extract: 1/6, partial: 1/2, dual: 1/30). Inverse: any person, in
-        groups of
-        equal size; count: the number of people born in any city shown. Yes and no, remainders and counts are balanced,
-        so
-        neither a constant nor the majority helps; classify is the mean of its three questions; subtract: the most
-        frequent
-        number of months.
+        It gives any person's value, or any candidate; values are equally frequent. Yes and no, remainders and counts
+        are balanced, so neither a constant nor the majority helps; classify is the mean of its three questions.
+        Inverse: somebody who has the first of two attributes. Subtract: the most frequent number of months; among
+        candidates, one that fits the years, or the months.
         """
         mode, k = str(level.axes["mode"]), int(level.axes["k"])
-        return 1 / _n_candidates(mode, k) if style == "choice" else _direct(mode, k)
+        return _choice(mode, k) if style == "choice" else _direct(mode, k)
 
     def budget(self, level: Level, style: str) -> int:
         """Return the tokens of a sentence with two values, or of a look at one person, or at each of all people."""
         if style != "cot":
             return 128 if style == "direct" else 1
         walks = level.axes["mode"] in ("inverse", "count")
-        return 448 + (56 if walks else 8) * int(level.axes["k"])
+        k = int(level.axes["k"])
+        return 448 + (64 * k if walks else 8 * min(k, 100))
 
 
 FAMILY = Bios()

@@ -1,48 +1,67 @@
 """All prerequisites of a goal in an order that works: recursive dependencies.
 
-A random DAG of n vertices is shown edge by edge, in random order. Asked: all ancestors of one vertex and the vertex
-itself, prerequisites first. Every linear extension of exactly these is right.
+A goal needs exactly m tasks, directly or indirectly. They are shown need by need, in random order, among as many tasks
+or more that it does not need: copies of the same kind of graph, whose tasks need some of the needed ones too. Asked:
+all that the goal needs and the goal itself, prerequisites first. Every linear extension of exactly these is right.
 
-Hardness: vertices. Chance: the direct needs as shown, followed by the goal; measured. Counting helps at few vertices:
-to list everything that is needed by something, least needs first, is right for 89% of the items at n = 4, 58% at 6 and
-27% at 8; and of four candidates that contain the direct needs, the one whose numbers of needs fall least often is right
-for 67% at n = 8, 35% from 24 on. Chance is stated for guessers that do not count: read levels below n = 12 with care.
+Hardness: needs, direct and indirect. A task is needed by one of the next sqrt(m) tasks in the order of doing (by the
+next at m < 6), so some need is at least three steps away, and at m = 256 sixteen. Chance, direct: the best rule that
+looks at two steps only, measured. There is no style choice: an order is checked need by need without following any
+chain, so candidates would not ask for depth.
+
+The ladders `tokens` and `tokens-multi` ask models trained on the corpus brevo, in its token form, about the paper's
+graphs of n vertices. There the number of needs varies, and hardness is its mean.
 
 Reference: Allen-Zhu, Physics of Language Models 4.1 (arXiv 2512.17351), synthetic task Brevo.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import permutations
+from math import isqrt
 from typing import Any, ClassVar, NamedTuple
 
 from fathom.tasks.answers.compound import NameList
-from fathom.tasks.answers.kinds import AnswerKind
-from fathom.tasks.base import CUT_OFF, NO_ANSWER, Instance, Level, Part, Problem, Shortcut, Verdict, write_lesson
-from fathom.tasks.graphs.dependencies import DependencyGraph, VertexOrder, ancestors, draw_graph
+from fathom.tasks.answers.kinds import AnswerKind, FirstLine
+from fathom.tasks.base import (
+    CUT_OFF,
+    NO_ANSWER,
+    Instance,
+    Level,
+    Part,
+    Problem,
+    Shortcut,
+    Verdict,
+    example_line,
+    write_lesson,
+)
+from fathom.tasks.graphs.dependencies import VertexOrder, draw_needed
+from fathom.tasks.graphs.needs import draw_needs_problem, split_names
 from fathom.tasks.stream import Stream
 from fathom.tasks.words import CODE_SHAPE, NAME_SHAPE, codes, given_names
 
-_SIZES = (4, 6, 8, 12, 16, 24, 32, 48, 64)
-
-# n -> the share of items that `guess` gets right, measured on 100,000 items of each level (channel symbol).
+# needs -> the share of items that the best shortcut gets right: of 20,000 items up to 6 needs, none of 2,000 above.
 _SHORTCUT: Mapping[int, float] = {
-    4: 0.248,
-    6: 0.111,
-    8: 0.052,
-    12: 0.03,
-    16: 0.024,
-    24: 0.021,
-    32: 0.02,
-    48: 0.018,
-    64: 0.019,
-}
+    3: 0.25, 4: 0.246, 6: 0.163, 8: 0.0, 12: 0.0, 16: 0.0, 24: 0.0, 32: 0.0,
+    48: 0.0, 64: 0.0, 96: 0.0, 128: 0.0, 192: 0.0, 256: 0.0,
+}  # fmt: skip
 
-N_ORDERS = 4
-"""Candidates in the style `choice`."""
+_CHAINS = 6
+"""With fewer needs, the goal and its needs are a chain."""
 
-_PLACES = tuple(permutations(range(N_ORDERS)))
+# n -> mean number of needs, and the share that `two_levels` gets right, of 6,000 graphs of the paper (3,000 at 110).
+_GRAPHS: Mapping[int, tuple[float, float]] = {
+    30: (13.9, 0.08), 40: (17.1, 0.06), 50: (19.8, 0.06), 70: (24.6, 0.056), 90: (29.2, 0.055), 110: (33.0, 0.055),
+}  # fmt: skip
+
+_TOKENS = {"single": (30, 50, 70, 90, 110), "multi": (30, 40, 50)}
+"""Vertices of graphs in token form: the largest of each training mix of part 4.1, and smaller ones."""
+
+_N_EXAMPLE = 3
+"""Names in the example of an answer, at every level."""
+
+_MANY_NAMES = 200
+"""With more names than this, codes have three letters."""
 
 
 class _Setting(NamedTuple):
@@ -85,64 +104,31 @@ _STORIES = (
 )  # fmt: skip
 
 
-def _orders(right: VertexOrder, graph: DependencyGraph, words: Sequence[int]) -> list[VertexOrder]:
-    """Return four orders, the right one first and the others wrong.
+def _copies(needs: int) -> int:
+    """Return how many graphs of the same kind the goal does not need: more of small ones, against guessing."""
+    return 3 if needs < _CHAINS else 2 if needs <= 8 else 1
 
-    They combine two faults, one of order and one of membership, each in two of the four, so that neither a vote among
-    them nor (on average) their length reveals the right one.
+
+def _size(needs: int) -> int:
+    """Return the number of all vertices."""
+    return (needs + 1) * (1 + _copies(needs)) + (needs + 1) // 2
+
+
+def _draw_parents(needs: int, stream: Stream) -> list[VertexOrder]:
+    """Return what each vertex needs: those of the first graph, whose last is the goal, of its copies, and of the rest.
+
+    The first graph differs from its copies in nothing but the goal. The rest need 1 to 3 of all that come before, so
+    what is connected with the goal need not be needed.
     """
-    parents, n_children = graph
-    inside = set(right)
-    spare = [v for v, some in enumerate(parents) if v not in inside and (some or n_children[v])]
-    if len(right) == 2:
-        first = words[0] % len(spare)
-        wrong = [[other, right[1]] for other in (spare[first:] + spare[:first])[:3]]
-        return [right, *wrong, right[::-1]][:4]
-    dependent = [v for v in right[1:-1] if parents[v]]
-    if not spare:
-        # Moved in this order, two cannot undo each other: the later is no parent of the earlier.
-        late = 1 + words[0] % (len(dependent) - 1)
-        other = _moved(right, dependent[words[1] % late], parents, words[2])
-        return [right, other, *[_moved(order, dependent[late], parents, words[3]) for order in (right, other)]]
-    likely = [v for v in spare if n_children[v]] or spare
-    new = likely[words[0] % len(likely)]
-    if dependent:
-        movable = [v for v in dependent if parents[v] != right[:1]] or dependent
-        if words[3] >> 63:
-            # Otherwise the order of the numbers of needs would reveal the wrong ones.
-            movable = [v for v in movable if len(parents[v]) < len(parents[max(parents[v])])] or movable
-        changed = movable[words[1] % len(movable)]
-        other = _moved(right, changed, parents, words[2])
-    else:
-        changed = right[words[1] % (len(right) - 1)]
-        rest = [v for v in spare if v != new]
-        other = _replaced(right, changed, rest[words[2] % len(rest)])
-    kind = words[3] % 3 if len(right) > 3 or not dependent else 2
-    if kind == 0:
-        place = words[4] % len(right)
-        return [right, other, *[[*order[:place], new, *order[place:]] for order in (right, other)]]
-    # Of two that change places, neither can be left out: the orders would be the same.
-    passed = right[other.index(changed)] if dependent else changed
-    inner = [v for v in right[:-1] if v != changed and v != passed] or [passed]
-    distant = [v for v in inner if v not in parents[right[-1]]] or inner
-    distant = [v for v in distant if n_children[v] == n_children[new]] or distant
-    old = distant[words[4] % len(distant)]
-    if kind == 1:
-        return [right, other, *[[v for v in order if v != old] for order in (right, other)]]
-    return [right, other, *[_replaced(order, old, new) for order in (right, other)]]
-
-
-def _moved(order: VertexOrder, vertex: int, parents: Sequence[VertexOrder], word: int) -> VertexOrder:
-    """Move a vertex to a random position before one that it needs, but not to the front if possible."""
-    last = max(map(order.index, parents[vertex]))
-    moved = order[:]
-    moved.remove(vertex)
-    moved.insert(1 + word % last if last else 0, vertex)
-    return moved
-
-
-def _replaced(order: VertexOrder, old: int, new: int) -> VertexOrder:
-    return [new if v == old else v for v in order]
+    n, n_graphs, reach = needs + 1, 1 + _copies(needs), isqrt(needs) if needs >= _CHAINS else 1
+    words = stream.words(_size(needs))
+    parents: list[VertexOrder] = []
+    for first in range(0, n * n_graphs, n):
+        parents += [[first + at for at in some] for some in draw_needed(words[first : first + n], reach)]
+    for word in words[n * n_graphs :]:
+        rest, some = divmod(word, 3)
+        parents.append(list(dict.fromkeys([(rest >> 20 * at) % len(parents) for at in range(some + 1)])))
+    return parents
 
 
 def _is_right(names: Sequence[str], facts: Mapping[str, Any]) -> bool:
@@ -211,19 +197,107 @@ def _diagnose(names: Sequence[str], facts: Mapping[str, Any]) -> Verdict:
     return Verdict(False, ", ".join(names), label, at, f"{len(seen)} of {len(wanted)} right")
 
 
+def _near(needs: Mapping[str, Sequence[str]], query: str, steps: int) -> list[str]:
+    """Return what is at most that many steps from the query, and the query, each after what it needs of these."""
+    found = {query: None}
+    edge = [query]
+    for _ in range(steps):
+        edge = list(dict.fromkeys([other for name in edge for other in needs[name] if other not in found]))
+        found.update(dict.fromkeys(edge))
+    return _sorted(needs, list(found)[::-1])
+
+
+def _sorted(needs: Mapping[str, Sequence[str]], names: Sequence[str]) -> list[str]:
+    """Return names in an order in which each stands after what it needs of these."""
+    left, order = dict.fromkeys(names), list[str]()
+    while left:
+        ready = [name for name in left if not any(other in left for other in needs[name])]
+        order += ready
+        for name in ready:
+            del left[name]
+    return order
+
+
+def _times_needed(facts: Mapping[str, Any]) -> dict[str, int]:
+    """Return how often each name is needed, in the order shown."""
+    times: dict[str, int] = {}
+    for before, after in facts["edges"]:
+        times[before] = times.get(before, 0) + 1
+        times.setdefault(after, 0)
+    return times
+
+
+def _direct_needs(facts: Mapping[str, Any]) -> list[str]:
+    return [*_needs(facts)[facts["query"]], facts["query"]]
+
+
+def _two_levels(facts: Mapping[str, Any]) -> list[str]:
+    return _near(_needs(facts), facts["query"], 2)
+
+
+def _leaf_first(facts: Mapping[str, Any]) -> list[str]:
+    needs, times, near = _needs(facts), _times_needed(facts), _two_levels(facts)
+    leaves = [name for name in times if not needs[name] and name not in near]
+    return [*sorted(leaves, key=times.__getitem__)[-1:], *near]
+
+
+def _both_ends(facts: Mapping[str, Any]) -> list[str]:
+    needs, near = _needs(facts), _two_levels(facts)
+    pairs = [(some[0], name) for name, some in needs.items() if len(some) == 1 and not needs[some[0]]]
+    return [*next((pair for pair in pairs if not set(pair) & set(near)), ()), *near]
+
+
+def _all_needed(facts: Mapping[str, Any]) -> list[str]:
+    needs, query = _needs(facts), facts["query"]
+    named = [name for name, times in _times_needed(facts).items() if times and name != query]
+    return [*sorted(named, key=lambda name: len(needs[name])), query]
+
+
+def _peeled(facts: Mapping[str, Any]) -> list[str]:
+    needs = _needs(facts)
+    for _ in range(2):
+        used = {facts["query"], *[other for some in needs.values() for other in some]}
+        needs = {name: some for name, some in needs.items() if name in used}
+    return _sorted(needs, list(needs))
+
+
+def _most_needed(facts: Mapping[str, Any]) -> list[str]:
+    needs, query, times = _needs(facts), facts["query"], _times_needed(facts)
+    ranked = sorted([name for name in times if name != query], key=times.__getitem__)
+    return [*_sorted(needs, ranked[len(ranked) + 1 - len(_search(needs, query)) :]), query]
+
+
+def _neighbours(facts: Mapping[str, Any]) -> list[str]:
+    needs, query = _needs(facts), facts["query"]
+    core = {query, *needs[query]}
+    shown = [name for edge in facts["edges"] if core & set(edge) for name in edge if name != query]
+    return [*_sorted(needs, list(dict.fromkeys(shown))), query]
+
+
+def _shortcut(rule: Callable[[Mapping[str, Any]], list[str]], about: str) -> Shortcut:
+    def answer(instance: Instance, _style: str) -> str:
+        return _join(instance, rule(instance.facts))
+
+    return Shortcut(rule.__name__.removeprefix("_"), about, answer, ("direct", "trained"))
+
+
+def _join(instance: Instance, names: Sequence[str]) -> str:
+    return (" " if "form" in instance.facts else ", ").join(names)
+
+
 @dataclass(frozen=True)
 class Brevo:
     """The family `brevo`; see the module's docstring."""
 
     name: str = "brevo"
-    version: int = 1
+    version: int = 2
     title: str = "Order dependencies"
     part: Part = "Reasoning"
-    summary: str = "List all that must be done before a goal, prerequisites first, from n vertices' shuffled needs."
+    summary: str = "List everything that a goal needs, prerequisites first, from the shuffled needs of many tasks."
     reference: str = "Physics of Language Models 4.1 (arXiv 2512.17351), task Brevo"
-    unit: str = "vertices"
+    unit: str = "needs"
     channels: tuple[str, ...] = ("symbol", "story")
-    styles: tuple[str, ...] = ("direct", "cot", "choice")
+    styles: tuple[str, ...] = ("direct", "cot", "trained")
     labels: ClassVar[Mapping[str, str]] = {
         "missing": "Something needed is left out; the position is where it was first needed.",
         "extra": "Something is listed that the goal does not need.",
@@ -233,7 +307,16 @@ class Brevo:
         "no_answer": NO_ANSWER,
         "cut_off": CUT_OFF,
     }
-    shortcuts: ClassVar[tuple[Shortcut, ...]] = ()
+    shortcuts: ClassVar[tuple[Shortcut, ...]] = (
+        _shortcut(_direct_needs, "The direct needs as shown, and the goal."),
+        _shortcut(_two_levels, "Needs, and needs of needs, in an order that works."),
+        _shortcut(_leaf_first, "The most needed task that needs nothing, then two levels."),
+        _shortcut(_both_ends, "A task that needs nothing and one that needs it alone, then two levels."),
+        _shortcut(_all_needed, "All that something needs, fewest needs first."),
+        _shortcut(_peeled, "What is left when all that nothing needs is taken away twice."),
+        _shortcut(_most_needed, "Those that stand in most needs, as many as are right."),
+        _shortcut(_neighbours, "All that stand in a sentence with the goal or a direct need."),
+    )
     grading: str = (
         "Every order that works is right: the goal and all that it needs, nothing else, each after what it needs. "
         "Commas or blanks separate the names."
@@ -241,34 +324,36 @@ class Brevo:
 
     @cached_property
     def levels(self) -> dict[str, Level]:
-        """One ladder over the number of vertices."""
-        return {f"n{n}": Level(f"n{n}", hardness=n, axes={"n": n}) for n in _SIZES}
+        """One ladder over the number of needs; the paper's graphs in token form."""
+        table = [_level(needs) for needs in _SHORTCUT]
+        table += [_token_level(names, n) for names, sizes in _TOKENS.items() for n in sizes]
+        return {level.name: level for level in table}
 
     def generate(self, level: Level, channel: str, stream: Stream) -> Problem:
-        """Draw a DAG, a query among its last quarter, and an order of the edges."""
-        n = int(level.axes["n"])
-        names = codes(stream, n) if channel == "symbol" else given_names(stream, n)
+        """Draw the graphs, their names and an order of the needs."""
+        if "form" in level.axes:
+            posed = draw_needs_problem(str(level.axes["names"]), int(level.axes["n"]), stream)
+            told = {"edges": posed.edges, "query": posed.query, "accepts": "verifier", "form": "tokens"}
+            return Problem(posed.question, posed.answer, (), told)
+        n, needs = int(level.axes["n"]), int(level.axes["needs"])
+        names = _draw_names(channel, n + _N_EXAMPLE, stream)
         wording = _CODES if channel == "symbol" else stream.choice(_STORIES)
-        words = stream.words(n + 7)
-        graph = draw_graph(words[7:])
-        query = n - 1 - words[0] % (n // 4)
-        edges = stream.shuffle([(names[a], names[b]) for b, some in enumerate(graph.parents) for a in some])
-        orders = [
-            ", ".join([names[v] for v in order])
-            for order in _orders(ancestors(graph.parents, query), graph, words[2:7])
-        ]
-        gold, choices = orders[0], tuple([orders[place] for place in _PLACES[words[1] % len(_PLACES)]])
-        facts = {"edges": edges, "query": names[query], "accepts": "verifier"}
-        needs = wording.needs
-        shown = wording.gap.join([b + needs + a for a, b in edges])
-        question = f"{wording.rule}{shown}.\n{wording.ask.replace('{q}', names[query])}"
-        return Problem(question, gold, choices, facts)
+        parents = _draw_parents(needs, stream)
+        edges = stream.shuffle([(names[a], names[b]) for b, some in enumerate(parents) for a in some])
+        facts = {"edges": edges, "query": names[needs], "accepts": "verifier", "example": ", ".join(names[n:])}
+        verb = wording.needs
+        shown = wording.gap.join([b + verb + a for a, b in edges])
+        question = f"{wording.rule}{shown}.\n{wording.ask.replace('{q}', names[needs])}"
+        return Problem(question, ", ".join(names[: needs + 1]), (), facts)
 
     def instruction(self, instance: Instance, style: str) -> str:
         """Ask for the list alone, or for steps and a last line with the list."""
         noun = "codes" if instance.channel == "symbol" else "names"
         if style == "cot":
-            return f"Go step by step, then end with a last line of the form: Answer: <{noun}, separated by commas>"
+            return (
+                f"Go step by step. Then end with a line that gives the {noun}, separated by commas, after the word "
+                f"Answer, for example: {example_line(instance)}"
+            )
         return f"Reply with the {noun} only, separated by commas."
 
     def solution(self, instance: Instance) -> str:
@@ -282,32 +367,56 @@ class Brevo:
         return write_lesson(self, level, channel, style, stream)
 
     def answer_kind(self, instance: Instance) -> AnswerKind:
-        """Return a list of names."""
+        """Return a list of names; the first line for the token form."""
+        if "form" in instance.facts:
+            return FirstLine()
         shape = CODE_SHAPE if instance.channel == "symbol" else NAME_SHAPE
         return NameList(list(_needs(instance.facts)), shape)
 
     def judge(self, instance: Instance, answer: str, text: str) -> Verdict:
         """Accept every order that works; otherwise label the first mistake."""
-        names = answer.split(", ")
+        names = split_names(answer) if "form" in instance.facts else answer.split(", ")
+        if not names:
+            return Verdict(False, None, "no_answer")
         if _is_right(names, instance.facts):
             return Verdict(True, answer, "correct")
         return _diagnose(names, instance.facts)
 
     def guess(self, instance: Instance, style: str, stream: Stream) -> str:
-        """Return the best shortcut, the direct needs as shown and then the query; or any candidate."""
-        if style == "choice":
-            return stream.choice(instance.choices)
-        query = instance.facts["query"]
-        return ", ".join([*_needs(instance.facts)[query], query])
+        """Return the best shortcut: two levels, at few needs with what may come before them."""
+        return _join(instance, _GUESSES.get(instance.level, _two_levels)(instance.facts))
 
     def chance(self, level: Level, style: str) -> float:
-        """Return the measured accuracy of the shortcut; 1/4 for candidates."""
-        return 1 / N_ORDERS if style == "choice" else _SHORTCUT[int(level.axes["n"])]
+        """Return the measured accuracy of the best shortcut."""
+        if "form" in level.axes:
+            return _GRAPHS[int(level.axes["n"])][1]
+        return _SHORTCUT[int(level.axes["needs"])]
 
     def budget(self, level: Level, style: str) -> int:
         """Return the tokens of a sentence with all names, or of all needs, each vertex and its order in sentences."""
         n = int(level.axes["n"])
-        return 128 + 6 * n if style == "direct" else 256 + 88 * n if style == "cot" else 1
+        if style == "trained":
+            return 8 * n if level.axes["names"] == "multi" else 16 + 4 * n
+        needs = int(level.axes["needs"])
+        return 112 + 13 * needs if style == "direct" else 256 + 26 * n + 74 * needs
+
+
+_GUESSES = {"needs3": _leaf_first, "needs4": _both_ends, "needs6": _both_ends}
+
+
+def _level(needs: int) -> Level:
+    return Level(f"needs{needs}", needs, {"needs": needs, "n": _size(needs)}, styles=("direct", "cot"))
+
+
+def _token_level(names: str, n: int) -> Level:
+    ladder = "tokens" if names == "single" else "tokens-multi"
+    axes: dict[str, int | str] = {"n": n, "names": names, "form": "tokens"}
+    return Level(f"{ladder}-n{n}", _GRAPHS[n][0], axes, ladder, channels=("symbol",), styles=("trained",))
+
+
+def _draw_names(channel: str, n: int, stream: Stream) -> list[str]:
+    """Draw names of one item; many codes have three letters."""
+    return codes(stream, n, 3 if n > _MANY_NAMES else 2) if channel == "symbol" else given_names(stream, n)
 
 
 FAMILY = Brevo()

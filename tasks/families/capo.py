@@ -56,6 +56,7 @@ class Capo:
         "no_answer": NO_ANSWER,
         "cut_off": CUT_OFF,
     }
+    # Nothing is answered: a likelihood is read, and the rule without memory is the uniform guesser of `chance`.
     shortcuts: ClassVar[tuple[Shortcut, ...]] = ()
     grading: str = (
         "Nothing is generated: the log-likelihood of the gold counts, in bits above a uniform guess. A fact is "

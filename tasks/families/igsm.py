@@ -1,10 +1,11 @@
 """One of many counts that depend on each other: grade-school arithmetic of an exact length.
 
 A web of parameters is described in random order, with parameters that the query does not need. op is the number of
-operations of the shortest step-by-step solution, recomputable from the text: the query and each parameter that it
-depends on cost max(1, t - 1), where t counts the numbers in the formula. In the channel `story`, totals over a group
-are never stated: they follow, as sums and sums of products, from what contains what. All arithmetic is modulo 23, and
-answers are uniform on 0..22 given all but one number of the text.
+binary operations of the shortest solution, recomputable from the text: the query and each parameter that it depends on
+cost t - 1, where t counts the numbers and names in the formula. So a plain number costs nothing, and a sum of three
+parameters costs 2. Every level has exactly this many. No needed product has a factor 0, so that none of them can be
+left out. In the channel `story`, totals over a group are never stated: they follow, as sums and sums of products, from
+what contains what. All arithmetic is modulo 23, and answers are uniform on 0..22.
 
 Ladders: `main` has half as many unneeded parameters as needed ones; `bare` none; `crowded` as many; `question-first`;
 `reask` asks for a parameter in the middle of a problem made for a longer query: op counts what is asked, and the rest
@@ -24,6 +25,7 @@ from fathom.tasks.answers.kinds import AnswerKind
 from fathom.tasks.answers.numbers import Integer
 from fathom.tasks.arithmetic.formula import MODULUS, needed_for, solve_parameters, write_calculation
 from fathom.tasks.arithmetic.puzzle import PuzzlePlan, draw_puzzle, word_source
+from fathom.tasks.arithmetic.shortcuts import COUNT_SHORTCUTS
 from fathom.tasks.arithmetic.solution import SolutionReading, read_solution
 from fathom.tasks.arithmetic.word_problem import write_problem
 from fathom.tasks.base import (
@@ -37,11 +39,12 @@ from fathom.tasks.base import (
     Shortcut,
     Verdict,
     candidates,
+    example_line,
     write_lesson,
 )
 from fathom.tasks.stream import Stream
 
-OPERATION_COUNTS = (2, 4, 6, 8, 10, 12, 15, 18, 21, 25, 30, 40)
+OPERATION_COUNTS = (2, 4, 6, 8, 10, 12, 15, 18, 21, 25, 30, 40, 50, 70, 100, 140, 200)
 SIDE_OPS = (4, 10, 18, 30)
 """Values of op at which the other axes are varied."""
 
@@ -71,10 +74,10 @@ class Igsm:
     """The family `igsm`; see the module's docstring."""
 
     name: str = "igsm"
-    version: int = 1
+    version: int = 2
     title: str = "Solve word problems"
     part: Part = "Reasoning"
-    summary: str = "Find one of many counts that depend on each other, modulo 23, in exactly op operations."
+    summary: str = "Find one of many counts that depend on each other, modulo 23, in exactly op binary operations."
     reference: str = "Physics of Language Models 2.1 (arXiv 2407.20311), iGSM"
     unit: str = "operations"
     channels: tuple[str, ...] = ("symbol", "story")
@@ -89,7 +92,7 @@ class Igsm:
         "no_answer": NO_ANSWER,
         "cut_off": CUT_OFF,
     }
-    shortcuts: ClassVar[tuple[Shortcut, ...]] = ()
+    shortcuts: ClassVar[tuple[Shortcut, ...]] = COUNT_SHORTCUTS
     grading: str = (
         "The final number decides, from 0 to 22. Written steps are read only to say where a wrong answer went wrong."
     )
@@ -113,18 +116,19 @@ class Igsm:
             facts["original"] = {"query": told.names[puzzle.original], "op": original}
         others = [number for number in _NUMBERS if number != gold]
         question = told.problem(ask_first=level.axes["order"] == "question-first")
-        return Problem(question, gold, candidates(stream, gold, others), facts)
+        choices = candidates(stream, gold, others)
+        facts["example"] = stream.choice(others)
+        return Problem(question, gold, choices, facts)
 
     def instruction(self, instance: Instance, style: str) -> str:
         """Ask for the number alone, or for steps of a fixed form and a last line with the number."""
         if style != "cot":
-            return "Reply with the number only, from 0 to 22."
-        form = "<code> = <calculation> = <number>, as in: AB = 20 + 5 = 2"
-        if instance.channel == "story":
-            form = "<what> in <where> = <calculation> = <number>, as in: nails in each hall = 2 * 3 = 6"
+            return "Reply with the number only, a whole number from 0 to 22."
+        line = "nails in each hall = 2 * 3 = 6" if instance.channel == "story" else "AB = 20 + 5 = 2"
         return (
-            f"Work it out one parameter a line, each line of the form: {form}. "
-            "Then end with a last line of the form: Answer: <number from 0 to 22>"
+            f"Work it out one parameter a line: its name, its calculation in numbers, its value, for example: {line}. "
+            "Then end with a line that gives the number that is asked for, from 0 to 22, after the word Answer, "
+            f"for example: {example_line(instance)}"
         )
 
     def solution(self, instance: Instance) -> str:
@@ -158,16 +162,18 @@ class Igsm:
         return stream.choice(instance.choices if style == "choice" else _NUMBERS)
 
     def chance(self, level: Level, style: str) -> float:
-        """Return the share of one candidate, or of one number of 0..22; copying a number of the text is no better.
-
-        At op 2, a solver that reads the number from which the query starts, and never answers it, is right in
-        68 / 69 / 22 = 4.48% of the items instead of 4.35%; from op 4 on this gains nothing.
-        """
+        """Return the share of one candidate, or of one number of 0..22; copying a number of the text is no better."""
         return 1 / N_CHOICES if style == "choice" else 1 / MODULUS
 
     def budget(self, level: Level, style: str) -> int:
-        """Return the tokens of a sentence, or of the question again and a sentence for each of its parameters."""
-        return 128 if style == "direct" else 576 + 112 * int(level.axes["original"]) if style == "cot" else 1
+        """Return the tokens of a sentence, or of the question again and a sentence for each of its parameters.
+
+        A parameter of a long problem takes part in more operations, so there are fewer of them for an operation.
+        """
+        if style != "cot":
+            return 128 if style == "direct" else 1
+        op, unneeded = int(level.axes["original"]), int(level.axes["unneeded"])
+        return 900 + (150 + 2 * unneeded // 5) * min(op, 40) + 110 * max(0, op - 40)
 
 
 _NO_STEPS = SolutionReading(0, 0, False)

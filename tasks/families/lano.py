@@ -3,13 +3,14 @@
 Grammars are drawn from the item's seed, so no model has seen them. The ladders `generate-*` and `law-*` are for models
 trained on one fixed language: they ask for more of its sentences, or for their likelihood.
 
-Hardness: levels of the grammar. Chance: uniform over the candidates; measured for written answers (GUESS_ACCURACY).
+Hardness: levels of the grammar, all of which a solver has to follow: strings that are no sentences are wrong in the row
+of symbols below the root alone. Chance: uniform over the candidates; measured for written answers (GUESS_ACCURACY).
 
 Reference: Allen-Zhu, Physics of Language Models 1 (arXiv 2305.13673), section 2: synthetic CFGs.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -26,6 +27,7 @@ from fathom.tasks.base import (
     Shortcut,
     Verdict,
     candidates,
+    example_line,
     write_lesson,
 )
 from fathom.tasks.grammars import text as say
@@ -38,8 +40,9 @@ from fathom.tasks.grammars.languages import (
     language,
     language_levels,
 )
-from fathom.tasks.grammars.near_miss import SentencePair, Tokens, draw_pair, one_right
-from fathom.tasks.grammars.parser import Chart, recognises, sound_height
+from fathom.tasks.grammars.near_miss import Alike, AlikeSearch, Miss, Tokens, draw_miss, draw_wrong_rest, wrong_rows
+from fathom.tasks.grammars.parser import Chart, recognises
+from fathom.tasks.grammars.shortcuts import SHORTCUTS
 from fathom.tasks.grammars.text import OPTIONS, join_tokens
 from fathom.tasks.stream import Stream
 from fathom.tasks.words import given_names
@@ -49,22 +52,29 @@ SHAPES = {
     3: GrammarShape(3),
     4: GrammarShape(4, most_rules=3),
     5: GrammarShape(5, most_rules=3, percent_long=33, greatest_mean=70),
+    6: GrammarShape(6, most_rules=3, percent_long=20, greatest_mean=120),
+    7: GrammarShape(7, most_rules=3, percent_long=15, greatest_mean=220),
+    8: GrammarShape(8, most_rules=3, percent_long=15, greatest_mean=440),
 }
 """Grammars of the items, by depth. The flattest have more rules, since they would have few sentences otherwise; deep
-ones have fewer, since most strings would be sentences; at depth 5 rules are shorter, to stay below MAX_SENTENCE."""
+ones have fewer, since most strings would be sentences; from depth 5 on rules are shorter, as sentences double with
+each level."""
+
+_DEEPEST = {"recognise": 8, "choose": 6, "complete": 7}
+"""Deepest grammars by mode: the deeper, the longer it takes to find several strings that are equally long."""
 
 N_SAMPLES = {2: 30, 3: 60, 4: 80}
 
-MAX_SENTENCE = 80
-"""Most tokens of a sentence in a prompt."""
+LONGEST = {2: 80, 3: 80, 4: 80, 5: 80, 6: 160, 7: 320, 8: 640}
+"""Most tokens of a sentence in a prompt, by depth."""
 
 LEAST_REST = 4
 """Fewest tokens of a completion, so that none is a single rule of the question."""
 
-_FIXED = tuple("SABCDEFGHIJKL"), tuple("abc")
+_FIXED = tuple("SABCDEFGHIJKLMNOPQRTUV"), tuple("abc")
 """Symbols and terminals of the mode `write`, as in the paper's grammars: only the rules are new."""
 
-_CAPITALS = "EFGHJKLMNPQRSTUVWXYZ"  # none of OPTIONS
+_CAPITALS = "EFGHIJKLMNOPQRSTUVWXYZ"  # none of OPTIONS; 22, as many as depth 8 needs
 _LETTERS = "abcdefghjkmnpqrstuvwxyz"  # none that looks like a digit
 _WORDS = tuple(onset + vowel + coda for onset in "bdfgklmnprtvz" for vowel in "aeiou" for coda in "vb")
 _VERBS = r"(?:is|are|was|does|do|can|could|will|would)"
@@ -75,14 +85,16 @@ _FITS = (
 _IS_SENTENCE = rf"\b{_VERBS}\b[^.:;]{{0,60}}\b{_FITS}"
 _IS_NO_SENTENCE = rf"\b{_VERBS}(?:n't|\s?not| no)\b[^.:;]{{0,60}}\b{_FITS}|\b(?:invalid|ungrammatical)\b"
 """Whole sentences that say yes or no to: is this string a sentence?"""
-_MAX_DRAWS = 50
 
 GUESS_ACCURACY = {
-    "complete-d2": 0.2143, "complete-d3": 0.1076, "complete-d4": 0.0479, "complete-d5": 0.0439,
+    "complete-d2": 0.1823, "complete-d3": 0.1148, "complete-d4": 0.0528, "complete-d5": 0.0508,
+    "complete-d6": 0.0487, "complete-d7": 0.0417,
     "samples-d2": 0.1470, "samples-d3": 0.0957, "samples-d4": 0.0371,
     "write-d2": 0.2024, "write-d3": 0.0772, "write-d4": 0.0227, "write-d5": 0.0466,
+    "write-d6": 0.0588, "write-d7": 0.0668, "write-d8": 0.0515,
 }  # fmt: skip
-"""Accuracy of the best guesser, measured on 20,000 items of each level.
+"""Accuracy of the best guesser. Measured on 20,000 items of each level of samples and of write up to depth 5; then on
+6,000, 6,000, 5,000, 2,500, 1,500 and 600 items of complete-d2 to d7, and 4,000, 2,500 and 2,000 of write-d6 to d8.
 
 Completions: the tail of another sentence (fresh, or a sample), cut after as many tokens as the prefix has. It is the
 best of ten guessers at every level; the others take random letters, one lowest rule or two, the prefix again, a symbol
@@ -98,6 +110,7 @@ def _levels() -> dict[str, Level]:
         Level(f"{mode}-d{depth}", depth, {"mode": mode, "depth": depth}, ladder, styles=asked)
         for mode, ladder in (("recognise", "main"), ("choose", "choose"), ("complete", "complete"))
         for depth in SHAPES
+        if depth <= _DEEPEST[mode]
     ]
     for depth, n_samples in N_SAMPLES.items():
         axes: dict[str, int | str] = {"mode": "samples", "depth": depth, "samples": n_samples}
@@ -123,7 +136,7 @@ class Lano:
     """The family `lano`; see the module's docstring."""
 
     name: str = "lano"
-    version: int = 1
+    version: int = 2
     title: str = "Follow a grammar"
     part: Part = "Language structure"
     summary: str = "Write, recognise, choose or complete sentences of a language that a hierarchical grammar defines."
@@ -142,7 +155,7 @@ class Lano:
         "no_answer": NO_ANSWER,
         "cut_off": CUT_OFF,
     }
-    shortcuts: ClassVar[tuple[Shortcut, ...]] = ()
+    shortcuts: ClassVar[tuple[Shortcut, ...]] = SHORTCUTS
     grading: str = (
         "Yes or no, and the letter of a string, are compared. A continuation is parsed: every continuation that "
         "makes a sentence is right, not only the gold."
@@ -150,7 +163,7 @@ class Lano:
 
     @cached_property
     def levels(self) -> dict[str, Level]:
-        """Five ways to ask about a new language of depth 2..5, and four languages for training."""
+        """Five ways to ask about a new language of depth 2..8, and four languages for training."""
         return _levels()
 
     def generate(self, level: Level, channel: str, stream: Stream) -> Problem:
@@ -164,13 +177,15 @@ class Lano:
             grammar = _draw(SHAPES[depth], mode, channel, stream)
             made = _MAKERS[mode](grammar, channel, stream)
             if made is not None:
-                return made
+                return _with_example(made, channel, stream)
 
     def instruction(self, instance: Instance, style: str) -> str:
-        """Ask for the answer alone, or for steps and a last line with it; the question says its form."""
-        if style == "cot":
-            return "Go step by step, then end with a last line of the form: Answer: <answer>"
-        return "Reply with the answer only."
+        """Ask for the answer alone, or for steps and a last line with it."""
+        noun = _ANSWER_NOUNS.get(instance.facts["mode"], "sentence")
+        if style != "cot":
+            return f"Reply with {noun} only."
+        shown = f", for example: {example_line(instance)}" if "example" in instance.facts else " and a colon."
+        return f"Go step by step. Then end with a line that gives {noun} after the word Answer{shown}"
 
     def solution(self, instance: Instance) -> str:
         """Return a derivation, level by level; for a string that is no sentence, where and why it fails."""
@@ -225,9 +240,9 @@ class Lano:
     def chance(self, level: Level, style: str) -> float:
         """Return the share of one candidate; for written answers the measured accuracy; 0 for fixed languages."""
         mode = level.axes["mode"]
-        if mode == "recognise":
+        if mode == "recognise" or (mode == "complete" and style == "choice"):
             return 1 / 2
-        if mode == "choose" or (mode == "complete" and style == "choice"):
+        if mode == "choose":
             return 1 / len(OPTIONS)
         return GUESS_ACCURACY.get(level.name, 0.0)
 
@@ -239,9 +254,11 @@ class Lano:
         if mode == "generate":
             # A token and its blank take 2 at most, and few sentences are longer than 1.5 times the mean.
             return 64 + int(3 * language(str(level.axes["shape"])).mean_length)
-        longest: int = min(MAX_SENTENCE, 3 ** int(level.axes["depth"]))
+        depth = int(level.axes["depth"])
+        longest: int = min(LONGEST[depth], 3**depth)
         if style == "cot":
-            return 768 + 40 * longest * (2 if mode == "choose" else 1)  # most candidates fail half-way
+            each = 40 if depth <= 5 else 56
+            return 768 + each * longest * (2 if mode == "choose" else 1)  # most candidates fail half-way
         return 64 if mode in ("recognise", "choose") else 96 + 5 * longest
 
 
@@ -250,49 +267,74 @@ def _grammar(facts: Mapping[str, Any]) -> Grammar:
 
 
 def _make_recognise(grammar: Grammar, channel: str, stream: Stream) -> Problem | None:
-    pair = _pair(grammar, stream)
-    if pair is None:
+    alike = _draw_strings(grammar, 1, stream)
+    if alike is None:
         return None
     gold, other = stream.shuffle(("yes", "no"))
-    string = join_tokens(pair.sentence if gold == "yes" else pair.miss)
+    string = join_tokens(alike.right if gold == "yes" else alike.wrong[0])
     facts = {"mode": "recognise", "grammar": grammar.to_json(), "string": string}
     question = f"{say.show_rules(grammar, channel)}\n{say.ask_whether(string)}"
     return Problem(question, gold, candidates(stream, gold, [other]), facts)
 
 
 def _make_choose(grammar: Grammar, channel: str, stream: Stream) -> Problem | None:
-    """Show a sentence among misses; all strings have the same distribution of lengths, each from its own pair."""
-    shown = one_right([_pair(grammar, stream) for _ in OPTIONS], stream)
-    if shown is None:
+    """Show a sentence among misses of the same length, all from draws of their own."""
+    alike = _draw_strings(grammar, len(OPTIONS) - 1, stream)
+    if alike is None:
         return None
+    shown = alike.mix(stream)
     facts = {"mode": "choose", "grammar": grammar.to_json(), "strings": shown.strings}
     question = f"{say.show_rules(grammar, channel)}\n{say.ask_which(shown.strings)}"
     return Problem(question, OPTIONS[shown.right], OPTIONS, facts)
 
 
+def _draw_strings(grammar: Grammar, n_wrong: int, stream: Stream) -> Alike | None:
+    rows, longest = wrong_rows(grammar), LONGEST[grammar.depth]
+    if len(rows) < n_wrong:
+        return None
+
+    def sentence() -> Tokens | None:
+        drawn = grammar.expand([grammar.root], grammar.depth, stream)
+        return drawn if len(drawn) <= longest else None
+
+    def miss() -> Miss | None:
+        return draw_miss(grammar, rows, stream)
+
+    return AlikeSearch(sentence, miss, lambda tokens: _is_outside(grammar, tokens), n_wrong).find(grammar.depth)
+
+
+def _is_outside(grammar: Grammar, tokens: Tokens) -> bool:
+    return not recognises(grammar, tokens)
+
+
 def _make_complete(grammar: Grammar, channel: str, stream: Stream) -> Problem | None:
-    """Show a prefix; the candidates are a completion among misses, as for `choose`."""
-    if grammar.longest < 2 + LEAST_REST:
+    """Show a prefix; the candidates are a completion and a miss of the same length.
+
+    Of three misses, two often have the same wrong row, and the completion would be the odd one out.
+    """
+    rows, longest = wrong_rows(grammar), LONGEST[grammar.depth]
+    if not rows or grammar.longest < 2 + LEAST_REST or grammar.shortest > longest:
         return None
     sentence, given = _cut(grammar, stream)
     prefix = sentence[:given]
     if any_completes(grammar, prefix, blind_tails(grammar, given, stream)):
         return None
-    chart = Chart(grammar, prefix)
+    chart, lengths = Chart(grammar, prefix), range(LEAST_REST, longest - given + 1)
 
-    def rest() -> Tokens | None:
-        for _ in range(_MAX_DRAWS):
-            drawn = chart.completion(stream)
-            if LEAST_REST <= len(drawn) <= MAX_SENTENCE - len(prefix):
-                return drawn
-        return None
+    def right() -> Tokens | None:
+        rest = chart.completion(stream)
+        return rest if len(rest) in lengths else None
 
-    if len({join_tokens(rest() or ()) for _ in range(3 * len(OPTIONS))}) < len(OPTIONS):
-        return None  # most likely too few completions for one_right; this check is faster
-    pairs = [draw_pair(rest, lambda drawn: sound_height(grammar, prefix + drawn), grammar, stream) for _ in OPTIONS]
-    shown = one_right(pairs, stream)
-    if shown is None:
+    search = AlikeSearch(
+        right,
+        lambda: draw_wrong_rest(chart, rows, stream),
+        lambda rest: _is_outside(grammar, prefix + rest) and not _repeats(grammar, prefix, rest),
+        1,
+    )
+    alike = search.find(grammar.depth)
+    if alike is None:
         return None
+    shown = alike.mix(stream)
     facts = {"mode": "complete", "grammar": grammar.to_json(), "prefix": join_tokens(prefix), "accepts": "verifier"}
     question = f"{say.show_rules(grammar, channel)}\n{say.ask_rest(join_tokens(prefix), channel)}"
     return Problem(question, shown.strings[shown.right], tuple(shown.strings), facts)
@@ -301,7 +343,7 @@ def _make_complete(grammar: Grammar, channel: str, stream: Stream) -> Problem | 
 def _make_write(grammar: Grammar, channel: str, _stream: Stream) -> Problem | None:
     """Ask for any sentence; the gold takes the first rule of every symbol. Return None if it is too long."""
     gold = grammar.first_sentence
-    if len(gold) > MAX_SENTENCE:
+    if len(gold) > LONGEST[grammar.depth]:
         return None
     facts = {"mode": "write", "grammar": grammar.to_json(), "prefix": "", "accepts": "verifier"}
     return Problem(f"{say.show_rules(grammar, channel)}\n{say.ask_sentence(channel)}", join_tokens(gold), (), facts)
@@ -315,7 +357,7 @@ def _make_samples(grammar: Grammar, channel: str, stream: Stream) -> Problem | N
     n_samples = N_SAMPLES[grammar.depth]
     samples: dict[str, None] = {}
     for _ in range(10 * n_samples):
-        drawn = grammar.sentence(stream, 0, MAX_SENTENCE)
+        drawn = grammar.sentence(stream, 0, LONGEST[grammar.depth])
         if drawn[:given] != sentence[:given]:
             samples[join_tokens(drawn)] = None
         if len(samples) == n_samples:
@@ -332,24 +374,36 @@ def _make_samples(grammar: Grammar, channel: str, stream: Stream) -> Problem | N
     return Problem(question, join_tokens(sentence[given:]), (), facts)
 
 
+_ANSWER_NOUNS = {
+    "recognise": "yes or no", "choose": "the letter", "complete": "the rest", "samples": "the rest",
+    "write": "the sentence",
+}  # fmt: skip
+
 _MAKERS = {
     "recognise": _make_recognise, "choose": _make_choose, "complete": _make_complete, "samples": _make_samples,
     "write": _make_write,
 }  # fmt: skip
 
 
+_N_EXAMPLE_TOKENS = 4
+
+
+def _with_example(made: Problem, channel: str, stream: Stream) -> Problem:
+    """Add an answer in other letters or words. Of few possible answers none is shown, which would rule it out."""
+    if made.facts["mode"] in ("recognise", "choose"):
+        return made
+    known = made.facts["grammar"]["terminals"]
+    foreign = [token for token in (_LETTERS if channel == "symbol" else _WORDS) if token not in known]
+    tokens = stream.sample(foreign, 3)
+    example = join_tokens([stream.choice(tokens) for _ in range(_N_EXAMPLE_TOKENS)])
+    return replace(made, facts={**made.facts, "example": example})
+
+
 def _cut(grammar: Grammar, stream: Stream) -> tuple[Tokens, int]:
-    sentence = grammar.sentence(stream, 2 + LEAST_REST, MAX_SENTENCE)
+    sentence = grammar.sentence(stream, 2 + LEAST_REST, LONGEST[grammar.depth])
     n = len(sentence)
     least, most = max(2, n // 4), min(n - LEAST_REST, n * 2 // 3)
     return sentence, least + stream.below(most - least + 1)
-
-
-def _pair(grammar: Grammar, stream: Stream) -> SentencePair | None:
-    def sentence() -> Tokens:
-        return grammar.sentence(stream, 0, MAX_SENTENCE)
-
-    return draw_pair(sentence, lambda tokens: sound_height(grammar, tokens), grammar, stream)
 
 
 def _judge_rest(instance: Instance, tokens: list[str]) -> Verdict:

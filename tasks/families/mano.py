@@ -1,33 +1,47 @@
 """The value of an arithmetic expression modulo p: operations composed without a calculator.
 
-An expression has exactly l operations out of + - *. A part without operations is a number of 0..p-1; any other has a
-random operation, and 0..l-1 of the l-1 others, uniformly, on its left. Numbers are drawn from the value downwards: the
-value of the whole is uniform, and so is, for each operation, the pair of values among the pairs with its result. So no
-answer is likelier than another; uniform numbers would give 0 too often.
+An expression has exactly l operations out of + - *. Its brackets matter: from four operations on, its value differs (as
+a formula, for most numbers) from what one gets from left to right, from right to left, or by products first; two and
+three operations have few bracketings, so all of them differ and are equally likely (`arithmetic/bracketing.py`). No
+product has a factor 0. Numbers are drawn from the value downwards: no answer is likelier than another; uniform numbers
+would give 0 too often.
 
-Hardness: operations. Chance: copying one number of the expression; measured.
+Ladders: `main` (infix, or words), `prefix`, and `p5`, `p7`, `p10` for smaller moduli, from the level on which has
+100,000 questions. The only level with fewer has one operation: its questions are numbered in an order that the seed
+shuffles, three quarters for items and the rest for demonstrations, so that a seed asks none twice. `tokens` asks models
+trained on the corpus mano, in its token form: all numbers and operators are uniform there.
+
+Hardness: operations. Chance: the best of copying a number, reading without brackets and answering 0; measured.
 
 Reference: Allen-Zhu, Physics of Language Models 4.1 (arXiv 2512.17351), synthetic task Mano.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import comb, inf
-from operator import mul
+from math import inf
 from typing import ClassVar
 
-from fathom.tasks.answers.kinds import AnswerKind
+from fathom.tasks.answers.kinds import AnswerKind, FirstLine
 from fathom.tasks.answers.numbers import Integer
+from fathom.tasks.arithmetic.bracketing import (
+    FEW,
+    count_structures,
+    draw_bracketed,
+    draw_one_operation,
+    one_operation,
+    values_of_bracketings,
+)
 from fathom.tasks.arithmetic.expression import (
     APPLY,
     MODULI,
     NUMERALS,
-    SIGNS,
-    draw_expression,
+    draw_plain,
     evaluate_expression,
     infix,
 )
+from fathom.tasks.arithmetic.shortcuts import EXPRESSION_SHORTCUTS
 from fathom.tasks.base import (
     CUT_OFF,
     N_CHOICES,
@@ -38,17 +52,26 @@ from fathom.tasks.base import (
     Problem,
     Shortcut,
     Verdict,
+    example_line,
     write_lesson,
 )
 from fathom.tasks.stream import Stream
 
-_LENGTHS = (1, 2, 3, 4, 6, 8, 10, 13, 16)
+_LENGTHS = (1, 2, 3, 4, 6, 8, 10, 13, 16, 24, 32, 48, 64)
+_FEWEST = {23: 1, 5: 4, 7: 4, 10: 4}
+_LONGEST = {23: 64, 5: 16, 7: 16, 10: 16}
+"""Fewest and most operations modulo p."""
+
+_TOKEN_LENGTHS = (10, 13, 16)
+_ASKED = ("direct", "cot", "choice")
 
 _NUMERALS = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
     "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty", "twenty-one",
     "twenty-two",
 )  # fmt: skip
+
+_TOKEN = re.compile(r"\s*([0-9]{1,4})(?!\S)")
 
 _NOUNS = {"+": "the sum of", "-": "the difference of", "*": "the product of"}
 
@@ -68,23 +91,64 @@ _OPENINGS = {
 }
 
 
-# Accuracy of the number that `_nearest` finds, for each of _LENGTHS, measured on 200,000 items each. Copying the first,
-# last, largest or most frequent number, or answering 0, scores no more.
-_COPIED = {
-    23: (0.0777, 0.0511, 0.049, 0.0472, 0.047, 0.0465, 0.0456, 0.046, 0.0441),
-    5: (0.3386, 0.2373, 0.2257, 0.2216, 0.2184, 0.2146, 0.2152, 0.2124, 0.2103),
-    7: (0.2472, 0.168, 0.1598, 0.159, 0.1548, 0.1529, 0.1512, 0.1517, 0.1509),
-    10: (0.2231, 0.1534, 0.14, 0.1361, 0.1272, 0.1229, 0.1201, 0.1185, 0.1155),
-}
+_BEST: Mapping[tuple[int, int], tuple[str, float, str, float]] = {
+    (23, 1): ("nearest number", 0.0775, "nearest number", 0.156),
+    (23, 2): ("products first", 0.5477, "last operator first", 0.5672),
+    (23, 3): ("right to left", 0.2632, "first operator last", 0.3048),
+    (23, 4): ("right to left", 0.0624, "right to left", 0.1458),
+    (23, 6): ("no product", 0.0572, "no product", 0.1383),
+    (23, 8): ("no product", 0.0588, "no product", 0.1369),
+    (23, 10): ("no product", 0.0561, "no product", 0.1349),
+    (23, 13): ("no product", 0.0582, "no product", 0.1379),
+    (23, 16): ("no product", 0.0555, "no product", 0.1322),
+    (23, 24): ("no product", 0.059, "no product", 0.151),
+    (23, 32): ("no product", 0.05325, "last number", 0.129),
+    (23, 48): ("no product", 0.05875, "no product", 0.137),
+    (23, 64): ("no product", 0.05825, "no product", 0.139),
+    (5, 4): ("right to left", 0.2754, "right to left", 0.2754),
+    (5, 6): ("no product", 0.2597, "no product", 0.2597),
+    (5, 8): ("no product", 0.2675, "no product", 0.2675),
+    (5, 10): ("no product", 0.2582, "no product", 0.2582),
+    (5, 13): ("no product", 0.2609, "no product", 0.2609),
+    (5, 16): ("no product", 0.2551, "no product", 0.2551),
+    (7, 4): ("right to left", 0.1974, "right to left", 0.1974),
+    (7, 6): ("no product", 0.1927, "no product", 0.1927),
+    (7, 8): ("no product", 0.1951, "no product", 0.1951),
+    (7, 10): ("no product", 0.1881, "no product", 0.1881),
+    (7, 13): ("no product", 0.1892, "no product", 0.1892),
+    (7, 16): ("no product", 0.1915, "no product", 0.1915),
+    (10, 4): ("right to left", 0.2452, "right to left", 0.267),
+    (10, 6): ("right to left", 0.2071, "right to left", 0.2287),
+    (10, 8): ("products first", 0.172, "products first", 0.194),
+    (10, 10): ("left to right", 0.1529, "left to right", 0.1779),
+    (10, 13): ("left to right", 0.1408, "products first", 0.1663),
+    (10, 16): ("no product", 0.139, "no product", 0.1625),
+}  # fmt: skip
+"""For p and l, the best shortcut with its accuracy, in the style `direct` and in the style `choice`.
+
+Measured on 10,000 items each, 4,000 from 24 operations on, and all 1,173 of one operation.
+"""
+
+_ALWAYS_0 = {10: 0.070, 13: 0.070, 16: 0.072}
+"""Share of the answer 0 in token form, measured on 20,000 items each."""
 
 
 def _level(p: int, length: int, ladder: str) -> Level:
     notation = "prefix" if ladder == "prefix" else "infix"
     name = f"p{p}l{length}" + ("-prefix" if ladder == "prefix" else "")
     axes: dict[str, int | str] = {"p": p, "l": length, "notation": notation}
-    n_expressions = comb(2 * length, length) // (length + 1) * len(SIGNS) ** length * p ** (length + 1)
-    space = n_expressions if n_expressions < 1e13 else inf
-    return Level(name, length, axes, ladder, ("symbol",) if ladder == "prefix" else (), space=space)
+    space = len(one_operation(p)) if length == 1 else count_structures(length) * p ** (length + 1)
+    channels = ("symbol",) if ladder == "prefix" else ()
+    return Level(name, length, axes, ladder, channels, _ASKED, space if space < 1e13 else inf)
+
+
+def _token_level(length: int) -> Level:
+    axes: dict[str, int | str] = {"p": MODULI[0], "l": length, "notation": "prefix", "form": "tokens"}
+    return Level(f"tokens-l{length}", length, axes, "tokens", ("symbol",), ("trained",))
+
+
+def _lengths(p: int) -> list[int]:
+    return [length for length in _LENGTHS if _FEWEST[p] <= length <= _LONGEST[p]]
 
 
 def _words(tokens: Sequence[str]) -> str:
@@ -98,16 +162,15 @@ def _words(tokens: Sequence[str]) -> str:
 _SHOW: Mapping[str, Callable[[Sequence[str]], str]] = {"infix": infix, "words": _words, "prefix": " ".join}
 
 
-def _candidates(gold: int, p: int, word: int) -> tuple[str, ...]:
-    """Return the gold and other numbers of 0..p-1 in random order; the word is used digit by digit."""
-    pool = list(NUMERALS[:p])
-    answer = pool.pop(gold)
+def _candidates(gold: int, p: int, word: int, first: Sequence[int]) -> tuple[str, ...]:
+    """Return the gold and other numbers of 0..p-1 in random order, `first` among them."""
     count = min(p, N_CHOICES)
-    drawn = []
-    for size in range(p - 1, p - count, -1):
-        word, at = divmod(word, size)
+    drawn = [NUMERALS[number] for number in first if number != gold]
+    pool = [NUMERALS[number] for number in range(p) if number != gold and number not in first]
+    while len(drawn) < count - 1:
+        word, at = divmod(word, len(pool))
         drawn.append(pool.pop(at))
-    drawn.insert(word % count, answer)
+    drawn.insert(word % count, NUMERALS[gold])
     return tuple(drawn)
 
 
@@ -136,31 +199,19 @@ def _diagnose(tokens: Sequence[str], p: int, answer: int) -> str:
     return "sub_expression" if answer in [values[place] for place in sides] else "other"
 
 
-def _nearest(tokens: Sequence[str]) -> str:
-    """Return the number under the fewest sums and differences, then the fewest operations; then the largest."""
-    stack: list[tuple[int, int, int]] = []
-    for token in reversed(tokens):
-        if token in APPLY:
-            n_sums, n_operations, number = min(stack.pop(), stack.pop())
-            stack.append((n_sums + (APPLY[token] is not mul), n_operations + 1, number))
-        else:
-            stack.append((0, 0, -int(token)))
-    return NUMERALS[-stack[0][2]]
-
-
 @dataclass(frozen=True)
 class Mano:
     """The family `mano`; see the module's docstring."""
 
     name: str = "mano"
-    version: int = 1
+    version: int = 2
     title: str = "Evaluate expressions"
     part: Part = "Reasoning"
     summary: str = "Work out an expression of l operations (+ - *) modulo p, in infix, prefix or words."
     reference: str = "Physics of Language Models 4.1 (arXiv 2512.17351), task Mano"
     unit: str = "operations"
     channels: tuple[str, ...] = ("symbol", "story")
-    styles: tuple[str, ...] = ("direct", "cot", "choice")
+    styles: tuple[str, ...] = (*_ASKED, "trained")
     labels: ClassVar[Mapping[str, str]] = {
         "off_by_modulus": "Equal to the answer modulo p, but not reduced to 0..p − 1.",
         "wrong_op": "The value with one operator exchanged. With a small p this is often coincidence.",
@@ -169,7 +220,7 @@ class Mano:
         "no_answer": NO_ANSWER,
         "cut_off": CUT_OFF,
     }
-    shortcuts: ClassVar[tuple[Shortcut, ...]] = ()
+    shortcuts: ClassVar[tuple[Shortcut, ...]] = EXPRESSION_SHORTCUTS
     grading: str = (
         "The answer is a whole number in digits, from 0 to p − 1. A number outside this range is wrong, even if "
         "it is equal modulo p."
@@ -177,24 +228,34 @@ class Mano:
 
     @cached_property
     def levels(self) -> dict[str, Level]:
-        """Main ladder p = 23 in infix; prefix notation and smaller moduli have their own ladders."""
-        table = [_level(p, length, "main" if p == MODULI[0] else f"p{p}") for p in MODULI for length in _LENGTHS]
-        table[len(_LENGTHS) : len(_LENGTHS)] = [_level(MODULI[0], length, "prefix") for length in _LENGTHS]
+        """Main ladder p = 23 in infix; prefix notation, smaller moduli and the token form have their own ladders."""
+        largest, *others = MODULI
+        table = [_level(largest, length, ladder) for ladder in ("main", "prefix") for length in _lengths(largest)]
+        table += [_level(p, length, f"p{p}") for p in others for length in _lengths(p)]
+        table += [_token_level(length) for length in _TOKEN_LENGTHS]
         return {level.name: level for level in table}
 
     def generate(self, level: Level, channel: str, stream: Stream) -> Problem:
         """Draw the value, then the operations and numbers that give it."""
         p, length = int(level.axes["p"]), int(level.axes["l"])
-        tokens, gold, word = draw_expression(length, p, stream)
-        choices = _candidates(gold, p, word)
+        if "form" in level.axes:
+            tokens, gold, _ = draw_plain(length, p, stream)
+            told = {"prefix": tokens, "modulus": p, "form": "tokens"}
+            return Problem(f"Value: {' '.join(tokens)} =", NUMERALS[gold], (), told)
+        tokens, gold, word = draw_one_operation(p, stream) if length == 1 else draw_bracketed(length, p, stream)
+        choices = _candidates(gold, p, word, values_of_bracketings(tokens, p) if 1 < length <= FEW else ())
         notation = "words" if channel == "story" else str(level.axes["notation"])
         question = f"{_OPENINGS[p, notation]}{_SHOW[notation](tokens)}{',' if channel == 'story' else ''} modulo {p}?"
-        return Problem(question, NUMERALS[gold], choices, {"prefix": tokens, "modulus": p})
+        other = (gold + 1 + (word >> 40) % (p - 1)) % p
+        return Problem(question, NUMERALS[gold], choices, {"prefix": tokens, "modulus": p, "example": NUMERALS[other]})
 
     def instruction(self, instance: Instance, style: str) -> str:
         """Ask for the number alone, or for steps and a last line with the number."""
         if style == "cot":
-            return "Go step by step, then end with a last line of the form: Answer: <number in digits>"
+            return (
+                "Go step by step. Then end with a line that gives the number, in digits, after the word Answer, "
+                f"for example: {example_line(instance)}"
+            )
         return "Reply with the number only, in digits."
 
     def solution(self, instance: Instance) -> str:
@@ -204,15 +265,23 @@ class Mano:
         return "\n".join(lines)
 
     def lesson(self, level: Level, channel: str, style: str, stream: Stream) -> list[tuple[str, str]]:
-        """Return one problem with its solution."""
+        """Return one problem with its solution; the token form has no steps."""
+        if "form" in level.axes:
+            problem = self.generate(level, channel, stream)
+            return [(problem.question, f" {problem.gold}")]
         return write_lesson(self, level, channel, style, stream)
 
     def answer_kind(self, instance: Instance) -> AnswerKind:
-        """Return a whole number."""
-        return Integer()
+        """Return a whole number; the first line for the token form."""
+        return FirstLine() if "form" in instance.facts else Integer()
 
     def judge(self, instance: Instance, answer: str, text: str) -> Verdict:
         """Compare with the gold; outside 0..p-1 even a congruent number is wrong."""
+        if "form" in instance.facts:
+            found = _TOKEN.match(answer)
+            if not found:
+                return Verdict(False, None, "no_answer")
+            answer = str(int(found[1]))
         said, gold, p = int(answer), int(instance.gold), instance.facts["modulus"]
         if said == gold:
             return Verdict(True, answer, "correct")
@@ -221,23 +290,30 @@ class Mano:
         return Verdict(False, answer, _diagnose(instance.facts["prefix"], p, said) if 0 <= said < p else "other")
 
     def guess(self, instance: Instance, style: str, stream: Stream) -> str:
-        """Return the number that `_nearest` finds; if it is no candidate, a random one."""
-        copied = _nearest(instance.facts["prefix"])
-        return stream.choice(instance.choices) if style == "choice" and copied not in instance.choices else copied
+        """Return what the best shortcut says; if it is no candidate, a random one."""
+        if style == "trained":
+            return NUMERALS[0]
+        tokens, p = instance.facts["prefix"], instance.facts["modulus"]
+        names = _BEST[p, len(tokens) // 2]
+        best = names[2] if style == "choice" else names[0]
+        rule = next(one for one in self.shortcuts if one.name == best)
+        said = rule.answer(instance, "direct")
+        return said if said and (style != "choice" or said in instance.choices) else stream.choice(instance.choices)
 
     def chance(self, level: Level, style: str) -> float:
-        """Return the accuracy of copying the nearest number: above 1/p, as products with 0 or 1 repeat a factor."""
-        p = int(level.axes["p"])
-        copied = _COPIED[p][_LENGTHS.index(int(level.axes["l"]))]
-        if style != "choice":
-            return copied
-        count = min(p, N_CHOICES)
-        return copied + (1 - copied) * (p - count) / (p - 1) / count
+        """Return the accuracy of the best shortcut: above 1/p, as brackets are few, or a factor 1 repeats the other."""
+        p, length = int(level.axes["p"]), int(level.axes["l"])
+        if style == "trained":
+            return _ALWAYS_0[length]
+        _, direct, _, choice = _BEST[p, length]
+        return choice if style == "choice" else direct
 
     def budget(self, level: Level, style: str) -> int:
-        """Return the tokens of a sentence, or of steps after each of which the whole expression is written again."""
+        """Return the tokens of a number, of a sentence, or of steps with what is left after each."""
         n = int(level.axes["l"])
-        return 128 if style == "direct" else 384 + 88 * n + 4 * n * n if style == "cot" else 1
+        if style == "cot":
+            return 384 + 88 * n + 4 * n * n
+        return 128 if style == "direct" else 8 if style == "trained" else 1
 
 
 FAMILY = Mano()

@@ -123,6 +123,7 @@ class Recall:
         "no_answer": NO_ANSWER,
         "cut_off": CUT_OFF,
     }
+    # The prompt says nothing about the people: without memory there are only constant answers, see `guess`.
     shortcuts: ClassVar[tuple[Shortcut, ...]] = ()
     grading: str = (
         "Only the first line is read. With a hint, facts come first, as in “October 1908, so yes”, and what "

@@ -1,12 +1,14 @@
 """The first wrong step of a written solution, or its right number; or a solution with wrong starts taken back.
 
-A solution has exactly op steps, one operation each, with one wrong step or none. Steps after the wrong one continue
-from
-its number, so that no other step is wrong by the definition in the question. The position of the mistake and "none" are
-op + 1 equally likely answers: with "none" at one half, always answering "none" would be right half the time.
+A solution has exactly op steps, one binary operation each, with one wrong step or none; numbers that the problem states
+are used without a step. A wrong step is right in itself and wrong for the problem: with another parameter, number or
+operator, or before what it uses. Steps after it continue from its number, so that no other step is wrong by the
+definition in the question. The position of the mistake and "none" are op + 1 equally likely answers: with "none" at one
+half, always answering "none" would be right half the time.
 
-Ladders: `main` (find) in a problem of igsm without unneeded parameters; `mano` in the evaluation of an expression line
-by line; `mend` as `main`, with the right number, and without mistakes of order. The mistakes are those of
+Ladders: `main` (find) in a problem of igsm with unneeded parameters, half as many as needed ones and a few more; `mano`
+in the evaluation of an expression line by line, up to 50 lines, as the text grows with the square of their number;
+`mend` as `main`, with the right number, and without mistakes of order. The mistakes are those of
 `arithmetic/mistakes.py`. `retry-igsm` and `retry-mano` are for models trained on the corpus repair: a problem is solved
 in one line, in which wrong starts may be taken back by `[BACK]` (`arithmetic/retry.py`); only the answer decides, and
 the verdict's note counts wrong starts.
@@ -16,7 +18,7 @@ Hardness: steps. Chance: uniform over the steps and "none", over the candidates,
 Reference: Allen-Zhu, Physics of Language Models 2.2 (arXiv 2408.16293).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import inf
@@ -24,16 +26,21 @@ from typing import Any, ClassVar
 
 from fathom.tasks.answers.kinds import AnswerKind, FirstLine
 from fathom.tasks.answers.mistakes import MendedStep, WrongStep
+from fathom.tasks.arithmetic.expression import nearest_number
+from fathom.tasks.arithmetic.formula import MODULUS, Parameters
 from fathom.tasks.arithmetic.mistakes import (
     NO_MISTAKE,
+    STEP_MISTAKES,
     FlawedSolution,
     check_lines,
     check_steps,
     flaw_expression,
     flaw_solution,
+    plausible_fixes,
 )
 from fathom.tasks.arithmetic.puzzle import PuzzlePlan, draw_puzzle, word_source
 from fathom.tasks.arithmetic.retry import pose_problem, read_retries, write_solution
+from fathom.tasks.arithmetic.shortcuts import SOLUTION_SHORTCUTS
 from fathom.tasks.arithmetic.word_problem import REMAINDERS, write_problem
 from fathom.tasks.base import (
     CUT_OFF,
@@ -46,15 +53,21 @@ from fathom.tasks.base import (
     Shortcut,
     Verdict,
     candidates,
+    example_line,
     write_lesson,
 )
-from fathom.tasks.families.mano import FAMILY as MANO
 from fathom.tasks.stream import Stream
 
 CHECK_TASKS = ("find", "mano", "mend")
-STEP_COUNTS = (2, 4, 8, 12, 18, 25)
+STEP_COUNTS = (2, 4, 8, 12, 18, 25, 35, 50, 70, 100)
+MOST_LINES = 50
+"""Most lines of an expression."""
+
 RETRY_OPS = {"retry-igsm": (2, 4, 6, 8, 10, 12), "retry-mano": (2, 3, 4, 6, 8)}
 """Operations of the problems to solve with wrong starts."""
+
+_COPIED = {2: 0.0511, 3: 0.049, 4: 0.0472, 6: 0.047, 8: 0.0465}
+"""Accuracy of copying the nearest number of an expression of `retry-mano`, measured on 200,000 items each."""
 
 _IN_CONTEXT = ("direct", "cot", "choice")
 """Styles of all other levels."""
@@ -62,18 +75,14 @@ _IN_CONTEXT = ("direct", "cot", "choice")
 MAX_SOLUTION = 4_000
 """Most characters of a solution in one line: several times the longest one at an error rate of one half."""
 
-_FAULTS = ("value", "operator", "input")
-_SPACE = {
-    ("find", 2): 1e10, ("mend", 2): 1e10, ("mano", 2): 2e7, ("mano", 4): 1e12, ("retry-igsm", 2): 1e8,
-    ("retry-mano", 2): 2e5, ("retry-mano", 3): 3e7, ("retry-mano", 4): 7e9,
-}  # fmt: skip
+_SPACE = {("retry-igsm", 2): 1e8, ("retry-mano", 2): 2e5, ("retry-mano", 3): 3e7, ("retry-mano", 4): 7e9,
+          ("mano", 2): 2e7, ("mano", 4): 1e12}  # fmt: skip
 """Number of different questions where it is small: numbers, names and mistakes."""
 
-
 _WRONG_STEP = (
-    "A step is wrong if it uses a parameter that no earlier step computes, or if its calculation or its number is not "
-    "what the problem demands. Take the numbers of earlier steps as they are written: a step is not wrong because an "
-    "earlier one is."
+    "A step is wrong if its calculation or its number is not what the problem demands, or if it uses a parameter that "
+    "the problem does not state as a number and no earlier step computes. Take the numbers of earlier steps as they "
+    "are written: a step is not wrong because an earlier one is."
 )
 _WRONG_LINE = (
     "In each line, one bracket with two numbers (in the last line, all that is left) should be replaced by its value, "
@@ -103,7 +112,7 @@ class Repair:
     """The family `repair`; see the module's docstring."""
 
     name: str = "repair"
-    version: int = 1
+    version: int = 2
     title: str = "Find mistakes"
     part: Part = "Reasoning"
     summary: str = "Find the first wrong step of a written solution, or mend it; or solve, and take wrong starts back."
@@ -122,7 +131,7 @@ class Repair:
         "no_answer": NO_ANSWER,
         "cut_off": CUT_OFF,
     }
-    shortcuts: ClassVar[tuple[Shortcut, ...]] = ()
+    shortcuts: ClassVar[tuple[Shortcut, ...]] = SOLUTION_SHORTCUTS
     grading: str = (
         "The number of a step, or none; where the right value is asked too, both, as in 3: 17. Where a problem is "
         "solved, its answer decides; wrong starts are counted."
@@ -131,7 +140,7 @@ class Repair:
     @cached_property
     def levels(self) -> dict[str, Level]:
         """Three tasks over the number of steps; then problems to solve with wrong starts, over operations."""
-        asked = [_level(task, op) for task in CHECK_TASKS for op in STEP_COUNTS]
+        asked = [_level(task, op) for task in CHECK_TASKS for op in STEP_COUNTS if task != "mano" or op <= MOST_LINES]
         retried = [_retry_level(task, op) for task, ops in RETRY_OPS.items() for op in ops]
         return {level.name: level for level in asked + retried}
 
@@ -141,29 +150,41 @@ class Repair:
         if task in RETRY_OPS:
             return _pose_retry(task, size, stream)
         roll = word_source(stream)
+        bad = roll() * (size + 1) >> 64
+        parameters: Parameters = {}
         if task == "mano":
-            flawed = flaw_expression(size, roll)
+            flawed = flaw_expression(size, bad, roll)
             question = _show_lines(flawed)
         else:
-            puzzle = draw_puzzle(PuzzlePlan(size, widest=2), roll)
-            told = write_problem(puzzle, channel, stream, roll)
-            kinds = _FAULTS if task == "mend" else (*_FAULTS, "order")
-            order = [told.names[at] for at in puzzle.order]
-            flawed = flaw_solution(told.facts["parameters"], order, kinds, roll)
-            flawed.facts["parameters"] = told.facts["parameters"]
-            question = _show_steps(told.problem(), flawed, task)
+            kinds = [kind for kind in STEP_MISTAKES if task == "find" or kind != "order"]
+            problem, parameters, flawed = _draw_solution(size, channel, bad, kinds, stream)
+            question = _show_steps(problem, flawed, task)
         answers = [NO_MISTAKE, *[str(at) for at in range(1, size + 1)]]
         if task == "mend":
-            answers[1:] = [f"{at}: {fix}" for at, fix in enumerate(flawed.fixes, 1)]
-        gold = answers.pop(flawed.bad)
-        facts = flawed.facts | {"task": task, "first_bad": flawed.bad or None, "right": flawed.right}
-        return Problem(question, gold, candidates(stream, gold, answers), facts)
+            fixes = plausible_fixes(parameters, flawed, kinds, roll)
+            answers[1:] = [f"{at}: {fix}" for at, fix in enumerate(fixes, 1)]
+        gold = answers.pop(bad)
+        facts = flawed.facts | {"task": task, "first_bad": bad or None, "right": flawed.right}
+        if parameters:
+            facts["parameters"] = parameters
+        choices = candidates(stream, gold, answers)
+        beyond = size + 1 + stream.below(9)  # a step that the solution does not have: no answer is ruled out
+        facts["example"] = f"{beyond}: {stream.below(MODULUS)}" if task == "mend" else str(beyond)
+        return Problem(question, gold, choices, facts)
 
     def instruction(self, instance: Instance, style: str) -> str:
-        """Leave the form of the answer to the question, which says whether a number is asked for."""
+        """Ask for the step and its right number, or for the step alone; with checks before it in `cot`."""
+        task = instance.facts["task"]
+        noun = "line" if task == "mano" else "step"
+        said = f"the number of the first wrong {noun}"
+        if task == "mend":
+            said += ", a colon and the number that it should have"
         if style == "cot":
-            return "Check the steps one by one, then end with a last line of the form: Answer: <reply>"
-        return "Give the reply only."
+            return (
+                f'Check the {noun}s one by one. Then end with a line that gives {said}, or "{NO_MISTAKE}" if no {noun} '
+                f"is wrong, after the word Answer, for example: {example_line(instance)}"
+            )
+        return f'Reply only with {said}, or with "{NO_MISTAKE}" if no {noun} is wrong.'
 
     def solution(self, instance: Instance) -> str:
         """Return the check of each step, up to the wrong one."""
@@ -196,7 +217,8 @@ class Repair:
         """Return a random candidate, position, "none" (where a number is asked for too), or number."""
         task = instance.facts["task"]
         if task in RETRY_OPS:
-            return f"the answer is {MANO.guess(instance, style, stream) if task == 'retry-mano' else stream.below(23)}"
+            copied = nearest_number(instance.facts["prefix"]) if task == "retry-mano" else stream.below(MODULUS)
+            return f"the answer is {copied}"
         if style == "choice":
             return stream.choice(instance.choices)
         n_steps = len(instance.facts["steps"])
@@ -207,7 +229,7 @@ class Repair:
         """Return the share of one position or candidate, all equally likely; for retry levels that of a number."""
         task = level.axes["task"]
         if task in RETRY_OPS:
-            return MANO.chance(MANO.levels[f"p23l{level.axes['op']}"], "direct") if task == "retry-mano" else 1 / 23
+            return _COPIED[int(level.axes["op"])] if task == "retry-mano" else 1 / 23
         answers = int(level.axes["op"]) + 1
         return 1 / min(answers, N_CHOICES) if style == "choice" else 1 / answers
 
@@ -221,7 +243,7 @@ class Repair:
             return 64 + 60 * op
         if style != "cot":
             return 128 if style == "direct" else 1
-        return 256 + 90 * op + (3 * op * op if level.axes["task"] == "mano" else 0)
+        return 320 + 96 * op + (3 * op * op if level.axes["task"] == "mano" else 0)
 
 
 def _pose_retry(task: str, op: int, stream: Stream) -> Problem:
@@ -240,16 +262,26 @@ def _judge_retry(facts: Mapping[str, Any], line: str) -> Verdict:
     return Verdict(right, said, "correct" if right else "wrong_answer", retried.first_bad, retried.note)
 
 
+def _draw_solution(
+    size: int, channel: str, bad: int, kinds: Sequence[str], stream: Stream
+) -> tuple[str, Parameters, FlawedSolution]:
+    """Draw a problem and its steps with a mistake at this place; anew where no such mistake is possible."""
+    roll = word_source(stream)
+    while True:
+        puzzle = draw_puzzle(PuzzlePlan(size, 50 + 100 // size, widest=2, is_answered=False), roll)
+        told = write_problem(puzzle, channel, stream, roll)
+        parameters: Parameters = told.facts["parameters"]
+        needed = [told.names[at] for at in puzzle.order[: puzzle.n_needed]]
+        order = [name for name in needed if parameters[name]["op"] != "constant"]
+        flawed = flaw_solution(parameters, order, bad, kinds, roll)
+        if flawed:
+            return told.problem(), parameters, flawed
+
+
 def _ask(task: str) -> str:
-    noun = "line" if task == "mano" else "step"
     if task == "mend":
-        return (
-            "Which is the first wrong step, and what should its number be? "
-            f'Reply in the form <step>: <number>, or reply "{NO_MISTAKE}" if no step is wrong.'
-        )
-    return (
-        f'Which is the first wrong {noun}? Reply with its number alone, or reply "{NO_MISTAKE}" if no {noun} is wrong.'
-    )
+        return "Which is the first wrong step, and what should its number be?"
+    return f"Which is the first wrong {'line' if task == 'mano' else 'step'}?"
 
 
 def _show_steps(problem: str, flawed: FlawedSolution, task: str) -> str:

@@ -1,10 +1,12 @@
-"""The year of birth of a person, k statements away, in a text of up to 32,000 tokens.
+"""The year of birth of a person, k statements away, in a text of up to 128,000 tokens.
 
 There are N different years of 1950..2009 and N * k people: the first group "was born in the year Y", each later group
 "was born in the same year as" a person of the group before, by a bijection. Asked: the year of a random member of the
-last group, which takes k look-ups. The statements stand at random positions among filler sentences.
+last group, which takes k look-ups. The statements stand at random positions among filler sentences. A text is as long
+as its level says in tokens of Qwen 3, counted as characters (tasks/words.py says how much other tokenizers differ).
 
-Hardness: hops, then number of years. Chance: uniform over the years of the text, or over the candidates.
+Hardness: hops, then number of years. Chance: uniform over the years of the text, or over the candidates. One hop is a
+look-up, which is what it measures. The paper's own cells, (N, k) = (5, 1) and (3, 2), stand on every ladder of lengths.
 
 Reference: Allen-Zhu, Physics of Language Models 4.1 (arXiv 2512.17351), multi-hop birth years.
 """
@@ -13,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from fathom.tasks.answers.kinds import AnswerKind, Either, Names
 from fathom.tasks.answers.numbers import Integer
@@ -29,6 +31,7 @@ from fathom.tasks.base import (
     Shortcut,
     Verdict,
     candidates,
+    example_line,
     write_lessons,
 )
 from fathom.tasks.stream import Stream
@@ -36,7 +39,10 @@ from fathom.tasks.words import CODE_SHAPE, NAME_SHAPE, codes, filler, given_name
 
 _SIZES = (2, 4, 8, 16, 32)
 _HOPS = (1, 2, 3, 4, 5, 6)
-_LENGTHS = {"1k": 1_000, "4k": 4_000, "16k": 16_000, "32k": 32_000}
+_PAPER = ((5, 1), (3, 2))
+"""Number of years and hops of the paper's own cells."""
+
+_LENGTHS = {"1k": 1_000, "4k": 4_000, "16k": 16_000, "32k": 32_000, "64k": 64_000, "128k": 128_000}
 _LONG_SIZE, _LONG_HOPS = 8, (1, 2, 3, 4, 6)
 """Number of years, and hops, at which the length of the text is varied."""
 
@@ -70,6 +76,7 @@ def _level(n: int, k: int, length: str = "", position: str = "anywhere") -> Leve
 def _levels() -> dict[str, Level]:
     table = [_level(n, k) for n in _SIZES for k in _HOPS]
     table += [_level(_LONG_SIZE, k, length) for length in _LENGTHS for k in _LONG_HOPS]
+    table += [_level(n, k, length) for length in ("", *_LENGTHS) for n, k in _PAPER]
     table += [_level(_LONG_SIZE, k, "16k", position) for position in _FIFTHS for k in _PLACED_HOPS]
     return {level.name: level for level in table}
 
@@ -129,12 +136,75 @@ def _chain(facts: list[_Fact], asked: str) -> list[str]:
     return chain
 
 
+class _Stated(NamedTuple):
+    """What a shortcut gets: years with the places of their statements, in order, and the place of the person asked."""
+
+    years: list[tuple[int, str]]
+    place: int
+    next_place: int
+    """The place of the statement about the person, or of the year, that the statement about the asked one names."""
+    hops: int
+
+
+def _nearest_year(seen: _Stated) -> str | None:
+    """Return the year stated nearest to the person; at one hop that is what is asked."""
+    return _nearest(seen.years, seen.place) if seen.hops > 1 else None
+
+
+def _nearest_to_next(seen: _Stated) -> str | None:
+    """Return the year stated nearest to the person one look-up on; at two hops that is what is asked."""
+    return _nearest(seen.years, seen.next_place) if seen.hops > 2 else None
+
+
+def _nearest(years: list[tuple[int, str]], place: int) -> str:
+    return min(years, key=lambda one: abs(one[0] - place))[1]
+
+
+def _farthest_year(seen: _Stated) -> str | None:
+    return max(seen.years, key=lambda one: abs(one[0] - seen.place))[1]
+
+
+def _first_year(seen: _Stated) -> str | None:
+    return seen.years[0][1]
+
+
+def _last_year(seen: _Stated) -> str | None:
+    return seen.years[-1][1]
+
+
+def _year_after(seen: _Stated) -> str | None:
+    return next((year for place, year in seen.years if place > seen.place), None)
+
+
+def _year_before(seen: _Stated) -> str | None:
+    return next((year for place, year in reversed(seen.years) if place < seen.place), None)
+
+
+def _middle_year(seen: _Stated) -> str | None:
+    return sorted([year for _, year in seen.years])[len(seen.years) // 2]
+
+
+def _shortcut(rule: Callable[[_Stated], str | None], about: str) -> Shortcut:
+    """Make a shortcut of a rule, named after its function; of the style choice, the years that are candidates count."""
+
+    def answer(instance: Instance, style: str) -> str | None:
+        facts, asked = instance.facts["facts"], instance.facts["asked"]
+        at = {person: place for place, (person, _) in enumerate(facts)}
+        years = [(place, known) for place, (_, known) in enumerate(facts) if known.isdecimal()]
+        if style == "choice":
+            years = [one for one in years if one[1] in instance.choices]
+        follows = dict(facts)[asked]
+        return rule(_Stated(years, at[asked], at.get(follows, at[asked]), instance.facts["hops"]))
+
+    return Shortcut(rule.__name__.removeprefix("_"), about, answer)
+
+
 @dataclass(frozen=True)
 class Years:
     """The family `years`; see the module's docstring."""
 
     name: str = "years"
-    version: int = 1
+    version: int = 2
     title: str = "Trace birth years"
     part: Part = "Knowledge"
     summary: str = "Find a person's year of birth over k statements that lie scattered in a long text."
@@ -152,19 +222,28 @@ class Years:
         "no_answer": NO_ANSWER,
         "cut_off": CUT_OFF,
     }
-    shortcuts: ClassVar[tuple[Shortcut, ...]] = ()
+    shortcuts: ClassVar[tuple[Shortcut, ...]] = (
+        _shortcut(_nearest_year, "The year stated nearest to the person asked about."),
+        _shortcut(_nearest_to_next, "The year stated nearest to the person whose year is the same."),
+        _shortcut(_farthest_year, "The year stated farthest from the person asked about."),
+        _shortcut(_first_year, "The first year of the text."),
+        _shortcut(_last_year, "The last year of the text."),
+        _shortcut(_year_after, "The next year in the text behind the person asked about."),
+        _shortcut(_year_before, "The last year in the text before the person asked about."),
+        _shortcut(_middle_year, "The median of the years."),
+    )
     grading: str = "The year must be the right one, in four digits."
 
     @cached_property
     def levels(self) -> dict[str, Level]:
-        """Main ladder N x k without filler; at N = 8 also lengths, and positions in 16,000 tokens."""
+        """Main ladder N x k without filler; at N = 8 and in the paper's cells also lengths; positions in 16k tokens."""
         return _levels()
 
     def generate(self, level: Level, channel: str, stream: Stream) -> Problem:
         """Draw the people group by group. Each points n back; names and years come in random order."""
         n, hops, length = int(level.axes["n"]), int(level.axes["k"]), int(level.axes["length"])
         people = _NAMES[channel](stream, n * hops)
-        years = [_YEARS[at] for at in stream.distinct(n, len(_YEARS))]
+        *years, example = [_YEARS[at] for at in stream.distinct(n + 1, len(_YEARS))]
         facts = stream.shuffle(zip(people, years + people, strict=False))
         asked = people[-n]
         choices = candidates(stream, years[0], years[1:])
@@ -174,12 +253,16 @@ class Years:
             pieces = _mix(stream, pieces, filler(stream, channel, room), str(level.axes["position"]))
         text = _lay_out(pieces, channel)
         question = f"{_introduce(channel, length)}\n{text}\n{_ask(asked, channel)}"
-        return Problem(question, years[0], choices, {"facts": facts, "asked": asked, "hops": hops})
+        told = {"facts": facts, "asked": asked, "hops": hops, "example": example}
+        return Problem(question, years[0], choices, told)
 
     def instruction(self, instance: Instance, style: str) -> str:
         """Ask for the year alone, or for steps and a last line with the year."""
         if style == "cot":
-            return "Go step by step, then end with a last line of the form: Answer: <year>"
+            return (
+                "Go step by step. Then end with a line that gives the year, in four digits, after the word Answer, "
+                f"for example: {example_line(instance)}"
+            )
         return "Reply with the year only, in four digits."
 
     def solution(self, instance: Instance) -> str:
@@ -239,8 +322,7 @@ class Years:
         """Return the share of one year of the text, or of one candidate.
 
         All orders of the statements are equally likely, so the first, the last and (beyond one hop) the nearest year
-        are right
-        no more often; a constant year is right in 1 of 60 items.
+        are right no more often; a constant year is right in 1 of 60 items.
         """
         n = int(level.axes["n"])
         return 1 / min(n, N_CHOICES) if style == "choice" else 1 / n

@@ -45,6 +45,11 @@ class GrammarShape:
         """Number of symbols that have rules."""
         return 1 + LEVEL_WIDTH * (self.depth - 1)
 
+    @property
+    def is_bounded(self) -> bool:
+        """Whether the mean length has bounds."""
+        return self.least_mean > 0 or self.greatest_mean < inf
+
 
 @dataclass(frozen=True)
 class Grammar:
@@ -115,6 +120,13 @@ class Grammar:
             done = [part for options, word in drawn for part in options[word * len(options) >> 64]]
         return done
 
+    def finish(self, rows: Sequence[Rule], stream: Stream) -> list[str]:
+        """Return the tokens of what is left of a sentence: rows of symbols of level 1, 2, ... depth."""
+        done: list[str] = []
+        for below, row in enumerate(reversed(rows)):
+            done += self.expand(row, below, stream)
+        return done
+
     def sentence(self, stream: Stream, shortest: int = 0, longest: int | None = None) -> list[str]:
         """Draw a sentence, with a length between both bounds (inclusive) if they are given.
 
@@ -158,7 +170,7 @@ def draw_grammar(shape: GrammarShape, symbols: Sequence[str], terminals: Sequenc
         for level, below in pairwise(levels):
             rules |= _draw_level(shape, level, below, stream)
         grammar = Grammar(symbols[0], rules, tuple(terminals))
-        if shape.least_mean <= grammar.mean_length <= shape.greatest_mean:
+        if not shape.is_bounded or shape.least_mean <= grammar.mean_length <= shape.greatest_mean:
             return grammar
 
 

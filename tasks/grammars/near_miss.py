@@ -1,122 +1,120 @@
-"""A sentence of a language, and an equally long string that is one edit away from a sentence and is none."""
+"""Sentences of a language, and equally long strings that are none because of the row of symbols below the root.
+
+A miss is made from the root down, like a sentence, but the root is replaced by a row of symbols that no rule allows.
+Everything below is made by rules, and each neighbourhood in the row occurs in some rule of the root. So a look at a few
+tokens, or at all levels but the first, finds nothing wrong: only who follows every level can tell a miss.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise, product
 
-from fathom.tasks.grammars.grammar import Grammar
+from fathom.tasks.grammars.grammar import Grammar, Rule
+from fathom.tasks.grammars.parser import Chart
 from fathom.tasks.grammars.text import join_tokens
 from fathom.tasks.stream import Stream
 
-EDITS = {"substitute": 0, "swap": 0, "delete": -1, "insert": 1}
-"""Kind of edit -> by how much it lengthens a string."""
-
-_ROUNDS = 10
-"""Rounds before a lower height is accepted."""
-
-_DRAWS = 40
-_EDITS_TRIED = 16
+_DRAWS_A_LEVEL = 12
+"""Draws before a grammar is given up, for each of its levels: deep ones have more lengths."""
 
 Tokens = list[str]
 
 
 @dataclass(frozen=True, slots=True)
-class SentencePair:
-    """A sentence, and a string outside the language that is one edit away from a sentence, `base`.
+class Miss:
+    """Tokens that are most likely no sentence, or no rest of one, and the wrong row from which they were made."""
 
-    Sentence and miss are equally long, and a pair is drawn before it is decided which of them is shown, so the length
-    of a
-    shown string says nothing about it.
+    tokens: Tokens
+    row: Rule
+
+
+def wrong_rows(grammar: Grammar) -> list[Rule]:
+    """Return rows of symbols that do not replace the root, though each of their neighbourhoods occurs in its rules.
+
+    A row begins like a rule of the root, ends like one, and each pair of neighbours stands in one.
     """
+    rules = grammar.rules[grammar.root]
+    pairs = {pair for rule in rules for pair in pairwise(rule)}
+    firsts, lasts = {rule[0] for rule in rules}, {rule[-1] for rule in rules}
+    return [
+        row
+        for size in (2, 3)
+        for row in product(grammar.levels[1], repeat=size)
+        if row[0] in firsts and row[-1] in lasts and row not in rules and pairs.issuperset(pairwise(row))
+    ]
 
-    sentence: Tokens
-    base: Tokens
-    miss: Tokens
+
+def draw_miss(grammar: Grammar, rows: Sequence[Rule], stream: Stream) -> Miss:
+    """Draw a string made from a wrong row. It may still be a sentence, by another reading."""
+    row = stream.choice(rows)
+    return Miss(grammar.expand(row, grammar.depth - 1, stream), row)
+
+
+def draw_wrong_rest(chart: Chart, rows: Sequence[Rule], stream: Stream) -> Miss | None:
+    """Draw a rest for the prefix of a chart that makes a wrong row of it; None if no row begins like the prefix."""
+    rules = chart.open_rules(stream)
+    (rule, done), *below = rules
+    fit = [row for row in rows if row[:done] == rule[:done]]
+    if not fit:
+        return None
+    row = stream.choice(fit)
+    return Miss(chart.grammar.finish([row[done:], *[left[at:] for left, at in below]], stream), row)
 
 
 @dataclass(frozen=True, slots=True)
-class _Twins:
-    sentence: Tokens
-    base: Tokens
+class Alike:
+    """A string that is right, and others, different and equally long, that are not."""
 
+    right: Tokens
+    wrong: Sequence[Tokens]
 
-def draw_pair(
-    sentence: Callable[[], Tokens | None], height: Callable[[Tokens], int], grammar: Grammar, stream: Stream
-) -> SentencePair | None:
-    """Draw a pair; return None if `sentence` returns none, or if no edit leads outside.
-
-    `sentence` draws one string of the language; `height` is that of `sound_height`. Most edits break a rule just above
-    the
-    tokens, which would make deep grammars no harder than flat ones. So a height is drawn first, uniformly, and the miss
-    must be sound up to it at least. Kinds of edit are tried equally often. If an edit changes the length, sentences are
-    drawn until the lengths of two of them differ by as much.
-    """
-    wanted = stream.below(grammar.depth)
-    for least in range(wanted, -1, -1):
-        for _ in range(_ROUNDS):
-            kind = stream.choice(tuple(EDITS))
-            twins = _draw_twins(sentence, EDITS[kind])
-            if twins is None:
-                continue
-            for _ in range(_EDITS_TRIED):
-                miss = edit(twins.base, kind, grammar.terminals, stream)
-                if least <= height(miss) < grammar.depth:
-                    return SentencePair(twins.sentence, twins.base, miss)
-    return None
-
-
-def _draw_twins(sentence: Callable[[], Tokens | None], longer: int) -> _Twins | None:
-    """Draw a sentence and one that is shorter by `longer`; the same one if `longer` is 0."""
-    by_length: dict[int, Tokens] = {}
-    for _ in range(_DRAWS):
-        drawn = sentence()
-        if drawn is None:
-            return None
-        n = len(drawn)
-        by_length[n] = drawn
-        if n - longer in by_length:
-            return _Twins(drawn, by_length[n - longer])
-        if n + longer in by_length:
-            return _Twins(by_length[n + longer], drawn)
-    return None
-
-
-def edit(tokens: Tokens, kind: str, terminals: Sequence[str], stream: Stream) -> Tokens:
-    """Return the tokens after one edit at a random position.
-
-    A substitution changes the token, and a swap exchanges two unlike neighbours if there are any.
-    """
-    n = len(tokens)
-    if kind == "insert":
-        at = stream.below(n + 1)
-        return [*tokens[:at], stream.choice(terminals), *tokens[at:]]
-    if kind == "swap":
-        unlike = [at for at in range(n - 1) if tokens[at] != tokens[at + 1]]
-        if not unlike:
-            return tokens
-        at = stream.choice(unlike)
-        return [*tokens[:at], tokens[at + 1], tokens[at], *tokens[at + 2 :]]
-    at = stream.below(n)
-    fresh = [stream.choice([other for other in terminals if other != tokens[at]])] if kind == "substitute" else []
-    return [*tokens[:at], *fresh, *tokens[at + 1 :]]
+    def mix(self, stream: Stream) -> "StringChoice":
+        """Put the right string at a random place among the others."""
+        strings = [join_tokens(tokens) for tokens in self.wrong]
+        right = stream.below(len(strings) + 1)
+        return StringChoice([*strings[:right], join_tokens(self.right), *strings[right:]], right)
 
 
 @dataclass(frozen=True, slots=True)
 class StringChoice:
-    """Strings of which one is a sentence, and its index."""
+    """Strings of which one is right, and its index."""
 
     strings: list[str]
     right: int
 
 
-def one_right(pairs: Sequence[SentencePair | None], stream: Stream) -> StringChoice | None:
-    """Return the sentence of one pair among the misses of the others.
+@dataclass(frozen=True, slots=True)
+class AlikeSearch:
+    """How to find strings that are alike: both draws, and the exact test of what `miss` draws, which takes longer."""
 
-    Returns None if two of them are the same string, or come from the same sentence: a sentence among edits of itself
-    would
-    be recognisable as what they have in common.
-    """
-    right = stream.below(len(pairs))
-    drawn = [pair for pair in pairs if pair]
-    strings = [join_tokens(pair.sentence if at == right else pair.miss) for at, pair in enumerate(drawn)]
-    origins = {join_tokens(pair.sentence if at == right else pair.base) for at, pair in enumerate(drawn)}
-    return StringChoice(strings, right) if min(len(set(strings)), len(origins)) == len(pairs) else None
+    right: Callable[[], Tokens | None]
+    miss: Callable[[], Miss | None]
+    is_wrong: Callable[[Tokens], bool]
+    n_wrong: int
+
+    def find(self, depth: int) -> Alike | None:
+        """Draw until a right string and `n_wrong` others are equally long; return None if that takes too long.
+
+        All strings come from draws of their own, so the length says nothing. The wrong ones have different wrong rows:
+        with the same row, they would be more like each other than like the right one.
+        """
+        rights, misses = dict[int, Tokens](), dict[int, dict[Rule, Tokens]]()
+        for _ in range(_DRAWS_A_LEVEL * depth):
+            touched = []
+            right = self.right()
+            if right is not None:
+                rights.setdefault(len(right), right)
+                touched.append(len(right))
+            for _ in range(self.n_wrong):
+                miss = self.miss()
+                if miss is not None:
+                    misses.setdefault(len(miss.tokens), {}).setdefault(miss.row, miss.tokens)
+                    touched.append(len(miss.tokens))
+            for length in touched:
+                found = misses.get(length, {})
+                if length in rights and len(found) >= self.n_wrong:
+                    sure = {row: tokens for row, tokens in found.items() if self.is_wrong(tokens)}
+                    if len(sure) >= self.n_wrong:
+                        return Alike(rights[length], list(sure.values())[: self.n_wrong])
+                    misses[length] = sure
+        return None

@@ -170,25 +170,29 @@ class Chart:
         """Draw tokens that complete this prefix to a sentence; every completion is possible.
 
         The reading of the prefix is drawn step by step, uniformly, and the rest is expanded like a sentence; so this
-        is not the
-        distribution of sentences given their prefix.
+        is not the distribution of sentences given their prefix.
 
         Raises:
             ValueError: no sentence begins like this.
         """
         if not self.tokens:
             return self.grammar.sentence(stream)
-        rest: list[Rule] = []
+        return self.grammar.finish([rule[done:] for rule, done in self.open_rules(stream)], stream)
+
+    def open_rules(self, stream: Stream) -> list[tuple[Rule, int]]:
+        """Draw a reading of this prefix: the rule under way at each level, and how many of its parts have begun.
+
+        Raises:
+            ValueError: no sentence begins like this.
+        """
+        found = []
         symbol, start = self.grammar.root, 0
         for word in stream.words(self.grammar.depth):
             steps = self._steps(symbol, start)
             step = steps[word * len(steps) >> 64]
-            rest.append(step.rule[step.dot + 1 :])
+            found.append((step.rule, step.dot + 1))
             symbol, start = step.rule[step.dot], step.head
-        done: list[str] = []
-        for below, parts in enumerate(reversed(rest)):
-            done += self.grammar.expand(parts, below, stream)
-        return done
+        return found
 
     def _steps(self, symbol: str, start: int) -> list[_Step]:
         """List the ways in which `symbol`, begun at `start`, can be under way at the end of the string."""

@@ -46,6 +46,30 @@ def draw_graph(words: Sequence[int]) -> DependencyGraph:
     return DependencyGraph(parents, n_children)
 
 
+def draw_needed(words: Sequence[int], reach: int) -> list[VertexOrder]:
+    """Make a DAG in which the last vertex needs all others, and return what each vertex needs; a word for each vertex.
+
+    Each vertex but the last is needed by one of the `reach` vertices after it, and needs only some of the `reach`
+    before it: so at least (n - 1) / reach steps lead from the first to the last.
+    """
+    last = len(words) - 1
+    parents: list[VertexOrder] = [[] for _ in words]
+    for vertex in range(last - 1, -1, -1):
+        child = vertex + 1 + words[vertex] % min(reach, last - vertex)
+        if len(parents[child]) == MOST_NEEDS:
+            child = vertex + 1  # no earlier vertex has been looked at, so nothing is needed there yet
+        parents[child].append(vertex)
+    for vertex in range(1, last + 1 if reach > 1 else 1):
+        some, first = parents[vertex], max(0, vertex - reach)
+        word, wanted = divmod(words[vertex] >> 16, MOST_NEEDS)
+        if wanted > len(some):
+            free = [earlier for earlier in range(first, vertex) if earlier not in some]
+            while free and len(some) < wanted:
+                word, at = divmod(word, len(free))
+                some.append(free.pop(at))
+    return parents
+
+
 def ancestors(parents: Sequence[VertexOrder], query: int) -> VertexOrder:
     """Return the ancestors of a vertex and the vertex itself, ascending: one order in which they can be done."""
     wanted = {query}

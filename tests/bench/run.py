@@ -35,9 +35,9 @@ def best_rate(work: Callable[[int], object], count: int, passes: int = 3) -> flo
 
 PEERS = {
     "depo": ("shortest_path", ("n8k2 symbol", "n16k4 symbol", "n16k4 story", "n32k4 symbol", "n128k8 symbol")),
-    "brevo": ("course_schedule", ("n8 symbol", "n8 story", "n48 symbol")),
+    "brevo": ("course_schedule", ("needs8 symbol", "needs8 story", "needs48 symbol")),
     "mano": ("chain_sum", ("p23l4 symbol", "p23l4 story", "p23l16 symbol")),
-    "bios": ("family_relationships", ("extract-k1 story", "extract-k1 symbol", "extract-k100 story")),
+    "bios": ("family_relationships", ("extract-k2 story", "extract-k2 symbol", "extract-k200 story")),
     "igsm": ("gsm_symbolic", ("op10 symbol", "op10 story", "op40 story")),
 }
 """Each family beside the data set of reasoning-gym that a user would take instead; (level, channel) measured."""
@@ -139,7 +139,7 @@ def measure_harness(n_items: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         words = [
             str(FATHOM), "run", "--engine", "oracle", "--model", "oracle/noisy", "--families", "depo",
-            "--levels", "n8k1,n8k2,n8k3,n8k4,n8k6",
+            "--levels", "n8k1,n8k2,n8k3,n8k4",
             "--n", str(n_items // 5), "--db", f"{folder}/a.db",
         ]  # fmt: skip
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -187,7 +187,7 @@ def worker(kind: str, n_items: int, seed: int) -> None:
 def _suite(n_items: int, seed: int):
     from fathom.tasks.suites import Selection, open_suite
 
-    levels = ("n8k1", "n8k2", "n8k3", "n8k4", "n8k6")
+    levels = ("n8k1", "n8k2", "n8k3", "n8k4")
     return open_suite("quick", seed, Selection(levels=levels, styles=("direct", "cot"), n=n_items // 10))
 
 

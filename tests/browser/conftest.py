@@ -76,7 +76,7 @@ class Site:
             "choose": "/compare?m=oracle/noisy",
             "compare": f"/compare?{pair}",
             "compare with a long name": f"/compare?m=oracle/noisy&m=~{self.hostile}&style=choice",
-            "items": f"/compare/items?{pair}&cell=depo/n8k6/symbol/direct",
+            "items": f"/compare/items?{pair}&cell=depo/n8k4/symbol/direct",
             "runs": "/runs",
             "run": f"/runs/{self.noisy}",
             "failed run": f"/runs/{self.failed}",

@@ -63,7 +63,7 @@ class Played:
         return (
             "/", "/?family=depo", "/?style=cot&q=oracle&sort=depo&columns=depo", "/?q=nothing", "/models/oracle/noisy",
             "/models/oracle/nobody", "/compare", "/compare?m=oracle/noisy", f"/compare?{pair}", f"/compare?{pair}&style=cot",
-            f"/compare/items?{pair}&cell=depo/n8k6/symbol/direct", "/runs", noisy, failed, f"{noisy}/samples",
+            f"/compare/items?{pair}&cell=depo/n8k4/symbol/direct", "/runs", noisy, failed, f"{noisy}/samples",
             f"{noisy}/samples/{self.sample}", "/families", "/families/depo?seed=7&answer=AB", "/about", "/api",
         )  # fmt: skip
 

@@ -107,7 +107,7 @@ def test_an_empty_prompt_needs_a_token_to_begin_with():
 
 def test_what_fills_a_batch_up_after_a_stop_text_is_not_counted():
     family = find_family("depo")
-    items = [make_instance(family, level, "symbol", 5, at) for level in ("n8k1", "n8k6") for at in range(4)]
+    items = [make_instance(family, level, "symbol", 5, at) for level in ("n8k1", "n8k4") for at in range(4)]
     requests = [Request(one.id, "", pose(family, one, "cot"), Sampling(40, ("\n",))) for one in items]
     counts = []
     for size in (1, len(requests)):

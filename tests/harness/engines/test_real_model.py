@@ -13,7 +13,7 @@ from fathom.harness.runs.requests import make_requests
 from fathom.harness.runs.run_settings import PromptSettings
 from fathom.tasks.suites import SuiteCell
 
-CELLS = [("depo", "n8k1"), ("mano", "p23l1"), ("bios", "extract-k1")]
+CELLS = [("depo", "n8k1"), ("mano", "p23l1"), ("bios", "extract-k2")]
 FORMATS = {
     "chosen": StatedFormat(), "zero-shot in plain text": StatedFormat(False, 0), "after shots": StatedFormat(False, 3),
 }  # fmt: skip

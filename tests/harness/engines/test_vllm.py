@@ -87,7 +87,7 @@ def test_the_manifest_names_engine_model_and_suite(resumed):
 
 def test_pebble_knows_one_hop_and_falls_with_depth(resumed):
     cells = {(c["level"], c["style"]): c for c in json.loads(resumed[1].stdout)["cells"]}
-    one, three, six = (cells[level, "direct"] for level in ("n8k1", "n8k3", "n8k6"))
+    one, three, six = (cells[level, "direct"] for level in ("n8k1", "n8k3", "n8k4"))
     assert one["k"] / one["n"] > 0.9
     assert one["low"] > three["high"]
     assert six["k"] / six["n"] < 0.5

@@ -10,8 +10,8 @@ def cell(level, k, n=20, style="direct", **labels):
 
 def test_the_picture_puts_each_mark_at_its_accuracy():
     styles = {
-        "direct": [cell("n8k1", 20), cell("n8k3", 10), cell("n8k6", 2)],
-        "cot": [cell("n8k1", 20, style="cot"), cell("n8k6", 16, style="cot")],
+        "direct": [cell("n8k1", 20), cell("n8k3", 10), cell("n8k4", 2)],
+        "cot": [cell("n8k1", 20, style="cot"), cell("n8k4", 16, style="cot")],
     }
     assert draw_curves("depo · symbol", styles).splitlines()[1:] == [
         "depo · symbol: accuracy against level    ● direct   ○ cot   · chance",
@@ -26,7 +26,7 @@ def test_the_picture_puts_each_mark_at_its_accuracy():
         "      │",
         "      │ ·······  ·······  ·●·····",
         "   0% ┤",
-        "        n8k1     n8k3     n8k6",
+        "        n8k1     n8k3     n8k4",
     ]
 
 

@@ -25,7 +25,7 @@ def test_the_requests_are_those_of_lm_eval_to_the_letter(asked_how):
     from lm_eval.evaluator import evaluate
 
     settings = RunSettings(asked_how)
-    levels = ("n8k2", "p23l2", "recognise-d2", "extract-k1", "op2")
+    levels = ("n8k2", "p23l2", "recognise-d2", "extract-k2", "op2")
     suite = open_suite("quick", 7, Selection(levels=levels, styles=("direct", "cot", "choice"), n=3))
     heard = []
 

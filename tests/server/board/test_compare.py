@@ -154,8 +154,8 @@ def test_fewer_or_more_than_two_models_are_asked_for(board, query, said):
 @pytest.mark.parametrize(
     ("query", "status"),
     [
-        (f"{PAIR}&cell=depo/n8k6/symbol/direct&only=both", 422), (f"{PAIR}&cell=depo/n8k6/symbol/direct&page=99", 404),
-        (f"{PAIR}&cell=depo/n8k6/symbol/direct&only=&page=1", 200), (f"{PAIR}&cell=", 404), (f"{PAIR}", 422),
+        (f"{PAIR}&cell=depo/n8k4/symbol/direct&only=both", 422), (f"{PAIR}&cell=depo/n8k4/symbol/direct&page=99", 404),
+        (f"{PAIR}&cell=depo/n8k4/symbol/direct&only=&page=1", 200), (f"{PAIR}&cell=", 404), (f"{PAIR}", 422),
         (f"{PAIR}&cell=%3Cscript%3E", 404), (f"{PAIR}&cell={'c' * 201}", 422), ("m=oracle/noisy&cell=a/b/c/d", 404),
         (f"m={'m' * 401}&m=b&cell=a", 422), ("m=a&" * 21 + "cell=a", 422),
     ],

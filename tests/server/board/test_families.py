@@ -133,9 +133,9 @@ def test_the_gold_is_right_and_comes_with_the_solution(board, cell):
 
 
 def test_a_wrong_answer_shows_label_sentence_place_note_answer_and_gold(board):
-    item = make_instance(find_family("brevo"), "n8", "symbol", 7, 0)
+    item = make_instance(find_family("brevo"), "needs8", "symbol", 7, 0)
     names = item.gold.split(", ")
-    page = text_of(ask(board, "brevo", level="n8", seed=7, answer=", ".join(names[1:])))
+    page = text_of(ask(board, "brevo", level="needs8", seed=7, answer=", ".join(names[1:])))
     for wanted in (
         f"✗ Wrong missing {explain('brevo', 'missing')}",
         "First fault at position 1",

@@ -39,7 +39,7 @@ def test_chance_of_what_is_no_longer_made_is_not_known(change):
 
 def test_levels_keep_the_familys_order_and_lost_ones_come_last():
     group = CellGroup("depo", 1, "symbol", "direct")
-    assert level_order(group, ["n16k1", "lost", "n4k2", "n8k6", "n4k1"]) == ("n4k1", "n4k2", "n8k6", "n16k1", "lost")
+    assert level_order(group, ["n16k1", "lost", "n8k2", "n8k4", "n4k1"]) == ("n4k1", "n8k2", "n8k4", "n16k1", "lost")
 
 
 def standings(db, **wanted):

@@ -170,11 +170,11 @@ def test_a_run_is_stored_listed_and_shown(fathom, database):
 
 def test_levels_and_styles_replace_the_suites_own(fathom, tmp_path):
     done = fathom(
-        "run", "--engine", "oracle", "--levels", "n32k2,n16k4-backward", "--style", "cot,choice", "--channel", "story",
+        "run", "--engine", "oracle", "--levels", "n32k2,n16k4-long-names", "--style", "cot,choice", "--channel", "story",
         "--n", 2, "--db", tmp_path / "a.db", "--json",
     )  # fmt: skip
     cells = [(cell["level"], cell["channel"], cell["style"]) for cell in json.loads(done.stdout)["cells"]]
-    assert cells == [(level, "story", style) for style in ("cot", "choice") for level in ("n32k2", "n16k4-backward")]
+    assert cells == [(level, "story", style) for style in ("cot", "choice") for level in ("n32k2", "n16k4-long-names")]
 
 
 def test_a_run_without_a_seed_draws_a_fresh_one_and_says_it(fathom, tmp_path):

@@ -16,7 +16,7 @@ from fathom.harness.runs.run_settings import RunSettings
 from fathom.server.uploads.replays import get_upload
 from fathom.tasks.suites import Selection, instances, open_suite
 
-SUITE = open_suite("quick", "2026", Selection(levels=("n8k1", "n8k6"), styles=("direct", "choice"), n=60))
+SUITE = open_suite("quick", "2026", Selection(levels=("n8k1", "n8k4"), styles=("direct", "choice"), n=60))
 
 
 @pytest.fixture(scope="module")

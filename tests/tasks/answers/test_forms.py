@@ -16,7 +16,7 @@ from fathom.tasks.stream import Stream
 
 RIGHT, WRONG = read_forms("right"), read_forms("wrong")
 CELLS = (
-    ("depo", "n8k2", "symbol"), ("depo", "n16k4", "story"), ("brevo", "n8", "symbol"), ("brevo", "n6", "story"),
+    ("depo", "n8k2", "symbol"), ("depo", "n16k4", "story"), ("brevo", "needs8", "symbol"), ("brevo", "needs6", "story"),
     ("mano", "p23l2", "symbol"), ("mano", "p23l4", "story"), ("igsm", "op4", "symbol"), ("igsm", "op4", "story"),
     ("bios", "extract-k5", "story"), ("bios", "partial-k5", "symbol"), ("bios", "dual-k5", "story"),
     ("bios", "classify-k5", "symbol"), ("bios", "compare-k5", "story"), ("bios", "subtract-k5", "symbol"),

@@ -45,9 +45,9 @@ def test_every_number_of_operations_up_to_the_most_occurs(kind):
     if kind == "mano":
         assert {completion.count("; ") for [(_, completion)] in made} == {2, 3, 4, 5}
     else:
-        # A plain number is one operation, a formula of t numbers and names t - 1.
+        # A plain number is no operation, a formula of t numbers and names t - 1.
         operations = {
-            sum(max(1, len(step.split(" = ")[1].split()) // 2) for step in completion.strip().split("; ")[:-1])
+            sum(len(step.split(" = ")[1].split()) // 2 for step in completion.strip().split("; ")[:-1])
             for [(_, completion)] in made
         }
         assert operations == {2, 3, 4, 5}

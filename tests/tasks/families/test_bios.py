@@ -3,7 +3,8 @@ from collections import Counter
 
 import pytest
 
-from fathom.tasks.base import grade, make_instance
+from fathom.tasks.answers.reader import read_answer
+from fathom.tasks.base import grade, make_instance, pose
 from fathom.tasks.families.bios import FAMILY
 from fathom.tasks.people.population import CITIES, EMPLOYERS, MAJORS, MONTHS, UNIVERSITIES, Person
 from fathom.tasks.stream import Stream
@@ -21,7 +22,7 @@ DOMAIN = {
 }
 BIRTH = re.compile(r"birth|born|native|cradle|world|light of day|breath|first hours|life began")
 RECORD = re.compile(
-    r"(?P<name>[A-Z]{2}): born (?P<date>.+?) in (?P<city>\w+); studied (?P<major>.+?) at (?P<university>.+?); "
+    r"(?P<name>[A-Z]{2,3}): born (?P<date>.+?) in (?P<city>\w+); studied (?P<major>.+?) at (?P<university>.+?); "
     r"worked for (?P<employer>.+?) in (?P<work_city>\w+)\."
 )
 
@@ -65,9 +66,7 @@ NOUNS = {
     "the city of work": "work_city",
 }
 SEARCHES = (
-    (r"Who was born on (.+)\?", ("date",)),
-    (r"Who was born in (\w+)\?", ("city",)),
-    (r"Who worked for (.+)\?", ("employer",)),
+    (r"Who was born on (.+) in (\w+)\?", ("date", "city")),
     (r"Who was born in (\w+) and worked for (.+)\?", ("city", "employer")),
     (r"Who studied (.+) at (.+)\?", ("major", "university")),
 )
@@ -130,22 +129,34 @@ def items(level, count, channel="symbol", seed=1):
     return [make_instance(FAMILY, level, channel, seed, index) for index in range(count)]
 
 
+N_BY_SIZE = {2: 50, 5: 50, 20: 50, 100: 5, 300: 1, 1_000: 1}
+"""Items to solve per level and channel, by the number of biographies: 2,092 in all."""
+
+
+def size(level):
+    return FAMILY.levels[level].axes["k"]
+
+
 @pytest.mark.parametrize("channel", FAMILY.channels)
 @pytest.mark.parametrize("level", FAMILY.levels)
 def test_gold_follows_from_the_question_alone(level, channel):
-    for item in items(level, 5 if level.endswith("k100") else 50, channel, 11):
+    for item in items(level, N_BY_SIZE[size(level)], channel, 11):
         right = answers_to(item.question)
         assert item.gold in right
         assert all(grade(FAMILY, item, answer).correct for answer in right)
         assert [choice for choice in item.choices if choice in right] == [item.gold]
-        for row in people_of(item):
+        for row in people_of(item)[:100]:
             assert grade(FAMILY, item, row.name).correct == (row.name in right)
+
+
+def test_the_solver_is_given_two_thousand_items():
+    assert sum(N_BY_SIZE[size(level)] for level in FAMILY.levels) * len(FAMILY.channels) >= 2_000
 
 
 @pytest.mark.parametrize("channel", FAMILY.channels)
 def test_mutated_answers_are_rejected(channel):
     for level in FAMILY.levels:
-        if level.endswith("k100"):
+        if size(level) >= 100:
             continue
         for item in items(level, 8, channel, 12):
             for mutated in (f"{item.gold}x", f"x{item.gold}", item.gold[:-1], item.gold[1:], f"{item.gold} or {item.gold}", f"not {item.gold}", item.gold[::-1]):  # fmt: skip
@@ -160,9 +171,9 @@ def test_the_levels_are_eight_modes_by_the_number_of_biographies():
         assert level.name == f"{level.axes['mode']}-k{level.axes['k']}"
         assert level.hardness == level.axes["k"]
         assert (level.ladder == "main") == (level.axes["mode"] == "extract")
-    few, many = [1, 5, 20, 100], [5, 20, 100]
-    assert by_mode == {"extract": few, "partial": few, "dual": few, "classify": few,
-                       "compare": many, "subtract": many, "inverse": many, "count": many}  # fmt: skip
+    few, many, large = [2, 5, 20, 100], [5, 20, 100], [300, 1_000]
+    assert by_mode == {"extract": few + large, "partial": few, "dual": few, "classify": few, "compare": many,
+                       "subtract": many, "inverse": many + large, "count": many + large}  # fmt: skip
 
 
 def test_letters_of_either_case_are_right_and_so_is_free_space_in_a_pair():
@@ -216,16 +227,26 @@ def test_a_wrong_date_is_near_where_one_part_is_wrong():
         assert grade(FAMILY, item, text).correct
 
 
+def asked_person(facts):
+    return next(Person(**row) for row in facts["people"] if row["name"] == facts["asked"][0])
+
+
 def test_a_wrong_year_or_month_is_labelled():
-    year = find(
-        "partial-k1", lambda facts: facts["attributes"] == ["year"] and 1800 < Person(**facts["people"][0]).year < 1990
-    )
-    assert label(year, str(int(year.gold) + 1)) == label(year, str(int(year.gold) - 1)) == "near_value"
-    assert label(year, str(int(year.gold) + 9)) == "wrong"
+    year = find("partial-k2", lambda facts: facts["attributes"] == ["year"] and 1800 < asked_person(facts).year < 1990)
+    gold, other = int(year.gold), next(int(choice) for choice in year.choices if choice != year.gold)
+    far = next(gold + more for more in (5, 7, 9) if gold + more != other)
+    assert next(label(year, str(gold + step)) for step in (1, -1) if gold + step != other) == "near_value"
+    assert label(year, str(far)) == "wrong"
+    assert label(year, str(other)) == "other_person"
     assert label(year, "2031") == "not_in_domain"
-    assert label(year, MONTHS[people_of(year)[0].month - 1]) == "other_attribute"
+    assert label(year, MONTHS[asked_person(year.facts).month - 1]) == "other_attribute"
     name = find(
-        "partial-k1", lambda facts: facts["attributes"] == ["month"] and Person(**facts["people"][0]).month == 12
+        "partial-k2",
+        lambda facts: (
+            facts["attributes"] == ["month"]
+            and asked_person(facts).month == 12
+            and {row["month"] for row in facts["people"]} & {2, 3, 4, 5, 7, 8, 9, 10}
+        ),
     )
     assert label(name, "January") == label(name, "november") == "near_value"
     assert label(name, "June") == "wrong"
@@ -273,7 +294,7 @@ def test_wrong_judgements_names_and_numbers_are_labelled():
 
 def test_every_person_who_fits_an_inverse_question_is_right():
     several = 0
-    for item in items("inverse-k20", 200):
+    for item in items("inverse-k20", 300):
         fit = [row.name for row in people_of(item)
                if all(str(getattr(row, kind, f"{row.day} {MONTHS[row.month - 1]} {row.year}")) == value
                       for kind, value in item.facts["wanted"].items())]  # fmt: skip
@@ -282,34 +303,61 @@ def test_every_person_who_fits_an_inverse_question_is_right():
         assert item.facts["accepts"] == "verifier"
         assert all(grade(FAMILY, item, name).correct for name in fit)
         several += len(fit) > 1
-    assert 50 < several < 125  # 6 of 14 groups are pairs
+    assert 40 < several < 115  # 4 of 16 groups are pairs
 
 
-def test_half_fitting_people_are_in_every_question_with_two_conditions():
-    for item in items("inverse-k5", 60):
-        wanted = item.facts["wanted"]
-        if len(wanted) == 2:
-            met = {tuple(getattr(row, kind) == value for kind, value in wanted.items()) for row in people_of(item)}
-            assert met >= {(True, True), (True, False), (False, True)}
+def test_one_of_two_conditions_leaves_a_row_or_a_column_of_the_people():
+    for level, side in (("inverse-k5", 2), ("inverse-k20", 4), ("inverse-k100", 9)):
+        for item in items(level, 25):
+            wanted, people = item.facts["wanted"], read(item.question)[0].values()
+            assert len(wanted) == 2
+            shown = [tuple(who[kind] for kind in wanted) for who in people]
+            assert len(set(shown)) == side**2
+            for part, value in enumerate(wanted.values()):
+                assert len({pair for pair in shown if pair[part] == value}) == side
 
 
-def test_counts_are_balanced_and_somebody_works_in_the_city():
-    for level, counts in (("count-k5", range(1, 5)), ("count-k20", range(2, 7))):
-        made = items(level, 600)
-        assert sorted({int(item.gold) for item in made}) == list(counts)
-        assert max(Counter(item.gold for item in made).values()) < 600 / len(counts) * 1.3
+def test_candidates_of_a_search_share_each_attribute_with_others():
+    for item in items("inverse-k20", 100):
+        people, wanted = read(item.question)[0], item.facts["wanted"]
+        assert len(item.choices) == 8
+        for kind, value in wanted.items():
+            assert 2 <= sum(people[choice][kind] == value for choice in item.choices) <= 3
+
+
+def test_counts_are_balanced_and_each_city_is_mentioned_equally_often():
+    for level, counts, n in (("count-k5", range(1, 5), 600), ("count-k20", range(2, 7), 600),
+                             ("count-k100", range(10, 17), 100)):  # fmt: skip
+        made = items(level, n)
+        golds, mentions = Counter(int(item.gold) for item in made), {}
+        assert sorted(golds) == list(counts)
+        assert n < 200 or max(golds.values()) < n / len(counts) * 1.3
         for item in made:
-            assert any(row.work_city == item.facts["wanted"]["city"] for row in people_of(item))
-    assert {int(item.gold) for item in items("count-k100", 100)} == set(range(9, 17))
+            n_mentions = item.question.rpartition("\n")[0].count(item.facts["wanted"]["city"])
+            mentions.setdefault(n_mentions, []).append(int(item.gold))
+            assert all(row.work_city != row.city for row in people_of(item))
+        for found in mentions.values():
+            assert (
+                abs(sum(found) / len(found) - sum(counts) / len(counts)) < 4.5 * len(counts) / 3.4 / len(found) ** 0.5
+            )
+    assert len({item.gold for item in items("count-k1000", 8)}) > 1
 
 
 def test_people_of_one_prompt_differ_in_what_is_asked():
-    for level in ("extract-k20", "extract-k100"):
+    for level in ("extract-k2", "extract-k20", "extract-k100"):
         for item in items(level, 30):
             kind = item.facts["attributes"][0]
             rows = people_of(item)
             values = {row[2:5] if kind == "date" else getattr(row, kind) for row in rows}
             assert len(values) == len(rows)
+
+
+@pytest.mark.parametrize("level", ["extract-k300", "extract-k1000"])
+def test_values_of_many_people_are_equally_frequent(level):
+    for item in items(level, 6):
+        kind = item.facts["attributes"][0]
+        times = Counter(row[2:5] if kind == "date" else getattr(row, kind) for row in people_of(item))
+        assert len(set(times.values())) == 1
 
 
 def test_each_month_comes_equally_often():
@@ -325,7 +373,7 @@ def test_anybody_may_be_asked_and_any_attribute():
     asked = Counter(item.facts["attributes"][0] for item in made)
     assert len(asked) == 6
     assert max(asked.values()) < 220
-    pairs = Counter(tuple(item.facts["attributes"]) for item in items("dual-k1", 1_500))
+    pairs = Counter(tuple(item.facts["attributes"]) for item in items("dual-k2", 1_500))
     assert len(pairs) == 30
     assert max(pairs.values()) < 90
 
@@ -344,31 +392,91 @@ def test_yes_and_no_are_balanced_whatever_most_people_are():
         assert abs(agree / len(made) - 0.5) < 0.09
 
 
-def test_candidates_of_a_difference_are_neighbours_and_the_gold_is_anywhere_among_them():
+def test_neither_years_nor_months_alone_choose_a_difference():
     ranks = Counter()
     for item in items("subtract-k5", 800):
-        numbers = sorted(int(choice) for choice in item.choices)
-        assert min(numbers) >= 1
-        assert numbers == [n for n in range(numbers[0], numbers[-1] + 1) if n % 12]
-        ranks[numbers.index(int(item.gold))] += 1
+        people, names = read(item.question)[0], item.facts["asked"]
+        (y1, m1, _), (y2, m2, _) = (when(people[name]) for name in names)
+        numbers = [int(choice) for choice in item.choices]
+        assert len(set(numbers)) == 8
+        assert all(100 <= number <= 999 for number in numbers)
+        assert sum(abs(number - 12 * abs(y1 - y2)) < 12 for number in numbers) == 4
+        months = {(m1 - m2) % 12, (m2 - m1) % 12}
+        assert sum(number % 12 in months for number in numbers) >= 4
+        ranks[sorted(numbers).index(int(item.gold))] += 1
     assert all(60 < ranks[rank] < 140 for rank in range(8))
+
+
+def test_the_dates_of_a_comparison_are_close_so_that_one_of_them_says_little():
+    for item in items("compare-k5", 300):
+        people = read(item.question)[0]
+        (y1, m1, d1), (y2, m2, d2) = (when(people[name]) for name in item.facts["asked"])
+        if item.facts["scale"] == "life":
+            assert 1 <= abs(y1 - y2) <= 15
+        else:
+            assert y1 != y2
+            assert 1 <= abs(28 * m1 + d1 - 28 * m2 - d2) <= 28
+
+
+@pytest.mark.parametrize("channel", FAMILY.channels)
+@pytest.mark.parametrize("level", [level for level in FAMILY.levels if size(level) <= 20])
+def test_the_example_in_a_prompt_is_no_answer_to_the_item(level, channel):
+    for item in items(level, 30, channel, 13):
+        prompt = pose(FAMILY, item, "cot")
+        if item.facts["operation"] in ("even", "listed"):
+            assert prompt.endswith("gives yes or no after the word Answer and a colon.\n")
+            continue
+        _, example = prompt.rstrip().rsplit("Answer: ", 1)
+        assert example == item.facts["example"]
+        assert example not in answers_to(item.question)
+        assert item.question.count(example) <= (item.facts["operation"] in ("remainder", "count", "subtract")) * 99
+        reading = read_answer(f"Answer: {example}", FAMILY.answer_kind(item))
+        assert (reading.value, reading.found) == (example, "asked")
+
+
+def rates(level, style, n, channel="symbol"):
+    """Return how often each shortcut is right."""
+    made = items(level, n, channel, 14)
+    return {
+        rule.name: sum(rule.answer(item, style) == item.gold for item in made) / n
+        for rule in FAMILY.shortcuts
+        if style in rule.styles
+    }
+
+
+@pytest.mark.parametrize("style", ["direct", "choice"])
+@pytest.mark.parametrize("level", [level for level in FAMILY.levels if size(level) <= 20])
+def test_no_shortcut_beats_the_stated_chance(level, style):
+    n, chance = 800, FAMILY.chance(FAMILY.levels[level], style)
+    for name, rate in rates(level, style, n).items():
+        assert rate < chance + 0.05 + 3 * (chance * (1 - chance) / n) ** 0.5, name
+
+
+def test_shortcuts_do_what_they_say():
+    assert rates("inverse-k5", "choice", 400)["first_part"] > 0.4
+    assert rates("subtract-k5", "choice", 400)["years_only"] > 0.18
+    assert rates("compare-k5", "direct", 400)["one_date"] > 0.45
 
 
 def test_the_stated_chance_is_that_of_the_design():
     def chance(name, style="direct"):
         return FAMILY.chance(FAMILY.levels[name], style)
 
-    assert [chance(f"extract-k{k}") for k in (1, 5, 20, 100)] == [1 / 6, 1 / 5, 1 / 20, 1 / 100]
-    assert [chance(f"extract-k{k}", "choice") for k in (1, 5, 20)] == [1 / 6, 1 / 5, 1 / 8]
+    assert [chance(f"extract-k{k}") for k in (2, 5, 20, 100)] == pytest.approx([1 / 2, 1 / 5, 1 / 20, 1 / 100])
+    n_values = (1_000, 200, 250, 100, 250, 200)
+    assert chance("extract-k1000") == pytest.approx(sum(1 / n for n in n_values) / 6)
+    assert [chance(f"extract-k{k}", "choice") for k in (2, 5, 20)] == [1 / 2, 1 / 5, 1 / 8]
     assert chance("partial-k20") == pytest.approx((1 / 20 + 1 / 10) / 2)
-    assert chance("dual-k1") == 1 / 30
+    assert chance("dual-k2") == 1 / 2
     assert chance("classify-k5") == pytest.approx((1 / 2 + 1 / 2 + 1 / 5) / 3)
-    assert chance("inverse-k5") == 1 / 4
-    assert 0.0009 < chance("subtract-k5") < 0.001
+    assert [chance(f"inverse-k{k}") for k in (5, 20, 100)] == [1 / 2, 1 / 4, 1 / 9]
+    assert [chance(f"inverse-k{k}", "choice") for k in (5, 20)] == [1 / 2, pytest.approx(3 / 8)]
+    assert chance("subtract-k5") == pytest.approx(1 / 803)
+    assert chance("subtract-k5", "choice") == 1 / 4
 
 
 def test_the_guesser_of_a_long_run_scores_the_stated_chance():
-    for level in ("extract-k1", "classify-k1", "classify-k5", "inverse-k5", "count-k5", "partial-k20"):
+    for level in ("extract-k2", "classify-k2", "classify-k5", "inverse-k5", "count-k5", "partial-k20"):
         made = items(level, 3_000, seed=5)
         hits = sum(grade(FAMILY, item, FAMILY.guess(item, "direct", Stream("g", item.id))).correct for item in made)
         share = FAMILY.chance(FAMILY.levels[level], "direct")
@@ -380,7 +488,7 @@ def test_facts_from_json_grade_and_solve_alike():
     from dataclasses import replace
 
     for level in FAMILY.levels:
-        if not level.endswith("k100"):
+        if size(level) < 100:
             item = items(level, 1, "story")[0]
             again = replace(item, facts=json.loads(json.dumps(item.facts)))
             assert FAMILY.solution(again) == FAMILY.solution(item)

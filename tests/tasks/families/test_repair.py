@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fathom.tasks.arithmetic.formula import numbers_in
 from fathom.tasks.base import channels_of, demonstrate, grade, make_instance
-from fathom.tasks.families.repair import CHECK_TASKS, FAMILY, RETRY_OPS, STEP_COUNTS
+from fathom.tasks.families.repair import CHECK_TASKS, FAMILY, MOST_LINES, RETRY_OPS, STEP_COUNTS
 
 SPEC = importlib.util.spec_from_file_location("igsm_text", Path(__file__).with_name("test_igsm.py"))
 igsm_text = importlib.util.module_from_spec(SPEC)
@@ -15,26 +14,52 @@ SPEC.loader.exec_module(igsm_text)
 
 ASKED = [level for level in FAMILY.levels.values() if level.ladder not in RETRY_OPS]
 CELLS = [(level.name, channel) for level in ASKED for channel in channels_of(FAMILY, level)]
-EACH = 70  # items per cell: 30 cells x 70 = 2,100
+IN_STEPS = [cell for cell in CELLS if not cell[0].startswith("mano")]
+
+
+def each(level):
+    """Return how many items of a level are solved: 2,400 over all cells, few of the long ones."""
+    return 80 if FAMILY.levels[level].hardness <= 25 else 12
 
 
 def written(item):
     return [line.partition(". ")[2] for line in item.question.splitlines() if re.match(r"\d+\. ", line)]
 
 
+def problem(item):
+    return igsm_text.Text(item.question.partition("\nA written solution:\n")[0])
+
+
+def plain(text):
+    """Return the parameters that the problem states as numbers."""
+    return {name: int(formula) for name, (inputs, formula) in text.formulas.items() if not inputs}
+
+
+def read_step(line):
+    name, calculation, value = line.split(" = ")
+    return name, calculation, int(value)
+
+
+def alike(one, other):
+    """Say whether two calculations are the same but for the order of a sum's or product's numbers."""
+    (a, sign, b), (c, other_sign, d) = one.split(), other.split()
+    return sign == other_sign and ((a, b) == (c, d) or (sign != "-" and (a, b) == (d, c)))
+
+
 def wrong_steps(item):
     """Return {step: right number, or None where only the order is wrong}, from the text alone."""
-    problem, _, _ = item.question.partition("\nA written solution:\n")
-    text = igsm_text.Text(problem)
-    said, wrong = {}, {}
+    text = problem(item)
+    said, wrong = plain(text), {}
     for at, line in enumerate(written(item), 1):
-        name, value = line.split(" = ")[0], int(line.split(" = ")[-1])
+        name, calculation, value = read_step(line)
         inputs, formula = text.formula(name)
         if not set(inputs) <= set(said):
             wrong[at] = None
         else:
+            demanded = re.sub(r"v\['([^']+)'\]", lambda found: str(said[found[1]]), formula)
+            demanded = re.sub("[()]", "", demanded)  # around a parameter alone
             right = igsm_text.arithmetic(formula, said) % 23
-            if right != value:
+            if right != value or not alike(calculation, demanded):
                 wrong[at] = right
         said[name] = value
     return wrong
@@ -57,7 +82,7 @@ def wrong_lines(item):
 @pytest.mark.parametrize(("level", "channel"), CELLS)
 def test_the_one_wrong_step_follows_from_the_text_alone(level, channel):
     axes = FAMILY.levels[level].axes
-    for index in range(EACH):
+    for index in range(each(level)):
         item = make_instance(FAMILY, level, channel, 11, index)
         wrong = wrong_lines(item) if axes["task"] == "mano" else wrong_steps(item)
         assert len(written(item)) == axes["op"] == len(item.facts["steps"])
@@ -66,20 +91,93 @@ def test_the_one_wrong_step_follows_from_the_text_alone(level, channel):
         assert item.gold == gold
 
 
-@pytest.mark.parametrize(("level", "channel"), [cell for cell in CELLS if not cell[0].startswith("mano")])
-def test_a_step_is_one_operation(level, channel):
-    for index in range(10):
-        item = make_instance(FAMILY, level, channel, 12, index)
-        text = igsm_text.Text(item.question.partition("\nA written solution:\n")[0])
+@pytest.mark.parametrize(("level", "channel"), IN_STEPS)
+def test_a_step_is_one_operation_and_a_stated_number_needs_none(level, channel):
+    for index in range(each(level) // 8):
+        text = problem(make_instance(FAMILY, level, channel, 12, index))
         values = {}
         text.solve(text.query, values)
-        assert text.op(values) == len(values) == FAMILY.levels[level].axes["op"]
+        assert text.op(values) == len(values.keys() - plain(text).keys()) == FAMILY.levels[level].axes["op"]
+
+
+@pytest.mark.parametrize(("level", "channel"), IN_STEPS)
+def test_every_step_is_right_in_itself_with_numbers_that_were_given(level, channel):
+    for index in range(each(level) // 4):
+        item = make_instance(FAMILY, level, channel, 21, index)
+        given = {int(number) for statement in problem(item).statements for number in re.findall(r"\b\d+\b", statement)}
+        for line in written(item):
+            _, calculation, value = read_step(line)
+            assert igsm_text.arithmetic(calculation) % 23 == value
+            assert {int(number) for number in re.findall(r"\d+", calculation)} <= given
+            given.add(value)
+
+
+@pytest.mark.parametrize("level", [level for level, _ in CELLS if level.startswith("mano")])
+def test_a_wrong_line_replaces_one_bracket_by_a_number_as_a_right_line_does(level):
+    for index in range(each(level) // 2):
+        item = make_instance(FAMILY, level, "symbol", 21, index)
+        before = re.search(r"line by line: (.+)", item.question)[1]
+        for line in written(item):
+            brackets = [*re.finditer(r"\(\d+ [-+*] \d+\)", before)] or [re.fullmatch(r".+", before)]
+            assert any(
+                re.fullmatch(rf"{re.escape(before[: one.start()])}\d+{re.escape(before[one.end() :])}", line)
+                for one in brackets
+            )
+            before = line
+
+
+@pytest.mark.parametrize(
+    ("level", "channel"), [("find-op2", "symbol"), ("find-op2", "story"), ("find-op4", "symbol"), ("find-op8", "story"),
+                           ("mend-op2", "symbol"), ("mend-op8", "symbol"), ("mano-op4", "symbol"), ("mano-op8", "symbol")]
+)  # fmt: skip
+def test_no_shortcut_pays(level, channel):
+    n = 900
+    made = [make_instance(FAMILY, level, channel, 22, index) for index in range(n)]
+    for style in ("direct", "choice"):
+        share = FAMILY.chance(FAMILY.levels[level], style)
+        for rule in FAMILY.shortcuts:
+            if style in rule.styles:
+                earned = sum(rule.answer(item, style) == item.gold for item in made) / n
+                assert earned < share + 0.05 + 2 * (share * (1 - share) / n) ** 0.5, rule.name
+
+
+def test_checking_each_steps_own_arithmetic_finds_no_mistake():
+    rule = next(rule for rule in FAMILY.shortcuts if rule.name == "own arithmetic")
+    for level in ("find-op2", "find-op12", "mend-op8", "mano-op8"):
+        assert {rule.answer(make_instance(FAMILY, level, "symbol", 23, index), "direct") for index in range(200)} == {
+            "none"
+        }
+
+
+def test_a_wrong_step_has_the_same_operators_as_a_right_one():
+    right, wrong = Counter(), Counter()
+    for index in range(2_500):
+        item = make_instance(FAMILY, "find-op4", "symbol", 24, index)
+        for at, line in enumerate(written(item), 1):
+            sign = read_step(line)[1].split()[1]
+            (wrong if at == item.facts["first_bad"] else right)[sign] += 1
+    for sign in "+-*":
+        assert abs(right[sign] / right.total() - wrong[sign] / wrong.total()) < 0.05
+
+
+def test_prompts_show_a_form_that_is_no_answer():
+    for level, channel in CELLS:
+        item = make_instance(FAMILY, level, channel, 25, 1)
+        asked = FAMILY.instruction(item, "cot")
+        assert asked.endswith(f"Answer: {item.facts['example']}")
+        assert int(item.facts["example"].partition(":")[0]) > FAMILY.levels[level].axes["op"]
+        assert grade(FAMILY, item, item.facts["example"]).correct is False
+        assert "<" not in asked + item.question
+        assert "alone" not in item.question
+        assert "Answer:" not in FAMILY.instruction(item, "direct")
 
 
 def test_levels_are_three_tasks_over_the_number_of_steps():
-    assert STEP_COUNTS == (2, 4, 8, 12, 18, 25)
-    assert [level.name for level in ASKED] == [f"{task}-op{op}" for task in CHECK_TASKS for op in STEP_COUNTS]
-    assert Counter(level.ladder for level in ASKED) == {"main": 6, "mano": 6, "mend": 6}
+    assert STEP_COUNTS == (2, 4, 8, 12, 18, 25, 35, 50, 70, 100)
+    assert [level.name for level in ASKED] == [
+        f"{task}-op{op}" for task in CHECK_TASKS for op in STEP_COUNTS if task != "mano" or op <= MOST_LINES
+    ]
+    assert Counter(level.ladder for level in ASKED) == {"main": 10, "mano": 8, "mend": 10}
 
 
 @pytest.mark.parametrize(
@@ -95,29 +193,33 @@ def test_places_and_none_are_equally_likely(level, channel):
 def test_every_fault_occurs_and_has_its_mark():
     kinds = Counter()
     for level in ("find-op12", "mano-op12", "mend-op12"):
-        for index in range(150):
+        for index in range(300):
             facts = make_instance(FAMILY, level, "symbol", 14, index).facts
             kinds[facts["task"], facts["fault"]] += 1
             assert (facts["fault"] == "none") == (facts["first_bad"] is None)
-            assert (facts["right"] is None) == (facts["fault"] in ("none", "order", "copy"))
+            assert (facts["right"] is None) == (facts["fault"] in ("none", "order"))
     assert set(kinds) == {
-        *[("find", kind) for kind in ("none", "value", "operator", "input", "order")],
-        *[("mano", kind) for kind in ("none", "value", "operator", "copy")],
-        *[("mend", kind) for kind in ("none", "value", "operator", "input")],
+        *[("find", kind) for kind in ("none", "constant", "operator", "input", "order")],
+        *[("mano", kind) for kind in ("none", "operator", "input")],
+        *[("mend", kind) for kind in ("none", "constant", "operator", "input")],
     }
     assert min(kinds.values()) >= 3
 
 
-def test_a_wrong_constant_is_a_number_of_the_problem():
+def test_a_wrong_number_is_one_that_the_solution_does_not_need():
+    """So no number is used more often than the problem gives it."""
     seen = 0
     for index in range(300):
-        facts = make_instance(FAMILY, "find-op8", "symbol", 15, index).facts
-        stated = [number for node in facts["parameters"].values() for number in numbers_in(node)]
-        for name, _, value in facts["steps"]:
-            if facts["parameters"][name]["op"] == "constant":
-                seen += facts["parameters"][name]["args"] != [value]
-                assert value in stated
-    assert seen > 40
+        item = make_instance(FAMILY, "find-op8", "symbol", 15, index)
+        text, needed = problem(item), {}
+        text.solve(text.query, needed)
+        if item.facts["fault"] == "constant":
+            seen += 1
+            bad = read_step(written(item)[item.facts["first_bad"] - 1])[1]
+            spare = [text.formulas[name][1] for name in text.formulas if name not in needed]
+            spare = {int(number) for formula in spare for number in re.findall(r"\b\d+\b", formula)}
+            assert spare & {int(number) for number in re.findall(r"\d+", bad)}
+    assert seen > 30
 
 
 @pytest.mark.parametrize("level", ["mend-op8", "mend-op12"])
@@ -126,7 +228,7 @@ def test_a_candidate_is_not_betrayed_by_where_its_number_occurs(level):
     hits = Counter()
     for index in range(n):
         item = make_instance(FAMILY, level, "symbol", 16, index)
-        stated = [number for node in item.facts["parameters"].values() for number in numbers_in(node)]
+        stated = [int(one) for text in problem(item).statements for one in re.findall(r"\b\d+\b", text)]
         shown = [step[2] for step in item.facts["steps"]]
         numbers = {choice: int(choice.split(": ")[1]) for choice in item.choices if choice != "none"}
         for cue, known in (("stated", stated), ("shown", shown)):

@@ -1,11 +1,10 @@
 import re
 from collections import Counter
 from dataclasses import replace
-from math import sqrt
 
 import pytest
 
-from fathom.tasks.base import Instance, grade, make_instance
+from fathom.tasks.base import Instance, grade, make_instance, pose
 from fathom.tasks.families.years import FAMILY
 from fathom.tasks.stream import Stream
 from fathom.tasks.words import CHARS_A_TOKEN
@@ -24,20 +23,19 @@ def statements(item):
 
 
 def solve_from_text(item):
-    """Merge people and years that are said to be the same, in order of the text; no chain is followed."""
-    pile = {}
-    for left, right in (found.groups() for found in statements(item)):
-        merged = pile.get(left, {left}) | pile.get(right, {right})
-        pile.update(dict.fromkeys(merged, merged))
+    """Replace people by years, in rounds over the whole text, until the person asked about has one."""
     asked = re.search(ASKED[item.channel], item.question)[1]
-    (year,) = (name for name in pile[asked] if name.isdecimal())
-    return year
+    known = dict(found.groups() for found in statements(item))
+    while not known[asked].isdecimal():
+        known = {person: known.get(value, value) for person, value in known.items()}
+    return known[asked]
 
 
 @pytest.mark.parametrize("channel", FAMILY.channels)
 def test_gold_follows_from_the_question_alone(channel):
     for level in FAMILY.levels:
-        for index in range(40 if level in SHORT else 3):
+        length = FAMILY.levels[level].axes["length"]
+        for index in range(32 if level in SHORT else 6 if length < 16_000 else 1):
             item = make_instance(FAMILY, level, channel, 11, index)
             assert solve_from_text(item) == item.gold
 
@@ -46,13 +44,17 @@ def test_the_levels_are_those_of_the_design():
     found = {}
     for level in FAMILY.levels.values():
         found.setdefault(level.ladder, []).append((level.axes["n"], level.axes["k"], level.axes["length"]))
-    assert found["main"] == [(n, k, 0) for n in (2, 4, 8, 16, 32) for k in (1, 2, 3, 4, 5, 6)]
-    for ladder, tokens in (("1k", 1_000), ("4k", 4_000), ("16k", 16_000), ("32k", 32_000)):
-        assert found[ladder] == [(8, k, tokens) for k in (1, 2, 3, 4, 6)]
+    paper = ((5, 1), (3, 2))
+    grid = [(n, k, 0) for n in (2, 4, 8, 16, 32) for k in (1, 2, 3, 4, 5, 6)]
+    assert found["main"] == grid + [(n, k, 0) for n, k in paper]
+    for thousands in (1, 4, 16, 32, 64, 128):
+        length = 1_000 * thousands
+        expected = [(8, k, length) for k in (1, 2, 3, 4, 6)] + [(n, k, length) for n, k in paper]
+        assert found[f"{thousands}k"] == expected
     for ladder in ("early", "middle", "late"):
         assert found[ladder] == [(8, k, 16_000) for k in (1, 2, 4)]
-    assert {"y2k1", "y8k2-16k", "y8k4-16k-late"} < set(FAMILY.levels)
-    assert len(FAMILY.levels) == 59
+    assert {"y2k1", "y3k2", "y5k1", "y3k2-128k", "y8k2-16k", "y8k4-16k-late"} < set(FAMILY.levels)
+    assert len(FAMILY.levels) == 83
 
 
 @pytest.mark.parametrize("channel", FAMILY.channels)
@@ -119,21 +121,40 @@ def distances(item):
     return {year: abs(number - at) for number, (_, year) in enumerate(facts) if year.isdecimal()}
 
 
-SHORTCUTS = {
-    "nearest": lambda item: min(distances(item), key=distances(item).get),
-    "farthest": lambda item: max(distances(item), key=distances(item).get),
-    "first": lambda item: next(iter(distances(item))),
-    "last": lambda item: list(distances(item))[-1],
-    "lowest": lambda item: min(distances(item)),
-    "median": lambda item: sorted(distances(item))[2],
-}
+@pytest.mark.parametrize("level", ["y2k2", "y3k2", "y4k2", "y8k3", "y32k2"])
+def test_no_shortcut_pays(level):
+    items = [make_instance(FAMILY, level, channel, 8, index) for channel in FAMILY.channels for index in range(1_000)]
+    for style in ("direct", "choice"):
+        stated = FAMILY.chance(FAMILY.levels[level], style)
+        for shortcut in FAMILY.shortcuts:
+            hits = sum(shortcut.answer(item, style) == item.gold for item in items)
+            assert hits / len(items) <= stated + 0.05, (shortcut.name, style)
 
 
-@pytest.mark.parametrize("shortcut", SHORTCUTS)
-def test_no_shortcut_pays(shortcut):
-    items = [make_instance(FAMILY, "y4k2", channel, 8, index) for channel in FAMILY.channels for index in range(1_000)]
-    hits = sum(SHORTCUTS[shortcut](item) == item.gold for item in items)
-    assert abs(hits / len(items) - 1 / 4) < 4.5 * sqrt(3 / 16 / len(items))
+def test_shortcuts_answer_by_the_places_of_the_statements():
+    rules = {shortcut.name: shortcut.answer(BY_HAND, "direct") for shortcut in FAMILY.shortcuts}
+    assert rules == {
+        "nearest_year": "1980", "nearest_to_next": "1980", "farthest_year": "1960", "first_year": "1960",
+        "last_year": "2000", "year_after": "1980", "year_before": "1970", "middle_year": "1980",
+    }  # fmt: skip
+
+
+def test_at_one_hop_the_year_nearest_is_what_is_asked_and_no_shortcut():
+    item = make_instance(FAMILY, "y5k1", "story", 1, 0)
+    rules = {shortcut.name: shortcut.answer(item, "direct") for shortcut in FAMILY.shortcuts}
+    assert rules["nearest_year"] is None
+    assert min(distances(item), key=distances(item).get) == item.gold
+
+
+@pytest.mark.parametrize("channel", FAMILY.channels)
+def test_the_example_of_an_answer_is_a_year_that_the_text_does_not_state(channel):
+    for level in ("y2k1", "y32k6", "y3k2-1k"):
+        item = make_instance(FAMILY, level, channel, 7, 0)
+        shown = item.facts["example"]
+        assert 1950 <= int(shown) <= 2009
+        assert shown not in item.question
+        assert pose(FAMILY, item, "cot").endswith(f"for example: Answer: {shown}\n")
+        assert shown not in pose(FAMILY, item, "direct")
 
 
 def test_all_sixty_years_are_asked_for_equally_often():
@@ -153,7 +174,7 @@ FACTS = [
     ("AA", "1960"), ("BB", "1970"), ("B2", "BB"), ("C2", "CC"), ("A2", "AA"), ("A3", "A2"),
     ("CC", "1980"), ("D2", "DD"), ("C3", "C2"), ("DD", "1990"), ("EE", "2000"),
 ]  # fmt: skip
-BY_HAND = Instance("years", 1, "y4k2", "symbol", "0", 0, "", "1960", (), {"facts": FACTS, "asked": "A3", "hops": 3})
+BY_HAND = Instance("years", 2, "y4k2", "symbol", "0", 0, "", "1960", (), {"facts": FACTS, "asked": "A3", "hops": 3})
 
 
 @pytest.mark.parametrize(
@@ -174,7 +195,7 @@ def test_a_wrong_answer_is_told_by_its_place(answer, label):
 
 
 def test_the_first_year_of_the_text_is_told():
-    item = Instance("years", 1, "y4k2", "symbol", "0", 0, "", "2000", (), {"facts": FACTS, "asked": "EE", "hops": 1})
+    item = Instance("years", 2, "y4k2", "symbol", "0", 0, "", "2000", (), {"facts": FACTS, "asked": "EE", "hops": 1})
     assert grade(FAMILY, item, "1960").label == "first_year"
     assert grade(FAMILY, item, "1990").label == "nearest_year"
 

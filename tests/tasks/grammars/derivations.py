@@ -44,3 +44,24 @@ def _inside(grammar: Grammar, tokens: Sequence[str], shares: Mapping[str, float]
         return total
 
     return weights(grammar.root, 0).get(len(tokens), 0)
+
+
+EDITS = {"substitute": 0, "swap": 0, "delete": -1, "insert": 1}
+"""Kind of edit -> by how much it lengthens a string."""
+
+
+def edit(tokens, kind, terminals, stream):
+    """Return the tokens after one edit at a random position."""
+    n = len(tokens)
+    if kind == "insert":
+        at = stream.below(n + 1)
+        return [*tokens[:at], stream.choice(terminals), *tokens[at:]]
+    if kind == "swap":
+        unlike = [at for at in range(n - 1) if tokens[at] != tokens[at + 1]]
+        if not unlike:
+            return tokens
+        at = stream.choice(unlike)
+        return [*tokens[:at], tokens[at + 1], tokens[at], *tokens[at + 2 :]]
+    at = stream.below(n)
+    fresh = [stream.choice([other for other in terminals if other != tokens[at]])] if kind == "substitute" else []
+    return [*tokens[:at], *fresh, *tokens[at + 1 :]]

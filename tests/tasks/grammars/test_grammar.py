@@ -1,7 +1,7 @@
 from collections import Counter
 from fractions import Fraction
 from functools import cache, partial
-from itertools import product
+from itertools import pairwise, product
 from math import exp, inf, isclose, log, log2, sqrt
 
 import pytest
@@ -9,10 +9,10 @@ import pytest
 from fathom.tasks.grammars.grammar import Grammar, GrammarShape, draw_grammar
 from fathom.tasks.grammars.languages import LANGUAGES, language
 from fathom.tasks.grammars.likelihood import SENTENCE_END, next_token_law
-from fathom.tasks.grammars.near_miss import EDITS, draw_pair, edit
+from fathom.tasks.grammars.near_miss import AlikeSearch, draw_miss, wrong_rows
 from fathom.tasks.grammars.parser import Chart, recognises, sound_height
 from fathom.tasks.stream import Stream
-from tests.tasks.grammars.derivations import count_derivations, log_probability
+from tests.tasks.grammars.derivations import EDITS, count_derivations, edit, log_probability
 
 SMALL = [GrammarShape(2), GrammarShape(2, 3, 4), GrammarShape(3, 2, 2, 20), GrammarShape(2, 2, 2)]
 
@@ -380,28 +380,48 @@ def test_the_law_ends_where_no_sentence_goes_on():
     assert len(next_token_law(grammar, ["x", "a"])) == 1
 
 
-def test_a_pair_is_a_sentence_and_an_edit_of_one_equally_long():
+def test_wrong_rows_are_no_rules_of_the_root_though_each_two_neighbours_stand_in_one():
+    n_rows = 0
+    for grammar in small_grammars():
+        rules = grammar.rules[grammar.root]
+        padded = ["".join(f"<{part}>" for part in ("start", *rule, "end")) for rule in rules]
+        for row in wrong_rows(grammar):
+            n_rows += 1
+            assert row not in rules
+            whole = ("start", *row, "end")
+            assert all(any(f"<{a}><{b}>" in one for one in padded) for a, b in pairwise(whole))
+    assert n_rows > 5
+
+
+def test_a_miss_is_made_of_whole_symbols_below_the_root():
     for at, (grammar, counts, _) in enumerate(small_languages()):
-        stream = Stream("pair", at)
-        for _ in range(20):
-            pair = draw_pair(partial(grammar.sentence, stream), partial(sound_height, grammar), grammar, stream)
-            if pair is None:
-                assert len(counts) < 20
+        stream, rows = Stream("miss", at), wrong_rows(grammar)
+        for _ in range(20 if rows else 0):
+            miss = draw_miss(grammar, rows, stream)
+            assert sound_height(grammar, miss.tokens) == grammar.depth - (tuple(miss.tokens) not in counts)
+
+
+def test_strings_that_are_alike_are_a_sentence_and_misses_equally_long():
+    found = 0
+    for at, (grammar, counts, _) in enumerate(small_languages()):
+        stream, rows = Stream("alike", at), wrong_rows(grammar)
+        if len(rows) < 2:
+            continue
+        search = AlikeSearch(
+            partial(grammar.sentence, stream),
+            partial(draw_miss, grammar, rows, stream),
+            lambda tokens, counts=counts: tuple(tokens) not in counts,
+            2,
+        )
+        for _ in range(10):
+            alike = search.find(grammar.depth)
+            if alike is None:
                 continue
-            assert tuple(pair.sentence) in counts
-            assert tuple(pair.base) in counts
-            assert tuple(pair.miss) not in counts
-            assert len(pair.sentence) == len(pair.miss)
-            assert abs(len(pair.base) - len(pair.miss)) <= 1
-
-
-def test_edits_change_what_they_say():
-    tokens = list("aabca")
-    for index in range(50):
-        stream = Stream("edit", index)
-        made = {kind: edit(tokens, kind, "abc", stream) for kind in EDITS}
-        assert {kind: len(made[kind]) - 5 for kind in EDITS} == EDITS
-        assert sum(a != b for a, b in zip(tokens, made["substitute"], strict=True)) == 1
-        assert sum(a != b for a, b in zip(tokens, made["swap"], strict=True)) == 2
-        assert sorted(made["swap"]) == sorted(tokens)
-    assert edit(["a", "a"], "swap", "abc", Stream("none")) == ["a", "a"]
+            found += 1
+            assert tuple(alike.right) in counts
+            assert not any(tuple(tokens) in counts for tokens in alike.wrong)
+            assert len({len(tokens) for tokens in (alike.right, *alike.wrong)}) == 1
+            shown = alike.mix(stream)
+            assert shown.strings[shown.right].split() == alike.right
+            assert len(set(shown.strings)) == 3
+    assert found > 20

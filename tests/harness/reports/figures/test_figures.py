@@ -371,31 +371,40 @@ def test_what_was_drawn_is_kept_and_threads_share_it():
     assert draw_svg(picture, "light") != drawn[0]
 
 
-def cell(level="n16k2-forward", k=5, n=10, style="direct", family="depo", **labels):
+def cell(level="n16k2-long-names", k=5, n=10, style="direct", family="depo", **labels):
     found = all_families().get(family)
     return CellCounts(1, family, found.version if found else 1, level, "symbol", style, n, n, k, 0, labels)
 
 
 def test_stored_cells_become_pictures():
-    cells = [cell("n16k2-forward"), cell("n16k1-forward", 10), cell("no-such-level"), cell(family="no-such-family")]
+    cells = [
+        cell("n16k2-long-names"),
+        cell("n16k1-long-names", 10),
+        cell("no-such-level"),
+        cell(family="no-such-family"),
+    ]
     picture = curves_of("depo", {"direct": cells, "cot": [cell(style="cot")], "choice": [cell(family="gone")]})
     family = all_families()["depo"]
     assert picture.unit == family.unit
     assert [(one.name, [(point.level, point.k, point.n) for point in one.points]) for one in picture.series] == [
-        ("direct", [("n16k2-forward", 5, 10), ("n16k1-forward", 10, 10)]),
-        ("cot", [("n16k2-forward", 5, 10)]),
+        ("direct", [("n16k2-long-names", 5, 10), ("n16k1-long-names", 10, 10)]),
+        ("cot", [("n16k2-long-names", 5, 10)]),
     ]
-    assert list(picture.levels) == ["n16k1-forward", "n16k2-forward"]
+    assert list(picture.levels) == ["n16k1-long-names", "n16k2-long-names"]
     point = picture.series[0].points[0]
     level = family.levels[point.level]
     assert (point.hardness, point.chance) == (level.hardness, family.chance(level, "direct"))
-    assert "direct: 100.0% at n16k1-forward, 50.0% at n16k2-forward." in picture.description
+    assert "direct: 100.0% at n16k1-long-names, 50.0% at n16k2-long-names." in picture.description
 
 
 def test_stored_labels_become_an_anatomy():
-    cells = [cell("n16k2-forward", correct=5, not_a_node=4), cell("n16k1-forward", correct=9), cell("gone", correct=1)]
+    cells = [
+        cell("n16k2-long-names", correct=5, not_a_node=4),
+        cell("n16k1-long-names", correct=9),
+        cell("gone", correct=1),
+    ]
     picture = anatomy_of("depo", cells)
-    assert [(bar.level, bar.n) for bar in picture.in_order] == [("n16k1-forward", 9), ("n16k2-forward", 9)]
+    assert [(bar.level, bar.n) for bar in picture.in_order] == [("n16k1-long-names", 9), ("n16k2-long-names", 9)]
     assert picture.kinds == ("correct", "not_a_node")
     assert picture.description.endswith("Mistakes: not_a_node.")
 
