@@ -259,7 +259,7 @@ def evaluate(  # one parameter an option, as `fathom run` has them
     0  n4k1  direct  2  2
     1  n8k1  direct  2  2
     >>> run.samples.groupby("label").size().to_dict()
-    {'correct': 36}
+    {'correct': 26}
 
     Raises:
         BadInput: an argument that cannot be; fathom.harness.errors lists the kinds.

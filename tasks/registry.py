@@ -39,7 +39,7 @@ def instance_from_id(item: str) -> Instance:
     """
     parts = _ID.fullmatch(item)
     if parts is None:
-        raise BadItemId(f"{item[:80]!r} is not an item id; one looks like depo@1/n8k2/symbol/7/0")
+        raise BadItemId(f"{item[:80]!r} is not an item id; one looks like depo@2/n8k2/symbol/7/0")
     name, version, level, channel, seed, index = parts.groups()
     family = find_family(name)
     if family.version != int(version):

@@ -102,7 +102,7 @@ def test_a_sample_is_printed_whole_and_fits_eighty_columns(shown):
     lines = shown("suite", "--style", "cot", "--level", "n8k2", "--limit", "4")
     text = "\n".join(lines)
     assert max(map(len, lines)) <= 80
-    assert [head.split("  ")[1] for head in heads(lines)] == [f"depo@1/n8k2/symbol/7/{at}, cot" for at in range(4)]
+    assert [head.split("  ")[1] for head in heads(lines)] == [f"depo@2/n8k2/symbol/7/{at}, cot" for at in range(4)]
     assert "Which code is 2 arrows after" in " ".join(text.split())
     assert re.search(r"answer +AB \(in the form asked for\)", text)
     assert re.search(

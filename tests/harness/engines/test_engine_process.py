@@ -36,7 +36,7 @@ def process_of():
 
 def requests(n):
     for at in range(n):
-        item = f"depo@1/n8k2/symbol/7/{at % 500}"
+        item = f"depo@2/n8k2/symbol/7/{at % 500}"
         yield Request(f"{item}-{at}", item, instance_from_id(item).question, Sampling(8))
 
 

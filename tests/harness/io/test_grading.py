@@ -8,7 +8,7 @@ from fathom.harness.errors import BadInput
 from fathom.harness.io.items import AskedHow, grade_lines
 from fathom.tasks.registry import instance_from_id
 
-ITEM = instance_from_id("depo@1/n8k2/symbol/5eed/0")
+ITEM = instance_from_id("depo@2/n8k2/symbol/5eed/0")
 GOLD = ITEM.gold
 OTHER = next(code for code, _ in ITEM.facts["edges"] if code != GOLD)
 

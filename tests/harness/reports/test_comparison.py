@@ -140,7 +140,7 @@ def test_models_of_several_suites_are_listed_to_choose_from(played):
         open_pair(db, "oracle/noisy", "oracle/perfect")
     for seed in (7, 8):
         one, other = (run_of(played, kind, seed).summary.run for kind in ("noisy", "perfect"))
-        assert f"{one} {other} (quick, seed {seed}, 288 items)" in str(caught.value)
+        assert f"{one} {other} (quick, seed {seed}, 228 items)" in str(caught.value)
 
 
 def test_runs_that_share_nothing_are_refused(played):
@@ -165,7 +165,7 @@ def test_runs_that_are_not_whole_sealed_or_repeated_are_refused(played, tmp_path
     db = open_database(f"sqlite:///{tmp_path / 'runs.db'}", create=True)
     new = write.NewRun("org/a", "oracle", whole.suite, "digest", whole.manifest.to_json(), "manifest")
     run = write.start_run(db, new)
-    with pytest.raises(NotComparable, match=rf"is running at 0/288 answers: `fathom run --resume {run}`"):
+    with pytest.raises(NotComparable, match=rf"is running at 0/228 answers: `fathom run --resume {run}`"):
         open_run(db, run)
     write.finish_run(db, run, write.Ending("done", 1.0))
     assert open_run(db, run).summary.run == run

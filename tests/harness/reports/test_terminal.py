@@ -5,7 +5,7 @@ from fathom.harness.stats.scores import CellCounts
 
 
 def cell(level, k, n=20, style="direct", **labels):
-    return CellCounts(1, "depo", 1, level, "symbol", style, n, n, k, 0, labels)
+    return CellCounts(1, "depo", 2, level, "symbol", style, n, n, k, 0, labels)
 
 
 def test_the_picture_puts_each_mark_at_its_accuracy():
@@ -23,8 +23,8 @@ def test_the_picture_puts_each_mark_at_its_accuracy():
         "  50% ┤           ●",
         "      │",
         "      │",
-        "      │",
-        "      │ ·······  ·······  ·●·····",
+        "      │          ·······  ·······",
+        "      │ ·······            ●",
         "   0% ┤",
         "        n8k1     n8k3     n8k4",
     ]

@@ -42,7 +42,7 @@ def test_every_cell_has_a_file_that_lm_eval_can_index(folder):
 def test_a_group_holds_the_main_ladder_of_its_family(folder):
     members = yaml.safe_load((folder / "fathom_depo.yaml").read_text())["task"]
     tasks = [name for member in members for name in yaml.safe_load((folder / f"{member}.yaml").read_text())["task"]]
-    assert len(tasks) == len(set(tasks)) == 44 * 2 * 3
+    assert len(tasks) == len(set(tasks)) == 53 * 2 * 3
 
 
 def test_fathom_is_the_standard_suite_and_each_suite_has_a_group(folder):

@@ -89,7 +89,7 @@ def test_a_chosen_candidate_has_no_thought():
 
 
 def test_a_truncated_thought_is_wrong_and_says_so_even_if_it_names_the_gold():
-    item = instance_from_id("depo@1/n8k2/symbol/7/0")
+    item = instance_from_id("depo@2/n8k2/symbol/7/0")
     reading = answer_reader("direct", RunSettings(PromptSettings(chat=True), SamplingSettings(thinking=OPENED)))
     for text, reason, label in [
         (item.gold, "length", "cut_off"), (f"?</think>{item.gold}", "stop", "correct"), ("?</think>", "stop", "no_answer"),

@@ -97,7 +97,7 @@ def test_scores_that_cannot_be_are_refused(scores):
 
 
 def test_a_failed_completion_has_no_text_and_is_not_right():
-    item = instance_from_id("depo@1/n8k2/symbol/7/0")
+    item = instance_from_id("depo@2/n8k2/symbol/7/0")
     request = Request("k", item.id, "p", Sampling(1))
     failed = checked_completion(request, Completion("k", item.gold, "error", 3, 1, 0.5, error="lost"))
     assert (failed.text, grade_completion(item, failed).label) == ("", "engine_error")

@@ -166,6 +166,6 @@ def cell_of():
     from fathom.harness.stats.scores import CellCounts
 
     def make(k, n, spread=None):
-        return CellCounts(0, "depo", 1, "n8k1", "symbol", "direct", 60, n, k, 0, {}, spread)
+        return CellCounts(0, "depo", 2, "n8k1", "symbol", "direct", 60, n, k, 0, {}, spread)
 
     return make

@@ -57,7 +57,7 @@ def name_of(process):
 
 def requests(n, start=0):
     for at in range(start, start + n):
-        item = f"depo@1/n8k2/symbol/7/{at}"
+        item = f"depo@2/n8k2/symbol/7/{at}"
         yield Request(item, item, instance_from_id(item).question, Sampling(8))
 
 

@@ -157,7 +157,7 @@ def test_questions_that_lm_eval_cached_under_another_seed_are_refused(lite, stoc
     with pytest.raises(BadInput) as refused:
         take(lite, stock / "seed 8")
     said = str(refused.value)
-    assert "line 1: depo@1/n4k1/symbol/8/0: lm-eval asked another question" in said
+    assert "line 1: depo@2/n4k1/symbol/8/0: lm-eval asked another question" in said
     assert "expected" in said
     assert "found" in said
     assert "--cache_requests" in said
@@ -286,10 +286,10 @@ SPOILT = {
     "an id of another type": (DIRECT, lambda row: put(row, "doc.id", 7), "doc.id is 7: give a text"),
     "no id": (DIRECT, lambda row: put(row, "doc.id", "../../x"), "is not an item id"),
     "another version": (DIRECT, lambda row: put(row, "doc.id", "depo@9/n4k1/symbol/7/1"), "is of version 9"),
-    "another cell": (DIRECT, lambda row: put(row, "doc.id", "depo@1/n8k2/symbol/7/1"), "is not an item of"),
-    "another seed": (DIRECT, lambda row: put(row, "doc.id", "depo@1/n4k1/symbol/9/1"), "has another seed"),
-    "an item twice": (DIRECT, lambda row: put(row, "doc.id", "depo@1/n4k1/symbol/7/0"), "another question|occurs twice"),
-    "an item beyond": (DIRECT, lambda row: put(row, "doc.id", "depo@1/n4k1/symbol/7/4"), "one of these is missing"),
+    "another cell": (DIRECT, lambda row: put(row, "doc.id", "depo@2/n8k2/symbol/7/1"), "is not an item of"),
+    "another seed": (DIRECT, lambda row: put(row, "doc.id", "depo@2/n4k1/symbol/9/1"), "has another seed"),
+    "an item twice": (DIRECT, lambda row: put(row, "doc.id", "depo@2/n4k1/symbol/7/0"), "another question|occurs twice"),
+    "an item beyond": (DIRECT, lambda row: put(row, "doc.id", "depo@2/n4k1/symbol/7/4"), "one of these is missing"),
     "an edited prompt": (DIRECT, lambda row: put(row, "arguments.gen_args_0.arg_0", "1 + 1 ="), "another question"),
     "a prompt of another type": (DIRECT, lambda row: put(row, "arguments.gen_args_0.arg_0", {}), "is not a text"),
     "other settings": (DIRECT, lambda row: put(row, "arguments.gen_args_0.arg_1.max_gen_toks", 9), "settings are not"),
@@ -364,7 +364,7 @@ def test_lm_evals_own_verdicts_are_compared_and_not_stored(lite, exported, tmp_p
     (one,) = take(lite, copy)
     assert verdicts(lite, one.run) == verdicts(lite, true.run)
     assert one.n_differing == 1
-    assert "line 2 (depo@1/n4k1/symbol/7/1): lm-eval" in one.differing[0]
+    assert "line 2 (depo@2/n4k1/symbol/7/1): lm-eval" in one.differing[0]
 
 
 def test_an_imported_run_may_be_sent_to_a_server(lite, exported):
