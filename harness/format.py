@@ -93,7 +93,7 @@ def shorten(text: str, limit: int = 120) -> str:
 
 
 def hardness(number: float) -> str:
-    """Write a level's hardness as 4 or 2.008, with all its digits."""
+    """Write a level's hardness as 4 or 2.0008, with all its digits."""
     return f"{number:.9g}"
 
 

@@ -25,15 +25,15 @@ _N, _M, _F, _F_LONG = 30, 50, 80, 10  # items per cell; the last one for levels 
 QUICK = (
     Cells("depo", "n4k1 n8k1 n8k2 n8k3 n8k4", "symbol", "direct", _N),
     Cells("depo", "n8k1 n8k2 n8k3 n8k4", "symbol", "cot choice", _N),
-    Cells("brevo", "needs3 needs4 needs6 needs8", "symbol", "direct", _N),
+    Cells("brevo", "needs1 needs2 needs3 needs4 needs6", "symbol", "direct", _N),
     Cells("mano", "p23l1 p23l4 p23l8", "symbol", "direct cot", _N),
     Cells("lano", "recognise-d2 recognise-d3", "symbol", "direct choice", _N),
     Cells("lano", "complete-d2 complete-d3", "symbol", "direct", _N),
     Cells("lano", "write-d2 write-d3", "symbol", "direct cot", _N),
     Cells("bios", "extract-k2 extract-k5", "symbol story", "direct", _N),
     Cells("bios", "compare-k5 subtract-k5 inverse-k5 count-k5", "symbol", "direct", _N),
-    Cells("igsm", "op2 op4 op6 op8", "symbol", "direct cot", _N),
-    Cells("repair", "find-op2 find-op4", "symbol", "direct", _N),
+    Cells("igsm", "op1 op2 op4 op6", "symbol", "direct cot", _N),
+    Cells("repair", "find-op1 find-op2 find-op4", "symbol", "direct", _N),
     Cells("years", "y2k1 y4k1 y4k2 y4k3", "symbol", "direct", _N),
 )
 """One minute on two CPU cores with the reference model: a first look at where a model fails."""
@@ -93,7 +93,7 @@ FULL = (
     ),
     Cells(
         "brevo",
-        "needs3 needs4 needs6 needs8 needs12 needs16 needs24 needs32 needs48",
+        "needs1 needs2 needs3 needs4 needs6 needs8 needs12 needs16 needs24 needs32 needs48",
         "symbol story",
         "direct cot",
         _F,
@@ -146,7 +146,7 @@ FULL = (
     ),
     Cells(
         "igsm",
-        "op2 op4 op6 op8 op10 op12 op15 op18 op21 op25 op30 op40 op4-bare op10-bare op18-bare op30-bare "
+        "op1 op2 op4 op6 op8 op10 op12 op15 op18 op21 op25 op30 op40 op4-bare op10-bare op18-bare op30-bare "
         "op4-crowded op10-crowded op18-crowded op30-crowded op4-question-first op10-question-first "
         "op18-question-first op30-question-first op4-reask op10-reask op18-reask op30-reask",
         "symbol story",
@@ -231,7 +231,7 @@ FULL = (
     ),
     Cells(
         "repair",
-        "find-op2 find-op4 find-op8 find-op12 find-op18 find-op25 find-op35 find-op50 find-op70 mend-op2 "
+        "find-op1 find-op2 find-op4 find-op8 find-op12 find-op18 find-op25 find-op35 find-op50 find-op70 mend-op2 "
         "mend-op4 mend-op8 mend-op12 mend-op18 mend-op25 mend-op35 mend-op50 mend-op70",
         "symbol story",
         "direct cot choice",

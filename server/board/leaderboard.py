@@ -202,7 +202,7 @@ def _level_columns(
     chances = {one.level: score_of(one).chance for counts in cells.values() for one in counts}
     hardness = hardness_of(group)
     low, high = query.easiest or 0.0, inf if query.hardest is None else floor(query.hardest) + 1
-    # the fraction of a hardness holds a second axis: three hops among eight names are 3.008
+    # the fraction of a hardness holds a second axis: three hops among eight names are 3.0008
     shown = [level for level in chances if low <= hardness.get(level, low) < high]
     return tuple(LevelColumn(level, chances[level]) for level in level_order(group, shown))
 

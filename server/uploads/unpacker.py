@@ -24,7 +24,8 @@ class UploadLimits:
     ratio: int = 100
     """Most unpacked bytes for each packed byte, above the first `free` bytes."""
     free: int = 1 << 20
-    line: int = 256 << 10
+    line: int = 512 << 10
+    """Of one line: an answer of the largest budget of tokens fits, with eight bytes a token."""
     members: int = 20_000
     """Members of a gzip file; a parallel packer writes one for each 64 kB."""
 

@@ -6,8 +6,8 @@ all that the goal needs and the goal itself, prerequisites first. Every linear e
 
 Hardness: needs, direct and indirect. A task is needed by one of the next sqrt(m) tasks in the order of doing (by the
 next at m < 6), so some need is at least three steps away, and at m = 256 sixteen. Chance, direct: the best rule that
-looks at two steps only, measured. There is no style choice: an order is checked need by need without following any
-chain, so candidates would not ask for depth.
+looks at two steps only, measured; with one or two needs, the best that guesses the last one. There is no style choice:
+an order is checked need by need without following any chain, so candidates would not ask for depth.
 
 The ladders `tokens` and `tokens-multi` ask models trained on the corpus brevo, in its token form, about the paper's
 graphs of n vertices. There the number of needs varies, and hardness is its mean.
@@ -42,7 +42,7 @@ from fathom.tasks.words import CODE_SHAPE, NAME_SHAPE, codes, given_names
 
 # needs -> the share of items that the best shortcut gets right: of 20,000 items up to 6 needs, none of 2,000 above.
 _SHORTCUT: Mapping[int, float] = {
-    3: 0.25, 4: 0.246, 6: 0.163, 8: 0.0, 12: 0.0, 16: 0.0, 24: 0.0, 32: 0.0,
+    1: 0.25, 2: 0.25, 3: 0.25, 4: 0.246, 6: 0.163, 8: 0.0, 12: 0.0, 16: 0.0, 24: 0.0, 32: 0.0,
     48: 0.0, 64: 0.0, 96: 0.0, 128: 0.0, 192: 0.0, 256: 0.0,
 }  # fmt: skip
 
@@ -236,7 +236,8 @@ def _two_levels(facts: Mapping[str, Any]) -> list[str]:
 
 
 def _leaf_first(facts: Mapping[str, Any]) -> list[str]:
-    needs, times, near = _needs(facts), _times_needed(facts), _two_levels(facts)
+    needs, times, query = _needs(facts), _times_needed(facts), facts["query"]
+    near = _near(needs, query, min(2, len(_search(needs, query)) - 2))
     leaves = [name for name in times if not needs[name] and name not in near]
     return [*sorted(leaves, key=times.__getitem__)[-1:], *near]
 
@@ -274,8 +275,12 @@ def _neighbours(facts: Mapping[str, Any]) -> list[str]:
     return [*_sorted(needs, list(dict.fromkeys(shown))), query]
 
 
-def _shortcut(rule: Callable[[Mapping[str, Any]], list[str]], about: str) -> Shortcut:
-    def answer(instance: Instance, _style: str) -> str:
+def _shortcut(rule: Callable[[Mapping[str, Any]], list[str]], about: str, steps: int = 0) -> Shortcut:
+    """Return a rule as a shortcut; none where the steps that it follows from the goal are all that there are."""
+
+    def answer(instance: Instance, _style: str) -> str | None:
+        if "form" not in instance.facts and len(_search(_needs(instance.facts), instance.facts["query"])) <= steps + 1:
+            return None
         return _join(instance, rule(instance.facts))
 
     return Shortcut(rule.__name__.removeprefix("_"), about, answer, ("direct", "trained"))
@@ -308,14 +313,14 @@ class Brevo:
         "cut_off": CUT_OFF,
     }
     shortcuts: ClassVar[tuple[Shortcut, ...]] = (
-        _shortcut(_direct_needs, "The direct needs as shown, and the goal."),
-        _shortcut(_two_levels, "Needs, and needs of needs, in an order that works."),
-        _shortcut(_leaf_first, "The most needed task that needs nothing, then two levels."),
+        _shortcut(_direct_needs, "The direct needs as shown, and the goal.", 1),
+        _shortcut(_two_levels, "Needs, and needs of needs, in an order that works.", 2),
+        _shortcut(_leaf_first, "The most needed task that needs nothing, then two levels, or one less than all."),
         _shortcut(_both_ends, "A task that needs nothing and one that needs it alone, then two levels."),
         _shortcut(_all_needed, "All that something needs, fewest needs first."),
-        _shortcut(_peeled, "What is left when all that nothing needs is taken away twice."),
+        _shortcut(_peeled, "What is left when all that nothing needs is taken away twice.", 1),
         _shortcut(_most_needed, "Those that stand in most needs, as many as are right."),
-        _shortcut(_neighbours, "All that stand in a sentence with the goal or a direct need."),
+        _shortcut(_neighbours, "All that stand in a sentence with the goal or a direct need.", 2),
     )
     grading: str = (
         "Every order that works is right: the goal and all that it needs, nothing else, each after what it needs. "
@@ -401,7 +406,9 @@ class Brevo:
         return 112 + 13 * needs if style == "direct" else 256 + 26 * n + 74 * needs
 
 
-_GUESSES = {"needs3": _leaf_first, "needs4": _both_ends, "needs6": _both_ends}
+_GUESSES = {
+    **dict.fromkeys(("needs1", "needs2", "needs3"), _leaf_first), **dict.fromkeys(("needs4", "needs6"), _both_ends)
+}  # fmt: skip
 
 
 def _level(needs: int) -> Level:

@@ -44,7 +44,7 @@ from fathom.tasks.base import (
 )
 from fathom.tasks.stream import Stream
 
-OPERATION_COUNTS = (2, 4, 6, 8, 10, 12, 15, 18, 21, 25, 30, 40, 50, 70, 100, 140, 200)
+OPERATION_COUNTS = (1, 2, 4, 6, 8, 10, 12, 15, 18, 21, 25, 30, 40, 50, 70, 100, 140, 200)
 SIDE_OPS = (4, 10, 18, 30)
 """Values of op at which the other axes are varied."""
 

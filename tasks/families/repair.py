@@ -140,7 +140,8 @@ class Repair:
     @cached_property
     def levels(self) -> dict[str, Level]:
         """Three tasks over the number of steps; then problems to solve with wrong starts, over operations."""
-        asked = [_level(task, op) for task in CHECK_TASKS for op in STEP_COUNTS if task != "mano" or op <= MOST_LINES]
+        asked = [_level("find", 1)]
+        asked += [_level(task, op) for task in CHECK_TASKS for op in STEP_COUNTS if task != "mano" or op <= MOST_LINES]
         retried = [_retry_level(task, op) for task, ops in RETRY_OPS.items() for op in ops]
         return {level.name: level for level in asked + retried}
 

@@ -125,4 +125,4 @@ def test_a_stranger_signs_in_submits_a_model_and_sees_it_ranked(public, chromium
     assert {layer: (one.state, one.tier, one.n_done == one.n_items) for layer, one in runs.items()} == {
         "main": ("done", 3, True), "fresh": ("done", 3, True)
     }  # fmt: skip
-    assert runs["main"].n_items == 420
+    assert runs["main"].n_items == 390

@@ -102,7 +102,7 @@ def test_items_come_ten_a_page(browse, fresh, write_run):
         seen += re.findall(r'<h3 class="id">([^ ]+)', page.text)
         following = re.findall(r'rel="next" href="([^"]+)"', page.text)
         address = "/compare/items" + html.unescape(following[0]) if following else None
-    assert seen == [f"depo@1/n4k1/symbol/7/{at}" for at in range(23)]
+    assert seen == [f"depo@2/n4k1/symbol/7/{at}" for at in range(23)]
 
 
 def test_models_of_two_seeds_are_compared_by_scores_and_share_no_item(browse, fresh, write_run):

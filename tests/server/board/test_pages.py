@@ -56,7 +56,7 @@ def test_the_command_on_a_runs_page_repeats_the_run(board, played, fathom, tmp_p
 def test_samples_show_question_completion_answer_and_gold(board, played):
     shown = text_of(board.get(f"/runs/{played.perfect.summary.run}/samples"))
     for wanted in (
-        "depo@1/n4k1/symbol/7/0",
+        "depo@2/n4k1/symbol/7/0",
         "Which code is 1 arrow after",
         "Answer read",
         "Gold",

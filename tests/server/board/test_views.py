@@ -10,13 +10,14 @@ from fathom.harness.reports.reproduce import reproduce
 from fathom.harness.stats.scores import CellCounts
 from fathom.server.board.samples import SampleQuery
 from fathom.server.board.scores import CellGroup, level_order, score_of
+from fathom.tasks.registry import find_family
 from fathom.tasks.suites import Selection, open_suite
 
 
 def cell(level="n4k1", n=10, k=5, **rest):
     values = {
-        "id": 1, "family": "depo", "version": 1, "channel": "symbol", "style": "direct", "n_planned": n, "n_errors": 0,
-        "labels": {},
+        "id": 1, "family": "depo", "version": find_family("depo").version, "channel": "symbol", "style": "direct",
+        "n_planned": n, "n_errors": 0, "labels": {},
     }  # fmt: skip
     return CellCounts(level=level, n=n, k=k, **{**values, **rest})
 
@@ -26,6 +27,13 @@ def cell(level="n4k1", n=10, k=5, **rest):
 )
 def test_a_score_stands_where_its_whole_interval_lies(k, n, standing):
     assert score_of(cell(k=k, n=n)).standing == standing
+
+
+def test_no_score_is_below_a_chance_of_zero():
+    brevo = {"family": "brevo", "version": find_family("brevo").version, "level": "needs8"}
+    scores = [score_of(cell(k=k, n=50, **brevo)) for k in (0, 1)]
+    assert [(score.chance, score.gauge.chance) for score in scores] == [(0.0, 0)] * 2
+    assert [score.standing for score in scores] == ["level", "above"]
 
 
 @pytest.mark.parametrize(
@@ -38,7 +46,7 @@ def test_chance_of_what_is_no_longer_made_is_not_known(change):
 
 
 def test_levels_keep_the_familys_order_and_lost_ones_come_last():
-    group = CellGroup("depo", 1, "symbol", "direct")
+    group = CellGroup("depo", find_family("depo").version, "symbol", "direct")
     assert level_order(group, ["n16k1", "lost", "n8k2", "n8k4", "n4k1"]) == ("n4k1", "n8k2", "n8k4", "n16k1", "lost")
 
 

@@ -44,7 +44,7 @@ def test_families_are_listed_with_levels_and_chance(fathom):
     (depo,) = (row for row in json.loads(fathom("families", "--json").stdout) if row["family"] == "depo")
     assert depo["channels"] == ["symbol", "story"]
     assert depo["styles"] == ["direct", "cot", "choice", "trained"]
-    assert {row["level"]: row["chance"] for row in depo["levels"]}["n8k3"] == pytest.approx(1 / 7)
+    assert {row["level"]: row["chance"] for row in depo["levels"]}["n8k3"] == pytest.approx(1 / 5)
     assert "2512.17351" in depo["reference"]
     assert "n128k32" in fathom("families").stdout
 
@@ -69,7 +69,7 @@ def test_samples_carry_everything_and_grade_right(fathom, channel, style):
         2,
     )
     rows = lines(made.stdout)
-    assert [row["id"] for row in rows] == [f"depo@1/n8k2/{channel}/5eed/{index}" for index in range(2, 6)]
+    assert [row["id"] for row in rows] == [f"depo@2/n8k2/{channel}/5eed/{index}" for index in range(2, 6)]
     for row in rows:
         assert list(row) == [
             "id", "family", "version", "level", "channel", "style", "seed", "index", "question", "gold", "choices", "facts",
@@ -135,8 +135,8 @@ def test_bad_input_is_one_line_that_says_what_to_do(fathom, tmp_path, words, adv
 
 
 def test_a_bad_line_is_named_by_its_number(fathom):
-    good = json.dumps({"id": "depo@1/n4k1/symbol/1/0", "completion": ""})
-    for bad in ("{", "[]", "7", '{"id": 1, "completion": "x"}', '{"id": "depo@1/n4k1/symbol/1/0"}', "[" * 100_000):
+    good = json.dumps({"id": "depo@2/n4k1/symbol/1/0", "completion": ""})
+    for bad in ("{", "[]", "7", '{"id": 1, "completion": "x"}', '{"id": "depo@2/n4k1/symbol/1/0"}', "[" * 100_000):
         done = fathom("grade", stdin=f"{good}\n{bad}\n")
         assert "line 2" in one_line_of_advice(done)
         assert lines(done.stdout)[0]["label"] == "no_answer"
@@ -220,18 +220,18 @@ def test_free_text_is_sampled_and_the_same_again(fathom, tmp_path):
 
 def test_a_killed_run_resumes_with_each_sample_once(fathom, start_fathom, tmp_path):
     database = tmp_path / "killed.db"
-    process = start_fathom("run", "--engine", "oracle", "--families", "depo", "--seed", 3, "--n", 200, "--db", database)
+    process = start_fathom("run", "--engine", "oracle", "--families", "depo", "--seed", 3, "--n", 300, "--db", database)
     run, _ = wait_for_samples(database, process, 300)
     process.send_signal(signal.SIGKILL)
     process.wait()
     db = open_database(str(database), create=False)
     kept = read.count_samples(db, run)
-    assert 0 < kept < 3_600
+    assert 0 < kept < 3_900
     done = fathom("run", "--resume", run, "--db", database, "--json")
     assert done.returncode == 0, done.stderr
-    assert f"{3_600 - kept:,} generated, {kept:,} recalled" in done.stderr
+    assert f"{3_900 - kept:,} generated, {kept:,} recalled" in done.stderr
     result = json.loads(done.stdout)
-    assert (result["n_generated"], result["n_done"], read.count_samples(db, run)) == (3_600, 3_600, 3_600)
+    assert (result["n_generated"], result["n_done"], read.count_samples(db, run)) == (3_900, 3_900, 3_900)
     again = fathom("run", "--resume", run, "--db", database)
     assert again.returncode == 0
     assert "nothing is missing" in again.stdout
@@ -239,7 +239,7 @@ def test_a_killed_run_resumes_with_each_sample_once(fathom, start_fathom, tmp_pa
 
 def test_ctrl_c_stops_cleanly_and_says_how_to_resume(fathom, start_fathom, tmp_path):
     database = tmp_path / "stopped.db"
-    process = start_fathom("run", "--engine", "oracle", "--families", "depo", "--seed", 3, "--n", 200, "--db", database)
+    process = start_fathom("run", "--engine", "oracle", "--families", "depo", "--seed", 3, "--n", 300, "--db", database)
     run, _ = wait_for_samples(database, process, 300)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=60)
@@ -256,12 +256,12 @@ def test_a_reader_that_leaves_early_is_no_error():
     command = f"set -o pipefail; {command}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
     assert done.stderr == ""
-    assert done.stdout.startswith('{"id": "depo@1/n4k1/symbol/1/0"')
+    assert done.stdout.startswith('{"id": "depo@2/n4k1/symbol/1/0"')
 
 
 def test_a_resumed_run_that_is_stopped_names_itself_not_the_newest(fathom, start_fathom, tmp_path):
     database = tmp_path / "two.db"
-    process = start_fathom("run", "--engine", "oracle", "--families", "depo", "--seed", 3, "--n", 500, "--db", database)
+    process = start_fathom("run", "--engine", "oracle", "--families", "depo", "--seed", 3, "--n", 700, "--db", database)
     run, _ = wait_for_samples(database, process, 300)
     process.kill()
     process.wait()

@@ -72,7 +72,7 @@ def test_an_example_in_a_copy_comes_with_its_answer(copy):
     out, _ = copy
     page = (out / "families/depo.html").read_text()
     assert "Gold" in page
-    assert "depo@1/" in page
+    assert "depo@2/" in page
 
 
 def test_a_folder_that_holds_files_is_left_alone(played, tmp_path):

@@ -65,13 +65,13 @@ def test_a_job_is_claimed_answered_and_finished(desk):
     client, db = desk
     job, lease = claim(client, facts={"cores": "2"})
     assert (job["n_items"], job["kind"], job["model"], job["hub"]) == (
-        210,
+        180,
         "run",
         "oracle/perfect",
         "https://huggingface.co",
     )
     asked = requests_of(client, job, lease)
-    assert len(asked) == 210
+    assert len(asked) == 180
     assert (
         client.post(
             f"{API}/{job['job']}/beat", headers=lease, json={"phase": "generating", "facts": {"dtype": "float32"}}
@@ -79,16 +79,16 @@ def test_a_job_is_claimed_answered_and_finished(desk):
         == 200
     )
     unfinished = client.post(f"{API}/{job['job']}/finish", headers=lease).json()
-    assert (unfinished["done"], unfinished["n_missing"], unfinished["missing"][0]) == (False, 210, [0, 0])
+    assert (unfinished["done"], unfinished["n_missing"], unfinished["missing"][0]) == (False, 180, [0, 0])
     body = {"completions": [completion(one) for one in asked]}
-    for n_new in (210, 0):  # sent twice, stored once
+    for n_new in (180, 0):  # sent twice, stored once
         said = client.post(f"{API}/{job['job']}/completions", headers=lease, json=body).json()
-        assert said == {"n_new": n_new, "n_done": 210, "n_items": 210}
+        assert said == {"n_new": n_new, "n_done": 180, "n_items": 180}
     for _ in range(2):
         assert client.post(f"{API}/{job['job']}/finish", headers=lease).json()["done"]
     with Session(db) as session:
         run = session.scalars(select(RunRow).where(RunRow.layer == "main")).one()
-        assert (run.dtype, run.n_generated, run.manifest["workers"]) == ("float32", 210, {"w": {"dtype": "float32"}})
+        assert (run.dtype, run.n_generated, run.manifest["workers"]) == ("float32", 180, {"w": {"dtype": "float32"}})
     claim(client)
     assert client.post(f"{API}/claim", json=ME).status_code == 204
 
@@ -200,7 +200,7 @@ def test_a_worker_learns_nothing_of_a_running_season(fresh, serve, monkeypatch):
         job, lease = claim(client)
         lines = requests_of(client, job, lease)
         said = json.dumps([job, lines])
-        assert len(lines) == 210
+        assert len(lines) == 180
         assert {one["item"] for one in lines} == {""}
         with Session(db) as session:
             digest = session.scalars(select(SuiteRow.digest).where(SuiteRow.sealed)).one()
@@ -208,4 +208,4 @@ def test_a_worker_learns_nothing_of_a_running_season(fresh, serve, monkeypatch):
         assert digest not in said
         first = completion(lines[0], scores=[float(-at) for at in range(len(lines[0]["choices"]))])
         stored = client.post(f"{API}/{job['job']}/completions", headers=lease, json={"completions": [first]}).json()
-        assert stored == {"n_new": 1, "n_done": 1, "n_items": 210}
+        assert stored == {"n_new": 1, "n_done": 1, "n_items": 180}

@@ -81,7 +81,7 @@ def test_a_submission_goes_from_plan_to_board(db, owner):
     name = accept(db, owner, n_parameters=5, model_kind="base")
     assert planning.plan_submissions(db, seed_of) == 1
     assert planning.plan_submissions(db, seed_of) == 0
-    assert [(kind, total) for kind, _, _, total in jobs_of(db)] == [("run", 210), ("fresh", 42)]
+    assert [(kind, total) for kind, _, _, total in jobs_of(db)] == [("run", 180), ("fresh", 36)]
     assert row_of(db, SubmissionRow, name).state == "queued"
     assert planning.finish_submissions(db) == 0
     assert work(db) == 2
@@ -93,7 +93,7 @@ def test_a_submission_goes_from_plan_to_board(db, owner):
     assert (row.state, seen) == ("finished", [name])
     detail = read.get_run(db, row.run_id)
     one = detail.summary
-    assert (one.state, one.tier, one.layer, one.k, one.n_items, one.n_generated) == ("done", 3, "main", 210, 210, 210)
+    assert (one.state, one.tier, one.layer, one.k, one.n_items, one.n_generated) == ("done", 3, "main", 180, 180, 180)
     assert (one.model, one.seed, detail.manifest.stored["decisive"]["model"]["digest"]) == (
         "oracle/perfect",
         SEED,
@@ -101,7 +101,7 @@ def test_a_submission_goes_from_plan_to_board(db, owner):
     )
     assert detail.suite_digest == detail.suite.digest()
     fresh = read.get_run(db, row.fresh_run_id).summary
-    assert (fresh.layer, fresh.k, fresh.n_items) == ("fresh", 42, 42)
+    assert (fresh.layer, fresh.k, fresh.n_items) == ("fresh", 36, 36)
     assert len(fresh.seed) == 32
     with Session(db) as session:
         assert set(session.scalars(select(MarkRow.run_id))) >= {row.run_id}
@@ -171,7 +171,7 @@ def test_a_season_keeps_its_seed_to_itself(db, owner):
     claim = jobs.claim_job(db, ClaimRequest(name="w", engine="vllm"))
     shard = jobs.open_shard(db, claim.lease)
     requests = list(grader.missing_requests(shard, "c0ffee"))
-    assert len(requests) == 210
+    assert len(requests) == 180
     assert {request.item for request in requests} == {""}
     assert not any("c0ffee" in str(request) for request in requests)
     true = open_suite("quick", "c0ffee")

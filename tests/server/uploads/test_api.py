@@ -188,14 +188,14 @@ def test_the_same_results_twice_are_a_conflict_with_a_link(made, home):
 
 
 WRONG = {
-    "missing": (lambda lines: lines[:-3], 422, "3 of 24 items are missing, the first is depo@1/n8k2/symbol/2026/3 (choice)"),
-    "doubled": (lambda lines: [*lines, lines[-1]], 422, "line 26: depo@1/n8k2/symbol/2026/5 (choice) comes twice"),
-    "edited": (lambda lines: changed(lines, 5, prompt="0" * 16), 422, "line 6: the prompt of depo@1/n4k1/symbol/2026/4 is not"),
+    "missing": (lambda lines: lines[:-3], 422, "3 of 24 items are missing, the first is depo@2/n8k2/symbol/2026/3 (choice)"),
+    "doubled": (lambda lines: [*lines, lines[-1]], 422, "line 26: depo@2/n8k2/symbol/2026/5 (choice) comes twice"),
+    "edited": (lambda lines: changed(lines, 5, prompt="0" * 16), 422, "line 6: the prompt of depo@2/n4k1/symbol/2026/4 is not"),
     "shots": (
         lambda lines: changed(lines, 0, manifest={"decisive": {"sampling": {"temperature": 0.0, "temperature_free": 1.0, "shots": 5}}}),
-        422, "line 2: the prompt of depo@1/n4k1/symbol/2026/0 is not",
+        422, "line 2: the prompt of depo@2/n4k1/symbol/2026/0 is not",
     ),
-    "long line": (lambda lines: changed(lines, 3, completion="x" * 300_000), 413, "line 4 has more than 256 kB"),
+    "long line": (lambda lines: changed(lines, 3, completion="x" * 600_000), 413, "line 4 has more than 512 kB"),
 }  # fmt: skip
 
 

@@ -6,7 +6,9 @@ import tracemalloc
 import pytest
 
 from fathom.harness.errors import BadInput, TooLarge
-from fathom.server.uploads.unpacker import Unpacker, UploadLimits
+from fathom.server.uploads.unpacker import UPLOAD_LIMITS, Unpacker, UploadLimits
+from fathom.tasks.base import styles_of
+from fathom.tasks.registry import all_families
 
 
 def lines_of(data, limits=None, size=1000):
@@ -52,11 +54,11 @@ def test_more_than_a_piece_in_one_member_comes_out_whole():
         (gzip.compress(PLAIN) + b"junk", BadInput, "something follows"),
         (gzip.compress(PLAIN)[:-6] + b"\0\0\0\0\0\0", BadInput, "damaged"),
         (b"\x1f\x8b" + b"\0" * 50, BadInput, "damaged"),
-        (gzip.compress(b"\0" * (5 << 20)), TooLarge, "100 times|256 kB"),
+        (gzip.compress(b"\0" * (5 << 20)), TooLarge, "100 times|512 kB"),
         (gzip.compress(b"\n" * (5 << 20)), TooLarge, "100 times"),
         (gzip.compress(b"") * 20_001, TooLarge, "too many members"),
-        (b"x" * (300 << 10), TooLarge, "line 1 has more than 256 kB"),
-        (b"ok\n" + b"x" * (256 << 10) + b"y\n", TooLarge, "line 2 has more than 256 kB"),
+        (b"x" * (600 << 10), TooLarge, "line 1 has more than 512 kB"),
+        (b"ok\n" + b"x" * (512 << 10) + b"y\n", TooLarge, "line 2 has more than 512 kB"),
     ],
 )
 def test_what_cannot_be_a_parcel_is_refused_early(data, error, message):
@@ -89,3 +91,13 @@ def test_a_bomb_is_given_up_within_a_few_megabytes():
         tracemalloc.stop()
     assert peak < 8 << 20
     assert unpacker.n_unpacked < 10 << 20
+
+
+def test_an_answer_of_the_largest_budget_fits_into_a_line():
+    largest = max(
+        family.budget(level, style)
+        for family in all_families().values()
+        for level in family.levels.values()
+        for style in styles_of(family, level)
+    )
+    assert 8 * largest <= UPLOAD_LIMITS.line
