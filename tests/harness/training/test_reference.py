@@ -13,12 +13,12 @@ from fathom.harness.training.recipe import Exam, read_recipe
 N = 40
 FALLS = {
     ("depo", "direct"): ("n8k1", "n8k4"),
-    ("brevo", "direct"): ("needs3", "needs6"),
+    ("brevo", "direct"): ("needs1", "needs3"),
     ("mano", "direct"): ("p23l1", "p23l2"),
     ("lano", "direct"): ("write-d2", "write-d3"),
     ("bios", "direct"): ("extract-k2", "extract-k5"),
-    ("igsm", "cot"): ("op2", "op8"),
-    ("repair", "direct"): ("find-op2", "find-op4"),
+    ("igsm", "cot"): ("op1", "op4"),
+    ("repair", "direct"): ("find-op1", "find-op4"),
     ("years", "direct"): ("y4k1", "y4k3"),
 }
 """An easy and a hard level of every family that asks in the prompt."""
