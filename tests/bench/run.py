@@ -37,7 +37,7 @@ PEERS = {
     "depo": ("shortest_path", ("n8k2 symbol", "n16k4 symbol", "n16k4 story", "n32k4 symbol", "n128k8 symbol")),
     "brevo": ("course_schedule", ("needs8 symbol", "needs8 story", "needs48 symbol")),
     "mano": ("chain_sum", ("p23l4 symbol", "p23l4 story", "p23l16 symbol")),
-    "bios": ("family_relationships", ("extract-k2 story", "extract-k2 symbol", "extract-k200 story")),
+    "bios": ("family_relationships", ("extract-k2 story", "extract-k2 symbol", "extract-k100 story")),
     "igsm": ("gsm_symbolic", ("op10 symbol", "op10 story", "op40 story")),
 }
 """Each family beside the data set of reasoning-gym that a user would take instead; (level, channel) measured."""
