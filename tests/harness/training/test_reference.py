@@ -10,30 +10,42 @@ from fathom.harness.stats.intervals import wilson
 from fathom.harness.training.pretrain.exams import exam_name, hold_exams
 from fathom.harness.training.recipe import Exam, read_recipe
 
-N = 40
 FALLS = {
-    ("depo", "direct"): ("n8k1", "n8k4"),
-    ("brevo", "direct"): ("needs1", "needs3"),
-    ("mano", "direct"): ("p23l1", "p23l2"),
-    ("lano", "direct"): ("write-d2", "write-d3"),
-    ("bios", "direct"): ("extract-k2", "extract-k5"),
-    ("igsm", "cot"): ("op1", "op4"),
-    ("repair", "direct"): ("find-op1", "find-op4"),
-    ("years", "direct"): ("y4k1", "y4k3"),
+    ("depo", "direct"): ("n8k1", "n8k4", 40),
+    ("brevo", "direct"): ("needs1", "needs3", 40),
+    ("mano", "direct"): ("p23l1", "p23l2", 40),
+    ("lano", "direct"): ("write-d2", "write-d3", 40),
+    ("bios", "direct"): ("extract-k2", "extract-k5", 160),
+    ("igsm", "cot"): ("op1", "op4", 40),
+    ("years", "direct"): ("y4k1", "y4k3", 40),
 }
-"""An easy and a hard level of every family that asks in the prompt."""
+"""An easy and a hard level of every family that pebble has learnt something of, and how many items tell them apart."""
+
+AT_CHANCE = "repair/find-op1/symbol/direct"
+"""The easiest level of the one family in which pebble guesses: 1 or none."""
 
 
 @pytest.fixture(scope="module")
-def marks():
-    exams = [Exam(family=f, level=one, channel="symbol", style=s) for (f, s), levels in FALLS.items() for one in levels]
-    return hold_exams(load_hf(REFERENCE / "pebble"), exams, N, "7")
+def pebble():
+    return load_hf(REFERENCE / "pebble")
+
+
+def exam(pebble, name, n):
+    family, level, channel, style = name.split("/")
+    (found,) = hold_exams(pebble, [Exam(family=family, level=level, channel=channel, style=style)], n, "7").values()
+    return wilson(found.right, n)
 
 
 @pytest.mark.parametrize(("family", "style"), FALLS)
-def test_pebble_falls_with_difficulty(marks, family, style):
-    easy, hard = (marks[f"{family}/{level}/symbol/{style}"] for level in FALLS[family, style])
-    assert wilson(easy.right, N).low > wilson(hard.right, N).high
+def test_pebble_falls_with_difficulty(pebble, family, style):
+    *levels, n = FALLS[family, style]
+    easy, hard = (exam(pebble, f"{family}/{level}/symbol/{style}", n) for level in levels)
+    assert easy.low > hard.high
+
+
+def test_pebble_guesses_where_the_readme_says_so(pebble):
+    found = exam(pebble, AT_CHANCE, 40)
+    assert found.low < 0.5 < found.high
 
 
 @pytest.mark.parametrize("name", reference_models())
