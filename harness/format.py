@@ -100,13 +100,13 @@ def hardness(number: float) -> str:
 def score(estimate: Estimate) -> str:
     """Write a score and half of its 95% interval as 0.41 ± 0.05, with a real minus sign."""
     half = (estimate.interval.high - estimate.interval.low) / 2
-    return f"{estimate.value:.2f} ± {half:.2f}".replace("-", "\N{MINUS SIGN}")
+    return f"{estimate.value:z.2f} ± {half:.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def difference(estimate: Estimate) -> str:
     """Write a difference of two scores and half of its 95% interval as +0.41 ± 0.05."""
     half = (estimate.interval.high - estimate.interval.low) / 2
-    return f"{estimate.value:+.2f} ± {half:.2f}".replace("-", "\N{MINUS SIGN}")
+    return f"{estimate.value:+z.2f} ± {half:.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def about(number: int) -> str:

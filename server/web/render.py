@@ -96,7 +96,7 @@ def open_templates(*, live: bool = True) -> Environment:
 
 def points(value: float) -> str:
     """Write a score of 0..1 in points, as 71.3, with a real minus sign."""
-    return f"{100 * value:.1f}".replace("-", "\N{MINUS SIGN}")
+    return f"{100 * value:z.1f}".replace("-", "\N{MINUS SIGN}")
 
 
 def half(score: Estimate) -> str:
@@ -106,7 +106,7 @@ def half(score: Estimate) -> str:
 
 def signed(difference: Estimate) -> str:
     """Write a difference of scores in points, as +12.3 ±4.5."""
-    return f"{100 * difference.value:+.1f} ±{half(difference)}".replace("-", "\N{MINUS SIGN}")
+    return f"{100 * difference.value:+z.1f} ±{half(difference)}".replace("-", "\N{MINUS SIGN}")
 
 
 def shade(value: float) -> int:

@@ -1,6 +1,6 @@
-from fathom.harness.format import duration, interval_text, percent, plural, visible
+from fathom.harness.format import difference, duration, interval_text, percent, plural, score, visible
 from fathom.harness.reports.terminal import draw_curves, group_cells, wrong_labels
-from fathom.harness.stats.intervals import Interval
+from fathom.harness.stats.intervals import Estimate, Interval
 from fathom.harness.stats.scores import CellCounts
 
 
@@ -55,3 +55,8 @@ def test_numbers_are_written_for_people():
 
 def test_hidden_characters_are_shown():
     assert visible("a\u202eb\x1b[31mc\u200bd\n\te") == "a\\u202eb\\x1b[31mc\\u200bd\n\te"
+
+
+def test_what_rounds_to_zero_has_no_sign():
+    near = Estimate(-0.001, Interval(-0.151, 0.149))
+    assert (score(near), difference(near)) == ("0.00 ± 0.15", "+0.00 ± 0.15")
