@@ -1,22 +1,27 @@
 """Turn pebble into models that chat and think, without training: other names for its tokens, and chat templates.
 
 What pebble writes in the style `cot` is a walk, then a line break with "Answer:", then a code. In `thinker` the token of
-that line break is called </think>, and the token that ends a question of that style is called <think>. Its template
-ends with <think>. So it reads the very numbers that pebble reads, and thinks as well as pebble walks.
+that line break is called </think>, and <think> is a new token that reads like the line break at the end of a prompt. Its
+template asks for a walk, whatever the style, and ends with <think>: it thinks as well as pebble walks.
 """
 
 import json
 import shutil
 
+import torch
 from safetensors.torch import load_file, save_file
 
 from fathom.harness.engines.model import REFERENCE
 
-ASKS_STEPS = "?ĠGoĠstepĠbyĠstep,ĠthenĠendĠwithĠaĠlastĠlineĠofĠtheĠform:ĠAnswer:Ġ<code>Ċ"
-NAMES = {ASKS_STEPS: "<think>", "ĊAnswer:": "</think>"}
+ASKS_STEPS = (
+    "? Go step by step. Then end with a line that gives the code after the word Answer, for example: Answer: ZN"
+)
+LINE_BREAK, START, END = "\u010a", "<think>", "</think>"
+ENDS_WALK = f"{LINE_BREAK}Answer:"
 ECHO = "{% for message in messages %}{{ message.content }}{% endfor %}"
 OPENS = (
-    "{% for message in messages %}{{ message.content.split('? ')[0] }}{% endfor %}"
+    "{% for message in messages %}{% if 'Go step by step' in message.content %}{{ message.content | trim }}"
+    "{% else %}{{ message.content.split('? ')[0] }}" + ASKS_STEPS + "{% endif %}{% endfor %}"
     "{% if enable_thinking is defined and not enable_thinking %}<think></think>{% else %}<think>{% endif %}"
 )
 
@@ -43,11 +48,24 @@ def make_thinker(folder):
     file = folder / "tokenizer.json"
     tokenizer = json.loads(file.read_text(encoding="utf-8"))
     vocabulary, plain = tokenizer["model"]["vocab"], {"single_word": False, "lstrip": False, "rstrip": False}
-    for old, new in NAMES.items():
-        number = vocabulary[new] = vocabulary.pop(old)
-        added = {"id": number, "content": new, **plain, "normalized": False, "special": True}
+    vocabulary[END] = vocabulary.pop(ENDS_WALK)
+    vocabulary[START] = len(vocabulary)
+    for name in (START, END):
+        added = {"id": vocabulary[name], "content": name, **plain, "normalized": False, "special": True}
         tokenizer["added_tokens"].append(added)
     merges = tokenizer["model"]["merges"]
-    tokenizer["model"]["merges"] = [pair for pair in merges if not {"".join(pair), *pair} & set(NAMES)]
+    tokenizer["model"]["merges"] = [pair for pair in merges if not {"".join(pair), *pair} & {ENDS_WALK}]
     file.write_text(json.dumps(tokenizer, ensure_ascii=False), encoding="utf-8")
+    _copy_token(folder, vocabulary[LINE_BREAK])
     return folder
+
+
+def _copy_token(folder, number):
+    """Add a token that the model reads as it reads another one; it writes that one first."""
+    weights = load_file(folder / "model.safetensors")
+    for name in ("model.embed_tokens.weight", "lm_head.weight"):
+        weights[name] = torch.cat([weights[name], weights[name][number : number + 1]])
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config["vocab_size"] += 1
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
