@@ -114,7 +114,7 @@ def test_reference_models_ship_in_the_wheel(tmp_path):
 def test_parameters_are_counted_once_and_a_chat_template_makes_a_chat_model(tmp_path):
     from fathom.harness.engines.model import REFERENCE, ModelFacts, inspect_model
 
-    assert inspect_model(REFERENCE / "pebble") == ModelFacts(1_110_656, "base")
+    assert inspect_model(REFERENCE / "pebble") == ModelFacts(1_112_448, "base")
     copy = tmp_path / "chatty"
     shutil.copytree(REFERENCE / "pebble", copy)
     (copy / "chat_template.jinja").write_text("{{ messages[0].content }}")

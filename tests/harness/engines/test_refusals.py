@@ -31,7 +31,7 @@ def test_a_model_that_computes_no_numbers_gets_no_answers_and_no_scores(database
     ("template", "words", "reason"),
     [
         (DROPS, ("--chat", "--system", "You are a pirate."), "leaves system messages out"),
-        (ECHO.replace("{% for", f"{UNKNOWN}{{% for"), ("--chat",), "the model has embeddings for 2012: resize"),
+        (ECHO.replace("{% for", f"{UNKNOWN}{{% for"), ("--chat",), "the model has embeddings for 2026: resize"),
     ],
 )
 def test_a_chat_that_would_not_reach_the_model_is_refused_before_the_run(fathom, tmp_path, template, words, reason):

@@ -11,7 +11,7 @@ from fathom.harness.engines.model import REFERENCE, find_model, inspect_model
 from fathom.harness.errors import BrokenModel
 from tests.odd_model import edit
 
-PEBBLE = 1_110_656
+PEBBLE = 1_112_448
 WHOLE = "model.safetensors"
 
 
@@ -92,11 +92,11 @@ PACKED = {
 def test_packed_weights_count_as_many_as_they_stand_for(copy, name):
     packing, tensors = PACKED[name]
     edit(copy / "config.json", **{"quantization" if name == "mlx" else "quantization_config": packing})
-    weights = {"model.embed_tokens.weight": torch.zeros(2012, 128)} | {
+    weights = {"model.embed_tokens.weight": torch.zeros(2026, 128)} | {
         f"model.layers.0.mlp.up_proj.{part}": torch.zeros(shape, dtype=dtype) for part, (dtype, *shape) in tensors.items()
     }  # fmt: skip
     save_file(weights, copy / WHOLE)
-    assert inspect_model(copy).n_parameters == 2012 * 128 + 64 * 64
+    assert inspect_model(copy).n_parameters == 2026 * 128 + 64 * 64
 
 
 @pytest.mark.parametrize(
@@ -119,10 +119,10 @@ def test_masks_and_positions_in_old_files_are_no_parameters(copy):
 
 def test_words_without_an_embedding_are_noticed_before_a_model_is_loaded(copy):
     tokenizer = json.loads((copy / "tokenizer.json").read_text())
-    tokenizer["added_tokens"].append(tokenizer["added_tokens"][0] | {"id": 2012, "content": "<|image|>"})
+    tokenizer["added_tokens"].append(tokenizer["added_tokens"][0] | {"id": 2026, "content": "<|image|>"})
     (copy / "tokenizer.json").write_text(json.dumps(tokenizer))
     find_model(str(copy))  # no text has this token
-    tokenizer["model"]["vocab"]["word"] = 2013
+    tokenizer["model"]["vocab"]["word"] = 2027
     (copy / "tokenizer.json").write_text(json.dumps(tokenizer))
-    with pytest.raises(BrokenModel, match="tokens up to 2013, and the model has embeddings for 2012: resize"):
+    with pytest.raises(BrokenModel, match="tokens up to 2027, and the model has embeddings for 2026: resize"):
         find_model(str(copy))

@@ -135,7 +135,7 @@ def test_a_good_model_is_pinned_queued_and_found_at_its_page(hub, own):
     assert "first try" in page.text
     repo.push("README.md", b"newer")
     stored = queue.list_submissions(db, None, None, 1, 0)[0][0].submission
-    assert (stored.sha, stored.dtype, stored.n_parameters, stored.model_kind) == (pinned, "float32", 1_110_656, "base")
+    assert (stored.sha, stored.dtype, stored.n_parameters, stored.model_kind) == (pinned, "float32", 1_112_448, "base")
     for _ in range(100):
         state = client.get(f"/api/v1/submissions/{stored.id}").json()["state"]
         if state != "validating":

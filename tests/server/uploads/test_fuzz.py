@@ -30,7 +30,7 @@ VALUES = (
 RAW = (
     b"NaN", b"Infinity", b"-Infinity", b"1e999", b"9" * 400, b"[" * 3000, b"{" * 3000, b'{"a":' * 3000, b'"\\ud800"',
     b'"\\u0000"', b"\xff\xfe", b"\xef\xbb\xbf", b"null", b"", b" ", b"\n", b"\n\n", b"\r\n", b"\x1f\x8b", b"{}", b"[]",
-    b"0x10", b"'a'", b"tru", b"//", b'"' * 99, b"\0" * 99, b"x" * 300_000, b"--B\r\n", b"--B--\r\n",
+    b"0x10", b"'a'", b"tru", b"//", b'"' * 99, b"\0" * 99, b"x" * 600_000, b"--B\r\n", b"--B--\r\n",
 )  # fmt: skip
 
 
