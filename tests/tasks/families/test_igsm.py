@@ -142,7 +142,7 @@ def test_answer_and_op_follow_from_the_text_alone(level, channel):
 
 @pytest.mark.parametrize(("level", "channel"), CELLS)
 def test_what_is_unneeded_can_go_and_what_is_needed_cannot(level, channel):
-    for index in range(4):
+    for index in range(4 if FAMILY.levels[level].axes["op"] <= 50 else 1):
         item = make_instance(FAMILY, level, channel, 12, index)
         text, values = read(item)
         for statement in text.statements:
