@@ -10,17 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from fathom.harness.format import (
-    bar,
-    count,
-    duration,
-    hardness,
-    instant,
-    interval_text,
-    percent,
-    plural,
-    score,
-    shorten,
-)
+    bar, count, duration, hardness, instant, interval_text, percent, plural, score, shorten,
+)  # fmt: skip
 from fathom.harness.records import RunDetail, RunSummary, TaskRunDetail, TaskRunSummary
 from fathom.harness.reports.describe import advice_of, stored_settings_text
 from fathom.harness.reports.figures.picture import DataTable
