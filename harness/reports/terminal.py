@@ -9,9 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fathom.harness.format import (
-    bar, count, duration, hardness, instant, interval_text, percent, plural, score, shorten,
-)  # fmt: skip
+from fathom.harness.format import bar, count, duration, instant, interval_text, percent, plural, score, shorten
+from fathom.harness.format import hardness as hardness_text
 from fathom.harness.records import RunDetail, RunSummary, TaskRunDetail, TaskRunSummary
 from fathom.harness.reports.describe import advice_of, stored_settings_text
 from fathom.harness.reports.figures.picture import DataTable
@@ -397,7 +396,7 @@ def _family_table(family: Family) -> RenderableType:
     for level in family.levels.values():
         asked = styles_of(family, level)
         chances = (percent(family.chance(level, style)) if style in asked else "" for style in family.styles)
-        table.add_row(level.ladder, level.name, hardness(level.hardness), *chances)
+        table.add_row(level.ladder, level.name, hardness_text(level.hardness), *chances)
     return Group(head, about, table)
 
 
