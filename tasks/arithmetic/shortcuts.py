@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise, takewhile
 from typing import Any
 
-from fathom.tasks.arithmetic.bracketing import READINGS, read_without_brackets
+from fathom.tasks.arithmetic.brackets import READINGS, read_without_brackets
 from fathom.tasks.arithmetic.expression import APPLY, nearest_number
 from fathom.tasks.arithmetic.formula import MODULUS, cost, names_in, needed_for, numbers_in, value_of
 from fathom.tasks.base import Instance, Shortcut

@@ -2,7 +2,7 @@
 
 An expression has exactly l operations out of + - *. Its brackets matter: from four operations on, its value differs (as
 a formula, for most numbers) from what one gets from left to right, from right to left, or by products first; two and
-three operations have few bracketings, so all of them differ and are equally likely (`arithmetic/bracketing.py`). No
+three operations have few bracketings, so all of them differ and are equally likely (`arithmetic/brackets.py`). No
 product has a factor 0. Numbers are drawn from the value downwards: no answer is likelier than another; uniform numbers
 would give 0 too often.
 
@@ -25,7 +25,7 @@ from typing import ClassVar
 
 from fathom.tasks.answers.kinds import AnswerKind, FirstLine
 from fathom.tasks.answers.numbers import Integer
-from fathom.tasks.arithmetic.bracketing import (
+from fathom.tasks.arithmetic.brackets import (
     FEW,
     count_structures,
     draw_bracketed,

@@ -1,8 +1,9 @@
 """People and one question about them, drawn in one of eight modes.
 
-The draw prevents that a part of the question is enough: values are equally frequent, yes and no, the remainders and the
-counts are equally likely, a city is mentioned equally often whatever its count, the dates of a comparison are close,
-and the candidates of a search or a difference agree in each part of what is asked.
+No part of a question is enough to answer it. All values of an attribute are equally frequent. Yes and no are equally
+likely, and so are all remainders and all counts. In questions that count, the city that is asked about is mentioned
+equally often, whatever the answer. In comparisons, the two dates are close. In searches and differences, all candidates
+agree in each part of what is asked.
 """
 
 from collections.abc import Callable, Mapping, Sequence

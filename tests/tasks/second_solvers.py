@@ -53,12 +53,31 @@ def igsm(question):
 
 
 def lano(question):
-    """Answer a question about a grammar; of a beginning that is to be completed, return a test of its rest."""
     reader = test_lano.Reader(question)
     if "Write one" in question:
         return " ".join(test_lano.first_rules(reader))
+    if "begins with these" in question:
+        return " ".join(completion(reader, test_lano.line_after(question, "begins with these \\w+:")))
     answer = test_lano.solve(question)
     return answer[0] if isinstance(answer, list) else answer
+
+
+def completion(reader, beginning):
+    """Follow derivations from the left, and give those up that leave the beginning; its rest takes first rules."""
+    tried, waiting = set(), [((reader.root,), 0)]
+    while waiting:
+        line, at = waiting.pop()
+        while line and line[0] not in reader.rules and at < len(beginning) and line[0] == beginning[at]:
+            line, at = line[1:], at + 1
+        if at == len(beginning) and line:
+            rest = list(line)
+            while any(part in reader.rules for part in rest):
+                rest = [one for part in rest for one in reader.rules.get(part, [[part]])[0]]
+            return rest
+        if line and line[0] in reader.rules and (line, at) not in tried:
+            tried.add((line, at))
+            waiting += [((*option, *line[1:]), at) for option in reader.rules[line[0]]]
+    raise AssertionError(beginning)
 
 
 def mano(question):
@@ -94,10 +113,7 @@ def items(family):
 
 
 def agrees(family, item):
-    answer = SOLVERS[family.name](item.question)
-    if callable(answer):
-        return [choice for choice in item.choices if answer(choice)] == [item.gold]
-    return grade(family, item, answer).correct
+    return grade(family, item, SOLVERS[family.name](item.question)).correct
 
 
 def main():
