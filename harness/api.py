@@ -25,6 +25,7 @@ from fathom.harness.format import count, percent
 from fathom.harness.records import ProgressReport, RunDetail, SampleFilter
 from fathom.harness.reports.comparison import pair_cells
 from fathom.harness.reports.console import RunProgress, make_console
+from fathom.harness.reports.depths import DepthProgress, depths_json
 from fathom.harness.reports.figures.picture import one_line
 from fathom.harness.reports.frames import AXES, FRAME_COLUMNS, Store, axes_of, cell_row, sample_row, score_frame
 from fathom.harness.reports.html.columns import make_report_columns
@@ -36,6 +37,7 @@ from fathom.harness.runs.evaluate import evaluate as evaluate_plan
 from fathom.harness.runs.plan import Plan, make_plan, named, resume_plan
 from fathom.harness.runs.prompt_format import StatedFormat
 from fathom.harness.runs.run_settings import (
+    PRECISION,
     PromptSettings,
     RunSettings,
     SamplingSettings,
@@ -114,6 +116,11 @@ class Run:
     def scores(self) -> pd.DataFrame:
         """One row a ladder, a family and a style: `of` says which; scores are corrected for chance."""
         return pd.DataFrame(score_frame(scores_json(self.detail.cells)))
+
+    @cached_property
+    def depths(self) -> pd.DataFrame:
+        """One row a ladder, channel and style: depth with its 95% interval, items, and whether a falling curve fits."""
+        return pd.DataFrame(depths_json(self.detail))
 
     @cached_property
     def samples(self) -> pd.DataFrame:
@@ -237,6 +244,7 @@ def evaluate(  # one parameter an option, as `fathom run` has them
     budgets: Mapping[str, int] | None = None,
     think_budget: int | None = None,
     think_marks: tuple[str, str] | None = None,
+    precision: float = PRECISION,
     dtype: str = "auto",
     revision: str | None = None,
     engine_args: Mapping[str, Any] | None = None,
@@ -250,7 +258,9 @@ def evaluate(  # one parameter an option, as `fathom run` has them
     names (`tensor_parallel_size`, `base_url`, `lora` ...). `db` is a file or a URL, by default FATHOM_DB or
     ./fathom.db; ":memory:" keeps nothing. Unless `chat` and `shots` say it, the model's files choose how it is asked: a
     chat template means a chat without shots, none means three shots in plain text. A run
-    that was cut off goes on with `resume` alone, or its `db` as well.
+    that was cut off goes on with `resume` alone, or its `db` as well. `suite="depth"` places questions where they tell
+    most; then `n` is the most that a ladder takes, `precision` half the width of its interval in doublings, and
+    `run.depths` the result.
 
     >>> from fathom import evaluate
     >>> run = evaluate("oracle/perfect", engine="oracle", families=["depo"], n=2, seed=7, db=":memory:", progress=False)
@@ -271,7 +281,9 @@ def evaluate(  # one parameter an option, as `fathom run` has them
         PromptSettings(
             shots or 0, bool(chat), system, known_shots_as(shots_as), dict(template_options or {}), filler, ask_twice
         ),
-        SamplingSettings(repeats, temperature, dict(budgets or {}), given_thinking(think_budget, think_marks)),
+        SamplingSettings(
+            repeats, temperature, dict(budgets or {}), given_thinking(think_budget, think_marks), precision
+        ),
         EngineSettings(engine, dtype, dict(engine_args or {})),
     )
     with store.opened(create=True) as opened:
@@ -298,6 +310,9 @@ def _evaluated(plan: Plan, db: Database, progress: bool | ProgressReport) -> str
             return evaluate_plan(plan, db, progress).run
         if not progress:
             return evaluate_plan(plan, db).run
+        if plan.suite.is_adaptive:
+            with DepthProgress(make_console(stderr=True), plan.suite) as rulers:
+                return evaluate_plan(plan, db, rulers).run
         sizes = [cell.n * plan.settings.sampling.repeats for cell in plan.suite.cells]
         with RunProgress(make_console(stderr=True), sizes) as shown:
             return evaluate_plan(plan, db, shown).run

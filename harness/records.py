@@ -306,6 +306,8 @@ class Progress:
     """Tokens of the newest samples, prompts included; 0 where an earlier attempt stored them."""
     cells: Mapping[int, int]
     """Newest samples by position of their cell or task."""
+    right: Mapping[int, int] = field(default_factory=dict)
+    """Right answers so far by position of their cell, of an adaptive run."""
 
 
 ProgressReport = Callable[[str, Progress | None], None]

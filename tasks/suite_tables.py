@@ -289,3 +289,60 @@ FULL = (
 
 TABLES: dict[str, tuple[Cells, ...]] = {"quick": QUICK, "standard": STANDARD, "full": FULL}
 """The suites of SUITE_VERSION. A new family is in none of them until a table of a later version names it."""
+
+_D = 400  # items of a ladder at most, see suites.MOST_OF_LADDER
+
+DEPTH = (
+    Cells(
+        "depo",
+        "n8k1 n8k2 n8k3 n8k4 n16k6 n16k8 n32k12 n32k16 n64k24 n64k32 n128k48 n128k64 n256k96 n256k128",
+        "symbol",
+        "direct cot",
+        _D,
+    ),
+    Cells(
+        "brevo",
+        "needs1 needs2 needs3 needs4 needs6 needs8 needs12 needs16 needs24 needs32 needs48 needs64 needs96 needs128 "
+        "needs192 needs256",
+        "symbol",
+        "direct cot",
+        _D,
+    ),
+    Cells(
+        "mano",
+        "p23l1 p23l2 p23l3 p23l4 p23l6 p23l8 p23l10 p23l13 p23l16 p23l24 p23l32 p23l48 p23l64",
+        "symbol",
+        "direct cot",
+        _D,
+    ),
+    Cells(
+        "lano",
+        "recognise-d2 recognise-d3 recognise-d4 recognise-d5 recognise-d6 recognise-d7 recognise-d8",
+        "symbol",
+        "direct cot",
+        _D,
+    ),
+    Cells("lano", "write-d2 write-d3 write-d4 write-d5 write-d6 write-d7 write-d8", "symbol", "direct cot", _D),
+    Cells("bios", "extract-k2 extract-k5 extract-k20 extract-k100 extract-k300", "symbol", "direct cot", _D),
+    Cells("bios", "count-k5 count-k20 count-k100 count-k300", "symbol", "direct cot", _D),
+    Cells(
+        "igsm",
+        "op1 op2 op4 op6 op8 op10 op12 op15 op18 op21 op25 op30 op40 op50 op70 op100 op140 op200",
+        "symbol",
+        "direct cot",
+        _D,
+    ),
+    Cells(
+        "repair",
+        "find-op1 find-op2 find-op4 find-op8 find-op12 find-op18 find-op25 find-op35 find-op50 find-op70 find-op100",
+        "symbol",
+        "direct cot",
+        _D,
+    ),
+    Cells("years", "y8k1 y8k2 y8k3 y8k4 y8k5 y8k6", "symbol", "direct cot", _D),
+)
+"""Whole ladders, whose items are placed as a run goes on: n is the most that a ladder may take. depo's rings are about
+twice as long as the way asked for, so that names grow with the hops."""
+
+ADAPTIVE: dict[str, tuple[Cells, ...]] = {"depth": DEPTH}
+"""Suites of SUITE_VERSION that decide while they run which items are asked; see harness.runs.adaptive."""

@@ -27,7 +27,7 @@ from fathom.tasks.base import (
 from fathom.tasks.errors import BadSeed, EmptySuite, UnknownLevel, UnknownStyle, UnknownSuite
 from fathom.tasks.registry import all_families, find_family
 from fathom.tasks.stream import canonical_seed
-from fathom.tasks.suite_tables import SUITE_VERSION, TABLES, Cells
+from fathom.tasks.suite_tables import ADAPTIVE, SUITE_VERSION, TABLES, Cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,16 @@ class Suite:
     cells: tuple[SuiteCell, ...]
 
     @property
+    def is_adaptive(self) -> bool:
+        """Whether a run decides as it goes which items are asked: `n` of a cell is then the most of its ladder."""
+        return self.name in ADAPTIVE
+
+    @property
     def n_items(self) -> int:
-        """Number of items over all cells."""
+        """Number of items over all cells; of an adaptive suite, the most that its ladders may take."""
+        if self.is_adaptive:
+            ladders = {(*ladder_of(cell), cell.channel, cell.style): cell.n for cell in self.cells}
+            return sum(ladders.values())
         return sum(cell.n for cell in self.cells)
 
     def without(self, styles: Collection[str]) -> "Suite":
@@ -73,11 +81,15 @@ class Suite:
         return replace(self, cells=cells)
 
     def digest(self) -> str:
-        """Hash every prompt and gold of the suite, in order; 32 hex digits."""
+        """Hash every prompt and gold of the suite, in order; 32 hex digits.
+
+        Of an adaptive suite, whose items nobody is asked all of, the first ones of each cell.
+        """
         state = blake2b(digest_size=16)
         for cell in self.cells:
             family = find_family(cell.family)
-            for item in instances(cell, self.seed):
+            n = min(cell.n, _N_HASHED) if self.is_adaptive else cell.n
+            for item in make_items(cell.cell, self.seed, n):
                 state.update(f"{item.id}\0{pose(family, item, cell.style)}\0{item.gold}\0".encode())
         return state.hexdigest()
 
@@ -91,6 +103,11 @@ class Suite:
         return [asdict(cell) for cell in self.cells]
 
 
+def ladder_of(cell: SuiteCell) -> tuple[str, str]:
+    """Return (family, ladder) of a cell."""
+    return cell.family, level_of(find_family(cell.family), cell.level).ladder
+
+
 def instances(cell: SuiteCell, seed: str) -> Iterable[Instance]:
     """Make the items of a cell, in order."""
     return make_items(cell.cell, seed, cell.n)
@@ -101,6 +118,9 @@ def make_items(cell: Cell, seed: int | str, stop: int, role: Role = "eval", firs
     make = _cached_items if stop - first <= _MOST_CACHED else _fresh_items
     return make(replace(cell, style=""), seed, stop, role, first)
 
+
+_N_HASHED = 2
+"""Items of each cell of an adaptive suite that its digest covers."""
 
 _MOST_CACHED = 100  # items of a cell; the longest ones take 13 MB
 
@@ -155,6 +175,9 @@ MOST_SEED_DIGITS = 100
 DEFAULT_N = 50
 """Items of a cell outside the suite, where the selection gives no number."""
 
+MOST_OF_LADDER = 400
+"""Items of a ladder at most, in an adaptive suite, where the selection gives no number."""
+
 DEFAULT_LEVELS = 4
 """Levels of each ladder that are asked of a family outside the suite, where the selection names none."""
 
@@ -163,7 +186,7 @@ DEFAULT_PEOPLE = 1_000
 
 
 def suite_names() -> tuple[str, ...]:
-    """Return the names of all suites."""
+    """Return the names of the suites whose items are fixed beforehand."""
     return tuple(TABLES)
 
 
@@ -180,18 +203,23 @@ def open_suite(name: str, seed: int | str, selection: Selection | None = None) -
         UnknownSuite, EmptySuite: no such suite; nothing left to ask.
         UnknownFamily, UnknownLevel, UnknownStyle, BadSeed: the selection names what is not there.
     """
-    if name not in suite_names():
-        raise UnknownSuite(f"no suite {name!r}; known: {', '.join(suite_names())}")
+    if name not in suite_names() and name not in ADAPTIVE:
+        raise UnknownSuite(f"no suite {name!r}; known: {', '.join((*suite_names(), *ADAPTIVE))}")
     wanted = selection or Selection()
     if wanted.n is not None and not 1 <= wanted.n <= MOST_N:
         raise EmptySuite(f"n is {wanted.n}: ask for 1 to {MOST_N:,} items in each cell")
     own = _suite_cells(name, wanted.families)
     cells = _crossed_cells(own, wanted) if wanted.has_axes else own
-    if wanted.n is not None:
-        cells = [replace(cell, n=wanted.n) for cell in cells]
+    n = MOST_OF_LADDER if wanted.n is None and name in ADAPTIVE else wanted.n
+    if n is not None:
+        cells = [replace(cell, n=n) for cell in cells]
     if not cells:
         raise EmptySuite("the selection holds no cell: name fewer filters, see `fathom families`")
     return Suite(name, SUITE_VERSION, _seed_of_suite(seed), tuple(cells))
+
+
+def _tables() -> dict[str, tuple[Cells, ...]]:
+    return TABLES | ADAPTIVE
 
 
 def _seed_of_suite(seed: int | str) -> str:
@@ -207,39 +235,39 @@ def _suite_cells(name: str, families: tuple[str, ...]) -> list[SuiteCell]:
     """Return the suite's cells of these families, or of all; in the order of the families if they are named."""
     for family in families:
         find_family(family)
-    table = TABLES[name]
+    table = _tables()[name]
     rows = [row for family in families for row in table if row.family == family] if families else table
     cells = [cell for row in rows for cell in _table_cells(row)]
     for family in families_outside(name, families):
-        cells += _default_cells(find_family(family))
+        cells += _default_cells(find_family(family), None if name in ADAPTIVE else DEFAULT_LEVELS)
     return cells
 
 
 def families_outside(name: str, families: Iterable[str]) -> list[str]:
     """Return those of the families that a suite has no cell of: they are asked at the first levels of their ladders."""
-    inside = {row.family for row in TABLES[name]}
+    inside = {row.family for row in _tables()[name]}
     return [family for family in families if family not in inside]
 
 
-def _default_cells(family: Family) -> list[SuiteCell]:
+def _default_cells(family: Family, most: int | None) -> list[SuiteCell]:
     """Return cells of a family that the suite does not have.
 
-    They are the first levels of each ladder; a parametric family is asked about DEFAULT_PEOPLE people.
+    They are the first `most` levels of each ladder, or all; a parametric family is asked about DEFAULT_PEOPLE people.
     """
-    levels = _first_levels(family) or _parametric_levels(family, PARAMETRIC)
+    levels = _first_levels(family, most) or _parametric_levels(family, PARAMETRIC)
     return [
         _cell(family, level.name, channels_of(family, level)[0], styles_of(family, level)[0], DEFAULT_N)
         for level in levels
     ]
 
 
-def _first_levels(family: Family) -> list[Level]:
-    """Return the first DEFAULT_LEVELS levels of each ladder that is not parametric."""
+def _first_levels(family: Family, most: int | None) -> list[Level]:
+    """Return the first levels of each ladder that is not parametric."""
     ladders: dict[str, list[Level]] = {}
     for level in family.levels.values():
         if not set(styles_of(family, level)) & set(PARAMETRIC):
             ladders.setdefault(level.ladder, []).append(level)
-    return [level for levels in ladders.values() for level in levels[:DEFAULT_LEVELS]]
+    return [level for levels in ladders.values() for level in levels[:most]]
 
 
 def _parametric_levels(family: Family, styles: Collection[str]) -> list[Level]:

@@ -45,7 +45,7 @@ SLOW_FIXTURES = {"postgres", "chromium", "start_fathom", "service", "smol"}
 """Fixtures that start processes or need a real model; `--quick` leaves out the tests that use one."""
 
 
-QUICK_CASES, MOST_CASES = 1, 12
+QUICK_CASES, MOST_CASES = 1, 5
 """Parameter sets of a test that `--quick` runs, and any run without `--full`; a mark `cases` says otherwise."""
 
 
@@ -79,7 +79,7 @@ def _is_left_out(config, item):
     if config.getoption("--full"):
         return False
     is_postgres = "postgresql" in getattr(getattr(item, "callspec", None), "params", {}).values()
-    if item.get_closest_marker("full") or (is_postgres and not _is_drawn(item)):
+    if item.get_closest_marker("full") or (is_postgres and not _is_drawn(item)) or _waits_its_turn(config, item):
         return True
     if not config.getoption("--quick"):
         return False
@@ -91,6 +91,17 @@ def _is_drawn(item):
     from fathom.tasks.stream import Stream
 
     return Stream(os.environ["FATHOM_TEST_SEED"], item.path.name, item.function.__qualname__).below(2) == 0
+
+
+def _waits_its_turn(config, item):
+    """Say whether an expensive test, marked `turns`, is left to another run; a file that the user names runs whole."""
+    from fathom.tasks.stream import Stream
+
+    marker = item.get_closest_marker("turns")
+    named = {Path(word.partition("::")[0]).resolve() for word in config.args}
+    if marker is None or item.path in named:
+        return False
+    return Stream(os.environ["FATHOM_TEST_SEED"], "turns", item.path.name).below(marker.args[0]) > 0
 
 
 def _further_cases(items, most):

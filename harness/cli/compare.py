@@ -27,6 +27,13 @@ from fathom.harness.format import (
 from fathom.harness.records import RunDetail
 from fathom.harness.reports.comparison import FamilyComparison, RunComparison, compare_run_pair, comparison_json
 from fathom.harness.reports.console import make_console, print_json
+from fathom.harness.reports.depths import (
+    DepthComparison,
+    check_shared,
+    compare_depths,
+    compared_json,
+    compared_table,
+)
 from fathom.harness.reports.found import FOUND_COLUMNS, FOUND_LEGEND, share_texts
 from fathom.harness.reports.ranks import Ranked, Ranks, rank_runs, rank_suite, ranks_json
 
@@ -45,11 +52,20 @@ def compare_runs(
 ) -> None:
     """Test whether one run is better than another, item by item, and say how many items would separate ties."""
     store = open_store(db)
-    found = compare_run_pair(store, *open_pair(store, first, second), style)
+    pair = open_pair(store, first, second)
+    depths = compare_depths(pair[0].cells, pair[1].cells, style)
+    if any(one.suite.is_adaptive for one in pair):
+        check_shared(depths)
+        if as_json:
+            print_json(compared_json(depths))
+        else:
+            make_console().print(_render_depths(pair, depths))
+        return
+    found = compare_run_pair(store, *pair, style)
     if as_json:
-        print_json(comparison_json(found))
+        print_json(comparison_json(found) | {"depths": compared_json(depths)})
     else:
-        make_console().print(_render_comparison(found))
+        make_console().print(_render_comparison(found, depths))
 
 
 @app.command("rank")
@@ -107,24 +123,38 @@ _RANKS = (
     "tie: a group ends before the first model that a test separates from the group's first"
 )
 
+_DEPTHS = (
+    "depths: p is twice the smaller posterior probability of either direction, with the runs taken as independent: on "
+    "shared items\nthe test is stricter than it says; Holm p: corrected over the ladders; a verdict needs 0.05"
+)
+
 _WIDTHS = (6, 12, 12, 12, 6, 6, 6, 16, 7, 7)
 
 
-def _render_comparison(one: RunComparison) -> RenderableType:
+def _render_depths(pair: tuple[RunDetail, RunDetail], depths: Sequence[DepthComparison]) -> RenderableType:
+    """Return a comparison of depths, where items were placed as a run went on, so that counts cannot be compared."""
+    return Group(Text(), _heads(pair), Text(), compared_table(depths), Text(), Text(_DEPTHS, style="dim"))
+
+
+def _render_comparison(one: RunComparison, depths: Sequence[DepthComparison]) -> RenderableType:
     """Return a comparison: the runs, a table for each style, and what would separate ties."""
-    parts: list[RenderableType] = [Text(), _heads(one), Text(_asked(one))]
+    parts: list[RenderableType] = [Text(), _heads((one.first, one.second)), Text(_asked(one))]
     parts += [Text(f"note: {note}", style="yellow") for note in one.notes]
     for style in dict.fromkeys(line.result.style for line in one.lines):
         mine = [line for line in one.lines if line.result.style == style]
         parts += [Text(), _comparison_table(style, mine, one.paired)]
         parts += _needs(mine, one.paired)
     parts += _found(one)
-    return Group(*parts, Text(), Text(_PAIRED if one.paired else _UNPAIRED, style="dim"))
+    said = _PAIRED if one.paired else _UNPAIRED
+    if depths:
+        parts += [Text(), compared_table(depths)]
+        said = f"{said}\n{_DEPTHS}"
+    return Group(*parts, Text(), Text(said, style="dim"))
 
 
-def _heads(one: RunComparison) -> Table:
+def _heads(pair: tuple[RunDetail, RunDetail]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-    for letter, detail in (("A", one.first), ("B", one.second)):
+    for letter, detail in zip("AB", pair, strict=True):
         short = detail.summary
         table.add_row(Text(letter, style="bold"), Text(short.model, style="bold"), f"run {short.run}", short.engine)
     return table

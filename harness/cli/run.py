@@ -22,10 +22,12 @@ from fathom.harness.errors import BadInput, EngineFailed, Interrupted
 from fathom.harness.format import count, percent, plural
 from fathom.harness.records import RunDetail, TaskRunDetail
 from fathom.harness.reports.console import RunProgress, StderrHandler, make_console, print_json, print_notes
+from fathom.harness.reports.depths import DepthProgress, poor_fits, render_depths
 from fathom.harness.reports.describe import notes_on, settings_text
 from fathom.harness.reports.measures import measure_run
 from fathom.harness.reports.terminal import render_run, render_task_run, run_json, task_run_json
 from fathom.harness.runs.evaluate import Outcome, evaluate
+from fathom.harness.runs.ladders import open_ladders
 from fathom.harness.runs.plan import (
     Plan,
     TaskPlan,
@@ -38,6 +40,7 @@ from fathom.harness.runs.plan import (
 )
 from fathom.harness.runs.prompt_format import StatedFormat
 from fathom.harness.runs.run_settings import (
+    PRECISION,
     PromptSettings,
     RunSettings,
     SamplingSettings,
@@ -46,7 +49,7 @@ from fathom.harness.runs.run_settings import (
 )
 from fathom.harness.settings import quiet_lm_eval
 from fathom.tasks.base import PARAMETRIC
-from fathom.tasks.suites import Selection, families_outside, open_suite
+from fathom.tasks.suites import Selection, Suite, families_outside, open_suite
 
 app = typer.Typer()
 
@@ -96,6 +99,10 @@ _Repeats = Annotated[int, _sampling(min=1, max=1024, help="Answers to each quest
 _Temperature = Annotated[Optional[float], _sampling(min=0, max=10, help="Default: greedy.")]
 _Budget = Annotated[Optional[list[str]], _sampling(help="Tokens per answer by style, for example cot=2048,direct=64.")]
 _ThinkBudget = Annotated[Optional[int], _sampling(min=1, help="Tokens for the thought of a model that thinks first.")]
+_Precision = Annotated[
+    float,
+    _sampling(help="Suite depth: a ladder ends at this half-width of its interval, in doublings."),
+]
 _ThinkMarks = Annotated[
     Optional[str], _sampling(help="Start and end of a thought, where the model's files do not tell.")
 ]
@@ -186,6 +193,7 @@ def run_model(  # one parameter an option: typer reads the signature
     budget: _Budget = None,
     think_budget: _ThinkBudget = None,
     think_marks: _ThinkMarks = None,
+    precision: _Precision = PRECISION,
     dtype: _Dtype = "auto",
     revision: _Revision = None,
     tensor_parallel: _TensorParallel = None,
@@ -200,7 +208,7 @@ def run_model(  # one parameter an option: typer reads the signature
     """Evaluate a model and store every sample. Exit code 0 done, 2 bad input, 3 the engine failed or never answered."""
     own = {"--suite": suite != "quick", "--families": families, "--levels": levels, "--channel": channel,
            "--style": style, "--n": n, "--seed": seed, "--budget": budget, "--repeats": repeats > 1,
-           "--filler": filler, "--ask-twice": ask_twice}  # fmt: skip
+           "--filler": filler, "--ask-twice": ask_twice, "--precision": precision != PRECISION}  # fmt: skip
     if resume is not None:
         _check_resume(own | {"--model": model, "--name": name, "--tasks": tasks, "--limit": limit,
                              "--shots": shots is not None, "--chat or --no-chat": chat is not None,
@@ -216,7 +224,7 @@ def run_model(  # one parameter an option: typer reads the signature
     thinking = given_thinking(think_budget, _marks(think_marks))
     settings = RunSettings(
         PromptSettings(shots or 0, bool(chat), system, known_shots_as(shots_as), template_options, filler, ask_twice),
-        SamplingSettings(repeats, temperature, budgets, thinking),
+        SamplingSettings(repeats, temperature, budgets, thinking, precision),
         EngineSettings(engine, dtype, options),
     )
     check_engine(engine)
@@ -240,6 +248,41 @@ def run_model(  # one parameter an option: typer reads the signature
         plan = make_plan(model, revision, asked, settings, output.tell, StatedFormat(chat, shots))
         code = run_suite(named(plan, name), output)
     raise typer.Exit(code)
+
+
+@app.command("depth")
+def measure_depth(  # one parameter an option: typer reads the signature
+    model: _Model = None,
+    name: _Name = None,
+    engine: _Engine = "vllm",
+    seed: _Seed = None,
+    db: Db = None,
+    as_json: AsJson = False,
+    families: _Families = None,
+    levels: _Levels = None,
+    channel: _Channel = None,
+    style: _Style = None,
+    precision: _Precision = PRECISION,
+    max_items: Annotated[Optional[int], _questions(min=16, help="Items of a ladder at most; default: 400.")] = None,
+    shots: _Shots = None,
+    chat: _Chat = None,
+    budget: _Budget = None,
+    think_budget: _ThinkBudget = None,
+    dtype: _Dtype = "auto",
+    revision: _Revision = None,
+    engine_arg: _EngineArg = None,
+    base_url: _BaseUrl = None,
+    concurrency: _Concurrency = None,
+) -> None:
+    """Find how deep a model can think: questions are placed where they tell most, with a third of a suite's items.
+
+    The same as `fathom run --suite depth`, which takes every option of a run.
+    """
+    run_model(
+        model, name, engine, seed, db, None, as_json, "depth", families, levels, channel, style, max_items,
+        shots=shots, chat=chat, budget=budget, think_budget=think_budget, precision=precision, dtype=dtype,
+        revision=revision, engine_arg=engine_arg, base_url=base_url, concurrency=concurrency,
+    )  # fmt: skip
 
 
 STOPPED = 130
@@ -298,14 +341,17 @@ def _evaluate(plan: Plan, db: Database, output: Output) -> int:
     again = f", each answered {sampling.repeats} times" if sampling.repeats > 1 else ""
     heat = "" if sampling.temperature is None else f", temperature {sampling.temperature:g}"
     talk.print(
-        f"{plan.model.name} on {suite.name} {suite.version}, seed {suite.seed}: "
-        f"{count(suite.n_items)} items in {len(suite.cells)} cells{again}, engine {plan.settings.engine.name}{heat}",
+        f"{plan.model.name} on {suite.name} {suite.version}, seed {suite.seed}: {_size_text(suite)}{again}, "
+        f"engine {plan.settings.engine.name}{heat}",
         soft_wrap=True,
     )
     if sampling.thinking is not None:
         talk.print(settings_text(plan.settings, suite.cells), soft_wrap=True)
 
     def work() -> Outcome:
+        if suite.is_adaptive:
+            with DepthProgress(talk, suite) as rulers:
+                return evaluate(plan, db, rulers)
         sizes = [cell.n * sampling.repeats for cell in suite.cells]
         with RunProgress(talk, sizes, unit="answer" if again else "item") as progress:
             return evaluate(plan, db, progress)
@@ -315,8 +361,15 @@ def _evaluate(plan: Plan, db: Database, output: Output) -> int:
         return STOPPED
     detail = get_run(db, outcome.run)
     _print_run(db, detail, output)
-    print_notes(talk, notes_on(db, detail))
+    print_notes(talk, [*notes_on(db, detail), *([] if suite.is_adaptive else poor_fits(detail.cells))])
     return 0
+
+
+def _size_text(suite: Suite) -> str:
+    if suite.is_adaptive:
+        ladders = len(open_ladders(suite))
+        return f"{plural(ladders, 'ladder')} of {len(suite.cells)} levels, {count(suite.n_items)} items at most"
+    return f"{count(suite.n_items)} items in {len(suite.cells)} cells"
 
 
 def _attempt(talk: Console, db: Database, work: Callable[[], Outcome]) -> Outcome | None:
@@ -358,6 +411,8 @@ def _print_run(db: Database, detail: RunDetail, output: Output) -> None:
     measures = measure_run(db, detail) if is_trained else ()
     if output.as_json:
         print_json(run_json(detail, measures=measures))
+    elif detail.suite.is_adaptive:
+        make_console().print(render_depths(detail))
     else:
         make_console().print(render_run(detail, measures))
 

@@ -27,6 +27,7 @@ from fathom.harness.io.lm_eval.log import find_evaluation_logs
 from fathom.harness.io.tables import export_tables
 from fathom.harness.records import RunSummary, TaskRunDetail
 from fathom.harness.reports.console import make_console, print_json, print_notes
+from fathom.harness.reports.depths import render_depths
 from fathom.harness.reports.describe import notes_on
 from fathom.harness.reports.measures import measure_run
 from fathom.harness.reports.terminal import (
@@ -359,6 +360,8 @@ def show_run(database: str, run: str, samples: SampleChoice | None, as_json: boo
     elif as_json:
         print_json(run_json(detail, measures=measure_run(db, detail)))
     else:
+        if detail.suite.is_adaptive:
+            make_console().print(render_depths(detail))
         make_console().print(render_run(detail, measure_run(db, detail), whole=True))
         print_notes(make_console(), notes_on(db, detail))
 

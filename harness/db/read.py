@@ -262,6 +262,17 @@ def count_kept(db: Engine, run: str) -> dict[int, int]:
         return {row.cell_id: row.n for row in rows}
 
 
+def get_marks(db: Engine, run: str) -> list[tuple[int, int, bool | None]]:
+    """Return (id of the cell, index of the item, whether it was right) of a run's samples; None on a failed request."""
+    with translate_errors(), Session(db) as session:
+        rows = session.execute(
+            select(SampleRow.cell_id, SampleRow.index, SampleRow.correct, SampleRow.finish_reason)
+            .join(CellRow, CellRow.id == SampleRow.cell_id)
+            .where(CellRow.run_id == run)
+        )
+        return [(cell, index, None if reason == "error" else correct) for cell, index, correct, reason in rows]
+
+
 def get_samples(db: Engine, detail: RunDetail, wanted: SampleFilter, offset: int = 0, limit: int = 50) -> SamplePage:
     """Return a page of a run's samples in the order of cells and indices.
 

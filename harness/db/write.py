@@ -1,7 +1,7 @@
 """Write runs: each public function is one transaction, or part of the caller's; writing twice changes nothing."""
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
@@ -275,6 +275,14 @@ def finish_run(db: Engine, run: str, ending: Ending, now: Clock = utc_now) -> No
     """Store how an attempt at a run of either kind ended, and count its samples."""
     with writing(db) as session:
         end_run(session, run, ending, now)
+
+
+def plan_cells(db: Engine, run: str, n_items: Mapping[int, int]) -> None:
+    """State how many items each cell of an adaptive run has, by id of the cell: decided while the run went on."""
+    with writing(db) as session:
+        for cell, n in n_items.items():
+            session.execute(update(CellRow).where(CellRow.id == cell, CellRow.run_id == run).values(n_planned=n))
+        session.execute(update(RunRow).where(RunRow.id == run).values(n_items=sum(n_items.values())))
 
 
 def end_run(session: Session, run: str, ending: Ending, now: Clock = utc_now) -> None:

@@ -110,7 +110,8 @@ class Engine(Protocol):
     def stream(self, requests: Iterator[Request]) -> Iterator[list[Completion]]:
         """Yield completions in the order in which they finish, one for each request.
 
-        Requests are pulled when there is room. A request that fails yields a Completion with an error.
+        Requests are pulled when there is room. An iterator that has ended may have more later, while others are being
+        answered, and is asked again. A request that fails yields a Completion with an error.
 
         Raises:
             EngineFailed: the whole engine broke; the completions so far were yielded.

@@ -114,9 +114,9 @@ class HfEngine:
         waiting: list[Row] = []
         ahead, more = self._batch * _AHEAD, True
         while more or waiting:
-            if more and len(waiting) < ahead:
+            if len(waiting) < ahead:
                 some = list(islice(requests, ahead - len(waiting)))
-                more = len(some) == ahead - len(waiting)
+                more = bool(some)
                 rows, scored, refused = self._admit(some)
                 waiting += rows
                 if refused:

@@ -1,6 +1,7 @@
 """The engine oracle: answers from the item's id without a model, for tests and demonstrations.
 
-perfect: always right; chance: always guesses; noisy: right less often, the harder the item.
+perfect: always right; chance: always guesses; noisy: right less often, the harder the item; noisy-N: the same, half-way
+at hardness N; even: right where the hardness, rounded, is even, so that no falling curve describes it.
 """
 
 import math
@@ -8,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import islice
-from typing import Literal, get_args
 
 from fathom.harness.engines.base import Completion, Request, best_choice, failed, too_long
 from fathom.harness.errors import EngineFailed, UnknownModel
@@ -17,30 +17,30 @@ from fathom.tasks.errors import TaskError
 from fathom.tasks.registry import find_family, instance_from_id
 from fathom.tasks.stream import Stream
 
-OracleKind = Literal["perfect", "chance", "noisy"]
+_KINDS = ("perfect", "chance", "noisy", "even")
 _BATCH = 256
 _MIDPOINT, _SCALE = 3.0, 1.0
 """The noisy oracle knows the answer with the probability of a logistic curve with this midpoint and scale."""
 
 
-def oracle_kind(model: str) -> OracleKind:
-    """Return the kind of oracle/perfect, oracle/chance or oracle/noisy; `oracle` alone is perfect.
+def oracle_kind(model: str) -> str:
+    """Return the kind of oracle/perfect, oracle/noisy and others; `oracle` alone is perfect.
 
     Raises:
         UnknownModel: another name.
     """
     name = model.removeprefix("oracle/") if model != "oracle" else "perfect"
-    for kind in get_args(OracleKind):
-        if name == kind:
-            return kind  # type: ignore[no-any-return]  # get_args returns Any
-    raise UnknownModel(f"the oracle engine has no model {model!r}; known: oracle/perfect, oracle/chance, oracle/noisy")
+    if name in _KINDS or (name.startswith("noisy-") and name[6:].replace(".", "", 1).isdecimal()):
+        return name
+    known = ", ".join(f"oracle/{kind}" for kind in (*_KINDS, "noisy-4.5"))
+    raise UnknownModel(f"the oracle engine has no model {model!r}; known: {known}")
 
 
 @dataclass(frozen=True, slots=True)
 class OracleEngine:
     """Answers from the item's id."""
 
-    kind: OracleKind = "perfect"
+    kind: str = "perfect"
     context: int = 1 << 20
 
     @property
@@ -82,10 +82,13 @@ class OracleEngine:
         return Completion(request.key, f" {answer}", "stop", n_tokens, 1, 0.0)
 
     def _knows(self, item: Instance, style: str, again: tuple[str, ...]) -> bool:
-        if self.kind != "noisy":
+        if self.kind in ("perfect", "chance"):
             return self.kind == "perfect"
         hardness = level_of(find_family(item.family), item.level).hardness
-        known = 1 / (1 + math.exp((hardness - _MIDPOINT) / _SCALE))
+        if self.kind == "even":
+            return round(hardness) % 2 == 0
+        middle = float(self.kind.removeprefix("noisy").removeprefix("-") or _MIDPOINT)
+        known = 1 / (1 + math.exp(min(700.0, (hardness - middle) / _SCALE)))
         return Stream("oracle", "knows", style, item.id, *again).below(1 << 32) < known * (1 << 32)
 
     def _guess(self, item: Instance, style: str, again: tuple[str, ...]) -> str:

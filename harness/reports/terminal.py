@@ -12,6 +12,7 @@ from rich.text import Text
 from fathom.harness.format import bar, count, duration, instant, interval_text, percent, plural, score, shorten
 from fathom.harness.format import hardness as hardness_text
 from fathom.harness.records import RunDetail, RunSummary, TaskRunDetail, TaskRunSummary
+from fathom.harness.reports.depths import depths_json
 from fathom.harness.reports.describe import advice_of, stored_settings_text
 from fathom.harness.reports.figures.picture import DataTable
 from fathom.harness.reports.found import (
@@ -97,7 +98,7 @@ def render_run(detail: RunDetail, measures: Sequence[CellMeasure] = (), *, whole
         parts += _repeats(groups) if one.n_repeats > 1 else ()
         parts += _pictures(groups)
     parts += _measured(measures) if measures else ()
-    parts += [Text(), *_scores(detail.cells)]
+    parts += [] if detail.suite.is_adaptive else [Text(), *_scores(detail.cells)]
     parts += _found(detail.cells)
     parts += [Text(said, style="yellow") for said in advice_of(detail)]
     if not whole:
@@ -450,25 +451,14 @@ def run_json(
     """
     cells = [
         {
-            "family": cell.family,
-            "version": cell.version,
-            "level": cell.level,
-            "channel": cell.channel,
-            "style": cell.style,
-            "n": cell.n,
-            "k": cell.k,
-            "low": cell.interval.low,
-            "high": cell.interval.high,
-            "chance": chance_of(cell),
-            "n_planned": cell.n_planned,
-            "n_errors": cell.n_errors,
-            **found_json(cell.found),
-            "labels": dict(cell.labels),
-            "label_shares": label_shares(cell.labels),
+            "family": cell.family, "version": cell.version, "level": cell.level, "channel": cell.channel,
+            "style": cell.style, "n": cell.n, "k": cell.k, "low": cell.interval.low, "high": cell.interval.high,
+            "chance": chance_of(cell), "n_planned": cell.n_planned, "n_errors": cell.n_errors,
+            **found_json(cell.found), "labels": dict(cell.labels), "label_shares": label_shares(cell.labels),
             "spread": spread_json(cell.spread),
         }
         for cell in detail.cells
-    ]
+    ]  # fmt: skip
     return {
         **summary_json(detail.summary),
         "manifest_digest": detail.manifest_digest,
@@ -477,6 +467,7 @@ def run_json(
         "cells": cells,
         "answers": found_rows_json(detail.cells),
         "scores": scores_json(detail.cells) if scores is None else dict(scores),
+        "depths": depths_json(detail),
         "measures": measures_json(measures),
     }
 

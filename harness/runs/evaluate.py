@@ -63,6 +63,10 @@ class Evaluation(Protocol[_R]):
     def kept(self) -> Mapping[int, int]:
         """Samples of earlier attempts by position of their cell or task."""
 
+    @property
+    def right(self) -> Mapping[int, int]:
+        """Right answers so far by position of their cell, if they decide what is asked next; else nothing."""
+
     def store(self, answered: Sequence[tuple[_R, Completion]]) -> None:
         """Commit completions in one transaction."""
 
@@ -100,10 +104,12 @@ def _attempt(
         began = time.monotonic()
         report("building", None)
         if isinstance(plan, Plan):
+            from fathom.harness.runs.adaptive import DepthEvaluation
             from fathom.harness.runs.waves import SuiteEvaluation
 
             detail = read.get_run(db, run)
-            suite = SuiteEvaluation(db, detail, plan.settings, detail.manifest_digest)
+            kind = DepthEvaluation if plan.suite.is_adaptive else SuiteEvaluation
+            suite = kind(db, detail, plan.settings, detail.manifest_digest)
             return _evaluate(
                 suite, _Attempt(db, plan, detail.summary.n_samples, report, began, heartbeat, process), run
             )
@@ -130,13 +136,19 @@ def _start_suite(plan: Plan, db: Database, holder: Holder) -> str:
         manifest.digest(),
         files.n_parameters if files else None,
         files.kind if files else None,
-        layer="sampled" if plan.settings.sampling.is_sampled else "main",
+        layer=_layer(plan),
         n_repeats=plan.settings.sampling.repeats,
         origin=_origin(plan.model, holder),
     )
     run = write.start_run(db, new)
     log.info("run %s: %s on %s, %d items", run, new.model, new.suite.name, new.suite.n_items)
     return run
+
+
+def _layer(plan: Plan) -> str:
+    if plan.suite.is_adaptive:
+        return "adaptive"
+    return "sampled" if plan.settings.sampling.is_sampled else "main"
 
 
 def _start_tasks(prepared: "PreparedTasks", db: Database, holder: Holder) -> str:
@@ -214,7 +226,9 @@ class Journal(Generic[_R]):
         """Report the samples of earlier attempts."""
         self.report("generating", None)
         if self.n_done:
-            self.report("generating", Progress(self.n_done, self.n_items, 0, self.evaluation.kept))
+            self.report(
+                "generating", Progress(self.n_done, self.n_items, 0, self.evaluation.kept, self.evaluation.right)
+            )
 
     def store(self, answered: Sequence[tuple[_R, Completion]]) -> None:
         """Commit completions, then report progress."""
@@ -224,7 +238,7 @@ class Journal(Generic[_R]):
         self.n_cached_tokens += sum(done.cached_tokens for _, done in answered)
         tokens = sum(done.prompt_tokens + done.completion_tokens for _, done in answered)
         cells = Counter(asked.position for asked, _ in answered)
-        self.report("generating", Progress(self.n_done, self.n_items, tokens, cells))
+        self.report("generating", Progress(self.n_done, self.n_items, tokens, cells, self.evaluation.right))
 
 
 def _evaluate(evaluation: Evaluation[_R], attempt: _Attempt, run: str) -> Outcome:

@@ -15,6 +15,7 @@ from fathom.harness.engines.oracle import oracle_kind
 from fathom.harness.errors import BadInput, UnknownEngine, UnknownModel
 from fathom.harness.format import plural
 from fathom.harness.records import RunDetail, TaskRunDetail
+from fathom.harness.runs.ladders import open_ladders
 from fathom.harness.runs.prompt_format import ModelHints, PromptFormat, StatedFormat, choose_prompt_format
 from fathom.harness.runs.run_settings import USUAL_MARKS, RunSettings, settings_of
 from fathom.harness.runs.thought_marks import find_thinking
@@ -39,6 +40,10 @@ class Plan:
     def __post_init__(self) -> None:
         """Raise BadInput where the suite cannot be asked with these settings."""
         self.settings.sampling.check(cell.style for cell in self.suite.cells)
+        if self.suite.is_adaptive:
+            open_ladders(self.suite)  # raises where a ladder has one level only
+            if self.settings.sampling.repeats > 1:
+                raise BadInput("depth is found from one answer to each question: leave out --repeats")
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,21 @@ class _WaveState:
         self.ended = threading.Event()
 
 
+class _Waiting:
+    """The waiting requests as an iterator that may go on after it has ended: while an engine works, more may come."""
+
+    def __init__(self, pull: Callable[[], Request | None]) -> None:
+        self._pull = pull
+
+    def __iter__(self) -> Iterator[Request]:
+        return self
+
+    def __next__(self) -> Request:
+        if (one := self._pull()) is None:
+            raise StopIteration
+        return one
+
+
 class RequestQueue(Generic[_R]):
     """One engine for several waves; `drive` returns when `close` was called and every completion is stored."""
 
@@ -144,7 +159,7 @@ class RequestQueue(Generic[_R]):
             raise self._error
 
     def _run(self, engine: Engine) -> None:
-        for batch in engine.stream(self._pull()):
+        for batch in engine.stream(_Waiting(self._pull)):
             with self._changed:
                 self._n_in_engine -= len(batch)
             self._arrived.put(batch)
@@ -160,19 +175,18 @@ class RequestQueue(Generic[_R]):
                 self._changed.wait(1.0)  # without a time-out, Ctrl-C would wait too on some systems
             return bool(self._waiting) and self._error is None
 
-    def _pull(self) -> Iterator[Request]:
-        """Yield the waiting requests; wait for more only while the engine has none."""
-        while True:
-            with self._changed:
-                while not self._waiting:
-                    if self._n_in_engine or self._is_closed or self._error:
-                        return
-                    self._changed.wait(1.0)
-                one = self._waiting.popleft()
-                self._n_in_engine += 1
-                if len(self._waiting) == _ROOM - 1:
-                    self._changed.notify_all()
-            yield one.request
+    def _pull(self) -> Request | None:
+        """Return a waiting request, or None; wait for one only while the engine has none."""
+        with self._changed:
+            while not self._waiting:
+                if self._n_in_engine or self._is_closed or self._error:
+                    return None
+                self._changed.wait(1.0)
+            one = self._waiting.popleft()
+            self._n_in_engine += 1
+            if len(self._waiting) == _ROOM - 1:
+                self._changed.notify_all()
+            return one.request
 
     def _check(self) -> None:
         if self._error:

@@ -29,6 +29,8 @@ MOST_FILLER = 4_096
 """Numbers between a question and its answer at most."""
 MOST_REPEATS, HIGHEST_TEMPERATURE = 1024, 10.0
 """Limits on the answers to a question and on the temperature; more teaches nothing."""
+PRECISION = 0.25
+"""Doublings: the interval of a depth is then within a factor of 1.19 on either side."""
 _GENERATED = ("direct", "cot", "free", "trained")
 """Styles whose answers are generated, so that they have a budget of tokens."""
 
@@ -123,6 +125,8 @@ class SamplingSettings:
     budgets: Mapping[str, int] = field(default_factory=dict, metadata={"flag": "--budget"})
     """Tokens for an answer by style, in place of the families' own."""
     thinking: Thinking | None = field(default=None, metadata={"flag": "--think-budget"})
+    precision: float = field(default=PRECISION, metadata={"flag": "--precision"})
+    """Of an adaptive suite: half the width of the interval of a depth at which its ladder ends, in doublings."""
 
     @property
     def is_sampled(self) -> bool:
@@ -144,6 +148,8 @@ class SamplingSettings:
             )
         if self.repeats > 1 and set(SCORED) & set(styles):
             raise BadInput("candidates are scored, not sampled: ask choice and bits in a run without repeats")
+        if not 0.01 <= self.precision <= 4:
+            raise BadInput(f"a precision of {self.precision} doublings: give 0.01 to 4; 0.25 is a factor of 1.19")
         for style, budget in self.budgets.items():
             _check_budget(style, budget)
 

@@ -55,8 +55,16 @@ class SuiteEvaluation:
         """Samples of earlier attempts by position of their cell."""
         return {at: n for at, cell in enumerate(self.run.cells) if (n := self._kept.get(cell.id, 0))}
 
+    @property
+    def right(self) -> Mapping[int, int]:
+        """Nothing: what is asked is fixed."""
+        return {}
+
     def store(self, answered: Sequence[tuple[SuiteRequest, Completion]]) -> None:
         """Grade completions and commit them."""
+        self._commit(answered)
+
+    def _commit(self, answered: Sequence[tuple[SuiteRequest, Completion]]) -> list[Sample]:
         samples = [
             Sample(
                 asked.position, asked.index, asked.repeat, done.key, done,
@@ -65,6 +73,7 @@ class SuiteEvaluation:
             for asked, done in answered
         ]  # fmt: skip
         record_samples(self.db, self.run.summary.run, [cell.id for cell in self.run.cells], samples)
+        return samples
 
     def waves(self, queue: RequestQueue[SuiteRequest]) -> Iterator[Callable[[], None]]:
         """Yield the waves of what is missing."""
@@ -114,17 +123,26 @@ class SuiteEvaluation:
             queue.wait_for_room()
             self._turn.acquire()
         try:
-            reader = SuiteReader(self.run.suite, self.manifest_digest, self.settings)
-            lm = EngineLM(reader, self._known(wave), partial(self._complete, queue))
-            results = self._run_lm_eval(lm, wave)
-            self.n_recalled += lm.n_recalled
-            self.n_generated += lm.n_generated
-            for one in wave.slices:
-                share = results[task_name(self.run.suite.cells[one.cell].cell)]["acc,none"]
-                self._n_right[one.cell] += round(share * one.n * self._repeats)
-                self._n_scored[one.cell] += one.n
+            self._ask(queue, wave)
         finally:
             self._turn.release()
+
+    def ask(self, queue: RequestQueue[SuiteRequest], wave: Wave) -> None:
+        """Ask a wave and wait for its answers; other waves may be asked meanwhile, by other threads."""
+        with self._turn:
+            self._ask(queue, wave)
+
+    def _ask(self, queue: RequestQueue[SuiteRequest], wave: Wave) -> None:
+        """Ask a wave; the caller holds the turn, which others have while the engine answers."""
+        reader = SuiteReader(self.run.suite, self.manifest_digest, self.settings)
+        lm = EngineLM(reader, self._known(wave), partial(self._complete, queue))
+        results = self._run_lm_eval(lm, wave)
+        self.n_recalled += lm.n_recalled
+        self.n_generated += lm.n_generated
+        for one in wave.slices:
+            share = results[task_name(self.run.suite.cells[one.cell].cell)]["acc,none"]
+            self._n_right[one.cell] += round(share * one.n * self._repeats)
+            self._n_scored[one.cell] += one.n
 
     def _missing(self, wave: Wave) -> Wave:
         """Return a wave without the cells that are complete."""

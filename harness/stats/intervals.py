@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from math import inf, pi, prod, sqrt, tan
+from math import inf, pi, sqrt, tan
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-_Floats = NDArray[Any]  # floating-point numbers of any width
+Floats = NDArray[Any]  # floating-point numbers of any width
 
 Z95 = 1.959963984540054
 """97.5% quantile of the standard normal distribution."""
@@ -155,102 +153,6 @@ def label_shares(labels: Mapping[str, int]) -> dict[str, float]:
     wrong = {label: n for label, n in labels.items() if label != "correct" and n}
     total = sum(wrong.values())
     return {label: wrong[label] / total for label in sorted(wrong, key=lambda label: (-wrong[label], label))}
-
-
-_N_BOOTSTRAP = 1000
-
-_SLOPES = np.geomspace(0.25, 512, 25)  # the steepest falls to chance between any two neighbouring levels
-
-_FINE_SLOPES = np.geomspace(0.25, 512, 97)
-
-
-_N_MIDDLES, _N_FINE_MIDDLES = 161, 481
-"""The fit uses the fine grid, its resamplings the coarse one."""
-
-_NEAR = 0.01
-"""Middles whose log-likelihood differs less than this from the best count as equally good."""
-
-
-def depth50(rungs: Sequence[Rung], seed: int = 0) -> Threshold | None:
-    """Return the hardness at which accuracy falls half-way between 1 and chance; None below two levels.
-
-    Fits p = c + (1 - c) / (1 + (h / depth)^s) with s > 0, a psychometric function that never rises
-    with the hardness h and has the chance level c as its floor (Wichmann and Hill, Perception &
-    Psychophysics 63, 2001), by maximum likelihood over a grid. Where data leave a range of depths
-    equally likely, as between a perfect rung and one at chance, the value is its middle on the
-    logarithmic scale. The interval holds the middle 95% of such ranges over _N_BOOTSTRAP resamplings
-    of each rung's independent samples.
-    """
-    asked = [rung for rung in rungs if rung.n]
-    places = tuple(float(place) for place in np.log2([rung.hardness for rung in asked]))
-    if len(set(places)) < 2:
-        return None
-    low, high = min(places), max(places)
-    chances = tuple(rung.chance for rung in asked)
-    total = np.array([rung.n_independent for rung in asked])
-    shares = np.array([rung.k / rung.n for rung in asked])
-    draws = np.random.default_rng(seed).binomial(total, shares, size=(_N_BOOTSTRAP, len(asked)))
-    coarse, fine = _grid(places, chances, fine=False), _grid(places, chances, fine=True)
-    first, last = _best_range_of_many(draws, total, coarse)
-    step = coarse.middles[1] - coarse.middles[0]  # the grid's own error is added to the interval
-    bounds = Interval(
-        _hardness(float(np.quantile(coarse.middles[first], 0.025) - step), low, high),
-        _hardness(float(np.quantile(coarse.middles[last], 0.975) + step), low, high),
-    )
-    right = np.array([rung.k * (rung.n_independent / rung.n) for rung in asked])
-    (left,), (end,) = _best_range(right[None, :], total, fine)
-    value = float(fine.middles[left] + fine.middles[end]) / 2
-    return Threshold(_hardness(value, low, high), bounds, 2**low, 2**high)
-
-
-@dataclass(frozen=True, slots=True)
-class _Grid:
-    """Log-probabilities of all curves of the grid search, of shape (slopes, rungs, middles)."""
-
-    middles: _Floats
-    log_odds: _Floats
-    """Of a right answer."""
-    log_wrong: _Floats
-    """Log of the probability of a wrong answer."""
-
-
-@lru_cache(maxsize=64)  # the ladders of a suite, some 100 MB at most: runs of one suite land one after the other
-def _grid(places: tuple[float, ...], chances: tuple[float, ...], *, fine: bool) -> _Grid:
-    low, high = min(places), max(places)
-    margin = (high - low) / 2
-    middles = np.linspace(low - margin, high + margin, _N_FINE_MIDDLES if fine else _N_MIDDLES)
-    slopes = _FINE_SLOPES if fine else _SLOPES
-    steps = slopes[:, None, None] * (np.array(places)[None, :, None] - middles[None, None, :])
-    falls = 1 / (1 + 2 ** steps.clip(-60, 60))
-    floor = np.array(chances)[None, :, None]
-    safe = np.clip(floor + (1 - floor) * falls, 1e-9, 1 - 1e-9)
-    log_wrong = np.log1p(-safe)
-    return _Grid(middles, np.log(safe) - log_wrong, log_wrong)
-
-
-def _best_range_of_many(right: _Floats, total: _Floats, grid: _Grid) -> tuple[_Floats, _Floats]:
-    """Return what `_best_range` returns, computed once for equal rows: near 0% or 100% most draws are equal."""
-    sizes = [int(n) + 1 for n in total]
-    if prod(sizes) >= 1 << 62:
-        return _best_range(right.astype(float), total, grid)
-    numbers = np.ravel_multi_index(tuple(right.T), sizes)
-    _, places, rows = np.unique(numbers, return_index=True, return_inverse=True)
-    first, last = _best_range(right[places].astype(float), total, grid)
-    return first[rows], last[rows]
-
-
-def _best_range(right: _Floats, total: _Floats, grid: _Grid) -> tuple[_Floats, _Floats]:
-    """Return for each row of `right` the indices of the first and last middle that are as likely as the best."""
-    base = np.einsum("srm,r->sm", grid.log_wrong, total)  # right * log p + (total - right) * log (1 - p)
-    by_middle = np.full((len(right), len(grid.middles)), -inf)
-    for log_odds, rest in zip(grid.log_odds, base, strict=True):
-        np.maximum(by_middle, right @ log_odds + rest, out=by_middle)
-    good = by_middle >= by_middle.max(axis=1, keepdims=True) - _NEAR
-    return good.argmax(axis=1), good.shape[1] - 1 - good[:, ::-1].argmax(axis=1)
-
-
-def _hardness(place: float, low: float, high: float) -> float:
-    return inf if place > high else -inf if place < low else 2**place
 
 
 def depth_text(threshold: Threshold) -> str:

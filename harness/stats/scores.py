@@ -5,12 +5,12 @@ from dataclasses import asdict, dataclass
 from math import isfinite
 from typing import Any
 
+from fathom.harness.stats.depth import depth50
 from fathom.harness.stats.intervals import (
     Estimate,
     Interval,
     Rung,
     Threshold,
-    depth50,
     depth_text,
     ladder_mean,
     mean_of,

@@ -33,7 +33,7 @@ def build(command: str | None = None) -> typer.Typer:
 def _parts(command: str | None) -> list[tuple[typer.Typer, str | None]]:
     """Import the module of a command, or all modules; a part with a name is a group of commands."""
     found: list[tuple[typer.Typer, str | None]] = []
-    if command in (None, "run"):
+    if command in (None, "run", "depth"):
         from fathom.harness.cli import run
 
         found.append((run.app, None))

@@ -68,6 +68,7 @@ def submit(page):
     page.get_by_role("button", name=re.compile("Submit|Check")).last.click()
 
 
+@pytest.mark.turns(3)
 def test_a_stranger_signs_in_submits_a_model_and_sees_it_ranked(public, chromium):
     address, url, work = public
     context = chromium.new_context()

@@ -50,6 +50,7 @@ def prompts_of(family, level, channel):
 
 @pytest.mark.parametrize("family", all_families().values(), ids=lambda family: family.name)
 @pytest.mark.slow
+@pytest.mark.cases(3)
 def test_items_of_a_cell_share_no_context(family):
     ladders = {}
     for level in family.levels.values():

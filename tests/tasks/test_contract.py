@@ -335,6 +335,7 @@ def test_seeds_never_share_items(family, level, channel):
 
 @every_family
 @pytest.mark.slow
+@pytest.mark.cases(3)
 def test_ten_thousand_items_of_two_seeds_share_no_question(family):
     level = next(level.name for level in family.levels.values() if level.space >= 1e11)
     if "people" in family.levels[level].axes:
@@ -358,6 +359,7 @@ def test_items_about_a_population_are_as_different_as_its_people_are_many(family
 
 @every_family
 @pytest.mark.slow
+@pytest.mark.cases(4)
 def test_training_and_demonstrations_share_no_question_with_evaluation(family):
     wide = [level for level in family.levels.values() if level.space >= 1e11]
     for level in wide[:4]:

@@ -38,6 +38,7 @@ def cells():
 
 @pytest.mark.parametrize(("family", "level", "channel"), list(cells()))
 @pytest.mark.slow
+@pytest.mark.cases(4)
 def test_items_do_not_change_without_a_raised_version(family, level, channel):
     digest = write.digest(family, level, channel)
     assert digest == pinned(family)["levels"][f"{level}/{channel}"], (

@@ -89,6 +89,7 @@ def test_the_command_lists_it_with_its_levels(fathom):
     assert "k8" in shown
 
 
+@pytest.mark.turns(2)
 def test_lm_eval_finds_its_tasks_and_its_group(fathom, python):
     assert "fathom_toy_k2_symbol_direct" in fathom("tasks")
     folder = fathom("tasks", "--lm-eval-path").strip()

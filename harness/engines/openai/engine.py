@@ -63,12 +63,11 @@ class OpenAiEngine:
         n_out, more = 0, True
         try:
             while more or n_out:
-                if more:
-                    room = min(_AT_A_TIME, max(0, _AHEAD * self._server.client.slots.limit - n_out))
-                    batch = list(islice(requests, room))
-                    more, n_out = len(batch) == room, n_out + len(batch)
-                    if batch:
-                        self._loop.call(self._begin, batch, tasks, done)
+                room = min(_AT_A_TIME, max(0, _AHEAD * self._server.client.slots.limit - n_out))
+                batch = list(islice(requests, room))
+                more, n_out = bool(batch), n_out + len(batch)
+                if batch:
+                    self._loop.call(self._begin, batch, tasks, done)
                 if n_out:
                     some, error = _drain(done)
                     n_out -= len(some)

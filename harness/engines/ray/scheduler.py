@@ -22,7 +22,7 @@ class Scheduler:
 
     def __init__(self, requests: Iterator[Request], width: int) -> None:
         """Pull nothing yet."""
-        self._source: Iterator[Request] | None = requests
+        self._source, self._is_ended = requests, False
         self._width = max(1, width)
         self._ahead: deque[Request] = deque()
         self._suspects: deque[Request] = deque()
@@ -89,7 +89,7 @@ class Scheduler:
             return []
         self._look_ahead()
         size = max(1, self._width // _PORTIONS)
-        if self._source is None:  # near the end: smaller portions, so that all replicas end together
+        if self._is_ended:  # near the end: smaller portions, so that all replicas end together
             size = min(size, -(-len(self._ahead) // (2 * max(1, len(self._out)))))
         if not size or _RESERVE * self._width - len(held) < size:
             return []
@@ -108,9 +108,9 @@ class Scheduler:
 
     def _look_ahead(self) -> None:
         """Pull one batch for each replica, so that the end of the stream is known in time."""
-        while self._source is not None and len(self._ahead) < self._width * max(1, len(self._out)):
+        while len(self._ahead) < self._width * max(1, len(self._out)):
             one = next(self._source, None)
+            self._is_ended = one is None
             if one is None:
-                self._source = None
-            else:
-                self._ahead.append(one)
+                return
+            self._ahead.append(one)

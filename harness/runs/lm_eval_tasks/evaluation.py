@@ -118,6 +118,11 @@ class TaskEvaluation:
         """Samples of earlier attempts by position of their task."""
         return {self.prepared.loaded.positions[task]: n for task, n in count_by_task(self.db, self.run).items()}
 
+    @property
+    def right(self) -> Mapping[int, int]:
+        """Nothing: what is asked is fixed."""
+        return {}
+
     def store(self, answered: Sequence[tuple[TaskRequest, Completion]]) -> None:
         """Commit completions."""
         record_task_samples(self.db, self.run, [asked.sample(done) for asked, done in answered])

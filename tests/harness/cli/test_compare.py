@@ -76,7 +76,7 @@ def test_the_table_fits_and_says_who_is_ahead(fathom, played):
     path, _, runs = played
     shown = fathom("compare", runs["early"], runs["oracle"], "--style", "direct", "--db", path).stdout.splitlines()
     assert shown[1].split()[:4] == ["A", "reference/pebble-early", "run", runs["early"]]
-    (line,) = (one for one in shown if one.startswith("depo  "))
+    line = next(one for one in shown if one.startswith("depo  "))
     assert line.split()[-2:] == ["B", "ahead"]
     assert max(map(len, shown)) <= 120
     assert not any("…" in one for one in shown)

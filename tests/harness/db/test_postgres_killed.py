@@ -88,6 +88,7 @@ def restart(server):
     raise AssertionError(server.log.read_text()[-2000:])
 
 
+@pytest.mark.turns(3)
 def test_every_submission_finishes_once_whatever_happens_to_postgresql(own_postgres, start_fathom):
     server, url = own_postgres
     db = open_database(url, create=True)

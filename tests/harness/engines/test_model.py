@@ -53,6 +53,7 @@ def test_a_broken_folder_is_one_line_on_the_command_line(copy, fathom, tmp_path)
 
 
 @pytest.mark.slow
+@pytest.mark.turns(2)
 def test_a_model_that_an_engine_cannot_load_is_a_failed_run_with_its_log(copy, fathom, tmp_path):
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(

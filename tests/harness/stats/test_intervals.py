@@ -1,14 +1,10 @@
-from math import inf
-
 import numpy as np
 import pytest
-from scipy.optimize import minimize
 from scipy.stats import binomtest
 
 from fathom.harness.stats.intervals import (
     Rung,
     corrected_accuracy,
-    depth50,
     label_shares,
     ladder_mean,
     mean_of,
@@ -80,53 +76,6 @@ def test_means_of_means_and_gaps_add_their_uncertainty():
     width = lambda interval: interval.high - interval.low  # noqa: E731
     assert width(rise.interval) ** 2 == pytest.approx(width(one.interval) ** 2 + width(other.interval) ** 2)
     assert width(both.interval) == pytest.approx(width(rise.interval) / 2)
-
-
-@pytest.mark.parametrize(("true", "steepness", "chance"), [(1.5, 3, 0.14), (3, 1.5, 0.5), (5, 8, 0.02), (6.5, 2, 0.25)])
-def test_the_depth_of_many_items_is_the_true_one(true, steepness, chance):
-    n = 100_000
-    found = depth50(rungs((curve(true, steepness, chance) * n).round().astype(int), n, chance))
-    assert found.value == pytest.approx(true, rel=0.03)
-    assert found.interval.low <= found.value <= found.interval.high
-
-
-def test_the_depth_agrees_with_a_fit_by_scipy():
-    rights, chance = [49, 44, 33, 20, 12, 9], 1 / 7
-
-    def cost(parameters):
-        p = curve(np.exp(parameters[0]), np.exp(parameters[1]), chance)
-        k = np.array(rights)
-        return -(k * np.log(p) + (50 - k) * np.log(1 - p)).sum()
-
-    best = minimize(cost, [1.0, 0.5], method="Nelder-Mead")
-    assert depth50(rungs(rights)).value == pytest.approx(np.exp(best.x[0]), rel=0.03)
-
-
-def test_the_interval_of_a_depth_holds_the_truth_nearly_as_often_as_it_says():
-    rng = np.random.default_rng(2)
-    held = 0
-    for number in range(150):
-        found = depth50(rungs(rng.binomial(40, curve(3, 2, 0.2)), 40, 0.2), seed=number)
-        held += found.interval.low <= 3 <= found.interval.high
-    assert held / 150 >= 0.89
-
-
-def test_a_depth_beyond_the_levels_asked_says_so():
-    assert depth50(rungs([50] * 6)).value == inf
-    assert depth50(rungs([7] * 6)).value == -inf
-    assert depth50([Rung(2, 5, 10, 0.1)]) is None
-    assert depth50([Rung(2, 5, 10, 0.1), Rung(2, 6, 10, 0.1)]) is None
-    assert depth50([Rung(2, 5, 10, 0.1), Rung(4, 0, 0, 0.1)]) is None
-
-
-def test_a_fall_between_two_levels_leaves_all_between_them_open():
-    found = depth50(rungs([50, 50, 50, 7, 7, 7]))
-    assert 2.9 < found.interval.low < 3.2 < found.value < 3.8 < found.interval.high < 4.1
-    assert found.interval.low < 3.1 < 3.9 < found.interval.high
-
-
-def test_a_depth_is_the_same_every_time():
-    assert depth50(rungs([49, 44, 33, 20, 12, 9])) == depth50(rungs([49, 44, 33, 20, 12, 9]))
 
 
 def test_label_shares_are_of_wrong_answers():

@@ -19,7 +19,7 @@ from fathom.harness.records import SampleFilter
 
 pytestmark = pytest.mark.slow
 
-N_EACH = {False: 50, True: 140}
+N_EACH = {False: 25, True: 140}
 """Requests to each operation, by whether --full is given."""
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 

@@ -252,7 +252,7 @@ def test_what_a_visitor_wrote_is_inert_and_hides_nothing(board):
     assert r"bell\x07 \u202egnp.exe \x00 {{ 7 * 7 }}" in text_of(page)
 
 
-@pytest.mark.parametrize("text", ["x" * 4000, "= " * 2000, "a b c " * 666, "Answer: -1\n" * 400, "-1, " * 1333])
+@pytest.mark.parametrize("text", ["x" * 4000, "= " * 2000, "a b c " * 666, "Answer: -1\n" * 360, "1, " * 1333])
 @pytest.mark.parametrize("cell", CELLS[::2], ids="-".join)
 @pytest.mark.slow
 def test_no_answer_breaks_a_page(board, cell, text):

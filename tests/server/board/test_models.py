@@ -115,6 +115,7 @@ def test_a_model_that_never_finished_is_shown_by_its_failed_run(board, played):
     "name", ["org/b\u202eb", "a b", "org/50%", "../../etc", "~", "x?y=1", "#", "org/ä", "-rf", "a/b/c/d/e"]
 )
 @pytest.mark.slow
+@pytest.mark.cases(3)
 def test_a_model_of_any_name_has_a_page_to_which_the_board_leads(browse, fresh, write_run, name):
     db, url = fresh
     write_run(db, write_run.story(model=name))

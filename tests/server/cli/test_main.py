@@ -259,6 +259,7 @@ def test_a_reader_that_leaves_early_is_no_error():
     assert done.stdout.startswith('{"id": "depo@2/n4k1/symbol/1/0"')
 
 
+@pytest.mark.turns(3)
 def test_a_resumed_run_that_is_stopped_names_itself_not_the_newest(fathom, start_fathom, tmp_path):
     database = tmp_path / "two.db"
     process = start_fathom("run", "--engine", "oracle", "--families", "depo", "--seed", 3, "--n", 700, "--db", database)

@@ -122,6 +122,7 @@ def test_bodies_that_are_too_large_are_refused_before_they_are_read(desk):
     {"prompt_tokens": 2**40}, {"text": None}, {"error": "x" * 3000}, {"text": "\ud800"},
 ])  # fmt: skip
 @pytest.mark.slow
+@pytest.mark.cases(3)
 def test_completions_that_cannot_be_are_refused_in_words(desk, changes):
     client, db = desk
     job, lease = claim(client)

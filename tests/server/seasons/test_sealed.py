@@ -177,6 +177,7 @@ def test_no_address_tells_a_sealed_item_and_all_do_after_the_reveal(crawler):
 
 
 @pytest.mark.parametrize("who", [None, 0, 1, 2], ids=["stranger", "owner", "other", "admin"])
+@pytest.mark.cases(2)
 def test_no_address_tells_a_sealed_item_to_anybody_who_signed_in(crawler, serve, who):
     client, db, names, secrets = crawler
     oidc = OidcSettings("http://127.0.0.1:9", "fathom", "secret")

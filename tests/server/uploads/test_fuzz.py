@@ -151,6 +151,7 @@ async def send(client, stream, lines, csrf):
     return await client.post("/submit/results", content=pieces(as_form(stream, data, csrf), size), headers=headers)
 
 
+@pytest.mark.turns(2)
 def test_thousands_of_malformed_uploads_are_refused_in_words(tmp_path, run_async, request):
     n_cases = N_CASES[request.config.getoption("--full")]
     _, lines = play(f"sqlite:///{tmp_path / 'made.db'}", TINY)

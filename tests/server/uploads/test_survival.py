@@ -140,6 +140,7 @@ def free_port():
         return listener.getsockname()[1]
 
 
+@pytest.mark.turns(3)
 def test_a_server_killed_in_mid_upload_has_the_run_once_in_the_end(big, serve_child, start_fathom, tmp_path):
     file, run = big
     home, port = tmp_path / "home.db", free_port()

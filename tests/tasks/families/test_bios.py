@@ -446,6 +446,7 @@ def rates(level, style, n, channel="symbol"):
 
 @pytest.mark.parametrize("style", ["direct", "choice"])
 @pytest.mark.parametrize("level", [level for level in FAMILY.levels if size(level) <= 20])
+@pytest.mark.cases(2)
 def test_no_shortcut_beats_the_stated_chance(level, style):
     n, chance = 800, FAMILY.chance(FAMILY.levels[level], style)
     for name, rate in rates(level, style, n).items():

@@ -201,6 +201,7 @@ def test_a_vertex_is_needed_by_one_of_the_next():
 
 
 @pytest.mark.parametrize("level", ["needs3", "needs4", "needs6", "needs8", "needs16", "tokens-n30", "tokens-n70"])
+@pytest.mark.cases(2)
 def test_no_shortcut_pays(level):
     n, stated = 400, FAMILY.chance(FAMILY.levels[level], "direct")
     items = [make_instance(FAMILY, level, "symbol", 21, index) for index in range(n)]

@@ -164,6 +164,7 @@ def test_a_wrong_name_is_placed_where_arrows_join():
 @pytest.mark.parametrize(
     "level", ["n8k2", "n8k4", "n16k2", "n16k8", "n32k6", "tokens-n16k8", "n16k2-joins", "n32k4-joins"]
 )
+@pytest.mark.cases(2)
 def test_no_shortcut_pays(level):
     n = 1_000
     items = [make_instance(FAMILY, level, "symbol", 21, index) for index in range(n)]

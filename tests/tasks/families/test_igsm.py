@@ -182,6 +182,7 @@ def test_nearly_every_needed_parameter_moves_the_answer(channel):
 
 @pytest.mark.parametrize("level", ["op2", "op4", "op4-bare", "op6"])
 @pytest.mark.parametrize("channel", FAMILY.channels)
+@pytest.mark.cases(2)
 def test_no_shortcut_pays(level, channel):
     made = [make_instance(FAMILY, level, channel, 33, index) for index in range(700)]
     for style in ("direct", "choice"):

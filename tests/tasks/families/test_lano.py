@@ -122,7 +122,7 @@ SLOW = ("complete-d7", "recognise-d8")
 """Levels whose strings the textbook's table takes seconds for."""
 
 
-@pytest.mark.cases(None)
+@pytest.mark.cases(6)
 @pytest.mark.parametrize(
     ("level", "channel"),
     [
@@ -143,6 +143,7 @@ def test_gold_follows_from_the_question_alone(level, channel):
 
 
 @pytest.mark.parametrize(("level", "channel"), [cell for cell in cells("write") if cell[0] < "write-d8"])
+@pytest.mark.cases(3)
 def test_a_written_sentence_is_right_exactly_if_the_rules_of_the_question_make_it(level, channel):
     right, n = Counter(), {"write-d2": 60, "write-d3": 30, "write-d6": 2, "write-d7": 1}.get(level, 8)
     for item in made(level, channel, 24, n):
@@ -318,6 +319,7 @@ def rates(level, style, n):
     [(f"{mode}-d{depth}", style) for mode in ("recognise", "choose", "complete") for depth in (2, 3, 4)
      for style in ("direct", "choice")],
 )  # fmt: skip
+@pytest.mark.cases(3)
 def test_no_shortcut_beats_the_stated_chance(level, style):
     n, chance = 300, FAMILY.chance(FAMILY.levels[level], style)
     found = rates(level, style, n)

@@ -200,6 +200,7 @@ LIMITS = {5: 23.5, 7: 27.9, 10: 33.7, 23: 55.0}
 
 
 @pytest.mark.parametrize("level", ["p5l4", "p7l4", "p10l4", "p10l8", "p23l2", "p23l3", "p23l4", "p23l16"])
+@pytest.mark.cases(2)
 def test_every_answer_is_equally_likely(level):
     p = FAMILY.levels[level].axes["p"]
     counts = Counter(make_instance(FAMILY, level, "symbol", 21, index).gold for index in range(3_000))
@@ -277,6 +278,7 @@ def test_of_few_brackets_no_reading_is_likelier_than_its_share(level):
 
 
 @pytest.mark.parametrize(("level", "channel"), [cell for cell in CELLS if cell[0] not in TOKENS])
+@pytest.mark.cases(2)
 def test_no_shortcut_pays(level, channel):
     n = 300
     made = [make_instance(FAMILY, level, channel, 28, index) for index in range(n)]

@@ -130,6 +130,7 @@ def test_a_wrong_line_replaces_one_bracket_by_a_number_as_a_right_line_does(leve
     ("level", "channel"), [("find-op2", "symbol"), ("find-op2", "story"), ("find-op4", "symbol"), ("find-op8", "story"),
                            ("mend-op2", "symbol"), ("mend-op8", "symbol"), ("mano-op4", "symbol"), ("mano-op8", "symbol")]
 )  # fmt: skip
+@pytest.mark.cases(2)
 def test_no_shortcut_pays(level, channel):
     n = 900
     made = [make_instance(FAMILY, level, channel, 22, index) for index in range(n)]
@@ -192,6 +193,7 @@ def test_levels_are_three_tasks_over_the_number_of_steps():
         ("mend-op4", "story"),
     ],
 )
+@pytest.mark.cases(2)
 def test_places_and_none_are_equally_likely(level, channel):
     n, answers = 1_500, FAMILY.levels[level].axes["op"] + 1
     counts = Counter(make_instance(FAMILY, level, channel, 13, index).facts["first_bad"] for index in range(n))

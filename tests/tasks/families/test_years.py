@@ -122,6 +122,7 @@ def distances(item):
 
 
 @pytest.mark.parametrize("level", ["y2k2", "y3k2", "y4k2", "y8k3", "y32k2"])
+@pytest.mark.cases(2)
 def test_no_shortcut_pays(level):
     items = [make_instance(FAMILY, level, channel, 8, index) for channel in FAMILY.channels for index in range(1_000)]
     for style in ("direct", "choice"):

@@ -264,6 +264,7 @@ def test_an_earlier_backup_is_never_written_over(filled):
 
 
 @pytest.mark.slow
+@pytest.mark.turns(3)
 def test_memory_does_not_grow_with_the_rows(db, fill, database, tmp_path):
     fill(db)
     with db.begin() as connection:

@@ -132,6 +132,7 @@ def play(db, prompting=None, decoding=None, kind="noisy", styles=("direct", "cot
     return evaluate(plan, db).run
 
 
+@pytest.mark.turns(2)
 def test_a_stock_log_becomes_a_run_of_tier_1_with_the_same_verdicts(db, stock):
     (one,) = take(db, stock / "seed 7")
     assert (one.is_new, one.n_samples, one.n_differing, one.ranked) == (True, 12, 0, True)

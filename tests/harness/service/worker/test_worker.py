@@ -46,6 +46,7 @@ def is_alive(pid):
         return False
 
 
+@pytest.mark.turns(2)
 def test_a_worker_killed_in_mid_shard_loses_nothing_and_doubles_nothing(service):
     name = service.submit()
     service.start()
@@ -82,6 +83,7 @@ def test_a_worker_killed_in_mid_shard_loses_nothing_and_doubles_nothing(service)
     assert sum(job.attempt for job in service.jobs()) == 1
 
 
+@pytest.mark.turns(2)
 def test_a_worker_that_is_told_to_stop_gives_its_lease_back(service):
     service.submit()
     service.start()
@@ -96,6 +98,7 @@ def test_a_worker_that_is_told_to_stop_gives_its_lease_back(service):
     assert f"released job={half}" in worker.stdout.read()
 
 
+@pytest.mark.turns(2)
 def test_a_server_killed_in_mid_run_costs_nothing(service):
     name = service.submit()
     service.start()

@@ -103,6 +103,7 @@ def test_training_makes_a_model_that_runs_and_a_card(trained, fathom, tmp_path):
     assert weights(out / "grain") != weights(out / "grain-early")
 
 
+@pytest.mark.turns(2)
 def test_a_killed_training_goes_on_to_the_same_weights_and_the_same_curve(
     trained, tiny, fathom, start_fathom, tmp_path
 ):
