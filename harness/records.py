@@ -44,7 +44,8 @@ class RunSummary:
     tier: int
     """1: sent by a user; 2: sent, and replayed by a worker; 3: run by the operators or their workers."""
     layer: str
-    """main; fresh: on a submission's own seed; sampled: not decoded as ranked runs are, so not ranked."""
+    """main; fresh: on a submission's own seed; sampled: not decoded as ranked runs are, so not ranked;
+    adaptive: on a suite that places its items, so not ranked."""
     season: str
     """Season whose seed it is, or empty."""
     sealed: bool

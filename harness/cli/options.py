@@ -14,6 +14,8 @@ from fathom.harness.settings import read_settings
 if TYPE_CHECKING:  # SQLAlchemy takes a quarter of a second to import
     from sqlalchemy import Engine
 
+    from fathom.tasks.suites import Selection
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Db = Annotated[
     Optional[str], typer.Option("--db", help="Database URL or SQLite file; default FATHOM_DB or ./fathom.db.")
@@ -72,3 +74,12 @@ def pairs(words: Iterable[str], option: str) -> dict[str, Any]:
         except ValueError:
             found[key] = text
     return found
+
+
+def selection_of(
+    families: str | None, levels: str | None, channels: str | None, styles: str | None, n: int | None
+) -> "Selection":
+    """Return the cells that options choose; each is a list of names with commas, or nothing."""
+    from fathom.tasks.suites import Selection  # loads every family
+
+    return Selection(names(families), names(levels), names(channels), names(styles), n)

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from sqlalchemy import Engine as Database
 
-from fathom.harness.cli.options import AsJson, Db, database_of, names, open_store, pairs
+from fathom.harness.cli.options import AsJson, Db, database_of, names, open_store, pairs, selection_of
 from fathom.harness.db.find import any_run
 from fathom.harness.db.read import get_run, get_task_run
 from fathom.harness.engines.base import EngineSettings
@@ -22,7 +22,7 @@ from fathom.harness.errors import BadInput, EngineFailed, Interrupted
 from fathom.harness.format import count, percent, plural
 from fathom.harness.records import RunDetail, TaskRunDetail
 from fathom.harness.reports.console import RunProgress, StderrHandler, make_console, print_json, print_notes
-from fathom.harness.reports.depths import DepthProgress, poor_fits, render_depths
+from fathom.harness.reports.depths import DepthProgress, render_depths
 from fathom.harness.reports.describe import notes_on, settings_text
 from fathom.harness.reports.measures import measure_run
 from fathom.harness.reports.terminal import render_run, render_task_run, run_json, task_run_json
@@ -49,7 +49,8 @@ from fathom.harness.runs.run_settings import (
 )
 from fathom.harness.settings import quiet_lm_eval
 from fathom.tasks.base import PARAMETRIC
-from fathom.tasks.suites import Selection, Suite, families_outside, open_suite
+from fathom.tasks.suite_tables import ADAPTIVE
+from fathom.tasks.suites import families_outside, open_suite
 
 app = typer.Typer()
 
@@ -119,10 +120,12 @@ _Concurrency = Annotated[Optional[int], _engine(min=1, help="Requests in flight 
 
 
 def _marks(text: str | None) -> tuple[str, str] | None:
+    if text is None:
+        return None
     found = names(text)
-    if text is not None and len(found) != 2:
+    if len(found) != 2:
         raise BadInput("--think-marks wants two marks with a comma between, as in <think>,</think>")
-    return (found[0], found[1]) if text is not None else None
+    return found[0], found[1]
 
 
 def _check_apart(foreign: Mapping[str, object], own: Mapping[str, object]) -> None:
@@ -239,7 +242,7 @@ def run_model(  # one parameter an option: typer reads the signature
         foreign = make_task_plan(model, revision, selection, settings)
         code = run_tasks(named(foreign, name), output)
     else:
-        chosen = Selection(names(families), names(levels), names(channel), names(style), n)
+        chosen = selection_of(families, levels, channel, style, n)
         asked = open_suite(suite, secrets.token_hex(8) if seed is None else seed, chosen)
         if not levels and (outside := families_outside(suite, chosen.families)):
             output.tell(
@@ -338,10 +341,13 @@ def _log_to_stderr() -> None:
 
 def _evaluate(plan: Plan, db: Database, output: Output) -> int:
     talk, suite, sampling = output.console(), plan.suite, plan.settings.sampling
+    is_adaptive, size = suite.name in ADAPTIVE, f"{count(suite.n_items)} items in {len(suite.cells)} cells"
+    if is_adaptive:
+        size = f"{plural(len(open_ladders(suite)), 'ladder')}, {count(suite.n_items)} items at most"
     again = f", each answered {sampling.repeats} times" if sampling.repeats > 1 else ""
     heat = "" if sampling.temperature is None else f", temperature {sampling.temperature:g}"
     talk.print(
-        f"{plan.model.name} on {suite.name} {suite.version}, seed {suite.seed}: {_size_text(suite)}{again}, "
+        f"{plan.model.name} on {suite.name} {suite.version}, seed {suite.seed}: {size}{again}, "
         f"engine {plan.settings.engine.name}{heat}",
         soft_wrap=True,
     )
@@ -349,7 +355,7 @@ def _evaluate(plan: Plan, db: Database, output: Output) -> int:
         talk.print(settings_text(plan.settings, suite.cells), soft_wrap=True)
 
     def work() -> Outcome:
-        if suite.is_adaptive:
+        if is_adaptive:
             with DepthProgress(talk, suite) as rulers:
                 return evaluate(plan, db, rulers)
         sizes = [cell.n * sampling.repeats for cell in suite.cells]
@@ -361,15 +367,8 @@ def _evaluate(plan: Plan, db: Database, output: Output) -> int:
         return STOPPED
     detail = get_run(db, outcome.run)
     _print_run(db, detail, output)
-    print_notes(talk, [*notes_on(db, detail), *([] if suite.is_adaptive else poor_fits(detail.cells))])
+    print_notes(talk, notes_on(db, detail))
     return 0
-
-
-def _size_text(suite: Suite) -> str:
-    if suite.is_adaptive:
-        ladders = len(open_ladders(suite))
-        return f"{plural(ladders, 'ladder')} of {len(suite.cells)} levels, {count(suite.n_items)} items at most"
-    return f"{count(suite.n_items)} items in {len(suite.cells)} cells"
 
 
 def _attempt(talk: Console, db: Database, work: Callable[[], Outcome]) -> Outcome | None:
@@ -411,7 +410,7 @@ def _print_run(db: Database, detail: RunDetail, output: Output) -> None:
     measures = measure_run(db, detail) if is_trained else ()
     if output.as_json:
         print_json(run_json(detail, measures=measures))
-    elif detail.suite.is_adaptive:
+    elif detail.summary.layer == "adaptive":
         make_console().print(render_depths(detail))
     else:
         make_console().print(render_run(detail, measures))

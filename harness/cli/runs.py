@@ -360,7 +360,7 @@ def show_run(database: str, run: str, samples: SampleChoice | None, as_json: boo
     elif as_json:
         print_json(run_json(detail, measures=measure_run(db, detail)))
     else:
-        if detail.suite.is_adaptive:
+        if detail.summary.layer == "adaptive":
             make_console().print(render_depths(detail))
         make_console().print(render_run(detail, measure_run(db, detail), whole=True))
         print_notes(make_console(), notes_on(db, detail))

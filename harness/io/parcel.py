@@ -110,10 +110,14 @@ def parcel_lines(db: Engine, run: str, *, model: str | None = None, sha: str | N
 
     Raises:
         UnknownRun: no such run.
-        BadInput: the run is not complete, or its answers were sampled.
+        BadInput: the run is not complete, measured depth, or its answers were sampled.
     """
     detail = get_run(db, run)
     check_whole(detail)
+    if detail.summary.layer == "adaptive":
+        raise BadInput(
+            f"run {detail.summary.run} measured depth, and boards rank runs with fixed items: send one of these"
+        )
     if detail.summary.layer == "sampled":
         raise BadInput(
             f"run {detail.summary.run} has sampled answers, and only greedy ones can be sent: run without temperature"

@@ -17,7 +17,7 @@ from fathom.harness.records import Progress, RunDetail
 from fathom.harness.reports.console import RunProgress
 from fathom.harness.runs.ladders import design_of, open_ladders
 from fathom.harness.runs.run_settings import settings_of
-from fathom.harness.stats.depth import REASONS, DepthDifference, Fit, check_fit, depth50, depth_difference, next_step
+from fathom.harness.stats.depth import REASONS, DepthDifference, Fit, depth50, depth_difference, next_step
 from fathom.harness.stats.intervals import Rung, Threshold, depth_text
 from fathom.harness.stats.paired import holm
 from fathom.harness.stats.scores import CellCounts, LadderKey, LadderScore, ladder_scores
@@ -66,21 +66,11 @@ def _name(key: LadderKey, style: str) -> str:
 def ladder_depths(cells: Sequence[CellCounts]) -> tuple[LadderDepth, ...]:
     """Return the depths of all ladders of which two levels were asked, in the order of the cells."""
     return tuple(
-        LadderDepth(ladder.key, style, ladder.unit, found, sum(rung.n for rung in rungs), check_fit(rungs))
+        LadderDepth(ladder.key, style, ladder.unit, found, sum(rung.n for rung in rungs), one.fit)
         for ladder in ladder_scores(cells)
         for style, one in ladder.styles.items()
         if (rungs := list(one.rungs.values())) and (found := depth50(rungs)) is not None
     )
-
-
-def poor_fits(cells: Sequence[CellCounts]) -> list[str]:
-    """Return a sentence for each ladder whose accuracy is not that of a falling curve."""
-    return [
-        f"{one.name}: accuracy does not fall steadily with the number of {one.unit}, so that no single depth describes "
-        f"it: read the levels instead (posterior predictive check, p {p_value(one.fit.p)})"
-        for one in ladder_depths(cells)
-        if one.fit is not None and one.fit.is_poor
-    ]
 
 
 def ruler(found: Threshold, width: int = _WIDTH) -> str:
@@ -134,7 +124,6 @@ def render_depths(detail: RunDetail) -> RenderableType:
         Text(f"{plural(n, 'item')} in {duration(one.seconds)}"),
         Text(_LEGEND, style="dim"),
     ]  # fmt: skip
-    parts += [Text(said, style="yellow") for said in poor_fits(detail.cells)]
     return Group(*parts, Text(f"`fathom show {one.run}` prints every level", style="dim"))
 
 

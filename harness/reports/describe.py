@@ -10,11 +10,11 @@ from sqlalchemy import Engine as Database
 
 from fathom.harness.db.read import failures_of
 from fathom.harness.db.seal import SEALED
-from fathom.harness.format import count, duration, instant, percent, plural, shorten
+from fathom.harness.format import count, duration, instant, p_value, percent, plural, shorten
 from fathom.harness.records import Manifest, RunDetail
 from fathom.harness.runs.requests import budget_of
 from fathom.harness.runs.run_settings import PromptSettings, RunSettings, Thinking, settings_of
-from fathom.harness.stats.scores import CellCounts
+from fathom.harness.stats.scores import CellCounts, ladder_scores
 from fathom.tasks.base import SCORED
 from fathom.tasks.errors import TaskError
 from fathom.tasks.suites import SuiteCell
@@ -232,8 +232,20 @@ def failed_text(db: Database, detail: RunDetail) -> str:
 
 
 def notes_on(db: Database, detail: RunDetail) -> list[str]:
-    """Return what a user should know beside the scores of a run: answers that were cut off, requests that failed."""
-    return [note for note in (cut_text(detail.cells), failed_text(db, detail)) if note]
+    """Return what a user should know beside the scores of a run: answers cut off, failed requests, odd curves."""
+    return [note for note in (cut_text(detail.cells), failed_text(db, detail), *poor_fits(detail.cells)) if note]
+
+
+def poor_fits(cells: Iterable[CellCounts]) -> list[str]:
+    """Return a sentence for each ladder whose accuracy is not that of a falling curve."""
+    return [
+        f"{ladder.key.family} {ladder.key.ladder} {ladder.key.channel} {style}: accuracy does not fall steadily with "
+        f"the number of {ladder.unit}, so that no single depth describes it: read the levels instead (posterior "
+        f"predictive check, p {p_value(one.fit.p)})"
+        for ladder in ladder_scores(cells)
+        for style, one in ladder.styles.items()
+        if one.fit is not None and one.fit.is_poor
+    ]
 
 
 def advice_of(detail: RunDetail) -> tuple[str, ...]:

@@ -98,7 +98,7 @@ def render_run(detail: RunDetail, measures: Sequence[CellMeasure] = (), *, whole
         parts += _repeats(groups) if one.n_repeats > 1 else ()
         parts += _pictures(groups)
     parts += _measured(measures) if measures else ()
-    parts += [] if detail.suite.is_adaptive else [Text(), *_scores(detail.cells)]
+    parts += [] if one.layer == "adaptive" else [Text(), *_scores(detail.cells)]
     parts += _found(detail.cells)
     parts += [Text(said, style="yellow") for said in advice_of(detail)]
     if not whole:

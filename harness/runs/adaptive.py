@@ -40,17 +40,14 @@ class DepthEvaluation(SuiteEvaluation):
         at_cell = {cell.id: at for at, cell in enumerate(self.run.cells)}
         stored = get_marks(self.db, self.run.summary.run)
         self._marks = {(at_cell[cell], index): correct for cell, index, correct in stored}
-
-    @property
-    def right(self) -> Mapping[int, int]:
-        """Right answers so far by position of their cell."""
-        return Counter(at for (at, _), correct in list(self._marks.items()) if correct)
+        self.right = Counter(at for (at, _), correct in self._marks.items() if correct)
 
     def store(self, answered: Sequence[tuple[SuiteRequest, Completion]]) -> None:
         """Grade completions and commit them, and remember the verdicts."""
         for sample in self._commit(answered):
             failed = sample.completion.finish_reason == "error"
             self._marks[sample.cell, sample.index] = None if failed else sample.verdict.correct
+            self.right[sample.cell] += sample.verdict.correct and not failed
 
     def waves(self, queue: RequestQueue[SuiteRequest]) -> Iterator[Callable[[], None]]:
         """Yield functions that measure some of the ladders each."""

@@ -23,6 +23,7 @@ from fathom.harness.records import Manifest, Progress, ProgressReport, RunDetail
 from fathom.harness.runs.manifest import known_suite_digest, make_manifest
 from fathom.harness.runs.plan import Plan
 from fathom.harness.runs.request_queue import QueuedRequest, RequestQueue, run_waves
+from fathom.tasks.suite_tables import ADAPTIVE
 
 if TYPE_CHECKING:  # it imports lm-eval
     from fathom.harness.runs.lm_eval_tasks.evaluation import PreparedTasks
@@ -58,14 +59,13 @@ class Evaluation(Protocol[_R]):
 
     n_recalled: int
     n_generated: int
+    @property
+    def right(self) -> Mapping[int, int]:
+        """Right answers so far by position of their cell, if they decide what is asked next; else nothing."""
 
     @property
     def kept(self) -> Mapping[int, int]:
         """Samples of earlier attempts by position of their cell or task."""
-
-    @property
-    def right(self) -> Mapping[int, int]:
-        """Right answers so far by position of their cell, if they decide what is asked next; else nothing."""
 
     def store(self, answered: Sequence[tuple[_R, Completion]]) -> None:
         """Commit completions in one transaction."""
@@ -108,7 +108,7 @@ def _attempt(
             from fathom.harness.runs.waves import SuiteEvaluation
 
             detail = read.get_run(db, run)
-            kind = DepthEvaluation if plan.suite.is_adaptive else SuiteEvaluation
+            kind = DepthEvaluation if detail.summary.layer == "adaptive" else SuiteEvaluation
             suite = kind(db, detail, plan.settings, detail.manifest_digest)
             return _evaluate(
                 suite, _Attempt(db, plan, detail.summary.n_samples, report, began, heartbeat, process), run
@@ -146,7 +146,7 @@ def _start_suite(plan: Plan, db: Database, holder: Holder) -> str:
 
 
 def _layer(plan: Plan) -> str:
-    if plan.suite.is_adaptive:
+    if plan.suite.name in ADAPTIVE:
         return "adaptive"
     return "sampled" if plan.settings.sampling.is_sampled else "main"
 

@@ -20,6 +20,7 @@ from fathom.harness.runs.prompt_format import ModelHints, PromptFormat, StatedFo
 from fathom.harness.runs.run_settings import USUAL_MARKS, RunSettings, settings_of
 from fathom.harness.runs.thought_marks import find_thinking
 from fathom.tasks.base import SCORED
+from fathom.tasks.suite_tables import ADAPTIVE
 from fathom.tasks.suites import Suite
 
 
@@ -40,7 +41,7 @@ class Plan:
     def __post_init__(self) -> None:
         """Raise BadInput where the suite cannot be asked with these settings."""
         self.settings.sampling.check(cell.style for cell in self.suite.cells)
-        if self.suite.is_adaptive:
+        if self.suite.name in ADAPTIVE:
             open_ladders(self.suite)  # raises where a ladder has one level only
             if self.settings.sampling.repeats > 1:
                 raise BadInput("depth is found from one answer to each question: leave out --repeats")

@@ -34,6 +34,8 @@ class SuiteEvaluation:
     manifest_digest: str
     n_recalled: int = field(default=0, init=False)
     n_generated: int = field(default=0, init=False)
+    right: Counter[int] = field(default_factory=Counter, init=False)
+    """Empty: what is asked is fixed."""
     _kept: Mapping[int, int] = field(init=False)
     """Samples of earlier attempts by id of their cell."""
     _n_right: Counter[int] = field(default_factory=Counter, init=False)
@@ -54,11 +56,6 @@ class SuiteEvaluation:
     def kept(self) -> Mapping[int, int]:
         """Samples of earlier attempts by position of their cell."""
         return {at: n for at, cell in enumerate(self.run.cells) if (n := self._kept.get(cell.id, 0))}
-
-    @property
-    def right(self) -> Mapping[int, int]:
-        """Nothing: what is asked is fixed."""
-        return {}
 
     def store(self, answered: Sequence[tuple[SuiteRequest, Completion]]) -> None:
         """Grade completions and commit them."""

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from math import isfinite
 from typing import Any
 
-from fathom.harness.stats.depth import depth50
+from fathom.harness.stats.depth import Fit, check_fit, depth50
 from fathom.harness.stats.intervals import (
     Estimate,
     Interval,
@@ -91,7 +91,15 @@ class StyleScore:
     @property
     def depth(self) -> Threshold | None:
         """Hardness at which accuracy falls half-way to chance; None where fewer than two levels were asked."""
-        return depth50(list(self.rungs.values()))
+        return depth50(list(self.rungs.values())) if len(self.rungs) > 1 else None
+
+    @property
+    def fit(self) -> Fit | None:
+        """Whether a falling curve describes the accuracies; None where fewer than three levels were asked."""
+        return check_fit(list(self.rungs.values())) if len(self.rungs) >= _LEVELS_TO_CHECK else None
+
+
+_LEVELS_TO_CHECK = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,7 +131,8 @@ class RunRow(Table):
     """How the model is asked: chat/N or plain/N, with N demonstrations; see records.prompt_format_of."""
     layer: Mapped[str] = mapped_column(Text, server_default="main", default="main")
     """main: may be ranked; fresh: a submission's own seed; sampled: not decoded as ranked runs are, so not ranked;
-    upload: incomplete, and shown nowhere."""
+    adaptive: on a suite that places its items as the run goes on, so not ranked either; upload: incomplete, and shown
+    nowhere."""
     hidden_at: Mapped[dt.datetime | None] = mapped_column(UtcTime)
     """When it was taken off the board; its page remains and says so."""
     error: Mapped[str | None] = mapped_column(Text)

@@ -110,6 +110,8 @@ class TaskEvaluation:
     prepared: PreparedTasks
     n_recalled: int = field(default=0, init=False)
     n_generated: int = field(default=0, init=False)
+    right: Mapping[int, int] = field(default_factory=dict, init=False)
+    """Empty: what is asked is fixed."""
     _errors: list[str] = field(default_factory=list, init=False)
     """Errors of single requests in this attempt."""
 
@@ -117,11 +119,6 @@ class TaskEvaluation:
     def kept(self) -> Mapping[int, int]:
         """Samples of earlier attempts by position of their task."""
         return {self.prepared.loaded.positions[task]: n for task, n in count_by_task(self.db, self.run).items()}
-
-    @property
-    def right(self) -> Mapping[int, int]:
-        """Nothing: what is asked is fixed."""
-        return {}
 
     def store(self, answered: Sequence[tuple[TaskRequest, Completion]]) -> None:
         """Commit completions."""

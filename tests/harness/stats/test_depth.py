@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from fathom.harness.stats.depth import Design, check_fit, depth50, next_step
+from fathom.harness.stats.depth import Design, check_fit, depth50, depth_difference, next_step
 from fathom.harness.stats.intervals import Rung
-from tests.harness.stats.depth_simulation import CHANCE, LEVELS, SHAPES, adaptive, falling, simulate, width
+from tests.harness.stats.depth_simulation import CHANCE, LEVELS, SHAPES, Shape, adaptive, falling, simulate, width
 
 HARDNESS = (1, 2, 3, 4, 6, 8)
 
@@ -137,3 +137,33 @@ def test_a_model_that_is_right_at_every_other_level_is_told():
     assert found["poor"] >= 0.9
     assert len(LEVELS) == 13
     assert CHANCE < 0.2
+
+
+def pairs(first, second, n_runs, design=Design()):
+    """Compare two simulated models `n_runs` times: p values, and how many items both took."""
+    found, items, random = [], [], np.random.default_rng(7)
+    for _ in range(n_runs):
+        one, other = (adaptive(Shape(curve, 0), design, random)[0] for curve in (first, second))
+        found.append(depth_difference(one, other))
+        items.append(sum(rung.n for rung in (*one, *other)))
+    return found, items
+
+
+def test_a_model_is_no_deeper_than_itself():
+    found, _ = pairs(falling(6, 3), falling(6, 3), 60)
+    assert sum(one.p < 0.05 for one in found) <= 6  # 5% of 60, and what four standard errors add
+
+
+def test_twice_the_depth_is_told_apart_and_stated():
+    found, _ = pairs(falling(5, 4), falling(10, 4), 15)
+    assert sum(one.p < 0.05 and one.doublings.value > 0 for one in found) >= 14
+    assert np.median([one.doublings.value for one in found]) == pytest.approx(1, abs=0.25)
+
+
+def test_a_difference_beyond_the_ladder_is_bounded():
+    above, below = rungs([50] * 6), rungs([8] * 6)
+    one = depth_difference(below, above)
+    assert not one.is_bounded
+    assert one.doublings.value == pytest.approx(3, abs=0.2)
+    assert depth_difference(above, above).doublings.value == 0
+    assert depth_difference(above, [Rung(1, 1, 2, 0.1)]) is None
