@@ -65,7 +65,8 @@ class Level:
     `hardness` is the family's own measure, by which curves and depth50 order the levels of one `ladder`.
     `axes` holds what the level fixes, for charts and filters. `channels` and `styles` narrow the
     family's own; empty means all of them. `space` is roughly the number of different questions:
-    where it is small, two seeds share some of them.
+    where it is small, two seeds share some of them. `is_one_step` says that finding or computing one thing is the
+    whole task, as in following one arrow: a classifier that does it has found no shortcut.
     """
 
     name: str
@@ -75,6 +76,7 @@ class Level:
     channels: tuple[str, ...] = ()
     styles: tuple[str, ...] = ()
     space: float = inf
+    is_one_step: bool = False
 
 
 @dataclass(frozen=True, slots=True)

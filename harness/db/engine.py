@@ -18,7 +18,7 @@ from fathom.harness.errors import BadDatabase, DiskFull, NewerDatabase, OlderDat
 
 log = logging.getLogger(__name__)
 
-HEAD = "0009"
+HEAD = "0010"
 """Newest migration; a test compares it with the files."""
 
 _MIGRATION_LOCK = 0x666174686F6D

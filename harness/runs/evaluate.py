@@ -59,6 +59,7 @@ class Evaluation(Protocol[_R]):
 
     n_recalled: int
     n_generated: int
+
     @property
     def right(self) -> Mapping[int, int]:
         """Right answers so far by position of their cell, if they decide what is asked next; else nothing."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import inf, pi, sqrt, tan
+from math import inf, isfinite, log2, pi, sqrt, tan
 from typing import Any
 
 from numpy.typing import NDArray
@@ -96,6 +96,13 @@ class Threshold:
     interval: Interval
     bottom: float
     top: float
+
+    @property
+    def share(self) -> float:
+        """Place of the value between the easiest level, 0, and the hardest, 1, on the logarithmic scale."""
+        if not isfinite(self.value):
+            return 1.0 if self.value > 0 else 0.0
+        return log2(self.value / self.bottom) / log2(self.top / self.bottom)
 
 
 def corrected_accuracy(k: int, n: int, chance: float) -> float:

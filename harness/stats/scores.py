@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
 
 from fathom.harness.stats.depth import Fit, check_fit, depth50
@@ -199,6 +199,20 @@ def scores_json(cells: Sequence[CellCounts]) -> dict[str, Any]:
         "families": [{"family": one.family, "style": one.style, **_estimate_json(one.mean)} for one in families],
         "overall": {style: _estimate_json(mean) for style, mean in overall(families).items()},
     }
+
+
+def depth_share(ladder: Mapping[str, Any]) -> float | None:
+    """Return where a depth lies on its ladder, from a ladder of `scores_json`: 0 easiest level asked, 1 hardest.
+
+    None without a depth, or where this code no longer has the levels.
+    """
+    depth, family = ladder["depth50"], all_families().get(ladder["family"])
+    if not depth or family is None or not set(ladder["levels"]) <= set(family.levels):
+        return None
+    hardness = [family.levels[level].hardness for level in ladder["levels"]]
+    beyond = inf if depth["text"].startswith(">") else -inf
+    value = beyond if depth["value"] is None else float(depth["value"])
+    return Threshold(value, Interval(value, value), min(hardness), max(hardness)).share
 
 
 def _estimate_json(one: Estimate) -> dict[str, float]:

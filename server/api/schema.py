@@ -46,6 +46,13 @@ class Counts(ApiModel):
     n: int
 
 
+class FamilyDepthOut(ApiModel):
+    """How deep a model gets in a family: as text with its unit, and as a share of the ladder."""
+
+    text: str
+    share: float
+
+
 class StandingOut(ApiModel):
     """A model's newest finished run in a suite and style."""
 
@@ -68,6 +75,8 @@ class StandingOut(ApiModel):
     prompt_format: str = Field(description="How the model was asked: chat/N or plain/N, with N demonstrations.")
     overall: ScoreOut
     families: dict[str, ScoreOut]
+    depth: float | None = Field(description="Mean share of the families' ladders that it gets down, 0..1.")
+    depths: dict[str, FamilyDepthOut]
     levels: dict[str, Counts] | None = Field(None, description="By level, where a family was asked for.")
 
 
@@ -324,6 +333,8 @@ def standing_out(one: Standing, levels: Mapping[str, Counts] | None = None) -> S
         season=one.season, seed=one.seed, date=one.date, n_missing=one.n_missing, n_runs=one.n_runs,
         prompt_format=one.prompt_format, overall=score_out(one.score),
         families={family: score_out(score) for family, score in one.families.items()},
+        depth=one.depth,
+        depths={family: FamilyDepthOut(text=it.text, share=it.share) for family, it in one.depths.items()},
         levels=None if levels is None else dict(levels),
     )  # fmt: skip
 

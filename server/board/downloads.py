@@ -43,7 +43,8 @@ def standing_columns(families: Sequence[str]) -> tuple[str, ...]:
     scores = tuple(f"{family}{end}" for family in families for end in ("", "_half"))
     return (
         "rank", "rank_low", "rank_high", "tie", "model", "kind", "n_parameters", "dtype", "engine", "tier", "season",
-        "date", "seed", "run", "prompt_format", "n_missing", "score", "score_half", *scores,
+        "date", "seed", "run", "prompt_format", "n_missing", "score", "score_half", "depth",
+        *scores,
     )  # fmt: skip
 
 
@@ -55,6 +56,7 @@ def _standing_row(one: Standing, families: Sequence[str]) -> FlatRow:
         "engine": one.engine, "tier": one.tier, "season": one.season, "date": one.date,
         "seed": one.seed, "run": one.run, "prompt_format": one.prompt_format, "n_missing": one.n_missing,
         "score": one.score.value, "score_half": (one.score.interval.high - one.score.interval.low) / 2,
+        "depth": one.depth,
     }  # fmt: skip
     for family in families:
         score = one.families.get(family)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Engine
 
 from fathom.harness.db.leaderboard import read as db_board
-from fathom.harness.db.leaderboard.read import Pool, Standing, StandingQuery
+from fathom.harness.db.leaderboard.read import FamilyDepth, Pool, Standing, StandingQuery
 from fathom.harness.errors import BadInput
 from fathom.harness.format import shorten
 from fathom.harness.stats.intervals import Estimate
@@ -49,6 +49,7 @@ class BoardRow:
 
     standing: Standing
     families: tuple[Estimate | None, ...] = ()
+    depths: tuple[FamilyDepth | None, ...] = ()
     levels: tuple[CellScore | None, ...] = ()
     starts_group: bool = False
     """Whether a tie group starts here, if the board is sorted by rank."""
@@ -105,7 +106,10 @@ class BoardQuery(BaseModel):
     max: _Size = Field(None, description="Greatest size, in billions of parameters.")
     complete: bool = Field(False, description="Only models with every item graded.")
     columns: Annotated[list[str], Field(max_length=50)] = Field([], description="Families to show; default: all.")
-    sort: Annotated[str, Field(max_length=64), Plain] = Field("rank", description="rank, model, size, date, a family.")
+    show: Literal["score", "depth"] = Field("score", description="What the columns of families say.")
+    sort: Annotated[str, Field(max_length=64), Plain] = Field(
+        "rank", description="rank, model, size, date, depth, a family (by what `show` says)."
+    )
     order: Annotated[Literal["asc", "desc"] | None, Open] = Field(None, description="Direction of the sort.")
     page: Annotated[int, Field(ge=1, le=1_000_000)] = Field(1, description="Page of 100 models.")
 
@@ -145,7 +149,7 @@ def open_board(db: Engine, query: BoardQuery) -> Board | None:
 
 
 def _columns(query: BoardQuery, families: Sequence[str]) -> Mapping[str, SortColumn]:
-    return {name: _column(query, name) for name in ("rank", "model", "size", "date", *families)}
+    return {name: _column(query, name) for name in ("rank", "model", "size", "date", "depth", *families)}
 
 
 def _column(query: BoardQuery, name: str) -> SortColumn:
@@ -157,9 +161,12 @@ def _column(query: BoardQuery, name: str) -> SortColumn:
 
 def _by_family(query: BoardQuery, shown: Sequence[str], standings: Sequence[Standing]) -> tuple[BoardRow, ...]:
     return tuple(
-        BoardRow(one, families=tuple(one.families.get(family) for family in shown), starts_group=start)
+        BoardRow(
+            one, tuple(one.families.get(family) for family in shown), tuple(one.depths.get(family) for family in shown),
+            starts_group=start,
+        )
         for one, start in zip(standings, _group_starts(query, standings), strict=True)
-    )
+    )  # fmt: skip
 
 
 def _group_starts(query: BoardQuery, standings: Sequence[Standing]) -> list[bool]:
@@ -238,11 +245,12 @@ def standings_filter(query: BoardQuery, pool: Pool) -> StandingQuery:
     families = tuple(pool.asked[style])
     for family in (*query.columns, *([query.family] if query.family else [])):
         _check("family", family, families)
-    _check("order", query.sort, ("rank", "model", "size", "date", *families))
+    _check("order", query.sort, ("rank", "model", "size", "date", "depth", *families))
     return StandingQuery(
         pool.id, style, query.q, query.kind, query.dtype, query.engine,
         int(query.tier) if query.tier else None, query.season,
         _parameters(query.min), _parameters(query.max), query.complete, query.sort, query.direction,
+        query.show == "depth",
     )  # fmt: skip
 
 

@@ -82,7 +82,7 @@ _Edge = tuple[str, str]
 def _level(n: int, k: int, names: str = "short") -> Level:
     ladder, name = ("main", f"n{n}k{k}") if names == "short" else ("long-names", f"n{n}k{k}-long-names")
     axes: dict[str, int | str] = {"n": n, "k": k, "order": "shuffled", "names": names}
-    return Level(name, _hardness(n, k), axes, ladder, styles=_ASKED)
+    return Level(name, _hardness(n, k), axes, ladder, styles=_ASKED, is_one_step=k == 1)
 
 
 def _hardness(n: int, k: int) -> float:

@@ -139,7 +139,7 @@ def _level(p: int, length: int, ladder: str) -> Level:
     axes: dict[str, int | str] = {"p": p, "l": length, "notation": notation}
     space = len(one_operation(p)) if length == 1 else count_structures(length) * p ** (length + 1)
     channels = ("symbol",) if ladder == "prefix" else ()
-    return Level(name, length, axes, ladder, channels, _ASKED, space if space < 1e13 else inf)
+    return Level(name, length, axes, ladder, channels, _ASKED, space if space < 1e13 else inf, length == 1)
 
 
 def _token_level(length: int) -> Level:

@@ -1,4 +1,7 @@
-"""No shortcut pays: rules and a classifier on surface features find no more answers than chance says."""
+"""No shortcut pays: rules and a classifier on surface features find no more answers than chance says.
+
+Levels of one step, `Level.is_one_step`, are the exception: there the classifier does the whole task.
+"""
 
 import os
 

@@ -73,6 +73,16 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
+class FamilyDepth:
+    """How deep a model gets in a family."""
+
+    text: str
+    """With its unit, as "4.1 hops" or "> 8 hops"."""
+    share: float
+    """Of the ladder, on the logarithmic scale: 0 at the easiest level that was asked, 1 at the hardest."""
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """A line of the board: a model's newest finished run in a pool, in one style and prompt format."""
 
@@ -99,13 +109,18 @@ class Standing:
     """chat/N or plain/N, where N is the number of demonstrations; format.prompt_format_words reads it."""
     n_prompt_formats: int
     """Lines of this model, one for each prompt format."""
+    depth: float | None
+    """Mean over the families of the share of its ladder that it gets down: 0 at the easiest level, 1 at the hardest."""
+    depths: Mapping[str, FamilyDepth]
+    """By family, where two levels or more were asked."""
 
 
 @dataclass(frozen=True, slots=True)
 class StandingQuery:
     """Which standings to return, and in what order; None and empty texts do not filter.
 
-    `sort` is rank, model, size, date, or a family's name. Sizes are in parameters.
+    `sort` is rank, model, size, date, depth, or a family's name; `by_depth` sorts a family by its depth.
+    Sizes are in parameters.
     """
 
     pool: str
@@ -121,6 +136,7 @@ class StandingQuery:
     complete: bool = False
     sort: str = "rank"
     order: SortOrder = "asc"
+    by_depth: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,12 +199,13 @@ _PLAIN: Mapping[str, Any] = {
     "model": func.lower(StandingRow.name),
     "size": StandingRow.n_parameters,
     "date": StandingRow.created_at,
+    "depth": StandingRow.depth,
 }
 """Columns to sort by that are no family."""
 
 
 def _order(wanted: StandingQuery) -> tuple[Any, ...]:
-    family = StandingRow.families[wanted.sort]["value"].as_float()
+    family = StandingRow.families[wanted.sort]["share" if wanted.by_depth else "value"].as_float()
     column = _PLAIN.get(wanted.sort, family)
     towards = column.desc() if wanted.order == "desc" else column.asc()
     return towards.nulls_last(), StandingRow.rank, StandingRow.name, StandingRow.run_id
@@ -203,19 +220,20 @@ _STANDING = (
     StandingRow.dtype, StandingRow.kind, StandingRow.n_parameters, StandingRow.created_at, StandingRow.value,
     StandingRow.half, StandingRow.rank, StandingRow.rank_low, StandingRow.rank_high, StandingRow.tie,
     StandingRow.n_missing, StandingRow.families, StandingRow.n_runs, StandingRow.tier, StandingRow.season,
-    StandingRow.prompt_format, func.count().over(partition_by=StandingRow.model_id),
+    StandingRow.prompt_format, StandingRow.depth, func.count().over(partition_by=StandingRow.model_id),
 )  # fmt: skip
 """Columns of a Standing; `_standing` reads them."""
 
 
 def _standing(row: Sequence[Any]) -> Standing:  # a row of _STANDING
     model, name, run, engine, seed, dtype, kind, n_parameters, created_at, value, half, *rest = row
-    rank, low, high, tie, n_missing, scores, n_runs, tier, season, prompt_format, n_prompt_formats = rest
+    rank, low, high, tie, n_missing, scores, n_runs, tier, season, prompt_format, depth, n_prompt_formats = rest
+    depths = {family: FamilyDepth(one["depth"], one["share"]) for family, one in scores.items() if "share" in one}
     families = {family: _estimate(score["value"], score["half"]) for family, score in scores.items()}
     return Standing(
         Model(model, name), run, engine, seed, dtype, kind, n_parameters, created_at.date().isoformat(),
         _estimate(value, half), rank, low, high, tie, n_missing, families, n_runs, tier,
-        season, prompt_format, n_prompt_formats,
+        season, prompt_format, n_prompt_formats, depth, depths,
     )  # fmt: skip
 
 

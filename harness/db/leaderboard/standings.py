@@ -28,7 +28,7 @@ from fathom.harness.db.schema.runs import (
 from fathom.harness.stats.intervals import Estimate, Interval
 from fathom.harness.stats.paired import RunVerdicts
 from fathom.harness.stats.ranks import Array, Contender, RankEstimate, rank_all
-from fathom.harness.stats.scores import CellCounts, scores_json
+from fathom.harness.stats.scores import CellCounts, depth_share, scores_json
 
 log = logging.getLogger(__name__)
 
@@ -239,15 +239,30 @@ def _estimate(score: _Json) -> Estimate:
 
 
 def _row(style: str, one: _Entry, place: RankEstimate) -> _Row:
-    families = {score["family"]: _value_of(score) for score in one.scores["families"] if score["style"] == style}
+    families = {
+        score["family"]: _value_of(score) | _depth_of(one.scores, score["family"], style)
+        for score in one.scores["families"] if score["style"] == style
+    }  # fmt: skip
+    shares = [family["share"] for family in families.values() if "share" in family]
     return {
         **one.row, "style": style, **_value_of(one.scores["overall"][style]), "families": families,
+        "depth": sum(shares) / len(shares) if shares else None,
         "rank": place.rank, "rank_low": place.low, "rank_high": place.high, "tie": place.tie,
     }  # fmt: skip
 
 
 def _value_of(score: _Json) -> dict[str, float]:
     return {"value": score["score"], "half": (score["high"] - score["low"]) / 2}
+
+
+def _depth_of(scores: _Json, family: str, style: str) -> dict[str, Any]:  # JSON values
+    """Return a family's depth on its main ladder, or on the first that was asked at two levels; else nothing."""
+    mine = [one for one in scores["ladders"] if (one["family"], one["style"]) == (family, style)]
+    for one in sorted(mine, key=lambda one: bool(one["ladder"] != "main")):
+        if (share := depth_share(one)) is not None:
+            depth = one["depth50"]
+            return {"depth": f"{depth['text'].partition(' (')[0]} {depth['unit']}", "share": share}
+    return {}
 
 
 def _newest(pool: PoolRow) -> Any:  # a subquery of (id, place, n_runs); its type names no column

@@ -264,8 +264,10 @@ class StandingRow(Table):
     value: Mapped[float] = mapped_column(Float)
     half: Mapped[float] = mapped_column(Float)
     """Half of the 95% interval of the value."""
-    families: Mapped[dict[str, dict[str, float]]] = mapped_column(JSON)
-    """Value and half by family."""
+    families: Mapped[dict[str, dict[str, Any]]] = mapped_column(JSON)
+    """Value and half by family; also depth as text, and its share of the ladder, where two levels were asked."""
+    depth: Mapped[float | None] = mapped_column(Float)
+    """Mean of the families' shares."""
     rank: Mapped[int]
     rank_low: Mapped[int]
     rank_high: Mapped[int]

@@ -128,6 +128,8 @@ def render_audit(audit: FamilyAudit) -> Iterator[Table | Text]:
     for form in audit.forms:
         yield Text(f"{form.name}: {count(form.k)} of {count(form.n)}")
     flawed = [cell for cell in audit.cells if cell.has_shortcut]
+    if any(cell.is_one_step for cell in audit.cells):
+        yield Text("*: one step is the whole task here, and the classifier does it", "dim")
     for cell in flawed:
         best = cell.best
         where = f"{cell.cell.level} {cell.cell.channel} {cell.cell.style}"
@@ -150,7 +152,8 @@ def _row(cell: CellAudit) -> tuple[str, ...]:
     draws, shortcut = cell.draws, cell.shortcuts[0]
     return (
         cell.cell.level, cell.cell.channel, cell.cell.style, percent(cell.chance, 1), _share(cell.constant),
-        shortcut.name, _share(shortcut), _share(cell.classifier) if cell.classifier else "none fits",
+        shortcut.name, _share(shortcut),
+        _share(cell.classifier) + "*" * cell.is_one_step if cell.classifier else "none fits",
         f"{count(cell.solver.k)} of {count(cell.solver.n)}" if cell.solver else "not given",
         f"{count(draws.n_distinct)} of {count(draws.n)}", count(draws.n_in_other_seed), count(draws.n_in_shots),
         count(draws.n_in_training),

@@ -49,6 +49,8 @@ class CellAudit:
     """The best one first."""
     classifier: Guesses | None
     solver: Guesses | None
+    is_one_step: bool
+    """Whether the level asks for one step, which the classifier may do: then it is no shortcut."""
 
     @property
     def best(self) -> Guesses:
@@ -59,7 +61,8 @@ class CellAudit:
     @property
     def has_shortcut(self) -> bool:
         """Whether an attack beats the stated chance by more than MARGIN, by the lower end of its 95% interval."""
-        attacks = (self.constant, *self.shortcuts, *([self.classifier] if self.classifier else []))
+        classifier = [] if self.classifier is None or self.is_one_step else [self.classifier]
+        attacks = (self.constant, *self.shortcuts, *classifier)
         return any(wilson(one.k, one.n).low > self.chance + MARGIN for one in attacks)
 
     def to_json(self) -> dict[str, Any]:
@@ -70,6 +73,7 @@ class CellAudit:
             "constant": _guesses_json(self.constant), "shortcuts": [_guesses_json(one) for one in self.shortcuts],
             "classifier": self.classifier and _guesses_json(self.classifier),
             "solver": self.solver and _guesses_json(self.solver), "has_shortcut": self.has_shortcut,
+            "is_one_step": self.is_one_step,
         }  # fmt: skip
 
 
@@ -86,9 +90,10 @@ def audit_cell(family: Family, cell: Cell, n_draws: int, solver: Solver | None =
     items = list(islice(_items(family, cell, SEEDS[0]), N_FIT + N_TEST))
     solved = None if solver is None else Guesses("second solver", sum(map(_agrees(family, solver), items)), len(items))
     shortcuts = sorted(_play(family, items, cell.style), key=lambda one: -one.k / one.n)
+    level = level_of(family, cell.level)
     return CellAudit(
-        cell, family.chance(level_of(family, cell.level), cell.style), count_draws(family, cell, n_draws),
-        _best_constant(family, items), tuple(shortcuts), classify(items, cell.style), solved,
+        cell, family.chance(level, cell.style), count_draws(family, cell, n_draws), _best_constant(family, items),
+        tuple(shortcuts), classify(items, cell.style), solved, level.is_one_step,
     )  # fmt: skip
 
 

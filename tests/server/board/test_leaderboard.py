@@ -159,8 +159,8 @@ def test_a_head_sorts_by_its_column_and_turns_round_when_followed_again(fleet):
 
 def test_chosen_columns_are_shown_and_no_other(fleet):
     client, _ = fleet
-    assert set(heads_of(client.get("/"))) == {"Rank", "Model", "Size", "depo", "mano"}
-    assert set(heads_of(client.get("/?columns=mano"))) == {"Rank", "Model", "Size", "mano"}
+    assert set(heads_of(client.get("/"))) == {"Rank", "Model", "Size", "Depth", "depo", "mano"}
+    assert set(heads_of(client.get("/?columns=mano"))) == {"Rank", "Model", "Size", "Depth", "mano"}
 
 
 def test_level_by_level_shows_accuracy_count_and_interval_of_each_cell(fleet):
@@ -257,3 +257,20 @@ def test_a_board_whose_runs_all_failed_says_where_to_look(browse, fresh, write_r
     page = text_of(browse(url).get("/"))
     assert "No run has finished yet" in page
     assert "See their progress" in page
+
+
+def test_depth_is_a_column_a_sort_and_what_families_say(fleet):
+    client, db = fleet
+    (pool,) = [one for one in db_board.list_pools(db) if one.tier > 1][:1]
+    found = db_board.list_standings(db, db_board.StandingQuery(pool.id, "direct", sort="depth", order="desc")).standings
+    known = [one.depth for one in found if one.depth is not None]
+    assert known == sorted(known, reverse=True)
+    assert all(0 <= depth <= 1 for depth in known)
+    page = client.get("/?show=depth&sort=depth")
+    assert heads_of(page)["Depth"][0] == "descending"
+    named = [one for one in found if "depo" in one.depths]
+    assert named
+    assert named[0].depths["depo"].text in text_of(page)
+    assert named[0].depths["depo"].text.endswith(" hops")
+    shown = client.get("/api/v1/board?style=direct").json()["standings"]
+    assert {one["run"]: one["depth"] for one in shown} == {one.run: one.depth for one in found}
