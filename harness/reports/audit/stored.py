@@ -56,7 +56,8 @@ def _row(cell: dict[str, Any]) -> tuple[str, ...]:
     best, draws = cell["shortcuts"][0], cell["draws"]
     return (
         cell["level"], cell["channel"], cell["style"], percent(cell["chance"], 1), _share(cell["constant"]),
-        f"{_share(best)} {best['name']}", _share(cell["classifier"]) + "*" * cell["is_one_step"], _share(cell["solver"]),
+        f"{_share(best)} {best['name']}", _share(cell["classifier"]) + "*" * cell["is_one_step"],
+        _share(cell["solver"]),
         f"{count(draws['n_distinct'])} of {count(draws['n'])}",
     )  # fmt: skip
 
