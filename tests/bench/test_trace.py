@@ -12,6 +12,7 @@ MOST_FILES, MOST_MOVES = 40, 300
 
 
 @pytest.mark.slow
+@pytest.mark.turns(2)
 def test_a_run_of_two_items_moves_between_few_files():
     done = subprocess.run(
         [sys.executable, "-m", "tests.bench.trace"], capture_output=True, text=True, cwd=ROOT, timeout=200

@@ -336,15 +336,16 @@ def test_seeds_never_share_items(family, level, channel):
 @every_family
 @pytest.mark.slow
 @pytest.mark.cases(3)
-def test_ten_thousand_items_of_two_seeds_share_no_question(family):
+def test_thousands_of_items_of_two_seeds_share_no_question(family, request):
     level = next(level.name for level in family.levels.values() if level.space >= 1e11)
     if "people" in family.levels[level].axes:
         return  # asked about as many people as there are, see the rule below
     channel = channels_of(family, family.levels[level])[0]
-    first, second = ({item.question for item in items(family, level, channel, seed, 10_000)} for seed in (1, 2))
+    n = 10_000 if request.config.getoption("--full") else 2_000
+    first, second = ({item.question for item in items(family, level, channel, seed, n)} for seed in (1, 2))
     assert not first & second
-    assert len(first) > 9_990
-    assert len(second) > 9_990
+    assert len(first) > 0.999 * n
+    assert len(second) > 0.999 * n
 
 
 @every_family
@@ -365,11 +366,11 @@ def test_training_and_demonstrations_share_no_question_with_evaluation(family):
     for level in wide[:4]:
         for channel in channels_of(family, level):
             style = styles_of(family, level)[0]
-            asked = {pose(family, item, style) for item in items(family, level.name, channel, 7, 300)}
-            shots = {pose(family, item, style) for item in items(family, level.name, channel, 7, 300, "shot")}
+            asked = {pose(family, item, style) for item in items(family, level.name, channel, 7, 120)}
+            shots = {pose(family, item, style) for item in items(family, level.name, channel, 7, 120, "shot")}
             lessons = {
                 prompt
-                for index in range(300)
+                for index in range(120)
                 for prompt, _ in family.lesson(level, channel, style, Stream("train", "7", index))
             }
             assert not asked & shots

@@ -33,6 +33,9 @@ def requests(model):
     yield from (LOOP, NEWLINE)
 
 
+pytestmark = pytest.mark.turns(2)
+
+
 @pytest.fixture(scope="module", params=["hf", pytest.param("vllm", marks=pytest.mark.slow)])
 def answers(request, smol):
     model = find_model(str(smol))

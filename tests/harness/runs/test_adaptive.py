@@ -17,7 +17,7 @@ from fathom.tasks.suites import Selection, open_suite
 from tests.peeking import stored
 
 WORDS = (
-    "--model", "oracle/noisy", "--engine", "oracle", "--families", "depo,brevo,igsm", "--style", "direct,cot", "--seed", 5,
+    "--model", "oracle/noisy", "--engine", "oracle", "--families", "depo,brevo", "--style", "direct,cot", "--seed", 5,
 )  # fmt: skip
 
 
@@ -61,7 +61,7 @@ def test_a_killed_run_goes_on_with_the_same_batches(whole, start_fathom, fathom,
     database = tmp_path / "killed.db"
     process = start_fathom("depth", *WORDS, "--db", database)
     end = time.monotonic() + 120
-    while stored(database)[1] < 150:
+    while stored(database)[1] < 100:
         assert process.poll() is None, process.stdout.read()
         assert time.monotonic() < end
         time.sleep(0.01)
@@ -76,7 +76,7 @@ def test_a_killed_run_goes_on_with_the_same_batches(whole, start_fathom, fathom,
 
 def test_the_terminal_shows_a_ruler_a_ladder_and_what_thinking_adds(whole):
     said = whole[1]
-    assert said.count("●") >= 6
+    assert said.count("●") >= 4
     assert "thinking adds" in said
     assert "hops" in said
     assert "items in" in said
@@ -92,7 +92,7 @@ def test_a_run_as_json_and_as_a_python_value_gives_its_depths(whole, fathom):
     assert one["fits"] is True
     assert one["ended"] == "narrow"
     frame = Run.load(run.run, whole[0]).depths
-    assert set(frame["family"]) == {"depo", "brevo", "igsm"}
+    assert set(frame["family"]) == {"depo", "brevo"}
 
 
 def test_a_model_that_no_falling_curve_describes_is_told(fathom, tmp_path):

@@ -70,6 +70,7 @@ KINDS = {
 
 
 @pytest.mark.slow
+@pytest.mark.turns(2)
 def test_each_kind_of_bad_repository_is_a_finding_at_its_field(hub, own):
     client, db = own
     for kind in KINDS:
@@ -178,6 +179,7 @@ def test_of_two_at_once_one_is_stored(hub, open_door, database):
 
 
 @pytest.mark.slow
+@pytest.mark.turns(3)
 def test_other_pages_stay_quick_while_a_hub_is_slow(hub, open_door):
     address, _ = open_door(bounds=HubLimits(deadline=6.0, read=30.0))
     hub.make("slow")

@@ -153,6 +153,7 @@ def test_a_stock_log_becomes_a_run_of_tier_1_with_the_same_verdicts(db, stock):
     assert regrade(db, one.run).n_changed == 0
 
 
+@pytest.mark.turns(2)
 def test_questions_that_lm_eval_cached_under_another_seed_are_refused(lite, stock):
     before = counted(lite)
     with pytest.raises(BadInput) as refused:
@@ -165,6 +166,7 @@ def test_questions_that_lm_eval_cached_under_another_seed_are_refused(lite, stoc
     assert counted(lite) == before
 
 
+@pytest.mark.turns(2)
 def test_shots_and_a_system_message_are_part_of_what_is_compared(lite, stock, tmp_path):
     (one,) = take(lite, stock / "shots")
     assert (one.n_differing, one.ranked) == (0, False)
@@ -180,6 +182,7 @@ def shorten(row, text):
     arguments["arg_0"] = arguments["arg_0"].replace(text, "", 1)
 
 
+@pytest.mark.turns(2)
 def test_behind_a_chat_template_every_piece_of_the_question_is_found_again(lite, stock, tmp_path):
     (one,) = take(lite, stock / "chat")
     detail = read.get_run(lite, one.run)
@@ -190,6 +193,7 @@ def test_behind_a_chat_template_every_piece_of_the_question_is_found_again(lite,
             take(lite, copy)
 
 
+@pytest.mark.turns(2)
 def test_an_exported_run_is_logged_as_stock_lm_eval_logs_it(lite, stock, tmp_path):
     suite = open_suite("quick", 7, Selection(("depo",), ("n4k1",), (), ("direct",), 4))
     run = evaluate(

@@ -131,6 +131,7 @@ def test_questions_about_memory_are_not_audited_and_unknown_solvers_refused():
             load_solver(name)
 
 
+@pytest.mark.turns(2)
 def test_the_command_exits_with_1_where_a_shortcut_pays(fathom, tmp_path, monkeypatch):
     from fathom.tasks import registry
 
