@@ -19,7 +19,7 @@ from fathom.harness.settings import ServiceSettings, read_settings
 from fathom.server.accounts import api as accounts_api
 from fathom.server.accounts import pages as accounts
 from fathom.server.accounts import sign_in
-from fathom.server.accounts.middleware import Identify
+from fathom.server.accounts.middleware import Identify, cookie_policy
 from fathom.server.accounts.oidc import Oidc
 from fathom.server.accounts.store import delete_expired_logins
 from fathom.server.admin import pages as admin
@@ -43,10 +43,12 @@ from fathom.server.uploads.store import delete_abandoned_uploads
 from fathom.server.web import health, metrics
 from fathom.server.web.background import BackgroundTask, BackgroundThread
 from fathom.server.web.bodies import UploadSlots
+from fathom.server.web.compression import Compress
 from fathom.server.web.headers import ETags, SecureHeaders
+from fathom.server.web.limits import RequestLimits
 from fathom.server.web.logs import RequestLog, log_as_json
 from fathom.server.web.metrics import CountRequests, Metrics
-from fathom.server.web.problems import add_problem_pages
+from fathom.server.web.problems import LIMIT_ANSWERS, add_problem_pages
 from fathom.server.web.rate_limits import delete_old_limits
 from fathom.server.web.render import Site, open_templates
 
@@ -118,12 +120,14 @@ def create_app(settings: ServerSettings) -> FastAPI:
     app.state.streams = EventStreams()
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     for router in _ROUTERS:
-        app.include_router(router)
+        app.include_router(router, responses=LIMIT_ANSWERS)
     app.add_middleware(ETags)
     if settings.live:
         app.add_middleware(Identify, db=db, service=service)
     app.state.metrics = Metrics(db)
     app.add_middleware(CountRequests, metrics=app.state.metrics)
+    app.add_middleware(Compress, cookie=cookie_policy(service).cookie)
+    app.add_middleware(RequestLimits)
     app.add_middleware(SecureHeaders, https=service.url.startswith("https://"))
     app.add_middleware(RequestLog)
     add_problem_pages(app)

@@ -1,10 +1,11 @@
 """Open a database by its URL, check its version, and upgrade its tables."""
 
 import logging
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,11 @@ def migrate(connection: Connection, revision: str) -> None:
 
 
 def check_file(url: URL, create: bool) -> None:
-    """Raise BadDatabase for an SQLite file that does not exist, or cannot be created."""
+    """Make a missing SQLite file with `create`, readable by its owner alone: it holds people, tokens and seeds.
+
+    Raises:
+        BadDatabase: it does not exist, or cannot be created.
+    """
     if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
         return
     path = Path(str(url.database))
@@ -162,6 +167,9 @@ def check_file(url: URL, create: bool) -> None:
         raise BadDatabase(f"there is no database {path} yet: `fathom run` makes one, or give --db")
     if not path.parent.is_dir():
         raise BadDatabase(f"the folder {path.parent} for the database does not exist: make it, or give another --db")
+    if not path.exists():
+        with suppress(OSError):  # another process was faster, or SQLite says why it cannot be made
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
 
 def _check_version(url: URL, version: str | None) -> None:

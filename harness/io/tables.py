@@ -136,7 +136,8 @@ def export_tables(db: Engine, run: str, kind: TableFormat, out: Path) -> TableFi
     return found
 
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""Beginnings that a spreadsheet takes for a formula; the last four are the wide forms of the first four."""
 
 _ROW_GROUP = 2_000
 

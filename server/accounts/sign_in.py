@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from fathom.harness.settings import OidcSettings, ServiceSettings
 from fathom.server.accounts import store as accounts
-from fathom.server.accounts.middleware import cookie_policy
+from fathom.server.accounts.middleware import cookie_policy, read_cookie
 from fathom.server.accounts.oidc import ATTEMPT_SECONDS, Oidc, safe_next
 from fathom.server.web.actor import ActorOf
 from fathom.server.web.forms import FormOf
@@ -44,7 +44,7 @@ async def finish_sign_in(request: Request, site: SiteOf) -> Response:
     service: ServiceSettings = request.app.state.service
     if oidc is None or service.oidc is None:
         return RedirectResponse("/account", 303)
-    attempt = oidc.unseal(request.cookies.get(_attempt_name(service), ""))
+    attempt = oidc.unseal(read_cookie(request.headers, _attempt_name(service)))
     person = await oidc.finish(dict(request.query_params), attempt)
     enter = partial(
         accounts.sign_in, admin=person.subject in service.admins, by_name=f"@{person.name}" in service.admins

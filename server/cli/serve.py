@@ -72,6 +72,8 @@ def serve(database: str, host: str, port: int, workers: int, log: str) -> None:
     make_console().print(f"the board is at http://{host}:{listener.getsockname()[1]} (stop with Ctrl-C)")
     # arguments of uvicorn.Config; X-Forwarded-For is handled by visitor_address alone
     options: dict[str, Any] = {"log_level": "warning", "proxy_headers": False, "server_header": False}
+    # h11 bounds what is read of a request before its headers end; httptools reads on
+    options |= {"http": "h11", "h11_max_incomplete_event_size": 65_536, "timeout_keep_alive": 15}
     options["timeout_graceful_shutdown"] = 8  # pages with live updates hold their connections for minutes
     if log == "json":
         from fathom.server.web.logs import log_as_json

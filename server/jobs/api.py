@@ -3,6 +3,7 @@
 A worker gets prompts, never a seed, an item's id or a right answer; its completions are graded here.
 """
 
+import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from itertools import islice
 from typing import Annotated, Any
@@ -13,7 +14,7 @@ from fastapi.routing import APIRoute
 from sqlalchemy import Engine
 
 from fathom.harness.engines.base import Request as Prompt
-from fathom.harness.errors import TooLarge
+from fathom.harness.errors import TooLarge, TooSlow
 from fathom.harness.service.faults import FAULTS
 from fathom.harness.service.worker.protocol import (
     BatchReceipt,
@@ -30,10 +31,10 @@ from fathom.harness.service.worker.protocol import (
 from fathom.server.jobs import leases as jobs
 from fathom.server.jobs.grader import grade_completions, missing_requests
 from fathom.server.jobs.shards import Shard
-from fathom.server.web.actor import ActorOf, require
+from fathom.server.web.actor import ActorOf, actor_of, require
 from fathom.server.web.render import SiteOf
 
-_MAX_BODY = 2 << 20
+_MAX_BODY, _MAX_SECONDS = 2 << 20, 60.0
 _LINES = 64
 """Requests that are generated and sent together."""
 _NAMED = 100
@@ -41,7 +42,7 @@ _NAMED = 100
 
 
 class _BoundedRoute(APIRoute):
-    """Refuses a body before it is read, if it is too large or does not state its size."""
+    """Refuses a body before it is read: from anybody but a worker, too large, without its size; and one too slow."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return FastAPI's own handler behind a check of Content-Length."""
@@ -49,10 +50,16 @@ class _BoundedRoute(APIRoute):
 
         async def bounded(request: Request) -> Response:
             length = request.headers.get("content-length", "0")
-            if not length.isascii() or not length.isdigit() or int(length[:20]) > _MAX_BODY:
+            require(actor_of(request), "worker")
+            if not length.isascii() or not length.isdigit() or len(length) > 18 or int(length) > _MAX_BODY:
                 raise TooLarge(f"a request may have {_MAX_BODY >> 20} MB: send fewer completions at a time")
             if "transfer-encoding" in request.headers:
                 raise TooLarge("state the size of the body: send Content-Length instead of chunks")
+            try:
+                async with asyncio.timeout(_MAX_SECONDS):
+                    await request.body()  # FastAPI reads it from here
+            except TimeoutError as error:
+                raise TooSlow("the request body came too slowly: send it again") from error
             return await handle(request)
 
         return bounded

@@ -39,6 +39,7 @@ class FormStream:
         self._name, self._is_file = "", False
         self._field = b""
         self._take: Callable[[bytes], None] | None = None
+        self._n_parts = 0
         self.fields: dict[str, str] = {}
         self.has_file = self._ended = False
         try:
@@ -73,6 +74,9 @@ class FormStream:
             raise BadInput("choose a file")
 
     def _begin(self) -> None:
+        self._n_parts += 1
+        if self._n_parts > _FIELDS:
+            raise BadInput("the form has too many fields")
         self._name, self._is_file, self._field = "", False, b""
         self._header = self._value = b""
 

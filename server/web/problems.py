@@ -36,6 +36,17 @@ class ApiProblem(ApiModel):
     detail: str
 
 
+def _beyond_limits(words: str) -> dict[str, Any]:  # OpenAPI's JSON
+    return {"description": words, "content": {"application/problem+json": {"schema": ApiProblem.model_json_schema()}}}
+
+
+LIMIT_ANSWERS: dict[int | str, dict[str, Any]] = {
+    400: _beyond_limits("The header Host or Content-Length is malformed."),
+    414: _beyond_limits("The address is too long, or has too many parameters."),
+    431: _beyond_limits("The request has too many headers, or too long ones."),
+}
+"""What every address may answer before its page sees the request, for OpenAPI; see limits.py."""
+
 _ADVICE = {
     404: "There is no such page. The board lists all models, and every run has a page.",
     405: "This address can only be read.",
