@@ -47,5 +47,5 @@ def check_board_name(name: str) -> None:
             f"a model cannot be called {name[:100]!r}: boards take names like ids on the hub, organisation/name, of "
             "letters, digits and . _ -, without .. and --"
         )
-    if name.startswith(RESERVED):
+    if name.casefold().startswith(RESERVED):
         raise BadInput(f"names that begin with {name.partition('/')[0]}/ are reserved for a board's own models")

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from fathom.harness.db.leaderboard.read import BoardRank, Pool, Standing
+from fathom.harness.db.schema.runs import RANKED_TIER
 from fathom.harness.records import RunDetail, RunSummary, SampleView
 from fathom.harness.reports.found import found_rows_json
 from fathom.harness.reports.frames import sample_row
@@ -111,10 +112,11 @@ class PlaceOut(ApiModel):
     pool: str
     style: str
     run: str
-    rank: int
-    rank_low: int
-    rank_high: int
-    tie: int
+    tier: int
+    rank: int | None = Field(description="Null for results that a user sent and nobody has checked.")
+    rank_low: int | None
+    rank_high: int | None
+    tie: int | None
     prompt_format: str = Field(description="How the model was asked: chat/N or plain/N, with N demonstrations.")
     overall: ScoreOut
 
@@ -341,9 +343,11 @@ def standing_out(one: Standing, levels: Mapping[str, Counts] | None = None) -> S
 
 def place_out(one: BoardRank) -> PlaceOut:
     """Return a model's rank in one pool and style."""
+    is_ranked = one.tier >= RANKED_TIER
     return PlaceOut(
-        pool=one.pool, style=one.style, run=one.run, rank=one.rank, rank_low=one.rank_low, rank_high=one.rank_high,
-        tie=one.tie, prompt_format=one.prompt_format, overall=score_out(one.score),
+        pool=one.pool, style=one.style, run=one.run, tier=one.tier, rank=one.rank if is_ranked else None,
+        rank_low=one.rank_low if is_ranked else None, rank_high=one.rank_high if is_ranked else None,
+        tie=one.tie if is_ranked else None, prompt_format=one.prompt_format, overall=score_out(one.score),
     )  # fmt: skip
 
 

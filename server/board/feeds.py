@@ -8,6 +8,7 @@ from fastapi import APIRouter, Response
 
 from fathom.harness.db import read
 from fathom.harness.db.leaderboard import read as db_board
+from fathom.harness.db.schema.runs import RANKED_TIER
 from fathom.harness.format import count, ranks, ratio, shorten, visible
 from fathom.harness.records import RunSummary
 from fathom.server.web.addresses import ModelName, ModelPath
@@ -61,7 +62,10 @@ def _line(foreign: str) -> str:
 
 @router.api_route("/badge/{name:path}.svg", methods=READ)
 def show_badge(site: SiteOf, name: ModelPath) -> Response:
-    """Draw a badge with a model's score and rank, in the first suite and style of the board where it is ranked."""
+    """Draw a badge with a model's score and rank, in the first suite and style of the board where it is ranked.
+
+    Of a model that only uploads speak for, it tells no number: anybody can send completions under any name.
+    """
     (model,) = db_board.find_models(site.db, [name])
     best_last = reversed(db_board.ranks_of_models(site.db, [model.id])[model.id])
     places = {(place.pool, place.style): place for place in best_last}
@@ -71,5 +75,7 @@ def show_badge(site: SiteOf, name: ModelPath) -> Response:
         pool, place = first[0], places[first[0].id, first[1]]
         rank = f"rank {ranks(place.rank_low, place.rank_high)} of {count(pool.n_models)}"
         said = f"{points(place.score.value)} ±{half(place.score)}, {rank} ({place.style}, T{place.tier})"
+        if place.tier < RANKED_TIER:
+            said = "unchecked upload, not ranked"
     body = site.templates.get_template("badge.svg").render(said=said, width=len(said) * 6.4 + 14)
     return Response(body, media_type="image/svg+xml", headers={"Content-Security-Policy": _SVG_POLICY})

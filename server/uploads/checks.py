@@ -69,7 +69,7 @@ def check_header(db: Engine, header: ParcelHeader, sender: Sender) -> NewUpload:
 def _check_model(name: str, sender: Sender) -> None:
     if not is_hub_id(name):
         raise BadInput(f"model: {name[:100]!r} is not a hub id such as org/name: give one with `fathom submit --model`")
-    if name.startswith(RESERVED) and not sender.local:
+    if name.casefold().startswith(RESERVED) and not sender.local:
         raise BadInput(
             f"model: names that begin with {name.partition('/')[0]}/ are reserved for the server: give a hub id"
         )

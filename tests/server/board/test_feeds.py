@@ -7,6 +7,9 @@ import xml.etree.ElementTree as ET
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from fathom.harness.db.engine import writing
+from fathom.harness.db.leaderboard.standings import mark_pools_stale, update_leaderboard
+from fathom.harness.db.schema.runs import RunRow
 from fathom.server.web.render import points
 
 ATOM = "{http://www.w3.org/2005/Atom}"
@@ -131,3 +134,25 @@ def test_unknown_addresses_and_methods_do_not_grow_the_metrics(browse, fresh):
     before = set(metrics_of(client))
     visit(20)
     assert set(metrics_of(client)) == before
+
+
+def test_what_an_impostor_sends_has_no_number_and_no_rank(browse, fresh, write_run):
+    db, url = fresh
+    run = write_run(db, write_run.story(model="openai/gpt-6", n_right=5))
+    with writing(db) as session:
+        mark_pools_stale(session, [run])  # of the tier that it had
+        session.get_one(RunRow, run).tier = 1
+        session.flush()
+        mark_pools_stale(session, [run])
+    update_leaderboard(db)
+    client = browse(url)
+    badge = client.get("/badge/openai/gpt-6.svg").text
+    assert "unchecked upload, not ranked" in badge
+    assert "rank 1" not in badge
+    page = client.get("/models/openai/gpt-6").text
+    assert "Unchecked." in page
+    assert "not ranked" in page
+    (model,) = client.get("/api/v1/models?q=gpt-6").json()["models"]
+    (place,) = client.get(f"/api/v1/models/{model['id']}").json()["places"]
+    assert (place["tier"], place["rank"], place["rank_low"]) == (1, None, None)
+    assert "Unchecked:" in client.get(f"/runs/{run}").text
