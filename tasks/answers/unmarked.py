@@ -1,5 +1,7 @@
 """The answer of a text without a mark: its last line or sentence that names one, or a bare first line."""
 
+import re
+
 from fathom.tasks.answers.kinds import AnswerKind
 from fathom.tasks.answers.layout import BULLET, FENCE, outside_code
 from fathom.tasks.answers.phrases import (
@@ -118,11 +120,23 @@ def _unit_value(unit: str, kind: AnswerKind, lines: list[str], at: int) -> str |
     value = kind.exact(peel(bare))
     if value is not None:
         return OPEN if "?" in unit or (said is unit and _is_listed(value, kind, lines, at)) else value
-    if any(len(word) > _LONGEST_WORD for word in said.split()):
+    if any(len(word) > _LONGEST_WORD for word in said.split()) or _is_formula(bare):
         return None  # noise
     clause = without_reason(without_asides(bare))
     value = kind.exact(peel(clause)) or statement(clause, kind)
     return OPEN if value is not None and kind.hedge.search(clause) else value
+
+
+def _is_formula(sentence: str) -> bool:
+    """Say whether a sentence is an expression that is written down and not worked out, as an echo of the question.
+
+    Its brackets are no asides, so that one of its numbers must not pass for a value.
+    """
+    return "=" not in sentence and bool(_BRACKETED.search(sentence)) and not _VERB.search(sentence)
+
+
+_BRACKETED = re.compile(r"[-+*/×·]\s?\(|\)\s?[-+*/×·]")
+_VERB = re.compile(r"\b(?:is|are|be|equals?|gives?|yields?|get|leaves?)\b|[:≡→]|->", re.IGNORECASE)
 
 
 def _first_line(text: str, kind: AnswerKind) -> str | None:
