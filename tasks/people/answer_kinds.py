@@ -1,5 +1,6 @@
 """What the answer to a question about people may be, by the question's operation."""
 
+import re
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -14,13 +15,29 @@ _SHAPE = r"[A-Z][a-z]{1,14}(?: (?:of|the|[A-Z][a-z]{1,14})){0,3}"
 _SUBJECT = r"[A-Za-z][a-z]{2,14}(?: [a-z]{2,14}){0,2}"
 _EVEN, _ODD = r"\beven\b", r"\bodd\b|\bnot (?:an )?even\b|n't (?:an )?even\b"
 _LISTED, _NOT_LISTED = r"\b(?:on|in) (?:the|this) list\b", r"(?:\bnot|n't)\b[^.]{0,30}\b(?:on|in) (?:the|this) list\b"
+
+
+class Attribute(Names):
+    """A value that a record states: a city, a university, a field of study, an employer."""
+
+    def lists_values(self, text: str) -> bool:
+        """Return whether a phrase is a list of values, or a record.
+
+        A model that repeats the records instead of answering has named the right value, and all others with it.
+        """
+        return super().lists_values(text) or (text.count(";") > 1 and bool(_RECORD.match(text)))
+
+
+_RECORD = re.compile(r"[^:;]{1,40}: (?:born|studied|worked) ")
+
+
 _KINDS: Mapping[str, AnswerKind] = {
     "date": Date(),
-    "city": Names.of(CITIES, _SHAPE),
-    "work_city": Names.of(CITIES, _SHAPE),
-    "university": Names.of(UNIVERSITIES, _SHAPE),
-    "major": Names.of(MAJORS, _SUBJECT),
-    "employer": Names.of(EMPLOYERS, _SHAPE),
+    "city": Attribute.of(CITIES, _SHAPE),
+    "work_city": Attribute.of(CITIES, _SHAPE),
+    "university": Attribute.of(UNIVERSITIES, _SHAPE),
+    "major": Attribute.of(MAJORS, _SUBJECT),
+    "employer": Attribute.of(EMPLOYERS, _SHAPE),
     "month": Names.of(MONTHS, _SHAPE),
     "day": Integer(),
     "year": Integer(4),

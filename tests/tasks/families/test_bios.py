@@ -495,3 +495,11 @@ def test_facts_from_json_grade_and_solve_alike():
             assert FAMILY.solution(again) == FAMILY.solution(item)
             for text in (item.gold, "nobody", *item.choices):
                 assert grade(FAMILY, again, text) == grade(FAMILY, item, text)
+
+
+def test_a_record_that_is_repeated_is_no_answer():
+    item = make_instance(FAMILY, "extract-k2", "symbol", 2026, 18)
+    record = next(line for line in item.question.split("\n") if line.startswith("RD:"))
+    assert item.gold in record
+    assert grade(FAMILY, item, record.rstrip(".")).label == "no_answer"
+    assert grade(FAMILY, item, f"{record}\nSo RD studied {item.gold}.").correct
