@@ -82,11 +82,14 @@ _Facts = Mapping[str, Any]
 
 def _levels() -> dict[str, Level]:
     table = [
-        Level(f"{mode}-k{k}", k, {"mode": mode, "k": k}, ladder="main" if mode == "extract" else mode)
+        Level(
+            f"{mode}-k{k}", k, {"mode": mode, "k": k}, ladder="main" if mode == "extract" else mode,
+            is_one_step=mode == "extract",
+        )
         for mode in MODES
         for k in (*_SIZES, *(_LARGE_SIZES if mode in _LARGE else ()))
         if k > 2 or mode in _TWO
-    ]
+    ]  # fmt: skip
     return {level.name: level for level in table}
 
 

@@ -69,8 +69,8 @@ def _level(n: int, k: int, length: str = "", position: str = "anywhere") -> Leve
     name = "-".join([f"y{n}k{k}", *([length] if length else []), *([position] if position != "anywhere" else [])])
     axes: dict[str, int | str] = {"n": n, "k": k, "length": _LENGTHS.get(length, 0), "position": position}
     if n * k == 2:
-        return Level(name, k + n / 1000, axes, ladder, space=1e9)
-    return Level(name, k + n / 1000, axes, ladder)
+        return Level(name, k + n / 1000, axes, ladder, space=1e9, is_one_step=k == 1)
+    return Level(name, k + n / 1000, axes, ladder, is_one_step=k == 1)
 
 
 def _levels() -> dict[str, Level]:
