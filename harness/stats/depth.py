@@ -195,7 +195,7 @@ def check_fit(rungs: Sequence[Rung], seed: int = 0) -> Fit | None:
     """Compare the rungs with answers drawn from the posterior of curves; None below three levels.
 
     A posterior predictive check of the deviance (Gelman, Meng and Stern, Statistica Sinica 6, 1996). It errs towards
-    a fit, as the curves were found from the same answers.
+    a fit, as the curves were found from the same answers. Levels below chance count as at chance.
     """
     asked = [rung for rung in rungs if rung.n]
     if len({rung.hardness for rung in asked}) < 3:
@@ -207,8 +207,9 @@ def check_fit(rungs: Sequence[Rung], seed: int = 0) -> Fit | None:
     share = np.exp(grid.log_right[:, curves].astype(float)).T  # (replicates, rungs)
     n = np.array([max(1, round(rung.n / rung.effect)) for rung in asked])
     k = np.array([rung.k / rung.n * independent for rung, independent in zip(asked, n, strict=True)])
-    replicated = random.binomial(n, share.clip(0, 1))
-    larger = _deviance(replicated, n, share) >= _deviance(k, n, share) - 1e-9
+    guessed = n * np.array([rung.chance for rung in asked])  # an answer that is worse than a guess is no odd curve
+    replicated = np.maximum(random.binomial(n, share.clip(0, 1)), guessed)
+    larger = _deviance(replicated, n, share) >= _deviance(np.maximum(k, guessed), n, share) - 1e-9
     return Fit(float((larger.sum() + 1) / (_N_REPLICATES + 1)))
 
 

@@ -86,6 +86,11 @@ def test_answers_of_a_falling_curve_fit_and_those_of_another_do_not():
     assert check_fit(rungs([49, 44], hardness=(1, 2))) is None
 
 
+def test_a_model_below_chance_is_no_odd_curve():
+    assert not check_fit(rungs([0, 0, 1, 0, 0, 0], 20, 0.25)).is_poor
+    assert not check_fit(rungs([20, 19, 12, 1, 0, 0], 20, 0.25)).is_poor
+
+
 def test_the_check_seldom_complains_of_a_curve_of_its_own_form():
     random, true = np.random.default_rng(3), curve(3, 2, 0.2)
     poor = sum(check_fit(rungs(random.binomial(20, true), 20, 0.2)).is_poor for _ in range(200))
