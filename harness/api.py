@@ -25,7 +25,13 @@ from fathom.harness.format import count, percent
 from fathom.harness.records import ProgressReport, RunDetail, SampleFilter
 from fathom.harness.reports.comparison import pair_cells
 from fathom.harness.reports.console import RunProgress, make_console
-from fathom.harness.reports.depths import DepthProgress, depths_json
+from fathom.harness.reports.depths import (
+    DepthProgress,
+    check_shared,
+    compare_depths,
+    compared_json,
+    depths_json,
+)
 from fathom.harness.reports.figures.picture import one_line
 from fathom.harness.reports.frames import AXES, FRAME_COLUMNS, Store, axes_of, cell_row, sample_row, score_frame
 from fathom.harness.reports.html.columns import make_report_columns
@@ -46,7 +52,7 @@ from fathom.harness.runs.run_settings import (
     known_shots_as,
 )
 from fathom.harness.stats.paired import compare
-from fathom.harness.stats.scores import scores_json
+from fathom.harness.stats.scores import depths_alone, scores_json
 from fathom.tasks.suites import Selection, open_suite
 
 _Names = str | Sequence[str]
@@ -115,7 +121,12 @@ class Run:
     @cached_property
     def scores(self) -> pd.DataFrame:
         """One row a ladder, a family and a style: `of` says which; scores are corrected for chance."""
-        return pd.DataFrame(score_frame(scores_json(self.detail.cells)))
+        found = scores_json(self.detail.cells)
+        return pd.DataFrame(score_frame(depths_alone(found) if self._is_adaptive else found))
+
+    @property
+    def _is_adaptive(self) -> bool:
+        return self.detail.summary.layer == "adaptive"
 
     @cached_property
     def depths(self) -> pd.DataFrame:
@@ -156,7 +167,7 @@ class Run:
         """Test this run against another, which may be in another database: one row a style and family.
 
         The family is empty for all together. `p_holm` is corrected over the families of a style; `ahead` is `first`
-        or `second` if it is significantly better.
+        or `second` if it is significantly better. If one of them measured depth, depths are compared: one row a ladder.
 
         Raises:
             NotComparable: they share no cell; one is not complete, or has several answers to a question.
@@ -164,6 +175,10 @@ class Run:
         """
         for one in (self, other):
             check_comparable(one.detail)
+        if self._is_adaptive or other._is_adaptive:
+            depths = compare_depths(self.detail.cells, other.detail.cells)
+            check_shared(depths)
+            return pd.DataFrame(compared_json(depths))
         pairs = pair_cells(self.detail, other.detail, {**self._marks(), **other._marks()})
         found = compare(pairs)
         if not found:

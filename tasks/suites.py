@@ -89,6 +89,8 @@ class Suite:
         for cell in self.cells:
             family = find_family(cell.family)
             n = min(cell.n, _N_HASHED) if self.is_adaptive else cell.n
+            if self.is_adaptive:
+                state.update(f"at most {cell.n}\0".encode())
             for item in make_items(cell.cell, self.seed, n):
                 state.update(f"{item.id}\0{pose(family, item, cell.style)}\0{item.gold}\0".encode())
         return state.hexdigest()

@@ -124,8 +124,8 @@ _RANKS = (
 )
 
 _DEPTHS = (
-    "depths: p is twice the smaller posterior probability of either direction, with the runs taken as independent\n"
-    "(stricter than it says on shared items); Holm p: corrected over the ladders; a verdict needs 0.05"
+    "depths: p from the posterior of the ratio, with the runs taken as independent (stricter than it says on shared\n"
+    "items), corrected over the ladders; a verdict needs 0.05, two falling curves, and one depth within the ladder"
 )
 
 _WIDTHS = (6, 12, 12, 12, 6, 6, 6, 16, 7, 7)

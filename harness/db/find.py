@@ -182,13 +182,14 @@ def _rest(n: int) -> str:
 
 def _finished_runs(db: Engine, model: str) -> tuple[_FinishedRun, ...]:
     """Return a model's finished runs on suites, the best tier and then the newest first, as the board takes them."""
-    best_first = (RunRow.tier.desc(), RunRow.created_at.desc(), RunRow.id)
+    measured_depth = RunRow.layer == "adaptive"  # such runs come last: a model's name means its scores
+    best_first = (measured_depth, RunRow.tier.desc(), RunRow.created_at.desc(), RunRow.id)
     wanted = (
         select(RunRow.id, SuiteRow.name, SuiteRow.seed, SuiteRow.pool, RunRow.n_items)
         .join(SuiteRow, SuiteRow.id == RunRow.suite_id)
         .join(ModelRow, ModelRow.id == RunRow.model_id)
         .where(ModelRow.name == model, RunRow.kind == "suite", RunRow.state == "done")
-        .where(RunRow.layer == "main", RunRow.hidden_at.is_(None))
+        .where(RunRow.layer.in_(("main", "adaptive")), RunRow.hidden_at.is_(None))
         .order_by(*best_first)
     )
     with translate_errors(), Session(db) as session:

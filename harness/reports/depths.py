@@ -1,5 +1,6 @@
 """The depths of a run, ladder by ladder: as rulers for a terminal, live or in the end, as JSON values, and compared."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite, log2
@@ -14,7 +15,7 @@ from rich.text import Text
 from fathom.harness.errors import NotComparable
 from fathom.harness.format import count, duration, p_value, plural
 from fathom.harness.records import Progress, RunDetail
-from fathom.harness.reports.console import RunProgress
+from fathom.harness.reports.console import LINE_EVERY, RunProgress
 from fathom.harness.runs.ladders import design_of, open_ladders
 from fathom.harness.runs.run_settings import settings_of
 from fathom.harness.stats.depth import REASONS, DepthDifference, Fit, depth50, depth_difference, next_step
@@ -136,7 +137,10 @@ def _thinking(cells: Sequence[CellCounts]) -> list[RenderableType]:
         table.add_column(name, header_style="dim", no_wrap=True)
     for ladder, gain in rows:
         before, after = (ladder.styles[style].depth for style in ("direct", "cot"))
-        if before is not None and after is not None:
+        is_odd = any(
+            fit is not None and fit.is_poor for fit in (ladder.styles[style].fit for style in ("direct", "cot"))
+        )
+        if before is not None and after is not None and not is_odd:
             texts = [f"{depth_text(one)} {ladder.unit}" for one in (before, after)]
             table.add_row(ladder.key.family, ladder.key.ladder, *texts, times_text(gain))
     return [Text(), table]
@@ -154,8 +158,9 @@ def times_text(gain: DepthDifference) -> str:
     if not gain.is_bounded and not gain.doublings.value:
         return "–"  # both beyond the same end of the ladder
     value, low, high = (2.0**one for one in (gain.doublings.value, *asdict(gain.doublings.interval).values()))
-    sure = "" if gain.is_bounded else "at least " if value > 1 else "at most " if value < 1 else ""
-    return f"{sure}{value:.2g} ({low:.2g} to {high:.2g})"
+    if not gain.is_bounded:  # one end is that of the ladder, so that an interval would say nothing
+        return f"at least {value:.2g}" if value > 1 else f"at most {value:.2g}"
+    return f"{value:.2g} ({low:.2g} to {high:.2g})"
 
 
 def ends_of(detail: RunDetail) -> dict[str, str]:
@@ -207,12 +212,24 @@ class DepthProgress(RunProgress):
     def __call__(self, phase: str, progress: Progress | None) -> None:
         """Show progress; `progress` is None at the start of a phase."""
         if self._live is None:
-            super().__call__(phase, progress)
+            self._tell(phase, progress)
         elif progress is None:
             self._live.update(Text(phase), refresh=True)
         else:
             self._count(progress)
             self._live.update(self._rulers(progress), refresh=True)
+
+    def _tell(self, phase: str, progress: Progress | None) -> None:
+        """Print lines where there is no terminal; how much is left is not known."""
+        now = time.monotonic()
+        if progress is None:
+            self._began, self._tokens = now, 0
+            self._print(phase, now)
+            return
+        self._count(progress)
+        if now - self._printed > LINE_EVERY:
+            rate = self._tokens / max(now - self._began, 1e-9)
+            self._print(f"{phase} {plural(progress.n_done, 'item')}, {count(round(rate))} tokens/s", now)
 
     def _rulers(self, progress: Progress) -> RenderableType:
         depths = []
@@ -242,9 +259,20 @@ class DepthComparison:
     @property
     def ahead(self) -> int:
         """1 where the first is deeper, 2 where the second is, 0 where nothing separates them at 5%."""
-        if self.p_holm > _ALPHA:
+        if self.p_holm > _ALPHA or not self.is_known:
             return 0
         return 2 if self.difference.doublings.value > 0 else 1
+
+    @property
+    def is_known(self) -> bool:
+        """Whether both have a depth: a curve that fits, and not both beyond the same end of the ladder."""
+        is_poor = any(one.fit is not None and one.fit.is_poor for one in (self.first, self.second))
+        return not is_poor and (self.difference.is_bounded or bool(self.difference.doublings.value))
+
+    @property
+    def verdict(self) -> str:
+        """The comparison in words."""
+        return ("tie", "A ahead", "B ahead")[self.ahead] if self.is_known else "cannot tell"
 
 
 _ALPHA = 0.05
@@ -289,7 +317,7 @@ def compared_json(depths: Sequence[DepthComparison]) -> list[dict[str, Any]]:  #
             "first": depth_text(one.first.found), "second": depth_text(one.second.found),
             "doublings": one.difference.doublings.value, "low": one.difference.doublings.interval.low,
             "high": one.difference.doublings.interval.high, "p": one.difference.p, "p_holm": one.p_holm,
-            "ahead": one.ahead,
+            "ahead": one.ahead, "verdict": one.verdict,
         }
         for one in depths
     ]  # fmt: skip
@@ -307,13 +335,13 @@ def _rungs(cells: Sequence[CellCounts]) -> dict[tuple[str, int], tuple[LadderDep
 def compared_table(lines: Sequence[DepthComparison]) -> Table:
     """Return a comparison of depths, one line a ladder."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
-    for name in ("depth", "ladder", "style", "A", "B", "B times as deep as A", "p", "Holm p", "verdict"):
+    for name in ("depth", "ladder", "style", "A", "B", "B times A", "Holm p", "verdict"):
         table.add_column(name, header_style="dim", no_wrap=True)
     for line in lines:
         one = line.first
         table.add_row(
             one.key.family, one.key.ladder, one.style, one.text, line.second.text, times_text(line.difference),
-            p_value(line.difference.p), p_value(line.p_holm), ("tie", "A ahead", "B ahead")[line.ahead],
+            p_value(line.p_holm), line.verdict,
         )  # fmt: skip
     return table
 

@@ -120,6 +120,8 @@ def rank_runs(db: Engine, runs: Sequence[str], style: str | None) -> Ranks:
     found = {one.summary.run: one for one in (open_run(db, run) for run in runs)}
     if len(found) < len(runs) or len(found) < 2:
         raise NotComparable("name two or more runs, each once")
+    if depths := [run for run, one in found.items() if one.summary.layer == "adaptive"]:
+        raise NotComparable(f"run {depths[0]} measured depth, and has no score to rank: `fathom compare` tests depths")
     update_leaderboard(db)
     marks = board.marks_of(db, {run: one.suite.n_items for run, one in found.items()})
     n_shared = _shared(list(found.values()))

@@ -49,7 +49,8 @@ def open_ladders(suite: Suite) -> list[LadderProgress]:
     """Return the ladders of a suite, in each channel and style, without answers.
 
     Raises:
-        BadInput: a ladder has one level only, so that no curve can be found.
+        BadInput: a ladder has one level only, or too few items for all of its levels, or its answers are not right or
+            wrong.
     """
     positions: dict[tuple[str, ...], list[int]] = {}
     for at, cell in enumerate(suite.cells):
@@ -60,8 +61,18 @@ def open_ladders(suite: Suite) -> list[LadderProgress]:
         levels = {at: level_of(family, suite.cells[at].level) for at in cells}
         order = sorted(cells, key=lambda at: levels[at].hardness)
         rungs = [Rung(levels[at].hardness, 0, 0, family.chance(levels[at], style)) for at in order]
+        if style in ("free", "bits"):
+            raise BadInput(f"depth is found from right and wrong answers, and the style {style} has none: leave it out")
         if len({rung.hardness for rung in rungs}) < 2:
-            raise BadInput(f"depth is found from several levels of a ladder, and {name} {ladder} has one: name more")
+            raise BadInput(
+                f"depth is found from several levels of a ladder, and only one of {name} {ladder} is asked: name more "
+                "with --levels, or none"
+            )
+        if (n := suite.cells[cells[0]].n) < (least := Design().first * len(rungs)):
+            raise BadInput(
+                f"{n} items are too few for the {len(rungs)} levels of {name} {ladder}: give {least} or more, with "
+                "--max-items or --n"
+            )
         found.append(LadderProgress(tuple(order), rungs, [0] * len(order)))
     return found
 

@@ -38,6 +38,8 @@ _NEGLIGIBLE = 1e-5
 """Curves with less of the best one's probability are left out where the next batch is chosen."""
 _N_REPLICATES = 400
 _MISFIT = 0.01
+_GUESSING = 0.15
+"""Share of questions solved, beside guesses, below which a curve says that a model guesses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +197,8 @@ def check_fit(rungs: Sequence[Rung], seed: int = 0) -> Fit | None:
     """Compare the rungs with answers drawn from the posterior of curves; None below three levels.
 
     A posterior predictive check of the deviance (Gelman, Meng and Stern, Statistica Sinica 6, 1996). It errs towards
-    a fit, as the curves were found from the same answers. Levels below chance count as at chance.
+    a fit, as the curves were found from the same answers. A model that is worse than a guesser
+    where it guesses counts as at chance there.
     """
     asked = [rung for rung in rungs if rung.n]
     if len({rung.hardness for rung in asked}) < 3:
@@ -207,7 +210,9 @@ def check_fit(rungs: Sequence[Rung], seed: int = 0) -> Fit | None:
     share = np.exp(grid.log_right[:, curves].astype(float)).T  # (replicates, rungs)
     n = np.array([max(1, round(rung.n / rung.effect)) for rung in asked])
     k = np.array([rung.k / rung.n * independent for rung, independent in zip(asked, n, strict=True)])
-    guessed = n * np.array([rung.chance for rung in asked])  # an answer that is worse than a guess is no odd curve
+    chance = np.array([rung.chance for rung in asked])
+    # worse than a guess is no odd curve, where the curve says that the model guesses
+    guessed = np.where(share <= chance + _GUESSING * (1 - chance), n * chance, 0.0)
     replicated = np.maximum(random.binomial(n, share.clip(0, 1)), guessed)
     larger = _deviance(replicated, n, share) >= _deviance(np.maximum(k, guessed), n, share) - 1e-9
     return Fit(float((larger.sum() + 1) / (_N_REPLICATES + 1)))
@@ -260,8 +265,8 @@ class Step:
 
 _DOUBTFUL, _CONFIRMED = 0.1, 6
 """Probability of the check of the curve below which a ladder does not end before each level has so many answers."""
-_LEAST_GAIN = 0.004
-"""Nats about the depth that a batch must promise; less does not narrow the interval within the items allowed."""
+_LEAST_GAIN, _USUAL_PRECISION = 0.004, 0.25
+"""Nats about the depth that a batch must promise at this precision; finer ones take smaller gains."""
 
 
 def next_step(rungs: Sequence[Rung], design: Design) -> Step:
@@ -279,19 +284,25 @@ def next_step(rungs: Sequence[Rung], design: Design) -> Step:
     shares = _of_depths(np.exp(log_weights), grid)
     if (reason := _reason_to_stop(rungs, grid, shares, design, n_asked)) is not None:
         return _confirm(rungs, reason, design.max_items - n_asked)
-    size = min(design.batch, design.max_items - n_asked)
-    gains = _information(grid, log_weights, size)
+    gains = _information(grid, log_weights, design.batch)
     best = int(gains.argmax())
-    return Step(reason="exhausted") if gains[best] < _LEAST_GAIN else Step(((best, size),))
+    if gains[best] < _LEAST_GAIN * min(1.0, (design.precision / _USUAL_PRECISION) ** 2):
+        return Step(reason="exhausted")
+    return Step(((best, min(design.batch, design.max_items - n_asked)),))
 
 
 def _confirm(rungs: Sequence[Rung], reason: Reason, n_left: int) -> Step:
-    """End a ladder, unless its few answers are doubtful: then levels that were hardly asked are asked again."""
-    fit = check_fit(rungs)
-    asks = [(at, _CONFIRMED - rung.n) for at, rung in enumerate(rungs) if rung.n < _CONFIRMED]
-    if fit is None or fit.p >= _DOUBTFUL or not 0 < sum(n for _, n in asks) <= n_left:
-        return Step(reason=reason)
-    return Step(tuple(asks))
+    """End a ladder, unless its few answers are doubtful: then levels that were hardly asked are asked again.
+
+    A ladder does not end beyond its hardest or easiest level before that level itself was asked a few times.
+    """
+    fit, last = check_fit(rungs), {"above": len(rungs) - 1, "below": 0}.get(reason)
+    is_doubtful = fit is not None and fit.p < _DOUBTFUL
+    asks = [
+        (at, _CONFIRMED - rung.n)
+        for at, rung in enumerate(rungs) if rung.n < _CONFIRMED and (is_doubtful or at == last)
+    ]  # fmt: skip
+    return Step(tuple(asks)) if 0 < sum(n for _, n in asks) <= n_left else Step(reason=reason)
 
 
 def _reason_to_stop(rungs: Sequence[Rung], grid: _Grid, shares: Floats, design: Design, n_asked: int) -> Reason | None:

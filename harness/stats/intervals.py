@@ -176,4 +176,4 @@ def _hardness_text(value: float, threshold: Threshold) -> str:
 
 
 def _short(number: float) -> str:
-    return f"{number:.0f}" if number >= 100 else f"{number:.2g}"
+    return f"{number:.0f}" if number >= 99.5 else f"{number:.2g}"

@@ -201,6 +201,12 @@ def scores_json(cells: Sequence[CellCounts]) -> dict[str, Any]:
     }
 
 
+def depths_alone(scores: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `scores_json` of a run that measured depth: its levels were asked unequally, so no score is told."""
+    ladders = [{**one, "score": None, "low": None, "high": None} for one in scores.get("ladders", ())]
+    return {"ladders": ladders, "gaps": [], "families": [], "overall": {}}
+
+
 def depth_share(ladder: Mapping[str, Any]) -> float | None:
     """Return where a depth lies on its ladder, from a ladder of `scores_json`: 0 easiest level asked, 1 hardest.
 

@@ -13,7 +13,7 @@ from fathom.harness.records import RunDetail, RunSummary
 from fathom.harness.reports.found import FoundLine, found_lines, main_rows
 from fathom.harness.reports.reproduce import reproduce
 from fathom.harness.stats.intervals import Estimate, Interval
-from fathom.harness.stats.scores import CellCounts
+from fathom.harness.stats.scores import CellCounts, depths_alone
 from fathom.server.board.leaderboard import NoSuchView
 from fathom.server.board.pictures import LadderPictures, ladder_pictures
 from fathom.server.web.addresses import badge_path, model_key
@@ -35,7 +35,8 @@ class ModelLadder:
     ladder: str
     channel: str
     style: str
-    score: Estimate
+    score: Estimate | None
+    """None in a run that measured depth: its levels were asked unequally."""
     depth: str | None
     adds: Estimate | None
 
@@ -78,13 +79,16 @@ def open_model(db: Engine, model: Model, runs: tuple[RunSummary, ...], run: str 
     """
     places = db_board.ranks_of_models(db, [model.id])[model.id]
     pools = _pools(db_board.list_pools(db), places)
-    chosen = run or next((one.run for one in pools), None) or next((one.run for one in runs), None)
+    whole_first = sorted(runs, key=lambda one: one.layer == "adaptive")
+    chosen = run or next((one.run for one in pools), None) or next((one.run for one in whole_first), None)
     detail = None if chosen is None else read.get_run(db, chosen)
     if detail is not None and detail.summary.model_id != model.id:
         raise NoSuchView(
             f"run {detail.summary.run} belongs to another model: choose one of the runs on the model's page"
         )
     scores = (detail and db_board.get_result(db, detail.summary.run)) or {}
+    if detail is not None and detail.summary.layer == "adaptive":
+        scores = depths_alone(scores)
     overall = {style: _estimate(one) for style, one in scores.get("overall", {}).items()}
     return ModelPage(
         model, model_key(model), badge_path(model), pools, runs, detail,
@@ -127,7 +131,7 @@ def _sections(detail: RunDetail, scores: Mapping[str, Any]) -> tuple[FamilySecti
 def _line(one: Mapping[str, Any], gap: Mapping[str, Any] | None) -> ModelLadder:
     depth = one["depth50"]
     return ModelLadder(
-        one["ladder"], one["channel"], one["style"], _estimate(one),
+        one["ladder"], one["channel"], one["style"], None if one["score"] is None else _estimate(one),
         f"{depth['text']} {depth['unit']}" if depth else None,
         None if gap is None else _estimate(gap),
     )  # fmt: skip

@@ -13,7 +13,7 @@ from fathom.harness.records import RunDetail
 from fathom.harness.reports.describe import FactTable, RunFact, manifest_tables, run_facts
 from fathom.harness.reports.figures.picture import one_line
 from fathom.harness.reports.reproduce import reproduce
-from fathom.harness.stats.scores import scores_json
+from fathom.harness.stats.scores import depths_alone, scores_json
 
 _LABEL = 60
 """Characters of a model's name in the head of a column."""
@@ -58,6 +58,8 @@ def _column(db: Engine, number: int, detail: RunDetail, doubled: bool) -> Report
         )
     label = one_line(one.model, _LABEL) + (f" ({one.run[:6]})" if doubled else "")
     scores = board.get_result(db, one.run) or scores_json(detail.cells)
+    if one.layer == "adaptive":
+        scores = depths_alone(scores)
     return ReportColumn(
         number, label, detail, dict(scores), run_facts(detail), manifest_tables(detail.manifest), reproduce(detail),
         _note(detail),

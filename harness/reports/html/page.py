@@ -81,7 +81,8 @@ def make_page(db: Engine, details: Sequence[RunDetail], now: dt.datetime, report
         raise BadInput(f"name 1 to {MOST_RUNS} runs, each named once")
     columns = make_report_columns(db, details)
     report("comparing")
-    several = len(columns) > 1
+    whole = [one for one in columns if one.detail.summary.layer != "adaptive"]  # whose scores can be compared
+    several = len(whole) > 1
     values = {
         "columns": columns,
         "title": _title(columns),
@@ -97,8 +98,8 @@ def make_page(db: Engine, details: Sequence[RunDetail], now: dt.datetime, report
         "measures_legend": MEASURES_LEGEND,
         "repeats_legend": REPEATS_LEGEND,
         "cells": make_cell_rows(columns),
-        "versus": compare_with_first(db, columns) if several else (),
-        "ranking": rank_columns(db, columns) if several else None,
+        "versus": compare_with_first(db, whole) if several else (),
+        "ranking": rank_columns(db, whole) if several else None,
         "examples": find_examples(db, columns),
         "dark_rules": dark_rules(".drawing"),
     }

@@ -98,7 +98,7 @@ def _row(found: dict[tuple[str, str], list[str]], key: tuple[str, str], n: int) 
 
 
 def _score(one: _Json) -> str:
-    return score(Estimate(one["score"], Interval(one["low"], one["high"])))
+    return NOTHING if one["score"] is None else score(Estimate(one["score"], Interval(one["low"], one["high"])))
 
 
 def make_ladder_rows(columns: Sequence[ReportColumn]) -> tuple[LadderRow, ...]:
