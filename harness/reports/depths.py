@@ -28,7 +28,7 @@ from fathom.tasks.suites import Suite, ladder_of
 _WIDTH = 24
 """Characters of a ruler."""
 
-_REMARKABLE = ("spent", "exhausted", "failed")
+_REMARKABLE = ("spent", "exhausted", "failed", "")
 """Reasons for the end of a measurement that the depth and its interval do not show."""
 
 _LEGEND = (
@@ -92,10 +92,10 @@ def _number(value: float) -> str:
     return f"{value:.0f}" if value >= 10 or value == round(value) else f"{value:.2g}"
 
 
-def depths_table(depths: Sequence[LadderDepth], ends: Mapping[str, str]) -> Table:
-    """Return a ruler a ladder; `ends` has the key of REASONS for which a ladder's measurement ended, by its name."""
+def depths_table(depths: Sequence[LadderDepth]) -> Table:
+    """Return a ruler a ladder."""
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("family", "ladder", "style", "", "ruler", "", "depth", "items", ""):
+    for name in ("family", "ladder", "style", "", "ruler", "", "depth", "items"):
         right = name == "items"
         table.add_column(name, justify="right" if right else "left", header_style="dim", no_wrap=True)
     named = ("", "")
@@ -103,15 +103,19 @@ def depths_table(depths: Sequence[LadderDepth], ends: Mapping[str, str]) -> Tabl
         key = (one.key.family, one.key.ladder)
         table.add_row(
             *(("", "") if key == named else key), one.style, _number(one.found.bottom), ruler(one.found),
-            _number(one.found.top), one.text, count(one.n), _remark(ends.get(one.name)),
+            _number(one.found.top), one.text, count(one.n),
         )  # fmt: skip
         named = key
     return table
 
 
-def _remark(reason: str | None) -> str:
-    """Say why a measurement ended, where its interval does not."""
-    return REASONS.get(reason or "", "") if reason in _REMARKABLE else "not finished" if reason == "" else ""
+def _remarks(ends: Mapping[str, str]) -> list[Text]:
+    """Say which ladders ended otherwise than their depth and its interval show."""
+    found: dict[str, list[str]] = {}
+    for name, reason in ends.items():
+        if reason in _REMARKABLE:
+            found.setdefault(REASONS.get(reason, "not finished"), []).append(name)
+    return [Text(f"{said}: {', '.join(names)}", style="dim") for said, names in found.items()]
 
 
 def render_depths(detail: RunDetail) -> RenderableType:
@@ -120,7 +124,7 @@ def render_depths(detail: RunDetail) -> RenderableType:
     n = sum(depth.n for depth in depths)
     parts: list[RenderableType] = [
         Text(), Text.assemble((one.model, "bold"), f"  depth, seed {one.seed}, engine {one.engine}, run {one.run}"),
-        depths_table(depths, ends_of(detail)),
+        depths_table(depths), *_remarks(ends_of(detail)),
         *_thinking(detail.cells),
         Text(f"{plural(n, 'item')} in {duration(one.seconds)}"),
         Text(_LEGEND, style="dim"),
@@ -243,7 +247,7 @@ class DepthProgress(RunProgress):
                 key = LadderKey(*ladder_of(cell), cell.channel)
                 unit = find_family(cell.family).unit
                 depths.append(LadderDepth(key, cell.style, unit, found, sum(rung.n for rung in rungs), None))
-        return Group(depths_table(depths, {}), Text(f"{count(progress.n_done)} items", style="dim"))
+        return Group(depths_table(depths), Text(f"{count(progress.n_done)} items", style="dim"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -249,7 +249,7 @@ REASONS = {
     "above": "deeper than the hardest level",
     "below": "less deep than the easiest level",
     "spent": "most items reached",
-    "exhausted": "more items would not narrow it",
+    "exhausted": "more items would hardly narrow the interval",
     "failed": "the engine failed on every item",
 }
 """Why a ladder ended, in words."""
