@@ -11,7 +11,7 @@ from http import HTTPStatus
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-MOST_PATH, MOST_QUERY, MOST_KEYS = 2_048, 40_960, 128
+MOST_PATH, MOST_QUERY, MOST_KEYS = 4_096, 40_960, 128
 """Bytes of a path and of a query, and parameters of a query; an answer of 4,000 characters takes 36,000 bytes."""
 MOST_HEADERS, MOST_HEADER_BYTES = 64, 16_384
 MOST_COOKIE = 4_096
