@@ -255,7 +255,7 @@ def test_a_board_whose_runs_all_failed_says_where_to_look(browse, fresh, write_r
     db, url = fresh
     write_run(db, write_run.story(state="failed", error="no memory"))
     page = text_of(browse(url).get("/"))
-    assert "No run has finished yet" in page
+    assert "No run on a suite with fixed questions has finished yet" in page
     assert "See their progress" in page
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from starlette.routing import Mount
@@ -101,7 +102,8 @@ def ask(app, scope, body=b""):
         await app(scope, receive, send)
         return time.thread_time() - began
 
-    spent = asyncio.run(run())
+    with ThreadPoolExecutor(1) as thread:  # another test's loop may run in this one
+        spent = thread.submit(lambda: asyncio.run(run())).result()
     return statuses[0], spent
 
 
