@@ -1,7 +1,7 @@
 """Describe a run in words: its settings, its manifest as tables, and which option to try where answers went wrong."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ from fathom.harness.format import count, duration, instant, p_value, percent, pl
 from fathom.harness.records import Manifest, RunDetail
 from fathom.harness.runs.requests import budget_of
 from fathom.harness.runs.run_settings import PromptSettings, RunSettings, Thinking, settings_of
-from fathom.harness.stats.scores import CellCounts, ladder_scores
+from fathom.harness.stats.scores import LEVELS_TO_CHECK, CellCounts, ladder_scores
 from fathom.tasks.base import SCORED
 from fathom.tasks.errors import TaskError
 from fathom.tasks.suites import SuiteCell
@@ -236,8 +236,10 @@ def notes_on(db: Database, detail: RunDetail) -> list[str]:
     return [note for note in (cut_text(detail.cells), failed_text(db, detail), *poor_fits(detail.cells)) if note]
 
 
-def poor_fits(cells: Iterable[CellCounts]) -> list[str]:
+def poor_fits(cells: Sequence[CellCounts]) -> list[str]:
     """Return a sentence for each ladder whose accuracy is not that of a falling curve."""
+    if len(cells) < LEVELS_TO_CHECK:
+        return []
     return [
         f"{ladder.key.family} {ladder.key.ladder} {ladder.key.channel} {style}: accuracy does not fall steadily with "
         f"the number of {ladder.unit}, so that no single depth describes it: read the levels instead (posterior "

@@ -96,10 +96,11 @@ class StyleScore:
     @property
     def fit(self) -> Fit | None:
         """Whether a falling curve describes the accuracies; None where fewer than three levels were asked."""
-        return check_fit(list(self.rungs.values())) if len(self.rungs) >= _LEVELS_TO_CHECK else None
+        return check_fit(list(self.rungs.values())) if len(self.rungs) >= LEVELS_TO_CHECK else None
 
 
-_LEVELS_TO_CHECK = 3
+LEVELS_TO_CHECK = 3
+"""Levels of a ladder from which on a curve is checked."""
 
 
 @dataclass(frozen=True, slots=True)
