@@ -447,7 +447,7 @@ def run_json(
 ) -> dict[str, Any]:
     """Return a run as JSON values: summary, manifest, cells with intervals and chance, how answers were found, scores.
 
-    `scores` are those of `stats.scores.scores_json`; they are computed if they are not given.
+    `scores` are those of `stats.scores.scores_json`; if they are not given, they and the depths are computed.
     """
     cells = [
         {
@@ -467,7 +467,7 @@ def run_json(
         "cells": cells,
         "answers": found_rows_json(detail.cells),
         "scores": scores_json(detail.cells) if scores is None else dict(scores),
-        "depths": depths_json(detail),
+        **({"depths": depths_json(detail)} if scores is None else {}),
         "measures": measures_json(measures),
     }
 

@@ -57,7 +57,7 @@ class _Grid:
     log_wrong: Floats
 
 
-@lru_cache(maxsize=48)  # the ladders of a suite, at most 150 MB
+@lru_cache(maxsize=24)  # 4 MB each with 13 levels
 def _grid(places: tuple[float, ...], chances: tuple[float, ...]) -> _Grid:
     low, high = min(places), max(places)
     margin = (high - low) * _MARGIN
@@ -93,6 +93,26 @@ def _of_depths(weights: Floats, grid: _Grid) -> Floats:
     return summed
 
 
+@dataclass(frozen=True, slots=True)
+class _Depths:
+    """The posterior of a depth: logarithms to base 2, their probabilities, and those of the levels asked."""
+
+    places: Floats
+    shares: Floats
+    bottom: float
+    top: float
+
+
+def _depths(rungs: Sequence[Rung]) -> _Depths | None:
+    asked = [rung for rung in rungs if rung.n]
+    if len({rung.hardness for rung in asked}) < 2:
+        return None
+    places = _places(asked)
+    grid = _grid(places, tuple(rung.chance for rung in asked))
+    shares = _of_depths(np.exp(_log_posterior(asked, grid)), grid)
+    return _Depths(grid.depths, shares, min(places), max(places))
+
+
 def depth50(rungs: Sequence[Rung]) -> Threshold | None:
     """Return the depth that the rungs show, with its 95% credible interval; None below two levels.
 
@@ -102,11 +122,8 @@ def depth50(rungs: Sequence[Rung]) -> Threshold | None:
     """
     if (found := _depths(rungs)) is None:
         return None
-    bottom, top = found.bottom, found.top
-    low, value, high = (
-        _hardness(_quantile(found.places, found.shares, share), bottom, top) for share in (0.025, 0.5, 0.975)
-    )
-    return Threshold(value, Interval(low, high), 2**bottom, 2**top)
+    low, value, high = (_hardness(found, share) for share in (0.025, 0.5, 0.975))
+    return Threshold(value, Interval(low, high), 2**found.bottom, 2**found.top)
 
 
 def _quantile(depths: Floats, shares: Floats, share: float) -> float:
@@ -116,8 +133,10 @@ def _quantile(depths: Floats, shares: Floats, share: float) -> float:
     return float(np.interp(share, np.concatenate([[0.0], np.cumsum(shares)]), edges))
 
 
-def _hardness(place: float, low: float, high: float) -> float:
-    return inf if place > high else -inf if place < low else float(2**place)
+def _hardness(found: _Depths, share: float) -> float:
+    """Return a quantile of a depth as a hardness; infinite beyond the levels asked."""
+    place = _quantile(found.places, found.shares, share)
+    return inf if place > found.top else -inf if place < found.bottom else float(2**place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,10 +158,9 @@ def depth_difference(first: Sequence[Rung], second: Sequence[Rung]) -> DepthDiff
 
     The two are taken as independent. On shared items they are not, and the test is stricter than it says.
     """
-    sides = [_depths(rungs) for rungs in (first, second)]
-    if sides[0] is None or sides[1] is None:
+    before, after = _depths(first), _depths(second)
+    if before is None or after is None:
         return None
-    before, after = sides[0], sides[1]
     bottom = max(before.bottom, after.bottom)
     top = max(bottom, min(before.top, after.top))
     gaps = after.places.clip(bottom, top)[None, :] - before.places.clip(bottom, top)[:, None]
@@ -152,32 +170,11 @@ def depth_difference(first: Sequence[Rung], second: Sequence[Rung]) -> DepthDiff
     order = np.argsort(gaps, axis=None)
     heaped = np.cumsum(weights.ravel()[order])
     low, value, high = (float(gaps.ravel()[order][np.searchsorted(heaped, share)]) for share in (0.025, 0.5, 0.975))
-    found = [depth50(first), depth50(second)]
-    is_bounded = all(one is not None and isfinite(one.value) for one in found)
+    is_bounded = all(isfinite(_hardness(one, 0.5)) for one in (before, after))
     return DepthDifference(Estimate(value, Interval(low, high)), p, is_bounded)
 
 
 _SAME = 1e-9
-
-
-@dataclass(frozen=True, slots=True)
-class _Depths:
-    """The posterior of a depth: logarithms to base 2, their probabilities, and those of the levels asked."""
-
-    places: Floats
-    shares: Floats
-    bottom: float
-    top: float
-
-
-def _depths(rungs: Sequence[Rung]) -> _Depths | None:
-    asked = [rung for rung in rungs if rung.n]
-    if len({rung.hardness for rung in asked}) < 2:
-        return None
-    places = _places(asked)
-    grid = _grid(places, tuple(rung.chance for rung in asked))
-    shares = _of_depths(np.exp(_log_posterior(asked, grid)), grid)
-    return _Depths(grid.depths, shares, min(places), max(places))
 
 
 @dataclass(frozen=True, slots=True)

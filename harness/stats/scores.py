@@ -192,6 +192,7 @@ def scores_json(cells: Sequence[CellCounts]) -> dict[str, Any]:
                 "levels": list(one.rungs),
                 **_estimate_json(one.mean),
                 "depth50": None if (limit := one.depth) is None else _threshold_json(limit, ladder.unit),
+                "fits": None if (fit := one.fit) is None else not fit.is_poor,
             }
             for ladder in ladders
             for style, one in ladder.styles.items()

@@ -169,25 +169,6 @@ class AnswersOut(ApiModel):
     n_cut: int | None = Field(description="Answers that their token budget cut off.")
 
 
-class DepthOut(ApiModel):
-    """The depth of a run on one ladder, in one channel and style; null where it lies beyond the levels asked."""
-
-    family: str
-    ladder: str
-    channel: str
-    style: str
-    unit: str
-    text: str
-    n: int
-    depth: float | None
-    low: float | None
-    high: float | None
-    fits: bool | None
-    """Whether a falling curve describes the answers; null where fewer than three levels were asked."""
-    ended: str | None
-    """Why an adaptive measurement ended: narrow, above, below, spent, exhausted or failed."""
-
-
 class RunWhole(RunOut):
     """A run with manifest, cells and scores."""
 
@@ -197,7 +178,6 @@ class RunWhole(RunOut):
     cells: list[dict[str, Any]]
     answers: list[AnswersOut]
     scores: dict[str, Any]
-    depths: list[DepthOut]
     measures: list[dict[str, Any]]
 
 
