@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from math import isfinite, log2
+from math import isfinite
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,7 +18,7 @@ from fathom.harness.records import Progress, RunDetail
 from fathom.harness.reports.console import LINE_EVERY, RunProgress
 from fathom.harness.runs.ladders import design_of, open_ladders
 from fathom.harness.runs.run_settings import settings_of
-from fathom.harness.stats.depth import REASONS, DepthDifference, Fit, depth50, depth_difference, next_step
+from fathom.harness.stats.depth import REASONS, DepthDifference, Fit, depth50, depth_difference
 from fathom.harness.stats.intervals import Rung, Threshold, depth_text
 from fathom.harness.stats.paired import holm
 from fathom.harness.stats.scores import CellCounts, LadderKey, LadderScore, ladder_scores
@@ -76,15 +76,11 @@ def ladder_depths(cells: Sequence[CellCounts]) -> tuple[LadderDepth, ...]:
 
 def ruler(found: Threshold, width: int = _WIDTH) -> str:
     """Draw a depth between the easiest and the hardest level, on a logarithmic scale."""
-    low, high = log2(found.bottom), log2(found.top)
-
-    def place(value: float) -> int:
-        share = (log2(value) - low) / (high - low) if isfinite(value) else float(value > 0)
-        return min(width - 1, max(0, round(share * (width - 1))))
-
-    first, last = place(found.interval.low), place(found.interval.high)
+    first, at_depth, last = (
+        round(found.place(one) * (width - 1)) for one in (found.interval.low, found.value, found.interval.high)
+    )
     marks = ["━" if first <= at <= last else "·" for at in range(width)]
-    marks[place(found.value)] = "●" if isfinite(found.value) else "→" if found.value > 0 else "←"
+    marks[at_depth] = "●" if isfinite(found.value) else "→" if found.value > 0 else "←"
     return "".join(marks)
 
 
@@ -147,7 +143,7 @@ def _thinking(cells: Sequence[CellCounts]) -> list[RenderableType]:
         if before is not None and after is not None and not is_odd:
             texts = [f"{depth_text(one)} {ladder.unit}" for one in (before, after)]
             table.add_row(ladder.key.family, ladder.key.ladder, *texts, times_text(gain))
-    return [Text(), table]
+    return [Text(), table] if table.row_count else []
 
 
 def thinking_gain(ladder: LadderScore) -> DepthDifference | None:
@@ -178,11 +174,12 @@ def ends_of(detail: RunDetail) -> dict[str, str]:
     design, found = design_of(detail.suite, settings.sampling.precision), {}
     for ladder in open_ladders(detail.suite):
         cells = [detail.cells[at] for at in ladder.cells]
-        rungs = [
+        ladder.rungs = [
             Rung(rung.hardness, cell.k, cell.n, rung.chance) for rung, cell in zip(ladder.rungs, cells, strict=True)
         ]
+        ladder.n_asked = [cell.n + cell.n_errors for cell in cells]
         key = LadderKey(*ladder_of(detail.suite.cells[ladder.cells[0]]), cells[0].channel)
-        found[_name(key, cells[0].style)] = next_step(rungs, design).reason or ""
+        found[_name(key, cells[0].style)] = ladder.step(design).reason or ""
     return found
 
 

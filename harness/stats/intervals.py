@@ -100,9 +100,13 @@ class Threshold:
     @property
     def share(self) -> float:
         """Place of the value between the easiest level, 0, and the hardest, 1, on the logarithmic scale."""
-        if not isfinite(self.value):
-            return 1.0 if self.value > 0 else 0.0
-        return log2(self.value / self.bottom) / log2(self.top / self.bottom)
+        return self.place(self.value)
+
+    def place(self, hardness: float) -> float:
+        """Return where a hardness lies between the easiest level, 0, and the hardest, 1; infinite ones at an end."""
+        if not isfinite(hardness):
+            return 1.0 if hardness > 0 else 0.0
+        return log2(hardness / self.bottom) / log2(self.top / self.bottom)
 
 
 def corrected_accuracy(k: int, n: int, chance: float) -> float:

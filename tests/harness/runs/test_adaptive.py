@@ -3,6 +3,7 @@
 import json
 import signal
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +11,7 @@ from fathom.harness.api import Run, evaluate
 from fathom.harness.db import read
 from fathom.harness.db.engine import open_database
 from fathom.harness.records import RunDetail
+from fathom.harness.reports.depths import ends_of
 from fathom.harness.runs.ladders import LadderProgress, design_of, open_ladders
 from fathom.harness.stats.depth import Design
 from fathom.harness.stats.intervals import Rung
@@ -147,6 +149,18 @@ def test_a_ladder_whose_engine_only_fails_ends():
             one.count(at, [None] * n)
     assert step.reason == "failed"
     assert sum(one.n_asked) <= 40
+
+
+def test_a_ladder_without_an_answer_is_said_to_have_failed(whole):
+    db = open_database(str(whole[0]), create=False)
+    detail = read.get_run(db, read.list_runs(db)[0].run)
+    cells = tuple(
+        replace(cell, n=0, k=0, n_errors=4) if (cell.family, cell.style) == ("brevo", "cot") else cell
+        for cell in detail.cells
+    )
+    ends = ends_of(replace(detail, cells=cells))
+    assert ends.pop("brevo main symbol cot") == "failed"
+    assert set(ends.values()) <= {"narrow", "spent", "exhausted"}
 
 
 def test_the_fewer_ladders_the_larger_their_batches():
