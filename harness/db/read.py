@@ -231,13 +231,17 @@ def summaries_of(db: Engine, runs: Sequence[str]) -> tuple[RunSummary, ...]:
     return tuple(found[run] for run in runs)
 
 
-def cells_of_runs(db: Engine, runs: Sequence[str], family: str | None = None) -> Mapping[str, tuple[CellCounts, ...]]:
-    """Return the cells of several runs by run, all cells or one family's, in one statement."""
+def cells_of_runs(
+    db: Engine, runs: Sequence[str], family: str | None = None, style: str | None = None
+) -> Mapping[str, tuple[CellCounts, ...]]:
+    """Return the cells of several runs by run, all cells or those of one family or style, in one statement."""
     found: dict[str, list[CellCounts]] = {run: [] for run in runs}
     with translate_errors(), Session(db) as session:
         statement = select(CellRow.run_id, *CELL_COLUMNS).where(CellRow.run_id.in_(runs))
         if family is not None:
             statement = statement.where(CellRow.family == family)
+        if style is not None:
+            statement = statement.where(CellRow.style == style)
         for run, *cell in session.execute(statement.order_by(CellRow.run_id, CellRow.position)):
             found[run].append(counts_of(cell))
     return {run: tuple(cells) for run, cells in found.items()}

@@ -17,6 +17,7 @@ from fathom.harness.records import RunDetail
 from fathom.harness.reports.comparison import pair_found, shared_cells
 from fathom.harness.reports.found import share_texts
 from fathom.harness.stats.paired import CellPair, Comparison, compare, mcnemar
+from fathom.server.board.charts import Chart, ChartSource, family_charts
 from fathom.server.board.leaderboard import NoSuchView
 from fathom.server.board.pictures import PictureLinks, compared_pictures
 from fathom.server.board.samples import ShownSample, show_sample
@@ -106,6 +107,8 @@ class ComparePage:
     """The page's query without a style."""
     sealed: bool
     """Whether items of one of them are still secret."""
+    charts: tuple[Chart, ...]
+    """One a family, a line a model."""
 
 
 def open_comparison(db: Engine, names: Sequence[str], style: str | None) -> ComparePage:
@@ -133,7 +136,17 @@ def open_comparison(db: Engine, names: Sequence[str], style: str | None) -> Comp
         sides, any(pair.n for pair in mine), styles, chosen, next((one for one in found if not one.name), None),
         _found(mine), tuple(_part(sides, one, lines, depths) for one in found if one.name), example,
         best if example else None, _link(sides), any(side.detail.summary.sealed for side in sides),
+        _charts(sides, chosen),
     )  # fmt: skip
+
+
+def _charts(sides: tuple[ComparedModel, ComparedModel], style: str) -> tuple[Chart, ...]:
+    cells = [[cell for cell in side.detail.cells if cell.style == style] for side in sides]
+    sources = [
+        ChartSource(side.model.name, side.detail.summary.run, mine, side.detail.summary.sealed)
+        for side, mine in zip(sides, cells, strict=True)
+    ]
+    return family_charts(sources, dict.fromkeys(cell.family for mine in cells for cell in mine))
 
 
 def _found(pairs: Sequence[CellPair]) -> tuple[ComparedFound, ...]:

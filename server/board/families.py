@@ -6,11 +6,17 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
+from sqlalchemy import Engine
 
 from fathom.harness import format as text
+from fathom.harness.db.leaderboard import read as db_board
+from fathom.harness.db.leaderboard.read import Pool, Standing, StandingQuery, get_revision
+from fathom.harness.db.schema.runs import RANKED_TIER
 from fathom.harness.reports.audit.stored import AUDIT_COLUMNS, stored_audit
+from fathom.server.board.charts import MOST_LINES, Chart, draw_standings
 from fathom.server.board.example import MAX_ANSWER_CHARACTERS, ExampleQuery, budget_of, ladders_of, make_example
 from fathom.server.board.glossary import CHANNEL_MEANINGS, HARNESS_LABELS, STYLE_MEANINGS, by_part
+from fathom.server.board.published import PUBLISHED
 from fathom.server.web.render import READ, SiteOf, page
 from fathom.tasks.base import PARTS, Family, Level, channels_of, styles_of
 from fathom.tasks.registry import all_families, find_family
@@ -66,6 +72,23 @@ class Meaning:
     sentence: str
 
 
+@dataclass(frozen=True, slots=True)
+class StyleCurves:
+    """Curves of some models in one style: the best and others spread over the rest."""
+
+    style: str
+    chart: Chart
+    standings: tuple[Standing, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredFamily:
+    """A family in the pool that most models share; `curves` has one entry a style."""
+
+    pool: Pool
+    curves: tuple[StyleCurves, ...]
+
+
 @router.api_route("/families", methods=READ)
 def show_family_list(site: SiteOf) -> HTMLResponse:
     """Show all families by part."""
@@ -97,12 +120,34 @@ def show_family(site: SiteOf, name: str, query: Annotated[ExampleQuery, Query()]
             if label != "correct" and label not in family.labels
         ],
         ladders=ladder_tables(family),
+        measured=site.drawn.get(
+            ("family", family.name, *get_revision(site.db)), lambda: measured_family(site.db, family.name)
+        ),
+        published=PUBLISHED.get(family.name, ()),
         audit=stored_audit(family.name, family.version),
         audit_columns=AUDIT_COLUMNS,
     )
     if example.fresh:
         answer.headers["Cache-Control"] = "no-store"  # a cached copy would show the same question again
     return answer
+
+
+def measured_family(db: Engine, family: str) -> MeasuredFamily | None:
+    """Return curves of up to six models in each style; None where no checked result asks the family."""
+    pools = (pool for pool in db_board.list_pools(db) if pool.tier >= RANKED_TIER)
+    pool = next((one for one in pools if any(family in asked for asked in one.asked.values())), None)
+    if pool is None:
+        return None
+    styles = [style for style, asked in pool.asked.items() if family in asked]
+    curves = [_curves(db, StandingQuery(pool.id, style, sort=family, order="desc"), pool, family) for style in styles]
+    return MeasuredFamily(pool, tuple(one for one in curves if one is not None))
+
+
+def _curves(db: Engine, wanted: StandingQuery, pool: Pool, family: str) -> StyleCurves | None:
+    spread = sorted({round(place * (pool.n_models - 1) / (MOST_LINES - 1)) for place in range(MOST_LINES)})
+    standings = db_board.standings_at(db, wanted, spread)
+    charts = draw_standings(db, standings, wanted.style, [family])
+    return StyleCurves(wanted.style, charts[0], standings) if charts else None
 
 
 def ladder_tables(family: Family) -> tuple[LadderTable, ...]:

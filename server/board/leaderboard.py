@@ -1,7 +1,8 @@
 """The leaderboard: a query, its columns, and its rows by family or, in one family, by level."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from math import floor, inf
 from typing import Annotated, Literal
 from urllib.parse import urlencode
@@ -10,17 +11,23 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Engine
 
 from fathom.harness.db.leaderboard import read as db_board
-from fathom.harness.db.leaderboard.read import FamilyDepth, Pool, Standing, StandingQuery
+from fathom.harness.db.leaderboard.read import FamilyDepth, Model, Pool, Standing, StandingQuery
+from fathom.harness.db.schema.runs import EVERY_TIER, RANKED_TIER
 from fathom.harness.errors import BadInput
 from fathom.harness.format import shorten
 from fathom.harness.stats.intervals import Estimate
 from fathom.harness.stats.scores import CellCounts
+from fathom.server.board.charts import MOST_LINES, Chart, draw_standings
+from fathom.server.board.scatter import Scatter, draw_sizes
 from fathom.server.board.scores import CellGroup, CellScore, group_of, hardness_of, level_order, score_of
 from fathom.server.web.addresses import Open, Pager, Plain, make_pager
 from fathom.tasks.base import CHANNELS
 from fathom.tasks.registry import all_families
+from fathom.tasks.suites import open_suite, suite_names
 
 MODELS_A_PAGE = 100
+_DRAWN = 4
+"""Models in the charts where none is ticked."""
 _DEFAULT_ORDER = {"rank": "asc", "model": "asc"}
 _BILLION = 1e9
 
@@ -56,6 +63,15 @@ class BoardRow:
 
 
 @dataclass(frozen=True, slots=True)
+class DrawnModel:
+    """A model of the charts, and the address of the board without its tick; empty where it is not ticked."""
+
+    model: Model
+    rank: int
+    without: str
+
+
+@dataclass(frozen=True, slots=True)
 class LevelTable:
     """The columns of one family by level."""
 
@@ -70,6 +86,11 @@ class Board:
     """Everything on the page of the leaderboard."""
 
     pools: tuple[Pool, ...]
+    """Those that a visitor chooses from: all that rank no unchecked uploads, or all that do."""
+    other: Pool | None
+    """Where a switch between results with and without unchecked uploads leads."""
+    n_elsewhere: int
+    """Models in `other` that match the words searched for."""
     pool: Pool
     style: str
     families: tuple[str, ...]
@@ -79,7 +100,23 @@ class Board:
     levels: LevelTable | None
     rows: tuple[BoardRow, ...]
     pager: Pager
+    drawn: tuple[DrawnModel, ...]
+    """The models of the charts: those that are ticked, or else the best one and three others."""
+    charts: tuple[Chart, ...]
+    scatter: Scatter | None
+    """Instead of the charts, if asked for."""
 
+    @property
+    def hues(self) -> Mapping[int, int]:
+        """Hue of each model that is drawn, by its number."""
+        return {one.model.id: hue for hue, one in enumerate(self.drawn)}
+
+
+SizeClass = Literal["tiny", "small", "medium", "large"]
+SIZE_CLASSES: Mapping[str, tuple[float | None, float | None]] = {
+    "tiny": (None, 1e9), "small": (1e9, 4e9), "medium": (4e9, 15e9), "large": (15e9, None),
+}  # fmt: skip
+"""Least and greatest number of parameters."""
 
 _Size = Annotated[Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] | None, Open]
 _Word = Annotated[Annotated[str, Field(max_length=64), Plain] | None, Open]
@@ -102,11 +139,16 @@ class BoardQuery(BaseModel):
     engine: _Word = Field(None, description="Engine that ran the model.")
     tier: Annotated[Literal["1", "2", "3"] | None, Open] = Field(None, description="Tier of the run: 1, 2 or 3.")
     season: _Word = Field(None, description="Season whose items were asked.")
+    size: Annotated[SizeClass | None, Open] = Field(None, description="Size class; min and max are finer.")
     min: _Size = Field(None, description="Least size, in billions of parameters.")
     max: _Size = Field(None, description="Greatest size, in billions of parameters.")
     complete: bool = Field(False, description="Only models with every item graded.")
     columns: Annotated[list[str], Field(max_length=50)] = Field([], description="Families to show; default: all.")
     show: Literal["score", "depth"] = Field("score", description="What the columns of families say.")
+    m: Annotated[list[Annotated[str, Field(max_length=400), Plain]], Field(max_length=MOST_LINES)] = Field(
+        [], description="Models to draw: name, or ~ and number."
+    )
+    chart: Literal["curves", "size"] = Field("curves", description="What is drawn above the table.")
     sort: Annotated[str, Field(max_length=64), Plain] = Field(
         "rank", description="rank, model, size, date, depth, a family (by what `show` says)."
     )
@@ -117,6 +159,12 @@ class BoardQuery(BaseModel):
     def direction(self) -> Literal["asc", "desc"]:
         """The order asked for, or the one that puts the best first."""
         return self.order or ("asc" if _DEFAULT_ORDER.get(self.sort) else "desc")
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether a filter is set that the page folds away."""
+        folded = (self.kind, self.dtype, self.engine, self.tier, self.season, self.complete, self.columns)
+        return any(folded) or any(one is not None for one in (self.min, self.max, self.easiest, self.hardest))
 
     def link(self, **changes: object) -> str:
         """Return the query with changes, on the first page unless one is named; defaults are left out."""
@@ -137,15 +185,59 @@ def open_board(db: Engine, query: BoardQuery) -> Board | None:
     pool = choose_pool(query, pools)
     wanted = standings_filter(query, pool)
     families = tuple(pool.asked[wanted.style])
+    offered, other = _offered(pools, pool)
     found = db_board.list_standings(db, wanted, (query.page - 1) * MODELS_A_PAGE, MODELS_A_PAGE)
     pager = make_pager(query.page, found.total, MODELS_A_PAGE, lambda page: query.link(page=page))
     shown = tuple(family for family in families if not query.columns or family in query.columns)
     levels, rows = by_level(db, query, wanted.style, found.standings) if query.family else (None, ())
+    drawn = _drawn(db, query, wanted, found.total)
     return Board(
-        pools, pool, wanted.style, families, _columns(query, families), shown,
-        levels,
-        rows or _by_family(query, shown, found.standings), pager,
+        offered, other, _matches(db, query, other), pool, wanted.style, families, _columns(query, families), shown,
+        levels, rows or _by_family(query, shown, found.standings), pager,
+        tuple(DrawnModel(one.model, one.rank, _without(query, one.model)) for one in drawn),
+        () if query.chart == "size" else draw_standings(db, drawn, wanted.style, families),
+        draw_sizes(db, wanted) if query.chart == "size" else None,
     )  # fmt: skip
+
+
+def _offered(pools: Sequence[Pool], pool: Pool) -> tuple[tuple[Pool, ...], Pool | None]:
+    """Return the pools beside which this one is chosen, and the one that a switch of unchecked uploads leads to."""
+    checked = [one for one in pools if one.tier >= RANKED_TIER]
+    unchecked = [one for one in pools if one.tier < RANKED_TIER and (is_whole(one) or one == pool)]
+    mine, others = (checked, unchecked) if pool.tier >= RANKED_TIER else (unchecked, checked)
+    twins = (pool.id + EVERY_TIER, pool.id.removesuffix(EVERY_TIER))
+    twin = next((one for one in others if one.id in twins), None)
+    return tuple(mine), twin or next(iter(others), None)
+
+
+def is_whole(pool: Pool) -> bool:
+    """Whether a pool asks all cells of a suite that this code knows; a part of one is no board of its own."""
+    return pool.name in suite_names() and pool.n_cells == _whole_size(pool.name)
+
+
+@cache
+def _whole_size(suite: str) -> int:
+    return len(open_suite(suite, 0).cells)
+
+
+def _matches(db: Engine, query: BoardQuery, other: Pool | None) -> int:
+    if other is None or not query.q:
+        return 0
+    wanted = db_board.StandingQuery(other.id, next(iter(other.asked)), query.q)
+    return db_board.list_standings(db, wanted, limit=0).total
+
+
+def _drawn(db: Engine, query: BoardQuery, wanted: StandingQuery, total: int) -> tuple[Standing, ...]:
+    """Return the ticked models, or else the best of the `total` asked for and three spread over the rest."""
+    if query.m:
+        return db_board.standings_of(db, wanted.pool, wanted.style, query.m)
+    spread = sorted({round(place * (total - 1) / (_DRAWN - 1)) for place in range(_DRAWN)})
+    return db_board.standings_at(db, replace(wanted, sort="rank", order="asc"), spread) if total else ()
+
+
+def _without(query: BoardQuery, model: Model) -> str:
+    kept = [key for key in query.m if key not in (model.name, f"~{model.id}")]
+    return query.link(m=kept, page=query.page) if query.m else ""
 
 
 def _columns(query: BoardQuery, families: Sequence[str]) -> Mapping[str, SortColumn]:
@@ -246,10 +338,11 @@ def standings_filter(query: BoardQuery, pool: Pool) -> StandingQuery:
     for family in (*query.columns, *([query.family] if query.family else [])):
         _check("family", family, families)
     _check("order", query.sort, ("rank", "model", "size", "date", "depth", *families))
+    least, most = SIZE_CLASSES.get(query.size or "", (None, None))
     return StandingQuery(
         pool.id, style, query.q, query.kind, query.dtype, query.engine,
         int(query.tier) if query.tier else None, query.season,
-        _parameters(query.min), _parameters(query.max), query.complete, query.sort, query.direction,
+        _parameters(query.min) or least, _parameters(query.max) or most, query.complete, query.sort, query.direction,
         query.show == "depth",
     )  # fmt: skip
 

@@ -14,9 +14,12 @@ from fathom.harness.reports.found import FoundLine, found_lines, main_rows
 from fathom.harness.reports.reproduce import reproduce
 from fathom.harness.stats.intervals import Estimate, Interval
 from fathom.harness.stats.scores import CellCounts, depths_alone
+from fathom.server.board.charts import Chart, ChartSource, family_charts
 from fathom.server.board.leaderboard import NoSuchView
 from fathom.server.board.pictures import LadderPictures, ladder_pictures
+from fathom.server.board.portrait import STYLE_HUES, DepthRuler, depth_rulers, portrait_sentence
 from fathom.server.web.addresses import badge_path, model_key
+from fathom.server.web.render import STYLE_WORDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,13 @@ class ModelPage:
     overall: Mapping[str, Estimate]
     """By style."""
     command: str
+    sentence: str
+    """How deep the model gets, in words; empty where no depth is known."""
+    charts: tuple[Chart, ...]
+    """One a family, a line a style."""
+    styles: Mapping[str, int]
+    """Hue of each style in the charts and on the rulers."""
+    rulers: tuple[DepthRuler, ...]
 
 
 def open_model(db: Engine, model: Model, runs: tuple[RunSummary, ...], run: str | None = None) -> ModelPage:
@@ -90,11 +100,24 @@ def open_model(db: Engine, model: Model, runs: tuple[RunSummary, ...], run: str 
     if detail is not None and detail.summary.layer == "adaptive":
         scores = depths_alone(scores)
     overall = {style: _estimate(one) for style, one in scores.get("overall", {}).items()}
+    rulers = depth_rulers(scores)
+    charts = _charts(detail) if detail else ()
     return ModelPage(
         model, model_key(model), badge_path(model), pools, runs, detail,
         found_lines(main_rows(detail.cells)) if detail else (), _sections(detail, scores) if detail else (), overall,
-        reproduce(detail) if detail else "",
+        reproduce(detail) if detail else "", portrait_sentence(rulers), charts,
+        {style: hue for style, hue in STYLE_HUES.items() if hue in {line.hue for one in charts for line in one.lines}},
+        rulers,
     )  # fmt: skip
+
+
+def _charts(detail: RunDetail) -> tuple[Chart, ...]:
+    run = detail.summary
+    sources = [
+        ChartSource(STYLE_WORDS[style], run.run, [cell for cell in detail.cells if cell.style == style], run.sealed)
+        for style in STYLE_HUES
+    ]
+    return family_charts(sources, dict.fromkeys(cell.family for cell in detail.cells))
 
 
 def _pools(pools: Sequence[Pool], places: Sequence[BoardRank]) -> tuple[PoolRanks, ...]:

@@ -13,7 +13,10 @@ from fathom.harness.reports.describe import advice_of, manifest_tables
 from fathom.harness.reports.found import found_lines, main_rows
 from fathom.harness.reports.measures import MEASURES_LEGEND, MEASURES_TEXT_COLUMNS, measures_table
 from fathom.harness.reports.reproduce import reproduce
+from fathom.server.board.charts import MOST_LINES
 from fathom.server.board.compare import ONLY, open_comparison, open_items
+from fathom.server.board.compare_many import open_many
+from fathom.server.board.glossary import STYLE_MEANINGS
 from fathom.server.board.leaderboard import BoardQuery, open_board
 from fathom.server.board.models import open_model
 from fathom.server.board.samples import (
@@ -47,14 +50,7 @@ from fathom.server.web.render import READ, Site, SiteOf, cached_page, cached_run
 router = APIRouter(include_in_schema=False)
 
 _RUNS = 50
-_STYLE_WORDS = {
-    "direct": "answered at once",
-    "cot": "after writing steps",
-    "choice": "likeliest candidate",
-    "free": "bare text, sampled",
-    "trained": "as in training text",
-    "bits": "bits learnt",
-}
+SIZE_WORDS = {"tiny": "under 1B", "small": "1B to 4B", "medium": "4B to 15B", "large": "over 15B"}
 
 
 @router.api_route("/", methods=READ)
@@ -69,7 +65,9 @@ def show_board(site: SiteOf, query: Annotated[BoardQuery, Query()]) -> HTMLRespo
 def _board(site: Site, query: BoardQuery) -> str:
     board = open_board(site.db, query)
     n_runs = read.count_runs(site.db) if board is None else 0
-    return fill(site, "board", board=board, query=query, style_words=_STYLE_WORDS, n_runs=n_runs)
+    return fill(
+        site, "board", board=board, query=query, size_words=SIZE_WORDS, style_meanings=STYLE_MEANINGS, n_runs=n_runs
+    )
 
 
 @router.api_route("/models/{name:path}", methods=READ)
@@ -83,11 +81,14 @@ def show_model(site: SiteOf, name: ModelPath, run: str | None = None) -> HTMLRes
 
 @router.api_route("/compare", methods=READ)
 def show_comparison(site: SiteOf, m: Models = (), style: StyleName = None) -> HTMLResponse:
-    """Compare two models; with fewer than two in the address, ask for them."""
-    if len(m) != 2:
-        return page(site, "choose", chosen=m, total=len(m))
-    key = ("compare", *m, style, *get_revision(site.db))
-    return cached_page(site, key, lambda: fill(site, "compare", page=open_comparison(site.db, m, style)))
+    """Compare two models in detail, or up to six side by side; with fewer in the address, ask for them."""
+    named = tuple(dict.fromkeys(one for one in m if one)) if len(m) > 2 else tuple(one for one in m if one)
+    if len(named) < 2 or len(named) > MOST_LINES:
+        return page(site, "choose", chosen=named, total=len(named), most=MOST_LINES)
+    key = ("compare", *named, style, *get_revision(site.db))
+    if len(named) > 2:
+        return cached_page(site, key, lambda: fill(site, "compare_many", page=open_many(site.db, named, style)))
+    return cached_page(site, key, lambda: fill(site, "compare", page=open_comparison(site.db, named, style)))
 
 
 @router.api_route("/compare/items", methods=READ)

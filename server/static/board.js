@@ -1,66 +1,109 @@
-// Enhancement only: everything also works without this script, by loading the page again.
+// The board without loading: type to search, click to sort and page, tick to draw. Without this script pages load.
 (() => {
   "use strict";
-  const table = document.querySelector(".standings table");
-  const search = document.querySelector("#q");
-  if (!table) return;
-  const rows = [...table.tBodies[0].rows];
-  const whole = !document.querySelector(".pager");
+  const parts = ["charts", "choices", "table"];
+  const part = (name, root = document) => root.querySelector(`[data-part="${name}"]`);
+  const controls = document.querySelector(".controls");
+  if (!controls || !part("table")) return;
+  let newest = 0;
 
-  // typing filters the rows of this page; Enter asks the server for all pages
-  search?.addEventListener("input", () => {
-    const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    for (const row of rows) {
-      const name = row.querySelector("th").dataset.name.toLowerCase();
-      row.hidden = !words.every((word) => name.includes(word));
+  // fetch an address of the board, and replace those parts of the page that differ
+  const show = async (address, keep = "replace") => {
+    const turn = ++newest;
+    const answer = await fetch(address);
+    if (turn !== newest) return; // a later one is on its way
+    if (!answer.ok) {
+      location.assign(address);
+      return;
     }
-  });
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+    if (turn !== newest) return;
+    for (const name of parts) {
+      const [old, now] = [part(name), part(name, fresh)];
+      if (old && now) old.replaceChildren(...now.childNodes);
+    }
+    const [mine, theirs] = [controls, fresh.querySelector(".controls")];
+    if (theirs) {
+      for (const field of mine.querySelectorAll("input[type=hidden]")) field.remove();
+      for (const field of theirs.querySelectorAll("input[type=hidden]")) mine.prepend(field);
+      for (const select of mine.querySelectorAll("select")) {
+        const now = theirs.querySelector(`#${select.id}`);
+        if (now) select.value = now.value;
+      }
+    }
+    if (keep === "push") history.pushState(null, "", address);
+    else if (keep === "replace") history.replaceState(null, "", address);
+    focus?.();
+  };
 
-  // at most two boxes, so that the button compares exactly what is ticked
-  const boxes = [...table.querySelectorAll("input[name=m]")];
-  const ticked = [];
-  table.addEventListener("change", (event) => {
-    if (event.target.name !== "m") return;
-    const at = ticked.indexOf(event.target);
-    if (at >= 0) ticked.splice(at, 1);
-    if (event.target.checked) ticked.push(event.target);
-    if (ticked.length > 2) ticked.shift().checked = false;
-  });
-  ticked.push(...boxes.filter((box) => box.checked));
+  // the form as an address, without what is empty
+  const asked = () => {
+    const fields = new URLSearchParams(new FormData(controls));
+    for (const [name, value] of [...fields]) if (value === "") fields.delete(name, value);
+    if (fields.get("sort") === "rank") fields.delete("sort");
+    const text = fields.toString();
+    return text ? `/?${text}` : "/";
+  };
 
-  // sort without loading, if the table has a single page
-  if (!whole) return;
-  const number = (cell) => parseFloat(cell.dataset.value ?? cell.textContent.replace("−", "-"));
-  const key = (cell) => cell.dataset.name?.toLowerCase() ?? number(cell);
-  const order = (a, b) => (a < b ? -1 : a > b ? 1 : 0);
-  const unknown = (value) => Number.isNaN(value);
-  const ranks = new Map(rows.map((row) => [row, number(row.cells[0])]));
-  const tie = (row) => row.cells[0].querySelector(".unseen").textContent;
-  table.tHead.addEventListener("click", (event) => {
-    const link = event.target.closest("th a");
-    if (!link || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  let waiting = 0;
+  controls.addEventListener("input", (event) => {
+    clearTimeout(waiting);
+    const typed = event.target.matches("input:not([type=checkbox])");
+    waiting = setTimeout(() => show(asked()), typed ? 200 : 0);
+  });
+  controls.addEventListener("submit", (event) => {
     event.preventDefault();
-    const head = link.closest("th");
-    const at = head.cellIndex;
-    const first = at < 2 ? "ascending" : "descending";
-    const turned = { ascending: "descending", descending: "ascending" }[head.ariaSort] ?? first;
-    const sign = turned === "ascending" ? 1 : -1;
-    for (const other of table.tHead.rows[0].cells) {
-      if (other.hasAttribute("aria-sort")) other.ariaSort = "none";
-      other.querySelector("a [aria-hidden]")?.remove();
-    }
-    head.ariaSort = turned;
-    link.insertAdjacentHTML("beforeend", `<span aria-hidden="true"> ${sign > 0 ? "↑" : "↓"}</span>`);
-    const values = new Map(rows.map((row) => [row, key(row.cells[at])]));
-    rows.sort((one, other) => {
-      const [a, b] = [values.get(one), values.get(other)];
-      return unknown(a) - unknown(b) || sign * order(a, b) || ranks.get(one) - ranks.get(other); // as the server does
-    });
-    rows.forEach((row, place) => row.classList.toggle("group", at === 0 && place > 0 && tie(row) !== tie(rows[place - 1])));
-    table.tBodies[0].append(...rows);
+    clearTimeout(waiting);
+    show(asked());
+  });
+
+  // links to the board itself: styles, columns, heads, pages, a tick taken away
+  let focus = null;
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("[data-part] a[href]");
+    if (!link || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
     const address = new URL(link.href);
-    address.searchParams.set("order", sign > 0 ? "asc" : "desc");
-    history.replaceState(null, "", address);
-    for (const file of document.querySelectorAll(".take a[href*='/board.']")) file.search = address.search;
+    if (address.origin !== location.origin || address.pathname !== "/") return;
+    event.preventDefault();
+    const name = link.closest("[data-part]").dataset.part;
+    const words = link.textContent.trim().replace(/ [↑↓]$/, "");
+    const label = link.ariaLabel;
+    focus = () => {
+      focus = null;
+      const same = [...part(name).querySelectorAll("a[href]")].find(
+        (one) => (label && one.ariaLabel === label) || one.textContent.trim().replace(/ [↑↓]$/, "") === words,
+      );
+      same?.focus({ preventScroll: true });
+      if (link.closest(".pager")) part("table").scrollIntoView();
+    };
+    show(address.pathname + address.search, "push");
+  });
+  addEventListener("popstate", () => show(location.pathname + location.search, "").then(() => {
+    document.querySelector("#q").value = new URLSearchParams(location.search).get("q") ?? "";
+  }));
+
+  // ticks: at most six, kept in the address, drawn at once
+  const most = 6;
+  document.addEventListener("change", (event) => {
+    if (!event.target.matches(".standings input[name=m]")) return;
+    const address = new URL(location.href);
+    const ticked = address.searchParams.getAll("m").filter((one) => one !== event.target.value);
+    if (event.target.checked) ticked.push(event.target.value);
+    const kept = ticked.slice(-most);
+    address.searchParams.delete("m");
+    for (const one of kept) address.searchParams.append("m", one);
+    const at = event.target.value;
+    focus = () => {
+      focus = null;
+      document.querySelector(`.standings input[value="${CSS.escape(at)}"]`)?.focus({ preventScroll: true });
+    };
+    show(address.pathname + address.search);
+  });
+
+  // / jumps to the search, as on many sites
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "/" || event.ctrlKey || event.metaKey || event.target.matches("input, textarea, select")) return;
+    event.preventDefault();
+    document.querySelector("#q").focus();
   });
 })();

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse
@@ -16,13 +16,25 @@ from fathom.harness.reports.figures.cache import Cache
 from fathom.harness.stats.cell_measures import CellMeasure
 from fathom.harness.stats.intervals import Estimate
 from fathom.server.web.addresses import model_key, model_path
+from fathom.tasks.registry import all_families
 
-TIERS = {
-    1: "tier 1: completions sent by a user, graded here",
-    2: "tier 2: sent by a user, and the same on random items asked again here",
-    3: "tier 3: run by this board’s own workers",
+TIER_NAMES = {"1": "unchecked", "2": "replayed", "3": "run here"}
+"""Short words for each tier of a run."""
+
+TIER_MEANINGS = {
+    1: "Completions sent by a user, graded here; nobody asked the model again.",
+    2: "Sent by a user; the model gave the same answers to random items when asked again here.",
+    3: "Run by this board’s own workers.",
 }
 """What each tier says about a run."""
+
+STYLE_WORDS = {
+    "direct": "At once", "cot": "With reasoning", "choice": "Pick a choice", "free": "Free text",
+    "trained": "As in training", "bits": "Bits learnt",
+}  # fmt: skip
+"""Plain words for each style of answering."""
+
+_SHORT_DTYPES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32", "float8": "fp8"}
 
 PRIVATE = "private, no-store"
 """Cache-Control of a page made for one visitor; only such pages come with a cookie."""
@@ -32,6 +44,9 @@ READ = ["GET", "HEAD"]
 
 _PAGES = 256
 """Pages kept in memory; most have about 100 kB."""
+
+_DRAWN = 64
+"""Values of a page that are kept in memory, such as the curves of a family."""
 
 _MEASURED = 4096
 """Runs whose measures are kept in memory; a few kB each."""
@@ -47,6 +62,8 @@ class Site:
     templates: Environment
     pages: Cache[tuple[Hashable, ...], bytes] = field(default_factory=lambda: Cache(_PAGES))
     """Finished pages, by everything that decides their content."""
+    drawn: Cache[tuple[Hashable, ...], Any] = field(default_factory=lambda: Cache(_DRAWN))
+    """Values that a page computes from the database, by everything that decides them."""
     measures: Cache[RunSummary, tuple[CellMeasure, ...]] = field(default_factory=lambda: Cache(_MEASURED))
     """Measures of runs, which can take seconds to compute."""
 
@@ -65,6 +82,10 @@ def open_templates(*, live: bool = True) -> Environment:
     )
     environment.filters.update(
         clock=text.instant,
+        dtype=lambda value: _SHORT_DTYPES.get(value, value),
+        key=model_key,
+        track=track,
+        whole=whole,
         half=half,
         points=points,
         shade=shade,
@@ -83,7 +104,10 @@ def open_templates(*, live: bool = True) -> Environment:
         visible=text.visible,
     )
     environment.globals.update(
-        tier_words=TIERS,
+        tier_names=TIER_NAMES,
+        tier_meanings=TIER_MEANINGS,
+        style_words=STYLE_WORDS,
+        families=all_families(),
         plural=text.plural,
         ratio=text.ratio,
         ranks=text.ranks,
@@ -97,6 +121,16 @@ def open_templates(*, live: bool = True) -> Environment:
 def points(value: float) -> str:
     """Write a score of 0..1 in points, as 71.3, with a real minus sign."""
     return f"{100 * value:z.1f}".replace("-", "\N{MINUS SIGN}")
+
+
+def whole(value: float) -> str:
+    """Write a score or share of 0..1 in whole points, with a real minus sign."""
+    return f"{100 * value:z.0f}".replace("-", "\N{MINUS SIGN}")
+
+
+def track(value: float) -> str:
+    """Return the position of a score on a track of 100 units."""
+    return f"{100 * min(1.0, max(0.0, value)):.1f}"
 
 
 def half(score: Estimate) -> str:

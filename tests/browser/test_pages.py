@@ -160,7 +160,7 @@ def test_pictures_follow_the_theme_and_load(chromium, site):
 
 @pytest.mark.parametrize("opened", [VIEWS["phone"]], ids=["phone"], indirect=True)
 @pytest.mark.cases(1)
-@pytest.mark.parametrize("name", ["board", "board by level"])
+@pytest.mark.parametrize("name", ["board by level"])
 def test_the_names_stay_in_sight_while_a_phone_scrolls_the_table(opened, site, name):
     opened.goto(site.address + site.pages[name])
     box = opened.locator(".scroll").first

@@ -69,7 +69,7 @@ class Elements(HTMLParser):
         own = all(
             found.get(name, "/").startswith(("/", "#", "?", "mailto:")) for name in ("src", "href", "srcset", "action")
         )
-        script = tag == "script" and attributes != [("src", "/static/board.js"), ("defer", None)]
+        script = tag == "script" and not re.fullmatch(r"/static/\w+\.js", found.get("src", ""))
         if script or not own or tag in ("style", "iframe", "object", "base") or any(name[:2] == "on" for name in found):
             self.harmful = (*self.harmful, (tag, attributes))
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Engine, exists, func, or_, select
+from sqlalchemy import Engine, and_, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from fathom.harness.db.engine import translate_errors
@@ -178,6 +178,31 @@ def list_standings(db: Engine, wanted: StandingQuery, offset: int = 0, limit: in
     with translate_errors(), Session(db) as session:
         total = session.scalars(select(func.count()).select_from(StandingRow).where(*conditions)).one()
         return StandingPage(tuple(_standing(row) for row in session.execute(found)), total)
+
+
+def standings_at(db: Engine, wanted: StandingQuery, places: Sequence[int]) -> tuple[Standing, ...]:
+    """Return the standings at some places of the whole list, counted from 0, in one statement."""
+    place = (func.row_number().over(order_by=_order(wanted)) - 1).label("place")
+    numbered = select(StandingRow.run_id, StandingRow.style, place).where(*_filtered(wanted)).subquery()
+    same = (numbered.c.run_id == StandingRow.run_id, numbered.c.style == StandingRow.style)
+    found = select(*_STANDING).join(numbered, and_(*same)).where(StandingRow.pool == wanted.pool)
+    with translate_errors(), Session(db) as session:
+        rows = session.execute(found.where(numbered.c.place.in_(places)).order_by(numbered.c.place))
+        return tuple(_standing(row) for row in rows)
+
+
+def standings_of(db: Engine, pool: str, style: str, names: Sequence[str]) -> tuple[Standing, ...]:
+    """Return the best standing of each model in a pool and style, in the order of `names` (or ~ and an id)."""
+    numbers = [int(name[1:]) for name in names if _is_number(name)]
+    mine = or_(StandingRow.name.in_(names), StandingRow.model_id.in_(numbers))
+    wanted = select(*_STANDING).where(StandingRow.pool == pool, StandingRow.style == style, mine)
+    found: dict[str, Standing] = {}
+    with translate_errors(), Session(db) as session:
+        for row in session.execute(wanted.order_by(StandingRow.rank)):
+            one = _standing(row)
+            found.setdefault(one.model.name, one)
+            found.setdefault(f"~{one.model.id}", one)
+    return tuple({one.run: one for name in names if (one := found.get(name))}.values())
 
 
 def _filtered(wanted: StandingQuery) -> list[Any]:  # conditions; SQLAlchemy's own types name no column

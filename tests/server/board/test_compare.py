@@ -141,14 +141,39 @@ def test_what_cannot_be_compared_is_a_page_that_says_why(browse, fresh, write_ru
 
 @pytest.mark.parametrize(
     ("query", "said"),
-    [("", "tick two of its boxes"), ("m=oracle/noisy", "tick two"), ("m=a&m=b&m=c", "3 models were ticked")],
+    [
+        ("", "or tick them on"),
+        ("m=oracle/noisy", "or tick them on"),
+        ("m=a&m=b&m=c&m=d&m=e&m=f&m=g", "7 models were named"),
+    ],
 )
-def test_fewer_or_more_than_two_models_are_asked_for(board, query, said):
+def test_fewer_than_two_models_or_more_than_six_are_asked_for(board, query, said):
     page = board.get(f"/compare?{query}")
     assert page.status_code == 200
     assert said in text_of(page)
-    given = re.findall(r'name="m" required maxlength="400" value="([^"]*)"', page.text)
-    assert given == ([*re.findall(r"m=([^&]+)", query), "", ""])[:2]
+    given = re.findall(r'name="m"[^>]* value="([^"]*)"', page.text)
+    assert given == [*re.findall(r"m=([^&]+)", query), *[""] * 6][:6]
+
+
+def test_three_to_six_models_stand_side_by_side(browse, fresh, write_run):
+    db, url = fresh
+    names = [f"org/m{place}" for place in range(4)]
+    for place, model in enumerate(names):
+        write_run(db, write_run.story(model=model, levels=("n8k1", "n8k2"), texts=(" AB",) * 10, n_right=2 * place))
+    client = browse(url)
+    page = client.get("/compare", params={"m": names})
+    assert page.status_code == 200
+    shown = text_of(page)
+    assert "4 models side by side" in shown
+    rows = re.findall(r'<th scope="row" class="line-(\d)">.*?<bdi>(.*?)</bdi>', page.text)
+    assert rows == [(str(place), model) for place, model in enumerate(names)]
+    assert page.text.count('<g class="hue-') == 4
+    pair = html.unescape(re.findall(r'href="(/compare\?[^"]*)" aria-label="Compare org/m0', page.text)[0])
+    assert pair == "/compare?m=org%2Fm0&m=org%2Fm3&style=direct"
+    assert client.get(pair).status_code == 200
+    other = client.get("/compare", params={"m": names, "style": "cot"})
+    assert other.status_code == 404
+    assert "have no style" in text_of(other)
 
 
 @pytest.mark.parametrize(

@@ -75,7 +75,7 @@ def test_a_file_has_a_name_and_a_type(board, played, address, name, kind):
 def test_a_family_level_by_level_is_a_file_of_its_counts(board):
     asked = "family=depo&style=direct&easiest=2&hardest=3"
     page = board.get(f"/?{asked}").text
-    shown = re.findall(r'<th scope="col">(n\w+)<small>', page)
+    shown = re.findall(r'<th scope="col" class="number">(n\w+)<small>', page)
     rows = board.get(f"/board.json?{asked}").json()
     assert shown == ["n8k2", "n8k3"]
     assert [name.removesuffix("_k") for name in rows[0] if name.endswith("_k")] == shown

@@ -240,14 +240,14 @@ def test_a_bad_address_is_a_page_that_says_what_to_do(board, query, status):
 def test_an_unknown_family_is_404_and_names_the_known_ones(board, name):
     page = board.get(f"/families/{name}")
     assert page.status_code == 404
-    assert "<script" not in page.text
+    assert re.findall("<script.*?>", page.text) == ['<script src="/static/theme.js">']
     assert "known: bios, brevo, capo, depo" in text_of(page)
 
 
 def test_what_a_visitor_wrote_is_inert_and_hides_nothing(board):
     hostile = "</textarea></pre><script>alert(1)</script> bell\x07 \u202egnp.exe \x00 {{ 7 * 7 }}"
     page = ask(board, "igsm", level="op4", style="cot", seed=7, answer=f"{hostile}\nAnswer: {hostile}")
-    assert "<script" not in page.text
+    assert re.findall("<script.*?>", page.text) == ['<script src="/static/theme.js">']
     assert not re.search("[\u202a-\u202e\x00-\x08\x0b-\x1f]", page.text)
     assert r"bell\x07 \u202egnp.exe \x00 {{ 7 * 7 }}" in text_of(page)
 
@@ -263,17 +263,21 @@ def test_no_answer_breaks_a_page(board, cell, text):
 
 
 @pytest.mark.parametrize("address", PAGES)
-def test_these_pages_are_plain_and_read_no_database(board, count_statements, address):
+def test_these_pages_are_plain_and_hardly_read_the_database(board, count_statements, address):
     pages = []
-    board.get("/")  # the first request to a board without accounts stores its only user
-    assert count_statements(lambda: pages.append(board.get(address))) == 0
+    board.get(
+        address
+    )  # the first request stores the only user of a board without accounts, and draws a family's curves
+    n_allowed = int(address.startswith("/families/"))  # whether those curves are still true
+    assert count_statements(lambda: pages.append(board.get(address))) == n_allowed
     page = pages[0].text
-    for forbidden in ("<script", "<style", 'style="', "javascript:", "http://", "https://"):
+    for forbidden in ("<style", 'style="', "javascript:", "http://", "https://"):
         assert forbidden not in page
+    assert re.findall("<script.*?>", page) == ['<script src="/static/theme.js">']
     levels = [int(level) for level in re.findall(r"<h([1-6])", page)]
     assert levels[0] == 1
     assert all(after - before <= 1 for before, after in pairwise(levels))
-    assert page.count("<table") == page.count("<caption>")
+    assert page.count("<table") == page.count("<caption")
     assert page.count('class="scroll"') == page.count('class="scroll" role="region" tabindex="0" aria-label=')
     assert "set-cookie" not in pages[0].headers
 
@@ -281,7 +285,7 @@ def test_these_pages_are_plain_and_read_no_database(board, count_statements, add
 def test_every_page_leads_to_the_families_and_to_about(board):
     for address in ("/", "/none", *PAGES):
         page = board.get(address).text
-        assert '<a href="/families">Families</a>' in page
+        assert '<a href="/families">Tasks</a>' in page
         assert '<a href="/about">About</a>' in page
 
 

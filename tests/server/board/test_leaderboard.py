@@ -10,7 +10,7 @@ import pytest
 from fathom.harness.db.engine import open_database
 from fathom.harness.db.leaderboard import read as db_board
 from fathom.server.board.leaderboard import BoardQuery
-from fathom.server.web.render import points
+from fathom.server.web.render import points, whole
 
 LEVELS = ("n4k1", "n8k2", "p23l1")
 """Two levels of depo and one of mano."""
@@ -34,7 +34,13 @@ def names_of(page):
 def heads_of(page):
     return {
         " ".join(re.sub(r"<[^>]+>", " ", words).split()).rstrip(" ↑↓"): (order, html.unescape(link))
-        for order, link, words in re.findall(r'<th [^>]*aria-sort="(\w+)"><a href="([^"]*)">(.*?)</a>', page.text)
+        for order, link, words in re.findall(r'<th [^>]*aria-sort="(\w+)"[^>]*><a href="([^"]*)">(.*?)</a>', page.text)
+    } | {
+        family: (order, html.unescape(link))
+        for order, link, family in re.findall(
+            r'<th [^>]*aria-sort="(\w+)"><a [^>]*>\w+</a><a class="sort" href="([^"]*)" aria-label="Sort by (\w+)"',
+            page.text,
+        )
     }
 
 
@@ -128,13 +134,14 @@ def test_each_row_shows_rank_range_size_engine_and_scores(fleet):
     found = db_board.list_standings(db, db_board.StandingQuery(pool.id, "direct")).standings
     for one, row in zip(found, rows[1:], strict=True):
         assert row.startswith(f"{one.rank} ")
-        assert f", tie group {one.tie} {one.model.name} T{one.tier} {one.engine}" in row
-        for score in (one.score, *one.families.values()):
+        assert f", tie group {one.tie} {one.model.name}" in row
+        assert points(one.score.value) in row
+        for score in one.families.values():
             half = f"{50 * (score.interval.high - score.interval.low):.1f}"
-            assert f"{points(score.value)} ±{half}" in row
+            assert f'title="{points(score.value)} ±{half}">{whole(score.value)}</td>' in page.text
     assert "70B" in rows[1]
-    assert "vllm, bfloat16, chat" in rows[2]
-    assert "6 items not graded" in rows[4]
+    assert "chat · bf16" in rows[2]
+    assert "6 ungraded" in rows[4]
 
 
 def test_a_line_parts_tie_groups_only_where_the_order_is_that_of_ranks(fleet):
@@ -166,9 +173,10 @@ def test_chosen_columns_are_shown_and_no_other(fleet):
 def test_level_by_level_shows_accuracy_count_and_interval_of_each_cell(fleet):
     client, _ = fleet
     shown = text_of(client.get("/?family=depo"))
-    for wanted in ("n4k1 chance 33.3%", "n8k2 chance 20.0%", "100.0% 10/10 72.2–100.0%", "50.0% ≈", "2/8"):
+    for wanted in ("n4k1 chance 33.3%", "n8k2 chance 20.0%", "100% 10/10", "50% ≈", "2/8"):
         assert wanted in shown
-    assert "p23l1" not in shown
+    assert 'title="95% interval 72.2–100.0%"' in client.get("/?family=depo").text
+    assert not re.search(r"<th[^>]*>p23l1", client.get("/?family=depo").text)
 
 
 def test_squares_at_chance_are_marked_with_a_sign_and_words(browse, fresh, write_run):
@@ -185,11 +193,10 @@ def test_the_form_keeps_what_the_address_asks_for(fleet):
     page = client.get(
         "/?style=direct&q=heron&kind=chat&dtype=bfloat16&engine=vllm&min=1&max=80&complete=true&sort=size&order=asc&columns=depo"
     )
-    form = re.findall(r'<form class="filters board-filters".*?</form>', page.text, re.S)[0]
+    form = re.findall(r'<form class="controls".*?</form>', page.text, re.S)[0]
     sent = dict(re.findall(r'<input (?:type="hidden" )?(?:id="\w+" )?name="(\w+)"[^>]*?value="([^"]*)"', form))
-    sent |= dict(
-        re.findall(r'<select id="\w+" name="(\w+)">(?:(?!</select>).)*?<option value="([^"]*)" selected', form, re.S)
-    )
+    chosen = r'<select id="\w+" name="(\w+)">(?:(?!</select>).)*?<option value="([^"]*)" selected'
+    sent |= dict(re.findall(chosen, form, re.S))
     checked = re.findall(r'name="(\w+)" type="checkbox" value="(\w+)" checked', form)
     assert checked == [("complete", "true"), ("columns", "depo")]
     assert {key: sent[key] for key in ("style", "q", "kind", "dtype", "engine", "sort", "order")} == {
@@ -229,17 +236,19 @@ def test_a_hundred_models_stand_on_a_page_and_pages_keep_filter_and_order(browse
     assert "101–103 of 103 models" in text_of(client.get("/?page=2"))
 
 
-def test_suites_are_tabs_and_each_has_its_own_models_and_styles(browse, fresh, write_run):
+def test_suites_are_a_choice_and_each_has_its_own_models_and_styles(browse, fresh, write_run):
     db, url = fresh
     write_run(db, write_run.story(model="org/whole", texts=(" AB",) * 4))
     write_run(db, write_run.story(model="org/other", texts=(" AB",) * 4))
     write_run(db, write_run.story(model="org/steps", style="cot", levels=("n8k2",)))
     client = browse(url)
     page = client.get("/")
-    tabs = re.findall(r'<li><a href="([^"]*pool=[^"]*)"', page.text)
-    assert [set(names_of(client.get("/" + html.unescape(tab)))) for tab in tabs] == [
-        {"org/whole", "org/other"}, {"org/steps"}
-    ]  # fmt: skip
+    suites = re.findall(r'<select id="pool" name="pool">(.*?)</select>', page.text)[0]
+    pools = re.findall(r'<option value="([^"]*)"', suites)
+    assert [set(names_of(client.get(f"/?pool={pool}"))) for pool in pools] == [
+        {"org/whole", "org/other"},
+        {"org/steps"},
+    ]
 
 
 def test_a_model_whose_newest_run_failed_stays_by_its_finished_one(browse, fresh, write_run):
@@ -270,7 +279,7 @@ def test_depth_is_a_column_a_sort_and_what_families_say(fleet):
     assert heads_of(page)["Depth"][0] == "descending"
     named = [one for one in found if "depo" in one.depths]
     assert named
-    assert named[0].depths["depo"].text in text_of(page)
+    assert f'title="{html.escape(named[0].depths["depo"].text)}"' in page.text
     assert named[0].depths["depo"].text.endswith(" hops")
     shown = client.get("/api/v1/board?style=direct").json()["standings"]
     assert {one["run"]: one["depth"] for one in shown} == {one.run: one.depth for one in found}

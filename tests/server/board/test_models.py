@@ -8,7 +8,7 @@ import pytest
 from fathom.harness import format as words
 from fathom.harness.db.engine import open_database
 from fathom.harness.db.leaderboard import read as db_board
-from fathom.server.web.render import points
+from fathom.server.web.render import STYLE_WORDS, points
 
 
 def text_of(page):
@@ -29,7 +29,7 @@ def test_the_page_shows_each_place_with_rank_range_and_score(noisy, played):
     for one in places:
         half = f"{50 * (one.score.interval.high - one.score.interval.low):.1f}"
         rank = f"{one.rank} {words.ranks(one.rank_low, one.rank_high)}"
-        assert f"{one.style} {rank} {points(one.score.value)} ±{half} 2" in shown
+        assert f"{STYLE_WORDS[one.style]} {rank} {points(one.score.value)} ±{half} 2" in shown
 
 
 def test_the_page_shows_each_ladder_with_score_and_depth(noisy, board, played):
@@ -38,7 +38,7 @@ def test_the_page_shows_each_ladder_with_score_and_depth(noisy, board, played):
     assert len(scores["ladders"]) > 10
     for one in scores["ladders"]:
         depth = f"{one['depth50']['text']} {one['depth50']['unit']}" if one["depth50"] else "– one level only"
-        row = f"{one['ladder']} {one['channel']} {one['style']} {points(one['score'])} ±"
+        row = f"{one['ladder']} {one['channel']} {STYLE_WORDS[one['style']]} {points(one['score'])} ±"
         assert re.search(rf"{re.escape(row)}[\d.]+ {re.escape(depth)}", shown), row
 
 
@@ -95,7 +95,7 @@ def test_a_model_is_shown_by_the_run_that_is_named(browse, fresh, write_run):
     first, second = (write_run(db, write_run.story(texts=(" AB",) * 2, n_right=n)) for n in (0, 2))
     client = browse(url)
     for address, run in (("", second), (f"?run={first}", first), (f"?run={second[:6]}", second)):
-        assert f"Shown here: run {run}" in text_of(client.get(f"/models/org/model{address}"))
+        assert f"( run {run}" in text_of(client.get(f"/models/org/model{address}"))
 
 
 def test_a_run_of_another_model_is_not_shown(board, played):
@@ -107,7 +107,7 @@ def test_a_run_of_another_model_is_not_shown(board, played):
 def test_a_model_that_never_finished_is_shown_by_its_failed_run(board, played):
     page = board.get("/models/oracle/nobody")
     assert page.status_code == 200
-    assert f"Shown here: run {played.failed.summary.run}" in text_of(page)
+    assert f"( run {played.failed.summary.run}" in text_of(page)
     assert "the oracle engine has no model" in html.unescape(page.text)
 
 

@@ -1,0 +1,108 @@
+"""A model at a glance: how deep it gets in each family, what reasoning adds, and the sentence that says so."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import floor, log2
+from typing import Any
+
+from fathom.harness.stats.intervals import Estimate, Interval
+from fathom.tasks.base import STYLES
+from fathom.tasks.registry import all_families
+
+STYLE_HUES = {style: hue for hue, style in enumerate(STYLES)}
+"""Colour of each style, the same in every picture of a model."""
+
+_IN_SENTENCE = 2
+"""Families that the first sentence names."""
+
+
+@dataclass(frozen=True, slots=True)
+class DepthMark:
+    """A depth on a ruler; places are 0 (easiest level) to 100 (hardest)."""
+
+    style: str
+    hue: int
+    at: float
+    low: float
+    high: float
+    text: str
+    """As "1.5 (1.1–1.9)" or "> 8", without the unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class DepthRuler:
+    """How deep a model gets on a family's main ladder, in each style that was asked at several levels."""
+
+    family: str
+    title: str
+    unit: str
+    easiest: str
+    hardest: str
+    ticks: tuple[float, ...]
+    marks: Mapping[str, DepthMark]
+    adds: Estimate | None
+    """Score with reasoning less score at once, where both were asked."""
+
+
+def depth_rulers(scores: Mapping[str, Any]) -> tuple[DepthRuler, ...]:
+    """Return a ruler for each family of stored scores (`scores_json`) with a depth."""
+    by_family: dict[str, list[Mapping[str, Any]]] = {}
+    for ladder in scores.get("ladders", ()):
+        by_family.setdefault(ladder["family"], []).append(ladder)
+    gaps = {(one["family"], one["ladder"], one["channel"]): one for one in scores.get("gaps", ())}
+    found = (_ruler(family, ladders, gaps) for family, ladders in by_family.items())
+    return tuple(one for one in found if one is not None)
+
+
+def _ruler(
+    name: str, ladders: Sequence[Mapping[str, Any]], gaps: Mapping[tuple[str, str, str], Mapping[str, Any]]
+) -> DepthRuler | None:
+    family = all_families().get(name)
+    if family is None:
+        return None
+    known = [one for one in ladders if one["depth50"] and set(one["levels"]) <= set(family.levels)]
+    if not known:
+        return None
+    first = min(known, key=lambda one: bool(one["ladder"] != "main"))
+    place = first["ladder"], first["channel"]
+    mine = [one for one in known if (one["ladder"], one["channel"]) == place]
+    hardness = sorted({family.levels[level].hardness for one in mine for level in one["levels"]})
+    low, high = hardness[0], hardness[-1]
+
+    def at(value: float | None, otherwise: float) -> float:
+        if value is None:
+            return otherwise
+        return round(100 * min(1.0, max(0.0, log2(value / low) / log2(high / low))), 1)
+
+    gap = gaps.get((name, *place))
+    return DepthRuler(
+        name, family.title, family.unit, str(floor(low)), str(floor(high)), tuple(at(one, 0) for one in hardness),
+        {one["style"]: _mark(one, at) for one in mine},
+        None if gap is None else Estimate(gap["score"], Interval(gap["low"], gap["high"])),
+    )  # fmt: skip
+
+
+def _mark(ladder: Mapping[str, Any], at: Any) -> DepthMark:  # a function of a value and a place beyond the ends
+    depth = ladder["depth50"]
+    beyond = 100.0 if depth["text"].startswith(">") else 0.0
+    return DepthMark(
+        ladder["style"], STYLE_HUES.get(ladder["style"], 0), at(depth["value"], beyond), at(depth["low"], 0.0),
+        at(depth["high"], 100.0), depth["text"],
+    )  # fmt: skip
+
+
+def portrait_sentence(rulers: Iterable[DepthRuler]) -> str:
+    """Say how deep a model gets at once and with reasoning, in the families where most is known; else nothing."""
+    both = sorted(rulers, key=lambda one: -len({"direct", "cot"} & set(one.marks)))
+    return " ".join(_clause(one) for one in both[:_IN_SENTENCE])
+
+
+def _clause(ruler: DepthRuler) -> str:
+    words = {"direct": "at once", "cot": "with reasoning", "choice": "when picking a choice"}
+    told = [f"{_short(mark.text)} {ruler.unit} {words.get(style, style)}" for style, mark in ruler.marks.items()]
+    return f"{ruler.title}: {', '.join(told)}."
+
+
+def _short(depth: str) -> str:
+    """Drop the interval, and write the signs of limits as words."""
+    return depth.partition(" (")[0].replace("> ", "more than ").replace("< ", "less than ")

@@ -1,0 +1,41 @@
+// Light or dark as the visitor chose, before the page is drawn; and the switch for it.
+(() => {
+  "use strict";
+  const root = document.documentElement;
+  const kept = () => {
+    try {
+      return localStorage.getItem("theme") ?? "";
+    } catch {
+      return ""; // storage is switched off
+    }
+  };
+  const show = (theme) => {
+    if (theme) root.dataset.theme = theme;
+    else delete root.dataset.theme;
+    const dark = theme === "dark";
+    for (const source of document.querySelectorAll("picture source[srcset*='theme=dark']")) {
+      source.media = theme ? (dark ? "all" : "not all") : "(prefers-color-scheme: dark)";
+    }
+  };
+  show(kept());
+  document.addEventListener("DOMContentLoaded", () => {
+    show(kept());
+    const calls = document.querySelector(".calls");
+    if (!calls) return;
+    const next = { "": "dark", dark: "light", light: "" };
+    const words = { "": "as the system", dark: "dark", light: "light" };
+    const button = Object.assign(document.createElement("button"), { type: "button" });
+    const label = () => {
+      button.textContent = { "": "◐", dark: "●", light: "○" }[kept()];
+      button.ariaLabel = `Colours: ${words[kept()]}. Change`;
+      button.title = button.ariaLabel;
+    };
+    button.addEventListener("click", () => {
+      localStorage.setItem("theme", next[kept()]);
+      show(kept());
+      label();
+    });
+    label();
+    calls.append(button);
+  });
+})();
