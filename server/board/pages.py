@@ -182,4 +182,4 @@ def show_sample_page(site: SiteOf, run: RunPath, sample: SampleId) -> HTMLRespon
 @router.api_route("/about", methods=READ)
 def show_about(site: SiteOf) -> HTMLResponse:
     """Explain scores, ranks and what is stored."""
-    return page(site, "about")
+    return page(site, "about", style_meanings=STYLE_MEANINGS)

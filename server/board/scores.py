@@ -16,8 +16,6 @@ ChanceRelation = Literal["above", "level", "below", "unknown"]
 """Whether a cell's interval is above chance, holds it, is below it, or chance is unknown."""
 
 _SHADES = 10
-_GAUGE_WIDTH = 200
-"""In pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +33,6 @@ class CellGroup:
         """Sort key: family, newest version first, then ladder, channel and style in their own order."""
         places = _place(self.ladder, _ladders(self.family)), _place(self.channel, CHANNELS), _place(self.style, STYLES)
         return self.family, -self.version, *places
-
-
-@dataclass(frozen=True, slots=True)
-class Gauge:
-    """A bar from 0 to `value` with its interval and the chance level, in pixels."""
-
-    value: int
-    low: int
-    high: int
-    chance: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +73,6 @@ class CellScore:
     def shade(self) -> int:
         """Step of the colour scale, 0..10."""
         return round((self.accuracy or 0.0) * _SHADES)
-
-    @property
-    def gauge(self) -> Gauge:
-        """The score as a bar."""
-        chance = None if self.chance is None else round(self.chance * _GAUGE_WIDTH)
-        low, high = round(self.interval.low * _GAUGE_WIDTH), round(self.interval.high * _GAUGE_WIDTH)
-        return Gauge(round((self.accuracy or 0.0) * _GAUGE_WIDTH), low, high, chance)
 
     @property
     def mistakes(self) -> tuple[Mistake, ...]:

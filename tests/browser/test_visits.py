@@ -150,7 +150,12 @@ def test_the_board_narrows_over_all_pages_while_a_name_is_typed(page, long_site)
     page.goto(long_site)
     page.evaluate("window.stayed = true")
     page.keyboard.press("/")
-    for typed, wanted in (("model00", "1–10 of 10"), ("model1", "1–1 of 1"), ("nobody", "0–0 of 0"), ("", "1–100 of 101")):
+    for typed, wanted in (
+        ("model00", "1–10 of 10"),
+        ("model1", "1–1 of 1"),
+        ("nobody", "0–0 of 0"),
+        ("", "1–100 of 101"),
+    ):
         page.locator("#q").fill(typed)
         expect(page.locator(".place")).to_contain_text(f"{wanted} model")
         assert page.evaluate("document.activeElement.id") == "q"

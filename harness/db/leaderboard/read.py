@@ -202,7 +202,7 @@ def standings_of(db: Engine, pool: str, style: str, names: Sequence[str]) -> tup
             one = _standing(row)
             found.setdefault(one.model.name, one)
             found.setdefault(f"~{one.model.id}", one)
-    return tuple({one.run: one for name in names if (one := found.get(name))}.values())
+    return tuple({found[name].run: found[name] for name in names if name in found}.values())
 
 
 def _filtered(wanted: StandingQuery) -> list[Any]:  # conditions; SQLAlchemy's own types name no column

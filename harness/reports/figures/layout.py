@@ -8,10 +8,8 @@ from typing import Literal
 
 from fathom.harness.format import percent
 from fathom.harness.reports.figures.picture import (
-    MOST_MISTAKES,
     MOST_SERIES,
     NOTHING,
-    OTHER,
     Anatomy,
     Curves,
     Picture,
@@ -34,9 +32,6 @@ GRID = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 NEUTRAL = MOST_SERIES
 """Hue of a mark that belongs to no single series; smaller numbers are the series' own hues."""
-
-_N_KINDS = MOST_MISTAKES + 2
-"""Kinds of answers with a colour of their own: correct, the commonest mistakes, and all others together."""
 
 _LEFT, _TOP, _EDGE, _FOOT = 54.0, 40.0, 6.0, 30.0
 _LETTER = 0.59  # width of a letter over its size in a wide sans-serif font: readers' fonts differ, none is wider
@@ -179,7 +174,7 @@ def _lay_out_curves(picture: Curves) -> Sheet:
 
 
 def _lay_out_bars(picture: Anatomy) -> Sheet:
-    kinds = [_N_KINDS - 1 if kind == OTHER else at for at, kind in enumerate(picture.kinds)]
+    kinds = picture.colours
     entries = [_Entry(_two_lines(name), kind, 1) for kind, name in zip(kinds, picture.kinds, strict=True)]
     width = PICTURE_WIDTH - _LEFT - _key_width(entries)
     places = _even(len(picture.bars))

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import isfinite
 from unicodedata import east_asian_width
 
@@ -12,6 +12,7 @@ from fathom.harness.format import count, interval_text, percent, ratio, shorten,
 from fathom.harness.stats.intervals import Interval, wilson
 from fathom.harness.stats.scores import CellCounts, known_level
 from fathom.tasks.base import Family, Level
+from fathom.tasks.registry import all_families
 
 MOST_SERIES = 6
 """Series of a picture of curves."""
@@ -23,7 +24,7 @@ CORRECT, OTHER = "correct", "other"
 NOTHING = "–"
 """Stands in a table for a missing value."""
 
-_EDITION = 2  # part of every digest: raise it when the same picture is drawn in another way
+_EDITION = 3  # part of every digest: raise it when the same picture is drawn in another way
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +117,16 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Anatomy:
-    """How answers are right and wrong: one stacked bar a level, or of whatever else `axis` names."""
+    """How answers are right and wrong: one stacked bar a level, or of whatever else `axis` names.
+
+    `labels` are all that the family has, in its own order, so that a label has one colour in every picture.
+    """
 
     title: str
     description: str
     bars: tuple[Bar, ...]
     axis: str = ""
+    labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.bars:
@@ -143,6 +148,22 @@ class Anatomy:
         ranked = sorted(wrong, key=lambda label: (-wrong[label], label))
         rest = len(ranked) > MOST_MISTAKES or total[OTHER] > 0
         return (CORRECT, *ranked[:MOST_MISTAKES], *([OTHER] if rest else []))
+
+    @property
+    def colours(self) -> tuple[int, ...]:
+        """Number of the colour of each of `kinds`: 0 is CORRECT, MOST_MISTAKES + 1 is OTHER.
+
+        A mistake has the colour of its place among the family's labels; where two would share one, the later label
+        takes the next free colour.
+        """
+        places = {label: place for place, label in enumerate(self.labels)}
+        mistakes = [kind for kind in self.kinds if kind not in (CORRECT, OTHER)]
+        found = {CORRECT: 0, OTHER: MOST_MISTAKES + 1}
+        for at, kind in enumerate(sorted(mistakes, key=lambda kind: places.get(kind, len(places)))):
+            wanted = places.get(kind, at) % MOST_MISTAKES
+            free = (1 + (wanted + step) % MOST_MISTAKES for step in range(MOST_MISTAKES))
+            found[kind] = next(colour for colour in free if colour not in found.values())
+        return tuple(found[kind] for kind in self.kinds)
 
     def counts_of(self, bar: Bar) -> tuple[int, ...]:
         """Count a bar's answers, kind by kind."""
@@ -266,6 +287,7 @@ def anatomy_of(title: str, cells: Sequence[CellCounts]) -> Anatomy | None:
     )
     if not any(bar.n for bar in bars):
         return None
-    picture = Anatomy(title, "", bars)
+    picture = Anatomy(title, "", bars, labels=tuple(all_families()[cells[0].family].labels))
     mistakes = ", ".join(one_line(kind, 60) for kind in picture.kinds[1:]) or "none"
-    return Anatomy(title, f"Shares of correct answers and of kinds of mistakes by level. Mistakes: {mistakes}.", bars)
+    said = f"Shares of correct answers and of kinds of mistakes by level. Mistakes: {mistakes}."
+    return replace(picture, description=said)

@@ -332,6 +332,18 @@ def test_rare_mistakes_are_counted_together():
     assert picture.counts_of(picture.bars[0]) == (1, 9, 8, 7, 6, 5, 4, 3 + 2 + 5)
 
 
+def test_a_mistake_has_one_colour_in_every_picture_of_its_family():
+    labels = tuple(f"m{at}" for at in range(MOST_MISTAKES))
+    bars = ({"m4": 5, "m1": 2}, {"m1": 9, "m3": 4, "correct": 2}, {"m5": 1, "m4": 7, OTHER: 2})
+    for bar in bars:
+        picture = replace(anatomy(bar), labels=labels)
+        found = dict(zip(picture.kinds, picture.colours, strict=True))
+        wanted = {"correct": 0, OTHER: MOST_MISTAKES + 1, **{label: at + 1 for at, label in enumerate(labels)}}
+        assert found == {kind: wanted[kind] for kind in picture.kinds}
+    crowded = replace(anatomy({"m0": 3, f"m{MOST_MISTAKES}": 9}), labels=(*labels, f"m{MOST_MISTAKES}"))
+    assert len(set(crowded.colours)) == len(crowded.kinds) == 3
+
+
 def test_digests_are_the_same_in_every_process_and_differ_between_pictures(environment):
     code = (
         "from fathom.harness.reports.figures.picture import *\n"
