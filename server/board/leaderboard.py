@@ -245,10 +245,11 @@ def _columns(query: BoardQuery, families: Sequence[str]) -> Mapping[str, SortCol
 
 
 def _column(query: BoardQuery, name: str) -> SortColumn:
+    sort = None if name == "rank" else name  # the default is not part of an address
     if query.sort != name:
-        return SortColumn(name, query.link(sort=name if name != "rank" else None, order=None), "none")
+        return SortColumn(name, query.link(sort=sort, order=None), "none")
     turned = "asc" if query.direction == "desc" else "desc"
-    return SortColumn(name, query.link(sort=name, order=turned), f"{query.direction}ending")
+    return SortColumn(name, query.link(sort=sort, order=turned), f"{query.direction}ending")
 
 
 def _by_family(query: BoardQuery, shown: Sequence[str], standings: Sequence[Standing]) -> tuple[BoardRow, ...]:

@@ -22,6 +22,7 @@ from fathom.server.submissions.planner import plan_submissions
 from fathom.server.submissions.store import NewSubmission
 from fathom.tasks.base import Verdict
 from fathom.tasks.suites import Selection, open_suite
+from tests.bench.demo.database import DemoPlan, fill
 
 LONG = "W" * 300 + "<script>document.title = 'owned'</script>"
 
@@ -183,6 +184,16 @@ def long_site(tmp_path_factory, start_fathom):
         write.record_samples(db, run, [read.get_run(db, run).cells[0].id], [sample])
         write.finish_run(db, run, write.Ending("done", 1.0))
     update_leaderboard(db)
+    db.dispose()
+    return _address(start_fathom("serve", "--db", url, "--port", 0))
+
+
+@pytest.fixture(scope="session")
+def full_site(tmp_path_factory, start_fathom):
+    """Address of a board of 110 invented models with curves in every family."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('full') / 'runs.db'}"
+    db = open_database(url, create=True)
+    fill(db, DemoPlan(110, "quick", 10, "7", 0), lambda phase, now: None)
     db.dispose()
     return _address(start_fathom("serve", "--db", url, "--port", 0))
 

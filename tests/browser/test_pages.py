@@ -48,7 +48,7 @@ UNREACHABLE_SCROLLERS = """() => [...document.querySelectorAll('body *')].filter
 SIDEWAYS = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
 OPEN_ALL = "document.querySelectorAll('details').forEach(one => one.open = true)"
 FOCUSABLE = """() => [...document.querySelectorAll(
-  'a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex="0"]')]
+  'a[href]:not([tabindex="-1"]), button, input:not([type=hidden]), select, textarea, summary, [tabindex="0"]')]
   .filter(element => element.checkVisibility())"""
 
 
