@@ -12,7 +12,7 @@ from fathom.harness.db.schema.runs import RANKED_TIER
 from fathom.harness.format import count, ranks, ratio, shorten, visible
 from fathom.harness.records import RunSummary
 from fathom.server.web.addresses import ModelName, ModelPath
-from fathom.server.web.render import READ, SiteOf, half, points
+from fathom.server.web.render import READ, STYLE_WORDS, TIER_NAMES, SiteOf, half, points
 
 router = APIRouter(include_in_schema=False)
 
@@ -74,7 +74,8 @@ def show_badge(site: SiteOf, name: ModelPath) -> Response:
     if (first := next((one for one in found if (one[0].id, one[1]) in places), None)) is not None:
         pool, place = first[0], places[first[0].id, first[1]]
         rank = f"rank {ranks(place.rank_low, place.rank_high)} of {count(pool.n_models)}"
-        said = f"{points(place.score.value)} ±{half(place.score)}, {rank} ({place.style}, T{place.tier})"
+        how = f"{STYLE_WORDS.get(place.style, place.style).lower()}, {TIER_NAMES[str(place.tier)]}"
+        said = f"{points(place.score.value)} ±{half(place.score)}, {rank} ({how})"
         if place.tier < RANKED_TIER:
             said = "unchecked upload, not ranked"
     body = site.templates.get_template("badge.svg").render(said=said, width=len(said) * 6.4 + 14)

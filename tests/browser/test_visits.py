@@ -277,7 +277,7 @@ def test_what_a_stranger_wrote_does_not_run(page, site):
     for address in site.pages.values():
         page.goto(site.address + address)
         assert page.title().endswith("Fathom")
-        own = r"found => found.every(one => /\/static\/(board|live|theme|suggest)\.js$/.test(one.src))"
+        own = r"found => found.every(one => /\/static\/(board|live|site|suggest)\.js$/.test(one.src))"
         assert page.locator("script").evaluate_all(own)
 
 

@@ -39,7 +39,7 @@ def test_no_page_holds_an_inline_script_or_style_or_fetches_from_elsewhere(board
     for address in (*played.pages, "/none"):
         page = board.get(address).text
         scripts = re.findall(r"<script.*?</script>", page, re.DOTALL)
-        own = ['<script src="/static/theme.js"></script>']
+        own = ['<script src="/static/site.js"></script>']
         own += ['<script src="/static/board.js" defer></script>'] if address[:2] in ("/", "/?") else []
         own += ['<script src="/static/suggest.js" defer></script>'] if "<datalist" in page else []
         assert scripts == own

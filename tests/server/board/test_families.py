@@ -240,14 +240,14 @@ def test_a_bad_address_is_a_page_that_says_what_to_do(board, query, status):
 def test_an_unknown_family_is_404_and_names_the_known_ones(board, name):
     page = board.get(f"/families/{name}")
     assert page.status_code == 404
-    assert re.findall("<script.*?>", page.text) == ['<script src="/static/theme.js">']
+    assert re.findall("<script.*?>", page.text) == ['<script src="/static/site.js">']
     assert "known: bios, brevo, capo, depo" in text_of(page)
 
 
 def test_what_a_visitor_wrote_is_inert_and_hides_nothing(board):
     hostile = "</textarea></pre><script>alert(1)</script> bell\x07 \u202egnp.exe \x00 {{ 7 * 7 }}"
     page = ask(board, "igsm", level="op4", style="cot", seed=7, answer=f"{hostile}\nAnswer: {hostile}")
-    assert re.findall("<script.*?>", page.text) == ['<script src="/static/theme.js">']
+    assert re.findall("<script.*?>", page.text) == ['<script src="/static/site.js">']
     assert not re.search("[\u202a-\u202e\x00-\x08\x0b-\x1f]", page.text)
     assert r"bell\x07 \u202egnp.exe \x00 {{ 7 * 7 }}" in text_of(page)
 
@@ -273,7 +273,7 @@ def test_these_pages_are_plain_and_hardly_read_the_database(board, count_stateme
     page = pages[0].text
     for forbidden in ("<style", 'style="', "javascript:", "http://", "https://"):
         assert forbidden not in page
-    assert re.findall("<script.*?>", page) == ['<script src="/static/theme.js">']
+    assert re.findall("<script.*?>", page) == ['<script src="/static/site.js">']
     levels = [int(level) for level in re.findall(r"<h([1-6])", page)]
     assert levels[0] == 1
     assert all(after - before <= 1 for before, after in pairwise(levels))

@@ -73,7 +73,7 @@ def test_a_badge_says_score_and_rank_as_the_board_shows_them_first(board):
     one = board.get("/api/v1/board?q=noisy").json()["standings"][0]
     badge = badge_of(board, "oracle/noisy")
     half = f"{50 * (one['overall']['high'] - one['overall']['low']):.1f}"
-    said = f"{points(one['overall']['score'])} ±{half}, rank 2 of 2 (direct, T3)"
+    said = f"{points(one['overall']['score'])} ±{half}, rank 2 of 2 (at once, run here)"
     assert badge.findtext(f"{SVG}title") == badge.get("aria-label") == f"Fathom: {said}"
     assert [text.text for text in badge.iter(f"{SVG}text")] == ["Fathom", said]
 

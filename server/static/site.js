@@ -1,4 +1,4 @@
-// Light or dark as the visitor chose, before the page is drawn; and the switch for it.
+// On every page: light or dark as the visitor chose, set before the page is drawn, and buttons that copy commands.
 (() => {
   "use strict";
   const root = document.documentElement;
@@ -21,7 +21,7 @@
   document.addEventListener("DOMContentLoaded", () => {
     show(kept());
     const calls = document.querySelector(".calls");
-    if (!calls) return;
+    if (!calls) return; // a static copy
     const next = { "": "dark", dark: "light", light: "" };
     const words = { "": "as the system", dark: "dark", light: "light" };
     const button = Object.assign(document.createElement("button"), { type: "button" });
@@ -37,5 +37,18 @@
     });
     label();
     calls.append(button);
+  });
+
+  document.addEventListener("DOMContentLoaded", () => {
+    if (!navigator.clipboard) return; // only where the address is https or this machine
+    for (const block of document.querySelectorAll("pre.command, pre.copied")) {
+      const button = Object.assign(document.createElement("button"), { type: "button", textContent: "Copy" });
+      button.addEventListener("click", async () => {
+        await navigator.clipboard.writeText(block.querySelector("code").textContent);
+        button.textContent = "Copied";
+        setTimeout(() => (button.textContent = "Copy"), 2000);
+      });
+      block.append(button);
+    }
   });
 })();
