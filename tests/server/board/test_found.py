@@ -62,14 +62,14 @@ def test_the_run_page_counts_them_and_links_to_them(pair):
     assert counts["In the form asked for"] == "5"
     assert f'href="/runs/{run}/samples?reading=unread">2</a>' in counts["Unread"]
     assert f'href="/runs/{run}/samples?reading=cut">1</a>' in counts["Cut off"]
-    assert cells_of(page, "direct") == [["direct", "50%", "50%", "20%", "10%", "10"]]
+    assert cells_of(page, "At once") == [["At once", "50%", "50%", "20%", "10%", "10"]]
     assert cells_of(page, "depo") == [["depo", "50%", "50%", "20%", "10%", "10"]]
 
 
 def test_the_model_page_and_the_comparison_have_the_same_shares(pair):
     board, _ = pair
-    assert cells_of(board.get("/models/org/mixed"), "direct") == [["direct", "50%", "50%", "20%", "10%", "10"]]
-    assert cells_of(board.get("/models/org/plain"), "direct") == [["direct", "100%", "100%", "0%", "0%", "10"]]
+    assert cells_of(board.get("/models/org/mixed"), "At once") == [["At once", "50%", "50%", "20%", "10%", "10"]]
+    assert cells_of(board.get("/models/org/plain"), "At once") == [["At once", "100%", "100%", "0%", "0%", "10"]]
     page = board.get("/compare?m=org/mixed&m=org/plain")
     (first,) = cells_of(page, "all")
     assert first == ["all", "first", "50%", "50%", "20%", "10%"]
