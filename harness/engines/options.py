@@ -56,6 +56,13 @@ def check_engine(name: str) -> None:
         raise UnknownEngine(f"no engine {name!r}; known: {', '.join(ENGINES)}")
 
 
+def installed_engine() -> str:
+    """Return the engine that runs models on this machine: vllm, else hf; empty where neither is installed."""
+    if find_spec("vllm") is not None:
+        return "vllm"
+    return "hf" if all(find_spec(name) is not None for name in ("torch", "transformers")) else ""
+
+
 def check_settings(engine: EngineSettings) -> None:
     """Check the name, the dtype and the options of an engine.
 

@@ -260,6 +260,19 @@ def release_job(db: Engine, lease: Lease, now: Clock = utc_now) -> None:
     update_submission(db, submission, now)
 
 
+def release_jobs_of(db: Engine, worker: str, now: Clock = utc_now) -> int:
+    """Put the jobs of a worker that has ended back into the queue, without counting an attempt; return how many."""
+    with writing(db) as session:
+        held = select(JobRow).where(JobRow.state == "leased", JobRow.lease_owner == storable(worker))
+        jobs = session.scalars(held.with_for_update()).all()
+        for job in jobs:
+            _free(job, "queued", now())
+        submissions = sorted({job.submission_id for job in jobs})
+    for submission in submissions:
+        update_submission(db, submission, now)
+    return len(jobs)
+
+
 def expire_leases(db: Engine, now: Clock = utc_now) -> int:
     """Take back expired leases; return how many."""
     at = now()

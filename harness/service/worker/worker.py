@@ -83,9 +83,9 @@ class WorkerOptions:
         return inner_engine(EngineSettings(self.engine, options=self.engine_options))
 
 
-def default_name() -> str:
-    """Return this machine's name and the process id, as a worker's name may be."""
-    return re.sub(r"[^\w.-]|^[^A-Za-z0-9]+", "", f"{socket.gethostname()[:40]}-{os.getpid()}", flags=re.ASCII)
+def worker_name(number: int) -> str:
+    """Return this machine's name and a number, as a worker's name may be."""
+    return re.sub(r"[^\w.-]|^[^A-Za-z0-9]+", "", f"{socket.gethostname()[:40]}-{number}", flags=re.ASCII)
 
 
 class _LeaseKeeper:
