@@ -28,6 +28,7 @@ from fathom.server.api import routes as api
 from fathom.server.board import downloads, families, feeds, pictures
 from fathom.server.board import pages as board
 from fathom.server.jobs import api as jobs
+from fathom.server.jobs import workers
 from fathom.server.seasons import api as seasons_api
 from fathom.server.seasons import pages as seasons
 from fathom.server.submissions import api as submissions_api
@@ -56,7 +57,7 @@ from fathom.server.web.render import Site, open_templates
 _ROUTERS = (
     downloads.router, board.router, families.router, pictures.router, feeds.router, metrics.router, health.router,
     uploads.router, submissions.router, events.router, seasons.router, sign_in.router, accounts.router, admin.router,
-    api.docs, api.router, jobs.router, uploads_api.router, seasons_api.router, accounts_api.router,
+    api.docs, api.router, jobs.router, workers.router, uploads_api.router, seasons_api.router, accounts_api.router,
     submissions_api.router,
 )  # fmt: skip
 STATIC = Path(__file__).parent / "static"

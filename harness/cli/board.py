@@ -13,11 +13,13 @@ from fathom.harness.settings import read_secret_file, read_token_variable
 app = typer.Typer()
 
 
-def _token(server: str, file: Path | None) -> str:
-    """Return the token in a file or in FATHOM_TOKEN; else the key of a board that this user serves on this machine."""
+def _token(server: str, file: Path | None) -> tuple[str, bool]:
+    """Return the token in a file or in FATHOM_TOKEN; else, with True, the key of a board that this user serves here."""
     from fathom.harness.service.board_key import key_of_board
 
-    return read_secret_file(file) if file else read_token_variable() or key_of_board(server)
+    stated = read_secret_file(file) if file else read_token_variable()
+    key = "" if stated else key_of_board(server)
+    return stated or key, bool(key)
 
 
 @app.command("submit")
@@ -51,7 +53,7 @@ def submit_run(
         print(f"wrote {out} ({write_parcel(parcel, out) / 1e6:.1f} MB): send it at /submit/results of a board")
         return
     talk = make_console(stderr=True)
-    token = _token(str(server), token_file)
+    token, _ = _token(str(server), token_file)
     answer = send_parcel(parcel, str(server), token, lambda words: talk.print(words, soft_wrap=True), patience)
     if answer.is_new:
         print(f"graded there: {answer.n_right} of {answer.n_items} right, tier 1, run {answer.run}")
@@ -88,9 +90,10 @@ def work_for_server(
     from fathom.harness.settings import read_worker_settings
 
     found = read_worker_settings()
+    token, is_own = _token(server, token_file)
     options = WorkerOptions(
-        server, _token(server, token_file), engine, name or worker_name(os.getpid()),
-        found.cache, models, found.hub, once, None if max_gb is None else int(max_gb * 2**30), not no_isolation,
+        server, token, engine, name or worker_name(os.getpid()),
+        found.cache, models, found.hub, once, None if max_gb is None else int(max_gb * 2**30), not no_isolation, is_own,
         pairs(engine_arg or (), "--engine-arg"),
     )  # fmt: skip
     raise typer.Exit(start_worker(options))

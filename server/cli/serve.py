@@ -27,6 +27,7 @@ from fathom.harness.settings import (
     read_settings,
 )
 from fathom.server.cli.own_worker import OwnWorkerSettings, WorkerKeeper
+from fathom.server.jobs.workers import ENGINE_WORDS
 
 app = typer.Typer()
 
@@ -129,7 +130,6 @@ def serve(board: ServedBoard, engine: str | None) -> None:
         _run(board, service, listener)
 
 
-ENGINE_WORDS = {"vllm": "vLLM", "hf": "transformers"}
 _WORKER_WORDS = {
     None: "no worker evaluates what you submit, until you start `fathom worker`",
     "": "no worker evaluates what you submit: that needs Linux, and vLLM or transformers",

@@ -24,6 +24,9 @@ TIERS = {
 }
 """What each tier says about a run."""
 
+TIER_WORDS = {1: "unchecked", 2: "replayed", 3: "run here"}
+"""The tier of a run in words."""
+
 PRIVATE = "private, no-store"
 """Cache-Control of a page made for one visitor; only such pages come with a cookie."""
 
@@ -69,6 +72,7 @@ def open_templates(*, live: bool = True) -> Environment:
         points=points,
         shade=shade,
         size=text.size,
+        megabytes=text.megabytes,
         p=text.p_value,
         signed=signed,
         count=text.count,

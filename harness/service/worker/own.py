@@ -44,7 +44,7 @@ def _main() -> int:
     wanted = OwnWorker.model_validate_json(sys.stdin.readline())
     isolation.die_with_parent(wanted.parent)
     options = WorkerOptions(
-        wanted.server, wanted.token, wanted.engine, wanted.name, wanted.cache, hub=wanted.hub,
+        wanted.server, wanted.token, wanted.engine, wanted.name, wanted.cache, hub=wanted.hub, folders=True,
         # without a network of its own a model runs here as `fathom run` runs it
         isolate=_can_isolate(),
     )  # fmt: skip
