@@ -8,6 +8,9 @@ from fathom.harness.service.board_key import derived, open_key
 from fathom.harness.settings import ServiceSettings
 from fathom.server.accounts.middleware import cookie_policy
 
+WORKER_SCRIPT = '<script src="/static/worker.js" defer></script>'
+"""The one script of every page: it says in the head what the workers do."""
+
 
 def cookies_of(key):
     """Return the cookies of a browser that has opened the address with this key."""

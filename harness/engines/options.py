@@ -15,6 +15,8 @@ from fathom.harness.errors import BadInput, UnknownEngine
 from fathom.harness.settings import read_api_settings
 
 ENGINES = ("vllm", "hf", "openai", "ray", "oracle")
+ENGINE_WORDS = {"vllm": "vLLM", "hf": "transformers"}
+"""Engines that run a board's submissions, in the order of preference, and what people call them."""
 _DTYPES = ("auto", "bfloat16", "float16", "float32")
 _RAY_INNER = ("vllm", "hf", "oracle")
 """Engines that a replica of Ray may hold."""

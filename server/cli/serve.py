@@ -14,7 +14,7 @@ import typer
 from fathom.harness.cli.options import Db, database_of
 from fathom.harness.db.engine import open_database
 from fathom.harness.db.leaderboard.standings import update_leaderboard
-from fathom.harness.engines.options import installed_engine
+from fathom.harness.engines.options import ENGINE_WORDS, installed_engine
 from fathom.harness.errors import BadInput
 from fathom.harness.format import count, plural
 from fathom.harness.reports.console import make_console
@@ -26,8 +26,6 @@ from fathom.harness.settings import (
     read_service_settings,
     read_settings,
 )
-from fathom.server.cli.own_worker import OwnWorkerSettings, WorkerKeeper
-from fathom.server.jobs.workers import ENGINE_WORDS
 
 app = typer.Typer()
 
@@ -123,6 +121,8 @@ def serve(board: ServedBoard, engine: str | None) -> None:
                 )
             )
             if engine:
+                from fathom.server.cli.own_worker import OwnWorkerSettings, WorkerKeeper
+
                 signal.signal(signal.SIGTERM, _end)  # uvicorn ends as it is told to, and the worker before this process
                 keeper = WorkerKeeper(db, OwnWorkerSettings(address, port, derived(key, "worker"), engine))
                 at_end.callback(keeper.stop)

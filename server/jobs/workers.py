@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from fathom.harness.db.engine import translate_errors
 from fathom.harness.db.schema.service import JobRow, SubmissionRow, WorkerRow
 from fathom.harness.db.write import utc_now
-from fathom.harness.engines.options import installed_engine
+from fathom.harness.engines.options import ENGINE_WORDS, installed_engine
 from fathom.harness.settings import ServiceSettings
 from fathom.server.web.render import READ, SiteOf, page
 
@@ -20,7 +20,6 @@ router = APIRouter(include_in_schema=False)
 
 DEFAULT_ENGINE = "vllm"
 """Engine of submissions to a board with accounts, and of `fathom worker`."""
-ENGINE_WORDS = {"vllm": "vLLM", "hf": "transformers"}
 LIVE = dt.timedelta(minutes=1)
 """Time after which a worker that says nothing counts as gone; it speaks every two seconds, or every 23 during a job."""
 _LISTED = dt.timedelta(days=1)

@@ -10,11 +10,12 @@ from starlette.concurrency import run_in_threadpool
 
 from fathom.harness.db.engine import translate_errors
 from fathom.harness.db.schema.runs import ModelRow, RunRow, SuiteRow
+from fathom.harness.engines.options import ENGINE_WORDS
 from fathom.harness.errors import BadSubmission, Finding
 from fathom.harness.runs.prompt_format import prompt_format_text
 from fathom.harness.service.seasons.store import Season, items_of
 from fathom.harness.settings import ServiceSettings
-from fathom.server.jobs.workers import ENGINE_WORDS, WorkerStatus, engine_of_board, read_workers
+from fathom.server.jobs.workers import WorkerStatus, engine_of_board, read_workers
 from fathom.server.submissions.examine import ExaminedModel, bad_model_name, can_be_examined, examine
 from fathom.server.submissions.form import SubmissionForm, check_fields
 from fathom.server.submissions.planner import count_items

@@ -10,6 +10,7 @@ from sqlalchemy import Engine
 
 from fathom.harness.db import read
 from fathom.harness.db.leaderboard.places import place_of
+from fathom.harness.db.leaderboard.read import Model
 from fathom.harness.errors import Conflict, FathomError
 from fathom.harness.runs.prompt_format import prompt_format_text
 from fathom.harness.stats.scores import CellCounts
@@ -109,6 +110,7 @@ def show_result(site: SiteOf, actor: ActorOf, submission: SubmissionId) -> HTMLR
     place = place_of(site.db, found.run)
     return page(
         site, "result", upload=found, words=TIER_WORDS[found.tier], run=detail.summary, rows=_rows(detail.cells),
+        model=Model(detail.summary.model_id, detail.summary.model),
         place=None if place is None else board_link(place), actor=actor,
         may_ask=actor.owns(found.owner_id) and actor.may("submit"),
     )  # fmt: skip

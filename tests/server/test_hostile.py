@@ -59,6 +59,9 @@ def stage(request, browse, write_run, tmp_path_factory):
     )
 
 
+SCRIPTS = [[("src", f"/static/{name}.js"), ("defer", None)] for name in ("worker", "board")]
+
+
 class Elements(HTMLParser):
     """What a browser would make of a page that could run or fetch something."""
 
@@ -69,7 +72,7 @@ class Elements(HTMLParser):
         own = all(
             found.get(name, "/").startswith(("/", "#", "?", "mailto:")) for name in ("src", "href", "srcset", "action")
         )
-        script = tag == "script" and attributes != [("src", "/static/board.js"), ("defer", None)]
+        script = tag == "script" and attributes not in SCRIPTS
         if script or not own or tag in ("style", "iframe", "object", "base") or any(name[:2] == "on" for name in found):
             self.harmful = (*self.harmful, (tag, attributes))
 

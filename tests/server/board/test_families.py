@@ -11,6 +11,7 @@ from fathom.server.board.glossary import by_part, explain
 from fathom.server.board.samples import labels_of
 from fathom.tasks.base import PARTS, channels_of, demonstrate, make_instance, pose, styles_of
 from fathom.tasks.registry import all_families, find_family
+from tests.keys import WORKER_SCRIPT
 
 FAMILIES = all_families()
 CELLS = [
@@ -240,14 +241,14 @@ def test_a_bad_address_is_a_page_that_says_what_to_do(board, query, status):
 def test_an_unknown_family_is_404_and_names_the_known_ones(board, name):
     page = board.get(f"/families/{name}")
     assert page.status_code == 404
-    assert "<script" not in page.text
+    assert "<script" not in page.text.replace(WORKER_SCRIPT, "")
     assert "known: bios, brevo, capo, depo" in text_of(page)
 
 
 def test_what_a_visitor_wrote_is_inert_and_hides_nothing(board):
     hostile = "</textarea></pre><script>alert(1)</script> bell\x07 \u202egnp.exe \x00 {{ 7 * 7 }}"
     page = ask(board, "igsm", level="op4", style="cot", seed=7, answer=f"{hostile}\nAnswer: {hostile}")
-    assert "<script" not in page.text
+    assert "<script" not in page.text.replace(WORKER_SCRIPT, "")
     assert not re.search("[\u202a-\u202e\x00-\x08\x0b-\x1f]", page.text)
     assert r"bell\x07 \u202egnp.exe \x00 {{ 7 * 7 }}" in text_of(page)
 
@@ -267,7 +268,7 @@ def test_these_pages_are_plain_and_read_no_database(board, count_statements, add
     pages = []
     board.get("/")  # the first request to a board without accounts stores its only user
     assert count_statements(lambda: pages.append(board.get(address))) == 0
-    page = pages[0].text
+    page = pages[0].text.replace(WORKER_SCRIPT, "")
     for forbidden in ("<script", "<style", 'style="', "javascript:", "http://", "https://"):
         assert forbidden not in page
     levels = [int(level) for level in re.findall(r"<h([1-6])", page)]
