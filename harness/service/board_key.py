@@ -84,8 +84,9 @@ def derived(key: str, purpose: str) -> str:
 def noted_board(port: int, database: str) -> Iterator[None]:
     """Leave a note of a board's port and key file while it is served."""
     note = _note(port)
-    note.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    note.write_text(f"{os.getpid()}\n{key_file(database)}\n", encoding="utf-8")
+    with suppress(OSError):  # without it, commands are given --token-file
+        note.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        note.write_text(f"{os.getpid()}\n{key_file(database)}\n", encoding="utf-8")
     try:
         yield
     finally:

@@ -152,7 +152,7 @@ async def check_submission(
         await run_in_threadpool(count_use, site.db, f"preview:{owner}", _PREVIEWS_AN_HOUR, 3600)
     form = read_fields(query.model_dump())
     seasons = await run_in_threadpool(list_seasons, site.db, "open")
-    shown = await preview(request, form, seasons, str(owner))
+    shown = await preview(request, form, seasons, f"preview/{owner}")
     return page(site, "preview", actor=actor, preview=shown, form=form)
 
 

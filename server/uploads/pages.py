@@ -23,7 +23,7 @@ from fathom.server.web.actor import Actor, ActorOf
 from fathom.server.web.addresses import SubmissionId, board_link
 from fathom.server.web.forms import check_csrf, read_form
 from fathom.server.web.multipart import FormStream
-from fathom.server.web.render import READ, TIER_WORDS, Site, SiteOf, page
+from fathom.server.web.render import READ, Site, SiteOf, page
 from fathom.tasks.errors import TaskError
 
 router = APIRouter(include_in_schema=False)
@@ -109,7 +109,7 @@ def show_result(site: SiteOf, actor: ActorOf, submission: SubmissionId) -> HTMLR
     detail = read.get_run(site.db, found.run)
     place = place_of(site.db, found.run)
     return page(
-        site, "result", upload=found, words=TIER_WORDS[found.tier], run=detail.summary, rows=_rows(detail.cells),
+        site, "result", upload=found, run=detail.summary, rows=_rows(detail.cells),
         model=Model(detail.summary.model_id, detail.summary.model),
         place=None if place is None else board_link(place), actor=actor,
         may_ask=actor.owns(found.owner_id) and actor.may("submit"),

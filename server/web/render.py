@@ -88,6 +88,7 @@ def open_templates(*, live: bool = True) -> Environment:
     )
     environment.globals.update(
         tier_words=TIERS,
+        tier_names=TIER_WORDS,
         plural=text.plural,
         ratio=text.ratio,
         ranks=text.ranks,
