@@ -42,15 +42,19 @@ def submit_run(
 ) -> None:
     """Send a finished run to a server, which grades it again. Exit codes: 0 sent, 2 refused, 4 no answer."""
     from fathom.harness.db.read import get_run
+    from fathom.harness.engines.model_name import RESERVED
     from fathom.harness.io.upload import Parcel, send_parcel, write_parcel
     from fathom.harness.reports.console import make_console
 
     if (server is None) == (out is None):
         raise BadInput("say where to: --server ADDRESS, or --out FILE for the form in the browser")
     engine = open_store(db)
-    parcel = Parcel(engine, get_run(engine, run).summary.run, model, sha)
+    found = get_run(engine, run).summary
+    parcel = Parcel(engine, found.run, model, sha)
     if out is not None:
         print(f"wrote {out} ({write_parcel(parcel, out) / 1e6:.1f} MB): send it at /submit/results of a board")
+        if (model or found.model).casefold().startswith(RESERVED):
+            print("only a board without accounts takes this name: give the model's hub id with --model for others")
         return
     talk = make_console(stderr=True)
     token, _ = _token(str(server), token_file)

@@ -297,7 +297,7 @@ def test_about_defines_what_the_board_shows(board):
         "McNemar",
         "Holm",
         "tie group",
-        "no cookies",
+        "sets no cookie",
     ):
         assert wanted in page
     assert all(
