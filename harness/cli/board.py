@@ -90,13 +90,14 @@ def work_for_server(
     ] = None,
 ) -> None:
     """Run submitted models for a server until stopped. Exit codes: 0 done, 2 bad input, 3 job failed."""
+    from fathom.harness.service.board_key import derived
     from fathom.harness.service.worker.worker import WorkerOptions, start_worker, worker_name
     from fathom.harness.settings import read_worker_settings
 
     found = read_worker_settings()
     token, is_own = _token(server, token_file)
     options = WorkerOptions(
-        server, token, engine, name or worker_name(os.getpid()),
+        server, derived(token, "worker") if is_own else token, engine, name or worker_name(os.getpid()),
         found.cache, models, found.hub, once, None if max_gb is None else int(max_gb * 2**30), not no_isolation, is_own,
         pairs(engine_arg or (), "--engine-arg"),
     )  # fmt: skip

@@ -93,6 +93,7 @@ def test_three_steps_lead_from_an_empty_database_to_a_row(start_board):
 
 
 @pytest.mark.full
+@pytest.mark.timeout(1800)  # minutes on two free cores
 def test_a_chat_model_in_a_folder_is_evaluated_in_a_chat(start_board, smol):
     page, address = start_board()
     name_model(page, address, str(smol))
@@ -101,7 +102,7 @@ def test_a_chat_model_in_a_folder_is_evaluated_in_a_chat(start_board, smol):
     page.get_by_text("Options", exact=True).click()
     page.get_by_label("Style").select_option("choice")
     expect(page.locator("#preview")).to_contain_text("180 of quick")
-    evaluate(page)
+    evaluate(page, 1500)
     open_row(page, smol.name)
     page.goto(f"{address}/runs")
     assert str(smol.parent) not in page.content()
