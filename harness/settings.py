@@ -44,6 +44,8 @@ class ServiceSettings:
     """Largest size of a model's weights that is accepted."""
     auto_replay: bool = False
     """Whether each upload of a model of the hub is replayed automatically."""
+    key: str = field(default="", repr=False)
+    """The key of a board without accounts, whose holder may change things; the application reads it from its file."""
     daily_submissions: int = 10
     """Submissions that a user may make within 24 hours; those that fail through our fault do not count."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from starlette.staticfiles import StaticFiles
 from fathom.harness.db.engine import open_database
 from fathom.harness.db.leaderboard.standings import update_leaderboard
 from fathom.harness.db.liveness import end_dead_runs
+from fathom.harness.service.board_key import open_key
 from fathom.harness.service.seasons.store import season_seed
 from fathom.harness.settings import ServiceSettings, read_settings
 from fathom.server.accounts import api as accounts_api
@@ -27,6 +28,7 @@ from fathom.server.api import routes as api
 from fathom.server.board import downloads, families, feeds, pictures
 from fathom.server.board import pages as board
 from fathom.server.jobs import api as jobs
+from fathom.server.jobs import workers
 from fathom.server.seasons import api as seasons_api
 from fathom.server.seasons import pages as seasons
 from fathom.server.submissions import api as submissions_api
@@ -55,7 +57,7 @@ from fathom.server.web.render import Site, open_templates
 _ROUTERS = (
     downloads.router, board.router, families.router, pictures.router, feeds.router, metrics.router, health.router,
     uploads.router, submissions.router, events.router, seasons.router, sign_in.router, accounts.router, admin.router,
-    api.docs, api.router, jobs.router, uploads_api.router, seasons_api.router, accounts_api.router,
+    api.docs, api.router, jobs.router, workers.router, uploads_api.router, seasons_api.router, accounts_api.router,
     submissions_api.router,
 )  # fmt: skip
 STATIC = Path(__file__).parent / "static"
@@ -95,9 +97,11 @@ def create_app(settings: ServerSettings) -> FastAPI:
 
     Raises:
         StoreError: the database cannot be opened, or needs `fathom db upgrade`.
-        BadInput: accounts are configured without a key or an address.
+        BadInput: accounts are configured without a key or an address, or a key cannot be kept beside the database.
     """
     service = settings.service
+    if service.oidc is None and settings.live:
+        service = replace(service, key=open_key(settings.database))
     oidc = None if service.oidc is None else Oidc(service.oidc, service)
     db = open_database(settings.database, create=True)
     # FastAPI's documentation pages load scripts from a CDN; its redirects repeat a forged Host header

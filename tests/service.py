@@ -14,6 +14,7 @@ from fathom.harness.db.schema.service import JobRow, SubmissionRow, UserRow
 from fathom.harness.db.write import utc_now
 from fathom.harness.service.seasons.commitment import PRACTICE_SEED
 from fathom.server.submissions import planner as planning
+from tests.keys import headers_of_board
 
 TOTAL = 1710 + 342
 """Items of the suite quick, and of its fresh layer."""
@@ -44,11 +45,16 @@ class Service:
         self.extra = {}
         self._start = start_fathom
 
+    @property
+    def headers(self):
+        """What a program sends: the key of the board."""
+        return headers_of_board(self.url)
+
     total = TOTAL
     until = staticmethod(until)
 
     def start(self):
-        self.process = self._start("serve", "--db", self.url, "--port", self.port, **self.extra)
+        self.process = self._start("serve", "--db", self.url, "--port", self.port, "--no-worker", **self.extra)
         until(self._answers)
         return self
 

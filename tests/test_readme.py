@@ -184,7 +184,7 @@ def serves_the_board(readme, shell):
         end = time.monotonic() + 60
         while True:
             try:
-                page = httpx.get(address, timeout=10)
+                page = httpx.get(address, timeout=10, follow_redirects=True)
                 break
             except httpx.TransportError:
                 assert time.monotonic() < end

@@ -1,5 +1,6 @@
 """`fathom submit` and `fathom worker`: the commands that talk to a server."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -12,12 +13,24 @@ from fathom.harness.settings import read_secret_file, read_token_variable
 app = typer.Typer()
 
 
+def _token(server: str, file: Path | None) -> tuple[str, bool]:
+    """Return the token in a file or in FATHOM_TOKEN; else, with True, the key of a board that this user serves here."""
+    from fathom.harness.service.board_key import key_of_board
+
+    stated = read_secret_file(file) if file else read_token_variable()
+    key = "" if stated else key_of_board(server)
+    return stated or key, bool(key)
+
+
 @app.command("submit")
 def submit_run(
     run: Annotated[str, typer.Argument(help="A run's id or its beginning.")],
     server: Annotated[Optional[str], typer.Option(help="Address of a board, as in https://fathom.example.")] = None,
     token_file: Annotated[
-        Optional[Path], typer.Option(help="File with an API token of the scope submit; default FATHOM_TOKEN.")
+        Optional[Path],
+        typer.Option(
+            help="File with an API token of the scope submit; default FATHOM_TOKEN, else as for your own board."
+        ),
     ] = None,
     out: Annotated[Optional[Path], typer.Option(help="Write a file for the browser form instead.")] = None,
     model: Annotated[
@@ -29,18 +42,22 @@ def submit_run(
 ) -> None:
     """Send a finished run to a server, which grades it again. Exit codes: 0 sent, 2 refused, 4 no answer."""
     from fathom.harness.db.read import get_run
+    from fathom.harness.engines.model_name import RESERVED
     from fathom.harness.io.upload import Parcel, send_parcel, write_parcel
     from fathom.harness.reports.console import make_console
 
     if (server is None) == (out is None):
         raise BadInput("say where to: --server ADDRESS, or --out FILE for the form in the browser")
     engine = open_store(db)
-    parcel = Parcel(engine, get_run(engine, run).summary.run, model, sha)
+    found = get_run(engine, run).summary
+    parcel = Parcel(engine, found.run, model, sha)
     if out is not None:
         print(f"wrote {out} ({write_parcel(parcel, out) / 1e6:.1f} MB): send it at /submit/results of a board")
+        if (model or found.model).casefold().startswith(RESERVED):
+            print("only a board without accounts takes this name: give the model's hub id with --model for others")
         return
     talk = make_console(stderr=True)
-    token = read_secret_file(token_file) if token_file else read_token_variable()
+    token, _ = _token(str(server), token_file)
     answer = send_parcel(parcel, str(server), token, lambda words: talk.print(words, soft_wrap=True), patience)
     if answer.is_new:
         print(f"graded there: {answer.n_right} of {answer.n_items} right, tier 1, run {answer.run}")
@@ -54,7 +71,8 @@ def work_for_server(
     server: Annotated[str, typer.Option(help="Address of the server, as in https://fathom.example.")],
     engine: Annotated[str, typer.Option(help="vllm, hf, oracle, or ray for replicas.")] = "vllm",
     token_file: Annotated[
-        Optional[Path], typer.Option(help="File with an API token of scope worker; default: FATHOM_TOKEN.")
+        Optional[Path],
+        typer.Option(help="File with an API token of scope worker; default FATHOM_TOKEN, else as for your own board."),
     ] = None,
     models: Annotated[
         Optional[Path], typer.Option(help="Folder with models as org/name, searched before the hub.")
@@ -72,13 +90,15 @@ def work_for_server(
     ] = None,
 ) -> None:
     """Run submitted models for a server until stopped. Exit codes: 0 done, 2 bad input, 3 job failed."""
-    from fathom.harness.service.worker.worker import WorkerOptions, default_name, start_worker
+    from fathom.harness.service.board_key import derived
+    from fathom.harness.service.worker.worker import WorkerOptions, start_worker, worker_name
     from fathom.harness.settings import read_worker_settings
 
     found = read_worker_settings()
+    token, is_own = _token(server, token_file)
     options = WorkerOptions(
-        server, read_secret_file(token_file) if token_file else found.token, engine, name or default_name(),
-        found.cache, models, found.hub, once, None if max_gb is None else int(max_gb * 2**30), not no_isolation,
+        server, derived(token, "worker") if is_own else token, engine, name or worker_name(os.getpid()),
+        found.cache, models, found.hub, once, None if max_gb is None else int(max_gb * 2**30), not no_isolation, is_own,
         pairs(engine_arg or (), "--engine-arg"),
     )  # fmt: skip
     raise typer.Exit(start_worker(options))

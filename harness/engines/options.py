@@ -15,6 +15,8 @@ from fathom.harness.errors import BadInput, UnknownEngine
 from fathom.harness.settings import read_api_settings
 
 ENGINES = ("vllm", "hf", "openai", "ray", "oracle")
+ENGINE_WORDS = {"vllm": "vLLM", "hf": "transformers"}
+"""Engines that run a board's submissions, in the order of preference, and what people call them."""
 _DTYPES = ("auto", "bfloat16", "float16", "float32")
 _RAY_INNER = ("vllm", "hf", "oracle")
 """Engines that a replica of Ray may hold."""
@@ -54,6 +56,13 @@ def check_engine(name: str) -> None:
     """Raise UnknownEngine unless there is an engine of that name."""
     if name not in ENGINES:
         raise UnknownEngine(f"no engine {name!r}; known: {', '.join(ENGINES)}")
+
+
+def installed_engine() -> str:
+    """Return the engine that runs models on this machine: vllm, else hf; empty where neither is installed."""
+    if find_spec("vllm") is not None:
+        return "vllm"
+    return "hf" if all(find_spec(name) is not None for name in ("torch", "transformers")) else ""
 
 
 def check_settings(engine: EngineSettings) -> None:

@@ -11,7 +11,9 @@ import httpx
 from sqlalchemy import Engine
 
 from fathom.harness.errors import BadInput, FathomError, Unreachable, write_error
-from fathom.harness.io.parcel import gzip_lines, parcel_lines
+from fathom.harness.io.parcel import gzip_lines, parcel_lines, parse_header
+from fathom.harness.io.parcel_checks import check_parcel
+from fathom.tasks.errors import TaskError
 
 _PATIENCE = 900.0
 """Seconds after which retries to reach a server end."""
@@ -29,6 +31,18 @@ class Parcel:
     run: str
     model: str | None = None
     sha: str | None = None
+
+    def check(self) -> None:
+        """Refuse here what every board would refuse.
+
+        Raises:
+            BadInput: the run is not complete, or no board would take it.
+        """
+        lines = parcel_lines(self.db, self.run, model=self.model, sha=self.sha)
+        try:
+            check_parcel(parse_header(next(lines)))
+        except TaskError as error:  # its own exit code is that of a command that generates items
+            raise BadInput(f"no board would take this run: {error}") from error
 
     def pieces(self) -> Iterator[bytes]:
         """Yield the parcel from its beginning, compressed with gzip."""
@@ -59,8 +73,7 @@ def send_parcel(
         BadInput: the run is not complete, or the server refused it; the message has the server's reason.
         Unreachable: no answer within `patience` seconds.
     """
-    for _ in parcel_lines(parcel.db, parcel.run):  # an incomplete run is refused before the first try
-        break
+    parcel.check()
     end = time.monotonic() + patience
     headers = {"Content-Type": "application/gzip"} | ({"Authorization": f"Bearer {token}"} if token else {})
     with httpx.Client(base_url=server.rstrip("/"), timeout=httpx.Timeout(30, read=300), headers=headers) as client:
@@ -124,8 +137,9 @@ def write_parcel(parcel: Parcel, out: Path) -> int:
     """Write a parcel to a file, for the upload form of a server; return its size in bytes.
 
     Raises:
-        BadInput: the run is not complete, or the file cannot be written.
+        BadInput: the run is not complete, no board would take it, or the file cannot be written.
     """
+    parcel.check()
     pieces = parcel.pieces()
     first = next(pieces)
     try:

@@ -31,6 +31,8 @@ _TABLE = (
           "Try another precision: bfloat16 or float32 instead of float16."),
     Fault("bad_model", True, "The model's files are incomplete, damaged, or contradict each other.",
           "Load them once yourself with transformers, upload them again, and submit the new revision."),
+    Fault("folder_changed", True, "The folder is gone, or its files are no longer those that were submitted.",
+          "Submit the folder again."),
     Fault("too_large", True, "The model is too large for the workers here.",
           "Submit a smaller or quantised model."),
     Fault("hub_5xx", False, "The hub answered with an error of its own.", "Nothing: submit it again later.", ours=True),

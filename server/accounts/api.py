@@ -3,8 +3,7 @@
 from fastapi import APIRouter
 from pydantic import Field
 
-from fathom.harness.errors import NotSignedIn
-from fathom.server.web.actor import ActorOf
+from fathom.server.web.actor import ActorOf, not_signed_in
 from fathom.server.web.problems import ApiModel
 
 router = APIRouter(prefix="/api/v1")
@@ -23,5 +22,5 @@ class MeOut(ApiModel):
 def send_me(actor: ActorOf) -> MeOut:
     """Return whose token this is, and what it may do."""
     if actor.user_id is None:
-        raise NotSignedIn("sign in first, or send an API token as `Authorization: Bearer ...`")
+        raise not_signed_in(actor)
     return MeOut(user=actor.user_id, name=actor.name, role=actor.role, scopes=sorted(actor.scopes))

@@ -1,23 +1,25 @@
-"""Middleware that finds the sender of each request: by cookie, by API token, or as this machine's user."""
+"""Middleware that finds the sender of each request: by cookie, API token, or key of a board without accounts."""
 
-import ipaddress
 import re
-import secrets
+from collections.abc import Collection
 from dataclasses import dataclass
+from hmac import compare_digest
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 from fastapi import Request
 from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.datastructures import Headers
+from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fathom.harness.errors import BadInput, FathomError, NotAllowed, NotSignedIn
+from fathom.harness.service.board_key import derived, is_loopback
 from fathom.harness.settings import ServiceSettings
 from fathom.server.accounts import store as accounts
 from fathom.server.accounts.store import User
-from fathom.server.web.actor import NOBODY, SCOPES, Actor, scopes_of
+from fathom.server.web.actor import KEY, KEYLESS, NOBODY, SCOPES, Actor, scopes_of
 from fathom.server.web.forms import csrf_of
 from fathom.server.web.problems import answer_problem
 
@@ -42,17 +44,18 @@ class CookiePolicy:
     """As in https://fathom.example; empty where only this machine is served."""
     cookie: str
     secure: bool
+    same_site: Literal["Lax", "Strict"] = "Lax"
 
     def header(self, value: str, lasts: int = _LOGIN_SECONDS) -> str:
         """Return a Set-Cookie header."""
         secure = "; Secure" if self.secure else ""
-        return f"{self.cookie}={value}; Path=/; Max-Age={lasts}; HttpOnly; SameSite=Lax{secure}"
+        return f"{self.cookie}={value}; Path=/; Max-Age={lasts}; HttpOnly; SameSite={self.same_site}{secure}"
 
 
 def cookie_policy(service: ServiceSettings) -> CookiePolicy:
     """Return the cookie policy of a server with these settings."""
-    if service.oidc is None:
-        return CookiePolicy("", "fathom", False)
+    if service.oidc is None:  # cookies know no ports: the name keeps boards of one machine apart
+        return CookiePolicy("", f"fathom-{derived(service.key, 'cookie name')[:8]}", False, "Strict")
     secure = service.url.startswith("https://")
     return CookiePolicy(service.url, "__Host-fathom" if secure else "fathom", secure)
 
@@ -60,7 +63,7 @@ def cookie_policy(service: ServiceSettings) -> CookiePolicy:
 class Identify:
     """Sets scope["fathom.actor"]; refuses foreign hosts, foreign origins and bad tokens.
 
-    A request without cookie and token needs no query.
+    A request without cookie and token needs no query. Without accounts, the key in an address becomes a cookie.
     """
 
     def __init__(self, app: ASGIApp, db: Engine, service: ServiceSettings) -> None:
@@ -74,12 +77,10 @@ class Identify:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        cookie, fresh = read_cookie(headers, self._policy.cookie), ""
-        if self._service.oidc is None and not cookie:
-            cookie = fresh = secrets.token_urlsafe(32)
         try:
             self._check_host(scope["path"], headers)
-            actor = await self._identify(headers, cookie)
+            entered = self._take_key(scope)
+            actor = await self._identify(headers)
             _check_origin(scope["method"], headers, self._policy, actor)
         except FathomError as error:
             answer = answer_problem(Request(scope), error.status, str(error))
@@ -88,41 +89,75 @@ class Identify:
             await answer(scope, receive, send)
             return
         scope["fathom.actor"] = actor
+        await (entered or self._app)(scope, receive, send)
 
-        async def send_with_cookie(message: Message) -> None:
-            if message["type"] == "http.response.start" and fresh:
-                found = MutableHeaders(scope=message)
-                if "private" in found.get("cache-control", ""):  # only private pages, which have forms, need a cookie
-                    found.append("Set-Cookie", self._policy.header(fresh))
-            await send(message)
+    def _take_key(self, scope: Scope) -> Response | None:
+        """Return the redirect to the same address without the key, with the cookie; None where there is no key.
 
-        await self._app(scope, receive, send_with_cookie)
+        Raises:
+            NotSignedIn: it is not the key of this board.
+        """
+        key = self._service.key
+        if not key or scope["method"] not in ("GET", "HEAD") or b"key=" not in scope["query_string"]:
+            return None
+        pairs = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+        sent = [value for name, value in pairs if name == "key"]
+        if not sent:
+            return None
+        if not _same(sent[-1], key):
+            raise NotSignedIn("this is not the key of this board: open the address that `fathom serve` printed")
+        rest = urlencode([pair for pair in pairs if pair[0] != "key"])
+        # one slash: two would lead to another host
+        place = "/" + quote(scope["path"].lstrip("/\\")) + (f"?{rest}" if rest else "")
+        answer = RedirectResponse(place, 303, {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"})
+        answer.headers.append("Set-Cookie", self._policy.header(derived(key, "cookie")))
+        return answer
 
     def _check_host(self, path: str, headers: Headers) -> None:
         host = headers.get("host", "")
         if path in _ANY_HOST or host == urlsplit(self._policy.origin).netloc != "":
             return
-        if not self._policy.origin and _is_loopback(urlsplit(f"//{host}").hostname or ""):
+        if not self._policy.origin and is_loopback(urlsplit(f"//{host}").hostname or ""):
             return
         raise WrongHost("this server has another name: use the address that it was started with")
 
-    async def _identify(self, headers: Headers, cookie: str) -> Actor:
+    async def _identify(self, headers: Headers) -> Actor:
         kind, _, token = headers.get("authorization", "").partition(" ")
+        cookie = read_cookie(headers, self._policy.cookie)
+        if self._service.key:
+            known = await self._by_key(token.strip() if kind.lower() == "bearer" else "", cookie)
+            if known is not None:
+                return known
         if kind.lower() == "bearer":
             return await run_in_threadpool(self._by_token, token.strip())
         if self._service.oidc is None:
-            if self._local is None:
-                self._local = await run_in_threadpool(accounts.local_user, self._db)
-            return _actor(self._local, cookie)
+            return KEYLESS
         if not cookie:
             return NOBODY
         user = await run_in_threadpool(accounts.user_of_login, self._db, cookie)
         return NOBODY if user is None else _actor(user, cookie)
 
+    async def _by_key(self, token: str, cookie: str) -> Actor | None:
+        """Return this machine's user where the key, or what is derived from it, was sent; else None."""
+        key = self._service.key
+        scopes: Collection[str] = SCOPES if _same(token, key) else ("worker",)
+        is_program = _same(token, key) or _same(token, derived(key, "worker"))
+        if not is_program and (token or not _same(cookie, derived(key, "cookie"))):
+            return None
+        if self._local is None:
+            self._local = await run_in_threadpool(accounts.local_user, self._db)
+        if not is_program:
+            return _actor(self._local, cookie)
+        return Actor(self._local.id, self._local.name, "admin", scopes_of("admin", scopes), KEY)
+
     def _by_token(self, text: str) -> Actor:
         user, token = accounts.find_token(self._db, text)
         role = _role(user)
         return Actor(user.id, user.name, role, scopes_of(role, token.scopes), token.id)
+
+
+def _same(sent: str, secret: str) -> bool:
+    return compare_digest(sent.encode("utf-8", "surrogatepass"), secret.encode())
 
 
 def _role(user: User) -> Literal["user", "admin"]:
@@ -146,21 +181,11 @@ def read_cookie(headers: Headers, name: str) -> str:
     return ""
 
 
-def _is_loopback(host: str) -> bool:
-    """Say whether a host name means this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _check_origin(method: str, headers: Headers, policy: CookiePolicy, actor: Actor) -> None:
     """Refuse changes that a page of another site asks for; requests with a token are exempt.
 
     Browsers state the origin of a request. A program without a token does not, and is accepted only by a server for
-    this machine.
+    this machine, which asks it for its key.
 
     Raises:
         NotAllowed: the request comes from another site, or does not state its origin.

@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fathom.harness.errors import BadInput, NotAllowed
 from fathom.server.accounts import store as accounts
 from fathom.server.submissions.status import list_own
-from fathom.server.web.actor import SCOPES, Actor, ActorOf, require, scopes_of
+from fathom.server.web.actor import KEY, SCOPES, Actor, ActorOf, require, scopes_of
 from fathom.server.web.forms import FormOf, read_form
 from fathom.server.web.rate_limits import count_use
 from fathom.server.web.render import READ, Site, SiteOf, page
@@ -75,6 +75,6 @@ def revoke_own_token(site: SiteOf, actor: ActorOf, token: _TokenId) -> Response:
 def _browser_user(actor: Actor) -> int:
     """Return the user in a browser; a token must not create tokens that allow more or last longer."""
     user = require(actor, "read")
-    if actor.token_id is not None:
+    if actor.token_id not in (None, KEY):
         raise NotAllowed("tokens are created and revoked in a browser, not with a token")
     return user

@@ -11,7 +11,7 @@ from fathom.harness.settings import OidcSettings, ServiceSettings
 from fathom.server.accounts import store as accounts
 from fathom.server.accounts.middleware import cookie_policy, read_cookie
 from fathom.server.accounts.oidc import ATTEMPT_SECONDS, Oidc, safe_next
-from fathom.server.web.actor import ActorOf
+from fathom.server.web.actor import ActorOf, not_signed_in
 from fathom.server.web.forms import FormOf
 from fathom.server.web.rate_limits import count_use, network_key, visitor_address
 from fathom.server.web.render import SiteOf
@@ -24,11 +24,16 @@ _ATTEMPTS, _WINDOW = 30, 600
 
 @router.get("/sign-in")
 async def start_sign_in(
-    request: Request, site: SiteOf, next_page: Annotated[str, Query(alias="next", max_length=2000)] = "/account"
+    request: Request,
+    site: SiteOf,
+    actor: ActorOf,
+    next_page: Annotated[str, Query(alias="next", max_length=2000)] = "/account",
 ) -> Response:
-    """Send a visitor to the provider; without accounts, to the account page of this machine's user."""
+    """Send a visitor to the provider; without accounts, who has the key to the account page."""
     oidc: Oidc | None = request.app.state.oidc
     if oidc is None:
+        if actor.user_id is None:
+            raise not_signed_in(actor)
         return RedirectResponse("/account", 303)
     service: ServiceSettings = request.app.state.service
     key = f"sign-in:{network_key(visitor_address(request.scope, service.proxies))}"

@@ -74,7 +74,7 @@ def show_badge(site: SiteOf, name: ModelPath) -> Response:
     if (first := next((one for one in found if (one[0].id, one[1]) in places), None)) is not None:
         pool, place = first[0], places[first[0].id, first[1]]
         rank = f"rank {ranks(place.rank_low, place.rank_high)} of {count(pool.n_models)}"
-        how = f"{STYLE_WORDS.get(place.style, place.style).lower()}, {TIER_NAMES[str(place.tier)]}"
+        how = f"{STYLE_WORDS.get(place.style, place.style).lower()}, {TIER_NAMES[place.tier]}"
         said = f"{points(place.score.value)} ±{half(place.score)}, {rank} ({how})"
         if place.tier < RANKED_TIER:
             said = "unchecked upload, not ranked"

@@ -1,8 +1,12 @@
 """`fathom serve` and `fathom export-static`: publish a database as a board."""
 
-import ipaddress
+import signal
 import socket
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any, Optional
 
 import typer
@@ -10,9 +14,11 @@ import typer
 from fathom.harness.cli.options import Db, database_of
 from fathom.harness.db.engine import open_database
 from fathom.harness.db.leaderboard.standings import update_leaderboard
+from fathom.harness.engines.options import ENGINE_WORDS, installed_engine
 from fathom.harness.errors import BadInput
 from fathom.harness.format import count, plural
 from fathom.harness.reports.console import make_console
+from fathom.harness.service.board_key import derived, is_loopback, noted_board, open_key
 from fathom.harness.settings import (
     ServiceSettings,
     check_log_format,
@@ -33,9 +39,16 @@ def _serve(
     log: Annotated[
         Optional[str], typer.Option(help="text, or json with one line for each request; default FATHOM_LOG.")
     ] = None,
+    engine: Annotated[
+        Optional[str], typer.Option(help="Engine of the board's own worker: vllm or hf; default: what is installed.")
+    ] = None,
+    no_worker: Annotated[
+        bool, typer.Option("--no-worker", help="Start no worker; without accounts, one evaluates what is submitted.")
+    ] = False,
 ) -> None:
-    """Show the board in a browser."""
-    serve(database_of(db), host, port, workers, check_log_format(log) if log else read_settings().log)
+    """Show the board in a browser, and evaluate what is submitted there."""
+    served = ServedBoard(database_of(db), host, port, workers, check_log_format(log) if log else read_settings().log)
+    serve(served, None if no_worker else own_engine(engine))
 
 
 @app.command("export-static")
@@ -48,45 +61,114 @@ def _export_static(
     write_copy(database_of(db), out, sample_pages)
 
 
-def serve(database: str, host: str, port: int, workers: int, log: str) -> None:
-    """Serve the board from one or more processes until stopped.
+@dataclass(frozen=True, slots=True)
+class ServedBoard:
+    """A database, where it is served, by how many processes, and the format of the log."""
+
+    database: str
+    host: str
+    port: int
+    workers: int
+    log: str
+
+
+def own_engine(wanted: str | None) -> str:
+    """Return the engine of the board's own worker; empty where none can run here.
+
+    Raises:
+        BadInput: the engine that was named cannot run in a worker here.
+    """
+    found = installed_engine() if sys.platform == "linux" else ""
+    if wanted is None:
+        return found
+    if wanted not in ENGINE_WORDS or not found or (wanted, found) == ("vllm", "hf"):
+        raise BadInput(f"--engine {wanted}: no worker with it can run here; on Linux give vllm or hf, and install it")
+    return wanted
+
+
+def serve(board: ServedBoard, engine: str | None) -> None:
+    """Serve the board from one or more processes until stopped, without accounts beside a worker of its own.
+
+    `engine` is that of the worker; None declines one, and an empty text says that none can run here.
 
     Raises:
         BadInput: an address that is not loopback, or a port that is taken.
         StoreError: the database cannot be read.
     """
+    service = read_service_settings()
+    check_bind(board.host, service)
+    db = open_database(board.database, create=True)
+    update_leaderboard(db)  # ranks of runs whose process was killed
+    try:
+        listener = socket.create_server((board.host, board.port))
+    except OSError as error:
+        raise BadInput(
+            f"port {board.port} is taken ({error.strerror}): give another --port, or 0 for a free one"
+        ) from error
+    port = listener.getsockname()[1]
+    address = f"http://{board.host}:{port}"
+    with ExitStack() as at_end:
+        at_end.callback(db.dispose)
+        if service.oidc is not None:
+            _say(f"the board is at {address} (stop with Ctrl-C)")
+        else:
+            key = open_key(board.database)
+            at_end.enter_context(noted_board(port, board.database))
+            _say(f"the board is at {address}/?key={key} (stop with Ctrl-C)")
+            _say(
+                _WORKER_WORDS.get(engine, "a worker with {} evaluates what you submit; --no-worker declines").format(
+                    ENGINE_WORDS.get(engine or "")
+                )
+            )
+            if engine:
+                from fathom.server.cli.own_worker import OwnWorkerSettings, WorkerKeeper
+
+                signal.signal(signal.SIGTERM, _end)  # uvicorn ends as it is told to, and the worker before this process
+                keeper = WorkerKeeper(db, OwnWorkerSettings(address, port, derived(key, "worker"), engine))
+                at_end.callback(keeper.stop)
+                keeper.start()
+        _run(board, service, listener)
+
+
+_WORKER_WORDS = {
+    None: "no worker evaluates what you submit, until you start `fathom worker`",
+    "": "no worker evaluates what you submit: that needs Linux, and vLLM or transformers",
+}
+_STOPPED = 128 + signal.SIGTERM
+
+
+def _end(_signal: int, _frame: FrameType | None) -> None:
+    sys.exit(_STOPPED)
+
+
+def _say(words: str) -> None:
+    make_console().print(words, soft_wrap=True, markup=False)
+
+
+def _run(board: ServedBoard, service: ServiceSettings, listener: socket.socket) -> None:
+    """Answer requests until told to stop."""
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 
-    service = read_service_settings()
-    check_bind(host, service)
-    db = open_database(database, create=True)
-    update_leaderboard(db)  # ranks of runs whose process was killed
-    db.dispose()
     from fathom.server.app import ServerSettings, create_app
 
-    try:
-        listener = socket.create_server((host, port))
-    except OSError as error:
-        raise BadInput(f"port {port} is taken ({error.strerror}): give another --port, or 0 for a free one") from error
-    make_console().print(f"the board is at http://{host}:{listener.getsockname()[1]} (stop with Ctrl-C)")
     # arguments of uvicorn.Config; X-Forwarded-For is handled by visitor_address alone
     options: dict[str, Any] = {"log_level": "warning", "proxy_headers": False, "server_header": False}
     # h11 bounds what is read of a request before its headers end; httptools reads on
     options |= {"http": "h11", "h11_max_incomplete_event_size": 65_536, "timeout_keep_alive": 15}
     options["timeout_graceful_shutdown"] = 8  # pages with live updates hold their connections for minutes
-    if log == "json":
+    if board.log == "json":
         from fathom.server.web.logs import log_as_json
 
         log_as_json()
         options["log_config"] = None
-    if workers > 1:
-        pass_to_children(database, log)
+    if board.workers > 1:
+        pass_to_children(board.database, board.log)
         factory = "fathom.server.app:create_app_from_environment"
-        config = uvicorn.Config(factory, factory=True, workers=workers, **options)
+        config = uvicorn.Config(factory, factory=True, workers=board.workers, **options)
         Multiprocess(config, [listener]).run()
         return
-    application = create_app(ServerSettings(database=database, service=service))
+    application = create_app(ServerSettings(database=board.database, service=service))
     uvicorn.Server(uvicorn.Config(application, **options)).run(sockets=[listener])
 
 
@@ -98,7 +180,7 @@ def check_bind(host: str, service: ServiceSettings) -> None:
     """
     if service.oidc is not None and not service.url:
         raise BadInput("accounts need FATHOM_URL, the address that visitors see: set it")
-    if host == "localhost" or _is_loopback(host):
+    if is_loopback(host):
         return
     missing = [
         words
@@ -139,10 +221,3 @@ def write_copy(database: str, out: Path, sample_pages: int) -> None:
     console.print(f"wrote {plural(copied.n_files, 'file')}, {copied.n_bytes / 1e6:.1f} MB: open {out / 'index.html'}")
     for address in copied.missing:
         console.print(f"  nothing was found at {address}")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -70,7 +70,7 @@ def claim_job(db: Engine, worker: ClaimRequest, now: Clock = utc_now) -> Claimed
         claimed = ClaimedJob(
             job=job.id, token=token, lease_seconds=LEASE.total_seconds(), submission=asked.id, kind=job.kind,
             model=asked.model, sha=asked.sha, dtype=asked.dtype, chat_template=asked.chat_template,
-            n_items=job.progress_total, n_done=job.progress_done, attempt=job.attempt,
+            n_items=job.progress_total, n_done=job.progress_done, attempt=job.attempt, folder=asked.folder,
         )  # fmt: skip
     update_submission(db, claimed.submission, now)
     return claimed
@@ -83,12 +83,13 @@ def _next_job(worker: ClaimRequest, at: dt.datetime) -> Any:  # a scalar subquer
     held, turn = leased.subquery(), turns.subquery()
     most = (1 << 62) if worker.max_bytes is None else worker.max_bytes
     fits = or_(SubmissionRow.n_bytes.is_(None), SubmissionRow.n_bytes <= most)
+    here = () if worker.folders else (SubmissionRow.folder == "",)
     return (
         select(job.id)
         .join(SubmissionRow, SubmissionRow.id == job.submission_id)
         .outerjoin(held, held.c.owner_id == job.owner_id)
         .outerjoin(turn, turn.c.owner_id == job.owner_id)
-        .where(job.state == "queued", job.not_before <= at, job.kind.in_(worker.kinds), fits)
+        .where(job.state == "queued", job.not_before <= at, job.kind.in_(worker.kinds), fits, *here)
         .where(SubmissionRow.engine == worker.engine, SubmissionRow.state.not_in(OVER))
         .order_by(
             func.coalesce(held.c.n, 0),
@@ -160,6 +161,7 @@ def extend_lease(
     with writing(db) as session:
         job = _held_job(session, lease)
         _extend(job, at)
+        session.execute(update(WorkerRow).where(WorkerRow.name == job.lease_owner).values(seen_at=at))
         has_new_phase, job.phase, submission = job.phase != phase, phase, job.submission_id
         if facts and job.run_id is not None:
             describe_engine(session, job.run_id, facts, job.lease_owner or "")
@@ -258,6 +260,19 @@ def release_job(db: Engine, lease: Lease, now: Clock = utc_now) -> None:
         _free(job, "queued", now())
         submission = job.submission_id
     update_submission(db, submission, now)
+
+
+def release_jobs_of(db: Engine, worker: str, now: Clock = utc_now) -> int:
+    """Put the jobs of a worker that has ended back into the queue, without counting an attempt; return how many."""
+    with writing(db) as session:
+        held = select(JobRow).where(JobRow.state == "leased", JobRow.lease_owner == storable(worker))
+        jobs = session.scalars(held.with_for_update()).all()
+        for job in jobs:
+            _free(job, "queued", now())
+        submissions = sorted({job.submission_id for job in jobs})
+    for submission in submissions:
+        update_submission(db, submission, now)
+    return len(jobs)
 
 
 def expire_leases(db: Engine, now: Clock = utc_now) -> int:

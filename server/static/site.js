@@ -1,4 +1,4 @@
-// On every page: light or dark as the visitor chose, set before the page is drawn, and buttons that copy commands.
+// On every page: light or dark as the visitor chose, set before the page is drawn; buttons that copy; what workers do.
 (() => {
   "use strict";
   const root = document.documentElement;
@@ -37,6 +37,25 @@
     });
     label();
     calls.append(button);
+  });
+
+  // what the workers do, in the head of the page; the queue says it without this script
+  document.addEventListener("DOMContentLoaded", () => {
+    const place = document.querySelector("#worker");
+    if (!place) return;
+    const renew = async () => {
+      if (document.hidden) return;
+      try {
+        const answer = await fetch("/worker");
+        if (!answer.ok) return;
+        const line = new DOMParser().parseFromString(await answer.text(), "text/html");
+        place.replaceChildren(...line.body.childNodes);
+      } catch {
+        place.replaceChildren("the server does not answer");
+      }
+    };
+    renew();
+    setInterval(renew, 10_000);
   });
 
   document.addEventListener("DOMContentLoaded", () => {

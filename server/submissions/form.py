@@ -6,12 +6,23 @@ from typing import Any, Literal
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
 
+from fathom.harness.engines.model import folder_digest
 from fathom.harness.errors import BadSubmission, Finding
+from fathom.harness.runs.prompt_format import PromptFormat
 from fathom.harness.service.seasons.store import Season
-from fathom.server.submissions.hub import HubClient
-from fathom.server.submissions.model_checks import RunChoice, check_model
+from fathom.harness.settings import ServiceSettings
+from fathom.server.jobs.workers import engine_of_board, read_workers
+from fathom.server.submissions.examine import (
+    ExaminedModel,
+    ModelChoice,
+    bad_model_name,
+    can_be_examined,
+    examine,
+    read_address,
+)
 from fathom.server.submissions.repository import is_model_id, is_revision
 from fathom.server.submissions.store import NewSubmission, create
 from fathom.server.web.actor import Actor, require
@@ -32,7 +43,9 @@ class SubmissionIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    model: str = Field(description="Id on the hub, as org/name.")
+    model: str = Field(
+        description="Id on the hub, as org/name, or the address of its page; on a board without accounts also a folder."
+    )
     revision: str = Field(default="main", description="Branch, tag or commit; its present commit is run.")
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = Field(default="auto", description="Precision.")
     style: Literal["", "direct", "cot", "choice"] = Field(default="", description="One style; empty: all.")
@@ -65,6 +78,16 @@ class SubmissionForm:
         suite = next((season.suite for season in seasons if season.id == self.season), self.suite)
         return replace(self, suite=suite)
 
+    def without_address(self, hub: str) -> "SubmissionForm":
+        """Return the form with id and revision in place of a hub's address."""
+        model, revision = read_address(self.model, self.revision, hub)
+        return replace(self, model=model, revision=revision)
+
+    @property
+    def choice(self) -> ModelChoice:
+        """The model, and how it is to be run."""
+        return ModelChoice(self.model, self.revision, self.dtype, self.chat_template)
+
 
 async def submit_model(request: Request, actor: Actor, form: SubmissionForm, seasons: Sequence[Season]) -> str:
     """Check a submission and store it; return its id. `seasons` are the open ones.
@@ -76,41 +99,52 @@ async def submit_model(request: Request, actor: Actor, form: SubmissionForm, sea
         TooMany, Busy: the quota is used up; too many submissions are being checked.
     """
     owner = require(actor, "submit")
-    service, hub, site = request.app.state.service, request.app.state.hub, request.app.state.site
+    service, site = request.app.state.service, request.app.state.site
     if not actor.is_admin:
         await run_in_threadpool(count_use, site.db, f"check:{owner}", _CHECKS_AN_HOUR, 3600)
-    choice = RunChoice(form.dtype, form.chat_template, service.max_bytes)
+    form = form.without_address(service.hub)
     findings = check_fields(form, seasons)
-    new, found = await _check_on_hub(hub, form, choice, str(owner))
-    if new is None or findings or found:
-        raise BadSubmission([*findings, *found])
+    if not can_be_examined(request, form.choice):
+        raise BadSubmission([*findings, *_bad_names(request, form)])
+    try:
+        found = await examine(request, form.choice, str(owner))
+    except BadSubmission as error:
+        raise BadSubmission([*findings, *error.findings]) from error
+    asked = found.report.prompt_format
+    if asked is None or findings or found.report.findings:
+        raise BadSubmission([*findings, *found.report.findings])
+    engine = await run_in_threadpool(_engine, site.db, service)
+    new = await run_in_threadpool(_new, form, found, asked, engine)
     quota = None if actor.is_admin else service.daily_submissions
     submission = await run_in_threadpool(create, site.db, new, owner, quota)
     request.app.state.background.wake()
     return submission
 
 
-async def _check_on_hub(
-    hub: HubClient, form: SubmissionForm, choice: RunChoice, who: str
-) -> tuple[NewSubmission | None, Sequence[Finding]]:  # fmt: skip
-    """Read the model's repository, if its name is possible; return the submission and what is wrong with the model."""
-    if not is_model_id(form.model) or not is_revision(form.revision):
-        return None, ()
-    try:
-        repository = await hub.read_repository(form.model, form.revision, who)
-    except BadSubmission as error:
-        return None, error.findings
-    # parsing large headers may take a second
-    report = await run_in_threadpool(check_model, repository, choice)
-    if report.prompt_format is None:
-        return None, report.findings
+def _bad_names(request: Request, form: SubmissionForm) -> list[Finding]:
+    found = [] if is_model_id(form.model) else [*bad_model_name(request, form.model)]
+    if not is_revision(form.revision):
+        fix = "Give a branch, a tag or a commit; main is the usual branch."
+        found.append(Finding("revision", "This is not a revision.", fix, "bad_revision"))
+    return found
+
+
+def _engine(db: Engine, service: ServiceSettings) -> str:
+    return engine_of_board(service, read_workers(db))
+
+
+def _new(form: SubmissionForm, found: ExaminedModel, asked: PromptFormat, engine: str) -> NewSubmission:
+    """Return the submission of a model that passed the checks; a folder is pinned to the digest of its files."""
+    report, local = found.report, found.folder
     flags = {one.code: {"problem": one.problem, "fix": one.fix} for one in report.warnings}
     new = NewSubmission(
-        repository.model, form.revision, repository.sha, form.suite, form.dtype, form.style, report.prompt_format.chat,
-        report.prompt_format.n_shots, form.season, form.note, form.contact, report.n_parameters, report.n_bytes,
-        report.kind, flags,
+        found.name, form.revision, found.sha, form.suite, form.dtype, form.style, asked.chat, asked.n_shots,
+        form.season, form.note, form.contact, engine, n_parameters=report.n_parameters, n_bytes=report.n_bytes,
+        model_kind=report.kind, flags=flags,
     )  # fmt: skip
-    return new, report.findings
+    if local is None:
+        return new
+    return replace(new, revision="", sha=folder_digest(local.path), folder=str(local.path))
 
 
 def read_fields(sent: Mapping[str, str]) -> SubmissionForm:
@@ -138,16 +172,12 @@ def _finding(error: Mapping[str, Any]) -> Finding:  # pydantic's own shape
 
 
 def check_fields(form: SubmissionForm, seasons: Collection[Season]) -> list[Finding]:
-    """Return what is wrong with the fields themselves; `seasons` are the open ones."""
+    """Return what is wrong with the fields beside the model; `seasons` are the open ones."""
     found = []
 
     def say(field: str, problem: str, fix: str) -> None:
         found.append(Finding(field, problem, fix, f"bad_{field}"))
 
-    if not is_model_id(form.model):
-        say("model", "This is not a model id.", "Write organisation, slash, name, as on the hub.")
-    if not is_revision(form.revision):
-        say("revision", "This is not a revision.", "Give a branch, a tag or a commit; main is the usual branch.")
     for field, value, known in (
         ("dtype", form.dtype, MODEL_DTYPES), ("style", form.style, ("", *MODEL_STYLES)),
         ("suite", form.suite, suite_names()),

@@ -21,11 +21,13 @@ from fathom.harness.db.engine import translate_errors, writing
 from fathom.harness.db.leaderboard.standings import update_leaderboard
 from fathom.harness.db.schema.runs import RunRow
 from fathom.harness.db.schema.service import JobRow, SubmissionRow
-from fathom.harness.db.write import Clock, Ending, NewRun, add_run, end_run, sealed_seed, utc_now
+from fathom.harness.db.write import Clock, Ending, NewRun, Origin, add_run, end_run, sealed_seed, utc_now
+from fathom.harness.engines.model import reference_models
 from fathom.harness.errors import FathomError
 from fathom.harness.records import Manifest
 from fathom.harness.runs.manifest import fathom_commit
 from fathom.harness.service.faults import fault_of
+from fathom.harness.service.seasons.commitment import PRACTICE_SEED
 from fathom.harness.service.seasons.store import items_of
 from fathom.server.jobs import leases as jobs
 from fathom.server.jobs.outcomes import ACTIVE, OVER, RUNNING_KINDS, end_runs, list_outdated, update_submission
@@ -75,6 +77,7 @@ class UnplannedSubmission:
     suite: str
     season: str
     engine: str
+    folder: str
     n_parameters: int | None
     model_kind: str | None
 
@@ -113,14 +116,31 @@ def plan_runs(asked: UnplannedSubmission, seed: str, n: int | None = None) -> li
         UnknownSuite: there is no such suite.
         EmptySuite: the suite has no cell in this style.
     """
-    suite = open_suite(asked.suite, seed, Selection(n=n))
-    cells = tuple(cell for cell in suite.cells if asked.style in ("", cell.style))
-    if not cells:
-        raise EmptySuite(f"the suite {asked.suite} has no cells in the style {asked.style!r}")
-    shared = replace(suite, cells=cells)
-    few = tuple(replace(cell, n=max(_FRESH_MINIMUM, cell.n // _FRESH_DIVISOR)) for cell in cells)
-    fresh = replace(open_suite(asked.suite, secrets.token_hex(16)), cells=few)
+    shared = _narrowed(open_suite(asked.suite, seed, Selection(n=n)), asked.style)
+    fresh = replace(open_suite(asked.suite, secrets.token_hex(16)), cells=_few(shared.cells))
     return [_planned(asked, shared, "run"), _planned(asked, fresh, "fresh")]
+
+
+def count_items(suite: str, style: str, n: int | None = None) -> tuple[int, int]:
+    """Return how many items the run on the shared seed asks, and how many the one on a fresh seed.
+
+    Raises:
+        UnknownSuite, EmptySuite: as `plan_runs`.
+    """
+    cells = _narrowed(open_suite(suite, PRACTICE_SEED, Selection(n=n)), style).cells
+    return sum(cell.n for cell in cells), sum(cell.n for cell in _few(cells))
+
+
+def _narrowed(suite: Suite, style: str) -> Suite:
+    cells = tuple(cell for cell in suite.cells if style in ("", cell.style))
+    if not cells:
+        raise EmptySuite(f"the suite {suite.name} has no cells in the style {style!r}")
+    return replace(suite, cells=cells)
+
+
+def _few(cells: Sequence[SuiteCell]) -> tuple[SuiteCell, ...]:
+    """Return the cells of the run on a fresh seed."""
+    return tuple(replace(cell, n=max(_FRESH_MINIMUM, cell.n // _FRESH_DIVISOR)) for cell in cells)
 
 
 def _planned(asked: UnplannedSubmission, suite: Suite, kind: str) -> PlannedRun:
@@ -130,8 +150,16 @@ def _planned(asked: UnplannedSubmission, suite: Suite, kind: str) -> PlannedRun:
     new = NewRun(
         asked.model, asked.engine, suite, digest, manifest.to_json(), manifest.digest(), asked.n_parameters,
         asked.model_kind, layer="main" if kind == "run" else "fresh", season=season, sealed=bool(season),
+        origin=_origin(asked),
     )  # fmt: skip
     return PlannedRun(kind, new, tuple(cut_into_shards(suite.cells)))
+
+
+def _origin(asked: UnplannedSubmission) -> Origin:
+    """Return the folder whose files decide what model it is; of a model that comes with Fathom its name does."""
+    if not asked.folder or asked.model in reference_models():
+        return Origin()
+    return Origin(model_path=asked.folder, model_digest=asked.sha)
 
 
 @lru_cache(maxsize=16)  # seconds for a large suite, and most submissions ask the same one

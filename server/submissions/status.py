@@ -10,14 +10,14 @@ from sqlalchemy.orm import Session
 
 from fathom.harness.db.engine import translate_errors
 from fathom.harness.db.schema.runs import RunRow
-from fathom.harness.db.schema.service import JobRow, SeasonRow, SubmissionRow, UserRow, WorkerRow
+from fathom.harness.db.schema.service import JobRow, SeasonRow, SubmissionRow, UserRow
 from fathom.harness.errors import UnknownSubmission
 from fathom.harness.stats.overfit import OVERFIT_FLAG
+from fathom.server.jobs.workers import WorkerStatus, list_workers
 
 WAITING = ("validating", "queued")
 RUNNING = ("leased", "downloading", "loading", "generating", "scoring")
 ENDED = ("finished", "failed", "cancelled", "superseded")
-_WORKER_SEEN = dt.timedelta(days=1)
 _JOINED = ("owner", "hidden_at", "season_state")
 """Fields of `Submission` that come from other tables, in this order."""
 _MAX_ROWS = 100
@@ -95,17 +95,6 @@ class SubmissionStatus:
     submission: Submission
     progress: JobProgress
     position: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerStatus:
-    """A worker, and when it last claimed a job or sent something."""
-
-    name: str
-    engine: str
-    seen_at: dt.datetime
-    n_jobs: int
-    """Jobs that it has leased."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,17 +198,8 @@ def read_queue(db: Engine, now: dt.datetime, n_ended: int = 30) -> Queue:
         )
         return Queue(
             tuple(parts_with_progress[0]), waiting_in_order, n_waiting, tuple(parts_with_progress[2]),
-            _workers(session, now),
+            list_workers(session, now),
         )  # fmt: skip
-
-
-def _workers(session: Session, now: dt.datetime) -> tuple[WorkerStatus, ...]:
-    held = select(func.count()).where(JobRow.lease_owner == WorkerRow.name, JobRow.state == "leased").scalar_subquery()
-    found = select(WorkerRow.name, WorkerRow.engine, WorkerRow.seen_at, held).where(
-        WorkerRow.seen_at > now - _WORKER_SEEN
-    )
-    order = (WorkerRow.seen_at.desc(), WorkerRow.name)
-    return tuple(WorkerStatus(*row) for row in session.execute(found.order_by(*order).limit(_MAX_ROWS)))
 
 
 def list_submissions(

@@ -42,6 +42,9 @@ class NewSubmission:
     season: str = ""
     note: str = ""
     contact: str = ""
+    engine: str = "vllm"
+    folder: str = ""
+    """Folder on this machine, whose files' digest is `sha`."""
     n_parameters: int | None = None
     n_bytes: int | None = None
     model_kind: str | None = None
@@ -68,10 +71,9 @@ def create(db: Engine, new: NewSubmission, owner_id: int, quota: int | None, now
         "id": uuid4().hex[:12], "kind": "model", "owner_id": owner_id, "fingerprint": mark, "model": new.model,
         "revision": new.revision, "sha": new.sha, "dtype": new.dtype, "style": new.style, "suite": new.suite,
         "chat_template": new.chat_template, "n_shots": new.n_shots, "season": new.season, "tier": 3,
-        "note": storable(new.note),
-        "contact": storable(new.contact), "state": "validating", "n_parameters": new.n_parameters,
-        "n_bytes": new.n_bytes, "model_kind": new.model_kind, "flags": dict(new.flags), "created_at": at,
-        "changed_at": at,
+        "note": storable(new.note), "contact": storable(new.contact), "state": "validating", "engine": new.engine,
+        "folder": new.folder, "n_parameters": new.n_parameters, "n_bytes": new.n_bytes, "model_kind": new.model_kind,
+        "flags": dict(new.flags), "created_at": at, "changed_at": at,
     }  # fmt: skip
     with writing(db) as session:
         session.get(

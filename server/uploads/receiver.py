@@ -40,7 +40,7 @@ _BATCH_BYTES = 4 << 20
 
 @dataclass(frozen=True, slots=True)
 class UploadReceipt:
-    """What was stored of an upload."""
+    """What was stored of an upload; in a preview without ids."""
 
     submission: str
     run: str
@@ -61,8 +61,9 @@ class _Accepted:
 class UploadReceiver:
     """Receives one upload; calls may come from different threads, one after the other."""
 
-    def __init__(self, db: Engine, sender: Sender, limits: UploadLimits = UPLOAD_LIMITS) -> None:
-        """Expect the first byte."""
+    def __init__(self, db: Engine, sender: Sender, limits: UploadLimits = UPLOAD_LIMITS, *, keep: bool = True) -> None:
+        """Expect the first byte. With `keep` false everything is checked and graded, and nothing is stored."""
+        self._keep = keep
         self._db, self._sender = db, sender
         self._unpacker = Unpacker(limits)
         self._accepted: _Accepted | None = None
@@ -71,6 +72,8 @@ class UploadReceiver:
         self._bytes = 0
         self._digest = blake2b(digest_size=16)
         self.n_right = 0
+        self.new: NewUpload | None = None
+        """What the file announces, once all of it was checked."""
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes; complete lines are graded and stored.
@@ -92,15 +95,19 @@ class UploadReceiver:
         if accepted is None:
             raise BadInput("the file is empty: send what `fathom submit --out` writes")
         accepted.order.check_whole()
-        attempt = self._flush(accepted)
         digest, claimed = self._digest.hexdigest(), accepted.new.run.suite_digest
         if digest != claimed:
             raise BadInput(
                 f"suite_digest: the file states {claimed}, the items generated here have {digest}: run it again with "
                 "the server's version of Fathom"
             )
+        self.new = accepted.new
+        n_items = accepted.new.run.suite.n_items
+        if not self._keep:
+            return UploadReceipt("", "", n_items, self.n_right)
+        attempt = self._flush(accepted)
         finish_upload(self._db, attempt, accepted.new)
-        return UploadReceipt(attempt.submission, attempt.run, accepted.new.run.suite.n_items, self.n_right)
+        return UploadReceipt(attempt.submission, attempt.run, n_items, self.n_right)
 
     def drop(self, reason: str = "") -> None:
         """Delete everything stored of the upload; if its header was accepted, the reason goes to the audit log."""
@@ -109,7 +116,7 @@ class UploadReceiver:
             return
         if accepted.attempt is not None:
             delete_upload(self._db, accepted.attempt, reason)
-        elif reason:
+        elif reason and self._keep:
             record_refusal(self._db, accepted.new, reason)
 
     def _take(self, lines: list[bytes]) -> None:
@@ -123,7 +130,13 @@ class UploadReceiver:
             self._grade(self._accepted, parse_sample(line, self._line))
             self._bytes += len(line)
             if len(self._batch) >= _BATCH or self._bytes >= _BATCH_BYTES:
-                self._flush(self._accepted)
+                self._empty(self._accepted)
+
+    def _empty(self, accepted: _Accepted) -> None:
+        """Store the batch, or in a preview forget it."""
+        if self._keep:
+            self._flush(accepted)
+        self._batch, self._bytes = [], 0
 
     def _check_header(self, line: bytes) -> NewUpload:
         try:

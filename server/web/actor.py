@@ -29,6 +29,8 @@ class Actor:
     """The browser's login cookie; empty for tokens."""
     csrf: str = field(default="", repr=False)
     """The value that this visitor's forms must send as `csrf`."""
+    hint: str = ""
+    """How a visitor who may only read is let in, where signing in is not the way."""
 
     @property
     def label(self) -> str:
@@ -50,6 +52,14 @@ class Actor:
 
 
 NOBODY = Actor(None, "", "nobody", frozenset({"read"}))
+KEYLESS = Actor(
+    None, "", "nobody", frozenset({"read"}),
+    hint="this changes something, so it needs the key of this board: open the address that `fathom serve` printed. "
+    "Programs send the key as `Authorization: Bearer KEY`; it is in the file beside the database, which ends in .key",
+)  # fmt: skip
+"""A visitor of a board without accounts who has not shown its key."""
+KEY = 0
+"""Stands for the number of a token where the board's key itself was sent, or a secret derived from it."""
 
 
 def require(actor: Actor, scope: Scope) -> int:
@@ -60,10 +70,15 @@ def require(actor: Actor, scope: Scope) -> int:
         NotAllowed: the scope is not allowed.
     """
     if actor.user_id is None:
-        raise NotSignedIn("sign in first, or send an API token as `Authorization: Bearer ...`")
+        raise not_signed_in(actor)
     if not actor.may(scope):
         raise NotAllowed(f"this needs the scope {scope!r}: make a token with it on your account page")
     return actor.user_id
+
+
+def not_signed_in(actor: Actor) -> NotSignedIn:
+    """Return the error that tells a visitor how to be let in."""
+    return NotSignedIn(actor.hint or "sign in first, or send an API token as `Authorization: Bearer ...`")
 
 
 def require_owner(actor: Actor, owner_id: int) -> None:

@@ -4,11 +4,12 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from fastapi import Path, Query
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from fathom.harness.db.leaderboard.places import BoardPlace
 from fathom.harness.db.leaderboard.read import Model
 from fathom.harness.errors import BadInput
 from fathom.harness.records import Reading
@@ -57,6 +58,11 @@ PageNumber = Annotated[int, Query(alias="page", ge=1, le=1_000_000)]
 SubmissionId = Annotated[str, Path(pattern="^[0-9a-f]{1,32}$", description="A submission's id.")]
 SampleId = Annotated[int, Path(ge=0, le=2**62, description="Number of a sample.")]
 _PLAIN = re.compile(r"[A-Za-z0-9][\w.-]{0,95}(/[A-Za-z0-9][\w.-]{0,95}){0,3}", re.ASCII)
+
+
+def board_link(place: BoardPlace) -> str:
+    """Return the address of the table that lists a run, narrowed to its model."""
+    return "/?" + urlencode({"pool": place.pool, "style": place.style, "q": place.model[:100]})
 
 
 def model_key(model: Model) -> str:

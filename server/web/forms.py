@@ -14,7 +14,7 @@ from urllib.parse import parse_qsl
 from fastapi import Depends, Request
 
 from fathom.harness.errors import BadInput, NotAllowed
-from fathom.server.web.actor import actor_of
+from fathom.server.web.actor import actor_of, not_signed_in
 from fathom.server.web.bodies import read_body
 
 _MAX_FIELDS = 100
@@ -44,8 +44,11 @@ async def read_form(request: Request) -> Mapping[str, str]:
     Raises:
         BadInput: the body is not a form.
         TooLarge, TooSlow: as `read_body`.
+        NotSignedIn: the visitor has not shown the key of a board without accounts.
         NotAllowed: as `check_csrf`.
     """
+    if (actor := actor_of(request)).hint:
+        raise not_signed_in(actor)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
         raise BadInput("this address takes a form (application/x-www-form-urlencoded)")

@@ -18,7 +18,7 @@ from fathom.harness.stats.intervals import Estimate
 from fathom.server.web.addresses import model_key, model_path
 from fathom.tasks.registry import all_families
 
-TIER_NAMES = {"1": "unchecked", "2": "replayed", "3": "run here"}
+TIER_NAMES = {1: "unchecked", 2: "replayed", 3: "run here"}
 """Short words for each tier of a run."""
 
 TIER_MEANINGS = {
@@ -90,6 +90,7 @@ def open_templates(*, live: bool = True) -> Environment:
         points=points,
         shade=shade,
         size=text.size,
+        megabytes=text.megabytes,
         p=text.p_value,
         signed=signed,
         count=text.count,

@@ -28,7 +28,9 @@ from sqlalchemy.orm import Session
 from fathom.harness.db.engine import open_database
 from fathom.harness.db.schema.runs import CellRow, RunRow, SampleRow
 from fathom.harness.db.schema.service import JobRow, SubmissionRow
+from fathom.harness.service.board_key import open_key
 from tests.hub import Hub
+from tests.keys import headers_of_board
 
 FATHOM = Path(sys.executable).parent / "fathom"
 POSTGRES = (
@@ -160,10 +162,22 @@ def measure(stack, folder, url, asked):
     for at in range(asked.submissions):
         hub.add(f"org/model{at}")
     board, log = start(
-        stack, folder, "serve", "--db", url, "--port", 0, "--workers", 2, "--log", "json", FATHOM_HUB=hub.url
+        stack,
+        folder,
+        "serve",
+        "--db",
+        url,
+        "--port",
+        0,
+        "--workers",
+        2,
+        "--log",
+        "json",
+        "--no-worker",
+        FATHOM_HUB=hub.url,
     )
     address = address_of(board, log)
-    client = stack.enter_context(httpx.Client(base_url=address, timeout=120))
+    client = stack.enter_context(httpx.Client(base_url=address, headers=headers_of_board(url), timeout=120))
     while client.get("/healthz").status_code != 200:
         time.sleep(0.1)
     began = time.monotonic()
@@ -176,7 +190,15 @@ def measure(stack, folder, url, asked):
     try:
         words = ("worker", "--engine", "oracle", "--server", address)
         workers = [
-            start(stack, folder, *words, "--name", f"w{at}", XDG_CACHE_HOME=str(folder / f"w{at}"))[0]
+            start(
+                stack,
+                folder,
+                *words,
+                "--name",
+                f"w{at}",
+                XDG_CACHE_HOME=str(folder / f"w{at}"),
+                FATHOM_TOKEN=open_key(url),
+            )[0]
             for at in range(asked.workers)
         ]
         draining = drain(db, asked.submissions, workers, asked.limit)

@@ -178,7 +178,7 @@ def percentile(sorted_values: Sequence[float], share: float) -> float:
 
 def start_board(database: str, workers: int) -> tuple[subprocess.Popen, str]:
     """Serve a database on a free port, in a process of its own."""
-    words = [str(FATHOM), "serve", "--workers", str(workers), "--db", database, "--port", "0"]
+    words = [str(FATHOM), "serve", "--workers", str(workers), "--db", database, "--port", "0", "--no-worker"]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
     for line in process.stdout:
         if found := re.search(r"http://[\w.:]+", line):

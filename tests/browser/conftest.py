@@ -1,6 +1,5 @@
 """The board as `fathom serve` shows it, and a browser to look at it."""
 
-import re
 from dataclasses import dataclass
 
 import pytest
@@ -23,6 +22,7 @@ from fathom.server.submissions.store import NewSubmission
 from fathom.tasks.base import Verdict
 from fathom.tasks.suites import Selection, open_suite
 from tests.bench.demo.database import DemoPlan, fill
+from tests.keys import cookies_of_board, printed_address
 
 LONG = "W" * 300 + "<script>document.title = 'owned'</script>"
 
@@ -60,6 +60,8 @@ class Site:
     """Number of the model of a long name."""
     submissions: dict
     """Ids of submissions, by how they are."""
+    cookies: list
+    """What lets a browser in, for `context.add_cookies`."""
     report: str
     """Address of a report in a file: of the noisy run and two hostile ones."""
 
@@ -128,9 +130,10 @@ def site(tmp_path_factory, fathom, start_fathom):
     told = [read.get_run(db, run) for run in (noisy.summary.run, hostile_run, failed)]
     report = write_report(db, told, tmp_path_factory.mktemp("report") / "report.html", write.utc_now())
     db.dispose()
-    address = _address(start_fathom("serve", "--db", url, "--port", 0))
+    address = printed_address(start_fathom("serve", "--db", url, "--port", 0, "--no-worker"))
     page = report.path.as_uri()
-    return Site(address, noisy.summary.run, perfect.summary.run, failed, wrong.id, hostile.id, submitted, page)
+    cookies = [{"name": name, "value": value, "url": address} for name, value in cookies_of_board(url).items()]
+    return Site(address, noisy.summary.run, perfect.summary.run, failed, wrong.id, hostile.id, submitted, cookies, page)
 
 
 def _submit(db):
@@ -185,7 +188,7 @@ def long_site(tmp_path_factory, start_fathom):
         write.finish_run(db, run, write.Ending("done", 1.0))
     update_leaderboard(db)
     db.dispose()
-    return _address(start_fathom("serve", "--db", url, "--port", 0))
+    return printed_address(start_fathom("serve", "--db", url, "--port", 0, "--no-worker"))
 
 
 @pytest.fixture(scope="session")
@@ -195,18 +198,12 @@ def full_site(tmp_path_factory, start_fathom):
     db = open_database(url, create=True)
     fill(db, DemoPlan(110, "quick", 10, "7", 0), lambda phase, now: None)
     db.dispose()
-    return _address(start_fathom("serve", "--db", url, "--port", 0))
+    return printed_address(start_fathom("serve", "--db", url, "--port", 0, "--no-worker"))
 
 
 @pytest.fixture(scope="session")
 def empty_site(tmp_path_factory, start_fathom):
     """Address of a board without a run."""
-    return _address(start_fathom("serve", "--db", tmp_path_factory.mktemp("empty") / "runs.db", "--port", 0))
-
-
-def _address(process):
-    for line in process.stdout:
-        found = re.search(r"http://\S+:\d+", line)
-        if found:
-            return found[0]
-    return pytest.fail("`fathom serve` ended without an address")
+    return printed_address(
+        start_fathom("serve", "--db", tmp_path_factory.mktemp("empty") / "runs.db", "--port", 0, "--no-worker")
+    )

@@ -21,7 +21,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 def serve(database: str) -> tuple[subprocess.Popen, str]:
     """Start the board; return its process and address."""
     process = subprocess.Popen(
-        [str(FATHOM), "serve", "--db", database, "--port", "0"], stdout=subprocess.PIPE, text=True
+        [str(FATHOM), "serve", "--db", database, "--port", "0", "--no-worker"], stdout=subprocess.PIPE, text=True
     )
     for line in process.stdout:
         if found := re.search(r"http://\S+:\d+", line):

@@ -53,9 +53,10 @@ FOCUSABLE = """() => [...document.querySelectorAll(
 
 
 @pytest.fixture
-def opened(request, chromium):
-    """A page of a fresh browser, and what it complained about."""
+def opened(request, chromium, site):
+    """A page of a fresh browser with the key of the board, and what it complained about."""
     context = chromium.new_context(**getattr(request, "param", WIDE))
+    context.add_cookies(site.cookies)
     page = context.new_page()
     page.complaints = []
     page.on("console", lambda message: page.complaints.append(message.text))

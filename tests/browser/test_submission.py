@@ -63,9 +63,10 @@ def watch(page, seconds=240):
 def submit(page):
     """Fill in the form for org/pebble and send it."""
     page.get_by_label("Model", exact=True).fill("org/pebble")
+    page.get_by_text("Options", exact=True).click()
     page.get_by_label("Suite").select_option("quick")
     page.get_by_label("Style").select_option("cot")
-    page.get_by_role("button", name=re.compile("Submit|Check")).last.click()
+    page.get_by_role("button", name="Evaluate").click()
 
 
 @pytest.mark.turns(3)
@@ -83,7 +84,7 @@ def test_a_stranger_signs_in_submits_a_model_and_sees_it_ranked(public, chromium
 
     page.get_by_role("link", name="Submit").first.click()
     page.get_by_label("Model", exact=True).fill("org/missing")
-    page.get_by_role("button", name=re.compile("Submit|Check")).last.click()
+    page.get_by_role("button", name="Evaluate").click()
     expect(page.locator("#model[aria-invalid=true]")).to_be_visible()
 
     submit(page)

@@ -24,6 +24,7 @@ from fathom.harness.settings import OidcSettings, ServiceSettings
 from fathom.server.app import ServerSettings, create_app
 from fathom.tasks.base import Verdict
 from fathom.tasks.suites import Selection, open_suite
+from tests.keys import cookies_of_app
 from tests.server.provider import CLIENT, SECRET, Provider
 
 NO_HUB = "http://127.0.0.1:9"
@@ -31,12 +32,13 @@ NO_HUB = "http://127.0.0.1:9"
 
 @pytest.fixture(scope="session")
 def browse(serve):
-    """Serve a database; return a client of the board."""
+    """Serve a database; return a client of the board, which has its key."""
     clients = []
 
     def start(database):
         settings = ServerSettings(database, service=ServiceSettings(hub=NO_HUB))
-        clients.append(httpx.Client(base_url=serve(create_app(settings)), timeout=60))
+        app = create_app(settings)
+        clients.append(httpx.Client(base_url=serve(app), cookies=cookies_of_app(app), timeout=60))
         return clients[-1]
 
     yield start

@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from fathom.harness.errors import OlderDatabase
 from fathom.server.app import ServerSettings, create_app
+from tests.keys import SITE_SCRIPT
 
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -39,7 +40,7 @@ def test_no_page_holds_an_inline_script_or_style_or_fetches_from_elsewhere(board
     for address in (*played.pages, "/none"):
         page = board.get(address).text
         scripts = re.findall(r"<script.*?</script>", page, re.DOTALL)
-        own = ['<script src="/static/site.js"></script>']
+        own = [SITE_SCRIPT]
         own += ['<script src="/static/board.js" defer></script>'] if address[:2] in ("/", "/?") else []
         own += ['<script src="/static/suggest.js" defer></script>'] if "<datalist" in page else []
         assert scripts == own

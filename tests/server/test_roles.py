@@ -75,6 +75,7 @@ ROWS = {
     "GET /submit/results/{submission}": public(200), "POST /submit/results/{submission}/replay": own_form(422),
     "POST /api/v1/submissions/{submission}/replay": own(422),
     "GET /submit": public(200), "POST /submit": submit_form(422), "POST /api/v1/submissions": submit(422),
+    "GET /submit/check": (401, 200, 200, 200, 403, 200, 403, 401), "GET /worker": public(200),
     "GET /queue": public(200), "GET /submissions/{submission}": public(200),
     "POST /submissions/{submission}/{action}": own_form(409), "GET /submissions/{submission}/events": public(200),
     "GET /api/v1/submissions": public(200), "GET /api/v1/submissions/{submission}": public(200),

@@ -135,7 +135,7 @@ def sources():
 
 
 def test_the_default_bind_is_loopback(start_fathom, tmp_path):
-    process = start_fathom("serve", "--db", tmp_path / "a.db", "--port", 0)
+    process = start_fathom("serve", "--db", tmp_path / "a.db", "--port", 0, "--no-worker")
     assert "at http://127.0.0.1:" in process.stdout.readline()
     listening = {line.split()[1].partition(":")[0] for line in _sockets(process.pid)}
     assert listening == {"0100007F"}  # 127.0.0.1, as Linux writes it

@@ -19,7 +19,7 @@ BOUNDS = {
     "/pictures/curves.svg?run={run}&family=depo&ladder=main&channel=symbol": 2, "/api/v1/board": 5, "/api/v1/suites": 1,
     "/api/v1/models": 2, "/api/v1/models/org/model0": 3, "/api/v1/runs": 2, "/api/v1/runs/{run}": 5,
     "/api/v1/runs/{run}/samples": 6, f"/api/v1/compare?{PAIR}": 12, "/families": 0, "/account": 4,
-    "/admin": 4, "/admin/users": 3, "/admin/audit": 3, "/submit/results": 3, "/submit": 3, "/queue": 9, "/submissions/{submission}": 8, "/about": 0, "/api": 0,
+    "/admin": 4, "/admin/users": 3, "/admin/audit": 3, "/submit/results": 3, "/submit": 4, "/submit/check?model=no": 2, "/worker": 1, "/queue": 9, "/submissions/{submission}": 9, "/about": 0, "/api": 0,
     "/seasons": 1, "/api/v1/seasons": 1,
 }  # fmt: skip
 """Statements that a page may run at most."""

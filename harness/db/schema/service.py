@@ -118,6 +118,9 @@ class SubmissionRow(Table):
     revision: Mapped[str] = mapped_column(Text, default="main")
     sha: Mapped[str] = mapped_column(Text, default="")
     """Commit of `revision` at the time of submission; empty for an upload of a folder."""
+    folder: Mapped[str] = mapped_column(Text, default="", server_default="")
+    """Folder of the model on the board's own machine, never shown; empty for a model of the hub. `sha` is then the
+    digest of its files."""
     dtype: Mapped[str] = mapped_column(Text, default="auto")
     style: Mapped[str] = mapped_column(Text, default="")
     """One style of the suite, or empty for all."""

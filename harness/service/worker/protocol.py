@@ -45,6 +45,8 @@ class ClaimRequest(WorkerMessage):
     max_bytes: int | None = Field(default=None, ge=0, le=2**62)
     kinds: tuple[JobKind, ...] = Field(default=("run", "fresh", "replay"), min_length=1, max_length=3)
     loaded: str = Field(default="", max_length=64)
+    folders: bool = False
+    """Whether the worker reads folders that the server names: only one of the same user on the same machine does."""
     facts: EngineFacts = {}
 
 
@@ -73,6 +75,8 @@ class ClaimedJob(WorkerMessage):
     attempt: int
     hub: str = ""
     """Address of the hub that the server reads models from."""
+    folder: str = ""
+    """Folder of the model on the machine of server and worker; `sha` is then the digest of its files."""
 
     @property
     def lease(self) -> Lease:

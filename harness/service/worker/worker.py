@@ -74,6 +74,8 @@ class WorkerOptions:
     once: bool = False
     max_bytes: int | None = None
     isolate: bool = True
+    folders: bool = False
+    """Whether models may be read from folders that the server names: a server of the same user on this machine."""
     engine_options: Mapping[str, Any] = field(default_factory=dict)  # JSON values
     """Where and how fast the engine runs, as in `EngineSettings.options`; they must not change what is measured."""
 
@@ -83,9 +85,9 @@ class WorkerOptions:
         return inner_engine(EngineSettings(self.engine, options=self.engine_options))
 
 
-def default_name() -> str:
-    """Return this machine's name and the process id, as a worker's name may be."""
-    return re.sub(r"[^\w.-]|^[^A-Za-z0-9]+", "", f"{socket.gethostname()[:40]}-{os.getpid()}", flags=re.ASCII)
+def worker_name(number: int) -> str:
+    """Return this machine's name and a number, as a worker's name may be."""
+    return re.sub(r"[^\w.-]|^[^A-Za-z0-9]+", "", f"{socket.gethostname()[:40]}-{number}", flags=re.ASCII)
 
 
 class _LeaseKeeper:
@@ -174,7 +176,7 @@ class Worker:
         options = self._options
         wanted = ClaimRequest(
             name=options.name, engine=options.submitted_engine, max_bytes=options.max_bytes, loaded=self._submission,
-            facts=self._facts,
+            folders=options.folders, facts=self._facts,
         )  # fmt: skip
         job = self._client.claim(wanted)
         if job is not None:
@@ -242,6 +244,8 @@ class Worker:
         options = self._options
         if options.submitted_engine == "oracle":
             return None, {}
+        if job.folder:
+            return self._find_folder(job)
         if not is_hub_id(job.model):
             raise JobFailed("missing", f"{job.model[:200]!r} is not a hub id")
         if options.models is not None and (options.models / job.model / "config.json").exists():
@@ -255,6 +259,15 @@ class Worker:
             send_token=bool(options.hub) or endpoint == _DEFAULT_HUB,
         )  # fmt: skip
         return fetch_files(wanted, lease.check), {}
+
+    def _find_folder(self, job: ClaimedJob) -> tuple[Path, dict[str, str]]:
+        """Return the folder that a server on this machine names, if its files are those that were submitted."""
+        folder = Path(job.folder)
+        if not self._options.folders:
+            raise JobFailed("folder_changed", "this worker reads no folders that a server names")
+        if not folder.is_dir() or (digest := folder_digest(folder)) != job.sha:
+            raise JobFailed("folder_changed", f"the folder of {job.model} is not as it was when it was submitted")
+        return folder, {"local_files": digest}
 
     def _generate(self, job: ClaimedJob, lease: _LeaseKeeper) -> None:
         for _ in range(2):  # a second time for completions that were lost on the way

@@ -1,7 +1,6 @@
 """kill -9 of PostgreSQL in mid-write: the server and the worker live on, and every submission finishes once."""
 
 import os
-import re
 import signal
 import subprocess
 import threading
@@ -19,6 +18,7 @@ from fathom.harness.db.schema.runs import CellRow, RunRow, SampleRow, StandingRo
 from fathom.harness.db.schema.service import JobRow, SubmissionRow
 from fathom.harness.db.write import utc_now
 from fathom.server.accounts.store import local_user
+from tests.keys import printed_address
 
 N = 3
 
@@ -93,8 +93,8 @@ def test_every_submission_finishes_once_whatever_happens_to_postgresql(own_postg
     server, url = own_postgres
     db = open_database(url, create=True)
     submit(db, N)
-    board = start_fathom("serve", "--db", url, "--port", 0)
-    address = re.search(r"http://\S+", board.stdout.readline())[0]
+    board = start_fathom("serve", "--db", url, "--port", 0, "--no-worker")
+    address = printed_address(board)
     worker = start_fathom("worker", "--engine", "oracle", "--server", address)
     said, _ = drained(board), drained(worker)
     before = wait_for(lambda: (now := counts(db))[2] > 300 and now, board)

@@ -5,12 +5,14 @@ import subprocess
 import sys
 import time
 
+from fathom.harness.service.board_key import open_key
 from fathom.harness.service.probe import probe
+from tests.keys import printed_address
 
 
 def test_a_server_that_answers_is_well_and_one_that_does_not_is_not(start_fathom, tmp_path):
-    process = start_fathom("serve", "--db", tmp_path / "a.db", "--port", 0)
-    address = process.stdout.readline().split()[4]
+    process = start_fathom("serve", "--db", tmp_path / "a.db", "--port", 0, "--no-worker")
+    address = printed_address(process)
     words = [sys.executable, "-m", "fathom.harness.service.probe", f"{address}/healthz"]
     assert subprocess.run(words, capture_output=True).returncode == 0
     assert "404" in probe([f"{address}/none"])
@@ -31,9 +33,17 @@ def test_a_worker_is_well_while_its_file_is_touched(tmp_path):
 
 
 def test_a_worker_touches_the_file_that_its_image_looks_at(start_fathom, tmp_path):
-    process = start_fathom("serve", "--db", tmp_path / "a.db", "--port", 0)
-    address = process.stdout.readline().split()[4]
-    worker = start_fathom("worker", "--engine", "oracle", "--server", address, XDG_CACHE_HOME=str(tmp_path / "cache"))
+    process = start_fathom("serve", "--db", tmp_path / "a.db", "--port", 0, "--no-worker")
+    address = printed_address(process)
+    worker = start_fathom(
+        "worker",
+        "--engine",
+        "oracle",
+        "--server",
+        address,
+        XDG_CACHE_HOME=str(tmp_path / "cache"),
+        FATHOM_TOKEN=open_key(str(tmp_path / "a.db")),
+    )
     alive = tmp_path / "cache" / "fathom" / "worker-alive"
     end = time.monotonic() + 60
     while not alive.exists():

@@ -265,9 +265,7 @@ def test_no_answer_breaks_a_page(board, cell, text):
 @pytest.mark.parametrize("address", PAGES)
 def test_these_pages_are_plain_and_hardly_read_the_database(board, count_statements, address):
     pages = []
-    board.get(
-        address
-    )  # the first request stores the only user of a board without accounts, and draws a family's curves
+    board.get(address)  # the first request draws a family's curves
     n_allowed = int(address.startswith("/families/"))  # whether those curves are still true
     assert count_statements(lambda: pages.append(board.get(address))) == n_allowed
     page = pages[0].text
@@ -300,7 +298,7 @@ def test_about_defines_what_the_board_shows(board):
         "McNemar",
         "Holm",
         "tie group",
-        "no cookies",
+        "sets no cookie",
     ):
         assert wanted in page
     assert all(

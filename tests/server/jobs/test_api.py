@@ -16,6 +16,7 @@ from fathom.harness.settings import OidcSettings, ServiceSettings
 from fathom.server.accounts import store as accounts
 from fathom.server.app import ServerSettings, create_app
 from fathom.server.submissions import planner as planning
+from tests.keys import cookies_of_app
 
 API = "/api/v1/jobs"
 ME = {"name": "w", "engine": "oracle"}
@@ -37,7 +38,8 @@ def desk(fresh, serve):
     """A client of a server for this machine's user, with one submission, and the database."""
     db, url = fresh
     accept(db, accounts.local_user(db).id)
-    with httpx.Client(base_url=serve(create_app(ServerSettings(url))), timeout=60) as client:
+    app = create_app(ServerSettings(url))
+    with httpx.Client(base_url=serve(app), cookies=cookies_of_app(app), timeout=60) as client:
         yield client, db
 
 
@@ -197,7 +199,7 @@ def test_a_worker_learns_nothing_of_a_running_season(fresh, serve, monkeypatch):
     accept(db, accounts.local_user(db).id, true, season="winter")
     app = create_app(ServerSettings(url))
     app.state.seed_of = lambda _db, _season: true
-    with httpx.Client(base_url=serve(app), timeout=60) as client:
+    with httpx.Client(base_url=serve(app), cookies=cookies_of_app(app), timeout=60) as client:
         job, lease = claim(client)
         lines = requests_of(client, job, lease)
         said = json.dumps([job, lines])

@@ -16,6 +16,7 @@ from fathom.server.accounts import store as accounts
 from fathom.server.app import ServerSettings, create_app
 from fathom.server.submissions import status as queue
 from fathom.server.submissions.hub import HubClient, HubLimits
+from tests.keys import cookies_of_board, headers_of_board
 
 OIDC = OidcSettings("http://127.0.0.1:9", "fathom", "secret")
 QUICK = HubLimits(deadline=10.0, pauses=(0.02, 0.02))  # short pauses; time enough for a busy machine
@@ -43,8 +44,12 @@ def open_door(serve, hub, tmp_path):
 def own(open_door):
     """The board of this machine's user: a client and its database."""
     address, db = open_door()
-    with httpx.Client(base_url=address, timeout=30) as client:
+    with httpx.Client(base_url=address, cookies=cookies_of_board(url_of(db)), timeout=30) as client:
         yield client, db
+
+
+def url_of(db):
+    return db.url.render_as_string(hide_password=False)
 
 
 def csrf_of(client, page="/submit"):
@@ -165,7 +170,7 @@ def test_of_two_at_once_one_is_stored(hub, open_door, database):
     answers = []
 
     def submit():
-        with httpx.Client(base_url=address, timeout=30) as client:
+        with httpx.Client(base_url=address, headers=headers_of_board(url_of(db)), timeout=30) as client:
             answers.append(ask(client, model="org/pebble"))
 
     threads = [threading.Thread(target=submit) for _ in range(2)]
@@ -181,10 +186,13 @@ def test_of_two_at_once_one_is_stored(hub, open_door, database):
 @pytest.mark.slow
 @pytest.mark.turns(3)
 def test_other_pages_stay_quick_while_a_hub_is_slow(hub, open_door):
-    address, _ = open_door(bounds=HubLimits(deadline=6.0, read=30.0))
+    address, db = open_door(bounds=HubLimits(deadline=6.0, read=30.0))
     hub.make("slow")
-    said = []
-    with httpx.Client(base_url=address, timeout=30) as client, httpx.Client(base_url=address, timeout=30) as other:
+    said, keys = [], headers_of_board(url_of(db))
+    with (
+        httpx.Client(base_url=address, timeout=30) as client,
+        httpx.Client(base_url=address, headers=keys, timeout=30) as other,
+    ):
         waiting = threading.Thread(target=lambda: said.append(ask(other, model="org/slow")))
         waiting.start()
         time.sleep(0.1)

@@ -21,6 +21,7 @@ from fathom.server.submissions.events import StreamTimes
 from fathom.server.submissions.planner import plan_submissions
 from fathom.server.submissions.status import get_status
 from fathom.server.submissions.store import NewSubmission, create
+from tests.keys import cookies_of_app
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def board_of(serve, tmp_path):
     app = create_app(ServerSettings(url, service=ServiceSettings(hub="http://127.0.0.1:9")))
     app.state.streams.times = StreamTimes(every=0.1, silence=0.4, longest=20.0)
     address, db = serve(app), open_database(url, create=False)
-    with httpx.Client(base_url=address, timeout=30) as client:
+    with httpx.Client(base_url=address, cookies=cookies_of_app(app), timeout=30) as client:
         yield app, client, db
     db.dispose()
 

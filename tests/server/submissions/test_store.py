@@ -236,7 +236,7 @@ def test_the_queue_tells_places_progress_and_workers(db):
     assert [(one.submission.id, one.position) for one in found.waiting] == [
         (one, queue.get_status(db, one).position) for one in sorted(names[:2])
     ]
-    assert (found.n_waiting, [(one.name, one.n_jobs) for one in found.workers]) == (2, [("gpu-1", 1)])
+    assert (found.n_waiting, [(one.name, one.model) for one in found.workers]) == (2, [("gpu-1", "org/m2")])
     assert queue.get_status(db, names[2]).position is None
     assert queue.list_submissions(db, "queued", None, 1, 0)[1] == 2
     assert [one.submission.id for one in queue.list_submissions(db, None, running.submission.owner_id, 9, 0)[0]] == [

@@ -44,10 +44,12 @@ def test_a_worker_replays_uploads(made, service):
     sent = []
     for lines in made:
         data = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
-        answer = httpx.post(f"{service.address}/api/v1/results", content=data, timeout=60)
+        answer = httpx.post(f"{service.address}/api/v1/results", content=data, headers=service.headers, timeout=60)
         assert answer.status_code == 201, answer.text
         sent.append(answer.json())
-        asked = httpx.post(f"{service.address}/api/v1/submissions/{sent[-1]['submission']}/replay", timeout=60)
+        asked = httpx.post(
+            f"{service.address}/api/v1/submissions/{sent[-1]['submission']}/replay", headers=service.headers, timeout=60
+        )
         assert asked.status_code == 202
     service.work()
     service.until(lambda: all(get_upload(service.db, one["submission"]).replay == "done" for one in sent))

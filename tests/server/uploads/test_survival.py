@@ -22,6 +22,7 @@ from fathom.harness.runs.evaluate import evaluate
 from fathom.harness.runs.plan import Plan
 from fathom.harness.runs.run_settings import RunSettings
 from fathom.tasks.suites import Selection, open_suite
+from tests.keys import headers_of_board, printed_address
 
 BIG = Selection(levels=("n8k1", "n8k2", "n8k3", "n8k4"), styles=("direct", "cot"), n=500)
 
@@ -50,11 +51,8 @@ def serve_child(start_fathom):
     """Serve a database from a process of its own; return it and its address."""
 
     def start(database, port=0):
-        process = start_fathom("serve", "--db", database, "--port", port)
-        line = process.stdout.readline()
-        found = re.search(r"http://\S+", line)
-        assert found, line + process.stdout.read()
-        return process, found[0]
+        process = start_fathom("serve", "--db", database, "--port", port, "--no-worker")
+        return process, printed_address(process)
 
     return start
 
@@ -101,7 +99,8 @@ BOMBS = {
 def test_a_bomb_of_a_gigabyte_costs_little_memory_and_time(serve_child, tmp_path):
     process, address = serve_child(tmp_path / "home.db")
     wait_for(address)
-    with httpx.Client(base_url=address, timeout=60) as client:
+    keys = headers_of_board(tmp_path / "home.db")
+    with httpx.Client(base_url=address, headers=keys, timeout=60) as client:
         client.get("/submit/results").raise_for_status()
         client.post("/api/v1/results", content=b"warm")
         before = memory(process.pid)
@@ -216,7 +215,10 @@ def test_submit_says_what_it_did_and_leaves_with_a_code(serve_child, fathom, tmp
     assert re.fullmatch(r"graded there: \d of 5 right, tier 1, run [0-9a-f]{12}", graded)
     assert httpx.get(link, timeout=30).status_code == 200
     assert fathom("submit", run, "--db", small, "--out", out).returncode == 0
-    assert httpx.post(f"{address}/api/v1/results", content=out.read_bytes(), timeout=30).status_code == 409
+    keys = headers_of_board(tmp_path / "home.db")
+    assert (
+        httpx.post(f"{address}/api/v1/results", content=out.read_bytes(), headers=keys, timeout=30).status_code == 409
+    )
     nobody = fathom("submit", run, "--server", f"http://127.0.0.1:{free_port()}", "--db", small, "--patience", "0.5")
     assert nobody.returncode == 4
     assert "does not answer" in nobody.stderr
@@ -235,7 +237,12 @@ def test_a_parcel_of_endless_answers_is_refused_by_its_ratio(big, serve_child, t
     process, address = serve_child(tmp_path / "home.db")
     wait_for(address)
     before, cpu = memory(process.pid), _cpu(process.pid)
-    answer = httpx.post(f"{address}/api/v1/results", content=data + packer.flush(), timeout=60)
+    answer = httpx.post(
+        f"{address}/api/v1/results",
+        content=data + packer.flush(),
+        headers=headers_of_board(tmp_path / "home.db"),
+        timeout=60,
+    )
     extra, cpu = memory(process.pid) - before, _cpu(process.pid) - cpu
     print(f"sound lines: {len(data):,} bytes unpack to 250 MB; {answer.status_code}; {cpu:.2f} CPU-s, {extra:.0f} MB")
     assert (answer.status_code, answer.json()["detail"]) == (

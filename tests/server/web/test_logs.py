@@ -11,6 +11,7 @@ import pytest
 
 from fathom.server.app import ServerSettings, create_app
 from fathom.server.web.logs import JsonFormatter, network_of
+from tests.keys import printed_address
 
 SECRET = "fathom_s3cr3ttokens3cr3ttoken"
 
@@ -21,8 +22,8 @@ def served(start_fathom, fresh):
     started = []
 
     def start(workers, **extra):
-        process = start_fathom("serve", "--db", fresh[1], "--port", 0, "--workers", workers, **extra)
-        address = re.search(r"http://\S+", process.stdout.readline())[0]
+        process = start_fathom("serve", "--db", fresh[1], "--port", 0, "--workers", workers, "--no-worker", **extra)
+        address = printed_address(process)
         client = httpx.Client(base_url=address, timeout=60)
         started.append(client)
 
