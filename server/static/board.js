@@ -10,6 +10,10 @@
   // fetch an address of the board, and replace those parts of the page that differ
   const show = async (address, keep = "replace") => {
     const turn = ++newest;
+    // the address first: what is clicked before the answer comes adds to it
+    if (keep === "push") history.pushState(null, "", address);
+    else if (keep === "replace") history.replaceState(null, "", address);
+    part("table").ariaBusy = "true";
     const answer = await fetch(address);
     if (turn !== newest) return; // a later one is on its way
     if (!answer.ok) {
@@ -18,6 +22,7 @@
     }
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
     if (turn !== newest) return;
+    part("table").ariaBusy = null;
     for (const name of parts) {
       const [old, now] = [part(name), part(name, fresh)];
       if (old && now) old.replaceChildren(...now.childNodes);
@@ -31,8 +36,6 @@
         if (now) select.value = now.value;
       }
     }
-    if (keep === "push") history.pushState(null, "", address);
-    else if (keep === "replace") history.replaceState(null, "", address);
     focus?.();
   };
 

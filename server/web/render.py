@@ -34,7 +34,6 @@ STYLE_WORDS = {
 }  # fmt: skip
 """Plain words for each style of answering."""
 
-_SHORT_DTYPES = {"bfloat16": "bf16", "float16": "fp16", "float32": "fp32", "float8": "fp8"}
 
 PRIVATE = "private, no-store"
 """Cache-Control of a page made for one visitor; only such pages come with a cookie."""
@@ -82,7 +81,6 @@ def open_templates(*, live: bool = True) -> Environment:
     )
     environment.filters.update(
         clock=text.instant,
-        dtype=lambda value: _SHORT_DTYPES.get(value, value),
         key=model_key,
         track=track,
         whole=whole,

@@ -4,6 +4,7 @@ import os
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
 
 from fathom.tasks.stream import Stream
 
@@ -125,6 +126,7 @@ def test_signs_of_chance_stand_out_on_the_deepest_shade(opened, site):
 @pytest.mark.parametrize("name", ["board", "board by level", "compare", "samples of a long name", "answered"])
 def test_the_keyboard_reaches_everything_and_shows_where_it_is(opened, site, name):
     opened.goto(site.address + site.pages[name])
+    expect(opened.locator("#worker a")).to_be_attached()  # it comes after the page
     n_wanted = opened.evaluate(f"({FOCUSABLE})().length")
     assert n_wanted > 10
     opened.evaluate(f"window.unreached = new Set(({FOCUSABLE})())")

@@ -146,7 +146,7 @@ def test_where_no_worker_is_pages_say_so_with_a_command_that_works(start_board, 
         page.goto(place)
         expect(page.get_by_text("No worker with vLLM is running")).to_be_visible()
         expect(page.locator("#worker")).to_have_text("no worker")
-        commands.add(page.locator(".workers .command").inner_text())
+        commands.add(page.locator(".workers .command code").inner_text())
     (command,) = commands
     assert command == f"fathom worker --server {address}"
 
@@ -188,7 +188,7 @@ def results(fathom, tmp_path):
 def test_results_are_seen_before_they_are_sent_and_found_afterwards(start_board, results, tmp_path, javascript):
     page, address = start_board("--no-worker", javascript=javascript)
     page.goto(f"{address}/submit")
-    page.get_by_role("link", name="Upload results").click()
+    page.get_by_role("main").get_by_role("link", name="Upload results").click()
     if javascript:
         wrong = tmp_path / "wrong.jsonl"
         wrong.write_text('{"fathom": 1}\n')

@@ -36,6 +36,13 @@ def box_of(page, model):
     return page.locator(f"input[name=m][type=checkbox][value='{model}']")
 
 
+def settled(page, address=None):
+    """Wait until the board shows what its address says, and first for an address."""
+    if address is not None:
+        page.wait_for_url(address)
+    expect(page.locator("[data-part=table][aria-busy=true]")).to_have_count(0)
+
+
 def follow(page, link):
     """Click, and wait for the page that comes."""
     with page.expect_navigation():
@@ -46,7 +53,7 @@ def test_a_visitor_narrows_the_board_by_a_name(visitor, site):
     visitor.goto(site.address)
     visitor.fill("#q", "PERF")
     visitor.press("#q", "Enter")
-    visitor.wait_for_url("**/?q=PERF**")
+    settled(visitor, "**/?q=PERF**")
     assert names_on(visitor) == ["oracle/perfect"]
     assert visitor.input_value("#q") == "PERF"
 
@@ -56,7 +63,7 @@ def test_a_visitor_narrows_the_board_by_size_and_shows_all_again(visitor, site):
     visitor.click("summary:text-is('More')")
     visitor.fill("#min", "900")
     visitor.press("#min", "Enter")
-    visitor.wait_for_url("**min=900**")
+    settled(visitor, "**min=900**")
     expect(visitor.locator("text=No model matches these filters")).to_be_visible()
     follow(visitor, "text=Show all models")
     assert len(visitor.locator(NAMES).all()) == 3
@@ -76,7 +83,7 @@ def test_a_visitor_sorts_by_a_head_and_turns_it_round(visitor, site):
         (["oracle/perfect", "oracle/noisy"], r"sort=igsm"), (["oracle/noisy", "oracle/perfect"], r"sort=igsm&order=asc"),
     ):  # fmt: skip
         visitor.click("thead a[aria-label='Sort by igsm']")
-        visitor.wait_for_url(re.compile(address))
+        settled(visitor, re.compile(address))
         assert names_on(visitor) == wanted
     visitor.goto(visitor.url)
     assert names_on(visitor) == ["oracle/noisy", "oracle/perfect"]
@@ -90,7 +97,7 @@ def test_a_visitor_turns_the_pages_of_a_long_board(visitor, long_site):
     follow(visitor, "text=← Previous")
     assert names_on(visitor)[0] == "org/model100"
     visitor.click("thead >> text=Model")
-    visitor.wait_for_url(re.compile("order=asc"))
+    settled(visitor, re.compile("order=asc"))
     assert names_on(visitor)[0] == "org/model000"
 
 
@@ -171,7 +178,7 @@ def test_a_head_sorts_without_a_load_as_the_server_would(page, site, head):
     for _ in range(3):
         before = page.url
         page.click(link)
-        page.wait_for_url(lambda address, before=before: address != before)
+        settled(page, lambda address, before=before: address != before)
         names, order = names_and_order(page)
         groups = page.locator("tr.group").count()
         files = page.locator(".take a").first.get_attribute("href")
@@ -194,7 +201,7 @@ def names_and_order(page):
 def tick(page, model):
     before = page.url
     box_of(page, model).click()
-    page.wait_for_url(lambda address: address != before)
+    settled(page, lambda address: address != before)
 
 
 def test_ticked_models_are_drawn_and_stay_ticked_on_other_pages_six_at_most(page, long_site):
@@ -205,7 +212,7 @@ def test_ticked_models_are_drawn_and_stay_ticked_on_other_pages_six_at_most(page
     drawn = page.locator(".key [class^=line-] > a:first-child")
     assert drawn.all_inner_texts() == names[:6]
     page.click("text=Next →")
-    page.wait_for_url("**page=2**")
+    settled(page, "**page=2**")
     assert drawn.all_inner_texts() == names[:6]
     assert page.locator(".ticked").inner_text().split()[:2] == ["6", "ticked"]
     page.go_back()
@@ -277,7 +284,7 @@ def test_what_a_stranger_wrote_does_not_run(page, site):
     for address in site.pages.values():
         page.goto(site.address + address)
         assert page.title().endswith("Fathom")
-        own = r"found => found.every(one => /\/static\/(board|live|site|suggest)\.js$/.test(one.src))"
+        own = r"found => found.every(one => /\/static\/(board|live|site|suggest|submit)\.js$/.test(one.src))"
         assert page.locator("script").evaluate_all(own)
 
 

@@ -59,8 +59,6 @@ def stage(request, browse, write_run, tmp_path_factory):
     )
 
 
-
-
 class Elements(HTMLParser):
     """What a browser would make of a page that could run or fetch something."""
 

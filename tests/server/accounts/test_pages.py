@@ -89,8 +89,8 @@ def test_making_tokens_is_limited_and_logged(desk):
     assert [one.actor for one in list_entries(desk.db, limit=20)] == [f"user/{user}"] * 20
 
 
-def test_without_accounts_the_page_is_this_machines_users(board):
+def test_without_accounts_the_page_is_of_who_has_the_key(board):
     page = board.get("/account").text
-    assert "the user of this machine" in page
+    assert "You have the key of this board" in page
     assert "Sign out" not in page
     assert board.get("/api/v1/me").json()["role"] == "admin"

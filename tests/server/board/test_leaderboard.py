@@ -140,7 +140,7 @@ def test_each_row_shows_rank_range_size_engine_and_scores(fleet):
             half = f"{50 * (score.interval.high - score.interval.low):.1f}"
             assert f'title="±{half}">{whole(score.value)}</td>' in page.text
     assert "70B" in rows[1]
-    assert "chat · bf16" in rows[2]
+    assert '<span title="bfloat16">chat</span>' in page.text
     assert "6 ungraded" in rows[4]
 
 

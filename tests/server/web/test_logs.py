@@ -66,7 +66,7 @@ def test_the_text_log_stays_quiet(served):
     assert client.get("/").status_code == 200
     lines, output = stop()
     assert lines == []
-    assert output.strip() == ""
+    assert output.strip() == "no worker evaluates what you submit, until you start `fathom worker`"
 
 
 def test_the_option_and_the_variable_say_text_or_json(fathom, tmp_path):
