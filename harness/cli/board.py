@@ -60,7 +60,7 @@ def submit_run(
     token, _ = _token(str(server), token_file)
     answer = send_parcel(parcel, str(server), token, lambda words: talk.print(words, soft_wrap=True), patience)
     if answer.is_new:
-        print(f"graded there: {answer.n_right} of {answer.n_items} right, tier 1, run {answer.run}")
+        print(f"graded there: {answer.n_right} of {answer.n_items} right, unchecked, run {answer.run}")
     else:
         print("the server has these results already")
     print(answer.link)

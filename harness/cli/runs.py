@@ -277,7 +277,7 @@ def _say_imported(talk: Console, one: Imported) -> None:
     ranked = "" if one.ranked else "; not ranked, as its prompts or its sampling are not those of ranked runs"
     talk.print(
         f"run {one.run}: {one.model} through {one.engine}, {plural(one.n_samples, 'answer')}, "
-        f"{count(one.n_right)} right, tier 1{ranked}",
+        f"{count(one.n_right)} right, unchecked (tier 1){ranked}",
         soft_wrap=True,
     )
     if one.n_differing:

@@ -212,7 +212,7 @@ def test_submit_says_what_it_did_and_leaves_with_a_code(serve_child, fathom, tmp
     sent = fathom("submit", run, "--server", address, "--db", small)
     assert sent.returncode == 0, sent.stderr
     graded, link = sent.stdout.splitlines()
-    assert re.fullmatch(r"graded there: \d of 5 right, tier 1, run [0-9a-f]{12}", graded)
+    assert re.fullmatch(r"graded there: \d of 5 right, unchecked, run [0-9a-f]{12}", graded)
     assert httpx.get(link, timeout=30).status_code == 200
     assert fathom("submit", run, "--db", small, "--out", out).returncode == 0
     keys = headers_of_board(tmp_path / "home.db")
