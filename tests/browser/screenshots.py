@@ -36,20 +36,15 @@ def take(page, name: str, clip: dict[str, int]) -> None:
     print(f"wrote {OUT / name}.png")
 
 
+MODELS = "style=cot&m=reference/pebble&m=reference/pebble-early"
+
+
 def walk(page, address: str) -> None:
-    """Go the stranger's way: tick two, compare, look."""
-    page.goto(address)
-    rows = page.locator("main table").first.bounding_box()
-    take(page, "board", {"width": 1100, "height": int(rows["y"] + rows["height"]) + 30})
-    page.goto(f"{address}/?style=cot")
-    for box in page.locator("input[name=m]").all():
-        box.check()
-    page.click("text=Compare the two ticked")
-    page.wait_for_url("**/compare**style=cot**")
-    page.locator("figure img").first.scroll_into_view_if_needed()
-    bottom = page.locator("figure").first.bounding_box()
-    height = int(bottom["y"] + bottom["height"] + page.evaluate("scrollY")) + 10
-    take(page, "compare", {"width": 1100, "height": height})
+    """Take the first page with both models drawn, and their comparison, down to the end of the table."""
+    for name, path in (("board", f"/?{MODELS}"), ("compare", f"/compare?{MODELS}")):
+        page.goto(address + path)
+        table = page.locator("main table").first.bounding_box()
+        take(page, name, {"width": 1280, "height": int(table["y"] + table["height"]) + 30})
 
 
 def main() -> None:
@@ -61,11 +56,10 @@ def main() -> None:
     try:
         with sync_playwright() as playwright:
             chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-            walk(chromium.new_page(viewport={"width": 1100, "height": 760}), address)
+            walk(chromium.new_page(viewport={"width": 1280, "height": 800}), address)
             phone = chromium.new_page(viewport={"width": 390, "height": 844}, color_scheme="dark")
             phone.goto(f"{address}/models/reference/pebble")
-            phone.locator("figure img").nth(1).scroll_into_view_if_needed()
-            take(phone, "phone", {"width": 390, "height": 1600})
+            take(phone, "phone", {"width": 390, "height": 1100})
             chromium.close()
     finally:
         process.terminate()
