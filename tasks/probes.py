@@ -1,8 +1,8 @@
 """What may be read in a model's hidden states while it reads an item: the values of `PROBES` in a family's file.
 
-A family knows the truth of every hidden variable of its items. A probe set writes a passage of an item (its prompt, with
-a solution or a model's own answer behind it) and says, for chosen characters, what a state there may hold. Nothing here
-knows of models or tokens.
+A family knows the truth of every hidden variable of its items. A probe set writes a passage of an item (its prompt,
+with a solution or a model's own answer behind it) and says, for chosen characters, what a state there may hold. Nothing
+here knows of models or tokens.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,8 +13,8 @@ from fathom.tasks.base import Cell, Instance
 from fathom.tasks.stream import Stream
 
 Kind = Literal["match", "classes", "yes-no"]
-"""match: one of the reading's own options, a name or a value, told by its input embedding; classes: one of a fixed list;
-yes-no: two classes, scored by ranking (AUC), so that their shares do not matter."""
+"""match: one of the reading's own options, a name or a value, told by its input embedding; classes: one of a fixed
+list; yes-no: two classes, scored by ranking (AUC), so that their shares do not matter."""
 
 END = -1
 """The character of a reading at the last token before the model's own answer begins."""

@@ -398,19 +398,18 @@ def _write_path(asked: Asked) -> Passage:
 
 
 def _write_steps(asked: Asked) -> Passage:
-    """Read at each arrow of the written path which name comes, and which comes after it."""
+    """Read at each name of the written path which name comes next, and which after it."""
     facts = asked.instance.facts
     path = _walk(dict(facts["edges"]), facts["start"], facts["hops"] + 1)
     options = tuple(asked.stream.shuffle([name for name, _ in facts["edges"]]))
     rest, readings = f" {path[0]}", []
     for at in range(facts["hops"]):
-        rest += " ->"
-        place, here = f"arrow {at + 1} of the solution", len(asked.prompt) + len(rest) - 1
+        place, here = f"name {at + 1} of the solution", len(asked.prompt) + len(rest) - 1
         readings += [
             Reading("next", place, here, path[at + 1], path[at], options),
             Reading("after", place, here, path[at + 2], path[at], options),
         ]
-        rest += f" {path[at + 1]}"
+        rest += f" -> {path[at + 1]}"
     return Passage(asked.prompt, rest, tuple(readings))
 
 
@@ -451,7 +450,7 @@ PROBES = (
         "depo.n8k2-steps", Cell("depo", "n8k2", "symbol", "cot"),
         {"next": Variable("match", "the name that the solution gives next"),
          "after": Variable("match", "the name one arrow after the next one")},
-        {f"arrow {at} of the solution": f"at arrow {at} of the written solution" for at in (1, 2)}, _write_steps,
+        {f"name {at} of the solution": f"at name {at} of the written solution" for at in (1, 2)}, _write_steps,
         is_default=False,
     ),
     ProbeSet(

@@ -255,7 +255,7 @@ PROBES = (
         "mistake.igsm", Cell("igsm", "op2", "symbol", "cot"),
         {"answer": Variable("yes-no", "whether this answer will be wrong", YES_NO),
          "step": Variable("yes-no", "whether the step that begins here is the first wrong one", YES_NO)},
-        {"end of the prompt": "before the answer begins", "name of the step": "right after the step names its parameter"},
+        {"end of the prompt": "before the answer begins", "name of the step": "right after the step’s name"},
         _write_mistakes, needs_answer=True,
     ),
 )  # fmt: skip

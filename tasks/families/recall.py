@@ -266,7 +266,7 @@ _N_OPTIONS = 32
 
 
 def _write_stored(asked: Asked) -> Passage:
-    """Read attributes of the person at the name in the question: does the name alone bring back what was stored?
+    """Read attributes of the person at the name in the question, which alone should bring back what was stored.
 
     Source: the Q-probe of Physics of Language Models 3.1, section 5, among 32 values of the domain.
     """
