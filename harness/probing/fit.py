@@ -85,7 +85,7 @@ def solve(one: Rotated, targets: torch.Tensor, penalty: float) -> torch.Tensor:
 
 
 def choose_penalty(one: Rotated, targets: torch.Tensor, wanted: torch.Tensor) -> float:
-    """Return the penalty whose predictions of the check readings have the least squared error; the largest of equals."""
+    """Return the penalty with the least squared error on the check readings; of equals the largest."""
     errors = [float(((predict(one, targets, penalty) - wanted) ** 2).sum()) for penalty in PENALTIES]
     return PENALTIES[max(at for at, error in enumerate(errors) if error <= min(errors) * (1 + 1e-6))]
 

@@ -149,6 +149,15 @@ class ProbedModel:
                 ]
         return [one for at in range(len(rows)) for one in found[at]]
 
+    @torch.inference_mode()
+    def next_tokens(self, texts: Sequence[Sequence[int]]) -> list[int]:
+        """Return the most likely next token of each text, read in one batch."""
+        ids, mask = self._pad(texts)
+        last = self.model.base_model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+        at = torch.tensor([len(text) - 1 for text in texts], device=self.device)
+        logits = self.model.get_output_embeddings()(last[torch.arange(len(texts), device=self.device), at])
+        return [int(token) for token in logits.argmax(-1)]
+
     def _pad(self, texts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """Pad on the right, which no token of a decoder sees."""
         width = max(map(len, texts))

@@ -84,7 +84,7 @@ def draw_passages(chosen: ProbeSet, plan: ItemPlan, model: ProbedModel, answers:
                 continue
             seen.add(text)
             total += 1
-            row, readings = _place(passage, model, plan.chat, len(rows), n_states)
+            row, readings = place_passage(passage, model, plan.chat, len(rows), n_states)
             if row is None:
                 left_out += 1
                 continue
@@ -140,7 +140,7 @@ def frame_prompt(prompt: str, tokenizer: Any, chat: bool) -> FramedPrompt:
     return FramedPrompt(text, shift)
 
 
-def _place(
+def place_passage(
     passage: Passage, model: ProbedModel, chat: bool, number: int, n_states: int
 ) -> tuple[TokenRow | None, list[PlacedReading]]:
     """Return the tokens of a passage and its readings; no row where it is too long, or nothing can be read."""

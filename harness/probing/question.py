@@ -159,7 +159,7 @@ def _prior(question: Question) -> torch.Tensor:
     return (counted / counted.sum()).log().float()
 
 
-def _targets(question: Question, device: torch.device) -> torch.Tensor:
+def targets_of(question: Question, device: torch.device) -> torch.Tensor:
     """Return what the readings to fit are regressed to."""
     rows = question.sources[question.is_fit]
     labels = torch.from_numpy(question.labels[rows]).to(device)
@@ -180,7 +180,7 @@ def _scores(question: Question, predicted: torch.Tensor, kept: Bools) -> torch.T
 def answer(question: Question, basis: Basis, penalty: float | None = None) -> Outcome:
     """Fit a probe and measure it on the test readings; the penalty is chosen on the check readings unless given."""
     device = basis.whole.fit.device
-    targets = _targets(question, device)
+    targets = targets_of(question, device)
     held = torch.from_numpy(question.is_check).to(device)
     inner, checked = targets[~held], targets[held]
     chosen = choose_penalty(basis.inner, inner, checked) if penalty is None else penalty
@@ -200,7 +200,7 @@ def answer(question: Question, basis: Basis, penalty: float | None = None) -> Ou
 
 def value_only(question: Question, basis: Basis, penalty: float, truth: Question) -> float:
     """Fit a probe to one question's labels and return its measure against the test labels of another."""
-    targets = _targets(question, basis.whole.fit.device)
+    targets = targets_of(question, basis.whole.fit.device)
     scores = _scores(truth, predict(basis.whole, targets, penalty), ~truth.is_fit)
     return measure(truth, scores.cpu().numpy(), ~truth.is_fit)[0]
 

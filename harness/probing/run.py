@@ -85,16 +85,19 @@ class _Place:
 
 
 def run_probe(db: Engine, plan: ProbePlan, tell: Tell = lambda _: None) -> ProbeDetail:
-    """Probe a model, or go on with a probe that was cut off, and return what is stored.
+    """Load a model and probe it, or go on with a probe that was cut off; return what is stored.
 
     Raises:
         NotProbeable, BadStates: the model's states cannot be read.
         NothingToProbe: none of the targets that the user named has enough readings.
         BadInput: layers that the model does not have.
     """
+    return probe_opened(db, plan, open_model(plan.source.folder(), plan.settings.dtype), tell)
+
+
+def probe_opened(db: Engine, plan: ProbePlan, model: ProbedModel, tell: Tell = lambda _: None) -> ProbeDetail:
+    """Probe a model that is open, as `run_probe` does; its weights must be those of the plan's folder."""
     began = time.monotonic()
-    folder = plan.source.folder()
-    model = open_model(folder, plan.settings.dtype)
     layers = layers_of(plan.settings.layers, model.n_layers)
     probe = _start(db, plan, model, layers)
     detail = store.get_probe(db, probe)
