@@ -68,9 +68,12 @@ class ModelPage:
     overall: Mapping[str, Estimate]
     """By style."""
     command: str
+    n_probes: int
 
 
-def open_model(db: Engine, model: Model, runs: tuple[RunSummary, ...], run: str | None = None) -> ModelPage:
+def open_model(
+    db: Engine, model: Model, runs: tuple[RunSummary, ...], run: str | None = None, n_probes: int = 0
+) -> ModelPage:
     """Return the page of a model for the run named, or else its newest finished run of the largest suite.
 
     Raises:
@@ -93,7 +96,7 @@ def open_model(db: Engine, model: Model, runs: tuple[RunSummary, ...], run: str 
     return ModelPage(
         model, model_key(model), badge_path(model), pools, runs, detail,
         found_lines(main_rows(detail.cells)) if detail else (), _sections(detail, scores) if detail else (), overall,
-        reproduce(detail) if detail else "",
+        reproduce(detail) if detail else "", n_probes,
     )  # fmt: skip
 
 

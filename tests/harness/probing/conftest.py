@@ -57,9 +57,9 @@ class Planter:
         model.blocks[2].register_forward_hook(self.add(-1.0))
 
     def look(self, _model, _args, kwargs):
-        ids, mask = kwargs["input_ids"], kwargs["attention_mask"]
+        ids, mask = kwargs["input_ids"], kwargs.get("attention_mask")
         self.written = {}
-        if ids.shape[1] < 8:  # a step of a generation
+        if mask is None or mask.ndim != 2 or ids.shape[1] < 8 or not mask[:, 0].all():  # a step of a generation
             return
         for row, (some, n) in enumerate(zip(ids, mask.sum(1).tolist(), strict=True)):
             text = self.model.tokenizer.decode(some[:n])
