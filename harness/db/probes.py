@@ -56,7 +56,7 @@ class TargetFacts:
     chance: float = 0.0
     entropy_bits: float = 0.0
     items_digest: str = ""
-    said: Bools | None = None
+    said: Bools | None = field(default=None, compare=False)
     """Which test readings of the first place the model's answers give the value of; None where none can."""
     note: str = ""
 

@@ -18,8 +18,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from fathom.harness.engines.model_config import context_of
-from fathom.harness.errors import BadInput, DiskFull
-from fathom.harness.probing.errors import BadStates, NotProbeable
+from fathom.harness.errors import BadInput, BadStates, DiskFull, NotProbeable
 from fathom.harness.settings import quiet_transformers
 
 Floats = NDArray[np.float32]

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from fathom.harness.engines.base import Completion, Request, Turn
 from fathom.harness.engines.hf import HfEngine
-from fathom.harness.probing.errors import NotProbeable
+from fathom.harness.errors import NotProbeable
 from fathom.harness.probing.model import ProbedModel, TokenRow
 from fathom.harness.runs.requests import sampling_of
 from fathom.harness.runs.run_settings import RunSettings

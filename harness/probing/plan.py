@@ -12,8 +12,7 @@ from typing import Any
 from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.chat_template import chat_template_of
 from fathom.harness.engines.model import ModelSource
-from fathom.harness.errors import BadInput
-from fathom.harness.probing.errors import NotProbeable, UnknownTarget
+from fathom.harness.errors import BadInput, NotProbeable, UnknownTarget
 from fathom.harness.runs.plan import resolve_model
 from fathom.tasks.probes import ProbeSet
 from fathom.tasks.registry import all_probe_sets, find_family

@@ -18,8 +18,8 @@ from fathom.harness.db import probes as store
 from fathom.harness.db.probes import ProbeDetail, ProbePoint, TargetFacts
 from fathom.harness.db.write import Origin
 from fathom.harness.engines.hf import HfEngine
+from fathom.harness.errors import NothingToProbe, NotProbeable
 from fathom.harness.format import plural, ratio
-from fathom.harness.probing.errors import NothingToProbe, NotProbeable
 from fathom.harness.probing.fit import Basis, prepare
 from fathom.harness.probing.model import Floats, NextToken, ProbedModel, layers_of, open_model
 from fathom.harness.probing.passages import Drawn, ItemPlan, PlacedReading, draw_passages, greedy_answers
@@ -334,7 +334,7 @@ def refusal(question: Question) -> str:
             labels = fit if part == "fit" else test
             often = "yes" if int(labels.sum()) * 2 > len(labels) else "no"
             return (
-                f"{often!r} on {ratio(len(labels) - least[part], len(labels))} readings to {part}: nothing to predict "
+                f"{often!r} on {len(labels) - least[part]} of {len(labels)} readings to {part}: nothing to predict "
                 f"(at least {LEAST_OF_CLASS} of the other are needed)"
             )
     elif question.kind == "classes" and (len(np.unique(fit)) < 2 or len(np.unique(test)) < 2):

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 from fathom.harness.db.engine import open_database
 from fathom.harness.db.probes import get_probe, list_probes
 from fathom.harness.db.schema.probes import ProbePointRow
-from fathom.harness.probing.errors import NothingToProbe
+from fathom.harness.errors import NothingToProbe
 from fathom.harness.probing.plan import ProbeSettings, make_plan
 from fathom.harness.probing.run import probe_opened, run_probe
 from fathom.harness.probing.tables import target_line
@@ -105,7 +105,7 @@ def test_the_same_probe_gives_the_same_numbers(store, tmp_path, untrained):
 
 
 def test_a_model_that_is_always_wrong_leaves_no_mistake_to_predict(store, untrained):
-    with pytest.raises(NothingToProbe, match="'yes' on 1.. of 1.. readings to test: nothing to predict"):
+    with pytest.raises(NothingToProbe, match=r"'yes' on 300 of 300 readings to fit: nothing to predict"):
         run_probe(store, make_plan(str(untrained), settings("mistake.depo", layers="1")))
 
 
