@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 
 from fathom.harness.db.probes import ProbedTarget, ProbePoint
-from fathom.harness.probing.tables import MEASURES, grid, shown_layers
+from fathom.harness.probing.tables import MEASURES, grid, shown_layers, value_of
 from fathom.harness.reports.figures.palettes import PALETTES, Palette, Theme
 from fathom.harness.reports.figures.picture import DataTable
 
@@ -57,8 +57,8 @@ def _numbers(target: ProbedTarget) -> DataTable:
             rows.append((
                 f"{place}, layer {layer}", f"{one.value:.3f}", f"{one.low:.3f}–{one.high:.3f}",
                 "" if one.bits is None else f"{one.bits:+.2f}", target.verdicts.get((place, layer), ""),
-                _number(random and random.value), _number(one.null_high), _number(words and words.value),
-                _number(surface and surface.value),
+                _number(value_of(random)), _number(one.null_high), _number(value_of(words)),
+                _number(value_of(surface)),
             ))  # fmt: skip
     return DataTable(header, tuple(rows))
 

@@ -84,7 +84,7 @@ class ProbedModel:
         config = AutoConfig.from_pretrained(self.path)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model = AutoModelForCausalLM.from_config(config, dtype=self.model.dtype)
+            model: Any = AutoModelForCausalLM.from_config(config, dtype=self.model.dtype)  # type: ignore[no-untyped-call]  # of transformers
         return ProbedModel(self.path, model.to(self.device), self.tokenizer)
 
     def embed(self, texts: Sequence[str]) -> Floats:
@@ -227,9 +227,11 @@ def find_blocks(model: Any) -> Sequence[Any]:
     """
     config = model.config.get_text_config()
     n_layers = getattr(config, "num_hidden_layers", None)
-    lists = (part for part in model.modules() if isinstance(part, torch.nn.ModuleList) and len(part) == n_layers)
-    found: Sequence[Any] | None = next(lists, None)
-    if not n_layers or found is None or not hasattr(config, "hidden_size"):
+    found: list[Any] = next(
+        (list(part) for part in model.modules() if isinstance(part, torch.nn.ModuleList) and len(part) == n_layers),
+        [],
+    )
+    if not n_layers or not found or not hasattr(config, "hidden_size"):
         raise NotProbeable(f"{type(model).__name__} has no blocks whose states can be read; {_HINT}")
     return found
 

@@ -25,9 +25,8 @@ from fathom.harness.db.probes import ProbeDetail, ProbedTarget
 from fathom.harness.engines.tokens import cut_at_stop
 from fathom.harness.probing.model import Floats, ProbedModel, TokenRow
 from fathom.harness.probing.passages import ItemPlan, draw_passages, place_passage
-from fathom.harness.probing.plan import ProbePlan
+from fathom.harness.probing.plan import ProbePlan, Tell
 from fathom.harness.probing.question import Question, make_question, targets_of
-from fathom.harness.probing.run import Tell
 from fathom.harness.runs.requests import answer_ends
 from fathom.tasks.base import Instance, grade, make_instance, pose
 from fathom.tasks.probes import Asked, ProbeSet

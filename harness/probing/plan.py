@@ -1,7 +1,7 @@
 """What a probe is to do: targets, items, layers and controls, checked before a model is loaded."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -17,6 +17,9 @@ from fathom.harness.runs.plan import resolve_model
 from fathom.tasks.probes import ProbeSet
 from fathom.tasks.registry import all_probe_sets, find_family
 from fathom.tasks.stream import canonical_seed
+
+Tell = Callable[[str], None]
+"""Hears what is being done, a line at a time."""
 
 LEAST_FIT, LEAST_TEST = 200, 100
 """Fewest items to fit and to test: with fewer, hardly anything can be told from chance."""

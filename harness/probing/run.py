@@ -5,7 +5,7 @@ off goes on with the same command: what is stored is not fitted again.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import gettempdir
@@ -23,7 +23,8 @@ from fathom.harness.format import plural, ratio
 from fathom.harness.probing.fit import Basis, prepare
 from fathom.harness.probing.model import Floats, NextToken, ProbedModel, layers_of, open_model
 from fathom.harness.probing.passages import Drawn, ItemPlan, PlacedReading, draw_passages, greedy_answers
-from fathom.harness.probing.plan import LEAST_FIT, ProbePlan, digest_of
+from fathom.harness.probing.patch import check_causes
+from fathom.harness.probing.plan import LEAST_FIT, ProbePlan, Tell, digest_of
 from fathom.harness.probing.question import (
     Outcome,
     Question,
@@ -39,8 +40,6 @@ from fathom.harness.stats.presence import Resampling, weigh
 from fathom.tasks.probes import ProbeSet, Variable
 from fathom.tasks.registry import find_family
 from fathom.tasks.stream import Stream
-
-Tell = Callable[[str], None]
 
 LEAST_OF_CLASS = 50
 """Fewest readings of the rarer class of yes-no, to fit and to test."""
@@ -110,8 +109,6 @@ def probe_opened(db: Engine, plan: ProbePlan, model: ProbedModel, tell: Tell = l
             work.probe_set(chosen, known)
         _finish(db, plan, probe, began)
     if plan.settings.patch:
-        from fathom.harness.probing.patch import check_causes
-
         check_causes(db, plan, model, store.get_probe(db, probe), tell)
     return store.get_probe(db, probe)
 

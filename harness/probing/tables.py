@@ -121,6 +121,11 @@ def probe_json(detail: ProbeDetail) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def value_of(point: ProbePoint | None) -> float | None:
+    """Return the value of a point that may be missing."""
+    return None if point is None else point.value
+
+
 def shown_layers(target: ProbedTarget, most: int) -> tuple[int, ...]:
     """Return at most `most` layers, evenly spread, with the first, the last and the best one."""
     layers = target.layers

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from fathom.harness.db.probes import ProbeDetail, ProbedTarget, ProbePoint
 from fathom.harness.format import duration, percent, plural
-from fathom.harness.probing.tables import MEASURES, TargetLine, grid, shown_layers, target_line
+from fathom.harness.probing.tables import MEASURES, TargetLine, grid, shown_layers, target_line, value_of
 from fathom.tasks.registry import all_probe_sets
 
 _MOST_LAYERS = 16
@@ -105,8 +105,11 @@ def _heat(target: ProbedTarget) -> RenderableType:
         table.add_row(place, *[_cell(target, point) for point in points])
         for name, variant in (("random weights", "random"), ("random labels by word", "words")):
             others = grid(target, layers, variant)[place]
-            table.add_row(Text(f"  {name}", style="dim"), *[_plain(one and one.value) for one in others])
-        table.add_row(Text("  shuffled labels, best", style="dim"), *[_plain(one and one.null_high) for one in points])
+            table.add_row(Text(f"  {name}", style="dim"), *[_plain(value_of(one)) for one in others])
+        table.add_row(
+            Text("  shuffled labels, best", style="dim"),
+            *[_plain(None if one is None else one.null_high) for one in points],
+        )
         fixed = [one for one in target.points if one.place == place and one.layer < 0]
         table.add_row(Text(f"  {', '.join(f'{one.variant} {one.value:.2f}' for one in fixed)}", style="dim"))
     hidden = len(target.layers) - len(layers)
