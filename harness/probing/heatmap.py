@@ -9,10 +9,11 @@ from fathom.harness.reports.figures.palettes import PALETTES, Palette, Theme
 from fathom.harness.reports.figures.picture import DataTable
 
 WIDTH = 640
-_LEFT, _RIGHT, _TOP, _ROW, _GAP = 168, 8, 26, 34, 52
+_LEFT, _RIGHT, _TOP, _ROW, _GAP = 182, 8, 28, 34, 32
+_FONT = 15
 _MOST_LAYERS = 40
 _FONTS = "system-ui, sans-serif"
-_NUMBERS_FROM = 30
+_NUMBERS_FROM = 36
 """Width of a square in pixels from which its number stands in it."""
 _PANELS = (("trained", "this model"), ("random", "before training"))
 
@@ -40,7 +41,7 @@ def heat_map(target: ProbedTarget) -> HeatMap:
 
 
 def _height(target: ProbedTarget) -> int:
-    return _TOP + len(_PANELS) * len(target.places) * _ROW + _GAP + 22
+    return _TOP + len(_PANELS) * (len(target.places) * _ROW + _GAP)
 
 
 def _numbers(target: ProbedTarget) -> DataTable:
@@ -77,22 +78,22 @@ def draw_heat_map(target: ProbedTarget, theme: Theme) -> str:
     )
     ET.SubElement(root, "title").text = told.title
     ET.SubElement(root, "desc").text = told.description[:2000]
-    side = min(64.0, (WIDTH - _LEFT - _RIGHT) / len(layers))
+    side = (WIDTH - _LEFT - _RIGHT) / len(layers)
     y = float(_TOP)
     for variant, name in _PANELS:
         root.append(_text(0, y - 9, name, look.ink, weight="600"))
         for place, points in grid(target, layers, variant).items():
-            root.append(_text(0, y + _ROW / 2 + 4, place, look.soft))
+            root.append(_text(0, y + _ROW / 2 + 5, place, look.soft))
             for at, point in enumerate(points):
                 if point is not None:
                     is_present = variant == "trained" and target.verdicts.get((place, point.layer)) == "present"
                     root.extend(_square(look, (_LEFT + at * side, y), side, point, is_present))
             y += _ROW
-        y += _GAP - 22
+        y += _GAP
     every = max(1, -(-len(layers) // 16))
     for at, layer in enumerate(layers):
         if at % every == 0 or at == len(layers) - 1:
-            root.append(_text(_LEFT + (at + 0.5) * side, y - 14, f"L{layer}", look.soft, anchor="middle"))
+            root.append(_text(_LEFT + (at + 0.5) * side, y - _GAP + 20, f"L{layer}", look.soft, anchor="middle"))
     return ET.tostring(root, encoding="unicode")
 
 
@@ -106,14 +107,20 @@ def _square(
         drawn.append(ET.Element("rect", {**box, "stroke": look.ink, "stroke-width": "2"}))
     if side >= _NUMBERS_FROM:
         colour = look.ground if share > 0.72 else look.ink
-        drawn.append(_text(x + side / 2, y + _ROW / 2 + 4, f"{point.value:.2f}", colour, anchor="middle"))
+        drawn.append(_text(x + side / 2, y + _ROW / 2 + 5, f"{point.value:.2f}", colour, anchor="middle"))
     return drawn
 
 
 def _text(
     x: float, y: float, text: str, colour: str, *, anchor: str = "start", weight: str = "400"
 ) -> ET.Element:  # fmt: skip
-    style = {"font-family": _FONTS, "font-size": "12px", "fill": colour, "text-anchor": anchor, "font-weight": weight}
+    style = {
+        "font-family": _FONTS,
+        "font-size": f"{_FONT}px",
+        "fill": colour,
+        "text-anchor": anchor,
+        "font-weight": weight,
+    }
     element = ET.Element("text", {"x": f"{x:.1f}", "y": f"{y:.1f}", **style})
     element.text = text
     return element

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from fathom.harness.db.probes import ProbeDetail, ProbedTarget, ProbePoint
+from fathom.harness.stats.intervals import wilson
 from fathom.harness.stats.presence import MARGIN, Presence
 
 MEASURES = {"match": "accuracy", "classes": "accuracy", "yes-no": "AUC"}
@@ -48,7 +49,7 @@ class TargetLine:
     knows_unsaid: float | None
     """Of a present variable: share of the test items where the best probe is right and the answer is another one."""
     says_unheld: float | None
-    """Of an absent variable: share of the test items whose answer is its value all the same."""
+    """Of an absent variable that is said more often than by chance: share of the test items that say it."""
     selectivity: float | None
     """The best probe's measure less that with random labels by word."""
 
@@ -61,7 +62,7 @@ def target_line(target: ProbedTarget) -> TargetLine:
     if best is not None and best.right is not None and facts.said is not None and len(best.right) == len(facts.said):
         if target.verdicts[best.place, best.layer] == "present":
             knows = float((best.right & ~facts.said).mean())
-        elif target.verdict == "absent":
+        elif target.verdict == "absent" and wilson(int(facts.said.sum()), len(facts.said)).low > facts.chance:
             says = answers
     words = None if best is None else target.at(best.place, best.layer, "words")
     return TargetLine(
