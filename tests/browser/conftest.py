@@ -102,6 +102,7 @@ class Site:
             "about": "/about",
             "api": "/api",
             "problem": "/models/nobody",
+            "inside": f"/models/reference/pebble/inside?other={self.probe}",
         }
 
 

@@ -96,6 +96,7 @@ def test_a_probe_that_was_cut_off_goes_on_and_fits_nothing_twice(store, untraine
     assert run_probe(store, plan) == whole == get_probe(store, cut.id[:6])
 
 
+@pytest.mark.turns(3)
 def test_the_same_probe_gives_the_same_numbers(store, tmp_path, untrained):
     plan = make_plan(str(untrained), settings("depo.n8k1.next1", layers="2"))
     other = open_database(f"sqlite:///{tmp_path / 'other.db'}", create=True)
@@ -109,6 +110,7 @@ def test_a_model_that_is_always_wrong_leaves_no_mistake_to_predict(store, untrai
         run_probe(store, make_plan(str(untrained), settings("mistake.depo", layers="1")))
 
 
+@pytest.mark.turns(2)
 def test_what_is_known_and_not_said_is_told_of_present_variables_alone(store, untrained, planted):
     plan = make_plan(str(untrained), settings("depo.n8k1.next1", "depo.n8k1.next2", layers="2"))
     lines = {line.name: line for line in map(target_line, probe_opened(store, plan, planted).targets)}
