@@ -22,6 +22,7 @@ from fathom.server.submissions.planner import plan_submissions
 from fathom.server.submissions.store import NewSubmission
 from fathom.tasks.base import Verdict
 from fathom.tasks.suites import Selection, open_suite
+from tests.stored_probe import write_probe
 
 LONG = "W" * 300 + "<script>document.title = 'owned'</script>"
 
@@ -61,6 +62,8 @@ class Site:
     """Ids of submissions, by how they are."""
     report: str
     """Address of a report in a file: of the noisy run and two hostile ones."""
+    probe: str
+    """A probe of pebble-early, on the same items as one of pebble."""
 
     @property
     def pages(self):
@@ -126,11 +129,13 @@ def site(tmp_path_factory, fathom, start_fathom):
     _hold_season(db, "2026-winter")
     submitted = _submit(db)
     told = [read.get_run(db, run) for run in (noisy.summary.run, hostile_run, failed)]
+    write_probe(db)
+    probe = write_probe(db, "reference/pebble-early", shift=6)
     report = write_report(db, told, tmp_path_factory.mktemp("report") / "report.html", write.utc_now())
     db.dispose()
     address = _address(start_fathom("serve", "--db", url, "--port", 0))
     page = report.path.as_uri()
-    return Site(address, noisy.summary.run, perfect.summary.run, failed, wrong.id, hostile.id, submitted, page)
+    return Site(address, noisy.summary.run, perfect.summary.run, failed, wrong.id, hostile.id, submitted, page, probe)
 
 
 def _submit(db):
