@@ -274,7 +274,7 @@ def get_probe(db: Engine, probe: str) -> ProbeDetail:
     found = probes_beginning(db, probe)
     if len(found) != 1:
         what = "no probe" if not found else "more than one probe"
-        raise UnknownRun(f"{what} begins with {probe[:40]!r}: `fathom probe --db FILE --list` shows what can be probed")
+        raise UnknownRun(f"{what} begins with {probe[:40]!r}: `fathom probe` prints the id when it ends")
     summary = select(*_SUMMARY).join(ModelRow, ModelRow.id == ProbeRow.model_id).where(ProbeRow.id == found[0])
     targets = select(ProbeTargetRow).where(ProbeTargetRow.probe_id == found[0]).order_by(ProbeTargetRow.position)
     points = (

@@ -81,9 +81,9 @@ def draw_heat_map(target: ProbedTarget, theme: Theme) -> str:
     side = (WIDTH - _LEFT - _RIGHT) / len(layers)
     y = float(_TOP)
     for variant, name in _PANELS:
-        root.append(_text(0, y - 9, name, look.ink, weight="600"))
+        root.append(_text((0, y - 9), name, look.ink, weight="600"))
         for place, points in grid(target, layers, variant).items():
-            root.append(_text(0, y + _ROW / 2 + 5, place, look.soft))
+            root.append(_text((0, y + _ROW / 2 + 5), place, look.soft))
             for at, point in enumerate(points):
                 if point is not None:
                     is_present = variant == "trained" and target.verdicts.get((place, point.layer)) == "present"
@@ -93,7 +93,7 @@ def draw_heat_map(target: ProbedTarget, theme: Theme) -> str:
     every = max(1, -(-len(layers) // 16))
     for at, layer in enumerate(layers):
         if at % every == 0 or at == len(layers) - 1:
-            root.append(_text(_LEFT + (at + 0.5) * side, y - _GAP + 20, f"L{layer}", look.soft, anchor="middle"))
+            root.append(_text((_LEFT + (at + 0.5) * side, y - _GAP + 20), f"L{layer}", look.soft, anchor="middle"))
     return ET.tostring(root, encoding="unicode")
 
 
@@ -107,12 +107,12 @@ def _square(
         drawn.append(ET.Element("rect", {**box, "stroke": look.ink, "stroke-width": "2"}))
     if side >= _NUMBERS_FROM:
         colour = look.ground if share > 0.72 else look.ink
-        drawn.append(_text(x + side / 2, y + _ROW / 2 + 5, f"{point.value:.2f}", colour, anchor="middle"))
+        drawn.append(_text((x + side / 2, y + _ROW / 2 + 5), f"{point.value:.2f}", colour, anchor="middle"))
     return drawn
 
 
 def _text(
-    x: float, y: float, text: str, colour: str, *, anchor: str = "start", weight: str = "400"
+    at: tuple[float, float], text: str, colour: str, *, anchor: str = "start", weight: str = "400"
 ) -> ET.Element:  # fmt: skip
     style = {
         "font-family": _FONTS,
@@ -121,6 +121,6 @@ def _text(
         "text-anchor": anchor,
         "font-weight": weight,
     }
-    element = ET.Element("text", {"x": f"{x:.1f}", "y": f"{y:.1f}", **style})
+    element = ET.Element("text", {"x": f"{at[0]:.1f}", "y": f"{at[1]:.1f}", **style})
     element.text = text
     return element
