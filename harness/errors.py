@@ -11,6 +11,10 @@ FathomError                the command line prints the message without a traceba
 │   ├── CorpusChanged      a folder with other files, or with training text of other settings
 │   ├── BrokenCorpus       training text that is incomplete or was changed
 │   ├── UnknownLaw         no law with this name
+│   ├── NotProbeable       a model whose hidden states cannot be read
+│   ├── BadStates          hidden states that are no numbers
+│   ├── UnknownTarget      no probe target with this name
+│   ├── NothingToProbe     too few readings of a class
 │   ├── NotComparable      runs that cannot be compared, or a name that fits several
 │   ├── StoreError         the database
 │   │   ├── BadDatabase    a URL that cannot be opened
@@ -131,6 +135,24 @@ class UnknownLaw(BadInput):
     """No law with this name."""
 
     status = 404
+
+
+class NotProbeable(BadInput):
+    """The model's hidden states cannot be read: no decoder, no blocks, or a tokenizer without offsets."""
+
+
+class BadStates(BadInput):
+    """Hidden states are not finite."""
+
+
+class UnknownTarget(BadInput):
+    """No probe target with this name."""
+
+    status = 404
+
+
+class NothingToProbe(BadInput):
+    """No target has enough readings of both classes."""
 
 
 class NotComparable(BadInput):

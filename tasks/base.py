@@ -11,9 +11,9 @@ from fathom.tasks.answers.reader import Found, read_answer
 from fathom.tasks.errors import UnknownLevel, UnknownStyle
 from fathom.tasks.stream import Stream, canonical_seed
 
-Role = Literal["eval", "shot", "train"]
-"""What a stream is used for. Roles never share a stream, so training text and few-shot demonstrations
-are disjoint from evaluation items by construction."""
+Role = Literal["eval", "shot", "train", "probe-fit", "probe-test"]
+"""What a stream is used for. Roles never share a stream, so training text, few-shot demonstrations and the items that
+probes are fitted on and tested on are disjoint from evaluation items, and from each other, by construction."""
 
 Part = Literal["Reasoning", "Language structure", "Knowledge", "Memory"]
 

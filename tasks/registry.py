@@ -11,6 +11,7 @@ from typing import Any
 import fathom.tasks.families as package
 from fathom.tasks.base import Family, Instance, make_instance
 from fathom.tasks.errors import BadItemId, TaskError, UnknownFamily
+from fathom.tasks.probes import ProbeSet
 
 _ID = re.compile(r"([a-z]+)@(\d{1,9})/([\w.-]+)/([a-z]+)/([0-9a-f]+)/(\d{1,18})")
 
@@ -27,6 +28,13 @@ def find_family(name: str) -> Family:
     if name not in known:
         raise UnknownFamily(f"no family {name!r}; known: {', '.join(known)}")
     return known[name]
+
+
+@cache
+def all_probe_sets() -> dict[str, ProbeSet]:
+    """Return the probe sets of all families by name, in the order of families: what may be read in a model's states."""
+    modules = [import_module(f"{package.__name__}.{name}") for name in all_families()]
+    return {one.name: one for module in modules for one in getattr(module, "PROBES", ())}
 
 
 @lru_cache(maxsize=512)  # an engine and its grader ask for the same item, one soon after the other

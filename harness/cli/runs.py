@@ -14,12 +14,13 @@ from rich.table import Table
 from sqlalchemy import Engine
 
 from fathom.harness.cli.options import AsJson, Db, database_of, open_store
+from fathom.harness.cli.probe import export_if_probe, show_if_probe
 from fathom.harness.cli.samples import SampleChoice, print_samples
 from fathom.harness.db.delete import Removal, delete_run, removal_of
 from fathom.harness.db.find import any_run
 from fathom.harness.db.read import get_summary, kind_of_run, list_runs, list_task_runs
 from fathom.harness.db.seal import SEALED
-from fathom.harness.errors import BadInput, Conflict
+from fathom.harness.errors import BadInput, Conflict, UnknownRun
 from fathom.harness.format import count, plural
 from fathom.harness.io.lm_eval.export_tasks import export_task_run
 from fathom.harness.io.lm_eval.importer import Imported, import_logs
@@ -66,7 +67,7 @@ def list_all_runs(
 
 @app.command("show")
 def show_stored_run(
-    run: Annotated[str, typer.Argument(help="A run's id or its beginning.")],
+    run: Annotated[str, typer.Argument(help="A run's id or its beginning; or a probe's.")],
     db: Db = None,
     samples: Annotated[
         bool, typer.Option("--samples", help="Print prompts, completions, answers read and verdicts.")
@@ -80,11 +81,15 @@ def show_stored_run(
     limit: Annotated[Optional[int], typer.Option(min=1, help="Samples: how many; default 20, with --json all.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a run: accuracy, interval, chance and kinds of mistake by level; or metrics by task; or its samples."""
+    """Show a run: accuracy, interval, chance and kinds of mistake by level; or its samples; or show a probe."""
     chosen = SampleChoice(wrong, unread, cut, family, level, style, limit)
     if chosen != SampleChoice() and not samples:
         raise BadInput("--wrong, --unread, --cut, --family, --level, --style and --limit choose samples: add --samples")
-    show_run(database_of(db), run, chosen if samples else None, as_json)
+    try:
+        show_run(database_of(db), run, chosen if samples else None, as_json)
+    except UnknownRun:
+        if samples or not show_if_probe(database_of(db), run, as_json):
+            raise
 
 
 @app.command("regrade")
@@ -128,7 +133,11 @@ def export_run(
         raise BadInput(f"--format is lm-eval, jsonl, parquet or csv, not {chosen!r}")
     if of_file is not None and chosen != of_file:
         raise BadInput(f"--out names a file that ends with {out.suffix}, and --format is {chosen}: change one of them")
-    export(database_of(db), run, cast(Literal["lm-eval", "jsonl", "parquet", "csv"], chosen), out)
+    try:
+        export(database_of(db), run, cast(Literal["lm-eval", "jsonl", "parquet", "csv"], chosen), out)
+    except UnknownRun:
+        if not export_if_probe(database_of(db), run, out):
+            raise
 
 
 def _looks_like_file(out: Path) -> bool:

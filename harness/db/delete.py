@@ -11,6 +11,7 @@ from fathom.harness.db.find import any_run
 from fathom.harness.db.leaderboard.standings import mark_pools_stale, update_leaderboard
 from fathom.harness.db.liveness import check_free
 from fathom.harness.db.read import count_samples
+from fathom.harness.db.schema.probes import ProbeRow
 from fathom.harness.db.schema.runs import ModelRow, PoolRow, RunRow, StandingRow, SuiteRow
 from fathom.harness.db.schema.service import SubmissionRow
 from fathom.harness.errors import Conflict
@@ -75,7 +76,10 @@ def delete_run(db: Engine, run: str) -> None:
         mark_pools_stale(session, [run])
         session.execute(delete(RunRow).where(RunRow.id == run))
         for table, used, key in ((ModelRow, RunRow.model_id, model), (SuiteRow, RunRow.suite_id, suite)):
-            session.execute(delete(table).where(table.id == key, ~exists().where(used == table.id)))
+            unused = [~exists().where(used == table.id)]
+            if table is ModelRow:
+                unused.append(~exists().where(ProbeRow.model_id == ModelRow.id))
+            session.execute(delete(table).where(table.id == key, *unused))
         _drop_empty_pools(session)
         audit.record(session, "local", "run.deleted", f"run/{run}")
     update_leaderboard(db)

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from fathom.harness.db.engine import insert_if_new, translate_errors, writing
 from fathom.harness.db.models import model_id
 from fathom.harness.db.read import total_failure_in
+from fathom.harness.db.schema.probes import ProbeRow
 from fathom.harness.db.schema.runs import CellRow, MarkRow, ModelRow, ResultRow, RunRow, SampleRow, SuiteRow
 from fathom.harness.db.schema.task_samples import TaskDocRow, TaskSampleRow
 from fathom.harness.engines.base import Completion
@@ -443,5 +444,5 @@ def remove_incomplete(session: Session, run: str) -> None:
     """Delete an incomplete run, and its model if that has no other run."""
     model = session.scalars(select(RunRow.model_id).where(RunRow.id == run)).first()
     session.execute(delete(RunRow).where(RunRow.id == run, RunRow.layer == "upload"))
-    unused = ~exists().where(RunRow.model_id == ModelRow.id)
-    session.execute(delete(ModelRow).where(ModelRow.id == model, unused))
+    unused = (~exists().where(used.model_id == ModelRow.id) for used in (RunRow, ProbeRow))
+    session.execute(delete(ModelRow).where(ModelRow.id == model, *unused))

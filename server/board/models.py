@@ -78,9 +78,12 @@ class ModelPage:
     styles: Mapping[str, int]
     """Hue of each style in the charts and on the rulers."""
     rulers: tuple[DepthRuler, ...]
+    n_probes: int
 
 
-def open_model(db: Engine, model: Model, runs: tuple[RunSummary, ...], run: str | None = None) -> ModelPage:
+def open_model(
+    db: Engine, model: Model, runs: tuple[RunSummary, ...], run: str | None = None, n_probes: int = 0
+) -> ModelPage:
     """Return the page of a model for the run named, or else its newest finished run of the largest suite.
 
     Raises:
@@ -107,7 +110,7 @@ def open_model(db: Engine, model: Model, runs: tuple[RunSummary, ...], run: str 
         found_lines(main_rows(detail.cells)) if detail else (), _sections(detail, scores) if detail else (), overall,
         reproduce(detail) if detail else "", portrait_sentence(rulers), charts,
         {style: hue for style, hue in STYLE_HUES.items() if hue in {line.hue for one in charts for line in one.lines}},
-        rulers,
+        rulers, n_probes,
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from fastapi.responses import HTMLResponse
 
 from fathom.harness.db import read
 from fathom.harness.db.leaderboard.read import find_models, get_revision
+from fathom.harness.db.probes import count_probes
 from fathom.harness.db.read import failures_of
 from fathom.harness.records import RunDetail
 from fathom.harness.reports.describe import advice_of, manifest_tables
@@ -75,8 +76,9 @@ def show_model(site: SiteOf, name: ModelPath, run: str | None = None) -> HTMLRes
     """Show a model's ranks, and its accuracy by difficulty."""
     (model,) = find_models(site.db, [name])
     runs = read.runs_of_model(site.db, model.id)
-    key = ("model", run, *runs, *get_revision(site.db))
-    return cached_page(site, key, lambda: fill(site, "model", page=open_model(site.db, model, runs, run)))
+    n_probes = count_probes(site.db, model.id)
+    key = ("model", run, n_probes, *runs, *get_revision(site.db))
+    return cached_page(site, key, lambda: fill(site, "model", page=open_model(site.db, model, runs, run, n_probes)))
 
 
 @router.api_route("/compare", methods=READ)

@@ -49,6 +49,10 @@ def _parts(command: str | None) -> list[tuple[typer.Typer, str | None]]:
         from fathom.harness.cli import tasks
 
         found.append((tasks.app, None))
+    if command in (None, "probe"):
+        from fathom.harness.cli import probe
+
+        found.append((probe.app, None))
     if command in (None, "audit"):
         from fathom.harness.cli import audit
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fathom.harness.api import Run, evaluate, runs
+    from fathom.harness.probing.notebook import Probe, probe
 
-__all__ = ["Run", "evaluate", "runs"]
+__all__ = ["Probe", "Run", "evaluate", "probe", "runs"]
 
 
 def __getattr__(name: str) -> Any:  # a function or a class
@@ -17,5 +18,6 @@ def __getattr__(name: str) -> Any:  # a function or a class
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from fathom.harness import api
+    from fathom.harness.probing import notebook
 
-    return getattr(api, name)
+    return getattr(notebook if name in ("Probe", "probe") else api, name)

@@ -56,6 +56,7 @@ from fathom.tasks.people.questions import (
     N_MONTHS_APART,
     N_RESIDUES,
     N_SHOWN_MONTHS,
+    NOUNS,
     SIDE_OF_CANDIDATES,
     SIDES,
     YEARS_APART,
@@ -64,6 +65,7 @@ from fathom.tasks.people.questions import (
     n_shown,
 )
 from fathom.tasks.people.shortcuts import SHORTCUTS, all_counts, said_of, some_with, years_only
+from fathom.tasks.probes import END, Asked, Passage, ProbeSet, Reading, Variable, last_of
 from fathom.tasks.stream import Stream
 from fathom.tasks.words import codes
 
@@ -330,3 +332,33 @@ class Bios:
 
 
 FAMILY = Bios()
+
+_READ = ("city", "major", "employer")
+
+
+def _write_attributes(asked: Asked) -> Passage:
+    """Read attributes of the person at the name in the question, and what is asked for there and at the end."""
+    facts, question = asked.instance.facts, asked.instance.question
+    name = facts["asked"][0]
+    people, who = [person_of(row) for row in facts["people"]], _find(facts["people"], name)
+    at, readings = last_of(question, name), []
+    wanted = [("asked", facts["attributes"][0], at), ("asked", facts["attributes"][0], END)]
+    for variable, attribute, here in [*wanted, *((one, one, at) for one in _READ)]:
+        options = tuple(asked.stream.shuffle(dict.fromkeys(show_attribute(one, attribute) for one in people)))
+        place = "name in the question" if here == at else "end of the prompt"
+        label = show_attribute(who, attribute)
+        if len(options) > 1:
+            readings.append(Reading(variable, place, here, label, name, options, str(len(options))))
+    return Passage(asked.prompt, "", tuple(readings))
+
+
+PROBES = (
+    ProbeSet(
+        "bios.k5", Cell("bios", "extract-k5", "symbol", "direct"),
+        {"asked": Variable("match", "the attribute asked for", is_asked=True, can_be_said=True),
+         **{one: Variable("match", f"the {NOUNS[one].partition(' (')[0].removeprefix('the ')} of the person")
+            for one in _READ}},
+        {"name in the question": "at the name in the question", "end of the prompt": "before the answer"},
+        _write_attributes,
+    ),
+)  # fmt: skip

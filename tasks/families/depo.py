@@ -14,7 +14,7 @@ Reference: Allen-Zhu, Physics of Language Models 4.1 (arXiv 2512.17351), synthet
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import comb
 from typing import Any, ClassVar, NamedTuple
@@ -37,6 +37,7 @@ from fathom.tasks.base import (
 )
 from fathom.tasks.graphs.joins import draw_joins
 from fathom.tasks.graphs.rings import draw_ring_problem, first_name
+from fathom.tasks.probes import END, YES_NO, Asked, Passage, ProbeSet, Reading, Variable, last_of
 from fathom.tasks.stream import Stream
 from fathom.tasks.words import CODE_SHAPE, NAME_SHAPE, codes, given_names
 
@@ -371,3 +372,90 @@ def _read_tokens(text: str) -> str | None:
 
 
 FAMILY = Depo()
+
+_HOP_WORDS = ("the name given in the question", "the name one arrow after the start")
+
+
+def _hop(hops: int, asked: int) -> Variable:
+    about = _HOP_WORDS[hops] if hops < len(_HOP_WORDS) else f"the name {hops} arrows after the start"
+    return Variable("match", about, is_asked=hops == asked, can_be_said=True)
+
+
+def _write_path(asked: Asked) -> Passage:
+    """Read names along the path, and the one before the start, at the start in the question and at the end."""
+    facts = asked.instance.facts
+    successor, start, hops = dict(facts["edges"]), facts["start"], facts["hops"]
+    path = _walk(successor, start, len(successor) - 1)
+    options = tuple(asked.stream.shuffle(path))
+    labels = {"start": start, **{f"next{at}": path[at] for at in range(1, hops + 2)}, "previous": path[-1]}
+    places = {"start in the question": last_of(asked.instance.question, start), "end of the prompt": END}
+    readings = [
+        Reading(name, place, at, label, start, options)
+        for name, label in labels.items()
+        for place, at in places.items()
+    ]
+    return Passage(asked.prompt, "", tuple(readings))
+
+
+def _write_steps(asked: Asked) -> Passage:
+    """Read at each name of the written path which name comes next, and which after it."""
+    facts = asked.instance.facts
+    path = _walk(dict(facts["edges"]), facts["start"], facts["hops"] + 1)
+    options = tuple(asked.stream.shuffle([name for name, _ in facts["edges"]]))
+    rest, readings = f" {path[0]}", []
+    for at in range(facts["hops"]):
+        place, here = f"name {at + 1} of the solution", len(asked.prompt) + len(rest) - 1
+        readings += [
+            Reading("next", place, here, path[at + 1], path[at], options),
+            Reading("after", place, here, path[at + 2], path[at], options),
+        ]
+        rest += f" -> {path[at + 1]}"
+    return Passage(asked.prompt, rest, tuple(readings))
+
+
+def _write_mistake(asked: Asked) -> Passage:
+    label = "no" if asked.is_right else "yes"
+    reading = Reading("answer", "end of the prompt", END, label, asked.instance.facts["start"])
+    return Passage(asked.prompt, "", (reading,))
+
+
+def _other_start(instance: Instance, stream: Stream) -> Instance:
+    """Return the same arrows with another start."""
+    facts = instance.facts
+    start = stream.choice([name for name, _ in facts["edges"] if name != facts["start"]])
+    shown = instance.question.rpartition("\n")[0]
+    question = f"{shown}\n{_ask(start, facts['hops'], instance.channel)}"
+    gold = _walk(dict(facts["edges"]), start, facts["hops"])[-1]
+    return replace(instance, question=question, gold=gold, choices=(), facts={**facts, "start": start})
+
+
+_PLACES = {"start in the question": "at the start's name in the question", "end of the prompt": "before the answer"}
+_PREVIOUS = Variable(
+    "match", "the name whose arrow leads to the start, which is never needed", can_be_said=True, is_decoy=True
+)
+
+
+def _path_set(hops: int) -> ProbeSet:
+    variables = {"start": _hop(0, hops), **{f"next{at}": _hop(at, hops) for at in range(1, hops + 2)}}
+    cell = Cell("depo", f"n8k{hops}", "symbol", "direct")
+    return ProbeSet(
+        f"depo.n8k{hops}", cell, {**variables, "previous": _PREVIOUS}, _PLACES, _write_path, twin=_other_start
+    )
+
+
+PROBES = (
+    _path_set(1),
+    _path_set(2),
+    ProbeSet(
+        "depo.n8k2-steps", Cell("depo", "n8k2", "symbol", "cot"),
+        {"next": Variable("match", "the name that the solution gives next"),
+         "after": Variable("match", "the name one arrow after the next one")},
+        {f"name {at} of the solution": f"at name {at} of the written solution" for at in (1, 2)}, _write_steps,
+        is_default=False,
+    ),
+    ProbeSet(
+        "mistake.depo", Cell("depo", "n8k2", "symbol", "direct"),
+        {"answer": Variable("yes-no", "whether this answer will be wrong", YES_NO)},
+        {"end of the prompt": "before the answer"}, _write_mistake, needs_answer=True, is_default=False,
+    ),
+)  # fmt: skip

@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 
 from fathom.tasks.answers.kinds import AnswerKind
 from fathom.tasks.answers.numbers import Integer
-from fathom.tasks.arithmetic.formula import MODULUS, needed_for, solve_parameters, write_calculation
+from fathom.tasks.arithmetic.formula import MODULUS, names_in, needed_for, solve_parameters, write_calculation
 from fathom.tasks.arithmetic.puzzle import PuzzlePlan, draw_puzzle, word_source
 from fathom.tasks.arithmetic.shortcuts import COUNT_SHORTCUTS
 from fathom.tasks.arithmetic.solution import SolutionReading, read_solution
@@ -32,6 +32,7 @@ from fathom.tasks.base import (
     CUT_OFF,
     N_CHOICES,
     NO_ANSWER,
+    Cell,
     Instance,
     Level,
     Part,
@@ -42,6 +43,7 @@ from fathom.tasks.base import (
     example_line,
     write_lesson,
 )
+from fathom.tasks.probes import END, YES_NO, Asked, Passage, ProbeSet, Reading, Variable
 from fathom.tasks.stream import Stream
 
 OPERATION_COUNTS = (1, 2, 4, 6, 8, 10, 12, 15, 18, 21, 25, 30, 40, 50, 70, 100, 140, 200)
@@ -197,3 +199,63 @@ def _steps(facts: Mapping[str, Any]) -> list[str]:
 
 
 FAMILY = Igsm()
+
+
+def _write_parameter(asked: Asked) -> Passage:
+    """Name any parameter after some steps of the solution, as a model does that begins its next step; read it there.
+
+    Source: the probes of Physics of Language Models 2.1, section 4, which name a parameter behind the text.
+    """
+    facts, stream = asked.instance.facts, asked.stream
+    parameters, lines = facts["parameters"], _steps(facts)
+    order = needed_for(parameters, facts["query"])
+    n_written = stream.below(len(lines))
+    written, name = order[:n_written], stream.choice(list(parameters))
+    is_ready = name not in written and all(source in written for source in names_in(parameters[name]))
+    labels = {"needed": name in order, "known": name in written, "next": is_ready}
+    rest = "".join([f"{line}\n" for line in lines[:n_written]]) + name
+    at = len(asked.prompt) + len(rest) - 1
+    readings = [Reading(one, "name of a parameter", at, YES_NO[is_so], name) for one, is_so in labels.items()]
+    if name in written or is_ready:
+        value = str(solve_parameters(parameters, name)[name])
+        readings.append(Reading("value", "name of a parameter", at, value, name))
+    return Passage(asked.prompt, rest, tuple(readings))
+
+
+def _write_mistakes(asked: Asked) -> Passage:
+    """Read before the answer whether it will be wrong, and at the name of each step up to the first wrong one."""
+    facts = asked.instance.facts
+    readings = [Reading("answer", "end of the prompt", END, "no" if asked.is_right else "yes", facts["query"])]
+    start, seen = len(asked.prompt), ""
+    for step, line in enumerate(asked.answer.split("\n")):
+        seen += f"{line}\n"
+        name = line.partition("=")[0].rstrip()
+        if "=" not in line or not name:
+            break
+        is_wrong = bool(read_solution(facts, seen).fault)
+        readings.append(
+            Reading("step", "name of the step", start + len(name) - 1, YES_NO[is_wrong], name.strip(), (), str(step))
+        )
+        if is_wrong:
+            break
+        start += len(line) + 1
+    return Passage(asked.prompt, asked.answer, tuple(readings))
+
+
+PROBES = (
+    ProbeSet(
+        "igsm.op4", Cell("igsm", "op4", "symbol", "cot"),
+        {"needed": Variable("yes-no", "whether the query depends on this parameter", YES_NO),
+         "known": Variable("yes-no", "whether a step has computed this parameter", YES_NO),
+         "next": Variable("yes-no", "whether this parameter can be computed next", YES_NO),
+         "value": Variable("classes", "the value of a parameter that is known or can come next", _NUMBERS)},
+        {"name of a parameter": "at its name, where the next step would begin"}, _write_parameter,
+    ),
+    ProbeSet(
+        "mistake.igsm", Cell("igsm", "op2", "symbol", "cot"),
+        {"answer": Variable("yes-no", "whether this answer will be wrong", YES_NO),
+         "step": Variable("yes-no", "whether the step that begins here is the first wrong one", YES_NO)},
+        {"end of the prompt": "before the answer begins", "name of the step": "right after the step’s name"},
+        _write_mistakes, needs_answer=True,
+    ),
+)  # fmt: skip

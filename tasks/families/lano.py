@@ -34,6 +34,7 @@ from fathom.tasks.grammars import text as say
 from fathom.tasks.grammars.baselines import any_completes, blind_tails, copied_tails, rules_in_a_row
 from fathom.tasks.grammars.grammar import Grammar, GrammarShape, draw_grammar
 from fathom.tasks.grammars.languages import (
+    LANGUAGES,
     SENTENCE_MARK,
     draw_continuation,
     draw_law_problem,
@@ -42,6 +43,7 @@ from fathom.tasks.grammars.languages import (
 )
 from fathom.tasks.grammars.near_miss import Alike, AlikeSearch, Miss, Tokens, draw_miss, draw_wrong_rest, wrong_rows
 from fathom.tasks.grammars.parser import Chart, recognises
+from fathom.tasks.grammars.probes import language_probes
 from fathom.tasks.grammars.shortcuts import SHORTCUTS
 from fathom.tasks.grammars.text import OPTIONS, join_tokens
 from fathom.tasks.stream import Stream
@@ -442,3 +444,4 @@ def _guess_rest(instance: Instance, stream: Stream) -> str:
 
 
 FAMILY = Lano()
+PROBES = tuple(language_probes(shape) for shape in LANGUAGES)

@@ -46,6 +46,7 @@ from fathom.tasks.base import (
     CUT_OFF,
     N_CHOICES,
     NO_ANSWER,
+    Cell,
     Instance,
     Level,
     Part,
@@ -55,6 +56,7 @@ from fathom.tasks.base import (
     example_line,
     write_lesson,
 )
+from fathom.tasks.probes import END, YES_NO, Asked, Passage, ProbeSet, Reading, Variable
 from fathom.tasks.stream import Stream
 
 _LENGTHS = (1, 2, 3, 4, 6, 8, 10, 13, 16, 24, 32, 48, 64)
@@ -317,3 +319,62 @@ class Mano:
 
 
 FAMILY = Mano()
+
+_BRACKET = re.compile(r"\((\d+) ([-+*]) (\d+)\)")
+
+
+def _write_values(asked: Asked) -> Passage:
+    """Read the value of the first bracket that closes, there and at the end, and that of the whole at the end."""
+    question, p = asked.instance.question, asked.instance.facts["modulus"]
+    found = _BRACKET.search(question, question.rindex("What is"))
+    if found is None:
+        return Passage(asked.prompt, "", ())
+    value = NUMERALS[APPLY[found[2]](int(found[1]), int(found[3])) % p]
+    readings = (
+        Reading("bracket", "closing bracket", found.end() - 1, value, found[3]),
+        Reading("bracket", "end of the prompt", END, value, found[3]),
+        Reading("value", "end of the prompt", END, asked.instance.gold, found[3]),
+    )
+    return Passage(asked.prompt, "", readings)
+
+
+def _write_mistakes(asked: Asked) -> Passage:
+    """Read before the answer whether it will be wrong, and before and after each of its lines up to the first wrong."""
+    first = asked.instance.facts["prefix"][0]
+    readings = [Reading("answer", "end of the prompt", END, "no" if asked.is_right else "yes", first)]
+    gold = FAMILY.solution(asked.instance).strip().split("\n")
+    start, at = len(asked.prompt), 0
+    for line in asked.answer.partition("Answer")[0].split("\n"):
+        if line.strip():
+            is_wrong = at >= len(gold) or line.strip() != gold[at].strip()
+            label, step = YES_NO[is_wrong], str(min(at, len(gold)))
+            before = start - 1 if start > len(asked.prompt) else END
+            readings += [
+                Reading("step", "before the line", before, label, line.split()[0], (), step),
+                Reading("step", "end of the line", start + len(line.rstrip()) - 1, label, line.split()[0], (), step),
+            ]
+            if is_wrong:
+                break
+            at += 1
+        start += len(line) + 1
+    return Passage(asked.prompt, asked.answer, tuple(readings))
+
+
+_VALUES = NUMERALS[: MODULI[0]]
+
+PROBES = (
+    ProbeSet(
+        "mano.p23l2", Cell("mano", "p23l2", "symbol", "direct"),
+        {"bracket": Variable("classes", "the value of the bracket", _VALUES, can_be_said=True),
+         "value": Variable("classes", "the value of the whole expression", _VALUES, is_asked=True, can_be_said=True)},
+        {"closing bracket": "where the bracket closes", "end of the prompt": "before the answer"}, _write_values,
+    ),
+    ProbeSet(
+        "mistake.mano", Cell("mano", "p23l4", "symbol", "cot"),
+        {"answer": Variable("yes-no", "whether this answer will be wrong", YES_NO),
+         "step": Variable("yes-no", "whether this line of the answer will be, or is, the first wrong one", YES_NO)},
+        {"end of the prompt": "before the answer begins", "before the line": "before the line is written",
+         "end of the line": "at the last token of the line"},
+        _write_mistakes, needs_answer=True,
+    ),
+)  # fmt: skip

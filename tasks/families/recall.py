@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import ClassVar
 
 from fathom.tasks.answers.kinds import AnswerKind, FirstLine
-from fathom.tasks.base import CUT_OFF, NO_ANSWER, Instance, Level, Part, Problem, Shortcut, Verdict
+from fathom.tasks.base import CUT_OFF, NO_ANSWER, Cell, Instance, Level, Part, Problem, Shortcut, Verdict
 from fathom.tasks.people.biography import write_record
 from fathom.tasks.people.closed_book import (
     EXTRACTS,
@@ -32,16 +32,20 @@ from fathom.tasks.people.population import (
     ATTRIBUTE_DIGITS,
     ATTRIBUTES,
     CITIES,
+    EMPLOYERS,
     EMPLOYERS_BY_CITY,
+    MAJORS,
     MONTHS,
     N_YEARS,
     POPULATIONS,
+    UNIVERSITIES,
     Population,
     fits,
     person_of,
     show_attribute,
 )
 from fathom.tasks.people.questions import N_RESIDUES, join_values
+from fathom.tasks.probes import Asked, Passage, ProbeSet, Reading, Variable, last_of
 from fathom.tasks.stream import Stream
 
 KINDS_BY_LEVEL: Mapping[str, tuple[str, ...]] = {
@@ -67,6 +71,9 @@ _DOMAINS = {
 
 _LONGEST = 120
 """Most characters of an answer."""
+
+_ASKED_ROLES = ("eval", "probe-test")
+"""Roles whose items are about the half of the people without training questions; probes are fitted on the other."""
 
 
 def _chance(asked: str, people: int) -> float:
@@ -138,7 +145,7 @@ class Recall:
     def generate(self, level: Level, channel: str, stream: Stream) -> Problem:
         """Draw people of the half that is asked about; demonstrations are about the other half."""
         people, asked = int(level.axes["people"]), str(level.axes["asked"])
-        half = choose_crowd(stream.seed, people, trained=stream.role != "eval")
+        half = choose_crowd(stream.seed, people, trained=stream.role not in _ASKED_ROLES)
         quiz = draw_question(stream.choice(KINDS_BY_LEVEL[asked]), half, stream, hint=bool(level.axes["hint"]))
         facts = {**quiz.facts, "operation": _OPERATIONS.get(asked, asked), "n_people": people}
         facts["answer"] = quiz.decision
@@ -253,3 +260,31 @@ def _misled(instance: Instance, gold: str, answer: str) -> tuple[str, int | None
 
 
 FAMILY = Recall()
+
+_READ = {"city": CITIES, "university": UNIVERSITIES, "major": MAJORS, "employer": EMPLOYERS}
+_N_OPTIONS = 32
+
+
+def _write_stored(asked: Asked) -> Passage:
+    """Read attributes of the person at the name in the question, which alone should bring back what was stored.
+
+    Source: the Q-probe of Physics of Language Models 3.1, section 5, among 32 values of the domain.
+    """
+    row = asked.instance.facts["people"][0]
+    who, readings = person_of(row), []
+    at = last_of(asked.instance.question, who.name)
+    for attribute, domain in _READ.items():
+        label = show_attribute(who, attribute)
+        others = asked.stream.sample([one for one in domain if one != label], _N_OPTIONS - 1)
+        options = tuple(asked.stream.shuffle([label, *others]))
+        readings.append(Reading(attribute, "name in the question", at, label, who.name, options))
+    return Passage(asked.prompt, "", tuple(readings), who.name)
+
+
+PROBES = (
+    ProbeSet(
+        "recall.300", Cell("recall", "extract-300", "story", "trained"),
+        {one: Variable("match", f"the {one} of the person, among {_N_OPTIONS} values") for one in _READ},
+        {"name in the question": "at the name in the question"}, _write_stored, is_default=False,
+    ),
+)  # fmt: skip

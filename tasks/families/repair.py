@@ -46,6 +46,7 @@ from fathom.tasks.base import (
     CUT_OFF,
     N_CHOICES,
     NO_ANSWER,
+    Cell,
     Instance,
     Level,
     Part,
@@ -56,6 +57,7 @@ from fathom.tasks.base import (
     example_line,
     write_lesson,
 )
+from fathom.tasks.probes import END, YES_NO, Asked, Passage, ProbeSet, Reading, Variable
 from fathom.tasks.stream import Stream
 
 CHECK_TASKS = ("find", "mano", "mend")
@@ -313,3 +315,32 @@ def _diagnose(facts: Mapping[str, Any], said: int) -> tuple[str, None, str]:
 
 
 FAMILY = Repair()
+
+_PROBED_STEPS = 4
+
+
+def _write_faults(asked: Asked) -> Passage:
+    """Read at the end of each step up to the wrong one whether it is wrong, and at the end whether and where one is."""
+    facts, question, readings = asked.instance.facts, asked.instance.question, []
+    bad, start = facts["first_bad"], question.index("\n1. ")
+    for step, (name, _, _) in enumerate(facts["steps"][:bad], 1):
+        start = question.index("\n", start + 1)
+        readings.append(Reading("here", "end of a step", start - 1, YES_NO[step == bad], name, (), str(step)))
+    last = facts["steps"][-1][0]
+    readings += [
+        Reading("any", "end of the prompt", END, YES_NO[bad is not None], last),
+        Reading("where", "end of the prompt", END, asked.instance.gold, last),
+    ]
+    return Passage(asked.prompt, "", tuple(readings))
+
+
+PROBES = (
+    ProbeSet(
+        f"repair.op{_PROBED_STEPS}", Cell("repair", f"find-op{_PROBED_STEPS}", "symbol", "direct"),
+        {"here": Variable("yes-no", "whether this step is the first wrong one", YES_NO),
+         "any": Variable("yes-no", "whether any step is wrong", YES_NO),
+         "where": Variable("classes", "which step is wrong, or none",
+                           (NO_MISTAKE, *map(str, range(1, _PROBED_STEPS + 1))), is_asked=True, can_be_said=True)},
+        {"end of a step": "at the end of the step", "end of the prompt": "before the answer"}, _write_faults,
+    ),
+)  # fmt: skip

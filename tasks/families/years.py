@@ -34,6 +34,7 @@ from fathom.tasks.base import (
     example_line,
     write_lessons,
 )
+from fathom.tasks.probes import END, Asked, Passage, ProbeSet, Reading, Variable, last_of
 from fathom.tasks.stream import Stream
 from fathom.tasks.words import CODE_SHAPE, NAME_SHAPE, codes, filler, given_names
 
@@ -333,3 +334,28 @@ class Years:
 
 
 FAMILY = Years()
+
+
+def _write_chain(asked: Asked) -> Passage:
+    """Read the year, and beyond one hop the person stated next, at the name in the question and at the end."""
+    facts, person = asked.instance.facts["facts"], asked.instance.facts["asked"]
+    chain = _chain(facts, person)
+    years = tuple(asked.stream.shuffle([known for _, known in facts if known.isdecimal()]))
+    places = {"name in the question": last_of(asked.instance.question, person), "end of the prompt": END}
+    readings = [Reading("year", place, at, chain[-1], person, years) for place, at in places.items()]
+    if len(chain) > 2:
+        people = tuple(asked.stream.shuffle([one for one, _ in facts]))
+        readings += [Reading("next", place, at, chain[1], person, people) for place, at in places.items()]
+    return Passage(asked.prompt, "", tuple(readings))
+
+
+def _chain_set(hops: int) -> ProbeSet:
+    variables = {"year": Variable("match", "the year asked for", is_asked=True, can_be_said=True)}
+    if hops > 1:
+        variables["next"] = Variable("match", "the person whose year is stated to be the same", can_be_said=True)
+    places = {"name in the question": "at the name in the question", "end of the prompt": "before the answer"}
+    cell = Cell("years", f"y8k{hops}", "symbol", "direct")
+    return ProbeSet(f"years.y8k{hops}", cell, variables, places, _write_chain)
+
+
+PROBES = (_chain_set(1), _chain_set(2))

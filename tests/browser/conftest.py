@@ -23,6 +23,7 @@ from fathom.tasks.base import Verdict
 from fathom.tasks.suites import Selection, open_suite
 from tests.bench.demo.database import DemoPlan, fill
 from tests.keys import cookies_of_board, printed_address
+from tests.stored_probe import write_probe
 
 LONG = "W" * 300 + "<script>document.title = 'owned'</script>"
 
@@ -64,6 +65,8 @@ class Site:
     """What lets a browser in, for `context.add_cookies`."""
     report: str
     """Address of a report in a file: of the noisy run and two hostile ones."""
+    probe: str
+    """A probe of pebble-early, on the same items as one of pebble."""
 
     @property
     def pages(self):
@@ -105,6 +108,7 @@ class Site:
             "about": "/about",
             "api": "/api",
             "problem": "/models/nobody",
+            "inside": f"/models/reference/pebble/inside?other={self.probe}",
         }
 
 
@@ -128,12 +132,16 @@ def site(tmp_path_factory, fathom, start_fathom):
     _hold_season(db, "2026-winter")
     submitted = _submit(db)
     told = [read.get_run(db, run) for run in (noisy.summary.run, hostile_run, failed)]
+    write_probe(db)
+    probe = write_probe(db, "reference/pebble-early", shift=6)
     report = write_report(db, told, tmp_path_factory.mktemp("report") / "report.html", write.utc_now())
     db.dispose()
     address = printed_address(start_fathom("serve", "--db", url, "--port", 0, "--no-worker"))
     page = report.path.as_uri()
     cookies = [{"name": name, "value": value, "url": address} for name, value in cookies_of_board(url).items()]
-    return Site(address, noisy.summary.run, perfect.summary.run, failed, wrong.id, hostile.id, submitted, cookies, page)
+    return Site(
+        address, noisy.summary.run, perfect.summary.run, failed, wrong.id, hostile.id, submitted, cookies, page, probe
+    )
 
 
 def _submit(db):

@@ -52,6 +52,7 @@ def admins(n):
 ROWS = {
     "GET /api/v1/openapi.json": public(200), "GET /board.{kind}": public(200), "GET /compare.{kind}": public(422),
     "GET /runs/{run}/samples.{kind}": public(200), "GET /": public(200), "GET /models/{name:path}": public(200),
+    "GET /models/{name:path}/inside": public(404), "GET /pictures/inside.svg": public(422),
     "GET /compare": public(200), "GET /compare/items": public(422), "GET /runs": public(200), "GET /runs/{run}": public(200),
     "GET /runs/{run}/samples": public(200), "GET /runs/{run}/samples/{sample}": public(404), "GET /about": public(200),
     "GET /families": public(200), "GET /families/{name}": public(200), "GET /pictures/curves.svg": public(422),

@@ -8,10 +8,11 @@ from fathom.harness.records import SampleFilter
 from fathom.server.accounts.store import local_user
 from fathom.server.submissions.planner import plan_submissions
 from fathom.server.submissions.store import NewSubmission, create
+from tests.stored_probe import write_probe
 
 PAIR = "m=org/model0&m=org/model1"
 BOUNDS = {
-    "/": 6, "/?family=depo": 7, "/?q=model&sort=depo&complete=true": 6, "/models/org/model0": 10, f"/compare?{PAIR}": 16,
+    "/": 6, "/?family=depo": 7, "/?q=model&sort=depo&complete=true": 6, "/models/org/model0": 11, f"/compare?{PAIR}": 16,
     f"/compare/items?{PAIR}&cell=depo/n4k1/symbol/direct": 13, "/runs": 2, "/runs/{run}": 6, "/runs/{run}/samples": 7,
     "/runs/{run}/samples/{sample}": 5, "/runs/{run}/samples.csv": 6, "/feed.atom": 1, "/feed.atom?model=org/model0": 2,
     "/badge/org/model0.svg": 3, "/board.csv": 5, f"/compare.json?{PAIR}": 12, "/healthz": 7, "/metrics": 6,
@@ -20,7 +21,8 @@ BOUNDS = {
     "/api/v1/models": 2, "/api/v1/models/org/model0": 3, "/api/v1/runs": 2, "/api/v1/runs/{run}": 5,
     "/api/v1/runs/{run}/samples": 6, f"/api/v1/compare?{PAIR}": 12, "/families": 0, "/account": 4,
     "/admin": 4, "/admin/users": 3, "/admin/audit": 3, "/submit/results": 3, "/submit": 4, "/submit/check?model=no": 2, "/worker": 1, "/queue": 9, "/submissions/{submission}": 9, "/about": 0, "/api": 0,
-    "/seasons": 1, "/api/v1/seasons": 1,
+    "/seasons": 1, "/api/v1/seasons": 1, "/models/org/probed/inside": 7, "/models/org/probed/inside?other={probe}": 11,
+    "/pictures/inside.svg?probe={probe}&target=depo.n8k1.next1": 4,
 }  # fmt: skip
 """Statements that a page may run at most."""
 
@@ -45,11 +47,12 @@ def small_and_large(browse, write_run, tmp_path_factory):
             for at in range(n)
         ]
         submission = _submit(db, n)
+        probes = [write_probe(db, "org/probed", seed=str(at)) for at in range(n)]
         sample = read.get_samples(db, read.get_run(db, runs[0]), SampleFilter()).samples[0].id
         db.dispose()
         client = browse(url)
         client.get("/")  # the first request of a board makes its local user
-        boards.append((client, {"run": runs[0], "sample": sample, "submission": submission}))
+        boards.append((client, {"run": runs[0], "sample": sample, "submission": submission, "probe": probes[0]}))
     return boards
 
 

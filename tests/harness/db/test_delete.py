@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 from fathom.harness.db import read
 from fathom.harness.db.delete import delete_run, removal_of
 from fathom.harness.db.leaderboard import read as board
-from fathom.harness.db.schema import service  # noqa: F401  # their tables belong to Table.metadata
+from fathom.harness.db.schema import probes, service  # noqa: F401  # their tables belong to Table.metadata
 from fathom.harness.db.schema.runs import Table
 from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.model import ModelSource

@@ -1,0 +1,1 @@
+"""Read hidden variables in a model's states, with controls: `fathom probe`."""
