@@ -6,7 +6,7 @@ import struct
 
 import numpy as np
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import UniqueConstraint, insert
 
 from fathom.harness.db.backup.backup import kind_of
 from fathom.harness.db.schema import probes, service  # noqa: F401  # their tables belong to Table.metadata
@@ -23,6 +23,9 @@ VALUES = {
 def row_of(table, chosen, number=0):
     """Make a row whose foreign keys point to the first row of their tables; every other one leaves out what may be."""
     row = {}
+    together = {
+        column.name for one in table.constraints if isinstance(one, UniqueConstraint) for column in one.columns
+    }
     for column in table.columns:
         keys = list(column.foreign_keys)
         value = chosen.get((table.name, column.name))
@@ -35,7 +38,8 @@ def row_of(table, chosen, number=0):
         elif value is None and not (number % 2 and column.nullable):
             value = VALUES[kind_of(column)]
         if value is not None:
-            row[column.name] = f"{value}{number}" if column.unique and number else value
+            apart = column.unique or (column.name in together and kind_of(column) == "text")
+            row[column.name] = f"{value}{number}" if apart and number and not keys else value
     return row
 
 

@@ -12,7 +12,7 @@ from tests.stored_probe import write_probe
 
 PAIR = "m=org/model0&m=org/model1"
 BOUNDS = {
-    "/": 6, "/?family=depo": 7, "/?q=model&sort=depo&complete=true": 6, "/models/org/model0": 11, f"/compare?{PAIR}": 16,
+    "/": 6, "/?family=depo": 8, "/?q=model&sort=depo&complete=true": 6, "/models/org/model0": 11, f"/compare?{PAIR}": 16,
     f"/compare/items?{PAIR}&cell=depo/n4k1/symbol/direct": 13, "/runs": 2, "/runs/{run}": 6, "/runs/{run}/samples": 7,
     "/runs/{run}/samples/{sample}": 5, "/runs/{run}/samples.csv": 6, "/feed.atom": 1, "/feed.atom?model=org/model0": 2,
     "/badge/org/model0.svg": 3, "/board.csv": 5, f"/compare.json?{PAIR}": 12, "/healthz": 7, "/metrics": 6,
