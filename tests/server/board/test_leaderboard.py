@@ -6,11 +6,19 @@ from dataclasses import dataclass
 from urllib.parse import parse_qs
 
 import pytest
+from sqlalchemy import update
+from sqlalchemy.orm import Session
 
+from fathom.harness.db import read, write
 from fathom.harness.db.engine import open_database
 from fathom.harness.db.leaderboard import read as db_board
+from fathom.harness.db.leaderboard.standings import mark_pools_stale, update_leaderboard
+from fathom.harness.db.schema.runs import RunRow
+from fathom.harness.engines.base import Completion
 from fathom.server.board.leaderboard import BoardQuery
 from fathom.server.web.render import points, whole
+from fathom.tasks.base import Verdict
+from fathom.tasks.suites import Selection, open_suite
 
 LEVELS = ("n4k1", "n8k2", "p23l1")
 """Two levels of depo and one of mano."""
@@ -283,3 +291,45 @@ def test_depth_is_a_column_a_sort_and_what_families_say(fleet):
     assert named[0].depths["depo"].text.endswith(" hops")
     shown = client.get("/api/v1/board?style=direct").json()["standings"]
     assert {one["run"]: one["depth"] for one in shown} == {one.run: one.depth for one in found}
+
+
+@pytest.fixture
+def with_upload(browse, fresh):
+    """A client of a board with a checked run of the whole suite, and an unchecked one, found by its name."""
+    db, url = fresh
+    suite = open_suite("quick", 7, Selection(n=1))
+    runs = []
+    for model in ("org/ours", "org/sent"):
+        run = write.start_run(db, write.NewRun(model, "vllm", suite, suite.digest(), {}, "0" * 32))
+        samples = [
+            write.Sample(at, 0, 0, f"{run}{at}", Completion(f"{run}{at}", " AB", "stop", 1, 1, 0.1), Verdict(True, "AB", "correct"))
+            for at in range(len(suite.cells))
+        ]  # fmt: skip
+        write.record_samples(db, run, [cell.id for cell in read.get_run(db, run).cells], samples)
+        write.finish_run(db, run, write.Ending("done", 1.0))
+        runs.append(run)
+    with Session(db) as session, session.begin():
+        session.execute(update(RunRow).where(RunRow.id == runs[1]).values(tier=1))
+        mark_pools_stale(session, runs)
+    update_leaderboard(db)
+    return browse(url)
+
+
+def test_the_first_page_keeps_unchecked_uploads_behind_a_link(with_upload):
+    page = with_upload.get("/")
+    assert names_of(page) == ["org/ours"]
+    assert '<select id="pool"' not in page.text
+    assert "2 models stand on the board with unchecked uploads" in text_of(page)
+    link = html.unescape(re.findall(r'href="([^"]*)">with unchecked uploads', page.text)[0])
+    other = with_upload.get(f"/{link}")
+    assert set(names_of(other)) == {"org/ours", "org/sent"}
+    assert "Anybody may send results under any name" in text_of(other)
+    back = html.unescape(re.findall(r'href="([^"]*)">Back to checked results', other.text)[0])
+    assert names_of(with_upload.get(f"/{back}")) == ["org/ours"]
+
+
+def test_a_search_says_how_many_match_among_unchecked_uploads(with_upload):
+    page = with_upload.get("/?q=sent")
+    assert names_of(page) == []
+    found = html.unescape(re.findall(r'href="([^"]*)">1 more among unchecked uploads', page.text)[0])
+    assert names_of(with_upload.get(f"/{found}")) == ["org/sent"]
