@@ -49,6 +49,10 @@ QUICK_CASES, MOST_CASES = 1, 5
 """Parameter sets of a test that `--quick` runs, and any run without `--full`; a mark `cases` says otherwise."""
 
 
+QUICK_TURNS = 3
+"""A file of tests is in one of so many `--quick` runs, unless the user names it or its folder."""
+
+
 def pytest_addoption(parser):
     parser.addoption("--quick", action="store_true", help="leave out vLLM, Ray, PostgreSQL, browser and wheel")
     parser.addoption("--full", action="store_true", help="also run the exhaustive variants, marked `full`")
@@ -83,7 +87,18 @@ def _is_left_out(config, item):
         return True
     if not config.getoption("--quick"):
         return False
-    return is_postgres or bool(item.get_closest_marker("slow")) or bool(SLOW_FIXTURES & set(item.fixturenames))
+    is_slow = bool(item.get_closest_marker("slow")) or bool(SLOW_FIXTURES & set(item.fixturenames))
+    return is_postgres or is_slow or _waits_its_quick_turn(config, item)
+
+
+def _waits_its_quick_turn(config, item):
+    """Say whether a file is left to another quick run: a third of them is drawn, and what the user names runs whole."""
+    from fathom.tasks.stream import Stream
+
+    named = [Path(word.partition("::")[0]).resolve() for word in config.args]
+    if any(item.path.is_relative_to(one) for one in named if one != Path(__file__).parent):
+        return False
+    return Stream(os.environ["FATHOM_TEST_SEED"], "quick", str(item.path.relative_to(ROOT))).below(QUICK_TURNS) > 0
 
 
 def _is_drawn(item):
