@@ -145,8 +145,8 @@ class BoardQuery(BaseModel):
     complete: bool = Field(False, description="Only models with every item graded.")
     columns: Annotated[list[str], Field(max_length=50)] = Field([], description="Families to show; default: all.")
     show: Literal["score", "depth"] = Field("score", description="What the columns of families say.")
-    m: Annotated[list[Annotated[str, Field(max_length=400), Plain]], Field(max_length=MOST_LINES)] = Field(
-        [], description="Models to draw: name, or ~ and number."
+    m: Annotated[list[Annotated[str, Field(max_length=400), Plain]], Field(max_length=20)] = Field(
+        [], description="Models to draw: name, or ~ and number; the first six count."
     )
     chart: Literal["curves", "size"] = Field("curves", description="What is drawn above the table.")
     sort: Annotated[str, Field(max_length=64), Plain] = Field(
@@ -230,7 +230,7 @@ def _matches(db: Engine, query: BoardQuery, other: Pool | None) -> int:
 def _drawn(db: Engine, query: BoardQuery, wanted: StandingQuery, total: int) -> tuple[Standing, ...]:
     """Return the ticked models, or else the best of the `total` asked for and three spread over the rest."""
     if query.m:
-        return db_board.standings_of(db, wanted.pool, wanted.style, query.m)
+        return db_board.standings_of(db, wanted.pool, wanted.style, query.m[:MOST_LINES])
     spread = sorted({round(place * (total - 1) / (_DRAWN - 1)) for place in range(_DRAWN)})
     return db_board.standings_at(db, replace(wanted, sort="rank", order="asc"), spread) if total else ()
 

@@ -169,6 +169,7 @@ def _samples(site: Site, run: str, query: SampleQuery) -> str:
         labels=labels_of(detail.cells),
         pager=make_pager(query.page, found.total, SAMPLES_A_PAGE, query.link),
         samples=[show_sample(sample) for sample in found.samples],
+        stored=bool(found.total) or read.count_samples(site.db, detail.summary.run) > 0,
         n_shots=n_shots(detail),
     )
 

@@ -95,4 +95,4 @@ def _frontier(dots: Sequence[Dot]) -> str:
         if dot.y < best:
             best = dot.y
             steps += f"H{dot.x:g}V{dot.y:g}" if steps else f"M{dot.x:g} {dot.y:g}"
-    return f"{steps}H{SCATTER_WIDTH - _RIGHT}" if steps else ""
+    return f"{steps}H{max(dot.x for dot in dots):g}" if steps else ""

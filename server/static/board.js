@@ -91,10 +91,13 @@
     if (!event.target.matches(".standings input[name=m]")) return;
     const address = new URL(location.href);
     const ticked = address.searchParams.getAll("m").filter((one) => one !== event.target.value);
+    if (event.target.checked && ticked.length >= most) {
+      event.target.checked = false;
+      return; // the bar says how many are ticked, and that no more can be
+    }
     if (event.target.checked) ticked.push(event.target.value);
-    const kept = ticked.slice(-most);
     address.searchParams.delete("m");
-    for (const one of kept) address.searchParams.append("m", one);
+    for (const one of ticked) address.searchParams.append("m", one);
     const at = event.target.value;
     focus = () => {
       focus = null;

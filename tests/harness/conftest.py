@@ -23,9 +23,7 @@ VALUES = {
 def row_of(table, chosen, number=0):
     """Make a row whose foreign keys point to the first row of their tables; every other one leaves out what may be."""
     row = {}
-    together = {
-        column.name for one in table.constraints if isinstance(one, UniqueConstraint) for column in one.columns
-    }
+    together = {column.name for one in table.constraints if isinstance(one, UniqueConstraint) for column in one.columns}
     for column in table.columns:
         keys = list(column.foreign_keys)
         value = chosen.get((table.name, column.name))

@@ -20,11 +20,14 @@ MOST_SERIES = 6
 MOST_MISTAKES = 6
 """Kinds of mistakes with a colour of their own; the rest are counted as `OTHER`."""
 
+N_LABEL_COLOURS = 9
+"""Colours for mistakes; no family has more labels of its own."""
+
 CORRECT, OTHER = "correct", "other"
 NOTHING = "–"
 """Stands in a table for a missing value."""
 
-_EDITION = 3  # part of every digest: raise it when the same picture is drawn in another way
+_EDITION = 4  # part of every digest: raise it when the same picture is drawn in another way
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,17 +154,17 @@ class Anatomy:
 
     @property
     def colours(self) -> tuple[int, ...]:
-        """Number of the colour of each of `kinds`: 0 is CORRECT, MOST_MISTAKES + 1 is OTHER.
+        """Number of the colour of each of `kinds`: 0 is CORRECT, N_LABEL_COLOURS + 1 is OTHER.
 
         A mistake has the colour of its place among the family's labels; where two would share one, the later label
         takes the next free colour.
         """
         places = {label: place for place, label in enumerate(self.labels)}
         mistakes = [kind for kind in self.kinds if kind not in (CORRECT, OTHER)]
-        found = {CORRECT: 0, OTHER: MOST_MISTAKES + 1}
+        found = {CORRECT: 0, OTHER: N_LABEL_COLOURS + 1}
         for at, kind in enumerate(sorted(mistakes, key=lambda kind: places.get(kind, len(places)))):
-            wanted = places.get(kind, at) % MOST_MISTAKES
-            free = (1 + (wanted + step) % MOST_MISTAKES for step in range(MOST_MISTAKES))
+            wanted = places.get(kind, at) % N_LABEL_COLOURS
+            free = (1 + (wanted + step) % N_LABEL_COLOURS for step in range(N_LABEL_COLOURS))
             found[kind] = next(colour for colour in free if colour not in found.values())
         return tuple(found[kind] for kind in self.kinds)
 

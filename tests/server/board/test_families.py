@@ -293,7 +293,7 @@ def test_about_defines_what_the_board_shows(board):
         "Chance",
         "Wilson",
         "depth50",
-        "Thinking adds",
+        "Reasoning adds",
         "rank interval",
         "McNemar",
         "Holm",

@@ -16,6 +16,7 @@ from fathom.harness.reports.figures import layout
 from fathom.harness.reports.figures.palettes import PALETTES, dark_rules
 from fathom.harness.reports.figures.picture import (
     MOST_MISTAKES,
+    N_LABEL_COLOURS,
     NOTHING,
     OTHER,
     Anatomy,
@@ -333,14 +334,15 @@ def test_rare_mistakes_are_counted_together():
 
 
 def test_a_mistake_has_one_colour_in_every_picture_of_its_family():
-    labels = tuple(f"m{at}" for at in range(MOST_MISTAKES))
+    labels = tuple(f"m{at}" for at in range(N_LABEL_COLOURS))
     bars = ({"m4": 5, "m1": 2}, {"m1": 9, "m3": 4, "correct": 2}, {"m5": 1, "m4": 7, OTHER: 2})
     for bar in bars:
         picture = replace(anatomy(bar), labels=labels)
         found = dict(zip(picture.kinds, picture.colours, strict=True))
-        wanted = {"correct": 0, OTHER: MOST_MISTAKES + 1, **{label: at + 1 for at, label in enumerate(labels)}}
+        wanted = {"correct": 0, OTHER: N_LABEL_COLOURS + 1, **{label: at + 1 for at, label in enumerate(labels)}}
         assert found == {kind: wanted[kind] for kind in picture.kinds}
-    crowded = replace(anatomy({"m0": 3, f"m{MOST_MISTAKES}": 9}), labels=(*labels, f"m{MOST_MISTAKES}"))
+    assert all(len(family.labels) <= N_LABEL_COLOURS for family in all_families().values())
+    crowded = replace(anatomy({"m0": 3, f"m{N_LABEL_COLOURS}": 9}), labels=(*labels, f"m{N_LABEL_COLOURS}"))
     assert len(set(crowded.colours)) == len(crowded.kinds) == 3
 
 
@@ -448,7 +450,7 @@ def test_what_cannot_be_drawn_cannot_be_described(make):
 
 def test_style_rules_turn_every_colour_of_a_light_drawing_into_that_of_the_dark_one():
     rules = dict(re.findall(r'\[fill="(#[0-9a-f]{6})"\] \{ fill: (#[0-9a-f]{6}); \}', dark_rules("svg")))
-    assert len(rules) == 18
+    assert len(rules) == 21
     for picture in SHAPES.values():
         light, dark = (ET.fromstring(draw_svg(picture, theme)) for theme in THEMES)
         for one, other in zip(light.iter(), dark.iter(), strict=True):
