@@ -23,6 +23,7 @@ from fathom.server.submissions.store import NewSubmission
 from fathom.tasks.base import Verdict
 from fathom.tasks.suites import Selection, open_suite
 from tests.bench.demo.database import DemoPlan, fill
+from tests.stored_law import write_law
 
 LONG = "W" * 300 + "<script>document.title = 'owned'</script>"
 
@@ -98,6 +99,8 @@ class Site:
             "users": "/admin/users",
             "log": "/admin/audit",
             "families": "/families",
+            "laws": "/laws",
+            "law": "/laws/tiny",
             "family": "/families/years?level=y8k2-32k&seed=7",
             "answered": "/families/depo?level=n8k2&seed=7&answer=AB",
             "about": "/about",
@@ -121,6 +124,7 @@ def site(tmp_path_factory, fathom, start_fathom):
     wrong = read.get_samples(db, noisy, SampleFilter(correct=False)).samples[0]
     hostile_run = _write_hostile(db, "done")
     failed = _write_hostile(db, "failed")
+    write_law(db, "tiny", "0" * 16)
     update_leaderboard(db)
     (hostile,) = board.list_models(db, "WWW", 1, 0)[0]
     _hold_season(db, "2026-winter")

@@ -8,6 +8,7 @@ from fathom.harness.records import SampleFilter
 from fathom.server.accounts.store import local_user
 from fathom.server.submissions.planner import plan_submissions
 from fathom.server.submissions.store import NewSubmission, create
+from tests.stored_law import write_law
 
 PAIR = "m=org/model0&m=org/model1"
 BOUNDS = {
@@ -20,7 +21,7 @@ BOUNDS = {
     "/api/v1/models": 2, "/api/v1/models/org/model0": 3, "/api/v1/runs": 2, "/api/v1/runs/{run}": 5,
     "/api/v1/runs/{run}/samples": 6, f"/api/v1/compare?{PAIR}": 12, "/families": 0, "/account": 4,
     "/admin": 4, "/admin/users": 3, "/admin/audit": 3, "/submit/results": 3, "/submit": 3, "/queue": 9, "/submissions/{submission}": 8, "/about": 0, "/api": 0,
-    "/seasons": 1, "/api/v1/seasons": 1,
+    "/seasons": 1, "/api/v1/seasons": 1, "/laws": 1, "/laws/tiny": 3,
 }  # fmt: skip
 """Statements that a page may run at most."""
 
@@ -45,6 +46,8 @@ def small_and_large(browse, write_run, tmp_path_factory):
             for at in range(n)
         ]
         submission = _submit(db, n)
+        for at in range(n):
+            write_law(db, "tiny", f"{at:016x}")
         sample = read.get_samples(db, read.get_run(db, runs[0]), SampleFilter()).samples[0].id
         db.dispose()
         client = browse(url)
