@@ -10,8 +10,8 @@ LAW = TokenLaw(
     name="null",
     claim="Two models that differ in nothing but the seed differ in bits a parameter: false by construction.",
     rule_text=(
-        "Shown if the difference is above 0 over the whole of its 95% interval over seeds, reversed if below 0. As there "
-        "is no effect, one of the two is to happen in at most 5% of runs of five seeds."
+        "Shown if the difference is above 0 over the whole of its 95% interval over seeds, reversed if below 0. As "
+        "there is no effect, one of the two is to happen in at most 5% of runs of five seeds."
     ),
     reference="A check of Fathom's own rule",
     conditions=(

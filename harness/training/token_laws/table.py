@@ -95,8 +95,8 @@ def render_token_record(record: Record) -> RenderableType:
         "",
         *gates,
         Text(
-            f"{law.rule.question}, {names}: {mean}{_UNITS[unit]}, 95% interval over seeds {low} to {high}, "
-            f"sign-flip p {conclusion.p:.3g}"
+            f"{law.rule.question}, {names}: {mean}{_UNITS[unit]}, 95% interval over seeds {low} to {high}"
+            f"{f', sign-flip p {conclusion.p:.3g}' if law.rule.kind == 'lead' else ''}"
         ),
         Text(f"by seed: {', '.join(law_effect(one, unit) for one in effect.values)}"),
         Text.assemble((record.verdict, f"bold {_COLOURS.get(record.verdict, 'yellow')}"), note),
