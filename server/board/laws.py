@@ -19,6 +19,7 @@ LawPath = Annotated[str, Path(pattern="^[a-z][a-z0-9-]{0,40}$", description="A l
 _LEFT, _RIGHT = 10.0, 230.0
 """Ends of a drawing in units of its own."""
 _UNITS = {"share": "points", "bits": "bits", "log2 ratio": "times"}
+_SD_UNITS = {"bits": "bits", "log2 ratio": "of log2 of the ratio"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class LawView:
     unit: str
     effect: str
     """Mean with its interval over seeds; empty until the run is done."""
+    sd: str
+    """Between seeds, with its unit; empty until the run is done."""
     margin: str
     drawing: EffectDrawing | None
 
@@ -55,7 +58,7 @@ class MeasureRow:
     condition: str
     values: tuple[str, ...]
     intervals: tuple[str, ...]
-    """Over items, one a seed."""
+    """Over items, one a seed; empty where a number is known exactly."""
 
 
 @router.api_route("/laws", methods=READ)
@@ -86,11 +89,12 @@ def _view(law: StoredLaw) -> LawView:
     unit, margin = rule["unit"], rule["margin"]
     words = f"{law_effect(-margin, unit)} to {law_effect(margin, unit)}" if margin else law_effect(margin, unit)
     if law.result is None:
-        return LawView(law, "registered", _UNITS[unit], "", words, None)
+        return LawView(law, "registered", _UNITS[unit], "", "", words, None)
     result = law.result
     mean, low, high = (law_effect(one, unit) for one in (result.effect, result.low, result.high))
     effect = f"{mean} ({low} to {high})"
-    return LawView(law, result.verdict, _UNITS[unit], effect, words, _draw(result, margin))
+    sd = f"{100 * result.sd:.1f} points" if unit == "share" else f"{result.sd:.3f} {_SD_UNITS.get(unit, '')}".strip()
+    return LawView(law, result.verdict, _UNITS[unit], effect, sd, words, _draw(result, margin))
 
 
 def _draw(result: LawResult, margin: float) -> EffectDrawing:
@@ -111,7 +115,7 @@ def _measure_rows(law: StoredLaw, trials: Sequence[LawTrial]) -> list[MeasureRow
     found: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for trial in trials:
         for one in trial.measures:
-            interval = f"{one.low:.3f} to {one.high:.3f}"
+            interval = f"{one.low:.3f} to {one.high:.3f}" if one.low < one.high else ""
             found.setdefault((one.question, trial.condition), []).append((f"{one.value:.3f}", interval))
     return [
         MeasureRow(question, titles.get(condition, condition), *zip(*values, strict=True))

@@ -35,7 +35,7 @@ def test_a_law_that_is_not_trained_yet_says_so(laws):
 
 def test_a_law_has_gates_seeds_recipes_registrations_and_its_command(laws):
     text = laws.get("/laws/tiny").text
-    for words in ("something is kept", "Seed 105", "0.750 to 0.850", "<b>steps</b>", "a" * 16, "exploratory",
+    for words in ("something is kept", "Seed 105", "0.750 to 0.850", "steps <small>differs</small>", "4.0 points", "a" * 16, "exploratory",
                   "fathom law tiny --seeds 5 --scale cpu", "sign-flip p"):  # fmt: skip
         assert words in text
 
