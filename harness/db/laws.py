@@ -121,7 +121,10 @@ def finish_law(db: Engine, digest: str, result: LawResult, trials: Sequence[LawT
             values = {name: getattr(trial, name) for name in _TRIAL}
             made = session.execute(insert(LawTrialRow).values(law_id=row.id, **values).returning(LawTrialRow.id))
             trial_id = made.scalar_one()
-            rows = [{"trial_id": trial_id, **{name: getattr(one, name) for name in _MEASURE}} for one in trial.measures]
+            rows = [
+                {"trial_id": trial_id, "position": at, **{name: getattr(one, name) for name in _MEASURE}}
+                for at, one in enumerate(trial.measures)
+            ]
             session.execute(insert(LawMeasureRow), rows)
         outcome = {name: getattr(result, name) for name in _RESULT}
         outcome |= {"effects": list(result.effects), "gates": [dict(one) for one in result.gates]}
@@ -160,7 +163,7 @@ def trials_of(db: Engine, law_id: int) -> list[LawTrial]:
             select(LawMeasureRow)
             .join(LawTrialRow, LawTrialRow.id == LawMeasureRow.trial_id)
             .where(LawTrialRow.law_id == law_id)
-            .order_by(LawMeasureRow.id)
+            .order_by(LawMeasureRow.trial_id, LawMeasureRow.position)
         )
         by_trial: dict[int, list[LawMeasure]] = {}
         for one in measured:

@@ -62,9 +62,11 @@ class LawMeasureRow(Table):
     """What one model got in one question; the interval covers its items, not another training."""
 
     __tablename__ = "law_measures"
-    __table_args__ = (UniqueConstraint("trial_id", "question"),)
+    __table_args__ = (UniqueConstraint("trial_id", "position"),)
     id: Mapped[int] = mapped_column(primary_key=True)
     trial_id: Mapped[int] = mapped_column(ForeignKey("law_trials.id", ondelete="CASCADE"))
+    position: Mapped[int]
+    """Among the questions of its training, from 0."""
     question: Mapped[str] = mapped_column(Text)
     value: Mapped[float] = mapped_column(Float)
     low: Mapped[float] = mapped_column(Float)

@@ -47,10 +47,10 @@ def upgrade() -> None:
     )  # fmt: skip
     op.create_table(
         "law_measures",
-        _number("id"), _number("trial_id"), _text("question"), *(_real(name) for name in ("value", "low", "high")),
-        _number("n"),
+        _number("id"), _number("trial_id"), _number("position"), _text("question"),
+        *(_real(name) for name in ("value", "low", "high")), _number("n"),
         _key("law_measures", "trial_id", "law_trials.id"), sa.PrimaryKeyConstraint("id", name="pk_law_measures"),
-        sa.UniqueConstraint("trial_id", "question", name="uq_law_measures_trial_id"),
+        sa.UniqueConstraint("trial_id", "position", name="uq_law_measures_trial_id"),
     )  # fmt: skip
 
 
