@@ -154,3 +154,12 @@ def p_value(p: float) -> str:
 def ranks(low: int, high: int) -> str:
     """Write an interval of ranks as 2–5."""
     return count(low) if low == high else f"{count(low)}–{count(high)}"
+
+
+def law_effect(value: float, unit: str, *, signed: bool = True) -> str:
+    """Return an effect of a law in its unit: points for shares, bits, or the factor that log2 ratio stands for."""
+    if unit == "log2 ratio":
+        return f"{2**value:.2f}"
+    if unit == "share":
+        return f"{100 * value:{'+' if signed else ''}.1f}"
+    return f"{value:{'+' if signed else ''}.3f}"

@@ -25,7 +25,7 @@ from fathom.server.accounts.oidc import Oidc
 from fathom.server.accounts.store import delete_expired_logins
 from fathom.server.admin import pages as admin
 from fathom.server.api import routes as api
-from fathom.server.board import downloads, families, feeds, inside, pictures
+from fathom.server.board import downloads, families, feeds, inside, laws, pictures
 from fathom.server.board import pages as board
 from fathom.server.jobs import api as jobs
 from fathom.server.jobs import workers
@@ -55,7 +55,8 @@ from fathom.server.web.rate_limits import delete_old_limits
 from fathom.server.web.render import Site, open_templates
 
 _ROUTERS = (
-    downloads.router, inside.router, board.router, families.router, pictures.router, feeds.router, metrics.router,
+    downloads.router, inside.router, board.router, families.router, laws.router, pictures.router, feeds.router,
+    metrics.router,
     health.router,
     uploads.router, submissions.router, events.router, seasons.router, sign_in.router, accounts.router, admin.router,
     api.docs, api.router, jobs.router, workers.router, uploads_api.router, seasons_api.router, accounts_api.router,

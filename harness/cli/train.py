@@ -1,24 +1,18 @@
-"""The commands that write training text, train models and test laws."""
+"""The commands that write training text and train models."""
 
 import os
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
-from rich.console import Console
 
-from fathom.harness.cli.options import AsJson, Db, database_of, pairs
+from fathom.harness.cli.options import pairs
 from fathom.harness.errors import BadInput
-from fathom.harness.reports.console import RunProgress, make_console, print_json
+from fathom.harness.reports.console import make_console, print_json
 from fathom.harness.settings import is_first_process, quiet_transformers
 
 if TYPE_CHECKING:  # torch and transformers take seconds to import
     from fathom.harness.training.corpora.writer import CorpusPlan
-    from fathom.harness.training.laws.base import Law, Scale
-    from fathom.harness.training.laws.evaluation import TrainedModel
-    from fathom.harness.training.pretrain.progress import TrainingBar
-    from fathom.harness.training.recipe import Recipe
 
 app = typer.Typer()
 
@@ -69,33 +63,6 @@ def train_recipe(
 ) -> None:
     """Train a small model from a recipe, and save it as a Hugging Face folder."""
     raise typer.Exit(_train(recipe, out))
-
-
-@app.command("law")
-def check_law(
-    name: Annotated[Optional[str], typer.Argument(help="A law, as in --list.")] = None,
-    scale: Annotated[str, typer.Option(help="cpu: about 15 minutes on two cores; gpu: about 10 on one H200.")] = "cpu",
-    out: Annotated[
-        Optional[Path], typer.Option(help="Folder for models, law.json and pictures; default laws/NAME-SCALE.")
-    ] = None,
-    db: Db = None,
-    list_all: Annotated[bool, typer.Option("--list", help="List the laws with their claims.")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Test a law of training: train small models that differ in one thing, evaluate and compare them."""
-    from fathom.harness.training.laws.base import SCALES
-    from fathom.harness.training.laws.registry import all_laws, find_law
-
-    if list_all:
-        _list_laws(as_json)
-        return
-    if name is None:
-        raise BadInput(f"name a law: {', '.join(all_laws())}")
-    law = find_law(name)
-    chosen = next((one for one in SCALES if one == scale), None)
-    if chosen is None:
-        raise BadInput(f"no scale {scale!r}; known: {', '.join(SCALES)}")
-    _run_law(law, chosen, out or Path("laws") / f"{name}-{scale}", database_of(db), as_json)
 
 
 def _list_corpora(as_json: bool) -> None:
@@ -153,56 +120,3 @@ def _train(name: str, out: Path) -> int:
         return STOPPED
     console.print("saved " + ", ".join(str(path) for path in saved), soft_wrap=True)
     return 0
-
-
-def _list_laws(as_json: bool) -> None:
-    from fathom.harness.training.laws.registry import all_laws
-    from fathom.harness.training.laws.table import render_laws
-
-    if as_json:
-        print_json([{"law": one.name, "claim": one.claim, "rule": one.rule} for one in all_laws().values()])
-    else:
-        make_console().print(render_laws(all_laws().values()))
-
-
-class _ConsoleDisplay:
-    """Display of an experiment, as `fathom pretrain` and `fathom run` show training and evaluation."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-
-    def train(self, recipe: "Recipe") -> "AbstractContextManager[TrainingBar]":
-        from fathom.harness.training.pretrain.progress import TrainingBar
-
-        return TrainingBar(self._console, recipe)
-
-    def evaluate(self, trained: "TrainedModel") -> AbstractContextManager[RunProgress]:
-        return RunProgress(self._console, [one.n for one in trained.questions])
-
-    def say(self, line: str) -> None:
-        self._console.print(line, soft_wrap=True)
-
-
-def _run_law(law: "Law", scale: "Scale", out: Path, database: str, as_json: bool) -> None:
-    """Run the experiment of a law, draw it, and print the result.
-
-    Raises:
-        BadRecipe, BadInput: `out` has other models, or cannot be written.
-        EngineFailed, StoreError, Interrupted: a step stopped; another call resumes there.
-    """
-    quiet_transformers()
-    from fathom.harness.reports.frames import Store
-    from fathom.harness.training.laws.experiment import Workspace, record_json, run_law
-    from fathom.harness.training.laws.picture import draw_law
-    from fathom.harness.training.laws.table import render_record
-
-    console = make_console(stderr=as_json)
-    record = run_law(law, scale, Workspace(out, Store.at(database)), _ConsoleDisplay(console))
-    pictures = [out / "law.svg", out / "law-dark.svg"]
-    pictures[0].write_text(draw_law(record, "light"), encoding="utf-8")
-    pictures[1].write_text(draw_law(record, "dark"), encoding="utf-8")
-    if as_json:
-        print_json(record_json(record))
-    else:
-        console.print(render_record(record))
-    console.print(f"wrote {out / 'law.json'}, {pictures[0]}, {pictures[1].name}", soft_wrap=True)

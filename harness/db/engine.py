@@ -19,7 +19,7 @@ from fathom.harness.errors import BadDatabase, DiskFull, NewerDatabase, OlderDat
 
 log = logging.getLogger(__name__)
 
-HEAD = "0012"
+HEAD = "0013"
 """Newest migration; a test compares it with the files."""
 
 _MIGRATION_LOCK = 0x666174686F6D

@@ -65,10 +65,14 @@ def _parts(command: str | None) -> list[tuple[typer.Typer, str | None]]:
         from fathom.harness.cli import board
 
         found.append((board.app, None))
-    if command in (None, "corpus", "pretrain", "law"):
+    if command in (None, "corpus", "pretrain"):
         from fathom.harness.cli import train
 
         found.append((train.app, None))
+    if command in (None, "law"):
+        from fathom.harness.cli import law
+
+        found.append((law.app, None))
     if command in (None, "db"):
         from fathom.harness.cli import db
 

@@ -23,6 +23,7 @@ from fathom.tasks.base import Verdict
 from fathom.tasks.suites import Selection, open_suite
 from tests.bench.demo.database import DemoPlan, fill
 from tests.keys import cookies_of_board, printed_address
+from tests.stored_law import write_law
 from tests.stored_probe import write_probe
 
 LONG = "W" * 300 + "<script>document.title = 'owned'</script>"
@@ -103,6 +104,8 @@ class Site:
             "users": "/admin/users",
             "log": "/admin/audit",
             "families": "/families",
+            "laws": "/laws",
+            "law": "/laws/tiny",
             "family": "/families/years?level=y8k2-32k&seed=7",
             "answered": "/families/depo?level=n8k2&seed=7&answer=AB",
             "about": "/about",
@@ -127,6 +130,7 @@ def site(tmp_path_factory, fathom, start_fathom):
     wrong = read.get_samples(db, noisy, SampleFilter(correct=False)).samples[0]
     hostile_run = _write_hostile(db, "done")
     failed = _write_hostile(db, "failed")
+    write_law(db, "tiny", "0" * 16)
     update_leaderboard(db)
     (hostile,) = board.list_models(db, "WWW", 1, 0)[0]
     _hold_season(db, "2026-winter")

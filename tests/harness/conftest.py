@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import UniqueConstraint, insert
 
 from fathom.harness.db.backup.backup import kind_of
-from fathom.harness.db.schema import probes, service  # noqa: F401  # their tables belong to Table.metadata
+from fathom.harness.db.schema import laws, probes, service  # noqa: F401  # their tables belong to Table.metadata
 from fathom.harness.db.schema.runs import Table
 
 ODD = "tab\t, line\n, return\r, \\\\N, \\\", 'quote', ½ 深 \U0001f30a \u202e \x7f"

@@ -55,7 +55,7 @@ ROWS = {
     "GET /models/{name:path}/inside": public(404), "GET /pictures/inside.svg": public(422),
     "GET /compare": public(200), "GET /compare/items": public(422), "GET /runs": public(200), "GET /runs/{run}": public(200),
     "GET /runs/{run}/samples": public(200), "GET /runs/{run}/samples/{sample}": public(404), "GET /about": public(200),
-    "GET /families": public(200), "GET /families/{name}": public(200), "GET /pictures/curves.svg": public(422),
+    "GET /families": public(200), "GET /laws": public(200), "GET /laws/{law}": public(404), "GET /families/{name}": public(200), "GET /pictures/curves.svg": public(422),
     "GET /pictures/mistakes.svg": public(422), "GET /feed.atom": public(200), "GET /badge/{name:path}.svg": public(200),
     "GET /metrics": public(200), "GET /healthz": public(200), "GET /seasons": public(200),
     "GET /seasons/{season}.json": public(404), "GET /seasons/{season}": public(404), "GET /api": public(200),
@@ -120,7 +120,7 @@ class World:
         self.root, self.ada, now = root, ada, utc_now()
         self.values = {
             "run": run, "name:path": "org/model", "submission": "abc1", "kind": "csv", "sample": "9999999", "family": "depo",
-            "season": "2099", "job": "77", "token": "", "action": "cancel",
+            "season": "2099", "law": "gravity", "job": "77", "token": "", "action": "cancel",
         }  # fmt: skip
         row = {
             "id": "abc1", "kind": "upload", "owner_id": ada, "model": "org/model", "suite": "quick", "state": "finished",

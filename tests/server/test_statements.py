@@ -8,6 +8,7 @@ from fathom.harness.records import SampleFilter
 from fathom.server.accounts.store import local_user
 from fathom.server.submissions.planner import plan_submissions
 from fathom.server.submissions.store import NewSubmission, create
+from tests.stored_law import write_law
 from tests.stored_probe import write_probe
 
 PAIR = "m=org/model0&m=org/model1"
@@ -22,7 +23,7 @@ BOUNDS = {
     "/api/v1/runs/{run}/samples": 6, f"/api/v1/compare?{PAIR}": 12, "/families": 0, "/account": 4,
     "/admin": 4, "/admin/users": 3, "/admin/audit": 3, "/submit/results": 3, "/submit": 4, "/submit/check?model=no": 2, "/worker": 1, "/queue": 9, "/submissions/{submission}": 9, "/about": 0, "/api": 0,
     "/seasons": 1, "/api/v1/seasons": 1, "/models/org/probed/inside": 7, "/models/org/probed/inside?other={probe}": 11,
-    "/pictures/inside.svg?probe={probe}&target=depo.n8k1.next1": 4,
+    "/pictures/inside.svg?probe={probe}&target=depo.n8k1.next1": 4, "/laws": 1, "/laws/tiny": 3,
 }  # fmt: skip
 """Statements that a page may run at most."""
 
@@ -48,6 +49,8 @@ def small_and_large(browse, write_run, tmp_path_factory):
         ]
         submission = _submit(db, n)
         probes = [write_probe(db, "org/probed", seed=str(at)) for at in range(n)]
+        for at in range(n):
+            write_law(db, "tiny", f"{at:016x}")
         sample = read.get_samples(db, read.get_run(db, runs[0]), SampleFilter()).samples[0].id
         db.dispose()
         client = browse(url)

@@ -36,7 +36,7 @@ from sqlalchemy import Table as Columns
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from fathom.harness.db.engine import HEAD, translate_errors
-from fathom.harness.db.schema import probes, service, task_samples  # noqa: F401  # their tables belong to Table.metadata
+from fathom.harness.db.schema import laws, probes, service, task_samples  # noqa: F401  # their tables are in Table.metadata
 from fathom.harness.db.schema.runs import Table
 from fathom.harness.errors import BadInput, DiskFull
 

@@ -32,6 +32,6 @@ LAW = Law(
     reference="Allen-Zhu and Li, Physics of Language Models 3.1 (arXiv 2309.14316), section 4",
     conditions=(_SINGLE, _AUGMENTED),
     differs=("corpus.0.options.wordings", "corpus.0.options.permute", "corpus.0.options.fullname"),
-    questions={"cpu": _questions(300, 400), "gpu": _questions(10_000, 1000)},
+    questions={"text": _questions(300, 400), "gpu": _questions(10_000, 1000)},
     judge=_JUDGE,
 )

@@ -11,9 +11,9 @@ from fathom.harness.training.laws.recipes import LAW_RECIPES_FOLDER, read_law_re
 from fathom.harness.training.laws.results import ExperimentResults, newcombe
 from fathom.harness.training.recipe import Recipe
 
-Scale = Literal["cpu", "gpu"]
+Scale = Literal["text", "gpu"]
 SCALES: tuple[Scale, ...] = get_args(Scale)
-"""cpu: about 15 minutes on two cores. gpu: sized for about 10 minutes on one H200."""
+"""Of natural text. text: about 15 minutes on two cores. gpu: sized for about 10 minutes on one H200."""
 
 LawVerdict = Literal["shown", "not shown", "reversed"]
 """reversed: the effect is significant and has the opposite sign."""

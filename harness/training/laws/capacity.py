@@ -55,6 +55,6 @@ LAW = Law(
     reference="Allen-Zhu and Li, Physics of Language Models 3.3 (arXiv 2404.05405), sections 3 and 4",
     conditions=(_SMALL, _LARGE),
     differs=("shape.hidden", "shape.layers", "shape.heads"),
-    questions={"cpu": _questions(1000, 2000), "gpu": _questions(30_000, 4000)},
+    questions={"text": _questions(1000, 2000), "gpu": _questions(30_000, 4000)},
     judge=_judge,
 )

@@ -18,6 +18,9 @@ from fathom.harness.training.laws.evaluation import TrainedModel, evaluate_model
 from fathom.harness.training.laws.results import ExperimentResults, Observation
 from fathom.harness.training.recipe import Recipe
 
+EXPLORATORY = "exploratory: one training a condition, so another seed may turn the verdict"
+"""What is said of every result here; `fathom law` with the scale cpu judges over seeds."""
+
 _DONE = "trained.json"
 _PACKAGES = ("torch", "transformers", "tokenizers", "numpy")
 
@@ -143,7 +146,7 @@ def record_json(record: LawRecord) -> dict[str, Any]:
     law, conclusion = record.law, record.conclusion
     return {
         "law": law.name, "scale": record.scale, "claim": law.claim, "rule": law.rule, "reference": law.reference,
-        "verdict": conclusion.verdict, "sentence": conclusion.sentence,
+        "status": EXPLORATORY, "verdict": conclusion.verdict, "sentence": conclusion.sentence,
         "effect": conclusion.effect and {
             "of": conclusion.of, "value": conclusion.effect.value, **_interval(conclusion.effect.interval),
         },

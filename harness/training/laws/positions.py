@@ -37,6 +37,6 @@ LAW = Law(
     reference="Allen-Zhu and Li, Physics of Language Models 1 (arXiv 2305.13673), section 3",
     conditions=(_ABSOLUTE, _ROTARY),
     differs=("shape.kind",),
-    questions={"cpu": _questions("a", 12, 500), "gpu": _questions("f", 50, 1000)},
+    questions={"text": _questions("a", 12, 500), "gpu": _questions("f", 50, 1000)},
     judge=_JUDGE,
 )

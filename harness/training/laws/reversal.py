@@ -49,6 +49,6 @@ LAW = Law(
     reference="Allen-Zhu and Li, Physics of Language Models 3.2 (arXiv 2309.14402), section 6",
     conditions=(_FORWARD, _REVERSED),
     differs=("corpus.1.options.reversed",),
-    questions={"cpu": _questions(300, 400), "gpu": _questions(10_000, 1000)},
+    questions={"text": _questions(300, 400), "gpu": _questions(10_000, 1000)},
     judge=_judge,
 )

@@ -8,8 +8,7 @@ from rich.text import Text
 
 from fathom.harness.format import count, duration, interval_text, percent, ratio
 from fathom.harness.stats.intervals import Estimate
-from fathom.harness.training.laws.base import Law
-from fathom.harness.training.laws.experiment import LawRecord
+from fathom.harness.training.laws.experiment import EXPLORATORY, LawRecord
 from fathom.harness.training.laws.results import Observation
 
 _COLOURS = {"shown": "green", "not shown": "yellow", "reversed": "red"}
@@ -36,6 +35,7 @@ def render_record(record: LawRecord) -> RenderableType:
         "",
         Text(f"{conclusion.of}: {'none' if conclusion.effect is None else _effect(conclusion.effect, bits=bits)}"),
         Text.assemble((conclusion.verdict, f"bold {_COLOURS[conclusion.verdict]}"), f": {conclusion.sentence}"),
+        Text(EXPLORATORY, style="yellow"),
         Text(f"one model a condition of {size} parameters; trained in: {costs}", style="dim"),
     )
 
@@ -55,12 +55,12 @@ def _numbers(one: Observation) -> tuple[str, str, str, str]:
     return percent(estimate.value), ratio(one.k, one.n), interval_text(estimate.interval), chance
 
 
-def render_laws(laws: Iterable[Law]) -> Table:
-    """Return a table of laws with their claims and conditions."""
+def render_laws(laws: Iterable[tuple[str, str, list[str]]]) -> Table:
+    """Return a table of laws: name, claim and titles of the conditions."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("law", no_wrap=True)
     table.add_column("claim")
     table.add_column("conditions")
-    for law in laws:
-        table.add_row(law.name, law.claim, " / ".join(one.title for one in law.conditions))
+    for name, claim, titles in laws:
+        table.add_row(name, claim, " / ".join(titles))
     return table

@@ -2,11 +2,12 @@
 
 import json
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from fathom.harness.errors import BadInput, UnknownLaw
+from fathom.harness.errors import BadInput, BadRecipe, UnknownLaw
 from fathom.harness.reports.console import make_console
 from fathom.harness.reports.figures.palettes import PALETTES, Theme
 from fathom.harness.training.laws.base import SCALES
@@ -15,6 +16,7 @@ from fathom.harness.training.laws.picture import draw_law
 from fathom.harness.training.laws.registry import all_laws, find_law
 from fathom.harness.training.laws.results import ExperimentResults, Observation
 from fathom.harness.training.laws.table import render_record
+from fathom.harness.training.token_laws.registry import all_token_laws
 from fathom.server.cli.main import build
 
 _OBSERVATIONS = (
@@ -28,12 +30,15 @@ _OBSERVATIONS = (
 @pytest.fixture
 def record() -> LawRecord:
     law = find_law("parity")
-    return LawRecord(law, "cpu", (), _OBSERVATIONS, law.judge(ExperimentResults(_OBSERVATIONS)))
+    return LawRecord(law, "text", (), _OBSERVATIONS, law.judge(ExperimentResults(_OBSERVATIONS)))
 
 
 def test_laws_are_listed_with_their_claims_and_rules() -> None:
-    said = json.loads(CliRunner().invoke(build(), ["law", "--list", "--json"]).stdout)
-    assert [one["law"] for one in said] == list(all_laws())
+    said, text = (
+        json.loads(CliRunner().invoke(build(), ["law", "--list", "--json", "--scale", scale]).stdout)
+        for scale in ("cpu", "text")
+    )
+    assert [[one["law"] for one in laws] for laws in (said, text)] == [list(all_token_laws()), list(all_laws())]
     assert all(one["rule"].startswith("Shown if") for one in said)
 
 
@@ -42,6 +47,11 @@ def test_laws_are_listed_with_their_claims_and_rules() -> None:
     [
         (["gravity"], UnknownLaw, "parity"),
         (["parity", "--scale", "tpu"], BadInput, ", ".join(SCALES)),
+        (["reversal"], UnknownLaw, "add --scale text"),
+        (["parity", "--scale", "gpu", "--seeds", "7"], BadInput, "exploratory"),
+        (["parity", "--set", "steps=9"], BadRecipe, "--exploratory"),
+        (["parity", "--set", "stepps=9", "--exploratory"], BadRecipe, "learning_rate"),
+        (["parity", "--set", "steps=many", "--exploratory"], BadRecipe, "steps=many"),
         ([], BadInput, "augmentation"),
     ],
 )
@@ -72,3 +82,18 @@ def test_the_record_keeps_counts_and_intervals(record: LawRecord) -> None:
     kept = record_json(record)
     assert [(one["k"], one["n"]) for one in kept["measures"]] == [(90, 150), (80, 150), (130, 150), (81, 150)]
     assert kept["effect"]["low"] > 0.1
+
+
+def test_a_law_over_seeds_is_registered_trained_and_kept(tmp_path: Path) -> None:
+    place = ["--out", str(tmp_path / "out"), "--db", str(tmp_path / "runs.db")]
+    words = ["law", "null", "--exploratory", "--seeds", "2", "--set", "steps=5", *place]
+    registered = CliRunner().invoke(build(), [*words, "--register"])
+    assert "pilot" not in registered.stdout
+    assert not (tmp_path / "out" / "trials").exists()
+    said = CliRunner().invoke(build(), words)
+    assert "registered" in said.stdout
+    assert "exploratory (pilot seeds or changed recipes: this confirms nothing)" in " ".join(said.stdout.split())
+    kept = json.loads(CliRunner().invoke(build(), [*words, "--json"]).stdout)
+    assert (kept["verdict"], kept["attempt"], len(kept["trials"])) == ("exploratory", 0, 4)
+    refused = CliRunner().invoke(build(), ["law", "null", *place]).exception
+    assert isinstance(refused, BadRecipe)

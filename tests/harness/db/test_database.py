@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from fathom.harness.db import engine as db_engine
 from fathom.harness.db.engine import HEAD, current_version, open_database, parse_url, upgrade
 from fathom.harness.db.leaderboard.standings import update_leaderboard
-from fathom.harness.db.schema import probes, service  # noqa: F401  # their tables belong to Table.metadata
+from fathom.harness.db.schema import laws, probes, service  # noqa: F401  # their tables belong to Table.metadata
 from fathom.harness.db.schema.runs import RunRow, StandingRow, SuiteRow, Table
 from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.model import ModelSource

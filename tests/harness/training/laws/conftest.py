@@ -53,5 +53,5 @@ def tiny(tmp_path: Path) -> Law:
     return Law(
         "tiny", "Tiny models learn nothing.", "Shown if they do.", "none",
         (Condition("one", "one wording"), Condition("five", "five wordings")),
-        ("corpus.0.options.wordings",), {"cpu": (question,), "gpu": (question,)}, judge, folder,
+        ("corpus.0.options.wordings",), {"text": (question,), "gpu": (question,)}, judge, folder,
     )  # fmt: skip

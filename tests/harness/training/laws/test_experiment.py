@@ -61,8 +61,8 @@ def test_a_law_is_run_from_recipes_to_a_finding_and_a_second_call_repeats_nothin
     tiny: Law, workspace: Workspace
 ) -> None:
     first, second = Quiet(), Quiet()
-    record = run_law(tiny, "cpu", workspace, first)
-    assert first.trained == ["law-tiny-one-cpu", "law-tiny-five-cpu"]
+    record = run_law(tiny, "text", workspace, first)
+    assert first.trained == ["law-tiny-one-text", "law-tiny-five-text"]
     assert first.asked == ["one", "five"]
     assert record.conclusion.verdict == "not shown"
     assert [one.n for one in record.observations] == [4, 4]
@@ -73,7 +73,7 @@ def test_a_law_is_run_from_recipes_to_a_finding_and_a_second_call_repeats_nothin
         assert {one.state for one in read.list_runs(db)} == {"done"}
         assert len(read.list_runs(db)) == 2
 
-    again = run_law(tiny, "cpu", workspace, second)
+    again = run_law(tiny, "text", workspace, second)
     assert (second.trained, second.asked) == ([], [])
     assert again.observations == record.observations
     picture = draw_law(again)
@@ -83,15 +83,15 @@ def test_a_law_is_run_from_recipes_to_a_finding_and_a_second_call_repeats_nothin
 
 def test_models_of_other_recipes_are_refused(tiny: Law, workspace: Workspace) -> None:
     only = replace(tiny, conditions=tiny.conditions[:1], judge=lambda results: _NOTHING)
-    run_law(only, "cpu", workspace, Quiet())
+    run_law(only, "text", workspace, Quiet())
     path = only.folder / "tiny.toml"
     path.write_text(path.read_text(encoding="utf-8").replace("steps = 6", "steps = 7"), encoding="utf-8")
     with pytest.raises(BadRecipe, match="another recipe"):
-        run_law(only, "cpu", workspace, Quiet())
+        run_law(only, "text", workspace, Quiet())
     for damaged in ("", "[]", '{"recipe": 1}', '{"recipe": "", "seconds": []}'):
         (workspace.out / "one" / "trained.json").write_text(damaged, encoding="utf-8")
         with pytest.raises(BadRecipe, match=r"trained\.json is damaged"):
-            run_law(only, "cpu", workspace, Quiet())
+            run_law(only, "text", workspace, Quiet())
 
 
 _KILLED = """
@@ -104,7 +104,7 @@ def die(progress):
     if progress.step > 3:
         os.kill(os.getpid(), signal.SIGKILL)
 
-pretrain(read_law_recipe(Path(sys.argv[1]), "one", "cpu"), Path(sys.argv[2]), die)
+pretrain(read_law_recipe(Path(sys.argv[1]), "one", "text"), Path(sys.argv[2]), die)
 """
 
 
@@ -115,6 +115,6 @@ def test_a_law_goes_on_from_the_checkpoint_of_a_training_that_was_killed(tiny: L
     assert died.returncode == -signal.SIGKILL, died.stderr.decode()
     told = Quiet()
     only = replace(tiny, conditions=tiny.conditions[:1], judge=lambda results: _NOTHING)
-    run_law(only, "cpu", workspace, told)
-    assert told.trained == ["law-tiny-one-cpu"]
+    run_law(only, "text", workspace, told)
+    assert told.trained == ["law-tiny-one-text"]
     assert min(told.steps) > 3

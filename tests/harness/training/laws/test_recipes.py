@@ -19,15 +19,15 @@ _EACH = [(law, scale) for law in all_laws().values() for scale in SCALES]
 _IDS = [f"{law.name}-{scale}" for law, scale in _EACH]
 
 _DIGESTS = {
-    "law-augmentation-single-cpu": "fc0a0fd0c521bd3d", "law-augmentation-augmented-cpu": "c0cdbc62c175c65a",
+    "law-augmentation-single-text": "9bc2baf4bd4806c6", "law-augmentation-augmented-text": "7509f3c9778e38fe",
     "law-augmentation-single-gpu": "416fad9934681c74", "law-augmentation-augmented-gpu": "f3ee1cef67a71ded",
-    "law-capacity-small-cpu": "b21e79e2c57f09b9", "law-capacity-large-cpu": "24689a7116632dbb",
+    "law-capacity-small-text": "bc4aa36f507df5ff", "law-capacity-large-text": "47b3f0ce27e7527a",
     "law-capacity-small-gpu": "f845fc83b42b49f5", "law-capacity-large-gpu": "21c5fa288434c319",
-    "law-parity-direct-cpu": "3994044d77fe20c1", "law-parity-hinted-cpu": "1e0e04aef8e5b388",
+    "law-parity-direct-text": "752423e6676c467f", "law-parity-hinted-text": "03f4bb774d048bb3",
     "law-parity-direct-gpu": "82fc7591a9314aef", "law-parity-hinted-gpu": "165002e3b81ecca7",
-    "law-positions-absolute-cpu": "6a6f2913d36dea6a", "law-positions-rotary-cpu": "e0ebb88d5f6dba6e",
+    "law-positions-absolute-text": "15002c74eb3032d5", "law-positions-rotary-text": "9422f37581e190b6",
     "law-positions-absolute-gpu": "d106ef3eb1360260", "law-positions-rotary-gpu": "df63bc5fbc4de390",
-    "law-reversal-forward-cpu": "d7477d84ec6d9150", "law-reversal-reversed-cpu": "313888dd6fbc5a4a",
+    "law-reversal-forward-text": "87c8eaf12d2c5e00", "law-reversal-reversed-text": "2799872630b66145",
     "law-reversal-forward-gpu": "987f48e23e9b1de7", "law-reversal-reversed-gpu": "c789c6ed0bf52256",
 }  # fmt: skip
 """Of the recipes when each was a file of its own: a training that was begun with one of them can be resumed."""
@@ -77,7 +77,7 @@ def test_overrides_are_those_of_known_scales_and_conditions(law: Law) -> None:
         ("[conditions.two]\ncorpus.1.weight = 2", r"corpus\.1: the list has the entries 0 to 0"),
         ("[conditions.two]\nshape.hiden = 32", r"shape\.hiden: no such key"),
         ("[conditions.two]\nsteps = 0", "steps is 0"),
-        ("[scales.cpu]\nconditions.two.steps = 0", "steps is 0"),
+        ("[scales.text]\nconditions.two.steps = 0", "steps is 0"),
         ("conditions = 3", "conditions"),
         ("steps = 7", "TOML|overwrite"),
     ],
@@ -89,7 +89,7 @@ def test_an_override_that_does_not_fit_is_refused_with_its_key(
     path = tmp_path / "law.toml"
     path.write_text(f"{tables}\n{base}" if "[" not in tables else f"{base}\n{tables}\n", encoding="utf-8")
     with pytest.raises(BadRecipe, match=fault):
-        read_law_recipe(path, "two", "cpu")
+        read_law_recipe(path, "two", "text")
 
 
 def test_an_override_of_a_scale_may_change_that_of_a_condition() -> None:

@@ -1,0 +1,144 @@
+"""Pages of laws of training: claims with their effects over seeds, and each law with its gates and trainings."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path
+from fastapi.responses import HTMLResponse
+
+from fathom.harness.db.laws import LawResult, LawTrial, StoredLaw, list_laws, trials_of
+from fathom.harness.errors import UnknownLaw
+from fathom.harness.format import law_effect
+from fathom.server.web.render import READ, SiteOf, page
+
+router = APIRouter(include_in_schema=False)
+
+LawPath = Annotated[str, Path(pattern="^[a-z][a-z0-9-]{0,40}$", description="A law's name.")]
+
+_LEFT, _RIGHT = 10.0, 230.0
+"""Ends of a drawing in units of its own."""
+_UNITS = {"share": "points", "bits": "bits", "log2 ratio": "times"}
+_SD_UNITS = {"bits": "bits", "log2 ratio": "of log2 of the ratio"}
+
+
+@dataclass(frozen=True, slots=True)
+class EffectDrawing:
+    """Positions along a line: the seeds' effects, the interval of their mean, no effect, and the margin."""
+
+    dots: tuple[float, ...]
+    low: float
+    high: float
+    mean: float
+    zero: float
+    margins: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class LawView:
+    """A registered run as pages show it."""
+
+    law: StoredLaw
+    verdict: str
+    """Until all seeds are trained, `registered`."""
+    unit: str
+    effect: str
+    """Mean with its interval over seeds; empty until the run is done."""
+    sd: str
+    """Between seeds, with its unit; empty until the run is done."""
+    margin: str
+    drawing: EffectDrawing | None
+
+
+@dataclass(frozen=True, slots=True)
+class MeasureRow:
+    """What the models of a condition got in a question, one value a seed."""
+
+    question: str
+    condition: str
+    values: tuple[str, ...]
+    intervals: tuple[str, ...]
+    """Over items, one a seed; empty where a number is known exactly."""
+
+
+@router.api_route("/laws", methods=READ)
+def show_laws(site: SiteOf) -> HTMLResponse:
+    """Show the newest run of each law: a confirming one where there is any."""
+    newest: dict[str, StoredLaw] = {}
+    for one in list_laws(site.db):
+        newest.setdefault(one.name, one)
+    return page(site, "laws", laws=[_view(one) for one in newest.values()])
+
+
+@router.api_route("/laws/{law}", methods=READ)
+def show_law(site: SiteOf, law: LawPath) -> HTMLResponse:
+    """Show a law: its newest run with gates, trainings and recipes, and all attempts."""
+    runs = list_laws(site.db, law)
+    if not runs:
+        raise UnknownLaw(f"no law {law!r} is registered on this board")
+    newest, trials = runs[0], trials_of(site.db, runs[0].id)
+    views = [_view(one) for one in runs]
+    return page(
+        site, "law", view=views[0], runs=views, rows=_measure_rows(newest, trials), trials=trials,
+        recipes=_recipe_rows(newest.design["conditions"]), command=_command(newest),
+    )  # fmt: skip
+
+
+def _view(law: StoredLaw) -> LawView:
+    rule = law.design["rule"]
+    unit, margin = rule["unit"], rule["margin"]
+    words = f"{law_effect(-margin, unit)} to {law_effect(margin, unit)}" if margin else law_effect(margin, unit)
+    if law.result is None:
+        return LawView(law, "registered", _UNITS[unit], "", "", words, None)
+    result = law.result
+    mean, low, high = (law_effect(one, unit) for one in (result.effect, result.low, result.high))
+    effect = f"{mean} ({low} to {high})"
+    sd = f"{100 * result.sd:.1f} points" if unit == "share" else f"{result.sd:.3f} {_SD_UNITS.get(unit, '')}".strip()
+    return LawView(law, result.verdict, _UNITS[unit], effect, sd, words, _draw(result, margin))
+
+
+def _draw(result: LawResult, margin: float) -> EffectDrawing:
+    ends = (*result.effects, result.low, result.high, margin, -margin, 0.0)
+    least, most = min(ends), max(ends)
+
+    def place(value: float) -> float:
+        return round(_LEFT + (value - least) / ((most - least) or 1) * (_RIGHT - _LEFT), 1)
+
+    return EffectDrawing(
+        tuple(map(place, result.effects)), place(result.low), place(result.high), place(result.effect), place(0.0),
+        (place(-margin), place(margin)),
+    )  # fmt: skip
+
+
+def _measure_rows(law: StoredLaw, trials: Sequence[LawTrial]) -> list[MeasureRow]:
+    titles = {one["name"]: one["title"] for one in law.design["conditions"]}
+    found: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for trial in trials:
+        for one in trial.measures:
+            interval = f"{one.low:.3f} to {one.high:.3f}" if one.low < one.high else ""
+            found.setdefault((one.question, trial.condition), []).append((f"{one.value:.3f}", interval))
+    return [
+        MeasureRow(question, titles.get(condition, condition), *zip(*values, strict=True))
+        for (question, condition), values in sorted(found.items(), key=lambda one: _order(one[0], law, trials))
+    ]
+
+
+def _order(key: tuple[str, str], law: StoredLaw, trials: Sequence[LawTrial]) -> tuple[int, int]:
+    """Return the place of a row: questions as they were first asked, conditions as the law names them."""
+    questions = list(dict.fromkeys(one.question for trial in trials for one in trial.measures))
+    conditions = [one["name"] for one in law.design["conditions"]]
+    return questions.index(key[0]), conditions.index(key[1])
+
+
+def _recipe_rows(conditions: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str], bool]]:
+    """Return the keys of the recipes, the value of each condition, and whether these differ."""
+    rows = []
+    for key in conditions[0]["recipe"]:
+        values = [str(one["recipe"].get(key, "")) for one in conditions]
+        rows.append((key.replace("_", " "), values, len(set(values)) > 1))
+    return rows
+
+
+def _command(law: StoredLaw) -> str:
+    exploratory = " --exploratory" if law.kind == "exploratory" else ""
+    return f"fathom law {law.name} --seeds {law.n_seeds} --scale {law.scale}{exploratory}"

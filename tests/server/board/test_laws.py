@@ -1,0 +1,50 @@
+"""Pages of laws: claims with effects over seeds, gates, recipes and registrations."""
+
+import pytest
+
+from fathom.harness.db.engine import open_database
+from fathom.harness.db.laws import register_law
+from tests.stored_law import new_law, write_law
+
+
+@pytest.fixture(scope="module")
+def laws(browse, tmp_path_factory):
+    url = f"sqlite:///{tmp_path_factory.mktemp('laws') / 'runs.db'}"
+    db = open_database(url, create=True)
+    write_law(db, "tiny", "a" * 16)
+    register_law(db, new_law("waiting", "b" * 16))
+    register_law(db, new_law("tiny", "c" * 16, "exploratory"))
+    db.dispose()
+    return browse(url)
+
+
+def test_the_list_gives_claim_verdict_effect_and_seeds(laws):
+    text = laws.get("/laws").text
+    assert "More &lt;b&gt;steps&lt;/b&gt; keep more." in text
+    assert "<b>shown</b>" in text
+    assert "+40.0 (+35.0 to +45.0) points" in text
+    assert text.count("<circle") == 5
+
+
+def test_a_law_that_is_not_trained_yet_says_so(laws):
+    assert "not trained yet" in laws.get("/laws").text
+    text = laws.get("/laws/waiting").text
+    assert "not all seeds are trained yet" in text
+    assert "<circle" not in text
+
+
+def test_a_law_has_gates_seeds_recipes_registrations_and_its_command(laws):
+    text = laws.get("/laws/tiny").text
+    for words in ("something is kept", "Seed 105", "0.750 to 0.850", "steps <small>differs</small>", "4.0 points", "a" * 16, "exploratory",
+                  "fathom law tiny --seeds 5 --scale cpu", "sign-flip p"):  # fmt: skip
+        assert words in text
+
+
+def test_a_law_that_nobody_registered_is_not_found(laws):
+    answer = laws.get("/laws/gravity")
+    assert answer.status_code == 404
+    assert "gravity" in answer.text
+
+
+def test_an_empty_board_says_how_to_find_the_laws(board):
+    assert "fathom law --list" in board.get("/laws").text
