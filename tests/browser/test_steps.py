@@ -18,6 +18,8 @@ from tests.browser.test_submission import watch
 from tests.keys import printed_entry
 from tests.service import until
 
+pytestmark = pytest.mark.turns(3)
+
 
 @pytest.fixture
 def start_board(start_fathom, tmp_path, chromium):
@@ -70,7 +72,6 @@ def open_row(page, model):
 
 
 @pytest.mark.slow
-@pytest.mark.turns(3)
 def test_three_steps_lead_from_an_empty_database_to_a_row(start_board):
     page, address = start_board()
     name_model(page, address, "reference/pebble")

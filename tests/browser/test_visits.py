@@ -47,6 +47,7 @@ def follow(page, link):
     """Click, and wait for the page that comes."""
     with page.expect_navigation():
         page.click(link)
+    settled(page)
 
 
 def test_a_visitor_narrows_the_board_by_a_name(visitor, site):

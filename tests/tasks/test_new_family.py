@@ -108,7 +108,7 @@ def test_a_run_asks_its_first_levels_and_the_board_shows_it(fathom, python):
     ]  # fmt: skip
     first, levels, families, own = re.split(r"^/\S* 200 ", shown, flags=re.MULTILINE)[1:]
     assert "oracle/noisy" in first
-    assert '<a href="?sort=toy">toy</a></th>' in first
+    assert 'href="?sort=toy" aria-label="Sort by toy"' in first
     assert all(f"k{k}" in levels for k in (1, 2, 4, 8))
     assert "Count along a circle" in families
     assert "Not a code of the circle." in own

@@ -192,7 +192,7 @@ REFUSED = {
     ),
     "a season's results": (
         lambda lines: _changed(lines, 0, season="winter"),
-        "season: only this server's workers run a season",
+        "season: only a board's own workers run a season",
     ),
     "demonstrations": (
         lambda lines: _manifest(lines, shots=3),

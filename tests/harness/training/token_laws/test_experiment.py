@@ -73,7 +73,8 @@ def _command(out, db, *words):
 
 
 @pytest.mark.slow
-@pytest.mark.turns(3)
+@pytest.mark.turns(4)
+@pytest.mark.cases(1)
 @pytest.mark.parametrize("processes", ["1", "2"])
 def test_after_kill_9_the_same_command_gives_the_same_verdict_and_digests(environment, tmp_path, processes):
     killed, whole = tmp_path / "killed", tmp_path / "whole"
