@@ -142,7 +142,7 @@ def test_the_first_stop_of_the_keyboard_skips_to_the_content(opened, site):
     opened.keyboard.press("Tab")
     assert opened.evaluate("document.activeElement.textContent") == "Skip to the content"
     opened.keyboard.press("Enter")
-    opened.wait_for_url("**#content")
+    expect(opened.locator("main")).to_be_focused()
     opened.keyboard.press("Tab")
     assert opened.evaluate("document.querySelector('main').contains(document.activeElement)")
 
