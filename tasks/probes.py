@@ -68,7 +68,7 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """An item as it is put to a model; `answer` is what the model wrote, where a set needs it."""
+    """An item with its prompt; `answer` is what the model wrote, where a set needs it."""
 
     instance: Instance
     prompt: str

@@ -18,12 +18,12 @@ def cookies_of(key):
 
 
 def cookies_of_app(app):
-    """Return the same for an application without accounts."""
+    """Return the cookies of a browser that has the key of this application, which has no accounts."""
     return cookies_of(app.state.service.key)
 
 
 def cookies_of_board(database):
-    """Return the same for the board of a database."""
+    """Return the cookies of a browser that has the key of the board of this database."""
     return cookies_of(open_key(str(database)))
 
 

@@ -78,7 +78,6 @@ class Chart:
     family: str
     title: str
     unit: str
-    style: str
     lines: tuple[ChartLine, ...]
     chance: str
     """Path of the accuracy by chance; empty where it is not known."""
@@ -151,7 +150,7 @@ def _chart(family: str, members: Sequence[tuple[int, ChartSource, Sequence[CellC
     whole = dict.fromkeys(floor(step) for step in sorted(steps))
     ticks = tuple(Tick(axis.x(max(step, axis.low)), str(step)) for step in whole)
     return Chart(
-        family, known.title, known.unit, style, lines, _chance([line for _, _, line, _ in drawn], style, axis),
+        family, known.title, known.unit, lines, _chance([line for _, _, line, _ in drawn], style, axis),
         ticks, axis.is_log,
     )  # fmt: skip
 
@@ -174,7 +173,7 @@ class _Axis:
         return round(_MARGIN_X + (CHART_WIDTH - 2 * _MARGIN_X) * (at - low) / (high - low), 1)
 
 
-def height_of(share: float) -> float:
+def _height_of(share: float) -> float:
     """Return the vertical position of an accuracy of 0..1."""
     return round(CHART_HEIGHT - _MARGIN_Y - (CHART_HEIGHT - 2 * _MARGIN_Y) * share, 1)
 
@@ -186,7 +185,7 @@ def _point(source: ChartSource, cell: CellCounts, axis: _Axis) -> ChartPoint:
         f"{ratio(cell.k, cell.n)}, 95% interval {interval_text(cell.interval)}"
     )
     link = "" if source.is_sealed else f"/runs/{source.run}/samples?cell={cell.id}"
-    return ChartPoint(axis.x(_hardness(cell)), height_of(cell.k / cell.n), words, link)
+    return ChartPoint(axis.x(_hardness(cell)), _height_of(cell.k / cell.n), words, link)
 
 
 def _chance(lines: Iterable[Sequence[CellCounts]], style: str, axis: _Axis) -> str:
@@ -196,7 +195,7 @@ def _chance(lines: Iterable[Sequence[CellCounts]], style: str, axis: _Axis) -> s
         chance = score_of(cell).chance
         if chance is not None and cell.style == style:
             found.setdefault(_hardness(cell), chance)
-    ends = [(axis.x(step), height_of(found[step])) for step in sorted(found)]
+    ends = [(axis.x(step), _height_of(found[step])) for step in sorted(found)]
     if len(ends) == 1:
         return f"M{_MARGIN_X} {ends[0][1]:g}H{CHART_WIDTH - _MARGIN_X}"
     return _path(ends)

@@ -420,7 +420,7 @@ def _write_mistake(asked: Asked) -> Passage:
 
 
 def _other_start(instance: Instance, stream: Stream) -> Instance:
-    """Return the same arrows with another start."""
+    """Ask the item's question from another of its names, over its own arrows."""
     facts = instance.facts
     start = stream.choice([name for name, _ in facts["edges"] if name != facts["start"]])
     shown = instance.question.rpartition("\n")[0]

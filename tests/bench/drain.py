@@ -157,29 +157,7 @@ def measure(stack, folder, url, asked):
     with db.begin() as connection:
         for statement in POSTGRES if asked.postgres else SQLITE:
             connection.execute(text(statement))
-    hub = Hub()
-    stack.callback(hub.stop)
-    for at in range(asked.submissions):
-        hub.add(f"org/model{at}")
-    board, log = start(
-        stack,
-        folder,
-        "serve",
-        "--db",
-        url,
-        "--port",
-        0,
-        "--workers",
-        2,
-        "--log",
-        "json",
-        "--no-worker",
-        FATHOM_HUB=hub.url,
-    )
-    address = address_of(board, log)
-    client = stack.enter_context(httpx.Client(base_url=address, headers=headers_of_board(url), timeout=120))
-    while client.get("/healthz").status_code != 200:
-        time.sleep(0.1)
+    client, log = open_board(stack, folder, url, asked.submissions)
     began = time.monotonic()
     with ThreadPoolExecutor(3) as pool:
         ids = list(pool.map(lambda at: submit(client, f"org/model{at}"), range(asked.submissions)))
@@ -188,41 +166,55 @@ def measure(stack, folder, url, asked):
     visitor = threading.Thread(target=visit, args=(client, ids, stop, times))
     visitor.start()
     try:
-        words = ("worker", "--engine", "oracle", "--server", address)
-        workers = [
-            start(
-                stack,
-                folder,
-                *words,
-                "--name",
-                f"w{at}",
-                XDG_CACHE_HOME=str(folder / f"w{at}"),
-                FATHOM_TOKEN=open_key(url),
-            )[0]
-            for at in range(asked.workers)
-        ]
+        workers = [start_worker(stack, folder, client.base_url, url, at) for at in range(asked.workers)]
         draining = drain(db, asked.submissions, workers, asked.limit)
     finally:
         stop.set()
         visitor.join()
     n_samples, n_jobs = check(db, asked.submissions)
-    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
-    n_beats = sum(one.get("path", "").endswith("/beat") for one in lines)
-    faults = Counter(f"{one['status']} {one['path']}" for one in lines if one.get("status", 0) >= 500)
-    print(
-        f"{'PostgreSQL' if asked.postgres else 'SQLite'}: {asked.submissions} submissions, {asked.workers} workers, 2 processes"
-    )
+    kind = "PostgreSQL" if asked.postgres else "SQLite"
+    print(f"{kind}: {asked.submissions} submissions, {asked.workers} workers, 2 processes")
     print(f"  submitted in {submitting:.1f} s, {len(ids) / submitting:.1f} a second, each checked at the hub")
     print(
         f"  drained in {draining:.1f} s: {n_jobs} jobs, {n_samples:,} completions, {n_samples / draining:,.0f} a second, "
-        f"{n_beats / draining:.1f} beats a second, {len(ids) / draining:.1f} submissions a second"
+        f"{len(ids) / draining:.1f} submissions a second"
     )
+    report_answers(log, times, draining)
+
+
+def open_board(stack, folder, url, n_submissions):
+    """Start a hub with models and a board of two processes; return a client that has the key, and the board's log."""
+    hub = Hub()
+    stack.callback(hub.stop)
+    for at in range(n_submissions):
+        hub.add(f"org/model{at}")
+    words = ("serve", "--db", url, "--port", 0, "--workers", 2, "--log", "json", "--no-worker")
+    board, log = start(stack, folder, *words, FATHOM_HUB=hub.url)
+    address = address_of(board, log)
+    client = stack.enter_context(httpx.Client(base_url=address, headers=headers_of_board(url), timeout=120))
+    while client.get("/healthz").status_code != 200:
+        time.sleep(0.1)
+    return client, log
+
+
+def start_worker(stack, folder, address, url, number):
+    """Start a worker with a cache of its own, let in by the board's key."""
+    words = ("worker", "--engine", "oracle", "--server", str(address).rstrip("/"), "--name", f"w{number}")
+    settings = {"XDG_CACHE_HOME": str(folder / f"w{number}"), "FATHOM_TOKEN": open_key(url)}
+    return start(stack, folder, *words, **settings)[0]
+
+
+def report_answers(log, times, draining):
+    """Print how fast the board answered, and what it answered with an error."""
+    lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+    n_beats = sum(one.get("path", "").endswith("/beat") for one in lines)
+    faults = Counter(f"{one['status']} {one['path']}" for one in lines if one.get("status", 0) >= 500)
+    print(f"  {n_beats / draining:.1f} beats a second")
     for kind, found in times.items():
         wrong = Counter(status for _, status in found if status != 200)
         ms = [one for one, _ in found]
-        print(
-            f"  {kind:<16} p50 {percentile(ms, 0.5):>6,.0f} ms  p95 {percentile(ms, 0.95):>6,.0f} ms  {len(ms):>5} times {dict(wrong) or ''}"
-        )
+        middle, slow = (f"{percentile(ms, share):>6,.0f} ms" for share in (0.5, 0.95))
+        print(f"  {kind:<16} p50 {middle}  p95 {slow}  {len(ms):>5} times {dict(wrong) or ''}")
     print(
         f"  answers of 500 and above: {dict(faults) or 'none'}; each submission finished once, with exactly its items"
     )

@@ -60,7 +60,7 @@ def _rows(sentences: list[list[int]]) -> torch.Tensor:
 
 @cache
 def _held_out() -> _HeldOut:
-    """Return the same sentences for every model; they are long enough that training text seldom repeats one."""
+    """Return the sentences that every model is tested on: so long that training text seldom repeats one."""
     grammar, draw = language("a"), np.random.default_rng(_HELD_OUT_SEED)
     sentences = [_sentence(grammar, draw) for _ in range(_N_HELD_OUT)]
     rows = _rows(sentences)
