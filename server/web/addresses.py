@@ -37,7 +37,8 @@ RunId = Annotated[list[Annotated[str, Field(pattern=f"^{HEX.pattern}$")]], Query
 ModelPath = Annotated[str, Plain, Path(max_length=400, description=f"{_MODEL}.")]
 ModelName = Annotated[Annotated[str, Field(max_length=400), Plain] | None, Open, Query()]
 Models = Annotated[
-    Sequence[Annotated[str, Field(max_length=400), Plain]], Query(max_length=20, description=f"{_MODEL}; two of them.")
+    Sequence[Annotated[str, Field(max_length=400), Plain]],
+    Query(max_length=20, description=f"{_MODEL}; two, or on the page up to six."),
 ]
 SampleFormat = Annotated[Literal["jsonl", "csv"], Path()]
 StyleName = Annotated[Annotated[str, Field(max_length=64), Plain] | None, Open, Query()]
