@@ -6,18 +6,20 @@
   const controls = document.querySelector(".controls");
   if (!controls || !part("table")) return;
   let newest = 0;
+  let shown = location.search;
 
   // fetch an address of the board, and replace those parts of the page that differ
   const show = async (address, keep = "replace") => {
     const turn = ++newest;
+    shown = new URL(address, location.href).search;
     // the address first: what is clicked before the answer comes adds to it
     if (keep === "push") history.pushState(null, "", address);
     else if (keep === "replace") history.replaceState(null, "", address);
     part("table").ariaBusy = "true";
-    const answer = await fetch(address);
+    const answer = await fetch(address).catch(() => null);
     if (turn !== newest) return; // a later one is on its way
-    if (!answer.ok) {
-      location.assign(address);
+    if (!answer?.ok) {
+      location.assign(address); // the browser says what is wrong
       return;
     }
     const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
@@ -81,9 +83,11 @@
     };
     show(address.pathname + address.search, "push");
   });
-  addEventListener("popstate", () => show(location.pathname + location.search, "").then(() => {
+  addEventListener("popstate", () => {
+    if (location.search === shown) return; // a jump within the page, as to the content
     document.querySelector("#q").value = new URLSearchParams(location.search).get("q") ?? "";
-  }));
+    show(location.pathname + location.search, "");
+  });
 
   // ticks: at most six, kept in the address, drawn at once
   const most = 6;

@@ -38,7 +38,7 @@ ModelPath = Annotated[str, Plain, Path(max_length=400, description=f"{_MODEL}.")
 ModelName = Annotated[Annotated[str, Field(max_length=400), Plain] | None, Open, Query()]
 Models = Annotated[
     Sequence[Annotated[str, Field(max_length=400), Plain]],
-    Query(max_length=20, description=f"{_MODEL}; two, or on the page up to six."),
+    Query(max_length=20, description=f"{_MODEL}; two to six of them."),
 ]
 SampleFormat = Annotated[Literal["jsonl", "csv"], Path()]
 StyleName = Annotated[Annotated[str, Field(max_length=64), Plain] | None, Open, Query()]
