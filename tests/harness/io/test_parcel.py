@@ -175,7 +175,7 @@ REFUSED = {
     ),
     "another family's version": (
         lambda lines: _changed(lines, 0, cells=[lines[0]["cells"][0] | {"version": 7}]),
-        "cells: depo@7 is not what this server asks, which is depo@2",
+        "cells: depo@7 is not what a board asks, which is depo@2",
     ),
     "another suite's version": (lambda lines: _changed(lines, 0, version="2025.9"), "and this is quick 2025.9"),
     "a level that is none": (
@@ -204,7 +204,7 @@ REFUSED = {
     ),
     "another way of sampling": (
         lambda lines: _manifest(lines, best_of=64),
-        "manifest: sampling has settings that this server does not know",
+        "manifest: sampling has settings that no board knows",
     ),
     "no manifest": (lambda lines: _changed(lines, 0, manifest={}), "manifest: decisive.sampling is missing"),
     "a model of the server's": (
