@@ -67,7 +67,7 @@ _BOUNDS = {
     "multiple_of": "a multiple of {multiple_of}", "literal_error": "{expected}",
     "string_too_short": "a text of at least {min_length} characters",
     "string_too_long": "a text of at most {max_length} characters",
-    "too_short": "at least {min_length}", "too_long": "at most {max_length}",
+    "too_short": "at least {min_length} of them", "too_long": "at most {max_length} of them",
 }  # fmt: skip
 
 

@@ -32,6 +32,7 @@ class RunSummary:
     seed: str
     engine: str
     state: str
+    """running; waiting: a submission's, while no worker has it; done, interrupted or failed."""
     n_items: int
     n_done: int
     """Samples."""
@@ -65,6 +66,11 @@ class RunSummary:
     def n_samples(self) -> int:
         """Samples of a whole run."""
         return self.n_items * self.n_repeats
+
+    @property
+    def is_going(self) -> bool:
+        """Whether answers may still come."""
+        return self.state in ("running", "waiting")
 
 
 @dataclass(frozen=True, slots=True)

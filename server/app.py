@@ -25,8 +25,9 @@ from fathom.server.accounts.oidc import Oidc
 from fathom.server.accounts.store import delete_expired_logins
 from fathom.server.admin import pages as admin
 from fathom.server.api import routes as api
-from fathom.server.board import downloads, families, feeds, inside, laws, pictures
+from fathom.server.board import downloads, families, feeds, inside, laws, pictures, previews
 from fathom.server.board import pages as board
+from fathom.server.board.previews import PreviewPainter
 from fathom.server.jobs import api as jobs
 from fathom.server.jobs import workers
 from fathom.server.seasons import api as seasons_api
@@ -56,7 +57,7 @@ from fathom.server.web.render import Site, open_templates
 
 _ROUTERS = (
     downloads.router, inside.router, board.router, families.router, laws.router, pictures.router, feeds.router,
-    metrics.router,
+    previews.router, metrics.router,
     health.router,
     uploads.router, submissions.router, events.router, seasons.router, sign_in.router, accounts.router, admin.router,
     api.docs, api.router, jobs.router, workers.router, uploads_api.router, seasons_api.router, accounts_api.router,
@@ -117,13 +118,14 @@ def create_app(settings: ServerSettings) -> FastAPI:
         redirect_slashes=False,
         lifespan=_lifespan(db, settings.live),
     )
-    app.state.site = Site(db, open_templates(live=settings.live))
+    app.state.site = Site(db, open_templates(live=settings.live, public=service.url))
     app.state.service, app.state.oidc = service, oidc
     app.state.seed_of = partial(season_seed, secret_key=service.secret_key)
     app.state.background = BackgroundThread(db, _background_tasks(app.state.seed_of, service.auto_replay))
     app.state.uploads = UploadSlots()
     app.state.hub = HubClient(service.hub, service.max_bytes)
     app.state.streams = EventStreams()
+    app.state.previews = PreviewPainter()
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     for router in _ROUTERS:
         app.include_router(router, responses=LIMIT_ANSWERS)

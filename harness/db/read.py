@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Engine, func, or_, select
+from sqlalchemy import ColumnElement, Engine, and_, case, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from fathom.harness.db.engine import translate_errors
 from fathom.harness.db.schema.runs import CellRow, ModelRow, ResultRow, RunKind, RunRow, SampleRow, SuiteRow
+from fathom.harness.db.schema.service import JobRow, SubmissionRow
 from fathom.harness.db.schema.task_samples import TaskSampleRow
 from fathom.harness.db.seal import SEALED, check_unsealed, redact
 from fathom.harness.errors import UnknownRun
@@ -56,8 +57,18 @@ SAMPLE_COLUMNS = (
 """Columns of a SampleView; `view` reads them."""
 
 
+def _has_job(state: str) -> ColumnElement[bool]:
+    """Say whether a submission's run has a job in this state; by the submission, since jobs have no index of runs."""
+    of_run = or_(SubmissionRow.run_id == RunRow.id, SubmissionRow.fresh_run_id == RunRow.id)
+    mine = and_(JobRow.submission_id == SubmissionRow.id, JobRow.run_id == RunRow.id, JobRow.state == state)
+    return exists().where(of_run, mine)
+
+
+_STATE = case((and_(RunRow.state == "running", _has_job("queued"), ~_has_job("leased")), "waiting"), else_=RunRow.state)
+"""A run's state; one whose jobs no worker holds is stored as running, and waits."""
+
 _SUMMARY = (
-    RunRow.id, ModelRow.name, ModelRow.id, SuiteRow.name, SuiteRow.seed, RunRow.engine, RunRow.state, RunRow.n_items,
+    RunRow.id, ModelRow.name, ModelRow.id, SuiteRow.name, SuiteRow.seed, RunRow.engine, _STATE, RunRow.n_items,
     RunRow.n_done, RunRow.k, RunRow.n_generated, RunRow.attempts, RunRow.seconds, RunRow.created_at, RunRow.error,
     RunRow.tier, RunRow.layer, SuiteRow.season, SuiteRow.sealed, RunRow.hidden_at, RunRow.n_repeats, RunRow.n_asked,
     RunRow.n_unread, RunRow.n_cut, RunRow.prompt_format,
@@ -125,7 +136,7 @@ def count_runs(db: Engine) -> int:
 
 def count_by_state(db: Engine) -> dict[str, int]:
     """Return the number of runs on suites by state, incomplete uploads included."""
-    by_state = select(RunRow.state, func.count()).where(RunRow.kind == "suite").group_by(RunRow.state)
+    by_state = select(_STATE.label("shown"), func.count()).where(RunRow.kind == "suite").group_by("shown")
     with translate_errors(), Session(db) as session:
         rows = session.execute(by_state)
         return {row[0]: row[1] for row in rows}

@@ -53,7 +53,7 @@ _LEGEND = (
     "interval\ndepth50: the hardness at which accuracy falls half-way to chance, with its 95% interval"
 )
 _MARKS = ("●", "○", "◆", "◇", "■", "□")
-STATE_COLOURS = {"done": "green", "failed": "red", "interrupted": "yellow", "running": "cyan"}
+STATE_COLOURS = {"done": "green", "failed": "red", "interrupted": "yellow", "running": "cyan", "waiting": "cyan"}
 
 
 GroupKey = tuple[str, str, str, str]

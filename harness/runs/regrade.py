@@ -72,7 +72,7 @@ def regrade(db: Engine, run: str, *, dry: bool = False, tell: _Tell = lambda _: 
         Conflict: it is running.
     """
     detail = shown_run(db, run)
-    if detail.summary.state == "running":
+    if detail.summary.is_going:
         raise Conflict(
             f"run {detail.summary.run} is running, or was killed: wait for its end, or resume it "
             f"(`fathom run --resume {detail.summary.run}`), then regrade it"

@@ -129,7 +129,7 @@ class RunOut(ApiModel):
     suite: str
     seed: str
     engine: str
-    state: str
+    state: str = Field(description="running, waiting (for a worker), done, interrupted or failed.")
     n_items: int
     n_done: int
     k: int

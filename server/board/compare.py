@@ -20,22 +20,25 @@ from fathom.harness.stats.paired import CellPair, Comparison, compare, mcnemar
 from fathom.server.board.charts import Chart, ChartSource, family_charts
 from fathom.server.board.leaderboard import NoSuchView
 from fathom.server.board.pictures import PictureLinks, compared_pictures
+from fathom.server.board.portrait import LadderDepth, depth_of_ladder
 from fathom.server.board.samples import ShownSample, show_sample
 from fathom.server.board.scores import CellScore, score_of
 from fathom.server.web.addresses import Pager, make_pager, model_key
 
 _ITEMS_A_PAGE = 10
 
-ONLY = {"first": "only the first is right", "second": "only the second is right", "neither": "both are wrong"}
+ONLY = ("first", "second", "neither")
+"""Items of a cell: that only one model got right, or neither."""
 
 
 @dataclass(frozen=True, slots=True)
 class ComparedModel:
-    """One of the two models, and the run that is compared."""
+    """One of the two models, and the run that is compared; `short` is its name where there is little room."""
 
     model: Model
     key: str
     detail: RunDetail
+    short: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +54,12 @@ class ComparedCell:
 
 @dataclass(frozen=True, slots=True)
 class ComparedDepth:
-    """The depth50 of both on a ladder, as text."""
+    """The depth50 of both on a ladder."""
 
     ladder: str
     channel: str
-    first: str
-    second: str
+    first: LadderDepth
+    second: LadderDepth
 
 
 _Depths = Mapping[tuple[str, str], tuple[ComparedDepth, ...]]
@@ -171,9 +174,18 @@ def open_sides(db: Engine, names: Sequence[str]) -> tuple[ComparedModel, Compare
     runs = _shared_runs(pools, [places[model.id] for model in models])
     details = {run: read.get_run(db, run) for run in dict.fromkeys(runs)}
     first, second = (
-        ComparedModel(model, model_key(model), details[run]) for model, run in zip(models, runs, strict=True)
+        ComparedModel(model, model_key(model), details[run], short)
+        for model, run, short in zip(models, runs, short_names([model.name for model in models]), strict=True)
     )
     return first, second
+
+
+def short_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Return names without their owners where these are not needed to tell them apart; equal names are numbered."""
+    if len(set(names)) < len(names):
+        return tuple(f"{at}: {name}" for at, name in enumerate(names, 1))
+    bare = tuple(name.rpartition("/")[2] for name in names)
+    return bare if all(bare) and len(set(bare)) == len(bare) else tuple(names)
 
 
 def _shared_runs(pools: Sequence[Pool], places: Sequence[Sequence[BoardRank]]) -> list[str]:
@@ -259,12 +271,12 @@ def _depths(db: Engine, sides: tuple[ComparedModel, ComparedModel]) -> _Depths:
     return found
 
 
-def _stored_depths(result: Mapping[str, Any] | None) -> dict[tuple[str, str, str, str], str]:
-    """Return the depths of a stored result as text, by family, ladder, channel and style."""
+def _stored_depths(result: Mapping[str, Any] | None) -> dict[tuple[str, str, str, str], LadderDepth]:
+    """Return the depths of a stored result by family, ladder, channel and style; of ladders with several levels."""
     return {
-        (one["family"], one["ladder"], one["channel"], one["style"]): f"{limit['text']} {limit['unit']}"
+        (one["family"], one["ladder"], one["channel"], one["style"]): depth_of_ladder(one)
         for one in (result or {}).get("ladders", ())
-        if (limit := one["depth50"])
+        if one["depth50"]
     }
 
 

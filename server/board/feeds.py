@@ -12,7 +12,7 @@ from fathom.harness.db.schema.runs import RANKED_TIER
 from fathom.harness.format import count, ranks, ratio, shorten, visible
 from fathom.harness.records import RunSummary
 from fathom.server.web.addresses import ModelName, ModelPath
-from fathom.server.web.render import READ, STYLE_WORDS, TIER_NAMES, SiteOf, half, points
+from fathom.server.web.render import READ, RUN_STATE_WORDS, STYLE_WORDS, TIER_NAMES, SiteOf, half, points
 
 router = APIRouter(include_in_schema=False)
 
@@ -41,7 +41,7 @@ def _feed(title: str, of: str, runs: Sequence[RunSummary]) -> str:
     _add(feed, "updated", max((one.created_at for one in runs), default=_NEVER).isoformat())
     for one in runs:
         entry = ET.SubElement(feed, "entry")
-        _add(entry, "title", f"{_line(one.model)}: {one.state}")
+        _add(entry, "title", f"{_line(one.model)}: {RUN_STATE_WORDS.get(one.state, one.state)}")
         _add(entry, "id", f"urn:fathom:run:{one.run}")
         ET.SubElement(entry, "link", {"rel": "alternate", "href": f"/runs/{one.run}"})
         _add(entry, "updated", one.created_at.isoformat())

@@ -17,7 +17,15 @@ from fathom.harness.stats.scores import CellCounts, depths_alone
 from fathom.server.board.charts import Chart, ChartSource, family_charts
 from fathom.server.board.leaderboard import NoSuchView
 from fathom.server.board.pictures import LadderPictures, ladder_pictures
-from fathom.server.board.portrait import STYLE_HUES, DepthRuler, depth_rulers, portrait_sentence
+from fathom.server.board.portrait import (
+    STYLE_HUES,
+    DepthRuler,
+    LadderDepth,
+    depth_of_ladder,
+    depth_rulers,
+    portrait_sentence,
+    weakness_sentence,
+)
 from fathom.server.web.addresses import badge_path, model_key
 from fathom.server.web.render import STYLE_WORDS
 
@@ -40,7 +48,7 @@ class ModelLadder:
     style: str
     score: Estimate | None
     """None in a run that measured depth: its levels were asked unequally."""
-    depth: str | None
+    depth: LadderDepth
     adds: Estimate | None
 
 
@@ -72,7 +80,7 @@ class ModelPage:
     """By style."""
     command: str
     sentence: str
-    """How deep the model gets, in words; empty where no depth is known."""
+    """How deep the model gets and where it is weakest, in words; empty where the data tell neither."""
     charts: tuple[Chart, ...]
     """One a family, a line a style."""
     styles: Mapping[str, int]
@@ -108,10 +116,15 @@ def open_model(
     return ModelPage(
         model, model_key(model), badge_path(model), pools, runs, detail,
         found_lines(main_rows(detail.cells)) if detail else (), _sections(detail, scores) if detail else (), overall,
-        reproduce(detail) if detail else "", portrait_sentence(rulers), charts,
+        reproduce(detail) if detail else "", _portrait(rulers, scores, detail), charts,
         {style: hue for style, hue in STYLE_HUES.items() if hue in {line.hue for one in charts for line in one.lines}},
         rulers, n_probes,
     )  # fmt: skip
+
+
+def _portrait(rulers: Sequence[DepthRuler], scores: Mapping[str, Any], detail: RunDetail | None) -> str:
+    said = portrait_sentence(rulers), weakness_sentence(scores, detail.cells if detail else ())
+    return " ".join(one for one in said if one)
 
 
 def _charts(detail: RunDetail) -> tuple[Chart, ...]:
@@ -155,11 +168,9 @@ def _sections(detail: RunDetail, scores: Mapping[str, Any]) -> tuple[FamilySecti
 
 
 def _line(one: Mapping[str, Any], gap: Mapping[str, Any] | None) -> ModelLadder:
-    depth = one["depth50"]
     return ModelLadder(
         one["ladder"], one["channel"], one["style"], None if one["score"] is None else _estimate(one),
-        f"{depth['text']} {depth['unit']}" if depth else None,
-        None if gap is None else _estimate(gap),
+        depth_of_ladder(one), None if gap is None else _estimate(gap),
     )  # fmt: skip
 
 

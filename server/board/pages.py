@@ -1,21 +1,24 @@
 """Pages of the board: ranks, models, comparisons, runs and their samples."""
 
+from collections.abc import Collection, Sequence
 from typing import Annotated
+from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from fathom.harness.db import read
-from fathom.harness.db.leaderboard.read import find_models, get_revision
+from fathom.harness.db.leaderboard.read import find_models, get_revision, known_models
 from fathom.harness.db.probes import count_probes
 from fathom.harness.db.read import failures_of
+from fathom.harness.errors import UnknownModel
 from fathom.harness.records import RunDetail
 from fathom.harness.reports.describe import advice_of, manifest_tables
 from fathom.harness.reports.found import found_lines, main_rows
 from fathom.harness.reports.measures import MEASURES_LEGEND, MEASURES_TEXT_COLUMNS, measures_table
 from fathom.harness.reports.reproduce import reproduce
 from fathom.server.board.charts import MOST_LINES
-from fathom.server.board.compare import ONLY, open_comparison, open_items
+from fathom.server.board.compare import open_comparison, open_items
 from fathom.server.board.compare_many import open_many
 from fathom.server.board.glossary import STYLE_MEANINGS
 from fathom.server.board.leaderboard import BoardQuery, open_board
@@ -45,6 +48,7 @@ from fathom.server.web.addresses import (
     SampleId,
     StyleName,
     make_pager,
+    own_address,
 )
 from fathom.server.web.render import READ, Site, SiteOf, cached_page, cached_run_page, fill, page
 
@@ -72,13 +76,17 @@ def _board(site: Site, query: BoardQuery) -> str:
 
 
 @router.api_route("/models/{name:path}", methods=READ)
-def show_model(site: SiteOf, name: ModelPath, run: str | None = None) -> HTMLResponse:
+def show_model(request: Request, site: SiteOf, name: ModelPath, run: str | None = None) -> HTMLResponse:
     """Show a model's ranks, and its accuracy by difficulty."""
     (model,) = find_models(site.db, [name])
     runs = read.runs_of_model(site.db, model.id)
     n_probes = count_probes(site.db, model.id)
-    key = ("model", run, n_probes, *runs, *get_revision(site.db))
-    return cached_page(site, key, lambda: fill(site, "model", page=open_model(site.db, model, runs, run, n_probes)))
+    address = own_address(request)
+    key = ("model", run, n_probes, address, *runs, *get_revision(site.db))
+    return cached_page(
+        site, key,
+        lambda: fill(site, "model", page=open_model(site.db, model, runs, run, n_probes), address=address),
+    )  # fmt: skip
 
 
 @router.api_route("/compare", methods=READ)
@@ -86,11 +94,24 @@ def show_comparison(site: SiteOf, m: Models = (), style: StyleName = None) -> HT
     """Compare two models in detail, or up to six side by side; with fewer in the address, ask for them."""
     named = tuple(dict.fromkeys(one for one in m if one)) if len(m) > 2 else tuple(one for one in m if one)
     if len(named) < 2 or len(named) > MOST_LINES:
-        return page(site, "choose", chosen=named, total=len(named), most=MOST_LINES)
+        return _choose(site, named)
     key = ("compare", *named, style, *get_revision(site.db))
-    if len(named) > 2:
-        return cached_page(site, key, lambda: fill(site, "compare_many", page=open_many(site.db, named, style)))
-    return cached_page(site, key, lambda: fill(site, "compare", page=open_comparison(site.db, named, style)))
+    try:
+        if len(named) > 2:
+            return cached_page(site, key, lambda: fill(site, "compare_many", page=open_many(site.db, named, style)))
+        return cached_page(site, key, lambda: fill(site, "compare", page=open_comparison(site.db, named, style)))
+    except UnknownModel:
+        return _choose(site, named, known_models(site.db, named).keys())
+
+
+def _choose(site: Site, named: Sequence[str], known: Collection[str] | None = None) -> HTMLResponse:
+    """Ask which models to compare, with those filled in that were named; `known` are those of them that exist."""
+    unknown = [] if known is None else [one for one in named if one not in known]
+    others = "?" + urlencode([("m", one) for one in named if one not in unknown])
+    return page(
+        site, "choose", 404 if unknown else 200, chosen=named, total=len(named), most=MOST_LINES, unknown=unknown,
+        others=others if len(named) - len(unknown) > 1 else "",
+    )  # fmt: skip
 
 
 @router.api_route("/compare/items", methods=READ)
@@ -98,7 +119,7 @@ def show_differences(
     site: SiteOf, m: Models, cell: Annotated[str, Query(max_length=200)], only: Only = None, page_number: PageNumber = 1
 ) -> HTMLResponse:
     """Show the items of a cell that only one of two models got right, or neither."""
-    return page(site, "items", page=open_items(site.db, m, cell, only, page_number), words=ONLY)
+    return page(site, "items", page=open_items(site.db, m, cell, only, page_number))
 
 
 @router.api_route("/runs", methods=READ)

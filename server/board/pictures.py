@@ -26,7 +26,7 @@ from fathom.server.board.leaderboard import NoSuchView
 from fathom.server.board.scores import group_of
 from fathom.server.web.addresses import PlotName, RunId, ThemeName
 from fathom.server.web.headers import REVALIDATE, with_etag
-from fathom.server.web.render import READ, SiteOf
+from fathom.server.web.render import READ, STYLE_WORDS, SiteOf
 
 router = APIRouter(prefix="/pictures", include_in_schema=False)
 
@@ -72,7 +72,10 @@ def ladder_pictures(runs: Sequence[str], cells: Sequence[CellCounts]) -> tuple[L
     return tuple(
         LadderPictures(
             ladder, channel,
-            _drawn("curves", curves_of(_title(styles, ladder, channel), styles), runs, _place(styles, ladder, channel)),
+            _drawn(
+                "curves", curves_of(_title(styles, ladder, channel), _in_words(styles)), runs,
+                _place(styles, ladder, channel),
+            ),
             tuple(
                 found
                 for style, members in styles.items()
@@ -111,6 +114,11 @@ def _compared_series(
     return found
 
 
+def _in_words(styles: Mapping[str, Sequence[CellCounts]]) -> dict[str, Sequence[CellCounts]]:
+    """Name the series of a picture as visitors know the styles."""
+    return {STYLE_WORDS.get(style, style): cells for style, cells in styles.items()}
+
+
 def _title(styles: Mapping[str, Sequence[CellCounts]], ladder: str, channel: str) -> str:
     family = next(iter(styles.values()))[0].family
     return f"{family}, {ladder} ladder, {channel} channel"
@@ -124,8 +132,12 @@ def _mistakes(
     runs: Sequence[str], cells: Sequence[CellCounts], ladder: str, channel: str, style: str
 ) -> PictureLinks | None:
     place = {**_place({style: cells}, ladder, channel), "style": style}
-    title = f"{_title({style: cells}, ladder, channel)}, {style}: how answers go wrong"
-    return _drawn("mistakes", anatomy_of(title, cells), runs, place)
+    return _drawn("mistakes", _anatomy(cells, ladder, channel, style), runs, place)
+
+
+def _anatomy(cells: Sequence[CellCounts], ladder: str, channel: str, style: str) -> Anatomy | None:
+    words = STYLE_WORDS.get(style, style).lower()
+    return anatomy_of(f"{_title({style: cells}, ladder, channel)}, {words}: how answers go wrong", cells)
 
 
 def _drawn(kind: str, picture: Picture | None, runs: Sequence[str], place: Mapping[str, str]) -> PictureLinks | None:
@@ -145,7 +157,7 @@ def show_curves(
     found = _cells(site.db, run, family)
     if style is None:
         styles = _by_ladder(next(iter(found.values()))).get((ladder, channel), {})
-        return _answer(_curves(styles, family, ladder, channel), theme)
+        return _answer(_curves(_in_words(styles), family, ladder, channel), theme)
     names = [summary.model for summary in found]
     ladders = [_by_ladder(cell for cell in cells if cell.style == style) for cells in found.values()]
     return _answer(_curves(_compared_series(names, ladders, (ladder, channel), style), family, ladder, channel), theme)
@@ -168,10 +180,7 @@ def show_mistakes(
     """Draw the shares of right answers and of each mistake, for one run, ladder, channel and style."""
     cells = next(iter(_cells(site.db, run, family).values()))
     members = _by_ladder(cells).get((ladder, channel), {}).get(style, [])
-    picture: Anatomy | None = None
-    if members:
-        picture = anatomy_of(f"{_title({style: members}, ladder, channel)}, {style}: how answers go wrong", members)
-    return _answer(picture, theme)
+    return _answer(_anatomy(members, ladder, channel, style) if members else None, theme)
 
 
 def _cells(db: Engine, runs: Sequence[str], family: str) -> Mapping[RunSummary, tuple[CellCounts, ...]]:

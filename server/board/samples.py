@@ -153,7 +153,7 @@ def _checked(run: str) -> str:
 
 def measures_of(site: Site, detail: RunDetail) -> tuple[CellMeasure, ...]:
     """Return a run's measures, computed once; empty while it is running, since each sample changes them."""
-    if detail.summary.state == "running":
+    if detail.summary.is_going:
         return ()
     return site.measures.get(detail.summary, lambda: measure_run(site.db, detail))
 

@@ -18,6 +18,8 @@ from fathom.harness.db.schema.service import JobRow, SubmissionRow
 from fathom.harness.db.write import Clock, Ending, end_run, utc_now
 from fathom.harness.service.faults import fault_of
 
+WAITING = ("validating", "queued")
+"""States of a submission that no worker has claimed."""
 ACTIVE = ("queued", "leased", "downloading", "loading", "generating", "scoring")
 """States of a submission that has jobs and has not ended."""
 OVER = ("failed", "cancelled", "superseded")

@@ -1,12 +1,13 @@
 """Which workers are there, and what each is doing; and the command that starts one."""
 
 import datetime as dt
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, Select, func, select, true
 from sqlalchemy.orm import Session
 
 from fathom.harness.db.engine import translate_errors
@@ -14,6 +15,8 @@ from fathom.harness.db.schema.service import JobRow, SubmissionRow, WorkerRow
 from fathom.harness.db.write import utc_now
 from fathom.harness.engines.options import ENGINE_WORDS, installed_engine
 from fathom.harness.settings import ServiceSettings
+from fathom.server.jobs.outcomes import WAITING
+from fathom.server.web.addresses import own_address
 from fathom.server.web.render import READ, SiteOf, page
 
 router = APIRouter(include_in_schema=False)
@@ -55,32 +58,54 @@ class WorkerAdvice:
     """Whether a token of scope worker goes with it; on a board without accounts the command finds the key."""
 
 
-def list_workers(session: Session, now: dt.datetime) -> tuple[WorkerStatus, ...]:
-    """Return the workers seen within a day, those seen last first, in one statement."""
+def _workers(now: dt.datetime) -> Select[tuple[str, str, dt.datetime, str | None, str | None, int | None]]:
+    """Select the workers seen within a day, those seen last first, with what they work on."""
     of_submission = JobRow.__table__.alias()
     share = (
         select(100 * func.sum(of_submission.c.progress_done) / func.sum(of_submission.c.progress_total))
         .where(of_submission.c.submission_id == SubmissionRow.id)
         .scalar_subquery()
     )
-    found = (
-        select(WorkerRow.name, WorkerRow.engine, WorkerRow.seen_at, SubmissionRow.id, SubmissionRow.model, share)
+    return (
+        select(
+            WorkerRow.name, WorkerRow.engine, WorkerRow.seen_at, SubmissionRow.id, SubmissionRow.model,
+            share.label("percent"),
+        )
         .outerjoin(JobRow, (JobRow.lease_owner == WorkerRow.name) & (JobRow.state == "leased"))
         .outerjoin(SubmissionRow, SubmissionRow.id == JobRow.submission_id)
         .where(WorkerRow.seen_at > now - _LISTED)
         .order_by(WorkerRow.seen_at.desc(), WorkerRow.name)
         .limit(_MAX_ROWS)
-    )
-    return tuple(
-        WorkerStatus(name, engine, seen_at, now - seen_at <= LIVE, submission, model or "", int(percent or 0))
-        for name, engine, seen_at, submission, model, percent in session.execute(found)
-    )
+    )  # fmt: skip
+
+
+def list_workers(session: Session, now: dt.datetime) -> tuple[WorkerStatus, ...]:
+    """Return the workers seen within a day, those seen last first, in one statement."""
+    return tuple(_worker(row, now) for row in session.execute(_workers(now)))
+
+
+def _worker(row: Sequence[Any], now: dt.datetime) -> WorkerStatus:  # a row of _workers
+    name, engine, seen_at, submission, model, percent = row
+    return WorkerStatus(name, engine, seen_at, now - seen_at <= LIVE, submission, model or "", int(percent or 0))
 
 
 def read_workers(db: Engine) -> tuple[WorkerStatus, ...]:
     """Return the workers that are there now."""
     with translate_errors(), Session(db) as session:
         return tuple(one for one in list_workers(session, utc_now()) if one.is_live)
+
+
+def read_head(db: Engine) -> tuple[tuple[WorkerStatus, ...], int]:
+    """Return the workers that are there now, and how many submissions wait, in one statement."""
+    now, model = utc_now(), SubmissionRow.kind == "model"
+    waiting = select(func.count().label("n")).where(model, SubmissionRow.state.in_(WAITING)).subquery()
+    workers = _workers(now).subquery()
+    newest = (workers.c.seen_at.desc(), workers.c.name)
+    found = select(waiting.c.n, *workers.c).select_from(waiting.outerjoin(workers, true())).order_by(*newest)
+    with translate_errors(), Session(db) as session:
+        (n_waiting, *first), *others = session.execute(found).all()
+    seen = (_worker(row, now) for row in (first, *(rest for _, *rest in others)) if row[0] is not None)
+    return tuple(one for one in seen if one.is_live), n_waiting
 
 
 def engine_of_board(service: ServiceSettings, workers: Collection[WorkerStatus]) -> str:
@@ -97,9 +122,8 @@ def advise(request: Request, workers: Collection[WorkerStatus], engine: str = ""
         return None
     service: ServiceSettings = request.app.state.service
     wanted = engine or engine_of_board(service, workers)
-    # a board without accounts answers to names of this machine only
-    address = service.url or f"http://{request.headers.get('host', '')}"
-    command = f"fathom worker --server {address}" + ("" if wanted == DEFAULT_ENGINE else f" --engine {wanted}")
+    chosen = "" if wanted == DEFAULT_ENGINE else f" --engine {wanted}"
+    command = f"fathom worker --server {own_address(request)}{chosen}"
     needs_token = service.oidc is not None
     return WorkerAdvice(
         ENGINE_WORDS.get(wanted, wanted), command + (" --token-file FILE" if needs_token else ""), needs_token
@@ -108,5 +132,6 @@ def advise(request: Request, workers: Collection[WorkerStatus], engine: str = ""
 
 @router.api_route("/worker", methods=READ)
 def show_worker_line(site: SiteOf) -> HTMLResponse:
-    """Show in one line what the workers do, for the head of every page."""
-    return page(site, "worker_line", workers=read_workers(site.db))
+    """Show in one line what the workers do, for the head of every page, and how many submissions wait."""
+    workers, n_waiting = read_head(site.db)
+    return page(site, "worker_line", workers=workers, n_waiting=n_waiting)

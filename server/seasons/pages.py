@@ -12,6 +12,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from fathom.harness.db.leaderboard import read as db_board
 from fathom.harness.service.seasons.commitment import EXCHANGEABILITY, PRACTICE_SEED, suite_of
 from fathom.harness.service.seasons.store import Season, get_season, list_seasons
+from fathom.server.web.addresses import own_address
 from fathom.server.web.render import READ, Site, SiteOf, page
 
 router = APIRouter(include_in_schema=False)
@@ -81,8 +82,7 @@ def send_season_document(site: SiteOf, season: SeasonName) -> JSONResponse:
 @router.api_route("/seasons/{season}", methods=READ)
 def show_season_page(request: Request, site: SiteOf, season: SeasonName) -> HTMLResponse:
     """Show what was promised, when, and how to check it."""
-    address = request.app.state.service.url or str(request.base_url).rstrip("/")
-    return page(site, "season", page=_open(site, get_season(site.db, season), address))
+    return page(site, "season", page=_open(site, get_season(site.db, season), own_address(request) or "ADDRESS"))
 
 
 def _open(site: Site, season: Season, address: str) -> SeasonPage:

@@ -43,7 +43,7 @@
     if (bar) [bar.max, bar.value] = [news.total, news.done];
     for (const name of ["items", "rate", "workers", "position"]) {
       const place = part(name);
-      if (place) place.textContent = news[name] || "–";
+      if (place) place.textContent = news[name] || "none yet";
     }
     tick();
   });

@@ -49,6 +49,10 @@
         const answer = await fetch("/worker");
         if (!answer.ok) return;
         const line = new DOMParser().parseFromString(await answer.text(), "text/html");
+        const waits = Number(line.querySelector("#waiting")?.value);
+        const queue = document.querySelector("#queue");
+        queue.textContent = waits ? `Queue (${waits})` : "Queue";
+        queue.title = waits ? `${waits} waiting for a worker` : "";
         place.replaceChildren(...line.body.childNodes);
       } catch {
         place.replaceChildren("the server does not answer");

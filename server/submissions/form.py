@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
 
 from fathom.harness.engines.model import folder_digest
-from fathom.harness.errors import BadSubmission, Finding
+from fathom.harness.errors import BadSubmission, Finding, fault_text
 from fathom.harness.runs.prompt_format import PromptFormat
 from fathom.harness.service.seasons.store import Season
 from fathom.harness.settings import ServiceSettings
@@ -168,7 +168,8 @@ def read_submission_json(body: bytes) -> SubmissionForm:
 
 def _finding(error: Mapping[str, Any]) -> Finding:  # pydantic's own shape
     field = str(error["loc"][0])[:60] if error["loc"] else "body"
-    return Finding(field, f"{error['msg'][:200]}.", "See /api for the fields.", "bad_field")
+    said = "the body is not JSON" if error["type"] == "json_invalid" else fault_text(error)
+    return Finding(field, f"{said[:200]}.", "See /api for the fields.", "bad_field")
 
 
 def check_fields(form: SubmissionForm, seasons: Collection[Season]) -> list[Finding]:

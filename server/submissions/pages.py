@@ -38,18 +38,12 @@ from fathom.server.web.actor import Actor, ActorOf, require
 from fathom.server.web.addresses import SubmissionId, board_link
 from fathom.server.web.forms import FormOf
 from fathom.server.web.rate_limits import count_use
-from fathom.server.web.render import READ, Site, SiteOf, page
+from fathom.server.web.render import READ, SUBMISSION_STATE_WORDS, Site, SiteOf, page
 from fathom.tasks.suites import suite_names
 
 router = APIRouter(include_in_schema=False)
 
 _STEPS = ("validating", "queued", "leased", "downloading", "loading", "generating", "scoring", "finished")
-_STATE_WORDS = {
-    "validating": "accepted, being planned", "queued": "waiting for a worker", "leased": "claimed by a worker",
-    "downloading": "downloading the model", "loading": "loading the model", "generating": "answering",
-    "scoring": "scoring", "finished": "finished", "failed": "failed", "cancelled": "cancelled",
-    "superseded": "replaced by a later submission",
-}  # fmt: skip
 _EVENT_WORDS = {
     "submission.created": "submitted", "submission.cancelled": "cancelled", "submission.retried": "queued again",
     "submission.failed": "failed", "submission.finished": "finished", "submission.withdrawn": "taken off the board",
@@ -166,7 +160,7 @@ def show_queue(request: Request, site: SiteOf) -> HTMLResponse:
     now = utc_now()
     found = read_queue(site.db, now)
     advice = advise(request, found.workers)
-    return page(site, "queue", queue=found, now=now, words=_STATE_WORDS, fault_of=fault_of, advice=advice)
+    return page(site, "queue", queue=found, now=now, fault_of=fault_of, advice=advice)
 
 
 @router.api_route("/submissions/{submission}", methods=READ)
@@ -176,7 +170,7 @@ def show_submission(request: Request, site: SiteOf, actor: ActorOf, submission: 
     one = status.submission
     history = list_entries(site.db, f"submission/{one.id}", _HISTORY)
     answer = page(
-        site, "submission", current=status, one=one, now=utc_now(), words=_STATE_WORDS, steps=_steps(one.state),
+        site, "submission", current=status, one=one, now=utc_now(), steps=_steps(one.state),
         actor=actor,
         fault=fault_of(one.error_code) if one.error_code else None, log=visible_log(status),
         live_values=live_values(status), place=_board_link(site, status),
@@ -215,10 +209,10 @@ def _advice(status: SubmissionStatus) -> str:
 def _steps(state: str) -> list[_Step]:
     """Return the states of a submission in order; for a failed or cancelled one only the first and the last."""
     if state not in _STEPS:
-        return [_Step(_STATE_WORDS["validating"], "behind"), _Step(_STATE_WORDS[state], "here")]
+        return [_Step(SUBMISSION_STATE_WORDS["validating"], "behind"), _Step(SUBMISSION_STATE_WORDS[state], "here")]
     here = _STEPS.index(state)
     positions = ("behind" if at < here else "here" if at == here else "ahead" for at in range(len(_STEPS)))
-    return [_Step(_STATE_WORDS[name], where) for name, where in zip(_STEPS, positions, strict=True)]
+    return [_Step(SUBMISSION_STATE_WORDS[name], where) for name, where in zip(_STEPS, positions, strict=True)]
 
 
 def _actions(status: SubmissionStatus, actor: Actor) -> list[tuple[str, str]]:

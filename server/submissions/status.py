@@ -13,9 +13,9 @@ from fathom.harness.db.schema.runs import RunRow
 from fathom.harness.db.schema.service import JobRow, SeasonRow, SubmissionRow, UserRow
 from fathom.harness.errors import UnknownSubmission
 from fathom.harness.stats.overfit import OVERFIT_FLAG
+from fathom.server.jobs.outcomes import WAITING
 from fathom.server.jobs.workers import WorkerStatus, list_workers
 
-WAITING = ("validating", "queued")
 RUNNING = ("leased", "downloading", "loading", "generating", "scoring")
 ENDED = ("finished", "failed", "cancelled", "superseded")
 _JOINED = ("owner", "hidden_at", "season_state")

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 from urllib.parse import quote, urlencode
 
-from fastapi import Path, Query
+from fastapi import Path, Query, Request
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from fathom.harness.db.leaderboard.places import BoardPlace
 from fathom.harness.db.leaderboard.read import Model
 from fathom.harness.errors import BadInput
 from fathom.harness.records import Reading
+from fathom.harness.settings import ServiceSettings
 
 MAX_ID = 2**31 - 1
 """Largest id that the database can hold."""
@@ -74,6 +75,19 @@ def model_key(model: Model) -> str:
 def model_path(model: Model) -> str:
     """Return the address of a model's page."""
     return f"/models/{quote(model_key(model))}"
+
+
+def own_address(request: Request) -> str:
+    """Return the address of this server, as https://fathom.example; empty in a static copy, which may lie anywhere.
+
+    The configured address, if there is one. Otherwise the Host header says by which name and port this machine was
+    asked: `accounts/middleware.py` has refused every name but those of this machine. A page that is kept and holds the
+    address needs it in its key, or one visitor would choose the port that the next one reads.
+    """
+    service: ServiceSettings = request.app.state.service
+    if service.url or not request.app.state.site.templates.globals["live"]:
+        return service.url
+    return f"http://{request.headers.get('host', '')}"
 
 
 def badge_path(model: Model) -> str:

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
-from fathom.harness.errors import AlreadySubmitted, BadSubmission, Busy, FathomError
+from fathom.harness.errors import AlreadySubmitted, BadSubmission, Busy, FathomError, fault_text
 from fathom.harness.format import shorten, visible
 from fathom.server.web.headers import HEADERS
 from fathom.server.web.logs import REQUEST_ID, request_id
@@ -46,6 +46,15 @@ LIMIT_ANSWERS: dict[int | str, dict[str, Any]] = {
     431: _beyond_limits("The request has too many headers, or too long ones."),
 }
 """What every address may answer before its page sees the request, for OpenAPI; see limits.py."""
+
+_MOST_FAULTS = 5
+"""Faults of one request that are named."""
+
+_FORMS = {
+    "^[0-9a-f]{1,32}$": "at most 32 of the signs 0-9 and a-f, as in the links of this board",
+    "^[a-z][a-z0-9-]{0,40}$": "small letters, digits and hyphens",
+}
+"""What the patterns of parameters mean, in words."""
 
 _ADVICE = {
     404: "There is no such page. The board lists all models, and every run has a page.",
@@ -83,8 +92,22 @@ def _details(error: Exception) -> dict[str, Any]:  # JSON values
 
 async def _invalid(request: Request, error: Exception) -> Response:
     found = error.errors() if isinstance(error, RequestValidationError) else ()
-    said = "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in found)
-    return answer_problem(request, 422, f"The address has wrong parameters: {said}.")
+    where = "address" if all(one["loc"][0] in ("path", "query") for one in found) else "request"
+    said = "; ".join(map(_parameter_fault, found[:_MOST_FAULTS]))
+    return answer_problem(request, 422, f"Something is wrong with the {where}: {said}.")
+
+
+def _parameter_fault(fault: Mapping[str, Any]) -> str:  # pydantic's own shape
+    """Say in plain words what is wrong with a parameter, a header or a part of a body."""
+    kind, name = fault["type"], " ".join(shorten(str(part), 40) for part in fault["loc"][1:] if isinstance(part, str))
+    if kind == "extra_forbidden":
+        return f"there is no parameter {name!r} here"
+    if kind == "json_invalid":
+        return "the body is not JSON"
+    if kind == "string_pattern_mismatch":
+        form = _FORMS.get(fault["ctx"]["pattern"], "a name as it stands in the links of this board")
+        return f"{name} is {shorten(repr(fault['input']), 60)}: give {form}"
+    return fault_text({**fault, "loc": (name,)})
 
 
 async def _http(request: Request, error: Exception) -> Response:

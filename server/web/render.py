@@ -35,6 +35,20 @@ STYLE_WORDS = {
 """Plain words for each style of answering."""
 
 
+RUN_STATE_WORDS = {
+    "done": "finished", "running": "running", "waiting": "waiting for a worker", "interrupted": "stopped",
+    "failed": "failed",
+}  # fmt: skip
+"""Plain words for the states of a run."""
+
+SUBMISSION_STATE_WORDS = {
+    "validating": "accepted, being planned", "queued": "waiting for a worker", "leased": "claimed by a worker",
+    "downloading": "downloading the model", "loading": "loading the model", "generating": "answering",
+    "scoring": "scoring", "finished": "finished", "failed": "failed", "cancelled": "cancelled",
+    "superseded": "replaced by a later submission",
+}  # fmt: skip
+"""Plain words for the states of a submission."""
+
 PRIVATE = "private, no-store"
 """Cache-Control of a page made for one visitor; only such pages come with a cookie."""
 
@@ -67,10 +81,11 @@ class Site:
     """Measures of runs, which can take seconds to compute."""
 
 
-def open_templates(*, live: bool = True) -> Environment:
+def open_templates(*, live: bool = True, public: str = "") -> Environment:
     """Return the template environment; an undefined name raises an error.
 
-    With `live` false, for a static copy, pages have no forms.
+    With `live` false, for a static copy, pages have no forms. `public` is the configured address, from which link
+    previews fetch their pictures; empty where there is none.
     """
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
@@ -106,11 +121,14 @@ def open_templates(*, live: bool = True) -> Environment:
         tier_names=TIER_NAMES,
         tier_meanings=TIER_MEANINGS,
         style_words=STYLE_WORDS,
+        run_state_words=RUN_STATE_WORDS,
+        submission_state_words=SUBMISSION_STATE_WORDS,
         families=all_families(),
         plural=text.plural,
         ratio=text.ratio,
         ranks=text.ranks,
         live=live,
+        public=public if live else "",
         path=model_path,
         key=model_key,
     )
@@ -173,8 +191,8 @@ def cached_page(site: Site, key: tuple[Hashable, ...], make: Callable[[], str]) 
 
 
 def cached_run_page(site: Site, run: RunSummary, key: tuple[Hashable, ...], make: Callable[[], str]) -> HTMLResponse:
-    """Answer with the page kept for this state of a run; pages of a running run are always rendered again."""
-    if run.state == "running":
+    """Answer with the page kept for this state of a run; pages of a run that is going are always rendered again."""
+    if run.is_going:
         return HTMLResponse(make())
     return cached_page(site, (run, *key), make)
 

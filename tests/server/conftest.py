@@ -97,6 +97,14 @@ def board(browse, played):
     return browse(played.url)
 
 
+@pytest.fixture(scope="session")
+def board_app(serve, played):
+    """The application that shows `played`, and a client of it."""
+    app = create_app(ServerSettings(played.url, service=ServiceSettings(hub=NO_HUB)))
+    with httpx.Client(base_url=serve(app), cookies=cookies_of_app(app), timeout=60) as client:
+        yield client, app
+
+
 @pytest.fixture
 def fresh(tmp_path):
     """An empty SQLite database and its URL."""

@@ -57,6 +57,8 @@ ROWS = {
     "GET /runs/{run}/samples": public(200), "GET /runs/{run}/samples/{sample}": public(404), "GET /about": public(200),
     "GET /families": public(200), "GET /laws": public(200), "GET /laws/{law}": public(404), "GET /families/{name}": public(200), "GET /pictures/curves.svg": public(422),
     "GET /pictures/mistakes.svg": public(422), "GET /feed.atom": public(200), "GET /badge/{name:path}.svg": public(200),
+    "GET /previews/board.png": public(200), "GET /previews/models/{name:path}.png": public(200),
+    "GET /previews/families/{family}.png": public(200),
     "GET /metrics": public(200), "GET /healthz": public(200), "GET /seasons": public(200),
     "GET /seasons/{season}.json": public(404), "GET /seasons/{season}": public(404), "GET /api": public(200),
     "GET /api/v1/suites": public(200), "GET /api/v1/board": public(200), "GET /api/v1/models": public(200),

@@ -80,6 +80,8 @@ class FamilyDepth:
     """With its unit, as "4.1 hops" or "> 8 hops"."""
     share: float
     """Of the ladder, on the logarithmic scale: 0 at the easiest level that was asked, 1 at the hardest."""
+    is_poor: bool = False
+    """Whether no falling curve describes the accuracies, so that the depth means little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +255,11 @@ _STANDING = (
 def _standing(row: Sequence[Any]) -> Standing:  # a row of _STANDING
     model, name, run, engine, seed, dtype, kind, n_parameters, created_at, value, half, *rest = row
     rank, low, high, tie, n_missing, scores, n_runs, tier, season, prompt_format, depth, n_prompt_formats = rest
-    depths = {family: FamilyDepth(one["depth"], one["share"]) for family, one in scores.items() if "share" in one}
+    depths = {
+        family: FamilyDepth(one["depth"], one["share"], one.get("fits") is False)
+        for family, one in scores.items()
+        if "share" in one
+    }
     families = {family: _estimate(score["value"], score["half"]) for family, score in scores.items()}
     return Standing(
         Model(model, name), run, engine, seed, dtype, kind, n_parameters, created_at.date().isoformat(),
@@ -283,15 +289,21 @@ def find_models(db: Engine, names: Sequence[str]) -> tuple[Model, ...]:
     Raises:
         UnknownModel: this board has no such model.
     """
+    found = known_models(db, names)
+    for name in names:
+        if name not in found:
+            raise UnknownModel(f"this board has no model {name[:80]!r}: search for it on the board")
+    return tuple(found[name] for name in names)
+
+
+def known_models(db: Engine, names: Sequence[str]) -> Mapping[str, Model]:
+    """Return those models that this board has, by name or by ~ and their id, as they were asked for."""
     numbers = {name: int(name[1:]) for name in names if _is_number(name)}
     same = or_(ModelRow.name.in_(names), ModelRow.id.in_(numbers.values()))
     with translate_errors(), Session(db) as session:
         found = [Model(row.id, row.name) for row in session.scalars(select(ModelRow).where(same, _HAS_SUITE_RUN))]
     by_key: dict[str | int, Model] = {model.id: model for model in found} | {model.name: model for model in found}
-    for name in names:
-        if numbers.get(name, name) not in by_key:
-            raise UnknownModel(f"this board has no model {name[:80]!r}: search for it on the board")
-    return tuple(by_key[numbers.get(name, name)] for name in names)
+    return {name: by_key[key] for name in names if (key := numbers.get(name, name)) in by_key}
 
 
 def _is_number(name: str) -> bool:

@@ -261,7 +261,8 @@ def _depth_of(scores: _Json, family: str, style: str) -> dict[str, Any]:  # JSON
     for one in sorted(mine, key=lambda one: bool(one["ladder"] != "main")):
         if (share := depth_share(one)) is not None:
             depth = one["depth50"]
-            return {"depth": f"{depth['text'].partition(' (')[0]} {depth['unit']}", "share": share}
+            text = f"{depth['text'].partition(' (')[0]} {depth['unit']}"
+            return {"depth": text, "share": share, **({"fits": False} if one.get("fits") is False else {})}
     return {}
 
 

@@ -88,21 +88,25 @@ def _versus(db: Engine, first: ReportColumn, second: ReportColumn) -> RunVersusF
         found = compare_run_pair(db, first.detail, second.detail)
     except (NotComparable, SealedRun) as error:
         return RunVersusFirst(first, second, False, (), (), str(error))
-    return RunVersusFirst(first, second, found.paired, found.notes, tuple(map(_line, found.lines)), "")
+    return RunVersusFirst(first, second, found.paired, found.notes, _rows(found.lines, first, second), "")
 
 
-def _line(line: FamilyComparison) -> VersusRow:
+def _rows(lines: Sequence[FamilyComparison], first: ReportColumn, second: ReportColumn) -> tuple[VersusRow, ...]:
+    return tuple(_row(line, (first.label, second.label)) for line in lines)
+
+
+def _row(line: FamilyComparison, labels: tuple[str, str]) -> VersusRow:
     one = line.result
     alone = [ratio(n, one.n) if one.n else NOTHING for n in (one.only_first, one.only_second)]
     return VersusRow(
         one.name, one.style, score(one.first), score(one.second), difference(one.difference), alone[0], alone[1],
-        p_value(one.p), p_value(one.p_holm), _verdict(line), one.ahead,
+        p_value(one.p), p_value(one.p_holm), _verdict(line, labels), one.ahead,
     )  # fmt: skip
 
 
-def _verdict(line: FamilyComparison) -> str:
+def _verdict(line: FamilyComparison, labels: tuple[str, str]) -> str:
     if line.result.ahead:
-        return ("", "the first is ahead", "the second is ahead")[line.result.ahead]
+        return f"{labels[line.result.ahead - 1]} is ahead"
     if line.result.p_holm <= ALPHA:
         return "test and scores disagree"
     if line.needed is None:

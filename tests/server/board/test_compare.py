@@ -12,6 +12,7 @@ from fathom.harness.db.leaderboard import read as db_board
 from fathom.harness.format import p_value
 from fathom.harness.reports.comparison import compare_run_pair, comparison_json, pair_cells
 from fathom.harness.stats.paired import compare
+from fathom.server.board.compare import short_names
 from fathom.server.web.render import points, signed
 
 PAIR = "m=oracle/noisy&m=oracle/perfect"
@@ -37,7 +38,7 @@ def test_each_family_is_compared_by_scores_test_and_verdict(board, pairs, style)
     found = [one for one in compare([pair for pair in pairs if pair.first.style == style]) if one.name]
     assert found
     for one in found:
-        verdict = ("no significant difference", "the first is ahead", "the second is ahead")[one.ahead]
+        verdict = ("no significant difference", "noisy is ahead", "perfect is ahead")[one.ahead]
         counts = f"{one.only_first}/{one.n} {one.only_second}/{one.n} {p_value(one.p_holm)} {verdict}"
         assert f"{signed(one.difference)} {counts}" in shown
         assert re.search(rf"{one.name} {points(one.first.value)} ±[\d.]+ {points(one.second.value)} ±[\d.]+", shown)
@@ -61,7 +62,21 @@ def test_the_command_line_says_the_same(board, played):
 def test_who_is_named_first_stands_first(board):
     turned = text_of(board.get("/compare?m=oracle/perfect&m=oracle/noisy"))
     assert "oracle/perfect and oracle/noisy" in turned
-    assert "Over all families the first is ahead (+" in turned
+    assert "Over all families perfect is ahead (+" in turned
+    items = text_of(board.get("/compare/items?m=oracle/perfect&m=oracle/noisy&cell=depo/n8k4/symbol/direct"))
+    assert "only perfect is right" in items
+    assert "only noisy is right" in items
+
+
+@pytest.mark.parametrize(
+    ("names", "short"),
+    [
+        (("org/a", "org/b"), ("a", "b")), (("x/a", "y/a"), ("x/a", "y/a")), (("a", "org/b"), ("a", "b")),
+        (("org/a", "org/a"), ("1: org/a", "2: org/a")), (("org/", "org/a"), ("org/", "org/a")),
+    ],
+)  # fmt: skip
+def test_short_names_still_tell_two_models_apart(names, short):
+    assert short_names(names) == short
 
 
 def test_one_item_where_they_differ_stands_on_the_page(board, pairs):
@@ -153,6 +168,19 @@ def test_fewer_than_two_models_or_more_than_six_are_asked_for(board, query, said
     assert said in text_of(page)
     given = re.findall(r'name="m"[^>]* value="([^"]*)"', page.text)
     assert given == [*re.findall(r"m=([^&]+)", query), *[""] * 6][:6]
+
+
+@pytest.mark.parametrize("others", [["oracle/noisy"], ["oracle/noisy", "oracle/perfect"]])
+def test_an_unknown_model_is_named_and_the_others_stay(board, others):
+    named = [*others, "nobody/here"]
+    page = board.get("/compare", params={"m": named})
+    assert page.status_code == 404
+    assert "This board has no model nobody/here" in text_of(page)
+    fields = re.findall(r'<input id="model-\d" name="m"[^>]*>', page.text)
+    assert [re.search(r'value="([^"]*)"', one)[1] for one in fields][: len(named)] == named
+    assert [place for place, one in enumerate(fields) if "aria-invalid" in one] == [len(others)]
+    without = re.findall(r'href="(\?[^"]*)">Compare the others', page.text)
+    assert [board.get("/compare" + html.unescape(one)).status_code for one in without] == [200] * (len(others) > 1)
 
 
 def test_three_to_six_models_stand_side_by_side(browse, fresh, write_run):

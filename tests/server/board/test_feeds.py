@@ -26,7 +26,9 @@ def test_the_feed_is_atom_with_an_entry_a_run_newest_first(board, played):
     feed = feed_of(board)
     entries = feed.findall(f"{ATOM}entry")
     runs = [one.summary for one in (played.failed, played.perfect, played.noisy)]
-    assert [one.findtext(f"{ATOM}title") for one in entries] == [f"{run.model}: {run.state}" for run in runs]
+    assert [one.findtext(f"{ATOM}title") for one in entries] == [
+        "oracle/nobody: failed", "oracle/perfect: finished", "oracle/noisy: finished"
+    ]  # fmt: skip
     assert [one.find(f"{ATOM}link").get("href") for one in entries] == [f"/runs/{run.run}" for run in runs]
     assert f"{runs[1].k}/{runs[1].n_done} right" in entries[1].findtext(f"{ATOM}summary")
     for one in (feed, *entries):

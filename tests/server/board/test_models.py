@@ -3,11 +3,15 @@
 import html
 import re
 
+import httpx
 import pytest
 
 from fathom.harness import format as words
 from fathom.harness.db.engine import open_database
 from fathom.harness.db.leaderboard import read as db_board
+from fathom.harness.settings import ServiceSettings
+from fathom.server.app import ServerSettings, create_app
+from fathom.server.board.portrait import depth_of_ladder
 from fathom.server.web.render import STYLE_WORDS, points
 
 
@@ -37,7 +41,8 @@ def test_the_page_shows_each_ladder_with_score_and_depth(noisy, board, played):
     shown = text_of(noisy)
     assert len(scores["ladders"]) > 10
     for one in scores["ladders"]:
-        depth = f"{one['depth50']['text']} {one['depth50']['unit']}" if one["depth50"] else "– one level only"
+        found = depth_of_ladder(one)
+        depth = found.text or f"? no depth: {found.reason}"
         row = f"{one['ladder']} {one['channel']} {STYLE_WORDS[one['style']]} {points(one['score'])} ±"
         assert re.search(rf"{re.escape(row)}[\d.]+ {re.escape(depth)}", shown), row
 
@@ -96,6 +101,23 @@ def test_a_model_is_shown_by_the_run_that_is_named(browse, fresh, write_run):
     client = browse(url)
     for address, run in (("", second), (f"?run={first}", first), (f"?run={second[:6]}", second)):
         assert f"( run {run}" in text_of(client.get(f"/models/org/model{address}"))
+
+
+@pytest.mark.parametrize("host", ["localhost:81", "127.0.0.1"])
+def test_the_badge_to_copy_has_the_address_by_which_this_machine_was_asked(board, host):
+    page = board.get("/models/oracle/noisy", headers={"Host": host}).text
+    assert f"[![Fathom](http://{host}/badge/oracle/noisy.svg)](http://{host}/models/oracle/noisy)" in page
+    assert board.get("/models/oracle/noisy", headers={"Host": "evil.example"}).status_code == 421
+
+
+def test_a_configured_address_goes_before_the_host_header(serve, played):
+    app = create_app(ServerSettings(played.url, service=ServiceSettings(url="https://fathom.example")))
+    client = httpx.Client(base_url=serve(app), timeout=60)
+    page = client.get("/models/oracle/noisy", headers={"Host": "localhost:81"}).text
+    assert "](https://fathom.example/badge/oracle/noisy.svg)" in page
+    assert '<meta property="og:image" content="https://fathom.example/previews/models/oracle/noisy.png">' in page
+    assert "localhost:81" not in page
+    client.close()
 
 
 def test_a_run_of_another_model_is_not_shown(board, played):

@@ -76,6 +76,27 @@ def test_the_queue_shows_what_runs_waits_failed_and_who_works(board_of):
     assert '<noscript><meta http-equiv="refresh" content="5"></noscript>' in page
 
 
+def test_a_run_whose_submission_waits_is_shown_as_waiting_until_a_worker_has_it(board_of):
+    _, client, db = board_of
+    put(db)
+    head = 'id="waiting" value="{}"'
+
+    def states():
+        listed = client.get("/api/v1/runs").json()["runs"]
+        page = client.get("/runs").text
+        words = re.findall(r'<span class="state \w+">([^<]*)</span>', page)
+        assert len(words) == len(listed) == 2  # the run on the shared seed, and that on a fresh one
+        return sorted(words), sorted(one["state"] for one in listed)
+
+    assert states() == (["waiting for a worker"] * 2, ["waiting"] * 2)
+    assert head.format(1) in client.get("/worker").text
+    lease = claim(db).lease
+    assert states() == (["running", "waiting for a worker"], ["running", "waiting"])
+    assert head.format(0) in client.get("/worker").text
+    jobs.release_job(db, lease)
+    assert states()[1] == ["waiting"] * 2
+
+
 def test_a_failed_submission_says_why_with_log_and_fix_and_goes_on_when_asked(board_of):
     _, client, db = board_of
     one = put(db)
