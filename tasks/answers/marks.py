@@ -17,7 +17,7 @@ _NEAR = 400
 """Characters at the end of a text in which a mark is looked for first, as most stand there."""
 
 _FAR = 600
-"""Characters before an answer in which another mark makes both a list of candidates."""
+"""Characters before an answer, beside its own length, in which another mark makes both a list of candidates."""
 
 _KEY = re.compile(
     r"(?=[ar\u043e\u0111\u7b54\ub2f5\\#])"  # what a mark begins with: most places are passed over at once
@@ -105,8 +105,8 @@ def ends_with_mark(text: str) -> bool:
 
 
 def has_mark_near(text: str, region: Region) -> bool:
-    """Say whether another mark may stand near before that of a region; quick."""
-    return _count_parts(text[max(0, region.start - _FAR) : region.start]) > 1
+    """Say whether another mark, with an answer as long as that of a region, may stand before its mark; quick."""
+    return _count_parts(text[max(0, 2 * region.start - region.end - _FAR) : region.start]) > 1
 
 
 def _count_parts(text: str) -> int:

@@ -11,6 +11,7 @@ from hashlib import sha256
 from math import sqrt
 
 import pytest
+from scipy.stats import binom
 
 from fathom.tasks.base import (
     CUT_OFF,
@@ -56,7 +57,7 @@ ASKED = CELLS if os.environ.get("FATHOM_TEST_FULL") else sampled(CELLS)
 """The cells that this test run looks at."""
 
 # Some thousand comparisons are made, so each may stray by 4.5 standard errors (1 in 300,000).
-STRAY = 4.5
+STRAY, LUCK = 4.5, 1 / 300_000
 LONG = 8_000
 """Characters; of levels whose questions are longer, fewer items are made."""
 
@@ -100,8 +101,7 @@ def chance(family, level, style):
 
 def at_most(hits, n, share):
     """Say whether `hits` of `n` is no more than luck would give at a true share."""
-    share = max(share, 1 / n)
-    return hits / n <= share + STRAY * sqrt(share * (1 - share) / n)
+    return binom.sf(hits - 1, n, max(share, 1 / n)) >= LUCK
 
 
 @every_family
