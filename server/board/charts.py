@@ -12,6 +12,7 @@ from fathom.harness.db.leaderboard.read import Standing
 from fathom.harness.format import interval_text, percent, ratio
 from fathom.harness.stats.scores import CellCounts, known_level
 from fathom.server.board.scores import group_of, score_of
+from fathom.server.web.render import in_units
 from fathom.tasks.registry import all_families
 
 CHART_WIDTH, CHART_HEIGHT = 132, 74
@@ -181,7 +182,7 @@ def _height_of(share: float) -> float:
 def _point(source: ChartSource, cell: CellCounts, axis: _Axis) -> ChartPoint:
     family = all_families()[cell.family]
     words = (
-        f"{percent(cell.k / cell.n, 0)} at {floor(_hardness(cell))} {family.unit} ({cell.level}), "
+        f"{percent(cell.k / cell.n, 0)} at {in_units(str(floor(_hardness(cell))), family.unit)} ({cell.level}), "
         f"{ratio(cell.k, cell.n)}, 95% interval {interval_text(cell.interval)}"
     )
     link = "" if source.is_sealed else f"/runs/{source.run}/samples?cell={cell.id}"

@@ -12,6 +12,7 @@ from fathom.harness.stats.paired import mcnemar
 from fathom.harness.stats.ranks import ALPHA
 from fathom.harness.stats.scores import CellCounts
 from fathom.server.board.glossary import explain
+from fathom.server.web.render import in_units
 from fathom.tasks.base import STYLES
 from fathom.tasks.registry import all_families
 
@@ -130,7 +131,8 @@ def portrait_sentence(rulers: Iterable[DepthRuler]) -> str:
 
 def _clause(ruler: DepthRuler) -> str:
     told = [
-        f"{_short(mark.text)} {ruler.unit} {_STYLES_IN_WORDS.get(style, style)}" for style, mark in ruler.marks.items()
+        f"{in_units(_short(mark.text), ruler.unit)} {_STYLES_IN_WORDS.get(style, style)}"
+        for style, mark in ruler.marks.items()
     ]
     return f"{ruler.title}: {', '.join(told)}."
 

@@ -40,7 +40,7 @@ _LONGEST = 20.0
 """Seconds after which a picture is given up."""
 _DRAW = "import sys, vl_convert; sys.stdout.buffer.write(vl_convert.svg_to_png(sys.stdin.buffer.read().decode()))"
 
-_MOST_CHARTS, _NAME = 8, 26
+_MOST_CHARTS, _NAME = 8, 24
 
 
 class PreviewPainter:
@@ -136,7 +136,7 @@ def _of_board(site: Site) -> _Preview:
     return _Preview(
         f"{models} on questions that get harder", f"Accuracy by difficulty, {STYLE_WORDS[board.style].lower()}.",
         [(hue, one.model.name.rpartition("/")[2]) for hue, one in enumerate(board.drawn)],
-        [(f"{one.family}: {one.title}", one) for one in board.charts],
+        [(one.title, one) for one in board.charts],
     )  # fmt: skip
 
 
@@ -150,7 +150,7 @@ def _of_model(site: Site, model: str) -> _Preview:
     return _Preview(
         model, f"Accuracy by difficulty, {page.detail.summary.suite} suite.",
         [(hue, STYLE_WORDS[style]) for style, hue in page.styles.items()],
-        [(f"{one.family}: {one.title}", one) for one in page.charts],
+        [(one.title, one) for one in page.charts],
     )  # fmt: skip
 
 

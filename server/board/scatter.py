@@ -11,7 +11,7 @@ from fathom.harness.db.leaderboard import read as db_board
 from fathom.harness.db.leaderboard.read import Standing, StandingQuery
 from fathom.server.web.addresses import model_path
 
-SCATTER_WIDTH, SCATTER_HEIGHT = 760, 300
+SCATTER_WIDTH, SCATTER_HEIGHT = 1120, 300
 """Size of the drawing in units of its own."""
 
 MOST_DOTS = 2000

@@ -51,7 +51,8 @@
         const line = new DOMParser().parseFromString(await answer.text(), "text/html");
         const waits = Number(line.querySelector("#waiting")?.value);
         const queue = document.querySelector("#queue");
-        queue.textContent = waits ? `Queue (${waits})` : "Queue";
+        queue.replaceChildren("Queue");
+        if (waits) queue.append(Object.assign(document.createElement("sup"), { textContent: waits }));
         queue.title = waits ? `${waits} waiting for a worker` : "";
         place.replaceChildren(...line.body.childNodes);
       } catch {

@@ -97,6 +97,7 @@ def open_templates(*, live: bool = True, public: str = "") -> Environment:
     environment.filters.update(
         clock=text.instant,
         key=model_key,
+        in_units=in_units,
         track=track,
         whole=whole,
         half=half,
@@ -143,6 +144,15 @@ def points(value: float) -> str:
 def whole(value: float) -> str:
     """Write a score or share of 0..1 in whole points, with a real minus sign."""
     return f"{100 * value:z.0f}".replace("-", "\N{MINUS SIGN}")
+
+
+_SINGULAR = {"biographies": "biography", "people": "person"}
+
+
+def in_units(amount: str, unit: str) -> str:
+    """Write an amount with its unit, as 1 hop, < 1 hop and 2.5 hops."""
+    one = _SINGULAR.get(unit) or unit.removesuffix("s")
+    return f"{amount} {one if amount.split(' ')[-1] == '1' else unit}"
 
 
 def track(value: float) -> str:

@@ -85,7 +85,7 @@ def test_three_steps_lead_from_an_empty_database_to_a_row(start_board):
     ):
         expect(shown).to_contain_text(words)
     head = evaluate(page)
-    assert any(re.fullmatch(r"evaluating reference/pebble, \d+%", words) for words in head)
+    assert any(re.fullmatch(r"\d+% of reference/pebble", words) for words in head)
     expect(page.locator("main")).not_to_contain_text("No worker")
     open_row(page, "reference/pebble")
     name_model(page, address, "reference/pebble-early")

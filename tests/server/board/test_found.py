@@ -72,8 +72,8 @@ def test_the_model_page_and_the_comparison_have_the_same_shares(pair):
     assert cells_of(board.get("/models/org/plain"), "At once") == [["At once", "100%", "100%", "0%", "0%", "10"]]
     page = board.get("/compare?m=org/mixed&m=org/plain")
     (first,) = cells_of(page, "all")
-    assert first == ["all", "first", "50%", "50%", "20%", "10%"]
-    assert cells_of(page, "second")[0] == ["second", "100%", "100%", "0%", "0%"]
+    assert first == ["all", "mixed", "50%", "50%", "20%", "10%"]
+    assert cells_of(page, "plain")[0] == ["plain", "100%", "100%", "0%", "0%"]
 
 
 @pytest.mark.parametrize(("reading", "n"), [("asked", 5), ("read", 2), ("unread", 2), ("cut", 1)])

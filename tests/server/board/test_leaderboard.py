@@ -181,7 +181,7 @@ def test_chosen_columns_are_shown_and_no_other(fleet):
 def test_level_by_level_shows_accuracy_count_and_interval_of_each_cell(fleet):
     client, _ = fleet
     shown = text_of(client.get("/?family=depo"))
-    for wanted in ("n4k1 1 hops, chance 33.3%", "n8k2 2 hops, chance 20.0%", "100% 10/10", "50% ≈", "2/8"):
+    for wanted in ("n4k1 1 hop, chance 33.3%", "n8k2 2 hops, chance 20.0%", "100% 10/10", "50% ≈", "2/8"):
         assert wanted in shown
     assert 'title="95% interval 72.2–100.0%"' in client.get("/?family=depo").text
     assert not re.search(r"<th[^>]*>p23l1", client.get("/?family=depo").text)

@@ -107,7 +107,7 @@ def test_the_oldest_items_are_shown_without_a_question(browse, fresh, write_run)
     client = browse(url)
     assert "cannot be shown" in client.get(f"/runs/{run}/samples").text
     assert client.get(f"/runs/{run}").status_code == 200
-    assert "n4k1 1 hops, chance not known" in text_of(client.get("/?family=depo"))
+    assert "n4k1 1 hop, chance not known" in text_of(client.get("/?family=depo"))
     for address in ("/", "/models/org/model", "/compare?m=org/model&m=org/model"):
         assert client.get(address).status_code == 200
 
