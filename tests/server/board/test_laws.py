@@ -26,6 +26,26 @@ def test_the_list_gives_claim_verdict_effect_and_seeds(laws):
     assert text.count("<circle") == 5
 
 
+def test_a_law_in_several_shapes_has_a_table_of_them(browse, tmp_path):
+    url = f"sqlite:///{tmp_path / 'runs.db'}"
+    db = open_database(url, create=True)
+    write_law(db, "tiny", "a" * 16)
+    write_law(db, "tiny", "d" * 16, "canon")
+    register_law(db, new_law("tiny", "e" * 16, shape="nope"))
+    write_law(db, "alone", "f" * 16)
+    db.dispose()
+    shown = browse(url)
+    table = shown.get("/laws").text.partition("Across shapes")[2].partition("</section>")[0]
+    assert [one in table for one in ("rotary positions and short convolutions", "no positions", "learned", "alone")] == [
+        True, True, False, False,
+    ]  # fmt: skip
+    assert (table.count("<b>shown</b>"), table.count("not trained yet")) == (2, 1)
+    text = shown.get("/laws/tiny").text
+    assert "Across shapes" in text
+    assert "fathom law tiny --seeds 5 --scale cpu<" in text
+    assert "Across shapes" not in shown.get("/laws/alone").text
+
+
 def test_a_law_that_is_not_trained_yet_says_so(laws):
     assert "not trained yet" in laws.get("/laws").text
     text = laws.get("/laws/waiting").text
