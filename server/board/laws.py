@@ -48,6 +48,8 @@ class LawView:
     sd: str
     """Between seeds, with its unit; empty until the run is done."""
     margin: str
+    why: str
+    """Why it is not shown; empty where it is, or where no verdict was due."""
     drawing: EffectDrawing | None
 
 
@@ -114,12 +116,31 @@ def _view(law: StoredLaw) -> LawView:
     unit, margin = rule["unit"], rule["margin"]
     words = f"{law_effect(-margin, unit)} to {law_effect(margin, unit)}" if margin else law_effect(margin, unit)
     if law.result is None:
-        return LawView(law, "registered", _UNITS[unit], "", "", words, None)
+        return LawView(law, "registered", _UNITS[unit], "", "", words, "", None)
     result = law.result
     mean, low, high = (law_effect(one, unit) for one in (result.effect, result.low, result.high))
     effect = f"{mean} ({low} to {high})"
     sd = f"{100 * result.sd:.1f} points" if unit == "share" else f"{result.sd:.3f} {_SD_UNITS.get(unit, '')}".strip()
-    return LawView(law, result.verdict, _UNITS[unit], effect, sd, words, _draw(result, margin))
+    return LawView(law, result.verdict, _UNITS[unit], effect, sd, words, _why(law), _draw(result, margin))
+
+
+def _why(law: StoredLaw) -> str:
+    """Say in a sentence why a confirming run did not show its law."""
+    result, rule = law.result, law.design["rule"]
+    if result is None or result.verdict in ("shown", "exploratory"):
+        return ""
+    if result.verdict == "void":
+        missed = (one for one in result.gates if not one["passed"])
+        return "Void, because in one seed at least: " + "; ".join(
+            f"{one['question']} {one['lowest']:.3f}, where {one['least']:g} was required" for one in missed
+        )
+    low, high, margin = (law_effect(one, rule["unit"]) for one in (result.low, result.high, rule["margin"]))
+    ends = f"the interval over seeds, {low} to {high} {_UNITS[rule['unit']]},"
+    if result.verdict == "reversed":
+        return f"Reversed, because {ends} lies beyond the margin on the wrong side."
+    if result.verdict == "absent":
+        return f"Absent, because {ends} lies within the margin of {margin}."
+    return f"Undecided, because {ends} reaches across the margin of {margin}, or the sign-flip test has too few seeds."
 
 
 def _draw(result: LawResult, margin: float) -> EffectDrawing:
