@@ -12,6 +12,7 @@ from fathom.harness.engines.decoder_blocks import DecoderBlock, Reading, turns_a
 from fathom.harness.engines.decoder_model import FathomDecoderConfig, FathomDecoderForCausalLM, register_decoder
 from fathom.harness.engines.decoder_shape import BodyShape
 from fathom.harness.engines.hf import load_hf
+from fathom.harness.probing.model import TokenRow, open_model
 from tests.harness.engines.architectures import make_tokenizer
 
 _CHOICES = list(itertools.product(("rotary", "learned", "none"), ("", "AC", "ABCD"), (False, True)))
@@ -97,6 +98,19 @@ def test_the_engine_hf_loads_it_and_answers_alike_in_batches_of_any_size(choice,
         found.append({one.key: one.text for some in engine.stream(iter(requests)) for one in some})
     assert found[0] == found[1]
     assert all(found[0].values())
+
+
+def test_a_probe_reads_its_blocks_and_makes_a_twin_without_training(tmp_path):
+    tokenizer = make_tokenizer()
+    _model(vocab_size=len(tokenizer)).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    probed = open_model(tmp_path)
+    rows = [TokenRow((5, 6, 7, 8), (1, 3))]
+    states = probed.read_states(rows, (0, 1, 2), tmp_path)
+    assert states.shape == (3, 2, 32)
+    twin = probed.random_twin(3)
+    assert not twin.blocks[0].convolutions["A"].weight.any()
+    assert not (twin.read_states(rows, (2,), tmp_path) == states[2:]).all()
 
 
 @pytest.mark.parametrize("choice", _CHOICES)
