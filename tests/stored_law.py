@@ -26,11 +26,12 @@ TRIALS = [
 ]  # fmt: skip
 
 
-def new_law(name: str, digest: str, kind: str = "confirming") -> NewLaw:
+def new_law(name: str, digest: str, kind: str = "confirming", shape: str = "llama") -> NewLaw:
     """Return a registration of five seeds."""
     registration = {
         "law": name,
         "kind": kind,
+        "shape": shape,
         "seeds": list(SEEDS),
         "rule": "1" * 16,
         "gates": "2" * 16,
@@ -39,7 +40,7 @@ def new_law(name: str, digest: str, kind: str = "confirming") -> NewLaw:
     return NewLaw(digest, name, kind, "cpu", len(SEEDS), DESIGN, registration, WHEN)
 
 
-def write_law(db: Engine, name: str, digest: str) -> None:
+def write_law(db: Engine, name: str, digest: str, shape: str = "llama") -> None:
     """Register a law and store its outcome."""
-    register_law(db, new_law(name, digest))
+    register_law(db, new_law(name, digest, shape=shape))
     finish_law(db, digest, RESULT, TRIALS, WHEN)

@@ -9,16 +9,19 @@ import typer
 from rich.console import Console
 
 from fathom.harness.cli.options import AsJson, Db, database_of, open_store, pairs
-from fathom.harness.errors import BadInput, BadRecipe, UnknownLaw
+from fathom.harness.errors import BadInput, BadRecipe
 from fathom.harness.reports.console import RunProgress, make_console, print_json
 from fathom.harness.settings import quiet_transformers
 
 if TYPE_CHECKING:  # torch and transformers take seconds to import
+    from sqlalchemy import Engine
+
     from fathom.harness.training.laws.base import Law, Scale
     from fathom.harness.training.laws.evaluation import TrainedModel
     from fathom.harness.training.pretrain.progress import TrainingBar
     from fathom.harness.training.recipe import Recipe
     from fathom.harness.training.token_laws.design import TokenLaw
+    from fathom.harness.training.token_laws.record import Place, Registered
 
 app = typer.Typer()
 
@@ -37,6 +40,8 @@ class _Request:
     database: str | None
     processes: int
     as_json: bool
+    shapes: tuple[str, ...]
+    """In which the law is tested; empty: in its own."""
 
 
 @app.command("law")
@@ -51,9 +56,15 @@ def check_law(
         Optional[list[str]], typer.Option("--set", help="With --exploratory: change all recipes, as in steps=300.")
     ] = None,
     register_only: Annotated[bool, typer.Option("--register", help="Register and stop before any training.")] = False,
+    across: Annotated[
+        Optional[str], typer.Option(help="Test it in several shapes of the model, as in llama,gpt2,nope,canon.")
+    ] = None,
     processes: Annotated[int, typer.Option(min=1, max=256, help="Seeds that are trained at the same time.")] = 1,
     out: Annotated[
-        Optional[Path], typer.Option(help="Folder for models, law.json and pictures; default laws/NAME-SCALE.")
+        Optional[Path],
+        typer.Option(
+            help="Folder for models, law.json and pictures, with --across one a shape; default laws/NAME-SCALE."
+        ),
     ] = None,
     db: Db = None,
     list_all: Annotated[bool, typer.Option("--list", help="List the laws of a scale with their claims.")] = False,
@@ -69,9 +80,12 @@ def check_law(
         raise BadInput(f"name a law: {', '.join(_names(scale))}")
     if scale == "cpu":
         asked = pairs(changes or (), "--set")
-        _run_over_seeds(name, _Request(seeds, exploratory, asked, register_only, out, db, processes, as_json or False))
+        shapes = tuple(dict.fromkeys(one.strip() for one in across.split(","))) if across is not None else ()
+        _run_over_seeds(
+            name, _Request(seeds, exploratory, asked, register_only, out, db, processes, as_json or False, shapes)
+        )
         return
-    if changes or exploratory or register_only or seeds != 5:
+    if changes or exploratory or register_only or seeds != 5 or across is not None:
         raise BadInput(
             f"at the scale {scale} a law has one training a condition and is exploratory: leave out its options"
         )
@@ -111,40 +125,67 @@ def _run_over_seeds(name: str, asked: _Request) -> None:
         UnknownLaw, BadInput, BadRecipe: the request does not fit, or OUT is registered for something else.
         StoreError, Diverged, WorkerLost: a step stopped; the same command continues.
     """
-    law = _find(name)
+    from fathom.harness.db.laws import list_laws, newest_by_shape
+    from fathom.harness.training.token_laws.record import record_json, run_token_law
+    from fathom.harness.training.token_laws.registry import find_token_law
+    from fathom.harness.training.token_laws.table import (
+        LawBar,
+        render_registration,
+        render_token_record,
+        render_universality,
+    )
+
+    law = find_token_law(name)
     if asked.changes and not asked.exploratory:
         raise BadRecipe("--set changes the recipes, which cannot confirm the law then: add --exploratory")
-    from fathom.harness.training.token_laws.record import Place, record_json, run_token_law, store_law
-    from fathom.harness.training.token_laws.registration import register
-    from fathom.harness.training.token_laws.table import LawBar, render_registration, render_token_record
-
     law = _changed(law, asked.changes)
-    registration = register(law, "exploratory" if asked.exploratory else "confirming", asked.n_seeds)
-    usual = f"{name}-exploratory-{registration.digest}" if asked.exploratory else f"{name}-cpu"
-    place = Place(asked.out or Path("laws") / usual, open_store(asked.database, create=True), asked.processes)
     console = make_console(stderr=asked.as_json)
-    registered = store_law(law, registration, place.out, place.db)
-    console.print(render_registration(law, registered))
+    store = open_store(asked.database, create=True)
+    runs = [_register(one, shape, asked, store) for shape, one in _in_shapes(law, asked.shapes).items()]
+    for run in runs:
+        console.print(render_registration(run.law, run.registered))
     if asked.register_only:
         return
-    with LawBar(console, len(registration.seeds) * len(law.conditions)) as bar:
-        record = run_token_law(law, registered, place, bar)
+    records = []
+    for run in runs:
+        with LawBar(console, len(run.registered.registration.seeds) * len(run.law.conditions)) as bar:
+            records.append(run_token_law(run.law, run.registered, run.place, bar))
+        if not asked.as_json:
+            console.print(render_token_record(records[-1]))
+        console.print(f"wrote {run.place.out / 'law.json'}", soft_wrap=True)
     if asked.as_json:
-        print_json(record_json(record))
-    else:
-        console.print(render_token_record(record))
-    console.print(f"wrote {place.out / 'law.json'}", soft_wrap=True)
+        made = {one.registration.shape: record_json(one) for one in records}
+        print_json(made if asked.shapes else record_json(records[0]))
+    elif asked.shapes:
+        console.print(render_universality(newest_by_shape(list_laws(store))))
 
 
-def _find(name: str) -> "TokenLaw":
-    from fathom.harness.training.laws.registry import all_laws
-    from fathom.harness.training.token_laws.registry import find_token_law
+@dataclass(frozen=True, slots=True)
+class _Run:
+    law: "TokenLaw"
+    registered: "Registered"
+    place: "Place"
 
-    try:
-        return find_token_law(name)
-    except UnknownLaw as error:
-        hint = "; this one is natural text: add --scale text" if name in all_laws() else ""
-        raise UnknownLaw(f"{error}{hint}") from error
+
+def _in_shapes(law: "TokenLaw", shapes: tuple[str, ...]) -> dict[str, "TokenLaw"]:
+    """Return the law by shape; in its own shape, under the plain one's name, if no shape is named."""
+    from fathom.harness.engines.decoder_shape import PLAIN
+    from fathom.harness.training.token_laws.design import in_shape
+
+    return {shape: in_shape(law, shape) for shape in shapes} if shapes else {PLAIN: law}
+
+
+def _register(law: "TokenLaw", shape: str, asked: _Request, store: "Engine") -> _Run:
+    from fathom.harness.engines.decoder_shape import PLAIN
+    from fathom.harness.training.token_laws.record import Place, store_law
+    from fathom.harness.training.token_laws.registration import register
+
+    registration = register(law, "exploratory" if asked.exploratory else "confirming", asked.n_seeds, shape)
+    name = law.name if shape == PLAIN else f"{law.name}-{shape}"
+    usual = f"{name}-exploratory-{registration.digest}" if asked.exploratory else f"{name}-cpu"
+    inside = asked.out / shape if asked.out is not None and asked.shapes else asked.out
+    place = Place(inside or Path("laws") / usual, store, asked.processes)
+    return _Run(law, store_law(law, registration, place.out, place.db), place)
 
 
 def _changed(law: "TokenLaw", changes: dict[str, Any]) -> "TokenLaw":

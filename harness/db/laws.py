@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, func, insert, select, update
+from sqlalchemy import Engine, and_, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from fathom.harness.db.engine import translate_errors, writing
 from fathom.harness.db.schema.laws import LawMeasureRow, LawRow, LawTrialRow
+from fathom.harness.engines.decoder_shape import PLAIN
 from fathom.harness.errors import UnknownLaw
 
 
@@ -77,7 +78,7 @@ class StoredLaw:
     scale: str
     attempt: int
     n_attempts: int
-    """Confirming registrations of this law here, with this one."""
+    """Confirming registrations of this law in this shape here, with this one."""
     design: Mapping[str, Any]
     registration: Mapping[str, Any]
     n_seeds: int
@@ -86,16 +87,30 @@ class StoredLaw:
     result: LawResult | None
     """None until all seeds are trained."""
 
+    @property
+    def shape(self) -> str:
+        """Shape of all its models, as in `engines.decoder_shape.SHAPES`."""
+        return str(self.registration.get("shape", PLAIN))
+
+
+_shape_of_row = func.coalesce(LawRow.registration["shape"].as_string(), PLAIN)
+"""Registrations of before there were shapes have none; their models had what is now the plain one."""
+
 
 def register_law(db: Engine, law: NewLaw) -> int:
-    """Store a registration, unless it is there; return its number among the confirming ones of this law, or 0."""
+    """Store a registration, unless it is there; return its number among the confirming ones of law and shape.
+
+    An exploratory one has the number 0.
+    """
     with writing(db) as session:
         known = session.scalars(select(LawRow.attempt).where(LawRow.digest == law.digest)).first()
         if known is not None:
             return known
         attempt = 0
         if law.kind == "confirming":
+            shape = str(law.registration.get("shape", PLAIN))
             earlier = select(func.count()).where(LawRow.name == law.name, LawRow.kind == "confirming")
+            earlier = earlier.where(_shape_of_row == shape)
             attempt = 1 + (session.scalar(earlier) or 0)
         row = LawRow(
             digest=law.digest, name=law.name, kind=law.kind, scale=law.scale, attempt=attempt, design=dict(law.design),
@@ -140,15 +155,25 @@ _RESULT = ("verdict", "effect", "low", "high", "sd", "p", "effects", "gates", "c
 
 def list_laws(db: Engine, name: str | None = None) -> list[StoredLaw]:
     """Return registered runs, of one law or of all, by name, the newest confirming ones first; one statement."""
-    counted = (
-        select(LawRow.name, func.count().label("n")).where(LawRow.kind == "confirming").group_by(LawRow.name).subquery()
+    confirming = select(LawRow.name, _shape_of_row.label("shape")).where(LawRow.kind == "confirming").subquery()
+    same = confirming.c.name, confirming.c.shape
+    counted = select(*same, func.count().label("n")).group_by(*same).subquery()
+    wanted = select(LawRow, counted.c.n).outerjoin(
+        counted, and_(counted.c.name == LawRow.name, counted.c.shape == _shape_of_row)
     )
-    wanted = select(LawRow, counted.c.n).outerjoin(counted, counted.c.name == LawRow.name)
     if name is not None:
         wanted = wanted.where(LawRow.name == name)
     order = LawRow.name, LawRow.kind, LawRow.created_at.desc(), LawRow.id.desc()
     with translate_errors(), Session(db) as session:
         return [_stored(row, n or 0) for row, n in session.execute(wanted.order_by(*order).limit(_MOST))]
+
+
+def newest_by_shape(laws: Sequence[StoredLaw]) -> dict[str, dict[str, StoredLaw]]:
+    """Return the newest run of each law in each shape: law -> shape -> run, of runs in the order of `list_laws`."""
+    found: dict[str, dict[str, StoredLaw]] = {}
+    for one in laws:
+        found.setdefault(one.name, {}).setdefault(one.shape, one)
+    return found
 
 
 _MOST = 500

@@ -25,6 +25,7 @@ from fathom.harness.engines.base import (
     failed,
     too_long,
 )
+from fathom.harness.engines.decoder_model import register_decoder
 from fathom.harness.engines.hf_generation import GenerationSettings, Row, generate_rows
 from fathom.harness.engines.hf_likelihoods import Piece, Scorer
 from fathom.harness.engines.model_config import bytes_a_token, context_of
@@ -298,6 +299,7 @@ def load_hf(
     kept: Any = torch.float32 if device == "cpu" else "auto"
     if dtype != "auto":
         kept = getattr(torch, dtype)
+    register_decoder()
     tokenizer: Any = AutoTokenizer.from_pretrained(path)
     model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=kept)
     if lora is not None:

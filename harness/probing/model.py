@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
+from fathom.harness.engines.decoder_model import register_decoder
 from fathom.harness.engines.model_config import context_of
 from fathom.harness.errors import BadInput, BadStates, DiskFull, NotProbeable
 from fathom.harness.settings import quiet_transformers
@@ -244,6 +245,7 @@ def open_model(path: Path, dtype: str = "auto", device: str | None = None) -> Pr
         NotProbeable: no decoder, no hidden states, or a tokenizer that does not tell where its tokens stand.
     """
     quiet_transformers()
+    register_decoder()
     _check_config(path)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     kept: Any = torch.float32 if device == "cpu" else "auto"

@@ -7,6 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from fathom.harness.engines.decoder_shape import BodyShape, Positions
 from fathom.harness.errors import BadMix, BadRecipe, fault_text
 from fathom.harness.training.corpora.mix import CorpusTable, Mix, mix_vocabulary, read_toml, resolve_mix
 from fathom.tasks.base import Cell, check_cell, level_of
@@ -28,21 +29,46 @@ class _Table(BaseModel):
 class ModelShape(_Table):
     """Architecture and sizes of the model that is trained.
 
-    llama: rotary positions; gpt2: learned absolute positions; nope: a GPT-2 without positions.
+    llama: rotary positions; gpt2: learned absolute positions; nope: a GPT-2 without positions; decoder: Fathom's own
+    body, in which positions, convolutions and norms can be exchanged at an equal number of weights.
     """
 
-    kind: Literal["llama", "gpt2", "nope"] = "llama"
+    kind: Literal["llama", "gpt2", "nope", "decoder"] = "llama"
     hidden: int = Field(ge=16, le=1 << 16)
     layers: int = Field(ge=1, le=1 << 10)
     heads: int = Field(ge=1)
     context: int = Field(ge=32, le=1 << 20)
     init_std: float = Field(gt=0, le=1)
     """Standard deviation of the initial weights. With a small one, a model learns to look names up much sooner."""
+    positions: Positions = "rotary"
+    """Of a decoder, as are the next two."""
+    convolutions: str = Field(default="", pattern="^A?B?C?D?$")
+    """Where short convolutions stand: A before attention, B on queries, keys and values, C before the MLP, D within."""
+    qk_norm: bool = False
+    """Queries and keys are normed in each head."""
+
+    @property
+    def body(self) -> BodyShape:
+        """Sizes and choices of a decoder."""
+        return BodyShape(
+            self.hidden, self.layers, self.heads, self.context, self.positions, self.convolutions, self.qk_norm
+        )
 
     @model_validator(mode="after")
     def _check_heads(self) -> Self:
-        if self.hidden % self.heads or (self.kind == "llama" and self.hidden // self.heads % 2):
+        if self.hidden % self.heads or (self.kind in ("llama", "decoder") and self.hidden // self.heads % 2):
             raise ValueError("hidden must be an even multiple of heads")
+        return self
+
+    @model_validator(mode="after")
+    def _check_choices(self) -> Self:
+        chosen = {"positions", "convolutions", "qk_norm"} & self.model_fields_set
+        if chosen and self.kind != "decoder":
+            raise ValueError(f'{min(chosen)} belongs to kind = "decoder"; a {self.kind} has its own')
+        if self.body.inner < 1:
+            raise ValueError(
+                f'positions = "{self.positions}" leave no weights to the MLP: raise hidden or layers, or lower context'
+            )
         return self
 
 
@@ -74,8 +100,13 @@ class FewNames(_Table):
 class Recipe(_Table):
     """Everything that determines a trained model, except for the rounding of the machine."""
 
+    model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
+
     name: str = Field(pattern=r"^[a-z][a-z0-9-]{0,40}$")
     seed: str
+    start: str | None = Field(default=None, alias="from", min_length=1)
+    """Model whose weights and tokenizer the training starts from, as `fathom run --model` names it; its shape must be
+    the recipe's."""
     steps: int = Field(ge=1, le=_MAX_STEPS)
     batch: int = Field(ge=1, le=1 << 20)
     """Rows a step, over all devices together."""
@@ -117,6 +148,8 @@ class Recipe(_Table):
     def _check(self) -> Self:
         if bool(self.lessons) == bool(self.corpus):
             raise ValueError("give [[lessons]] or [[corpus]] tables, one of the two kinds")
+        if self.start is not None and self.vocabulary is not None:
+            raise ValueError(f"vocabulary: the tokenizer is that of the model {self.start}; remove it")
         if self.early_step is not None and self.early_step > self.steps:
             raise ValueError(f"early_step: it comes after the last of {self.steps:,} steps")
         try:
@@ -124,7 +157,7 @@ class Recipe(_Table):
                 check_cell(Cell(part.family, part.level, part.channel, part.style), find_family(part.family))
             if self.corpus:
                 self._check_corpus()
-            elif self.vocabulary is None:
+            elif self.vocabulary is None and self.start is None:
                 raise ValueError("vocabulary: give the number of tokens of the tokenizer for the lessons, 300 or more")
         except (TaskError, BadMix) as error:
             raise ValueError(str(error)) from error
@@ -200,6 +233,7 @@ def _fault_text(row: Any) -> str:  # pydantic's ErrorDetails
     if row["type"] != "extra_forbidden":
         return fault_text(row)
     *above, key = row["loc"] or ("",)
-    known = list(_TABLES.get(str(above[0]) if above else "", Recipe).model_fields)
+    fields = _TABLES.get(str(above[0]) if above else "", Recipe).model_fields
+    known = [one.alias or name for name, one in fields.items()]
     similar = get_close_matches(str(key), known, 3, 0.5)
     return f"{fault_text(row)}; {'near it: ' if similar else 'known: '}{', '.join(similar or known)}"

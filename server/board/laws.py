@@ -1,13 +1,14 @@
 """Pages of laws of training: claims with their effects over seeds, and each law with its gates and trainings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
 from fastapi.responses import HTMLResponse
 
-from fathom.harness.db.laws import LawResult, LawTrial, StoredLaw, list_laws, trials_of
+from fathom.harness.db.laws import LawResult, LawTrial, StoredLaw, list_laws, newest_by_shape, trials_of
+from fathom.harness.engines.decoder_shape import PLAIN, SHAPES
 from fathom.harness.errors import UnknownLaw
 from fathom.harness.format import law_effect
 from fathom.server.web.render import READ, SiteOf, page
@@ -47,6 +48,8 @@ class LawView:
     sd: str
     """Between seeds, with its unit; empty until the run is done."""
     margin: str
+    why: str
+    """Why it is not shown; empty where it is, or where no verdict was due."""
     drawing: EffectDrawing | None
 
 
@@ -63,11 +66,17 @@ class MeasureRow:
 
 @router.api_route("/laws", methods=READ)
 def show_laws(site: SiteOf) -> HTMLResponse:
-    """Show the newest run of each law: a confirming one where there is any."""
-    newest: dict[str, StoredLaw] = {}
-    for one in list_laws(site.db):
-        newest.setdefault(one.name, one)
-    return page(site, "laws", laws=[_view(one) for one in newest.values()])
+    """Show the newest run of each law, a confirming one where there is any, and laws that were tested across shapes."""
+    by_law = newest_by_shape(list_laws(site.db))
+    several = {law: by_shape for law, by_shape in by_law.items() if len(by_shape) > 1}
+    shapes = [one for one in SHAPES if any(one in by_shape for by_shape in several.values())]
+    across = [
+        (law, [_view(by_shape[one]) if one in by_shape else None for one in shapes])
+        for law, by_shape in several.items()
+    ]
+    return page(
+        site, "laws", laws=[_view(_main(one)) for one in by_law.values()], shapes=_shape_titles(shapes), across=across
+    )  # fmt: skip
 
 
 @router.api_route("/laws/{law}", methods=READ)
@@ -76,12 +85,30 @@ def show_law(site: SiteOf, law: LawPath) -> HTMLResponse:
     runs = list_laws(site.db, law)
     if not runs:
         raise UnknownLaw(f"no law {law!r} is registered on this board")
-    newest, trials = runs[0], trials_of(site.db, runs[0].id)
-    views = [_view(one) for one in runs]
+    by_shape = newest_by_shape(runs)[law]
+    newest = _main(by_shape)
+    trials = trials_of(site.db, newest.id)
+    across = [(title, _view(by_shape[title[0]])) for title in _shape_titles(SHAPES) if title[0] in by_shape]
     return page(
-        site, "law", view=views[0], runs=views, rows=_measure_rows(newest, trials), trials=trials,
+        site, "law", view=_view(newest), runs=[_view(one) for one in runs], across=across if len(across) > 1 else [],
+        rows=_measure_rows(newest, trials), trials=trials,
         recipes=_recipe_rows(newest.design["conditions"]), command=_command(newest),
     )  # fmt: skip
+
+
+def _main(by_shape: Mapping[str, StoredLaw]) -> StoredLaw:
+    """Return the run in the plain shape, or else in the first one."""
+    return by_shape.get(PLAIN) or next(iter(by_shape.values()))
+
+
+def _shape_titles(shapes: Iterable[str]) -> list[tuple[str, str]]:
+    """Return names of shapes with what they are."""
+    titles = []
+    for one in shapes:
+        positions, convolutions = SHAPES[one]
+        words = f"{'no' if positions == 'none' else positions} positions"
+        titles.append((one, f"{words} and short convolutions" if convolutions else words))
+    return titles
 
 
 def _view(law: StoredLaw) -> LawView:
@@ -89,12 +116,31 @@ def _view(law: StoredLaw) -> LawView:
     unit, margin = rule["unit"], rule["margin"]
     words = f"{law_effect(-margin, unit)} to {law_effect(margin, unit)}" if margin else law_effect(margin, unit)
     if law.result is None:
-        return LawView(law, "registered", _UNITS[unit], "", "", words, None)
+        return LawView(law, "registered", _UNITS[unit], "", "", words, "", None)
     result = law.result
     mean, low, high = (law_effect(one, unit) for one in (result.effect, result.low, result.high))
     effect = f"{mean} ({low} to {high})"
     sd = f"{100 * result.sd:.1f} points" if unit == "share" else f"{result.sd:.3f} {_SD_UNITS.get(unit, '')}".strip()
-    return LawView(law, result.verdict, _UNITS[unit], effect, sd, words, _draw(result, margin))
+    return LawView(law, result.verdict, _UNITS[unit], effect, sd, words, _why(law), _draw(result, margin))
+
+
+def _why(law: StoredLaw) -> str:
+    """Say in a sentence why a confirming run did not show its law."""
+    result, rule = law.result, law.design["rule"]
+    if result is None or result.verdict in ("shown", "exploratory"):
+        return ""
+    if result.verdict == "void":
+        missed = (one for one in result.gates if not one["passed"])
+        return "Void, because in one seed at least: " + "; ".join(
+            f"{one['question']} {one['lowest']:.3f}, where {one['least']:g} was required" for one in missed
+        )
+    low, high, margin = (law_effect(one, rule["unit"]) for one in (result.low, result.high, rule["margin"]))
+    ends = f"the interval over seeds, {low} to {high} {_UNITS[rule['unit']]},"
+    if result.verdict == "reversed":
+        return f"Reversed, because {ends} lies beyond the margin on the wrong side."
+    if result.verdict == "absent":
+        return f"Absent, because {ends} lies within the margin of {margin}."
+    return f"Undecided, because {ends} reaches across the margin of {margin}, or the sign-flip test has too few seeds."
 
 
 def _draw(result: LawResult, margin: float) -> EffectDrawing:
@@ -141,4 +187,5 @@ def _recipe_rows(conditions: Sequence[Mapping[str, Any]]) -> list[tuple[str, lis
 
 def _command(law: StoredLaw) -> str:
     exploratory = " --exploratory" if law.kind == "exploratory" else ""
-    return f"fathom law {law.name} --seeds {law.n_seeds} --scale {law.scale}{exploratory}"
+    across = "" if law.shape == PLAIN else f" --across {law.shape}"
+    return f"fathom law {law.name} --seeds {law.n_seeds} --scale {law.scale}{across}{exploratory}"

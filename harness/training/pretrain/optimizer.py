@@ -10,7 +10,7 @@ from torch import Tensor
 from fathom.harness.training.recipe import Recipe
 
 _BLOCKS = re.compile(r"\.(layers|h)\.\d+\.")
-"""In names of weights within a layer, of a Llama and of a GPT-2."""
+"""In names of weights within a layer, of a Llama, a GPT-2 and Fathom's own decoder."""
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """Of the quintic Newton-Schulz iteration."""
 

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from fathom.harness.engines.model import ModelSource, find_model
 from fathom.harness.errors import BadRecipe
+from fathom.harness.training.corpora.mix import mix_vocabulary
 from fathom.harness.training.corpora.shards import Shards, open_shards
-from fathom.harness.training.corpora.tokenizer import END_OF_DOCUMENT
+from fathom.harness.training.corpora.tokenizer import END_OF_DOCUMENT, read_tokenizer
 from fathom.harness.training.corpora.writer import CorpusPlan, OnCorpusProgress, write_corpus
 from fathom.harness.training.lesson_tokenizer import build_lesson_tokenizer
 from fathom.harness.training.lessons import IGNORED_LABEL, LessonRows, pad_rows
@@ -158,7 +160,14 @@ def prepare_data(recipe: Recipe, out: Path, on_corpus_progress: OnCorpusProgress
 
 
 def _lesson_data(recipe: Recipe) -> TrainingData:
-    tokenizer = build_lesson_tokenizer(recipe)
+    source = _source(recipe)
+    if source is None:
+        tokenizer = build_lesson_tokenizer(recipe)
+    else:
+        read = read_tokenizer(source.folder())
+        if read.end != END_OF_DOCUMENT:
+            raise BadRecipe(f"from: texts of {source.name} end with {read.end}, lessons with {END_OF_DOCUMENT}")
+        tokenizer = read.backend
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token=END_OF_DOCUMENT,
@@ -169,16 +178,30 @@ def _lesson_data(recipe: Recipe) -> TrainingData:
     )
     rows = LessonRows(recipe, tokenizer)
     names = ", ".join(f"{row.family}/{row.level}/{row.channel}/{row.style}" for row in recipe.lessons)
-    return TrainingData(fast, rows, _LaterRows(rows, len(rows), N_HELD_OUT), pad_rows, f"Lessons: {names}")
+    return TrainingData(
+        fast, rows, _LaterRows(rows, len(rows), N_HELD_OUT), pad_rows, f"Lessons: {names}{_origin(source)}"
+    )  # fmt: skip
+
+
+def _source(recipe: Recipe) -> ModelSource | None:
+    """Return the model that a training starts from, or None."""
+    return None if recipe.start is None else find_model(recipe.start)
+
+
+def _origin(source: ModelSource | None) -> str:
+    return "" if source is None else f"; started from {source.name}, digest {source.digest}"
 
 
 def _corpus_data(recipe: Recipe, folder: Path, on_progress: OnCorpusProgress) -> TrainingData:
     n_tokens = recipe.tokens or (recipe.steps * recipe.batch + N_HELD_OUT) * recipe.shape.context
-    plan = CorpusPlan(recipe.mix, recipe.seed, n_tokens, folder, vocabulary=recipe.vocabulary)
+    source = _source(recipe)
+    given = None if source is None or mix_vocabulary(recipe.mix) else source.folder()  # a token form has its own
+    plan = CorpusPlan(recipe.mix, recipe.seed, n_tokens, folder, vocabulary=recipe.vocabulary, tokenizer=given)
     manifest = write_corpus(plan, on_progress)
     tokenizer: Any = AutoTokenizer.from_pretrained(folder / "tokenizer")
     tokenizer.model_max_length = recipe.shape.context
     rows = PackedRows(open_shards(folder), recipe, int(tokenizer.eos_token_id))
     names = ", ".join(f"{part.corpus} {dict(part.options)}" for part in recipe.mix.parts)
     digest = f"{manifest.tokens:,} tokens in {manifest.documents:,} documents, digest {manifest.digest}"
-    return TrainingData(tokenizer, rows, rows.held_out(), _stack_rows, f"Corpus: {names}; {digest}")
+    told = f"Corpus: {names}; {digest}{_origin(source)}"
+    return TrainingData(tokenizer, rows, rows.held_out(), _stack_rows, told)

@@ -14,7 +14,7 @@ from fathom.harness.errors import BadRecipe
 from fathom.harness.training.corpora.writer import OnCorpusProgress
 from fathom.harness.training.pretrain.callbacks import OnTrainingProgress, PretrainCallback
 from fathom.harness.training.pretrain.checkpoints import claim_checkpoints, last_whole_checkpoint, saving_to
-from fathom.harness.training.pretrain.model import build_model
+from fathom.harness.training.pretrain.model import start_model
 from fathom.harness.training.pretrain.optimizer import build_optimizer
 from fathom.harness.training.pretrain.rows import TrainingData, prepare_data
 from fathom.harness.training.recipe import Recipe
@@ -37,7 +37,8 @@ def pretrain(
     processes train together, only the first returns them; the others return an empty list.
 
     Raises:
-        BadRecipe: `out` contains checkpoints of another recipe, or the batch cannot be divided by the devices.
+        BadRecipe: `out` contains checkpoints of another recipe, the batch cannot be divided by the devices, or the
+            model to start from does not fit.
         DiskFull: a checkpoint or a model could not be saved.
         Diverged: the loss is not a finite number.
     """
@@ -56,7 +57,7 @@ def pretrain(
 
 def _trainer(recipe: Recipe, arguments: TrainingArguments, data: TrainingData, callback: PretrainCallback) -> Trainer:
     set_seed(_torch_seed(recipe.seed))
-    model = build_model(recipe.shape, len(data.tokenizer), int(data.tokenizer.eos_token_id))
+    model = start_model(recipe, data.tokenizer)
     rows: Any = data.rows  # typed as torch.utils.data.Dataset, of which Trainer needs no more than these have
     held: Any = data.held
     trainer = Trainer(

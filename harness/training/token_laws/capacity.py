@@ -1,6 +1,6 @@
 """The law of capacity: bits a parameter of a small and a larger model that both read more than they can keep."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from math import log2
 from typing import Any
 
@@ -24,22 +24,33 @@ from fathom.harness.training.token_laws.design import (
 SYMBOLS, NAME_TOKENS, FACTS = 64, 3, 6
 """Each of a person's tokens is one of SYMBOLS: three of a name and six facts, with no text between them."""
 _N_NAMES = SYMBOLS**NAME_TOKENS
-_BITS_OF_FACTS = FACTS * log2(SYMBOLS)
+BITS_OF_NAME, BITS_OF_FACTS = log2(_N_NAMES), FACTS * log2(SYMBOLS)
 
 KEPT = "bits a parameter"
 OFFERED = "bits offered a parameter"
 
 
-@dataclass(frozen=True, slots=True)
-class _Text:
-    rows: Tensor
-    passes: list[NDArray[Any]]
+Persons = NDArray[Any]
+"""Whole numbers: tokens, or which people."""
 
-    def batch(self, step: int, size: int) -> Tensor:
-        per_pass = len(self.rows) // size
-        order = self.passes[step // per_pass]
-        at = step % per_pass * size
-        return self.rows[torch.from_numpy(order[at : at + size])]
+
+def draw_persons(n: int, draw: np.random.Generator) -> Persons:
+    """Draw n people with different names, as rows of a start, NAME_TOKENS and FACTS."""
+    names = draw.choice(_N_NAMES, n, replace=False)
+    parts = [np.full(n, SYMBOLS), names // SYMBOLS**2, names // SYMBOLS % SYMBOLS, names % SYMBOLS]
+    return np.concatenate([np.stack(parts, 1), draw.integers(0, SYMBOLS, (n, FACTS))], 1)
+
+
+def draw_passes(recipe: TokenRecipe, draw: np.random.Generator) -> Callable[[int], Persons]:
+    """Return which people each step reads: each pass over them has a new order, and leaves out the last few."""
+    per_pass = recipe.people // recipe.batch
+    passes = [draw.permutation(recipe.people) for _ in range(-(-recipe.steps // per_pass))]
+
+    def read(step: int) -> Persons:
+        at = step % per_pass * recipe.batch
+        return passes[step // per_pass][at : at + recipe.batch]
+
+    return read
 
 
 def train_on_facts(recipe: TokenRecipe, seed: int, _: Weights | None) -> TrainedDecoder:
@@ -51,28 +62,30 @@ def train_on_facts(recipe: TokenRecipe, seed: int, _: Weights | None) -> Trained
     draw = np.random.default_rng(seed)
     torch.manual_seed(seed)
     model = Decoder(recipe, SYMBOLS + 1, 2 + NAME_TOKENS + FACTS)
-    names = draw.choice(_N_NAMES, recipe.people, replace=False)
-    parts = [np.full(recipe.people, SYMBOLS), names // SYMBOLS**2, names // SYMBOLS % SYMBOLS, names % SYMBOLS]
-    rows = np.concatenate([np.stack(parts, 1), draw.integers(0, SYMBOLS, (recipe.people, FACTS))], 1)
-    n_passes = -(-recipe.steps // (recipe.people // recipe.batch))
-    text = _Text(torch.from_numpy(rows), [draw.permutation(recipe.people) for _ in range(n_passes)])
-    train(model, recipe, lambda step: text.batch(step, recipe.batch))
-    return TrainedDecoder(model, _measure(model, text.rows))
+    rows = torch.from_numpy(draw_persons(recipe.people, draw))
+    read = draw_passes(recipe, draw)
+    train(model, recipe, lambda step: rows[torch.from_numpy(read(step))])
+    return TrainedDecoder(model, _measure(model, rows))
 
 
 def _measure(model: Decoder, rows: Tensor) -> tuple[Measure, ...]:
     surprise = bits(model, rows)
     n, size = len(rows), model.n_parameters
-    of_names = log2(_N_NAMES) - surprise[:, :NAME_TOKENS].sum(1)
-    of_facts = _BITS_OF_FACTS - surprise[:, NAME_TOKENS:].sum(1)
+    of_names = BITS_OF_NAME - surprise[:, :NAME_TOKENS].sum(1)
+    of_facts = BITS_OF_FACTS - surprise[:, NAME_TOKENS:].sum(1)
     known = [one for one in (of_names, of_facts) if one.mean() > 0]  # text that is worse than a guess is not kept
     each = torch.stack(known).sum(0) if known else torch.zeros(n)
-    kept, half = float(each.mean()), Z95 * float(each.std()) / n**0.5
-    offered = n * (log2(_N_NAMES / n) + _BITS_OF_FACTS) / size
+    offered = n * (log2(_N_NAMES / n) + BITS_OF_FACTS) / size
     return (
-        Measure(KEPT, kept * n / size, (kept - half) * n / size, (kept + half) * n / size, n),
+        bits_a_parameter(KEPT, each, size),
         Measure(OFFERED, offered, offered, offered, n),
     )
+
+
+def bits_a_parameter(question: str, each: Tensor, size: int) -> Measure:
+    """Return the bits of all people together by the number of weights, with an interval over people."""
+    n, mean, half = len(each), float(each.mean()), Z95 * float(each.std()) / len(each) ** 0.5
+    return Measure(question, mean * n / size, (mean - half) * n / size, (mean + half) * n / size, n)
 
 
 _SMALL = TokenRecipe(hidden=16, layers=2, heads=2, steps=900, batch=76, learning_rate=0.02, people=691)

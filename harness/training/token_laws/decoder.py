@@ -9,13 +9,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fathom.harness.engines.decoder_blocks import DecoderBlock, Reading, turns_at
+from fathom.harness.engines.decoder_shape import BodyShape, Positions
 from fathom.harness.errors import Diverged
 from fathom.harness.training.pretrain.optimizer import Muon
 
-Positions = Literal["rotary", "learned", "none"]
+Detail = Literal["none", "fixed", "fresh"]
 
 IGNORED = -1
 """Fills a row after its last token; it is neither read nor learned."""
+
+_ALL = slice(None)
+_TOGETHER = 1024
+"""Rows that are read at once without training."""
 
 Batches = Callable[[int], Tensor]
 """From a step to token ids of shape (rows, tokens), IGNORED after the end of a row."""
@@ -34,6 +40,10 @@ class TokenRecipe:
     learning_rate: float
     """Of Muon; it rises over 20 steps and falls linearly to 0."""
     positions: Positions = "rotary"
+    convolutions: str = ""
+    """Where short convolutions stand, letters of ABCD; as in `BodyShape`."""
+    qk_norm: bool = False
+    """Queries and keys are normed in each head."""
     people: int = 0
     """In the text; 0 where the text is not about people."""
     wordings: int = 1
@@ -42,34 +52,50 @@ class TokenRecipe:
     """A person's facts come in a new order each time."""
     full_names: bool = False
     """The name stands before each fact, not only before the first."""
+    name_last: float = 0.0
+    """Share of the biographies in which the name stands last; questions then also ask for names."""
     value_first: bool = False
     """The value is written before the answer about it."""
+    detail: Detail = "none"
+    """A token without use before each fact: the same at each reading, or drawn anew."""
+
+    def body(self, context: int) -> BodyShape:
+        """Sizes and choices of the model for rows of up to `context` tokens."""
+        return BodyShape(self.hidden, self.layers, self.heads, context, self.positions, self.convolutions, self.qk_norm)
 
 
 class Decoder(nn.Module):
-    """A decoder of RMS norms, attention and a GELU of four times the width; the embedding is also the output."""
+    """A decoder of the blocks that `fathom-decoder` models have; the embedding is also the output."""
 
     def __init__(self, recipe: TokenRecipe, n_tokens: int, context: int) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(n_tokens, recipe.hidden)
-        self.places = nn.Embedding(context, recipe.hidden) if recipe.positions == "learned" else None
-        self.blocks = nn.ModuleList(
-            _Block(recipe.hidden, recipe.heads, recipe.positions == "rotary") for _ in range(recipe.layers)
-        )
-        self.norm = nn.RMSNorm(recipe.hidden)
+        shape = recipe.body(context)
+        self._shape = shape
+        self.embedding = nn.Embedding(n_tokens, shape.width)
+        self.places = nn.Embedding(context, shape.width) if shape.positions == "learned" else None
+        self.blocks = nn.ModuleList(DecoderBlock(shape) for _ in range(shape.layers))
+        self.norm = nn.RMSNorm(shape.width)
         for weight in self.parameters():
             if weight.ndim == 2:
                 nn.init.normal_(weight, std=0.02)
 
     def forward(self, ids: Tensor) -> Tensor:
         """Return the scores of the next token, of shape (rows, tokens, vocabulary)."""
+        scores: Tensor = self.norm(self.states(ids)[-1]) @ self.embedding.weight.T
+        return scores
+
+    def states(self, ids: Tensor) -> list[Tensor]:
+        """Return the residual stream before the first block and after each, of shape (rows, tokens, width)."""
+        places = torch.arange(ids.shape[1])
         state: Tensor = self.embedding(ids)
         if self.places is not None:
-            state = state + self.places(torch.arange(ids.shape[1]))
+            state = state + self.places(places)
+        rotary = self._shape.positions == "rotary"
+        reading = Reading(turns_at(places, self._shape.width // self._shape.heads) if rotary else None)
+        states = [state]
         for block in self.blocks:
-            state = block(state)
-        scores: Tensor = self.norm(state) @ self.embedding.weight.T
-        return scores
+            states.append(block(states[-1], reading))
+        return states
 
     @property
     def n_parameters(self) -> int:
@@ -77,41 +103,10 @@ class Decoder(nn.Module):
         return sum(weight.numel() for weight in self.parameters())
 
 
-class _Block(nn.Module):
-    def __init__(self, width: int, heads: int, rotary: bool) -> None:
-        super().__init__()
-        self._heads, self._rotary = heads, rotary
-        self.before, self.between = nn.RMSNorm(width), nn.RMSNorm(width)
-        self.read, self.write = nn.Linear(width, 3 * width, bias=False), nn.Linear(width, width, bias=False)
-        self.up, self.down = nn.Linear(width, 4 * width, bias=False), nn.Linear(4 * width, width, bias=False)
-
-    def forward(self, state: Tensor) -> Tensor:
-        rows, tokens, width = state.shape
-        parts = self.read(self.before(state)).view(rows, tokens, 3, self._heads, width // self._heads)
-        query, key, value = parts.permute(2, 0, 3, 1, 4)
-        if self._rotary:
-            query, key = _turn(query), _turn(key)
-        seen = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
-        state = state + self.write(seen.transpose(1, 2).reshape(rows, tokens, width))
-        after: Tensor = state + self.down(functional.gelu(self.up(self.between(state))))
-        return after
-
-
-def _turn(parts: Tensor) -> Tensor:
-    """Return queries or keys with rotary positions, base 10,000.
-
-    Source: Su et al., RoFormer (arXiv 2104.09864), with halves in place of neighbouring pairs.
-    """
-    tokens, width = parts.shape[-2:]
-    speed = 10_000.0 ** (-torch.arange(0, width, 2).float() / width)
-    angle = torch.arange(tokens)[:, None].float() * speed
-    cos, sin = angle.cos(), angle.sin()
-    one, two = parts[..., : width // 2], parts[..., width // 2 :]
-    return torch.cat([one * cos - two * sin, one * sin + two * cos], -1)
-
-
-def train(model: Decoder, recipe: TokenRecipe, batches: Batches) -> None:
+def train(model: Decoder, recipe: TokenRecipe, batches: Batches, learned: slice = _ALL) -> None:
     """Train a model with Muon on the mean loss of the tokens of each batch, from the second of a row on.
+
+    `learned` selects, of the tokens from the second on, those that carry loss.
 
     Raises:
         Diverged: the loss is no longer a number.
@@ -124,7 +119,7 @@ def train(model: Decoder, recipe: TokenRecipe, batches: Batches) -> None:
         rate = recipe.learning_rate * min(1, (step + 1) / 20) * (1 - step / recipe.steps)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        loss = _loss(model, batches(step))
+        loss = _loss(model, batches(step), learned)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it without types
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -133,16 +128,17 @@ def train(model: Decoder, recipe: TokenRecipe, batches: Batches) -> None:
             raise Diverged(f"the loss is no longer a number at step {step}: give a smaller learning_rate")
 
 
-def _loss(model: Decoder, rows: Tensor) -> Tensor:
-    scores: Tensor = model(rows[:, :-1].clamp(min=0))
-    return functional.cross_entropy(scores.flatten(0, 1), rows[:, 1:].flatten(), ignore_index=IGNORED)
+def _loss(model: Decoder, rows: Tensor, learned: slice) -> Tensor:
+    scores: Tensor = model(rows[:, :-1].clamp(min=0))[:, learned]
+    return functional.cross_entropy(scores.flatten(0, 1), rows[:, 1:][:, learned].flatten(), ignore_index=IGNORED)
 
 
 @torch.no_grad()
 def bits(model: Decoder, rows: Tensor) -> Tensor:
     """Return the surprise of each token after the first in bits, of shape (rows, tokens - 1); 0 where ignored."""
     parts = []
-    for some in rows.split(1024):
+    for at in range(0, len(rows), _TOGETHER):
+        some = rows[at : at + _TOGETHER]
         scores = model(some[:, :-1].clamp(min=0)).transpose(1, 2)
         parts.append(functional.cross_entropy(scores, some[:, 1:], ignore_index=IGNORED, reduction="none"))
     return torch.cat(parts) / math.log(2)
@@ -151,4 +147,5 @@ def bits(model: Decoder, rows: Tensor) -> Tensor:
 @torch.no_grad()
 def next_tokens(model: Decoder, rows: Tensor) -> Tensor:
     """Return the likeliest next token after each token of rows without a gap, of shape (rows, tokens)."""
-    return torch.cat([model(some).argmax(-1) for some in rows.split(1024)])
+    starts = range(0, len(rows), _TOGETHER)
+    return torch.cat([model(rows[at : at + _TOGETHER]).argmax(-1) for at in starts])

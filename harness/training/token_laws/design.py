@@ -1,11 +1,13 @@
 """What a law over seeds is: conditions with their recipes, gates, and the rule on the effect."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from torch import Tensor
 
+from fathom.harness.engines.decoder_shape import SHAPES
+from fathom.harness.errors import BadInput
 from fathom.harness.training.token_laws.decoder import Decoder, TokenRecipe
 
 PILOT_SEEDS = tuple(range(1, 10))
@@ -97,6 +99,22 @@ class TokenLaw:
     def condition(self, name: str) -> Condition:
         """Return a condition, or raise KeyError."""
         return next((one for one in self.conditions if one.name == name), None) or _missing(name)
+
+
+def in_shape(law: TokenLaw, shape: str) -> TokenLaw:
+    """Return a law whose models all have a shape of SHAPES; all else stays, also the learning rate.
+
+    Raises:
+        BadInput: no such shape, or the law compares shapes itself.
+    """
+    if shape not in SHAPES:
+        raise BadInput(f"no shape {shape!r}; known: {', '.join(SHAPES)}")
+    if len({(one.recipe.positions, one.recipe.convolutions) for one in law.conditions}) > 1:
+        raise BadInput(f"{law.name} compares shapes itself: test another law across them")
+    positions, convolutions = SHAPES[shape]
+    changed = (replace(one.recipe, positions=positions, convolutions=convolutions) for one in law.conditions)
+    conditions = (replace(one, recipe=recipe) for one, recipe in zip(law.conditions, changed, strict=True))
+    return replace(law, conditions=tuple(conditions))
 
 
 def _missing(name: str) -> Condition:

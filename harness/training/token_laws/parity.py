@@ -64,8 +64,7 @@ def _answer(model: Decoder, people: People, who: Ids, value_first: bool) -> tupl
 
 
 _READ = TokenRecipe(
-    hidden=64, layers=3, heads=2, steps=1500, batch=64, learning_rate=0.01, people=400,
-    wordings=3, any_order=True, full_names=True,
+    hidden=64, layers=3, heads=2, steps=1200, batch=64, learning_rate=0.01, people=400, wordings=3, any_order=True
 )  # fmt: skip
 _AT_ONCE = replace(_READ, steps=300, learning_rate=0.004)
 

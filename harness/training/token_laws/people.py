@@ -1,7 +1,8 @@
 """Invented people in token form: names, facts, biographies and questions as rows of token ids.
 
 A biography is `START name name (marker value)*`; the marker says which attribute follows and in which wording. A
-question is `START attribute name name value`, and a yes-no question `START ASK name name [value] YES|NO`.
+question is `START attribute name name value`, a yes-no question `START ASK name name [value] YES|NO`, and a question
+for a name `START ASK value value value value value name name`; no law has both of the last two.
 
 Reference: Allen-Zhu and Li, Physics of Language Models 3.1 (arXiv 2309.14316): bioS, here without a language.
 """
@@ -76,6 +77,9 @@ def biographies(people: People, recipe: TokenRecipe, n: int, draw: np.random.Gen
         body = np.concatenate([np.repeat(name[:, None], ATTRIBUTES, 1), told], 2).reshape(n, -1)
     else:
         body = np.concatenate([name, told.reshape(n, -1)], 1)
+    if recipe.name_last:
+        late = draw.random(n) < recipe.name_last
+        body[late] = np.concatenate([told.reshape(n, -1), name], 1)[late]
     return pad(np.concatenate([np.full((n, 1), START), body], 1), CONTEXT)
 
 
@@ -91,6 +95,12 @@ def yes_no_questions(people: People, who: Ids, value_first: bool) -> Ids:
     answer = np.where(people.even[value - FIRST_VALUE], YES, NO)
     start, ask = np.full(len(who), START), np.full(len(who), ASK)
     return np.stack([start, ask, *people.names[who].T, *([value] if value_first else []), answer], 1)
+
+
+def name_questions(people: People, who: Ids) -> Ids:
+    """Return a question for each person's name by all values, with the two tokens of the name last; of shape (n, 9)."""
+    start, ask = np.full((len(who), 1), START), np.full((len(who), 1), ASK)
+    return np.concatenate([start, ask, people.values[who], people.names[who]], 1)
 
 
 def pad(rows: Ids, width: int) -> Ids:

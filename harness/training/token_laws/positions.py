@@ -1,4 +1,4 @@
-"""The law of positions: a hierarchical language with rotary, learned and no positions, in one body."""
+"""The law of positions: a hierarchical language with rotary positions and without any, in one body."""
 
 from dataclasses import dataclass, replace
 from functools import cache
@@ -104,15 +104,14 @@ LAW = TokenLaw(
     rule_text=(
         "Shown if the KL divergence from the exact distribution of the language is greater without positions than with "
         "rotary ones by more than 0.05 bits a token, over the whole of the 95% interval over seeds; reversed if it is "
-        "less by as much. Learned positions are reported and decide nothing."
+        "less by as much."
     ),
     reference="Allen-Zhu and Li, Physics of Language Models 1 (arXiv 2305.13673), section 3",
     conditions=(
         Condition("rotary", "rotary positions", _ROTARY),
         Condition("none", "no positions", replace(_ROTARY, positions="none")),
-        Condition("learned", "learned positions", replace(_ROTARY, positions="learned")),
     ),
-    gates=(Gate(LOSS, ("rotary", "none", "learned"), 0.2, "something of the language is learned"),),
+    gates=(Gate(LOSS, ("rotary", "none"), 0.2, "something of the language is learned"),),
     rule=Rule("lead", EXCESS, "none", "rotary", 0.05, "bits"),
     train=_train,
 )

@@ -9,15 +9,29 @@ from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from typing import Any, Literal
 
+from fathom.harness.engines import decoder_blocks, decoder_shape
+from fathom.harness.engines.decoder_shape import PLAIN
 from fathom.harness.errors import BadInput
 from fathom.harness.stats import seed_effects
 from fathom.harness.training.pretrain import optimizer
-from fathom.harness.training.token_laws import capacity, decoder, design, judge, people, recall
+from fathom.harness.training.token_laws import capacity, decoder, design, judge, people, recall, rings
 from fathom.harness.training.token_laws.design import CONFIRMING_SEEDS, FEWEST_SEEDS, PILOT_SEEDS, TokenLaw
 
 RunKind = Literal["confirming", "exploratory"]
 
-_CODE = (seed_effects, optimizer, decoder, design, judge, people, recall, capacity)
+_CODE = (
+    seed_effects,
+    optimizer,
+    decoder_shape,
+    decoder_blocks,
+    decoder,
+    design,
+    judge,
+    people,
+    recall,
+    rings,
+    capacity,
+)
 """Modules that decide the numbers of every law, beside the law's own."""
 
 
@@ -28,6 +42,8 @@ class Registration:
     law: str
     kind: RunKind
     scale: str
+    shape: str
+    """Of all its models, by its name in `decoder_shape.SHAPES`."""
     seeds: tuple[int, ...]
     rule: str
     margin: float
@@ -50,8 +66,8 @@ class Registration:
         return changed + [f"recipe of {one}" for one in names if now["recipes"].get(one) != before.get(one)]
 
 
-def register(law: TokenLaw, kind: RunKind, n_seeds: int, scale: str = "cpu") -> Registration:
-    """Return the registration of a run with the first n seeds of its kind.
+def register(law: TokenLaw, kind: RunKind, n_seeds: int, shape: str = PLAIN, scale: str = "cpu") -> Registration:
+    """Return the registration of a run with the first n seeds of its kind; `shape` is that of the law's models.
 
     Raises:
         BadInput: too few seeds for a verdict, or more than there are.
@@ -60,7 +76,7 @@ def register(law: TokenLaw, kind: RunKind, n_seeds: int, scale: str = "cpu") -> 
     if not fewest <= n_seeds <= len(seeds):
         raise BadInput(f"--seeds {n_seeds}: a run that is {kind} has {fewest} to {len(seeds)} seeds")
     return Registration(
-        law.name, kind, scale, seeds[:n_seeds],
+        law.name, kind, scale, shape, seeds[:n_seeds],
         digest_of([law.rule_text, asdict(law.rule)]), law.rule.margin, digest_of([asdict(one) for one in law.gates]),
         {one.name: digest_of([asdict(one.recipe), one.after, one.seed_shift]) for one in law.conditions},
         _code_digest(law),

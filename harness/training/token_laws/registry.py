@@ -8,7 +8,7 @@ from fathom.harness.training.token_laws.design import TokenLaw
 from fathom.tasks.registry import load_plugins
 
 _HELPERS = ("decoder", "design", "experiment", "judge", "people", "recall", "record", "registration", "registry",
-            "table")  # fmt: skip
+            "rings", "table")  # fmt: skip
 
 
 @cache

@@ -2,19 +2,22 @@
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console, Group, RenderableType
 from rich.progress import BarColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from fathom.harness.db.laws import StoredLaw
+from fathom.harness.engines.decoder_shape import PLAIN, SHAPES
 from fathom.harness.format import count, duration, law_effect
 from fathom.harness.reports.console import LiveBar
 from fathom.harness.training.token_laws.design import TokenLaw
 from fathom.harness.training.token_laws.experiment import Progress
 from fathom.harness.training.token_laws.judge import Trial
 from fathom.harness.training.token_laws.record import Record, Registered
+from fathom.harness.training.token_laws.registration import Registration
 
 _COLOURS = {"shown": "green", "reversed": "red", "void": "red"}
 _UNITS = {"share": " points", "bits": " bits", "log2 ratio": ""}
@@ -27,7 +30,7 @@ def render_registration(law: TokenLaw, registered: Registered) -> RenderableType
     attempt = f", attempt {registered.attempt}" if registered.attempt else ""
     seeds = ", ".join(map(str, registration.seeds[:10])) + (", …" if len(registration.seeds) > 10 else "")
     rows = {
-        "registered": f"{registered.when:%Y-%m-%d %H:%M:%S} UTC, {registration.kind}{attempt}",
+        "registered": f"{registered.when:%Y-%m-%d %H:%M:%S} UTC, {registration.kind}{attempt}{_shape(registration)}",
         "claim": law.claim,
         "rule": law.rule_text,
         "seeds": f"{len(registration.seeds)}: {seeds}",
@@ -88,7 +91,9 @@ def render_token_record(record: Record) -> RenderableType:
         "" if record.registration.kind == "confirming" else " (pilot seeds or changed recipes: this confirms nothing)"
     )
     return Group(
-        Text(f"{law.name}, {seeds} seeds, {record.registration.scale} scale", style="bold"),
+        Text(
+            f"{law.name}, {seeds} seeds, {record.registration.scale} scale{_shape(record.registration)}", style="bold"
+        ),
         Text(law.claim),
         "",
         _measures(law, record.trials),
@@ -103,6 +108,33 @@ def render_token_record(record: Record) -> RenderableType:
         *_groups(conclusion.groups),
         Text(f"registered {record.registered}, {record.registration.digest}; {_costs(record)}", style="dim"),
     )
+
+
+def _shape(registration: Registration) -> str:
+    return "" if registration.shape == PLAIN else f", shape {registration.shape}"
+
+
+def render_universality(laws: Mapping[str, Mapping[str, StoredLaw]]) -> RenderableType:
+    """Return a table of effects and verdicts, a row a law and a column a shape, of laws tested in several shapes."""
+    several = {name: by_shape for name, by_shape in laws.items() if len(by_shape) > 1}
+    shapes = [one for one in SHAPES if any(one in by_shape for by_shape in several.values())]
+    table = Table(
+        box=None, pad_edge=False, header_style="bold", title="effect over seeds by shape", title_justify="left"
+    )
+    for name in ("law", *shapes):
+        table.add_column(name)
+    for name, by_shape in several.items():
+        table.add_row(name, *(_outcome(by_shape.get(one)) for one in shapes))
+    return table
+
+
+def _outcome(law: StoredLaw | None) -> Text:
+    if law is None or law.result is None:
+        return Text("–" if law is None else "registered", style="dim")
+    unit, result = law.design["rule"]["unit"], law.result
+    mean, low, high = (law_effect(one, unit) for one in (result.effect, result.low, result.high))
+    verdict = Text(result.verdict, style=_COLOURS.get(result.verdict, "yellow"))
+    return Text.assemble(f"{mean}{_UNITS[unit]} ({low} to {high}) ", verdict)
 
 
 def _groups(groups: Sequence[str]) -> list[Text]:

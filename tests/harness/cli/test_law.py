@@ -47,7 +47,9 @@ def test_laws_are_listed_with_their_claims_and_rules() -> None:
     [
         (["gravity"], UnknownLaw, "parity"),
         (["parity", "--scale", "tpu"], BadInput, ", ".join(SCALES)),
-        (["reversal"], UnknownLaw, "add --scale text"),
+        (["null", "--across", "llama,lstm"], BadInput, "known: llama, gpt2, nope, canon"),
+        (["canon", "--across", "llama"], BadInput, "compares shapes itself"),
+        (["parity", "--scale", "text", "--across", "llama"], BadInput, "exploratory"),
         (["parity", "--scale", "gpu", "--seeds", "7"], BadInput, "exploratory"),
         (["parity", "--set", "steps=9"], BadRecipe, "--exploratory"),
         (["parity", "--set", "stepps=9", "--exploratory"], BadRecipe, "learning_rate"),
@@ -97,3 +99,16 @@ def test_a_law_over_seeds_is_registered_trained_and_kept(tmp_path: Path) -> None
     assert (kept["verdict"], kept["attempt"], len(kept["trials"])) == ("exploratory", 0, 4)
     refused = CliRunner().invoke(build(), ["law", "null", *place]).exception
     assert isinstance(refused, BadRecipe)
+
+
+def test_a_law_across_shapes_is_one_run_a_shape_and_a_table(tmp_path: Path) -> None:
+    place = ["--out", str(tmp_path / "out"), "--db", str(tmp_path / "runs.db")]
+    words = ["law", "null", "--exploratory", "--seeds", "2", "--set", "steps=5", "--across", "llama,canon", *place]
+    said = " ".join(CliRunner().invoke(build(), words).stdout.split())
+    assert "effect over seeds by shape law llama canon null" in said
+    assert sorted(one.parent.name for one in tmp_path.glob("out/*/law.json")) == ["canon", "llama"]
+    kept = json.loads(CliRunner().invoke(build(), [*words, "--json"]).stdout)
+    one, other = ([trial["weights"] for trial in kept[shape]["trials"]] for shape in ("llama", "canon"))
+    assert len({*one, *other}) == 8
+    sizes = [kept[shape]["trials"][0]["n_parameters"] for shape in ("llama", "canon")]
+    assert sizes[1] == pytest.approx(sizes[0], rel=0.01)

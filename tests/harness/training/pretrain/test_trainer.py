@@ -7,6 +7,7 @@ import time
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from fathom.harness.errors import BadRecipe
@@ -124,6 +125,32 @@ def test_a_killed_training_goes_on_to_the_same_weights_and_the_same_curve(
     assert [row["step"] for row in curve(whole / "grain")] == [1, 4, 8, 10, 12]
 
 
+def _second(tiny, model, shape="hidden = 32"):
+    text = TINY.replace('name = "grain"', f'name = "second"\nfrom = "{model}"').replace("hidden = 32", shape)
+    for line in ("vocabulary = 500\n", "early_step = 4\n"):
+        text = text.replace(line, "")
+    text = text.replace("steps = 12", "steps = 1").replace("learning_rate = 1e-3", "learning_rate = 1e-12")
+    tiny.write_text(text.replace("warmup = 2", "warmup = 0"))
+    return read_recipe(str(tiny))
+
+
+def test_a_second_training_starts_from_weights_and_tokenizer_of_the_first(trained, tiny, tmp_path):
+    first = trained[0] / "grain"
+    (second,) = pretrain(_second(tiny, first), tmp_path, lambda _: None)
+    assert (second / "tokenizer.json").read_text() == (first / "tokenizer.json").read_text()
+    one, other = (load_file(folder / "model.safetensors") for folder in (first, second))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert f"started from {first}, digest" in (second / "README.md").read_text()
+
+
+def test_a_model_of_another_shape_or_with_a_new_vocabulary_is_no_start(trained, tiny, tmp_path):
+    with pytest.raises(BadRecipe, match="has another one"):
+        pretrain(_second(tiny, trained[0] / "grain", "hidden = 16"), tmp_path, lambda _: None)
+    tiny.write_text(TINY.replace('seed = "1"', 'seed = "1"\nfrom = "reference/pebble"'))
+    with pytest.raises(BadRecipe, match="vocabulary: the tokenizer is that of the model reference/pebble"):
+        read_recipe(str(tiny))
+
+
 def test_checkpoints_of_another_recipe_are_not_continued(trained, tiny, fathom):
     tiny.write_text(TINY.replace('seed = "1"', 'seed = "2"'))
     done = fathom("pretrain", tiny, "--out", trained[0])
@@ -141,6 +168,9 @@ def test_checkpoints_of_another_recipe_are_not_continued(trained, tiny, fathom):
         ('family = "depo"', 'family = "dopo"', "known: bios, brevo, capo, depo"),
         ('style = "direct"', 'style = "loud"', "known: direct"),
         ("heads = 2", "heads = 3", "multiple"),
+        ("heads = 2", 'heads = 2\nconvolutions = "AC"', 'kind = "decoder"'),
+        ("heads = 2", 'heads = 2\nkind = "decoder"\nconvolutions = "CA"', "shape.convolutions"),
+        ("heads = 2", 'heads = 2\nkind = "decoder"\npositions = "learned"', "no weights to the MLP"),
         ("vocabulary = 500", "vocabulary = 3", "vocabulary"),
         ("[shape]", "[shape", "grain.toml"),
         ("steps = 12", f"steps = {10**40}", "steps"),

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from fathom.harness.engines.decoder_shape import SHAPES
 from fathom.harness.errors import Diverged
 from fathom.harness.training.token_laws.decoder import IGNORED, Decoder, TokenRecipe, bits, train
 
@@ -35,9 +36,10 @@ def test_without_positions_the_order_of_what_was_read_does_not_matter():
         assert torch.allclose(one, other, atol=1e-6) is same
 
 
-def test_rotary_and_no_positions_have_the_same_number_of_weights():
-    sizes = [Decoder(replace(_RECIPE, positions=one), 5, 8).n_parameters for one in ("rotary", "none", "learned")]
-    assert [one - sizes[0] for one in sizes] == [0, 0, 8 * 16]
+@pytest.mark.parametrize("shape", SHAPES.values())
+def test_the_shapes_have_the_same_number_of_weights_within_one_percent(shape):
+    size = Decoder(replace(_RECIPE, positions=shape[0], convolutions=shape[1]), 5, 8).n_parameters
+    assert size == pytest.approx(Decoder(_RECIPE, 5, 8).n_parameters, rel=0.01)
 
 
 def test_training_lowers_the_surprise_and_leaves_out_what_is_ignored(rows):

@@ -1,5 +1,7 @@
 """Biographies tell every fact of a person once, in the wordings and orders of the recipe."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -42,6 +44,20 @@ def test_a_biography_tells_each_fact_of_its_person_once(people, full, any_order)
 def test_one_wording_means_that_a_person_has_one_text(people):
     rows = text.biographies(people, _RECIPE, 300, np.random.default_rng(2))
     assert len({tuple(one) for one in rows.tolist()}) <= 30
+
+
+def test_a_share_of_the_biographies_has_the_name_last(people):
+    recipe = replace(_RECIPE, name_last=0.5)
+    rows = text.biographies(people, recipe, 400, np.random.default_rng(2))
+    names = set(map(tuple, people.names.tolist()))
+    first, last = (sum(tuple(one) in names for one in rows[:, at : at + 2].tolist()) for at in (1, 11))
+    assert first + last == 400
+    assert 150 < last < 250
+
+
+def test_a_question_for_a_name_tells_all_facts_first(people):
+    (row,) = text.name_questions(people, np.array([4])).tolist()
+    assert row == [text.START, text.ASK, *people.values[4], *people.names[4]]
 
 
 def test_questions_end_with_their_answer(people):

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from fathom.harness.engines.decoder_shape import PLAIN
 from fathom.harness.errors import BadInput, BadRecipe
-from fathom.harness.training.token_laws.design import CONFIRMING_SEEDS, PILOT_SEEDS
+from fathom.harness.training.token_laws.design import CONFIRMING_SEEDS, PILOT_SEEDS, in_shape
 from fathom.harness.training.token_laws.experiment import store_registration
 from fathom.harness.training.token_laws.registration import register
 from fathom.harness.training.token_laws.registry import all_token_laws, find_token_law
@@ -36,6 +37,16 @@ def test_pilot_and_confirming_seeds_have_none_in_common():
 def test_each_part_changes_the_digest(change):
     law = find_token_law("augmentation")
     assert register(change(law), "confirming", 5).digest != register(law, "confirming", 5).digest
+
+
+def test_another_shape_is_another_registration_and_the_plain_one_is_the_laws_own():
+    law = find_token_law("capacity")
+    own, plain, canon = (
+        register(one, "confirming", 5, shape)
+        for one, shape in ((law, PLAIN), (in_shape(law, PLAIN), PLAIN), (in_shape(law, "canon"), "canon"))
+    )
+    assert own.digest == plain.digest != canon.digest
+    assert own.recipes != canon.recipes
 
 
 def test_more_seeds_are_another_registration():
