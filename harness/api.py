@@ -7,7 +7,7 @@ from functools import cached_property, partial
 from html import escape
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import pandas as pd
 from sqlalchemy import Engine as Database
@@ -19,12 +19,13 @@ from fathom.harness.db.leaderboard.standings import update_leaderboard
 from fathom.harness.db.samples import stream_samples
 from fathom.harness.db.write import utc_now
 from fathom.harness.engines.base import EngineSettings
-from fathom.harness.engines.options import check_engine
+from fathom.harness.engines.options import SHORT_FORMS, check_engine, chosen_engine, join_options
 from fathom.harness.errors import BadInput, FathomError, Interrupted, NotComparable
 from fathom.harness.format import count, percent
 from fathom.harness.records import ProgressReport, RunDetail, SampleFilter
 from fathom.harness.reports.comparison import pair_cells
 from fathom.harness.reports.console import RunProgress, make_console
+from fathom.harness.reports.cost import RunCost, cost_of_run
 from fathom.harness.reports.depths import (
     DepthProgress,
     check_shared,
@@ -40,7 +41,7 @@ from fathom.harness.reports.html.page import write_report
 from fathom.harness.reports.html.tables import make_score_rows
 from fathom.harness.reports.reproduce import reproduce
 from fathom.harness.runs.evaluate import evaluate as evaluate_plan
-from fathom.harness.runs.plan import Plan, make_plan, named, resume_plan
+from fathom.harness.runs.plan import Plan, check_tags, make_plan, named, resume_plan, tagged
 from fathom.harness.runs.prompt_format import StatedFormat
 from fathom.harness.runs.run_settings import (
     PRECISION,
@@ -57,6 +58,20 @@ from fathom.tasks.suites import Selection, open_suite
 
 _Names = str | Sequence[str]
 """One name, or several."""
+
+
+class ShortForms(TypedDict, total=False):
+    """Options of engines that have a name of their own, as the command's flags do; `engine_arg` takes the others."""
+
+    tensor_parallel: int
+    pipeline_parallel: int
+    quantization: str
+    lora: str
+    replicas: int
+    base_url: str
+    concurrency: int
+    provider: str
+    reasoning_effort: str
 
 
 @dataclass(frozen=True)  # no slots: cached properties need the instance's dictionary
@@ -132,6 +147,12 @@ class Run:
     def depths(self) -> pd.DataFrame:
         """One row a ladder, channel and style: depth with its 95% interval, items, and whether a falling curve fits."""
         return pd.DataFrame(depths_json(self.detail))
+
+    @cached_property
+    def cost(self) -> RunCost:
+        """Tokens, seconds and dollars, in all and for each right answer; dollars are None where no price is known."""
+        with self.store.opened() as opened:
+            return cost_of_run(opened, self.detail)
 
     @cached_property
     def samples(self) -> pd.DataFrame:
@@ -240,37 +261,40 @@ def evaluate(  # one parameter an option, as `fathom run` has them
     *,
     name: str | None = None,
     suite: str = "quick",
-    engine: str = "vllm",
+    engine: str | None = None,
     seed: int | str | None = None,
     families: _Names = (),
     levels: _Names = (),
-    channels: _Names = (),
-    styles: _Names = (),
+    channel: _Names = (),
+    style: _Names = (),
     n: int | None = None,
     shots: int | None = None,
     chat: bool | None = None,
     system: str = "",
     shots_as: ShotsAs = "turns",
-    template_options: Mapping[str, Any] | None = None,
+    template_option: Mapping[str, Any] | None = None,
     filler: int = 0,
     ask_twice: bool = False,
     repeats: int = 1,
     temperature: float | None = None,
-    budgets: Mapping[str, int] | None = None,
+    budget: Mapping[str, int] | None = None,
     think_budget: int | None = None,
     think_marks: tuple[str, str] | None = None,
     precision: float = PRECISION,
     dtype: str = "auto",
     revision: str | None = None,
-    engine_args: Mapping[str, Any] | None = None,
+    engine_arg: Mapping[str, Any] | None = None,
+    tag: _Names = (),
     db: str | Path | None = None,
     resume: str | None = None,
     progress: bool | ProgressReport = True,
+    **short: Unpack[ShortForms],
 ) -> Run:
     """Evaluate a model on a suite as `fathom run` does, and return the stored run.
 
-    It returns when the run is done and the model is unloaded, in a notebook too. `engine_args` have the engine's own
-    names (`tensor_parallel_size`, `base_url`, `lora` ...). `db` is a file or a URL, by default FATHOM_DB or
+    It returns when the run is done and the model is unloaded, in a notebook too. Arguments have the names of the
+    command's options. `engine_arg` has the engine's own names (`max_model_len` ...); `base_url`, `lora`,
+    `tensor_parallel` and other short forms may be given as they are. `db` is a file or a URL, by default FATHOM_DB or
     ./fathom.db; ":memory:" keeps nothing. Unless `chat` and `shots` say it, the model's files choose how it is asked: a
     chat template means a chat without shots, none means three shots in plain text. A run
     that was cut off goes on with `resume` alone, or its `db` as well. `suite="depth"` places questions where they tell
@@ -290,29 +314,40 @@ def evaluate(  # one parameter an option, as `fathom run` has them
         BadInput: an argument that cannot be; fathom.harness.errors lists the kinds.
         EngineFailed: the engine broke. The run is stored as failed, and can be resumed.
     """
+    engine = chosen_engine(engine, short)
     check_engine(engine)
     store = Store.at(db)
     settings = RunSettings(
         PromptSettings(
-            shots or 0, bool(chat), system, known_shots_as(shots_as), dict(template_options or {}), filler, ask_twice
+            shots or 0, bool(chat), system, known_shots_as(shots_as), dict(template_option or {}), filler, ask_twice
         ),
         SamplingSettings(
-            repeats, temperature, dict(budgets or {}), given_thinking(think_budget, think_marks), precision
+            repeats, temperature, dict(budget or {}), given_thinking(think_budget, think_marks), precision
         ),
-        EngineSettings(engine, dtype, dict(engine_args or {})),
+        EngineSettings(engine, dtype, join_options(engine_arg or {}, _checked(short))),
     )
     with store.opened(create=True) as opened:
         if resume is not None:
             plan = resume_plan(find_run(opened, resume), settings.engine)
         else:
-            chosen = Selection(_names(families), _names(levels), _names(channels), _names(styles), n)
+            chosen = Selection(_names(families), _names(levels), _names(channel), _names(style), n)
             asked = open_suite(suite, secrets.token_hex(8) if seed is None else seed, chosen)
             which, prompt_format = None if model is None else str(model), StatedFormat(chat, shots)
             tell = partial(make_console(stderr=True, quiet=progress is not True).print, soft_wrap=True)
+            check_tags(_names(tag))
             plan = named(make_plan(which, revision, asked, settings, tell, prompt_format), name)
+            plan = tagged(plan, _names(tag))
             if plan.prompt_format is not None:
                 tell(plan.prompt_format.text())
         return Run(_evaluated(plan, opened, progress), store)
+
+
+def _checked(short: Mapping[str, Any]) -> Mapping[str, Any]:  # as in ShortForms
+    """Return short forms of engine options, or raise TypeError for another name, as a call of a function does."""
+    for name in short:
+        if name not in SHORT_FORMS:
+            raise TypeError(f"evaluate() got an unexpected keyword argument {name!r}")
+    return short
 
 
 def _names(given: _Names) -> tuple[str, ...]:

@@ -5,7 +5,10 @@ FathomError                the command line prints the message without a traceba
 │   ├── UnknownModel       no folder, reference model or hub id with this name
 │   ├── BrokenModel        the files of a model cannot be read
 │   ├── UnknownTask        no lm-eval task with this name, or one that cannot run here
-│   ├── UnknownEngine      no engine with this name, or its package is not installed
+│   ├── UnknownEngine      no engine with this name
+│   │   └── NotInstalled   a package that a command or an engine needs is not there
+│   ├── BadRunFile         a file of `fathom run` with an error, or one that is there already
+│   ├── BadPrices          a file of prices with an error
 │   ├── BadRecipe          a training recipe with an error
 │   ├── BadMix             settings of training text with an error
 │   ├── CorpusChanged      a folder with other files, or with training text of other settings
@@ -112,7 +115,19 @@ class UnknownTask(BadInput):
 
 
 class UnknownEngine(BadInput):
-    """No engine with this name, or its package is not installed."""
+    """No engine with this name."""
+
+
+class NotInstalled(UnknownEngine):
+    """A package that a command or an engine needs is not there; the message has the command that installs it."""
+
+
+class BadRunFile(BadInput):
+    """A file of `fathom run` cannot be read, holds what the command does not take, or is there already."""
+
+
+class BadPrices(BadInput):
+    """A file of prices cannot be read, or has an error."""
 
 
 class BadRecipe(BadInput):

@@ -1,7 +1,7 @@
 """Numbers as text for people; no other module formats numbers."""
 
 import datetime as dt
-from math import inf
+from math import floor, inf, log10
 
 from fathom.harness.stats.intervals import Estimate, Interval
 
@@ -139,6 +139,22 @@ def size(n_parameters: int) -> str:
         if n_parameters >= unit:
             return f"{n_parameters / unit:.3g}{letter}"
     return str(n_parameters)
+
+
+def tokens(number: float) -> str:
+    """Write 1234567 as 1.23M, 45678 as 45.7k, and numbers below 1,000 as they are."""
+    for unit, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if number >= unit:
+            return f"{number / unit:.3g}{letter}"
+    return count(round(number))
+
+
+def dollars(amount: float) -> str:
+    """Write 12.345 as $12.35, and amounts below a dollar with two significant digits, as $0.00042."""
+    if amount >= 1 or amount == 0:
+        return f"${amount:,.2f}"
+    places = max(2, 1 - floor(log10(amount)))
+    return f"${amount:.{places}f}"
 
 
 def megabytes(n_bytes: int) -> str:

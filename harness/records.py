@@ -126,6 +126,22 @@ class TaskRunDetail:
     """Folder of the model's files on the machine that ran it; never shown."""
 
 
+@dataclass(frozen=True, slots=True)
+class CellUsage:
+    """What the samples of a cell used."""
+
+    family: str
+    level: str
+    channel: str
+    style: str
+    n: int
+    """Samples."""
+    prompt_tokens: int
+    completion_tokens: int
+    milliseconds: int
+    """Sum over the samples; those that an engine answers side by side count each for itself where it says so."""
+
+
 class _ManifestPart(BaseModel):
     """A part of a manifest. What is missing, or is not what Fathom writes there, reads as the field's default.
 
@@ -201,6 +217,7 @@ class Context(_ManifestPart):
     placement: Mapping[str, Any] = {}
     """Options of the engine that say where and how fast it runs."""
     synthetic: bool = False
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,9 +121,22 @@ class ApiSettings:
     key: str = field(default="", repr=False)
 
 
-def read_api_settings() -> ApiSettings:
-    """Read FATHOM_BASE_URL, and the key from FATHOM_API_KEY (or FATHOM_API_KEY_FILE), else OPENAI_API_KEY."""
-    return ApiSettings(_read("FATHOM_BASE_URL"), _read("FATHOM_API_KEY") or _read("OPENAI_API_KEY"))
+def read_api_settings(variable: str = "") -> ApiSettings:
+    """Read FATHOM_BASE_URL, and the key from FATHOM_API_KEY (or FATHOM_API_KEY_FILE), else OPENAI_API_KEY.
+
+    With the variable of a provider, the key is read from it, or from a file that VARIABLE_FILE names, and from nowhere
+    else: a key is never sent to another than its own provider.
+    """
+    key = _read(variable) if variable else _read("FATHOM_API_KEY") or _read("OPENAI_API_KEY")
+    return ApiSettings(_read("FATHOM_BASE_URL"), key)
+
+
+def prices_file() -> Path | None:
+    """Return the user's file of prices: FATHOM_PRICES, else fathom/prices.toml below XDG_CONFIG_HOME; None without."""
+    if named := _read("FATHOM_PRICES"):
+        return Path(named)
+    usual = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "fathom" / "prices.toml"
+    return usual if usual.is_file() else None
 
 
 def _read(name: str) -> str:
@@ -243,6 +256,13 @@ def quiet_ray() -> None:
         ("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0"),
     ):
         os.environ.setdefault(name, value)
+
+
+def completed_line() -> str | None:
+    """Return the line that a shell wants to have completed; None where no shell asks."""
+    if "_FATHOM_COMPLETE" not in os.environ:
+        return None
+    return os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or ""
 
 
 def ray_address() -> str:

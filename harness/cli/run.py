@@ -1,43 +1,26 @@
 """The `fathom run` command: its options, and what it prints while a model is evaluated."""
 
-import logging
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Optional
 
 import typer
-from rich.console import Console
-from sqlalchemy import Engine as Database
 
-from fathom.harness.cli.options import AsJson, Db, database_of, names, open_store, pairs, selection_of
-from fathom.harness.db.find import any_run
-from fathom.harness.db.read import get_run, get_task_run
+from fathom.harness.cli.attempt import Output, continue_run, run_suite, run_tasks
+from fathom.harness.cli.batch import run_batch
+from fathom.harness.cli.forecast import show_forecast
+from fathom.harness.cli.options import AsJson, Db, database_of, names, pairs, selection_of
+from fathom.harness.cli.run_file import RunFileCommand, write_run_file
 from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.model_name import check_board_name
-from fathom.harness.engines.options import check_engine
-from fathom.harness.errors import BadInput, EngineFailed, Interrupted
-from fathom.harness.format import count, percent, plural
-from fathom.harness.records import RunDetail, TaskRunDetail
-from fathom.harness.reports.console import RunProgress, StderrHandler, make_console, print_json, print_notes
-from fathom.harness.reports.depths import DepthProgress, render_depths
-from fathom.harness.reports.describe import notes_on, settings_text
-from fathom.harness.reports.measures import measure_run
-from fathom.harness.reports.terminal import render_run, render_task_run, run_json, task_run_json
-from fathom.harness.runs.evaluate import Outcome, evaluate
-from fathom.harness.runs.ladders import open_ladders
-from fathom.harness.runs.plan import (
-    Plan,
-    TaskPlan,
-    TaskSelection,
-    make_plan,
-    make_task_plan,
-    named,
-    resume_plan,
-    resume_task_plan,
-)
+from fathom.harness.engines.options import check_engine, chosen_engine, join_options
+from fathom.harness.engines.providers import PROVIDERS
+from fathom.harness.errors import BadInput
+from fathom.harness.runs.plan import Plan, TaskPlan, TaskSelection, check_tags, make_plan, make_task_plan, named, tagged
 from fathom.harness.runs.prompt_format import StatedFormat
 from fathom.harness.runs.run_settings import (
     PRECISION,
@@ -47,10 +30,7 @@ from fathom.harness.runs.run_settings import (
     given_thinking,
     known_shots_as,
 )
-from fathom.harness.settings import quiet_lm_eval
-from fathom.tasks.base import PARAMETRIC
-from fathom.tasks.suite_tables import ADAPTIVE
-from fathom.tasks.suites import families_outside, open_suite
+from fathom.tasks.suites import Selection, families_outside, open_suite
 
 app = typer.Typer()
 
@@ -61,9 +41,29 @@ _engine = partial(typer.Option, rich_help_panel="Engine")
 _Name = Annotated[
     Optional[str], typer.Option(help="Name of the model in tables and on boards, as org/name; default: its folder's.")
 ]
+_File = Annotated[
+    Optional[Path], typer.Argument(help="TOML file with any of these options; those of the command line replace them.")
+]
+_Write = Annotated[Optional[Path], typer.Option(help="Write the options to this new TOML file, and run nothing.")]
+_DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be asked, and how long it takes; load no model.")
+]
+_Throughput = Annotated[
+    Optional[float], typer.Option(min=1e-9, help="With --dry-run: tokens a second, in place of earlier runs.")
+]
+_Tag = Annotated[Optional[list[str]], typer.Option(help="Word to find the run by: `fathom runs --tag`; repeatable.")]
 _Model = Annotated[Optional[str], typer.Option(help="reference/pebble, a folder, or a hub id.")]
-_Engine = Annotated[str, typer.Option(help="vllm, hf, openai, ray or oracle.")]
+_Models = Annotated[
+    Optional[list[str]], typer.Option(help="reference/pebble, a folder, or a hub id; repeat it for several models.")
+]
+_Engine = Annotated[
+    Optional[str], typer.Option(help="vllm (default), hf, openai (with --provider or --base-url), ray or oracle.")
+]
 _Seed = Annotated[Optional[str], typer.Option(help="Whole number or hex; fresh and random if not given.")]
+_Seeds = Annotated[
+    Optional[list[str]],
+    typer.Option(help="Whole number or hex; fresh and random if not given; repeat it for several seeds."),
+]
 _Resume = Annotated[Optional[str], typer.Option(help="Resume this run; needs no other option.")]
 _Suite = Annotated[str, _questions(help="Suite of cells.")]
 _Families = Annotated[
@@ -116,6 +116,8 @@ _Lora = Annotated[Optional[Path], _engine(help="Folder of a LoRA adapter.")]
 _EngineArg = Annotated[Optional[list[str]], _engine(help="For the engine, for example max_model_len=8192.")]
 _Replicas = Annotated[Optional[int], _engine(min=1, help="Copies of the model; engine ray.")]
 _BaseUrl = Annotated[Optional[str], _engine(help="Address of the server, ending in /v1; engine openai.")]
+_Provider = Annotated[Optional[str], _engine(help=f"Whose API model it is; engine openai: {', '.join(PROVIDERS)}.")]
+_ReasoningEffort = Annotated[Optional[str], _engine(help="How much a model of a provider thinks: none, low, high ...")]
 _Concurrency = Annotated[Optional[int], _engine(min=1, help="Requests in flight at most; engine openai.")]
 
 
@@ -153,27 +155,66 @@ def _check_resume(given: Mapping[str, object]) -> None:
         raise BadInput(f"--resume continues a run as it was started: leave {named[0]} out")
 
 
-def _engine_options(given: Iterable[str], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Join --engine-arg with the options that have a flag of their own.
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What a call asks for: every model with every seed, or lm-eval's tasks of every model."""
 
-    Raises:
-        BadInput: the two give different values for one option.
-    """
-    options = pairs(given, "--engine-arg")
-    for name, value in own.items():
-        if value is not None and options.setdefault(name, value) != value:
-            raise BadInput(f"--engine-arg {name}={options[name]} contradicts the flag for {name}: give one of them")
-    return options
+    models: tuple[str | None, ...]
+    seeds: tuple[str, ...]
+    suite: str
+    chosen: Selection
+    tasks: TaskSelection
+    stated: StatedFormat
+    settings: RunSettings
+    name: str | None
+    revision: str | None
+    tags: tuple[str, ...]
+
+    def check(self) -> None:
+        """Raise BadInput where options do not go together."""
+        check_engine(self.settings.engine.name)
+        check_tags(self.tags)
+        if self.name is not None:
+            check_board_name(self.name)
+            if len(self.models) > 1:
+                raise BadInput("--name is the name of one model: leave it out, or call `fathom run` once for each")
+        if self.tasks.tasks and len(self.seeds) > 1:
+            raise BadInput("--seed is about Fathom's own suites, and --tasks about lm-eval's tasks: leave one out")
+
+    def plans(self, output: Output) -> list[Plan | TaskPlan]:
+        """Return one plan a run, all of them checked before any model is loaded.
+
+        Raises:
+            BadInput: no such model, or settings that it or the suite cannot be run with.
+        """
+        if self.tasks.tasks:
+            made = (make_task_plan(model, self.revision, self.tasks, self.settings) for model in self.models)
+            return [tagged(named(plan, self.name), self.tags) for plan in made]
+        if not self.chosen.levels and (outside := families_outside(self.suite, self.chosen.families)):
+            left = ", ".join(outside)
+            output.tell(f"not in the suite {self.suite}, asked at default levels (--levels names others): {left}")
+        return [self._plan(model, seed, output) for model, seed in product(self.models, self.seeds)]
+
+    def _plan(self, model: str | None, seed: str, output: Output) -> Plan:
+        asked = open_suite(self.suite, seed, self.chosen)
+        plan = make_plan(model, self.revision, asked, self.settings, output.tell, self.stated)
+        return tagged(named(plan, self.name), self.tags)
 
 
-@app.command("run")
+@app.command("run", cls=RunFileCommand)
 def run_model(  # one parameter an option: typer reads the signature
-    model: _Model = None,
+    context: typer.Context,
+    file: _File = None,
+    model: _Models = None,
     name: _Name = None,
-    engine: _Engine = "vllm",
-    seed: _Seed = None,
+    engine: _Engine = None,
+    seed: _Seeds = None,
+    tag: _Tag = None,
     db: Db = None,
     resume: _Resume = None,
+    write: _Write = None,
+    dry_run: _DryRun = False,
+    throughput: _Throughput = None,
     as_json: AsJson = False,
     suite: _Suite = "quick",
     families: _Families = None,
@@ -207,21 +248,26 @@ def run_model(  # one parameter an option: typer reads the signature
     replicas: _Replicas = None,
     base_url: _BaseUrl = None,
     concurrency: _Concurrency = None,
+    provider: _Provider = None,
+    reasoning_effort: _ReasoningEffort = None,
 ) -> None:
     """Evaluate a model and store every sample. Exit code 0 done, 2 bad input, 3 the engine failed or never answered."""
     own = {"--suite": suite != "quick", "--families": families, "--levels": levels, "--channel": channel,
            "--style": style, "--n": n, "--seed": seed, "--budget": budget, "--repeats": repeats > 1,
            "--filler": filler, "--ask-twice": ask_twice, "--precision": precision != PRECISION}  # fmt: skip
     if resume is not None:
-        _check_resume(own | {"--model": model, "--name": name, "--tasks": tasks, "--limit": limit,
-                             "--shots": shots is not None, "--chat or --no-chat": chat is not None,
-                             "--system": system, "--temperature": temperature, "--revision": revision})  # fmt: skip
+        _check_resume(own | {"FILE": file, "--model": model, "--name": name, "--tag": tag, "--tasks": tasks,
+                             "--limit": limit, "--shots": shots is not None, "--chat or --no-chat": chat is not None,
+                             "--system": system, "--temperature": temperature, "--revision": revision,
+                             "--write": write, "--dry-run": dry_run})  # fmt: skip
     else:
         _check_apart({"--tasks": tasks, "--include-path": include_path, "--limit": limit}, own)
-    options = _engine_options(engine_arg or (), {
-        "tensor_parallel_size": tensor_parallel, "pipeline_parallel_size": pipeline_parallel, "replicas": replicas,
+    short = {
+        "tensor_parallel": tensor_parallel, "pipeline_parallel": pipeline_parallel, "replicas": replicas,
         "quantization": quantization, "lora": lora and str(lora), "base_url": base_url, "concurrency": concurrency,
-    })  # fmt: skip
+        "provider": provider, "reasoning_effort": reasoning_effort,
+    }  # fmt: skip
+    engine, options = chosen_engine(engine, short), join_options(pairs(engine_arg or (), "--engine-arg"), short)
     template_options = pairs(template_option or (), "--template-option")
     budgets = pairs(names(",".join(budget or ())), "--budget")
     thinking = given_thinking(think_budget, _marks(think_marks))
@@ -230,34 +276,37 @@ def run_model(  # one parameter an option: typer reads the signature
         SamplingSettings(repeats, temperature, budgets, thinking, precision),
         EngineSettings(engine, dtype, options),
     )
-    check_engine(engine)
-    if name is not None:
-        check_board_name(name)
-    output = Output(database_of(db), as_json)
-    folders = tuple(map(str, include_path or ()))
+    output, folders = Output(database_of(db), as_json), tuple(map(str, include_path or ()))
     if resume is not None:
-        code = continue_run(resume, settings.engine, folders, output)
-    elif tasks:
-        selection = TaskSelection(names(tasks), folders, limit, shots)
-        foreign = make_task_plan(model, revision, selection, settings)
-        code = run_tasks(named(foreign, name), output)
-    else:
-        chosen = selection_of(families, levels, channel, style, n)
-        asked = open_suite(suite, secrets.token_hex(8) if seed is None else seed, chosen)
-        if not levels and (outside := families_outside(suite, chosen.families)):
-            output.tell(
-                f"not in the suite {suite}, asked at default levels (--levels names others): {', '.join(outside)}"
-            )
-        plan = make_plan(model, revision, asked, settings, output.tell, StatedFormat(chat, shots))
-        code = run_suite(named(plan, name), output)
-    raise typer.Exit(code)
+        check_engine(engine)
+        raise typer.Exit(continue_run(resume, settings.engine, folders, output))
+    asked = _Request(
+        tuple(model or (None,)), tuple(seed or (secrets.token_hex(8),)), suite,
+        selection_of(families, levels, channel, style, n), TaskSelection(names(tasks), folders, limit, shots),
+        StatedFormat(chat, shots), settings, name, revision, tuple(tag or ()),
+    )  # fmt: skip
+    asked.check()
+    if write is not None:
+        write_run_file(write, context, {} if seed or tasks else {"seed": list(asked.seeds)})
+        output.tell(f"wrote {write}: run it with `fathom run {write}`")
+        return
+    plans = asked.plans(output)
+    if dry_run:
+        show_forecast(plans, output, throughput)
+        return
+    raise typer.Exit(run_batch(plans, output) if file or len(plans) > 1 else _run(plans[0], output))
+
+
+def _run(plan: Plan | TaskPlan, output: Output) -> int:
+    return run_tasks(plan, output) if isinstance(plan, TaskPlan) else run_suite(plan, output)
 
 
 @app.command("depth")
 def measure_depth(  # one parameter an option: typer reads the signature
+    context: typer.Context,
     model: _Model = None,
     name: _Name = None,
-    engine: _Engine = "vllm",
+    engine: _Engine = None,
     seed: _Seed = None,
     db: Db = None,
     as_json: AsJson = False,
@@ -276,196 +325,18 @@ def measure_depth(  # one parameter an option: typer reads the signature
     engine_arg: _EngineArg = None,
     base_url: _BaseUrl = None,
     concurrency: _Concurrency = None,
+    provider: _Provider = None,
+    reasoning_effort: _ReasoningEffort = None,
 ) -> None:
     """Find how deep a model can think: questions are placed where they tell most, with a third of a suite's items.
 
     The same as `fathom run --suite depth`, which takes every option of a run.
     """
     run_model(
-        model, name, engine, seed, db, None, as_json, "depth", families, levels, channel, style, max_items,
+        context, model=[model] if model else None, name=name, engine=engine, seed=[seed] if seed else None, db=db,
+        as_json=as_json, suite="depth", families=families, levels=levels, channel=channel, style=style, n=max_items,
         shots=shots, chat=chat, budget=budget, think_budget=think_budget, precision=precision, dtype=dtype,
-        revision=revision, engine_arg=engine_arg, base_url=base_url, concurrency=concurrency,
+        revision=revision,
+        engine_arg=engine_arg, base_url=base_url, concurrency=concurrency, provider=provider,
+        reasoning_effort=reasoning_effort,
     )  # fmt: skip
-
-
-STOPPED = 130
-"""Exit code where the user stopped a run."""
-
-
-@dataclass(frozen=True, slots=True)
-class Output:
-    """Where a run is stored, and how its result is printed."""
-
-    database: str
-    as_json: bool
-
-    def console(self) -> Console:
-        """Return the console for what is said meanwhile; JSON has the standard output to itself."""
-        return make_console(stderr=self.as_json)
-
-    def tell(self, text: str) -> None:
-        """Print a remark on one line."""
-        self.console().print(text, soft_wrap=True)
-
-
-def run_suite(plan: Plan, output: Output) -> int:
-    """Evaluate a model on a suite, then print a table or JSON; return the exit code."""
-    _log_to_stderr()
-    if plan.prompt_format is not None:
-        make_console(stderr=True).print(plan.prompt_format.text(), soft_wrap=True, highlight=False)
-    return _evaluate(plan, open_store(output.database, create=True), output)
-
-
-def continue_run(run: str, engine: EngineSettings, folders: tuple[str, ...], output: Output) -> int:
-    """Go on with a stored run as it was started, on the machines that `engine` names; return the exit code.
-
-    `folders` replace those in which a run of lm-eval's tasks found its tasks, if there are any.
-    """
-    _log_to_stderr()
-    db = open_store(output.database, create=False)
-    detail = any_run(db, run)
-    if isinstance(detail, TaskRunDetail):
-        return _resume_tasks(db, detail, (engine, folders), output)
-    plan = resume_plan(detail, engine)
-    n_errors = sum(cell.n_errors for cell in detail.cells)
-    if detail.summary.state == "done" and detail.summary.n_done == detail.summary.n_samples and not n_errors:
-        output.tell(f"run {detail.summary.run} is done; nothing is missing")
-        _print_run(db, detail, output)
-        return 0
-    return _evaluate(plan, db, output)
-
-
-def _log_to_stderr() -> None:
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", handlers=[StderrHandler()])
-
-
-def _evaluate(plan: Plan, db: Database, output: Output) -> int:
-    talk, suite, sampling = output.console(), plan.suite, plan.settings.sampling
-    is_adaptive, size = suite.name in ADAPTIVE, f"{count(suite.n_items)} items in {len(suite.cells)} cells"
-    if is_adaptive:
-        size = f"{plural(len(open_ladders(suite)), 'ladder')}, {count(suite.n_items)} items at most"
-    again = f", each answered {sampling.repeats} times" if sampling.repeats > 1 else ""
-    heat = "" if sampling.temperature is None else f", temperature {sampling.temperature:g}"
-    talk.print(
-        f"{plan.model.name} on {suite.name} {suite.version}, seed {suite.seed}: {size}{again}, "
-        f"engine {plan.settings.engine.name}{heat}",
-        soft_wrap=True,
-    )
-    if sampling.thinking is not None:
-        talk.print(settings_text(plan.settings, suite.cells), soft_wrap=True)
-
-    def work() -> Outcome:
-        if is_adaptive:
-            with DepthProgress(talk, suite) as rulers:
-                return evaluate(plan, db, rulers)
-        sizes = [cell.n * sampling.repeats for cell in suite.cells]
-        with RunProgress(talk, sizes, unit="answer" if again else "item") as progress:
-            return evaluate(plan, db, progress)
-
-    outcome = _attempt(talk, db, work)
-    if outcome is None:
-        return STOPPED
-    detail = get_run(db, outcome.run)
-    _print_run(db, detail, output)
-    print_notes(talk, notes_on(db, detail))
-    return 0
-
-
-def _attempt(talk: Console, db: Database, work: Callable[[], Outcome]) -> Outcome | None:
-    """Do the work of a run and say how it ended, or how to go on; None where the user stopped it."""
-    try:
-        outcome = work()
-    except KeyboardInterrupt as stop:
-        run = stop.run if isinstance(stop, Interrupted) else None
-        talk.print(f"stopped; what was generated is stored. {_how_to_resume(db, run)}", soft_wrap=True)
-        return None
-    except EngineFailed as error:
-        said = f"the run is stored as failed, with its log (fathom show). {_how_to_resume(db, error.run)}"
-        talk.print(said, soft_wrap=True)
-        raise
-    talk.print(
-        f"run {outcome.run}: {count(outcome.n_generated)} generated, "
-        f"{count(outcome.n_recalled)} recalled from the journal{_cached(outcome)}",
-        soft_wrap=True,
-    )
-    return outcome
-
-
-def _cached(outcome: Outcome) -> str:
-    if not outcome.n_cached_tokens:
-        return ""
-    share = percent(outcome.n_cached_tokens / outcome.n_prompt_tokens, 0)
-    return f"; {share} of the prompts' tokens came from the prefix cache"
-
-
-def _how_to_resume(db: Database, run: str | None) -> str:
-    if run is None:
-        return "Nothing was started yet."
-    where = db.url.database if db.dialect.name == "sqlite" else db.url.render_as_string(hide_password=True)
-    return f"Go on with: fathom run --resume {run} --db {where}"
-
-
-def _print_run(db: Database, detail: RunDetail, output: Output) -> None:
-    is_trained = any(cell.style in PARAMETRIC for cell in detail.cells)  # only such cells have measures
-    measures = measure_run(db, detail) if is_trained else ()
-    if output.as_json:
-        print_json(run_json(detail, measures=measures))
-    elif detail.summary.layer == "adaptive":
-        make_console().print(render_depths(detail))
-    else:
-        make_console().print(render_run(detail, measures))
-
-
-def run_tasks(plan: TaskPlan, output: Output) -> int:
-    """Evaluate a model on lm-eval's own tasks, then print a table or JSON; return the exit code."""
-    _log_to_stderr()
-    return _evaluate_tasks(plan, open_store(output.database, create=True), output)
-
-
-def _evaluate_tasks(plan: TaskPlan, db: Database, output: Output) -> int:
-    talk = output.console()
-    talk.file = talk.file  # keep the stream itself: sys.stdout is replaced while tasks are loaded
-    quiet_lm_eval()
-    from fathom.harness.runs.lm_eval_tasks.evaluation import prepare_tasks
-
-    with talk.status("building"):
-        prepared = prepare_tasks(plan)
-    talk.print(
-        f"{plan.model.name} on {plural(len(prepared.sizes), 'task')} of lm-eval: "
-        f"{count(len(prepared.requests))} requests, engine {plan.settings.engine.name}",
-        soft_wrap=True,
-    )
-    if (thinking := plan.settings.sampling.thinking) is not None:
-        talk.print(
-            f"a thought ends with {thinking.end} and takes {count(thinking.budget)} tokens at most; what follows it is "
-            "scored, and a thought without an end as an empty answer",
-            soft_wrap=True,
-        )
-
-    def work() -> Outcome:
-        with RunProgress(talk, list(prepared.sizes.values()), "task") as progress:
-            return evaluate(prepared, db, progress)
-
-    outcome = _attempt(talk, db, work)
-    if outcome is None:
-        return STOPPED
-    _print_tasks(get_task_run(db, outcome.run), output)
-    return 0
-
-
-def _resume_tasks(
-    db: Database, detail: TaskRunDetail, now: tuple[EngineSettings, tuple[str, ...]], output: Output
-) -> int:
-    one = detail.summary
-    if one.state == "done":
-        output.tell(f"run {one.run} is done; nothing is missing")
-        _print_tasks(detail, output)
-        return 0
-    return _evaluate_tasks(resume_task_plan(detail, *now), db, output)
-
-
-def _print_tasks(detail: TaskRunDetail, output: Output) -> None:
-    if output.as_json:
-        print_json(task_run_json(detail))
-    else:
-        make_console().print(render_task_run(detail))

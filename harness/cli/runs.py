@@ -18,7 +18,7 @@ from fathom.harness.cli.probe import export_if_probe, show_if_probe
 from fathom.harness.cli.samples import SampleChoice, print_samples
 from fathom.harness.db.delete import Removal, delete_run, removal_of
 from fathom.harness.db.find import any_run
-from fathom.harness.db.read import get_summary, kind_of_run, list_runs, list_task_runs
+from fathom.harness.db.read import get_summary, kind_of_run, list_runs, list_task_runs, tags_by_run
 from fathom.harness.db.seal import SEALED
 from fathom.harness.errors import BadInput, Conflict, UnknownRun
 from fathom.harness.format import count, plural
@@ -28,15 +28,14 @@ from fathom.harness.io.lm_eval.log import find_evaluation_logs
 from fathom.harness.io.tables import export_tables
 from fathom.harness.records import RunSummary, TaskRunDetail
 from fathom.harness.reports.console import make_console, print_json, print_notes
+from fathom.harness.reports.cost import cost_of_run
 from fathom.harness.reports.depths import render_depths
 from fathom.harness.reports.describe import notes_on
+from fathom.harness.reports.lists import ending_lines, render_runs, render_task_runs
 from fathom.harness.reports.measures import measure_run
 from fathom.harness.reports.terminal import (
-    ending_lines,
     render_run,
-    render_runs,
     render_task_run,
-    render_task_runs,
     run_json,
     summary_json,
     task_run_json,
@@ -52,6 +51,7 @@ app = typer.Typer()
 def list_all_runs(
     db: Db = None,
     tasks: Annotated[bool, typer.Option("--tasks", help="Only those of lm-eval's own tasks.")] = False,
+    tag: Annotated[Optional[str], typer.Option(help="Only those with this tag of `fathom run --tag`.")] = None,
     delete: Annotated[Optional[str], typer.Option(metavar="RUN", help="Delete this run instead, after asking.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="With --delete: do not ask.")] = False,
     as_json: AsJson = False,
@@ -62,7 +62,7 @@ def list_all_runs(
     elif yes:
         raise BadInput("--yes answers the question of --delete RUN: give that as well")
     else:
-        show_runs(database_of(db), tasks, as_json)
+        show_runs(database_of(db), tasks, tag, as_json)
 
 
 @app.command("show")
@@ -311,18 +311,24 @@ def _shifts_table(shifts: Counter[VerdictChange]) -> Table:
     return table
 
 
-def show_runs(database: str, only_tasks: bool, as_json: bool) -> None:
-    """Print all runs, newest first; runs on lm-eval's own tasks have a table of their own."""
+def show_runs(database: str, only_tasks: bool, tag: str | None, as_json: bool) -> None:
+    """Print all runs, or those with a tag, newest first; runs on lm-eval's own tasks have a table of their own."""
     db = open_store(database, create=False)
+    tags = tags_by_run(db)
+    own = [] if only_tasks else [one for one in list_runs(db) if tag is None or tag in tags.get(one.run, ())]
+    foreign = [one for one in list_task_runs(db) if tag is None or tag in tags.get(one.run, ())]
     if as_json:
-        found = map(task_summary_json, list_task_runs(db)) if only_tasks else map(summary_json, list_runs(db))
-        print_json(list(found))
+        print_json([task_summary_json(one) | {"tags": tags.get(one.run, ())} for one in foreign] if only_tasks else
+                   [summary_json(one) | {"tags": tags.get(one.run, ())} for one in own])  # fmt: skip
         return
-    console, own, foreign = make_console(), () if only_tasks else list_runs(db), list_task_runs(db)
+    console = make_console()
+    if tag is not None and not (own or foreign):
+        console.print(f"no run has the tag {tag}: `fathom runs` lists all runs with their tags", markup=False)
+        return
     if own or not (foreign or only_tasks):
-        console.print(render_runs(own))
+        console.print(render_runs(own, tags))
     if foreign or only_tasks:
-        console.print(render_task_runs(foreign))
+        console.print(render_task_runs(foreign, tags))
     for line in ending_lines([*own, *foreign]):
         console.print(line, soft_wrap=True)
 
@@ -367,11 +373,12 @@ def show_run(database: str, run: str, samples: SampleChoice | None, as_json: boo
     elif isinstance(detail, TaskRunDetail):
         _show_task_run(detail, as_json)
     elif as_json:
-        print_json(run_json(detail, measures=measure_run(db, detail)))
+        print_json(run_json(detail, measures=measure_run(db, detail), cost=cost_of_run(db, detail)))
     else:
         if detail.summary.layer == "adaptive":
             make_console().print(render_depths(detail))
-        make_console().print(render_run(detail, measure_run(db, detail), whole=True))
+        cost = cost_of_run(db, detail)
+        make_console().print(render_run(detail, measure_run(db, detail), whole=True, cost=cost))
         print_notes(make_console(), notes_on(db, detail))
 
 

@@ -100,7 +100,7 @@ def _train(name: str, out: Path) -> int:
 
     recipe = read_recipe(name)
     quiet_transformers()
-    from fathom.harness.cli.run import STOPPED
+    from fathom.harness.cli.attempt import STOPPED
     from fathom.harness.training.pretrain.progress import TrainingBar
     from fathom.harness.training.pretrain.trainer import pretrain  # imports torch: only once the recipe is checked
 

@@ -46,6 +46,20 @@ def any_run(db: Engine, run: str) -> RunDetail | TaskRunDetail:
     return read.get_task_run(db, run) if read.kind_of_run(db, run) == "tasks" else read.get_run(db, run)
 
 
+def run_of_manifest(db: Engine, digest: str) -> str | None:
+    """Return the run that measures what a manifest's digest says: a finished one, else the newest; None without any.
+
+    Only runs of `fathom run` count, on this or another machine; those that were sent to a board have other tiers.
+    """
+    own = (RunRow.manifest_digest == digest, RunRow.tier == _OWN_TIER, RunRow.layer.in_(_OWN_LAYERS))
+    best_first = ((RunRow.state == "done").desc(), RunRow.created_at.desc(), RunRow.id)
+    with translate_errors(), Session(db) as session:
+        return session.scalars(select(RunRow.id).where(*own).order_by(*best_first).limit(1)).first()
+
+
+_OWN_TIER, _OWN_LAYERS = 3, ("main", "sampled", "adaptive")
+
+
 def shown_run(db: Engine, run: str) -> RunDetail:
     """Return a run whose items may be shown, by its id or a unique prefix of it.
 

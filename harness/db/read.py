@@ -128,6 +128,17 @@ def _task_summary(row: Sequence[Any]) -> TaskRunSummary:  # a row of _TASK_SUMMA
     return TaskRunSummary(run, model, engine, tuple(settings.get("tasks", ())), *rest)
 
 
+def tags_by_run(db: Engine) -> dict[str, tuple[str, ...]]:
+    """Return the tags of runs by run, of those of `fathom run` only: uploads may say anything.
+
+    Reads a part of every manifest, so it is for the command line, not for pages.
+    """
+    stated = RunRow.manifest["context"]["tags"]
+    wanted = select(RunRow.id, stated).where(RunRow.tier == 3, RunRow.layer != "upload")
+    with translate_errors(), Session(db) as session:
+        return {run: tuple(map(str, tags)) for run, tags in session.execute(wanted) if isinstance(tags, list)}
+
+
 def count_runs(db: Engine) -> int:
     """Return the number of runs on suites."""
     with translate_errors(), Session(db) as session:

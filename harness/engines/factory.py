@@ -6,16 +6,15 @@ from contextlib import contextmanager, suppress
 
 from fathom.harness.engines.base import Engine, EngineSettings
 from fathom.harness.engines.engine_process import EngineProcess, ProcessEngine, serve_requests
+from fathom.harness.engines.installed import not_installed
 from fathom.harness.engines.model import ModelSource
 from fathom.harness.engines.oracle import OracleEngine, oracle_kind
 from fathom.harness.engines.reasons import reason_from_log, reason_of
-from fathom.harness.errors import EngineFailed, FathomError, UnknownEngine
+from fathom.harness.errors import EngineFailed, FathomError
 from fathom.harness.settings import quiet_transformers
 
-_INSTALL = "run `make setup`, or install fathom[cpu] (no GPU) or fathom[gpu]"
 _APART = ("vllm",)
 """Engines that run in a process of their own, so that a crash does not end the run."""
-_PACKAGES = ("vllm", "torch", "transformers", "ray", "peft")
 _OTHER = "; --engine hf runs every architecture of transformers"
 _UNKNOWN = re.compile("architecture|attention interface")
 
@@ -35,7 +34,7 @@ def open_engine(model: ModelSource, engine: EngineSettings, process: EngineProce
     """Load a model into an engine whose settings were checked; vLLM runs in a process of its own, new if none is given.
 
     Raises:
-        UnknownEngine: its package is not installed.
+        NotInstalled: a package of its is not there.
         EngineFailed: it did not start.
     """
     if engine.name in _APART:
@@ -59,7 +58,7 @@ def load_engine(model: ModelSource, engine: EngineSettings) -> Engine:
     """Load a model into an engine in this process.
 
     Raises:
-        UnknownEngine: its package is not installed.
+        NotInstalled: a package of its is not there.
         EngineFailed: it did not start.
     """
     name = engine.name
@@ -68,8 +67,8 @@ def load_engine(model: ModelSource, engine: EngineSettings) -> Engine:
     except FathomError:
         raise
     except Exception as error:  # an engine's libraries may raise anything; the run's log keeps the traceback
-        if isinstance(error, ImportError) and str(error.name).partition(".")[0] in _PACKAGES:
-            raise UnknownEngine(f"the engine {name} cannot be imported ({error}): {_INSTALL}") from error
+        if isinstance(error, ImportError) and (missing := not_installed(error, f"the engine {name}")) is not None:
+            raise missing from error
         reason = reason_of(error)
         hint = _OTHER if name == "vllm" and _UNKNOWN.search(reason) else ""
         raise EngineFailed(f"the engine {name} could not load {model.name}: {reason}{hint}") from error

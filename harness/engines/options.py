@@ -11,7 +11,9 @@ from urllib.parse import urlsplit
 
 from fathom.harness.engines.adapter import check_adapter
 from fathom.harness.engines.base import EngineSettings
-from fathom.harness.errors import BadInput, UnknownEngine
+from fathom.harness.engines.installed import install_command, is_installed
+from fathom.harness.engines.providers import EFFORTS, dialect_of, find_provider
+from fathom.harness.errors import BadInput, NotInstalled, UnknownEngine
 from fathom.harness.settings import read_api_settings
 
 ENGINES = ("vllm", "hf", "openai", "ray", "oracle")
@@ -32,17 +34,26 @@ Of an adapter, `lora` is only its place; the model's digest covers its files."""
 
 _OWN: dict[str, dict[str, str]] = {
     "oracle": {},
-    "openai": {"base_url": "str", "served_model": "str", "concurrency": "int", "patience": "float", "timeout": "float"},
+    "openai": {
+        "base_url": "str",
+        "served_model": "str",
+        "concurrency": "int",
+        "patience": "float",
+        "timeout": "float",
+        "provider": "str",
+        "reasoning_effort": "str",
+    },
     "hf": {"batch_size": "int", "device": "str", "lora": "str"},
     "ray": {"replicas": "int", "address": "str", "inner": "str"},
 }
 """Options that we define ourselves, with their types. Those of vLLM are read from its own source."""
-_FLAGS = {
-    "tensor_parallel_size": "--tensor-parallel", "pipeline_parallel_size": "--pipeline-parallel",
-    "replicas": "--replicas", "quantization": "--quantization", "lora": "--lora", "base_url": "--base-url",
-    "concurrency": "--concurrency",
+SHORT_FORMS = {
+    "tensor_parallel": "tensor_parallel_size", "pipeline_parallel": "pipeline_parallel_size", "replicas": "replicas",
+    "quantization": "quantization", "lora": "lora", "base_url": "base_url", "concurrency": "concurrency",
+    "provider": "provider", "reasoning_effort": "reasoning_effort",
 }  # fmt: skip
-"""Options with a flag of their own, under which a user may have given them."""
+"""Options of engines that have a flag of their own, by the name of that flag in Python and TOML."""
+_FLAGS = {option: f"--{name.replace('_', '-')}" for name, option in SHORT_FORMS.items()}
 _ELSEWHERE = {"model": "--model", "dtype": "--dtype", "revision": "--revision"}
 """Options of vLLM that are flags of `fathom run`."""
 _PLAIN: dict[str, tuple[type, ...]] = {
@@ -60,9 +71,28 @@ def check_engine(name: str) -> None:
 
 def installed_engine() -> str:
     """Return the engine that runs models on this machine: vllm, else hf; empty where neither is installed."""
-    if find_spec("vllm") is not None:
-        return "vllm"
-    return "hf" if all(find_spec(name) is not None for name in ("torch", "transformers")) else ""
+    return next((name for name in ENGINE_WORDS if is_installed(name)), "")
+
+
+def chosen_engine(name: str | None, short: Mapping[str, Any]) -> str:  # JSON values
+    """Return the engine that the user named, else openai where a provider or a server is named, else vllm."""
+    return name or ("openai" if short.get("provider") or short.get("base_url") else ENGINES[0])
+
+
+def join_options(engine_arg: Mapping[str, Any], short: Mapping[str, Any]) -> dict[str, Any]:  # JSON values
+    """Join an engine's options with those that were given in their short forms; None counts as not given.
+
+    Raises:
+        BadInput: the two give different values for one option.
+    """
+    options = dict(engine_arg)
+    for name, value in short.items():
+        option = SHORT_FORMS[name]
+        if value is not None and options.setdefault(option, value) != value:
+            raise BadInput(
+                f"--engine-arg {option}={options[option]} contradicts {_FLAGS[option]} {value}: give one of them"
+            )
+    return options
 
 
 def check_settings(engine: EngineSettings) -> None:
@@ -86,13 +116,18 @@ def check_settings(engine: EngineSettings) -> None:
     if "lora" in engine.options:
         check_adapter(Path(engine.options["lora"]))
         if inner_engine(engine) == "hf" and find_spec("peft") is None:
-            raise BadInput("the engine hf reads LoRA adapters through peft: pip install peft, or take --engine vllm")
+            raise NotInstalled(f"the engine hf reads LoRA adapters through peft: {install_command('peft')}")
 
 
 def _check_server(engine: EngineSettings) -> None:
     if engine.dtype != "auto":
         raise BadInput("the server chose its dtype when it was started: leave --dtype out")
     server_address(engine.options)
+    effort = engine.options.get("reasoning_effort", "")
+    if effort and effort not in EFFORTS:
+        raise BadInput(f"no effort {effort!r} of a thought; known: {', '.join(EFFORTS)}")
+    if provider := engine.options.get("provider"):
+        dialect_of(provider, "", effort)
     for name in ("concurrency", "patience", "timeout"):
         if not 0 < engine.options.get(name, 1) < 1e9:
             raise BadInput(f"{name} is {engine.options[name]!r}: give a number above 0")
@@ -201,12 +236,14 @@ def base_address(text: str) -> str:
 
 
 def server_address(options: Mapping[str, Any]) -> str:  # JSON values
-    """Return the server's address: the option base_url, else FATHOM_BASE_URL.
+    """Return the server's address: the option base_url, else that of the provider, else FATHOM_BASE_URL.
 
     Raises:
         BadInput: there is none, or it is not an http address or holds a secret.
     """
-    typed = str(options.get("base_url") or read_api_settings().base_url)
+    provider = options.get("provider")
+    typed = str(options.get("base_url") or (find_provider(provider).address if provider else ""))
+    typed = typed or read_api_settings().base_url
     if not typed:
-        raise BadInput(f"no server is named, neither by --base-url nor in FATHOM_BASE_URL: {_EXAMPLE}")
+        raise BadInput(f"no server is named, neither by --base-url nor in FATHOM_BASE_URL: {_EXAMPLE}, or a --provider")
     return base_address(typed)

@@ -9,9 +9,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fathom.harness.format import bar, count, duration, instant, interval_text, percent, plural, score, shorten
+from fathom.harness.format import bar, count, duration, interval_text, percent, plural, score, shorten
 from fathom.harness.format import hardness as hardness_text
 from fathom.harness.records import RunDetail, RunSummary, TaskRunDetail, TaskRunSummary
+from fathom.harness.reports.cost import RunCost, cost_text
 from fathom.harness.reports.depths import depths_json
 from fathom.harness.reports.describe import advice_of, stored_settings_text
 from fathom.harness.reports.figures.picture import DataTable
@@ -43,8 +44,6 @@ from fathom.tasks.registry import all_families, find_family
 _N_LABELS = 3
 _ROWS = 10
 _COLUMN = 9
-_REASONS, _REASON = 10, 300
-"""Runs of which a list says why they ended, and characters of a reason."""
 _FEW = 2
 """Ladders of which a run prints every cell without being asked."""
 
@@ -83,8 +82,10 @@ def group_cells(cells: Iterable[CellCounts]) -> Mapping[GroupKey, list[CellCount
     return groups
 
 
-def render_run(detail: RunDetail, measures: Sequence[CellMeasure] = (), *, whole: bool = False) -> RenderableType:
-    """Draw a run: headline, scores, and where it is `whole` or of one family, each cell and curves."""
+def render_run(
+    detail: RunDetail, measures: Sequence[CellMeasure] = (), *, whole: bool = False, cost: RunCost | None = None
+) -> RenderableType:
+    """Draw a run: headline, scores, what it used, and where it is `whole` or of one family, each cell and curves."""
     one = detail.summary
     parts: list[RenderableType] = [Text(), _headline(one, f"{one.suite} suite, seed {one.seed}")]
     if prompt_format := stored_settings_text(detail.manifest, detail.suite.cells):
@@ -101,6 +102,8 @@ def render_run(detail: RunDetail, measures: Sequence[CellMeasure] = (), *, whole
     parts += [] if one.layer == "adaptive" else [Text(), *_scores(detail.cells)]
     parts += _found(detail.cells)
     parts += [Text(said, style="yellow") for said in advice_of(detail)]
+    if cost is not None and (used := cost_text(cost)):
+        parts.append(Text(used))
     if not whole:
         parts.append(Text(f"`fathom show {one.run}` prints every cell and draws the curves", style="dim"))
     return Group(*parts)
@@ -336,45 +339,6 @@ def _too_long_lines(results: Mapping[str, Any]) -> Iterator[str]:
             )
 
 
-def render_runs(runs: Sequence[RunSummary]) -> RenderableType:
-    """Draw the list of runs."""
-    if not runs:
-        return Text("no runs yet: `fathom run --model reference/pebble --engine vllm` makes one")
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("run", "model", "suite", "engine", "state", "answers", "right", "started"):
-        table.add_column(name, justify="right" if name in ("answers", "right") else "left", header_style="dim")
-    for one in runs:
-        state = Text(one.state, style=STATE_COLOURS.get(one.state, ""))
-        done = f"{count(one.n_done)}/{count(one.n_samples)}"
-        table.add_row(one.run, one.model, one.suite, one.engine, state, done, count(one.k), instant(one.created_at))
-    return table
-
-
-def ending_lines(runs: Sequence[RunSummary | TaskRunSummary]) -> Iterator[Text]:
-    """Say why the newest runs that are not whole ended, one line a run."""
-    ended = [one for one in runs if one.error]
-    for one in ended[:_REASONS]:
-        said = shorten(" ".join((one.error or "").split()), _REASON)
-        yield Text.assemble(f"{one.run} ", (one.state, STATE_COLOURS.get(one.state, "")), f": {said}")
-    if len(ended) > _REASONS:
-        yield Text(f"and {plural(len(ended) - _REASONS, 'older run')}: `fathom show RUN` says why", style="dim")
-
-
-def render_task_runs(runs: Sequence[TaskRunSummary]) -> RenderableType:
-    """Draw the list of runs on lm-eval's own tasks."""
-    if not runs:
-        return Text("no runs of lm-eval's own tasks yet: `fathom run --model M --tasks gsm8k` makes one")
-    table = Table(box=None, padding=(0, 2, 0, 0), title="lm-eval's own tasks", title_justify="left", title_style="bold")
-    for name in ("run", "model", "tasks", "engine", "state", "requests", "started"):
-        table.add_column(name, justify="right" if name == "requests" else "left", header_style="dim")
-    for one in runs:
-        state = Text(one.state, style=STATE_COLOURS.get(one.state, ""))
-        done = f"{count(one.n_done)}/{count(one.n_requests)}"
-        tasks = shorten(", ".join(one.tasks), 40)
-        table.add_row(one.run, one.model, tasks, one.engine, state, done, instant(one.created_at))
-    return table
-
-
 def render_families(name: str | None = None) -> RenderableType:
     """Draw all families, or the one of this name, with their levels and chance.
 
@@ -443,7 +407,10 @@ def summary_json(one: RunSummary) -> dict[str, Any]:
 
 
 def run_json(
-    detail: RunDetail, scores: Mapping[str, Any] | None = None, measures: Sequence[CellMeasure] = ()
+    detail: RunDetail,
+    scores: Mapping[str, Any] | None = None,
+    measures: Sequence[CellMeasure] = (),
+    cost: RunCost | None = None,
 ) -> dict[str, Any]:
     """Return a run as JSON values: summary, manifest, cells with intervals and chance, how answers were found, scores.
 
@@ -461,6 +428,7 @@ def run_json(
     ]  # fmt: skip
     return {
         **summary_json(detail.summary),
+        "cost": None if cost is None else cost.to_json(),
         "manifest_digest": detail.manifest_digest,
         "manifest": detail.manifest.to_json(),
         "log": detail.log,

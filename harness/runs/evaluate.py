@@ -124,7 +124,7 @@ def _start_suite(plan: Plan, db: Database, holder: Holder) -> str:
     """Store a new run, or reopen the one to resume; return its id."""
     stored = None if plan.resume is None else read.get_run(db, plan.resume)
     known = known_suite_digest(stored.manifest) if stored and stored.suite == plan.suite else None
-    manifest = make_manifest(plan.model, plan.suite, plan.settings, known, plan.prompt_format)
+    manifest = make_manifest(plan.model, plan.suite, plan.settings, known, plan.prompt_format, plan.tags)
     if stored is not None:
         return _reopen(db, stored, manifest, holder)
     files = None if plan.model.path is None else inspect_model(plan.model.path)
@@ -252,8 +252,10 @@ def _evaluate(evaluation: Evaluation[_R], attempt: _Attempt, run: str) -> Outcom
     def engine() -> Engine:
         if not opened:
             report("loading", None)
+            began = time.monotonic()
             opened.append(open_engine(attempt.plan.model, attempt.plan.settings.engine, attempt.process))
-            write.note_engine(db, run, dict(opened[0].facts()), _first_prompt(opened[0], queue.first()))
+            facts = {**opened[0].facts(), "load_seconds": f"{time.monotonic() - began:.1f}"}
+            write.note_engine(db, run, facts, _first_prompt(opened[0], queue.first()))
             journal.report_kept()
         return opened[0]
 

@@ -5,7 +5,7 @@ import platform
 import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict
-from functools import cache
+from functools import cache, lru_cache
 from hashlib import blake2b
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -36,8 +36,9 @@ def make_manifest(
     settings: RunSettings,
     suite_digest: str | None = None,
     prompt_format: PromptFormat | None = None,
+    tags: tuple[str, ...] = (),
 ) -> Manifest:
-    """Describe a run before it starts; the same inputs give the same digest.
+    """Describe a run before it starts; the same inputs give the same digest, whatever the tags are.
 
     The suite's digest takes as long as making all of its items, so it may be given where it is known.
     `prompt_format` says why the settings have a chat and shots or not.
@@ -45,7 +46,7 @@ def make_manifest(
     Raises:
         BadInput: an address of a server with a password in it, as it would be stored.
     """
-    suite_digest = suite_digest or suite.digest()
+    suite_digest = suite_digest or _digest_of(suite)
     asked = {
         "suite": {"name": suite.name, "version": suite.version, "seed": suite.seed, "digest": suite_digest},
         "families": {cell.family: find_family(cell.family).version for cell in suite.cells},
@@ -53,8 +54,14 @@ def make_manifest(
         "token_budgets": digest_of_samplings(suite, settings),
     }
     cells = [asdict(cell) for cell in suite.cells]
-    chosen = {} if prompt_format is None else {"prompt_format": prompt_format.to_json()}
+    chosen: dict[str, Any] = {} if prompt_format is None else {"prompt_format": prompt_format.to_json()}
+    chosen |= {"tags": list(tags)} if tags else {}
     return describe_run(model, settings, asked, {"cells": cells, "tasks": tasks_digest(), **chosen})
+
+
+@lru_cache(maxsize=4)
+def _digest_of(suite: Suite) -> str:
+    return suite.digest()
 
 
 def describe_run(

@@ -1,6 +1,7 @@
 """What is to be run: a checked model and engine, the questions, and the settings."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -8,16 +9,18 @@ from typing import Any, TypeVar
 from fathom.harness.engines.adapter import adapted, bare_name
 from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.chat_template import card_shots, chat_template_of
+from fathom.harness.engines.installed import check_installed
 from fathom.harness.engines.model import ModelSource, find_model, find_served_model
 from fathom.harness.engines.model_name import check_board_name, folder_label, is_folder
 from fathom.harness.engines.options import check_settings, inner_engine
 from fathom.harness.engines.oracle import oracle_kind
+from fathom.harness.engines.providers import DEFAULT_THOUGHT, dialect_of
 from fathom.harness.errors import BadInput, UnknownEngine, UnknownModel
 from fathom.harness.format import plural
 from fathom.harness.records import RunDetail, TaskRunDetail
 from fathom.harness.runs.ladders import open_ladders
 from fathom.harness.runs.prompt_format import ModelHints, PromptFormat, StatedFormat, choose_prompt_format
-from fathom.harness.runs.run_settings import USUAL_MARKS, RunSettings, settings_of
+from fathom.harness.runs.run_settings import USUAL_MARKS, RunSettings, Thinking, settings_of
 from fathom.harness.runs.thought_marks import find_thinking
 from fathom.tasks.base import SCORED
 from fathom.tasks.suite_tables import ADAPTIVE
@@ -37,6 +40,8 @@ class Plan:
     settings: RunSettings = field(default_factory=RunSettings)
     resume: str | None = None
     prompt_format: PromptFormat | None = None
+    tags: tuple[str, ...] = ()
+    """Words to find the run by; they are no part of what it measures."""
 
     def __post_init__(self) -> None:
         """Raise BadInput where the suite cannot be asked with these settings."""
@@ -69,6 +74,7 @@ class TaskPlan:
     selection: TaskSelection
     settings: RunSettings = field(default_factory=RunSettings)
     resume: str | None = None
+    tags: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return selection and settings as they are stored; `read_task_plan` reads them."""
@@ -91,9 +97,11 @@ def resolve_model(name: str | None, engine: EngineSettings, revision: str | None
 
     Raises:
         UnknownEngine, UnknownModel, BrokenModel: no such engine or model, or files that cannot be used.
+        NotInstalled: the engine's packages are not there.
         BadInput: no name, or a setting that the engine does not take.
     """
     check_settings(engine)
+    check_installed(engine.name)
     if inner_engine(engine) == "oracle":
         kind = oracle_kind(name or "oracle")
         return ModelSource(f"oracle/{kind}", None, f"oracle/{kind}")
@@ -132,6 +140,21 @@ def named(plan: _AnyPlan, name: str | None) -> _AnyPlan:
     return replace(plan, model=own, settings=settings)
 
 
+_TAG = re.compile(r"\w[\w.:/+-]{0,63}")
+
+
+def check_tags(tags: Iterable[str]) -> None:
+    """Raise BadInput for a tag that is no word of at most 64 letters, digits and . : / + - _."""
+    for tag in tags:
+        if not _TAG.fullmatch(tag):
+            raise BadInput(f"the tag {tag[:80]!r} is no word: letters, digits and . : / + - _, 64 at most")
+
+
+def tagged(plan: _AnyPlan, tags: tuple[str, ...]) -> _AnyPlan:
+    """Return a plan whose run has tags, each once, or the same plan where there are none."""
+    return replace(plan, tags=tuple(dict.fromkeys(tags))) if tags else plan
+
+
 def make_plan(  # 6 parameters: what is asked of whom, how, and who hears of it
     model: str | None,
     revision: str | None,
@@ -157,6 +180,8 @@ def make_plan(  # 6 parameters: what is asked of whom, how, and who hears of it
             "gives the same; a run without --repeats asks them"
         )
     source = resolve_model(model, settings.engine, revision)
+    if settings.engine.options.get("provider"):
+        suite, settings = at_provider(source.name, suite, settings, tell)
     prompt_format = None
     if stated is not None:
         prompt_format = choose_prompt_format(hints_of(source, settings.engine.name), stated)
@@ -166,6 +191,35 @@ def make_plan(  # 6 parameters: what is asked of whom, how, and who hears of it
     settings.check()
     is_read = source.path is not None or settings.engine.name == "openai"  # the oracle answers from the item's id
     return Plan(source, suite, add_thinking(source, settings), prompt_format=prompt_format if is_read else None)
+
+
+def at_provider(
+    model: str, suite: Suite, settings: RunSettings, tell: Callable[[str], None]
+) -> tuple[Suite, RunSettings]:
+    """Return suite and settings as a provider's model can be asked; `tell` hears what changes.
+
+    A model that thinks gets a budget for its thought. One that takes no temperature is asked at 1, and its run is
+    stored as sampled. No provider scores candidates.
+
+    Raises:
+        BadInput: a temperature for a model that takes none.
+    """
+    options, sampling = settings.engine.options, settings.sampling
+    dialect = dialect_of(
+        options["provider"], str(options.get("served_model") or model), str(options.get("reasoning_effort") or "")
+    )
+    if scored := [cell for cell in suite.cells if cell.style in SCORED]:
+        suite = suite.without(SCORED)
+        tell(f"{plural(len(scored), 'cell')} left out: {options['provider']} scores no candidates, it only answers")
+    if not dialect.has_temperature:
+        if sampling.temperature not in (None, 1.0):
+            raise BadInput(f"{model} takes no temperature: leave --temperature out, or take another model")
+        sampling = replace(sampling, temperature=1.0)
+        tell(f"{model} takes no temperature: its answers are drawn at 1, and the run is stored as sampled, not ranked")
+    if dialect.thinks and sampling.thinking is None:
+        sampling = replace(sampling, thinking=Thinking("", "", DEFAULT_THOUGHT))
+        tell(f"{model} thinks: {DEFAULT_THOUGHT:,} tokens for a thought beside each answer; --think-budget changes it")
+    return suite, replace(settings, sampling=sampling)
 
 
 def hints_of(model: ModelSource, engine: str) -> ModelHints:

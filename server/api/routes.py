@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse
 from fathom.harness.db import read
 from fathom.harness.db.leaderboard import read as db_board
 from fathom.harness.io.items import item_row
+from fathom.harness.reports.cost import cost_of_run, page_prices
 from fathom.harness.reports.terminal import families_json
 from fathom.harness.stats.paired import compare
 from fathom.server.api.schema import (
@@ -161,7 +162,7 @@ def send_run(site: SiteOf, run: RunPath) -> RunWhole:
     """Return a run with manifest, cells and scores."""
     detail = run_at(site.db, run)
     stored = db_board.get_result(site.db, detail.summary.run)
-    return run_whole(detail, stored, measures_of(site, detail))
+    return run_whole(detail, stored, measures_of(site, detail), cost_of_run(site.db, detail, page_prices()))
 
 
 @router.get("/runs/{run}/samples")

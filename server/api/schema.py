@@ -10,6 +10,7 @@ from pydantic import Field
 from fathom.harness.db.leaderboard.read import BoardRank, Pool, Standing
 from fathom.harness.db.schema.runs import RANKED_TIER
 from fathom.harness.records import RunDetail, RunSummary, SampleView
+from fathom.harness.reports.cost import RunCost
 from fathom.harness.reports.found import found_rows_json
 from fathom.harness.reports.frames import sample_row
 from fathom.harness.reports.terminal import run_json
@@ -169,9 +170,31 @@ class AnswersOut(ApiModel):
     n_cut: int | None = Field(description="Answers that their token budget cut off.")
 
 
+class PerRightOut(ApiModel):
+    """What a run used for each right answer; null where it has none, or where the amount is not known."""
+
+    tokens: float | None
+    completion_tokens: float | None
+    seconds: float | None
+    dollars: float | None
+
+
+class CostOut(ApiModel):
+    """What a run used."""
+
+    prompt_tokens: int
+    completion_tokens: int = Field(description="Thoughts included.")
+    seconds: int
+    n_right: int
+    dollars: float | None = Field(description="Null where no price is known.")
+    price: str
+    per_right_answer: PerRightOut
+
+
 class RunWhole(RunOut):
     """A run with manifest, cells and scores."""
 
+    cost: CostOut | None
     manifest_digest: str
     manifest: dict[str, Any]
     log: str | None
@@ -336,9 +359,11 @@ def run_out(one: RunSummary) -> RunOut:
     return RunOut(**{name: getattr(one, name) for name in RunOut.model_fields})
 
 
-def run_whole(detail: RunDetail, scores: Mapping[str, Any] | None, measures: Sequence[CellMeasure]) -> RunWhole:
+def run_whole(
+    detail: RunDetail, scores: Mapping[str, Any] | None, measures: Sequence[CellMeasure], cost: RunCost
+) -> RunWhole:
     """Return a run with everything; scores where it is ranked."""
-    return RunWhole(**{**run_json(detail, scores, measures), "manifest": _encodable(detail.manifest.stored)})
+    return RunWhole(**{**run_json(detail, scores, measures, cost), "manifest": _encodable(detail.manifest.stored)})
 
 
 def _encodable(manifest: Mapping[str, Any]) -> Any:  # the same JSON; lone surrogates become ?

@@ -10,6 +10,7 @@ from fathom.harness.db import read
 from fathom.harness.db.leaderboard import read as db_board
 from fathom.harness.db.leaderboard.read import BoardRank, Model, Pool
 from fathom.harness.records import RunDetail, RunSummary
+from fathom.harness.reports.cost import cost_facts, cost_of_run, page_prices
 from fathom.harness.reports.found import FoundLine, found_lines, main_rows
 from fathom.harness.reports.reproduce import reproduce
 from fathom.harness.stats.intervals import Estimate, Interval
@@ -87,6 +88,8 @@ class ModelPage:
     """Hue of each style in the charts and on the rulers."""
     rulers: tuple[DepthRuler, ...]
     n_probes: int
+    cost: tuple[tuple[str, str], ...]
+    """What the run used, in all and for each right answer, as terms and values."""
 
 
 def open_model(
@@ -118,7 +121,7 @@ def open_model(
         found_lines(main_rows(detail.cells)) if detail else (), _sections(detail, scores) if detail else (), overall,
         reproduce(detail) if detail else "", _portrait(rulers, scores, detail), charts,
         {style: hue for style, hue in STYLE_HUES.items() if hue in {line.hue for one in charts for line in one.lines}},
-        rulers, n_probes,
+        rulers, n_probes, cost_facts(cost_of_run(db, detail, page_prices())) if detail else (),
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from fathom.harness.cli import run as cli_run
 from fathom.harness.db import read
 from fathom.harness.db.engine import open_database
 from fathom.harness.engines import factory as opening
+from fathom.harness.engines.options import SHORT_FORMS
 from fathom.harness.engines.oracle import OracleEngine
 from fathom.harness.errors import BadInput, EngineFailed, UnknownModel
 from fathom.tasks.errors import EmptySuite, UnknownSuite
@@ -31,26 +32,28 @@ def test_the_example_in_the_docstring_is_true():
     assert (runner.failures, runner.tries) == (0, 4)
 
 
-COMMAND_ONLY = {"as_json", "tasks", "include_path", "limit"}
-"""Options of `fathom run` about its output, and about lm-eval's own tasks, which are stored apart."""
-RENAMED = {
-    "channel": "channels", "style": "styles", "template_option": "template_options", "budget": "budgets",
-    "engine_arg": "engine_args",
+COMMAND_ONLY = {
+    "context", "file", "write", "dry_run", "throughput", "as_json", "tasks", "include_path", "limit"
 }  # fmt: skip
-ENGINE_ARGS = {
-    "tensor_parallel", "pipeline_parallel", "quantization", "lora", "replicas", "base_url", "concurrency"
-}  # fmt: skip
-"""Short forms of engine_args."""
+"""Options of `fathom run` about files and output, and about lm-eval's own tasks, which are stored apart."""
 
 
-def test_it_takes_every_option_of_the_command():
-    options = set(inspect.signature(cli_run.run_model).parameters) - COMMAND_ONLY - ENGINE_ARGS
-    mine = inspect.signature(evaluate).parameters
-    assert {RENAMED.get(name, name) for name in options} == set(mine) - {"progress"}
+def test_it_takes_every_option_of_the_command_under_its_name():
     commands = inspect.signature(cli_run.run_model).parameters
-    for name in options - set(RENAMED):
+    mine = inspect.signature(evaluate).parameters
+    short = set(embedding.ShortForms.__annotations__)
+    assert short == set(SHORT_FORMS)
+    assert set(commands) - COMMAND_ONLY == (set(mine) - {"progress", "short"}) | short
+    for name in set(commands) - COMMAND_ONLY - short:
         theirs, ours = commands[name].default, mine[name].default
         assert (theirs or None) == (ours or None) or name == "shots"
+
+
+def test_it_takes_short_forms_of_engine_options_and_no_other_name():
+    with pytest.raises(BadInput, match="the engine oracle does not take --base-url"):
+        small(base_url="http://127.0.0.1:1/v1")
+    with pytest.raises(TypeError, match="unexpected keyword argument 'engine_args'"):
+        small(engine_args={})
 
 
 def test_it_makes_the_run_that_the_command_makes(tmp_path, fathom):
@@ -132,7 +135,7 @@ def test_progress_is_told_or_not(capsys):
     [
         ({"suite": "slow"}, UnknownSuite),
         ({"n": 0}, EmptySuite),
-        ({"budgets": {"direct": "many"}}, BadInput),
+        ({"budget": {"direct": "many"}}, BadInput),
         ({"engine": "hf", "model": "/no/such/folder"}, UnknownModel),
         ({"shots_as": "letters"}, BadInput),
         ({"shots": 17}, BadInput),

@@ -8,7 +8,7 @@ from fathom.harness.engines.base import Request
 
 _ADVICE = (
     (r"temperature.{0,40}(default|only|not support|unsupported)|(not support|unsupported|only).{0,60}temperature",
-     "the model takes one temperature only: give --temperature 1, and its run is stored as sampled"),
+     "the model takes one temperature only: give --temperature 1, and its run is stored as sampled, or its --provider"),
     (r"max_(completion_)?tokens.{0,40}(too large|at most|exceed|maximum)",
      "the model takes smaller budgets only: give them with --budget, as in --budget direct=16,cot=512"),
 )  # fmt: skip

@@ -81,9 +81,9 @@ class _Attempts:
 class OpenAiClient:
     """A client of one server. Create and use it in one event loop."""
 
-    def __init__(self, key: str, limits: ClientLimits) -> None:
-        """Connect at the first call. The key is sent in a header and used nowhere else."""
-        self._key, self._limits = key, limits
+    def __init__(self, key: str, limits: ClientLimits, variable: str = "FATHOM_API_KEY") -> None:
+        """Connect at the first call. The key, which `variable` holds, is sent in a header and used nowhere else."""
+        self._key, self._limits, self._variable = key, limits, variable
         self.slots = ConcurrencyLimit(limits.concurrency)
         headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
         self._http = aiohttp.ClientSession(
@@ -176,7 +176,8 @@ class OpenAiClient:
         if status >= 500 or status in (408, 409, 425):
             raise _AttemptFailed("broken", f"{status} {message}", _retry_after(answer))
         if status in (401, 403):
-            key = "the key in FATHOM_API_KEY is not valid for it" if self._key else "set FATHOM_API_KEY to a valid key"
+            name = self._variable
+            key = f"the key in {name} is not valid for it" if self._key else f"set {name} to a valid key"
             raise BadInput(f"the server denies access ({status} {message}): {key}{self._hint}")
         if status < 400:
             raise BadInput(f"the server redirects to another address ({status}): give that one as --base-url")

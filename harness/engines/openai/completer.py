@@ -39,7 +39,10 @@ class Completer:
         """Take the server. What is learned from its refusals is kept for later requests."""
         self._server = server
         self._n_answered = self._n_refused = 0
-        self._budget_name = "max_tokens"
+        dialect = server.model.dialect
+        self._budget_name = "max_tokens" if dialect is None else dialect.budget
+        self._is_checked = dialect is None or not dialect.thinks
+        """Whether what the server reads is checked: it takes answers of one token, which thoughts do not fit."""
         self._left_out: set[str] = set()
         self._cut_prompts = CutPrompts(self._count_tokens, server.can_tokenize)
         self._system_messages = SystemMessages(self._count_tokens)
@@ -70,11 +73,13 @@ class Completer:
         raise AssertionError("the last attempt returns")
 
     async def _answer(self, request: Request) -> Completion:
-        await self._system_messages.check(request)
+        if self._is_checked:
+            await self._system_messages.check(request)
         if request.choices:
             return await score_choices(self._server, request)
         done = await self._generate(request)
-        await self._cut_prompts.check(request, done.prompt_tokens)
+        if self._is_checked:
+            await self._cut_prompts.check(request, done.prompt_tokens)
         return done
 
     async def _count_tokens(self, request: Request) -> int:

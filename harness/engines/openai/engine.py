@@ -14,10 +14,11 @@ from typing import Any, TypeVar
 from fathom.harness.engines.base import Completion, EngineSettings, RenderedPrompt, Request
 from fathom.harness.engines.openai.client import ClientLimits, OpenAiClient, RequestRefused
 from fathom.harness.engines.openai.completer import Completer
-from fathom.harness.engines.openai.protocol import MalformedAnswer
+from fathom.harness.engines.openai.protocol import MalformedAnswer, ServedModel
 from fathom.harness.engines.openai.server import ModelServer, inspect_server
 from fathom.harness.engines.options import server_address
-from fathom.harness.errors import EngineFailed, FathomError
+from fathom.harness.engines.providers import dialect_of
+from fathom.harness.errors import BadInput, EngineFailed, FathomError
 from fathom.harness.settings import read_api_settings
 
 _T = TypeVar("_T")
@@ -159,7 +160,9 @@ async def _rendered(server: ModelServer, request: Request) -> RenderedPrompt:
 
 
 def open_openai(model: str, engine: EngineSettings) -> OpenAiEngine:
-    """Open a model on a server, waiting for the server within the patience; the key comes from the environment.
+    """Open a model on a server, or at a provider by name; the key comes from the environment.
+
+    Waits for the server within the patience.
 
     Raises:
         BadInput: a wrong option, no address, or a server without that model.
@@ -171,11 +174,19 @@ def open_openai(model: str, engine: EngineSettings) -> OpenAiEngine:
         float(options.get("timeout", defaults.timeout)),
         int(options.get("concurrency", defaults.concurrency)),
     )
-    name = str(options.get("served_model") or model)
+    name, provider = str(options.get("served_model") or model), str(options.get("provider") or "")
+    effort = str(options.get("reasoning_effort") or "")
+    asked = ServedModel(name, effort=effort)
+    if provider:
+        asked = ServedModel(name, dialect=dialect_of(provider, name, effort))
+    variable = asked.dialect.provider.variable if asked.dialect else ""
+    key = read_api_settings(variable).key
+    if variable and not key:
+        raise BadInput(f"the provider {provider} wants a key: set {variable} in the environment; it is never stored")
     loop = _Loop()
-    client = loop.run(_client(read_api_settings().key, limits))
+    client = loop.run(_client(key, limits, variable or "FATHOM_API_KEY"))
     try:
-        server = loop.run(inspect_server(client, server_address(options), name))
+        server = loop.run(inspect_server(client, server_address(options), asked))
         return (TokenizingEngine if server.can_tokenize else OpenAiEngine)(loop, server)
     except BaseException:
         loop.run(client.close())
@@ -183,5 +194,5 @@ def open_openai(model: str, engine: EngineSettings) -> OpenAiEngine:
         raise
 
 
-async def _client(key: str, limits: ClientLimits) -> OpenAiClient:
-    return OpenAiClient(key, limits)
+async def _client(key: str, limits: ClientLimits, variable: str) -> OpenAiClient:
+    return OpenAiClient(key, limits, variable)

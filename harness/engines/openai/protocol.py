@@ -8,6 +8,7 @@ from typing import Any
 from fathom.harness.engines.base import Completion, FinishReason, Request, sampling_seed
 from fathom.harness.engines.loops import ends_in_loop
 from fathom.harness.engines.openai.client import JsonObject, RequestRefused
+from fathom.harness.engines.providers import Dialect
 from fathom.harness.engines.tokens import cut_at_stop
 
 _ENDS: Mapping[Any, FinishReason] = {
@@ -36,6 +37,10 @@ class ServedModel:
     context: int | None = None
     kind: str = ""
     """Who owns the model, as the server says: vllm, sglang, llamacpp; of others anything."""
+    dialect: Dialect | None = None
+    """How its provider differs, where one is named."""
+    effort: str = ""
+    """Of the thought, for a server without a named provider."""
 
     @property
     def is_vllm(self) -> bool:
@@ -63,6 +68,10 @@ def completion_body(model: ServedModel, request: Request, budget: int) -> JsonOb
         body["skip_special_tokens"] = False  # a mark may be a special token
     if sampling.stop:
         body["stop"] = list(sampling.stop)
+    if model.dialect is not None:
+        return model.dialect.adapt(body, sampling_seed(request) if sampling.temperature > 0 else None)
+    if model.effort:
+        body["reasoning_effort"] = model.effort
     if sampling.temperature > 0:
         body["seed"] = sampling_seed(request)
     if model.is_vllm:  # it refuses to send a log-probability that is no number, and generates on without being asked
@@ -142,11 +151,15 @@ def read_completion(request: Request, answer: JsonObject, seconds: float) -> Com
 
 
 def _count_tokens(answer: JsonObject) -> tuple[int, int]:
-    """Return the tokens of prompt and completion according to the server; 0 if unknown."""
+    """Return the tokens of prompt and completion according to the server; 0 if unknown.
+
+    Some providers leave thoughts out of the completion's tokens, which the total has.
+    """
     usage = answer.get("usage")
     if not isinstance(usage, dict):
         return 0, 0
-    return _number(usage.get("prompt_tokens")), _number(usage.get("completion_tokens"))
+    prompt, written = _number(usage.get("prompt_tokens")), _number(usage.get("completion_tokens"))
+    return prompt, max(written, _number(usage.get("total_tokens")) - prompt)
 
 
 def _cached(answer: JsonObject, prompt_tokens: int) -> int:

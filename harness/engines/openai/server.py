@@ -58,17 +58,21 @@ class ModelServer:
         return ids
 
 
-async def inspect_server(client: OpenAiClient, address: str, model: str) -> ModelServer:
-    """Return the model of that name on a server.
+async def inspect_server(client: OpenAiClient, address: str, asked: ServedModel) -> ModelServer:
+    """Return a model on a server, with what the server says of it; `asked` has its name, and how it is asked.
 
     Raises:
         BadInput: the server has other models only.
         EngineFailed: the server did not answer.
     """
-    row = await _entry(client, address, model)
+    provider = None if asked.dialect is None else asked.dialect.provider
+    if provider is not None and not provider.lists_models:
+        return ModelServer(client, address, asked)
+    row = await _entry(client, address, asked.name, "" if provider is None else provider.listed_prefix)
     context = row.get("max_model_len")
     is_size = isinstance(context, int) and not isinstance(context, bool) and context > 0
-    served = ServedModel(model, context if is_size else None, str(row.get("owned_by", "")).lower()[:40])
+    kind = "" if provider else str(row.get("owned_by", "")).lower()[:40]
+    served = replace(asked, context=context if is_size else None, kind=kind)
     if not served.is_vllm:
         return ModelServer(client, address, served)
     full = ModelServer(client, address, served, can_tokenize=True)
@@ -80,11 +84,11 @@ async def inspect_server(client: OpenAiClient, address: str, model: str) -> Mode
     return replace(full, version=str(version.get("version", ""))[:40])
 
 
-async def _entry(client: OpenAiClient, address: str, model: str) -> JsonObject:
-    """Return the model's entry in the server's list of models; empty without a list."""
+async def _entry(client: OpenAiClient, address: str, model: str, prefix: str = "") -> JsonObject:
+    """Return the model's entry in the server's list of models, whose names may have a prefix; empty without a list."""
     listed = (await _call_if_there(client, f"{address}/models")).get("data")
     rows: list[Any] = listed if isinstance(listed, list) else []
-    known = {str(row.get("id")): row for row in rows if isinstance(row, dict)}
+    known = {str(row.get("id")).removeprefix(prefix): row for row in rows if isinstance(row, dict)}
     if known and model not in known:
         names = ", ".join(sorted(known)[:_MAX_NAMES]) + (" ..." if len(known) > _MAX_NAMES else "")
         raise BadInput(

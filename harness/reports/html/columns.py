@@ -10,6 +10,7 @@ from fathom.harness.db.leaderboard import read as board
 from fathom.harness.errors import BadInput
 from fathom.harness.format import count, ratio
 from fathom.harness.records import RunDetail
+from fathom.harness.reports.cost import cost_facts, cost_of_run, page_prices
 from fathom.harness.reports.describe import FactTable, RunFact, manifest_tables, run_facts
 from fathom.harness.reports.figures.picture import one_line
 from fathom.harness.reports.reproduce import reproduce
@@ -61,9 +62,13 @@ def _column(db: Engine, number: int, detail: RunDetail, doubled: bool) -> Report
     if one.layer == "adaptive":
         scores = depths_alone(scores)
     return ReportColumn(
-        number, label, detail, dict(scores), run_facts(detail), manifest_tables(detail.manifest), reproduce(detail),
-        _note(detail),
+        number, label, detail, dict(scores), (*run_facts(detail), *_cost_facts(db, detail)),
+        manifest_tables(detail.manifest), reproduce(detail), _note(detail),
     )  # fmt: skip
+
+
+def _cost_facts(db: Engine, detail: RunDetail) -> list[RunFact]:
+    return [RunFact(term.lower(), value) for term, value in cost_facts(cost_of_run(db, detail, page_prices()))]
 
 
 def _note(detail: RunDetail) -> str:

@@ -98,7 +98,8 @@ def _manifest(plan: TaskPlan, loaded: LoadedTasks) -> Manifest:
         "limit": stated["limit"],
         "sampling": sampling,
     }
-    return describe_run(plan.model, plan.settings, asked, {"include_paths": stated["include_paths"]})
+    around = {"include_paths": stated["include_paths"], **({"tags": list(plan.tags)} if plan.tags else {})}
+    return describe_run(plan.model, plan.settings, asked, around)
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 from starlette.responses import JSONResponse, Response
 
-from fathom.harness.cli.run import Output, continue_run, run_suite
+from fathom.harness.cli.attempt import Output, continue_run, run_suite
 from fathom.harness.engines.base import EngineSettings, Request, Sampling, Turn, sampling_seed
 from fathom.harness.engines.model import find_served_model
 from fathom.harness.engines.openai.engine import open_openai
