@@ -244,7 +244,11 @@ def run_model(  # one parameter an option: typer reads the signature
     else:
         chosen = selection_of(families, levels, channel, style, n)
         asked = open_suite(suite, secrets.token_hex(8) if seed is None else seed, chosen)
-        if not levels and (outside := families_outside(suite, chosen.families)):
+        if asked.name != suite:
+            output.tell(
+                f"asked in the suite of their package, {asked.name} {asked.version}: {', '.join(asked.families)}"
+            )
+        elif not levels and (outside := families_outside(suite, chosen.families)):
             output.tell(
                 f"not in the suite {suite}, asked at default levels (--levels names others): {', '.join(outside)}"
             )
