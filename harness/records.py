@@ -190,6 +190,10 @@ class Decisive(_ManifestPart):
     model: ManifestModel = ManifestModel()
     engine: ManifestEngine = ManifestEngine()
     suite: ManifestSuite = ManifestSuite()
+    families: Mapping[str, int] = {}
+    """Versions of the families that were asked."""
+    packages: Mapping[str, Any] = {}
+    """Installed packages that bring them: name, version, and a digest of all files."""
     sampling: Mapping[str, Any] = {}
     """Prompt and sampling settings; `runs.run_settings.settings_of` reads them."""
     lm_eval: str = ""

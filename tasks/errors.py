@@ -7,6 +7,7 @@ TaskError
 ├── UnknownCorpus   no such corpus
 ├── UnknownSuite    no such suite
 ├── EmptySuite      a selection without any cell
+├── MixedSuite      a selection of families that are ranked apart
 ├── BadOption       a corpus setting that is unknown, out of range, or does not fit the others
 ├── BadSeed         neither a whole number >= 0 nor a hex string
 └── BadItemId       not of the form family@version/level/channel/seed/index
@@ -63,3 +64,7 @@ class UnknownSuite(TaskError):
 
 class EmptySuite(TaskError):
     """A selection without any cell."""
+
+
+class MixedSuite(TaskError):
+    """A selection of families that are ranked apart: ours and a package's, or those of two packages."""

@@ -24,8 +24,9 @@ from fathom.tasks.base import (
     pose,
     styles_of,
 )
-from fathom.tasks.errors import BadSeed, EmptySuite, UnknownLevel, UnknownStyle, UnknownSuite
-from fathom.tasks.registry import all_families, find_family
+from fathom.tasks.errors import BadSeed, EmptySuite, MixedSuite, UnknownLevel, UnknownStyle, UnknownSuite
+from fathom.tasks.installed import Package
+from fathom.tasks.registry import families_by_package, find_family, own_families, package_of
 from fathom.tasks.stream import canonical_seed
 from fathom.tasks.suite_tables import ADAPTIVE, SUITE_VERSION, TABLES, Cells
 
@@ -60,6 +61,11 @@ class Suite:
     def is_adaptive(self) -> bool:
         """Whether a run decides as it goes which items are asked: `n` of a cell is then the most of its ladder."""
         return self.name in ADAPTIVE
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Names of the families, in the order of their cells."""
+        return tuple(dict.fromkeys(cell.family for cell in self.cells))
 
     @property
     def n_items(self) -> int:
@@ -200,24 +206,65 @@ def open_suite(name: str, seed: int | str, selection: Selection | None = None) -
     - Levels, channels or styles replace the suite's own: the suite's levels where none are named, a level's first
       channel and style (mostly `symbol` and `direct`) where none are named.
     - A level name selects all families that have such a level; `*` matches anything, as in `*-300`.
+    - Families of an installed package are in a suite of their own, which has the package's name and version: all
+      of them, or those that are named, at the first DEFAULT_LEVELS levels of each ladder in every style.
 
     Raises:
-        UnknownSuite, EmptySuite: no such suite; nothing left to ask.
+        UnknownSuite, EmptySuite, MixedSuite: no such suite; nothing left to ask; families that are ranked apart.
         UnknownFamily, UnknownLevel, UnknownStyle, BadSeed: the selection names what is not there.
     """
-    if name not in suite_names() and name not in ADAPTIVE:
-        raise UnknownSuite(f"no suite {name!r}; known: {', '.join((*suite_names(), *ADAPTIVE))}")
     wanted = selection or Selection()
+    package = _package_asked(name, wanted.families)
     if wanted.n is not None and not 1 <= wanted.n <= MOST_N:
         raise EmptySuite(f"n is {wanted.n}: ask for 1 to {MOST_N:,} items in each cell")
-    own = _suite_cells(name, wanted.families)
-    cells = _crossed_cells(own, wanted) if wanted.has_axes else own
+    families = wanted.families or tuple(own_families() if package is None else families_by_package()[package])
+    own = _suite_cells(name, wanted.families) if package is None else _package_cells(families)
+    cells = _crossed_cells(own, wanted, families) if wanted.has_axes else own
     n = MOST_OF_LADDER if wanted.n is None and name in ADAPTIVE else wanted.n
     if n is not None:
         cells = [replace(cell, n=n) for cell in cells]
     if not cells:
         raise EmptySuite("the selection holds no cell: name fewer filters, see `fathom families`")
-    return Suite(name, SUITE_VERSION, _seed_of_suite(seed), tuple(cells))
+    suite = (name, SUITE_VERSION) if package is None else (package.name, package.version)
+    return Suite(*suite, _seed_of_suite(seed), tuple(cells))
+
+
+def _package_asked(name: str, families: Collection[str]) -> Package | None:
+    """Return the package whose suite is asked, by its name or by that of its families; None for a suite of ours.
+
+    Raises:
+        UnknownSuite, UnknownFamily: no such suite or family.
+        MixedSuite: families that are ranked apart.
+    """
+    brought = {family: package_of(family) for family in families}
+    ours, known = (*suite_names(), *ADAPTIVE), {*brought.values(), *families_by_package()} - {None}
+    packages = {package.name: package for package in known if package is not None and package.name not in ours}
+    if name not in ours and name not in packages:
+        raise UnknownSuite(f"no suite {name!r}; known: {', '.join((*ours, *sorted(packages)))}")
+    if name in ADAPTIVE:  # which ranks nothing
+        return None
+    asked = set(brought.values()) if name in ours else {*brought.values(), packages[name]}
+    if len(asked) > 1:
+        whose = (f"{family} of {'Fathom' if one is None else one.name}" for family, one in brought.items())
+        raise MixedSuite(f"not in one run, as they are ranked apart: {', '.join(whose)}: ask each package's in its own")
+    return next(iter(asked), None)
+
+
+def _package_cells(families: Iterable[str]) -> list[SuiteCell]:
+    """Return the cells of a package's suite: the first levels of each ladder in every style that is asked in context.
+
+    A parametric family is asked as `_default_cells` says.
+    """
+    found = []
+    for family in map(find_family, families):
+        levels = _first_levels(family, DEFAULT_LEVELS)
+        found += [
+            _cell(family, level.name, channels_of(family, level)[0], style, DEFAULT_N)
+            for style in dict.fromkeys(style for level in levels for style in styles_of(family, level))
+            for level in levels
+            if style in styles_of(family, level)
+        ] or _default_cells(family, DEFAULT_LEVELS)
+    return found
 
 
 def _tables() -> dict[str, tuple[Cells, ...]]:
@@ -296,13 +343,13 @@ def _cell(family: Family, level: str, channel: str, style: str, n: int) -> Suite
     return SuiteCell(family.name, family.version, level, channel, style, n)
 
 
-def _crossed_cells(own: list[SuiteCell], wanted: Selection) -> list[SuiteCell]:
-    """Combine the named levels, channels and styles; each family contributes the combinations that it has.
+def _crossed_cells(own: list[SuiteCell], wanted: Selection, names: Iterable[str]) -> list[SuiteCell]:
+    """Combine the named levels, channels and styles; each of the families contributes the combinations that it has.
 
     Raises:
         UnknownLevel, UnknownStyle: no family has a level of that name; none has such cells.
     """
-    families = [find_family(name) for name in wanted.families] or list(all_families().values())
+    families = [find_family(name) for name in names]
     wanted = replace(wanted, levels=_matching_levels(wanted.levels, families))
     for level in wanted.levels:
         if not any(level in family.levels for family in families):

@@ -106,6 +106,7 @@ def test_the_wheel_holds_one_package_with_all_its_files(built):
         "harness/training/reference/pebble/model.safetensors",
         "harness/db/migrations/env.py",
         "harness/reports/html/templates/report.html.jinja",
+        "tasks/README.md",  # its example is what `fathom families --new` writes
     ):
         assert f"fathom/{needed}" in names
 

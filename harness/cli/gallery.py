@@ -6,7 +6,7 @@ from textwrap import fill
 
 from fathom.harness.format import plural
 from fathom.tasks.base import SCORED, Family, Instance, Level, channels_of, grade, make_instance, styles_of
-from fathom.tasks.registry import all_families
+from fathom.tasks.registry import own_families
 from fathom.tasks.stream import Stream
 
 _SEED = "2026"
@@ -24,7 +24,7 @@ One item of each family, with its gold, a wrong answer and the label that the gr
 
 def write_gallery(families: Iterable[Family] | None = None) -> str:
     """Return the gallery of some families, or of all, as Markdown."""
-    shown = all_families().values() if families is None else families
+    shown = own_families().values() if families is None else families
     return "\n".join([_HEAD, *(part for family in shown for part in _section(family))])
 
 

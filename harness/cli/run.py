@@ -190,10 +190,19 @@ class _Request:
         if self.tasks.tasks:
             made = (make_task_plan(model, self.revision, self.tasks, self.settings) for model in self.models)
             return [tagged(named(plan, self.name), self.tags) for plan in made]
-        if not self.chosen.levels and (outside := families_outside(self.suite, self.chosen.families)):
+        self._tell_other_families(output)
+        return [self._plan(model, seed, output) for model, seed in product(self.models, self.seeds)]
+
+    def _tell_other_families(self, output: Output) -> None:
+        """Say which families are asked in another suite than the named one, or at levels that no suite has."""
+        asked = open_suite(self.suite, self.seeds[0], self.chosen)
+        outside = () if self.chosen.levels else families_outside(self.suite, self.chosen.families)
+        if asked.name != self.suite:
+            families = ", ".join(asked.families)
+            output.tell(f"asked in the suite of their package, {asked.name} {asked.version}: {families}")
+        elif outside:
             left = ", ".join(outside)
             output.tell(f"not in the suite {self.suite}, asked at default levels (--levels names others): {left}")
-        return [self._plan(model, seed, output) for model, seed in product(self.models, self.seeds)]
 
     def _plan(self, model: str | None, seed: str, output: Output) -> Plan:
         asked = open_suite(self.suite, seed, self.chosen)

@@ -9,6 +9,7 @@ import typer
 
 from fathom.harness.cli.options import AsJson
 from fathom.harness.errors import BadInput
+from fathom.harness.format import visible
 from fathom.harness.reports.console import print_json_text
 from fathom.harness.settings import read_settings
 
@@ -19,15 +20,26 @@ app = typer.Typer()
 def list_families(
     family: Annotated[Optional[str], typer.Argument(metavar="[NAME]", help="Only this family.")] = None,
     as_json: AsJson = False,
+    new: Annotated[
+        Optional[Path], typer.Option(metavar="FOLDER", help="Write a package with a family NAME, ready to be changed.")
+    ] = None,
 ) -> None:
-    """List the task families, or one of them, with their levels and chance levels."""
+    """List the task families, or one of them, with their levels and chance levels; or begin a new one."""
     from fathom.harness.reports.console import make_console, print_json
     from fathom.harness.reports.terminal import families_json, render_families
+    from fathom.tasks.registry import faults_of_packages
 
+    if new is not None:
+        from fathom.harness.cli.scaffold import write_package
+
+        print(write_package(family or "", new))
+        return
     if as_json:
         print_json(families_json(family))
     else:
         make_console().print(render_families(family))
+    for fault in faults_of_packages():
+        make_console(stderr=True).print(visible(fault), style="yellow", soft_wrap=True, markup=False, highlight=False)
 
 
 @app.command("sample")

@@ -3,7 +3,7 @@
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from functools import cache, lru_cache
 from hashlib import blake2b
@@ -18,7 +18,8 @@ from fathom.harness.records import Manifest
 from fathom.harness.runs.prompt_format import PromptFormat
 from fathom.harness.runs.requests import digest_of_samplings
 from fathom.harness.runs.run_settings import RunSettings
-from fathom.tasks.registry import find_family
+from fathom.tasks.installed import Package
+from fathom.tasks.registry import find_family, package_of
 from fathom.tasks.suites import Suite
 
 _ENGINE_PACKAGES = {
@@ -53,10 +54,19 @@ def make_manifest(
         "sampling": settings.to_json()["sampling"],
         "token_budgets": digest_of_samplings(suite, settings),
     }
+    packages = packages_of(cell.family for cell in suite.cells)
+    if packages:
+        asked["packages"] = {package.name: asdict(package) for package in packages}
     cells = [asdict(cell) for cell in suite.cells]
     chosen: dict[str, Any] = {} if prompt_format is None else {"prompt_format": prompt_format.to_json()}
     chosen |= {"tags": list(tags)} if tags else {}
-    return describe_run(model, settings, asked, {"cells": cells, "tasks": tasks_digest(), **chosen})
+    return describe_run(model, settings, asked, {"cells": cells, "tasks": tasks_digest(packages), **chosen})
+
+
+def packages_of(families: Iterable[str]) -> tuple[Package, ...]:
+    """Return the installed packages that bring these families, by name; none for our own."""
+    found = {package for family in set(families) if (package := package_of(family)) is not None}
+    return tuple(sorted(found, key=lambda package: package.name))
 
 
 @lru_cache(maxsize=4)
@@ -105,14 +115,15 @@ def _file_facts(path: Path) -> dict[str, str]:
 
 def known_suite_digest(manifest: Manifest) -> str | None:
     """Return a stored run's suite digest if today's code makes the same items, byte for byte."""
-    return manifest.decisive.suite.digest if manifest.context.tasks == tasks_digest() else None
+    today = tasks_digest(packages_of(manifest.decisive.families))
+    return manifest.decisive.suite.digest if manifest.context.tasks == today else None
 
 
 @cache
-def tasks_digest() -> str:
-    """Hash the code that makes and poses items; 32 hex digits."""
+def tasks_digest(packages: tuple[Package, ...] = ()) -> str:
+    """Hash the code that makes and poses items, that of installed packages included; 32 hex digits."""
     folder = Path(tasks.__file__).parent
-    state = blake2b(digest_size=16)
+    state = blake2b("".join(package.digest for package in packages).encode(), digest_size=16)
     for file in sorted(folder.rglob("*.py")):
         state.update(f"{file.relative_to(folder)}\0".encode() + file.read_bytes())
     return state.hexdigest()

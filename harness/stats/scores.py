@@ -19,7 +19,7 @@ from fathom.harness.stats.intervals import (
 )
 from fathom.harness.stats.repeats import Spread
 from fathom.tasks.base import Family, Level
-from fathom.tasks.registry import all_families
+from fathom.tasks.registry import find_family, get_family
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class FamilyScore:
 
 def known_level(cell: CellCounts) -> tuple[Family, Level] | None:
     """Return a cell's family and level, or None where this code no longer makes its items."""
-    family = all_families().get(cell.family)
+    family = get_family(cell.family)
     if family is None or family.version != cell.version or cell.level not in family.levels:
         return None
     return family, family.levels[cell.level]
@@ -152,7 +152,7 @@ def ladder_scores(cells: Iterable[CellCounts]) -> tuple[LadderScore, ...]:
 
 
 def _ladder(key: LadderKey, styles: Mapping[str, Mapping[str, Rung]]) -> LadderScore:
-    order = list(all_families()[key.family].levels)
+    order = list(find_family(key.family).levels)
     scored = {
         style: StyleScore(style, {level: rungs[level] for level in order if level in rungs})
         for style, rungs in styles.items()
@@ -160,7 +160,7 @@ def _ladder(key: LadderKey, styles: Mapping[str, Mapping[str, Rung]]) -> LadderS
     direct, cot = styles.get("direct", {}), styles.get("cot", {})
     shared = [level for level in direct if level in cot]
     both = style_gap([direct[level] for level in shared], [cot[level] for level in shared]) if shared else None
-    return LadderScore(key, all_families()[key.family].unit, scored, both)
+    return LadderScore(key, find_family(key.family).unit, scored, both)
 
 
 def family_scores(ladders: Iterable[LadderScore]) -> tuple[FamilyScore, ...]:
@@ -214,7 +214,7 @@ def depth_share(ladder: Mapping[str, Any]) -> float | None:
 
     None without a depth, or where this code no longer has the levels.
     """
-    depth, family = ladder["depth50"], all_families().get(ladder["family"])
+    depth, family = ladder["depth50"], get_family(ladder["family"])
     if not depth or family is None or not set(ladder["levels"]) <= set(family.levels):
         return None
     hardness = [family.levels[level].hardness for level in ladder["levels"]]

@@ -13,7 +13,7 @@ from fathom.harness.format import interval_text, percent, ratio
 from fathom.harness.stats.scores import CellCounts, known_level
 from fathom.server.board.scores import group_of, score_of
 from fathom.server.web.render import in_units
-from fathom.tasks.registry import all_families
+from fathom.tasks.registry import find_family
 
 CHART_WIDTH, CHART_HEIGHT = 132, 74
 """Size of the plot in units of its own; a template scales it to its container."""
@@ -139,7 +139,7 @@ def _chart(family: str, members: Sequence[tuple[int, ChartSource, Sequence[CellC
         return None
     steps = {_hardness(cell): cell for _, _, line, aside in drawn for cell in (*aside, *line)}
     axis = _Axis(min(steps), max(steps))
-    known = all_families()[family]
+    known = find_family(family)
     lines = tuple(
         ChartLine(
             hue, source.name, tuple(_point(source, cell, axis) for cell in line),
@@ -180,7 +180,7 @@ def _height_of(share: float) -> float:
 
 
 def _point(source: ChartSource, cell: CellCounts, axis: _Axis) -> ChartPoint:
-    family = all_families()[cell.family]
+    family = find_family(cell.family)
     words = (
         f"{percent(cell.k / cell.n, 0)} at {in_units(str(floor(_hardness(cell))), family.unit)} ({cell.level}), "
         f"{ratio(cell.k, cell.n)}, 95% interval {interval_text(cell.interval)}"
@@ -207,7 +207,7 @@ def _path(places: Iterable[tuple[float, float]]) -> str:
 
 
 def _hardness(cell: CellCounts) -> float:
-    return all_families()[cell.family].levels[cell.level].hardness
+    return find_family(cell.family).levels[cell.level].hardness
 
 
 def _second_axis(cell: CellCounts) -> float:

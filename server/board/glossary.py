@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from fathom.tasks.base import PARTS, Family, Part
-from fathom.tasks.registry import all_families
+from fathom.tasks.registry import get_family
 
 STYLE_MEANINGS: Mapping[str, str] = {
     "direct": "the answer at once, in a few tokens, so that the work is done in the head",
@@ -33,7 +33,7 @@ HARNESS_LABELS: Mapping[str, str] = {
 
 def explain(family: str, label: str) -> str:
     """Return the sentence of a label; empty if neither the family nor the harness has this label."""
-    known = all_families().get(family)
+    known = get_family(family)
     own = known.labels if known else {}
     return own.get(label) or HARNESS_LABELS.get(label, "")
 

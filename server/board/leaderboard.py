@@ -22,7 +22,7 @@ from fathom.server.board.scatter import Scatter, draw_sizes
 from fathom.server.board.scores import CellGroup, CellScore, group_of, hardness_of, level_order, score_of
 from fathom.server.web.addresses import Open, Pager, Plain, make_pager
 from fathom.tasks.base import CHANNELS
-from fathom.tasks.registry import all_families
+from fathom.tasks.registry import get_family
 from fathom.tasks.suites import open_suite, suite_names
 
 MODELS_A_PAGE = 100
@@ -292,7 +292,7 @@ def by_level(
         BoardRow(one, levels=tuple(scored[one.run].get(column.level) for column in columns), starts_group=start)
         for one, start in zip(standings, _group_starts(query, standings), strict=True)
     )
-    family = all_families().get(name)
+    family = get_family(name)
     return LevelTable(group, channels, columns, family.summary if family else ""), rows
 
 

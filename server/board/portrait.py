@@ -14,7 +14,7 @@ from fathom.harness.stats.scores import CellCounts
 from fathom.server.board.glossary import explain
 from fathom.server.web.render import in_units
 from fathom.tasks.base import STYLES
-from fathom.tasks.registry import all_families
+from fathom.tasks.registry import get_family
 
 STYLE_HUES = {style: hue for hue, style in enumerate(STYLES)}
 """Colour of each style, the same in every picture of a model."""
@@ -88,7 +88,7 @@ def depth_rulers(scores: Mapping[str, Any]) -> tuple[DepthRuler, ...]:
 def _ruler(
     name: str, ladders: Sequence[Mapping[str, Any]], gaps: Mapping[tuple[str, str, str], Mapping[str, Any]]
 ) -> DepthRuler | None:
-    family = all_families().get(name)
+    family = get_family(name)
     if family is None:
         return None
     known = [one for one in ladders if one["depth50"] and set(one["levels"]) <= set(family.levels)]

@@ -17,7 +17,7 @@ from fathom.harness.stats.scores import CellCounts
 from fathom.server.web.addresses import HEX
 from fathom.server.web.render import Site
 from fathom.tasks.base import Instance
-from fathom.tasks.registry import all_families
+from fathom.tasks.registry import get_family
 
 SAMPLES_A_PAGE = 20
 _WHOLE = 200_000
@@ -100,9 +100,9 @@ def check_query(detail: RunDetail, query: SampleQuery) -> None:
 
 def labels_of(cells: Sequence[CellCounts]) -> tuple[str, ...]:
     """Return every printable label that a sample of these cells can have: of families, stored, and of the harness."""
-    families = all_families()
     stored = [label for cell in cells for label in cell.labels if label.isprintable() and len(label) <= _MAX_LABEL]
-    own = [label for cell in cells if cell.family in families for label in families[cell.family].labels]
+    known = [family for cell in cells if (family := get_family(cell.family))]
+    own = [label for family in known for label in family.labels]
     return tuple(dict.fromkeys([_HARNESS_LABELS[0], *own, *stored, *_HARNESS_LABELS[1:]]))
 
 

@@ -10,7 +10,7 @@ from fathom.harness.reports.repeats import repeats_table
 from fathom.harness.stats.intervals import Interval
 from fathom.harness.stats.scores import CellCounts
 from fathom.tasks.base import CHANNELS, STYLES, Family
-from fathom.tasks.registry import all_families
+from fathom.tasks.registry import get_family
 
 ChanceRelation = Literal["above", "level", "below", "unknown"]
 """Whether a cell's interval is above chance, holds it, is below it, or chance is unknown."""
@@ -90,7 +90,7 @@ def score_of(counts: CellCounts) -> CellScore:
 
 def group_of(counts: CellCounts) -> CellGroup:
     """Return the table that a cell belongs to."""
-    family = all_families().get(counts.family)
+    family = get_family(counts.family)
     level = None if family is None else family.levels.get(counts.level)
     ladder = "main" if level is None else level.ladder
     return CellGroup(counts.family, counts.version, counts.channel, counts.style, ladder)
@@ -98,13 +98,13 @@ def group_of(counts: CellCounts) -> CellGroup:
 
 @cache
 def _ladders(family: str) -> tuple[str, ...]:
-    known = all_families().get(family)
+    known = get_family(family)
     return tuple(dict.fromkeys(level.ladder for level in known.levels.values())) if known else ()
 
 
 def known_family(group: CellGroup) -> Family | None:
     """Return the family; None where this code does not generate such items."""
-    family = all_families().get(group.family)
+    family = get_family(group.family)
     if family is None or family.version != group.version:
         return None
     return family if group.channel in family.channels and group.style in family.styles else None

@@ -1,7 +1,7 @@
 """Plan of an import: the model, suite, settings and manifest of the run that a log of lm-eval becomes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
@@ -20,7 +20,7 @@ from fathom.tasks.base import SCORED, STYLES
 from fathom.tasks.errors import TaskError
 from fathom.tasks.registry import all_families, find_family, instance_from_id
 from fathom.tasks.suite_tables import SUITE_VERSION, TABLES
-from fathom.tasks.suites import Suite, SuiteCell, open_suite, suite_names
+from fathom.tasks.suites import Selection, Suite, SuiteCell, open_suite, suite_names
 
 _PLAIN = {"temperature": 0.0, "temperature_free": 1.0, "shots": 0}
 _SECRET = ("key", "token", "secret", "password", "auth")
@@ -186,9 +186,9 @@ def _suite(log: EvaluationLog) -> Suite:
     ours = log.results.fathom
     if ours is not None and ours.suite.name in suite_names() and ours.suite.version == SUITE_VERSION:
         return Suite(ours.suite.name, SUITE_VERSION, seed, tuple(cells))
-    return Suite(
-        "quick", SUITE_VERSION, seed, tuple(sorted(cells, key=_order))
-    )  # as `fathom run` calls a choice of cells
+    families = tuple(dict.fromkeys(cell.family for cell in cells))
+    chosen = open_suite("quick", seed, Selection(families))  # as `fathom run` calls a choice of cells
+    return replace(chosen, cells=tuple(sorted(cells, key=_order)))
 
 
 def _cell(task: LoggedTask) -> SuiteCell:

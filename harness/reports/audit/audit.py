@@ -21,7 +21,8 @@ from fathom.harness.reports.audit.measures import (
     misread_forms,
 )
 from fathom.harness.reports.audit.surface import Guesses
-from fathom.tasks.base import Cell, Family, channels_of, grade, level_of, make_instance, styles_of
+from fathom.tasks.base import Cell, Family, Instance, channels_of, grade, level_of, make_instance, styles_of
+from fathom.tasks.stream import Stream
 
 _ATTACKED = ("direct", "choice")
 """Styles that are attacked; in the style `cot` the questions and answers are those of `direct`."""
@@ -91,7 +92,7 @@ def _audit_forms(family: Family, cells: Sequence[Cell]) -> tuple[Guesses, ...]:
         items = [make_instance(family, cell.level, cell.channel, "77", at) for at in range(_FORM_ITEMS)]
         golds = [make_instance(family, cell.level, cell.channel, "78", at).gold for at in range(100)]
         others = [
-            next((said for said in (*item.choices, *golds) if not grade(family, item, said).correct), "")
+            next((said for said in _others(family, item, golds) if not grade(family, item, said).correct), "")
             for item in items
         ]
         found.append(misread_forms(family, items, others))
@@ -99,6 +100,13 @@ def _audit_forms(family: Family, cells: Sequence[Cell]) -> tuple[Guesses, ...]:
         Guesses(some[0].name, sum(one.k for one in some), sum(one.n for one in some))
         for some in zip(*found, strict=True)
     )
+
+
+def _others(family: Family, item: Instance, golds: Sequence[str]) -> Iterator[str]:
+    """Yield what else an item's answer might be: candidates, guesses, and right answers to other items."""
+    yield from item.choices
+    yield from (family.guess(item, "direct", Stream("audit", item.id, at)) for at in range(20))
+    yield from golds
 
 
 def load_solver(name: str) -> Solver:

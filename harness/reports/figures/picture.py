@@ -12,7 +12,7 @@ from fathom.harness.format import count, interval_text, percent, ratio, shorten,
 from fathom.harness.stats.intervals import Interval, wilson
 from fathom.harness.stats.scores import CellCounts, known_level
 from fathom.tasks.base import Family, Level
-from fathom.tasks.registry import all_families
+from fathom.tasks.registry import find_family
 
 MOST_SERIES = 6
 """Series of a picture of curves."""
@@ -290,7 +290,7 @@ def anatomy_of(title: str, cells: Sequence[CellCounts]) -> Anatomy | None:
     )
     if not any(bar.n for bar in bars):
         return None
-    picture = Anatomy(title, "", bars, labels=tuple(all_families()[cells[0].family].labels))
+    picture = Anatomy(title, "", bars, labels=tuple(find_family(cells[0].family).labels))
     mistakes = ", ".join(one_line(kind, 60) for kind in picture.kinds[1:]) or "none"
     said = f"Shares of correct answers and of kinds of mistakes by level. Mistakes: {mistakes}."
     return replace(picture, description=said)

@@ -212,6 +212,6 @@ def test_a_resumed_run_makes_no_item_again_that_it_need_not(tmp_path, monkeypatc
     monkeypatch.setattr(Suite, "digest", lambda self: digested.append(self) or digest(self))
     evaluate(plan(resume=run), db)
     assert not digested
-    monkeypatch.setattr(provenance, "tasks_digest", lambda: "another code")
+    monkeypatch.setattr(provenance, "tasks_digest", lambda packages: "another code")
     evaluate(plan(resume=run), db)
     assert len(digested) == 1
