@@ -152,7 +152,7 @@ def weakness_sentence(scores: Mapping[str, Any], cells: Iterable[CellCounts]) ->
     ranked = sorted((one for one in scores.get("families", ()) if one["style"] == style), key=_score_of)
     if len(ranked) < _LEAST_FAMILIES or ranked[0]["high"] >= min(one["low"] for one in ranked[1:]):
         return ""
-    family = all_families().get(ranked[0]["family"])
+    family = get_family(ranked[0]["family"])
     if family is None:
         return ""
     said = f"Weakest {_STYLES_IN_WORDS.get(style, style)}: {family.title}."
