@@ -111,7 +111,9 @@ _Dtype = Annotated[str, _engine(help="auto, bfloat16, float16 or float32.")]
 _Revision = Annotated[Optional[str], _engine(help="Branch, tag or commit on the hub.")]
 _TensorParallel = Annotated[Optional[int], _engine(min=1, help="GPUs that share each layer.")]
 _PipelineParallel = Annotated[Optional[int], _engine(min=1, help="Groups of GPUs that hold some layers each.")]
-_Quantization = Annotated[Optional[str], _engine(help="vLLM's name for it, for example fp8 or awq.")]
+_Quantization = Annotated[
+    Optional[str], _engine(help="vLLM's name for it, for example fp8 or awq; engine hf: 4bit or 8bit.")
+]
 _Lora = Annotated[Optional[Path], _engine(help="Folder of a LoRA adapter.")]
 _EngineArg = Annotated[Optional[list[str]], _engine(help="For the engine, for example max_model_len=8192.")]
 _Replicas = Annotated[Optional[int], _engine(min=1, help="Copies of the model; engine ray.")]

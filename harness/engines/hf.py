@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import islice
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import torch
 from tokenizers.models import WordLevel
-from transformers import AutoModelForCausalLM, AutoTokenizer, StopStringCriteria
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, StopStringCriteria
 
 from fathom.harness.engines.base import (
     NO_NUMBERS,
@@ -66,6 +66,7 @@ class HfEngine:
         self._tokenizer = tokenizer
         self._device = str(model.device)
         self._batch = batch_size or (128 if self._device == "cpu" else 64)
+        self._has_shrunk = False
         self._context = context_of(model.config)
         words = model.get_input_embeddings()
         self._n_ids = int(words.weight.shape[0])
@@ -176,6 +177,10 @@ class HfEngine:
         self, work: Callable[[list[Any]], Iterator[list[Completion]]], batch: list[Any]
     ) -> Iterator[list[Completion]]:
         """Do the work of a batch; where it fails, that of its halves, and in the end of its single requests."""
+        if len(batch) > self._batch:  # another part of it ran out of memory meanwhile
+            for at in range(0, len(batch), self._batch):
+                yield from self._try(work, batch[at : at + self._batch])
+            return
         answered: set[str] = set()
         try:
             for some in work(batch):
@@ -183,13 +188,30 @@ class HfEngine:
                 yield some
         except (RuntimeError, ValueError, IndexError) as error:  # out of memory, or a failing kernel
             left = [one for one in batch if one.request.key not in answered]
+            if _is_out_of_memory(error):
+                self._shrink(len(batch))
+            elif len(left) > 1:
+                log.warning("a batch of %d failed (%s); trying halves", len(left), str(error)[:200])
             if len(left) < 2:
                 yield [self._give_up(one, error) for one in left]
                 return
-            log.warning("a batch of %d failed (%s); trying halves", len(left), str(error)[:200])
             half = len(left) // 2
             yield from self._try(work, left[:half])
             yield from self._try(work, left[half:])
+
+    def _shrink(self, n: int) -> None:
+        """Make later batches half as large as one of n that ran out of memory; say so the first time."""
+        self._batch = max(1, min(self._batch, n // 2))
+        self._generation = replace(self._generation, room=max(1, self._generation.room // 2))
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        if not self._has_shrunk:
+            self._has_shrunk = True
+            log.warning(
+                "out of memory with %d answers in a batch: they are halved until they fit; batch_size=%d begins there",
+                n,
+                self._batch,
+            )
 
     def _give_up(self, one: Any, error: Exception) -> Completion:
         if isinstance(one, Row):
@@ -243,8 +265,12 @@ class HfEngine:
         """Return how many tokens a batch may hold: the cache of their keys and values fits a quarter of the memory."""
         if self._device == "cpu":
             free = psutil.virtual_memory().available // 4
+        elif self._device.startswith("cuda"):
+            placed = {str(one) for one in getattr(self._model, "hf_device_map", {}).values()} or {self._device}
+            gpus = [f"cuda:{one}" if one.isdecimal() else one for one in placed if one not in ("cpu", "disk")]
+            free = sum(torch.cuda.mem_get_info(one)[0] for one in gpus) // 2
         else:
-            free = torch.cuda.mem_get_info()[0] // 2 if self._device.startswith("cuda") else 1 << 32
+            free = 1 << 32
         return max(1, int(free) // bytes_a_token(self._model.config, self._model.dtype.itemsize))
 
     def _stop_criterion(self, stops: tuple[str, ...]) -> StopStringCriteria | None:
@@ -254,6 +280,11 @@ class HfEngine:
 
     def _has_stopped(self, request: Request, ids: list[int]) -> bool:
         return cut_at_stop(decode_completion(self._tokenizer, request, ids), request.sampling.stop)[1]
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Return whether a GPU, or the memory of the machine, was too small; torch has a type for the first only."""
+    return isinstance(error, torch.OutOfMemoryError) or "not enough memory" in str(error)
 
 
 class _TooLong(Exception):
@@ -283,27 +314,47 @@ def _ends_of(model: Any, tokenizer: Any) -> tuple[int, ...]:
     return tuple(sorted({one for one in (tokenizer.eos_token_id, *more) if one is not None}))
 
 
-def load_hf(
+def load_hf(  # one parameter an option of the engine
     path: Path,
     dtype: str = "auto",
     batch_size: int | None = None,
     device: str | None = None,
     lora: str | None = None,
+    device_map: str | dict[str, Any] | None = None,  # names of modules -> devices, as accelerate takes them
+    quantization: str | None = None,
+    attention: str | None = None,
 ) -> HfEngine:
     """Load a model folder; errors of transformers are passed on.
 
     The dtype `auto` is the model's own on a GPU, and float32 on a CPU. The default device is a GPU if there is one.
-    `lora` is the folder of an adapter.
+    `device_map` spreads a model over several. `lora` is the folder of an adapter. `quantization` is 4bit or 8bit, and
+    `attention` one of transformers' implementations.
     """
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     kept: Any = torch.float32 if device == "cpu" else "auto"
     if dtype != "auto":
         kept = getattr(torch, dtype)
     register_decoder()
+    options: dict[str, Any] = {"dtype": kept}  # arguments of from_pretrained
+    if quantization is not None:
+        options["quantization_config"] = _bits(quantization, kept)
+        device_map = {"": device} if device_map is None else device_map
+    if attention is not None:
+        options["attn_implementation"] = attention
+    if device_map is not None:
+        options["device_map"] = device_map
     tokenizer: Any = AutoTokenizer.from_pretrained(path)
-    model: Any = AutoModelForCausalLM.from_pretrained(path, dtype=kept)
+    model: Any = AutoModelForCausalLM.from_pretrained(path, **options)
     if lora is not None:
         from peft import PeftModel
 
         model = PeftModel.from_pretrained(model, lora).merge_and_unload()
-    return HfEngine(model.to(device), tokenizer, batch_size)
+    return HfEngine(model if device_map is not None else model.to(device), tokenizer, batch_size)
+
+
+def _bits(quantization: str, dtype: Any) -> BitsAndBytesConfig:  # a dtype of torch, or "auto"
+    """Return how bitsandbytes loads the weights; at 4 bits as NF4, computed in the dtype of the model."""
+    if quantization == "8bit":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    computed = torch.bfloat16 if dtype == "auto" else dtype
+    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=computed)

@@ -26,7 +26,7 @@ _RAY_INNER = ("vllm", "hf", "oracle")
 PLACEMENT = frozenset(
     ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "replicas", "gpu_memory_utilization",
      "max_num_seqs", "max_num_batched_tokens", "kv_cache_memory_bytes", "enforce_eager", "cpu_offload_gb",
-     "concurrency", "base_url", "patience", "timeout", "batch_size", "device", "address", "lora")
+     "concurrency", "base_url", "patience", "timeout", "batch_size", "device", "device_map", "address", "lora")
 )  # fmt: skip
 """Options that say where and how fast a model runs, not what it is: a stored run may go on with others.
 
@@ -43,7 +43,14 @@ _OWN: dict[str, dict[str, str]] = {
         "provider": "str",
         "reasoning_effort": "str",
     },
-    "hf": {"batch_size": "int", "device": "str", "lora": "str"},
+    "hf": {
+        "batch_size": "int",
+        "device": "str",
+        "lora": "str",
+        "device_map": "str | dict",
+        "quantization": "str",
+        "attention": "str",
+    },
     "ray": {"replicas": "int", "address": "str", "inner": "str"},
 }
 """Options that we define ourselves, with their types. Those of vLLM are read from its own source."""
@@ -113,10 +120,29 @@ def check_settings(engine: EngineSettings) -> None:
         _check_value(name, value, known[name])
     if engine.name == "openai":
         _check_server(engine)
+    if inner_engine(engine) == "hf":
+        _check_hf(engine.options)
     if "lora" in engine.options:
         check_adapter(Path(engine.options["lora"]))
         if inner_engine(engine) == "hf" and find_spec("peft") is None:
             raise NotInstalled(f"the engine hf reads LoRA adapters through peft: {install_command('peft')}")
+
+
+_CHOICES = {
+    "quantization": ("4bit", "8bit"),
+    "attention": ("eager", "sdpa", "flash_attention_2", "flash_attention_3", "flex_attention"),
+}
+"""Values of options of the engine hf."""
+
+
+def _check_hf(options: Mapping[str, Any]) -> None:  # JSON values
+    for name, known in _CHOICES.items():
+        if name in options and options[name] not in known:
+            raise BadInput(f"the engine hf knows no {name} {options[name]!r}; known: {', '.join(known)}")
+    if "quantization" in options and find_spec("bitsandbytes") is None:
+        raise NotInstalled(f"the engine hf quantises through bitsandbytes: {install_command('bitsandbytes')}")
+    if "device_map" in options and "device" in options:
+        raise BadInput("device_map places the model, and device as well: give one of them")
 
 
 def _check_server(engine: EngineSettings) -> None:

@@ -1,5 +1,6 @@
 import threading
 from dataclasses import replace
+from functools import wraps
 
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -119,3 +120,52 @@ def test_what_fills_a_batch_up_after_a_stop_text_is_not_counted():
         counts.append([(one.key, one.text, one.completion_tokens) for one in done])
     assert counts[0] == counts[1]
     assert len({tokens for _, _, tokens in counts[0]}) > 1
+
+
+class SmallMemory(GPT2LMHeadModel):
+    """A model on a device that holds three rows of a batch."""
+
+    @wraps(GPT2LMHeadModel.forward)  # generate looks at its parameters
+    def forward(self, input_ids=None, **more):
+        self.rows.append(input_ids.shape[0])
+        if input_ids.shape[0] > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+        return super().forward(input_ids=input_ids, **more)
+
+
+def test_a_batch_that_outgrows_the_memory_halves_all_later_ones_and_says_so_once(caplog):
+    ample = small_engine(16, 512)
+    small = HfEngine(SmallMemory(ample._model.config).eval(), ample._tokenizer, 16)
+    small._model.load_state_dict(ample._model.state_dict())
+    small._model.rows = []
+    requests = [asked(4 + at % 5, 12) for at in range(16)] + [asked(9, 20 + at) for at in range(30)]
+    requests = [replace(one, key=str(at)) for at, one in enumerate(requests)]
+    _, texts = streamed(small, requests)
+    assert texts == streamed(ample, requests)[1]
+    assert [record.getMessage() for record in caplog.records] == [
+        "out of memory with 16 answers in a batch: they are halved until they fit; batch_size=8 begins there"
+    ]
+    too_large = [at for at, n in enumerate(small._model.rows) if n > 3]
+    assert [small._model.rows[at] for at in too_large] == [16, 8, 4]
+    assert too_large == [0, 1, 2]
+
+
+def test_a_request_that_does_not_fit_alone_fails_alone(monkeypatch):
+    engine = small_engine(4, 512)
+
+    def forward(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(engine._model, "forward", forward)
+    done = [one for some in engine.stream(iter([asked(3, 2), asked(4, 2)])) for one in some]
+    assert {one.finish_reason for one in done} == {"error"}
+    assert all("out of memory" in one.error for one in done)
+
+
+def test_a_device_map_and_another_attention_give_the_same_texts():
+    requests = [Request(str(at), "", f"{at} 7 3", Sampling(8)) for at in range(4)]
+    usual = streamed(load_hf(REFERENCE / "pebble"), requests)[1]
+    assert streamed(load_hf(REFERENCE / "pebble", device_map="cpu"), requests)[1] == usual
+    eager = load_hf(REFERENCE / "pebble", attention="eager")
+    assert eager._model.config._attn_implementation == "eager"
+    assert streamed(eager, requests)[1] == usual
