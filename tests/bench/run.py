@@ -81,6 +81,23 @@ def _family_rates(name: str, cells: tuple[str, ...], peer: float | None) -> Iter
         yield f"{name} {cell}, gold graded", right, None
 
 
+def measure_environments() -> Iterator[tuple[str, float, float | None]]:
+    """Yield (what, entries or rewards a CPU-second, times the peer's)."""
+    import reasoning_gym
+
+    from fathom import environment
+
+    for name, (peer_name, cells) in PEERS.items():
+        level, channel = cells[0].split()
+        peer = best_rate(reasoning_gym.create_dataset(peer_name, seed=1, size=10**7).__getitem__, 2_000)
+        made = environment(name, level, channel=channel)
+        rate = best_rate(made.__getitem__, 2_000)
+        yield f"environment {name} {level} {channel}, entries", rate, rate / peer
+        entries = [made[idx] for idx in range(1_000)]
+        score = lambda idx, of=(made, entries): of[0].score_answer(of[1][idx]["answer"], of[1][idx])  # noqa: E731
+        yield f"environment {name} {level} {channel}, gold scored", best_rate(score, 1_000), None
+
+
 def measure_language() -> Iterator[tuple[str, float]]:
     """Yield speeds of the language's own tools: sentences a second, milliseconds a string recognised."""
     from fathom.tasks.families import lano
@@ -303,7 +320,7 @@ def main() -> None:
         print_vllm(asked.n, asked.passes)
         return
     print("generators and graders, one core, best of three passes; x: beside the peer's items")
-    for what, rate, ratio in measure_generators():
+    for what, rate, ratio in (*measure_generators(), *measure_environments()):
         print(f"  {what:<46} {rate:>10,.0f} /s" + (f" {ratio:>6.2f} x" if ratio else ""))
     for what, number in (*measure_language(), *measure_suites()):
         print(f"  {what:<52} {number:>8,.2f}")

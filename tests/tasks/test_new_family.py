@@ -12,7 +12,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
-(TOY,) = re.findall(r"```python\n(.*?)```", (ROOT / "tasks" / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+TOY, *_ = re.findall(r"```python\n(.*?)```", (ROOT / "tasks" / "README.md").read_text(encoding="utf-8"), re.DOTALL)
 
 BOARD = """
 from fastapi.testclient import TestClient

@@ -92,7 +92,7 @@ def _audit_forms(family: Family, cells: Sequence[Cell]) -> tuple[Guesses, ...]:
         items = [make_instance(family, cell.level, cell.channel, "77", at) for at in range(_FORM_ITEMS)]
         golds = [make_instance(family, cell.level, cell.channel, "78", at).gold for at in range(100)]
         others = [
-            next((said for said in _others(family, item, golds) if not grade(family, item, said).correct), "")
+            next((said for said in other_answers(family, item, golds) if not grade(family, item, said).correct), "")
             for item in items
         ]
         found.append(misread_forms(family, items, others))
@@ -102,7 +102,7 @@ def _audit_forms(family: Family, cells: Sequence[Cell]) -> tuple[Guesses, ...]:
     )
 
 
-def _others(family: Family, item: Instance, golds: Sequence[str]) -> Iterator[str]:
+def other_answers(family: Family, item: Instance, golds: Sequence[str]) -> Iterator[str]:
     """Yield what else an item's answer might be: candidates, guesses, and right answers to other items."""
     yield from item.choices
     yield from (family.guess(item, "direct", Stream("audit", item.id, at)) for at in range(20))
