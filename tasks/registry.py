@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection
 from functools import cache, lru_cache
 from importlib import import_module
+from importlib.metadata import entry_points
 from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any, cast
@@ -11,7 +12,7 @@ from typing import Any, cast
 import fathom.tasks.families as package
 from fathom.tasks.base import Family, Instance, Role, make_instance
 from fathom.tasks.errors import BadItemId, TaskError, UnknownFamily
-from fathom.tasks.installed import InstalledFamily, Package, load_installed
+from fathom.tasks.installed import GROUP, InstalledFamily, Package, load_installed
 from fathom.tasks.probes import ProbeSet
 
 _ID = re.compile(r"([a-z]+)@(\d{1,9})/([\w.-]+)/([a-z]+)/([0-9a-f]+)/(\d{1,18})")
@@ -25,7 +26,7 @@ def own_families() -> dict[str, Family]:
 
 @cache
 def _installed() -> tuple[dict[str, InstalledFamily], tuple[str, ...]]:
-    return load_installed(own_families())
+    return load_installed(own_families()) if entry_points(group=GROUP) else ({}, ())
 
 
 @cache
@@ -57,6 +58,7 @@ def families_by_package() -> dict[Package, list[str]]:
     return found
 
 
+@lru_cache(maxsize=256)
 def find_family(name: str) -> Family:
     """Return the family of that name.
 
@@ -72,10 +74,7 @@ def find_family(name: str) -> Family:
 
 def get_family(name: str) -> Family | None:
     """Return the family of that name; None where this code has none, as of a package that is not installed here."""
-    try:
-        return find_family(name)
-    except UnknownFamily:
-        return None
+    return all_families().get(name)
 
 
 @cache

@@ -9,7 +9,7 @@ from rich.console import Console
 from sqlalchemy import Engine as Database
 
 from fathom.harness.cli.options import open_store
-from fathom.harness.db.find import any_run
+from fathom.harness.db.read import any_run
 from fathom.harness.engines.base import EngineSettings
 from fathom.harness.errors import EngineFailed, Interrupted
 from fathom.harness.format import count, percent, plural
@@ -176,12 +176,13 @@ def _how_to_resume(db: Database, run: str | None) -> str:
 def _print_run(db: Database, detail: RunDetail, output: Output) -> None:
     is_trained = any(cell.style in PARAMETRIC for cell in detail.cells)  # only such cells have measures
     measures = measure_run(db, detail) if is_trained else ()
-    cost = cost_of_run(db, detail)
+    cost = None if detail.summary.engine == "oracle" else cost_of_run(db, detail)  # it stands in for a model
     if output.as_json:
         print_json(run_json(detail, measures=measures, cost=cost))
     elif detail.summary.layer == "adaptive":
         make_console().print(render_depths(detail))
-        make_console().print(cost_text(cost), soft_wrap=True, markup=False)
+        if cost is not None:
+            make_console().print(cost_text(cost), soft_wrap=True, markup=False)
     else:
         make_console().print(render_run(detail, measures, cost=cost))
 
@@ -189,10 +190,10 @@ def _print_run(db: Database, detail: RunDetail, output: Output) -> None:
 def run_tasks(plan: TaskPlan, output: Output) -> int:
     """Evaluate a model on lm-eval's own tasks, then print a table or JSON; return the exit code."""
     log_to_stderr()
-    return _run_andprint_tasks(plan, open_store(output.database, create=True), output)
+    return _run_and_print_tasks(plan, open_store(output.database, create=True), output)
 
 
-def _run_andprint_tasks(plan: TaskPlan, db: Database, output: Output) -> int:
+def _run_and_print_tasks(plan: TaskPlan, db: Database, output: Output) -> int:
     run = attempt_tasks(load_tasks(plan, output), db, output)
     if run is None:
         return STOPPED
@@ -250,7 +251,7 @@ def _resume_tasks(
         output.tell(f"run {one.run} is done; nothing is missing")
         _print_tasks(detail, output)
         return 0
-    return _run_andprint_tasks(resume_task_plan(detail, *now), db, output)
+    return _run_and_print_tasks(resume_task_plan(detail, *now), db, output)
 
 
 def _print_tasks(detail: TaskRunDetail, output: Output) -> None:

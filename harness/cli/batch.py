@@ -18,7 +18,8 @@ from fathom.harness.cli.attempt import (
     print_result,
 )
 from fathom.harness.cli.options import open_store
-from fathom.harness.db.find import any_run, run_of_manifest
+from fathom.harness.db.find import run_of_manifest
+from fathom.harness.db.read import any_run
 from fathom.harness.errors import FathomError
 from fathom.harness.format import plural
 from fathom.harness.records import RunDetail

@@ -30,7 +30,7 @@ from fathom.harness.runs.run_settings import (
     given_thinking,
     known_shots_as,
 )
-from fathom.tasks.suites import Selection, families_outside, open_suite
+from fathom.tasks.suites import Selection, Suite, families_outside, open_suite
 
 app = typer.Typer()
 
@@ -192,12 +192,12 @@ class _Request:
         if self.tasks.tasks:
             made = (make_task_plan(model, self.revision, self.tasks, self.settings) for model in self.models)
             return [tagged(named(plan, self.name), self.tags) for plan in made]
-        self._tell_other_families(output)
-        return [self._plan(model, seed, output) for model, seed in product(self.models, self.seeds)]
+        suites = [open_suite(self.suite, seed, self.chosen) for seed in self.seeds]
+        self._tell_other_families(suites[0], output)
+        return [self._plan(model, suite, output) for model, suite in product(self.models, suites)]
 
-    def _tell_other_families(self, output: Output) -> None:
+    def _tell_other_families(self, asked: Suite, output: Output) -> None:
         """Say which families are asked in another suite than the named one, or at levels that no suite has."""
-        asked = open_suite(self.suite, self.seeds[0], self.chosen)
         outside = () if self.chosen.levels else families_outside(self.suite, self.chosen.families)
         if asked.name != self.suite:
             families = ", ".join(asked.families)
@@ -206,8 +206,7 @@ class _Request:
             left = ", ".join(outside)
             output.tell(f"not in the suite {self.suite}, asked at default levels (--levels names others): {left}")
 
-    def _plan(self, model: str | None, seed: str, output: Output) -> Plan:
-        asked = open_suite(self.suite, seed, self.chosen)
+    def _plan(self, model: str | None, asked: Suite, output: Output) -> Plan:
         plan = make_plan(model, self.revision, asked, self.settings, output.tell, self.stated)
         return tagged(named(plan, self.name), self.tags)
 

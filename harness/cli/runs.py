@@ -17,8 +17,7 @@ from fathom.harness.cli.options import AsJson, Db, database_of, open_store
 from fathom.harness.cli.probe import export_if_probe, show_if_probe
 from fathom.harness.cli.samples import SampleChoice, print_samples
 from fathom.harness.db.delete import Removal, delete_run, removal_of
-from fathom.harness.db.find import any_run
-from fathom.harness.db.read import get_summary, kind_of_run, list_runs, list_task_runs, tags_by_run
+from fathom.harness.db.read import any_run, get_summary, kind_of_run, list_runs, list_task_runs, tags_by_run
 from fathom.harness.db.seal import SEALED
 from fathom.harness.errors import BadInput, Conflict, UnknownRun
 from fathom.harness.format import count, plural

@@ -7,10 +7,9 @@ from sqlalchemy.orm import Session
 
 from fathom.harness.db import audit
 from fathom.harness.db.engine import translate_errors, writing
-from fathom.harness.db.find import any_run
 from fathom.harness.db.leaderboard.standings import mark_pools_stale, update_leaderboard
 from fathom.harness.db.liveness import check_free
-from fathom.harness.db.read import count_samples
+from fathom.harness.db.read import any_run, count_samples
 from fathom.harness.db.schema.probes import ProbeRow
 from fathom.harness.db.schema.runs import ModelRow, PoolRow, RunRow, StandingRow, SuiteRow
 from fathom.harness.db.schema.service import SubmissionRow

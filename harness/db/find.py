@@ -17,7 +17,7 @@ from fathom.harness.engines.model import folder_digest
 from fathom.harness.engines.model_name import is_folder
 from fathom.harness.errors import NotComparable, UnknownModel, UnknownRun
 from fathom.harness.format import plural, ratio
-from fathom.harness.records import RunDetail, TaskRunDetail
+from fathom.harness.records import RunDetail
 
 _AT_MOST = 6
 """Runs or names that an error lists."""
@@ -35,15 +35,6 @@ class _FinishedRun:
 
 
 _Sides = tuple[Sequence[_FinishedRun], Sequence[_FinishedRun]]
-
-
-def any_run(db: Engine, run: str) -> RunDetail | TaskRunDetail:
-    """Return a run of either kind, by its id or a unique prefix of it.
-
-    Raises:
-        UnknownRun: no run or several runs have this prefix.
-    """
-    return read.get_task_run(db, run) if read.kind_of_run(db, run) == "tasks" else read.get_run(db, run)
 
 
 def run_of_manifest(db: Engine, digest: str) -> str | None:

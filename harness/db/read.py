@@ -442,3 +442,12 @@ def _merged(errors: Iterable[tuple[str, int]]) -> list[tuple[str, int]]:
         example, before = found.get(kind, (text[:_LONGEST], 0))
         found[kind] = (example, before + n)
     return sorted(found.values(), key=lambda one: -one[1])
+
+
+def any_run(db: Engine, run: str) -> RunDetail | TaskRunDetail:
+    """Return a run of either kind, by its id or a unique prefix of it.
+
+    Raises:
+        UnknownRun: no run or several runs have this prefix.
+    """
+    return get_task_run(db, run) if kind_of_run(db, run) == "tasks" else get_run(db, run)

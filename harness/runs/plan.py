@@ -101,7 +101,8 @@ def resolve_model(name: str | None, engine: EngineSettings, revision: str | None
         BadInput: no name, or a setting that the engine does not take.
     """
     check_settings(engine)
-    check_installed(engine.name)
+    if engine.name != "oracle":
+        check_installed(engine.name)
     if inner_engine(engine) == "oracle":
         kind = oracle_kind(name or "oracle")
         return ModelSource(f"oracle/{kind}", None, f"oracle/{kind}")

@@ -58,7 +58,7 @@ def build(command: str | None = None) -> typer.Typer:
         if context.invoked_subcommand is None:
             _start(context)
 
-    is_alone = command in _ALONE and completed_line() is None
+    is_alone = command in _ALONE and (len(sys.argv) > 1 or completed_line() is None)
     for part, name in _parts(command) or ([] if is_alone else _parts(None)):
         app.add_typer(part, name=name)
     _set_panels(app)
@@ -100,9 +100,9 @@ def _set_panels(app: typer.Typer) -> None:
 
 def _first_word() -> str:
     """Return the command that is called, or whose options a shell completes; empty for none."""
-    typed = completed_line()
-    if typed is None:
-        return next(iter(sys.argv[1:]), "")
+    if len(sys.argv) > 1:
+        return sys.argv[1]
+    typed = completed_line() or ""  # a shell hands over the line in the environment alone
     words = typed.split()[1:]
     return words[0] if len(words) > 1 or (words and typed.endswith(" ")) else ""
 

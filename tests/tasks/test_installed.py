@@ -26,7 +26,13 @@ ORACLE = ("--model", "oracle/noisy", "--engine", "oracle", "--seed", "7")
 
 def forget_families():
     """Let the registry look for packages again, and drop the items of those that are gone."""
-    for cached in (registry._installed, registry.all_families, registry.instance_from_id, suites._cached_items):
+    for cached in (
+        registry._installed,
+        registry.all_families,
+        registry.find_family,
+        registry.instance_from_id,
+        suites._cached_items,
+    ):
         cached.cache_clear()
     suites._item.cache_clear()
     for name in [name for name in sys.modules if name.startswith("fathom_")]:

@@ -5,7 +5,7 @@ import datetime as dt
 import numpy as np
 import pytest
 
-from fathom.harness.db import find, read, write
+from fathom.harness.db import read, write
 from fathom.harness.db.task_samples import (
     TaskDoc,
     TaskPosition,
@@ -86,6 +86,6 @@ def test_runs_of_the_same_requests_share_what_they_ask(db):
 
 
 def test_an_unknown_run_is_refused_by_name(db):
-    for get in (read.get_task_run, find.any_run):
+    for get in (read.get_task_run, read.any_run):
         with pytest.raises(UnknownRun, match="no run begins with 'feed'"):
             get(db, "feed")
