@@ -183,8 +183,8 @@ class _Request:
         if self.tasks.tasks and len(self.seeds) > 1:
             raise BadInput("--seed is about Fathom's own suites, and --tasks about lm-eval's tasks: leave one out")
 
-    def plans(self, output: Output) -> list[Plan | TaskPlan]:
-        """Return one plan a run, all of them checked before any model is loaded.
+    def plans(self, output: Output, *, weights: bool = True) -> list[Plan | TaskPlan]:
+        """Return one plan a run, all of them checked before any model is loaded; a dry run needs no weights.
 
         Raises:
             BadInput: no such model, or settings that it or the suite cannot be run with.
@@ -195,11 +195,11 @@ class _Request:
         if not self.chosen.levels and (outside := families_outside(self.suite, self.chosen.families)):
             left = ", ".join(outside)
             output.tell(f"not in the suite {self.suite}, asked at default levels (--levels names others): {left}")
-        return [self._plan(model, seed, output) for model, seed in product(self.models, self.seeds)]
+        return [self._plan(model, seed, output, weights) for model, seed in product(self.models, self.seeds)]
 
-    def _plan(self, model: str | None, seed: str, output: Output) -> Plan:
+    def _plan(self, model: str | None, seed: str, output: Output, weights: bool) -> Plan:
         asked = open_suite(self.suite, seed, self.chosen)
-        plan = make_plan(model, self.revision, asked, self.settings, output.tell, self.stated)
+        plan = make_plan(model, self.revision, asked, self.settings, output.tell, self.stated, weights=weights)
         return tagged(named(plan, self.name), self.tags)
 
 
@@ -292,7 +292,7 @@ def run_model(  # one parameter an option: typer reads the signature
         write_run_file(write, context, {} if seed or tasks else {"seed": list(asked.seeds)})
         output.tell(f"wrote {write}: run it with `fathom run {write}`")
         return
-    plans = asked.plans(output)
+    plans = asked.plans(output, weights=not dry_run)
     if dry_run:
         show_forecast(plans, output, throughput)
         return
