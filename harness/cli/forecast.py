@@ -45,12 +45,24 @@ def _store(database: str) -> Engine | None:
 def _print(found: Sequence[Forecast]) -> None:
     console = make_console()
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("model", "asked", "cells", "answers", "tokens in", "tokens out", "time", "cost"):
+    again = any(one.n_answers != one.n_items for one in found)
+    for name in (
+        "model",
+        "asked",
+        "cells",
+        "items",
+        *(("answers",) if again else ()),
+        "tokens in",
+        "tokens out",
+        "time",
+        "cost",
+    ):
         table.add_column(name, header_style="dim", justify="left" if name in ("model", "asked") else "right")
     for one in found:
         bound = "≤ " if one.is_bound else ""
         table.add_row(
-            one.model, one.asked, count(one.n_cells), count(one.n_answers), tokens(one.prompt_tokens),
+            one.model, one.asked, count(one.n_cells), count(one.n_items), *((count(one.n_answers),) if again else ()),
+            tokens(one.prompt_tokens),
             f"{bound}{tokens(one.completion_tokens)}", _time(one.seconds), _cost(one.dollars),
         )  # fmt: skip
     console.print(table)

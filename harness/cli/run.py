@@ -183,8 +183,8 @@ class _Request:
         if self.tasks.tasks and len(self.seeds) > 1:
             raise BadInput("--seed is about Fathom's own suites, and --tasks about lm-eval's tasks: leave one out")
 
-    def plans(self, output: Output) -> list[Plan | TaskPlan]:
-        """Return one plan a run, all of them checked before any model is loaded.
+    def plans(self, output: Output, *, weights: bool = True) -> list[Plan | TaskPlan]:
+        """Return one plan a run, all of them checked before any model is loaded; a dry run needs no weights.
 
         Raises:
             BadInput: no such model, or settings that it or the suite cannot be run with.
@@ -194,7 +194,7 @@ class _Request:
             return [tagged(named(plan, self.name), self.tags) for plan in made]
         suites = [open_suite(self.suite, seed, self.chosen) for seed in self.seeds]
         self._tell_other_families(suites[0], output)
-        return [self._plan(model, suite, output) for model, suite in product(self.models, suites)]
+        return [self._plan(model, suite, output, weights) for model, suite in product(self.models, suites)]
 
     def _tell_other_families(self, asked: Suite, output: Output) -> None:
         """Say which families are asked in another suite than the named one, or at levels that no suite has."""
@@ -206,8 +206,8 @@ class _Request:
             left = ", ".join(outside)
             output.tell(f"not in the suite {self.suite}, asked at default levels (--levels names others): {left}")
 
-    def _plan(self, model: str | None, asked: Suite, output: Output) -> Plan:
-        plan = make_plan(model, self.revision, asked, self.settings, output.tell, self.stated)
+    def _plan(self, model: str | None, asked: Suite, output: Output, weights: bool) -> Plan:
+        plan = make_plan(model, self.revision, asked, self.settings, output.tell, self.stated, weights=weights)
         return tagged(named(plan, self.name), self.tags)
 
 
@@ -300,7 +300,7 @@ def run_model(  # one parameter an option: typer reads the signature
         write_run_file(write, context, {} if seed or tasks else {"seed": list(asked.seeds)})
         output.tell(f"wrote {write}: run it with `fathom run {write}`")
         return
-    plans = asked.plans(output)
+    plans = asked.plans(output, weights=not dry_run)
     if dry_run:
         show_forecast(plans, output, throughput)
         return

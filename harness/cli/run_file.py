@@ -35,6 +35,7 @@ class RunFileCommand(TyperCommand):
             return rest
         stated = [one.name for one in self.params if _is_given(ctx, one)]
         words = [word for name, some in file_words(Path(file), self.params) if name not in stated for word in some]
+        ctx.params.clear()
         return super().parse_args(ctx, [*words, *args])
 
 

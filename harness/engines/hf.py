@@ -354,7 +354,8 @@ def load_hf(  # one parameter an option of the engine
 
 def _bits(quantization: str, dtype: Any) -> BitsAndBytesConfig:  # a dtype of torch, or "auto"
     """Return how bitsandbytes loads the weights; at 4 bits as NF4, computed in the dtype of the model."""
-    if quantization == "8bit":
-        return BitsAndBytesConfig(load_in_8bit=True)
     computed = torch.bfloat16 if dtype == "auto" else dtype
-    return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=computed)
+    how: dict[str, Any] = {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": computed}
+    if quantization == "8bit":
+        how = {"load_in_8bit": True}
+    return BitsAndBytesConfig(**how)  # type: ignore[no-untyped-call]  # transformers ships no types

@@ -84,6 +84,11 @@ def find_model(name: str, revision: str | None = None) -> ModelSource:
     return ModelSource(name, path, folder_digest(path))
 
 
+def find_outline(name: str, revision: str | None = None) -> ModelSource:
+    """Find a model as `find_model` does, but fetch and check none of its weights: to plan a run, not to do it."""
+    return ModelSource(name, locate_model(name, revision, weights=False), "")
+
+
 def find_served_model(name: str) -> ModelSource:
     """Return a model that a server holds; with the digest of its files where they are on this machine as well."""
     if name in reference_models() or (is_folder(name) and (Path(name) / "config.json").exists()):
@@ -91,8 +96,8 @@ def find_served_model(name: str) -> ModelSource:
     return ModelSource(name, None, f"openai:{name}")
 
 
-def locate_model(name: str, revision: str | None = None) -> Path:
-    """Return a model's folder, unchecked; a model of the hub is fetched.
+def locate_model(name: str, revision: str | None = None, *, weights: bool = True) -> Path:
+    """Return a model's folder, unchecked; a model of the hub is fetched, on demand without its weights.
 
     Raises:
         UnknownModel: neither a reference model, nor a folder, nor a model of the hub.
@@ -110,17 +115,18 @@ def locate_model(name: str, revision: str | None = None) -> Path:
         raise UnknownModel(
             f"{name!r} is neither a folder, nor a hub id (org/name), nor one of {', '.join(reference_models())}"
         )
-    return _download(name, revision)
+    return _download(name, revision, weights)
 
 
-def _download(name: str, revision: str | None) -> Path:
+def _download(name: str, revision: str | None, weights: bool) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     disable_progress_bars()
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=[*FETCHED_FILES, _CARD_FILE]))
+        wanted, unwanted = [*FETCHED_FILES, _CARD_FILE], None if weights else list(_WEIGHTS)
+        return Path(snapshot_download(name, revision=revision, allow_patterns=wanted, ignore_patterns=unwanted))
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UnknownModel(

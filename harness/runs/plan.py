@@ -10,11 +10,11 @@ from fathom.harness.engines.adapter import adapted, bare_name
 from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.chat_template import card_shots, chat_template_of
 from fathom.harness.engines.installed import check_installed
-from fathom.harness.engines.model import ModelSource, find_model, find_served_model
+from fathom.harness.engines.model import ModelSource, find_model, find_outline, find_served_model
 from fathom.harness.engines.model_name import check_board_name, folder_label, is_folder
 from fathom.harness.engines.options import check_settings, inner_engine
 from fathom.harness.engines.oracle import oracle_kind
-from fathom.harness.engines.providers import DEFAULT_THOUGHT, dialect_of
+from fathom.harness.engines.providers import DEFAULT_THOUGHT, Dialect, dialect_of
 from fathom.harness.errors import BadInput, UnknownEngine, UnknownModel
 from fathom.harness.format import plural
 from fathom.harness.records import RunDetail, TaskRunDetail
@@ -92,8 +92,12 @@ class TaskPlan:
 _AnyPlan = TypeVar("_AnyPlan", Plan, TaskPlan)
 
 
-def resolve_model(name: str | None, engine: EngineSettings, revision: str | None = None) -> ModelSource:
+def resolve_model(
+    name: str | None, engine: EngineSettings, revision: str | None = None, *, weights: bool = True
+) -> ModelSource:
     """Check an engine's settings and find the model that it is to run, with the adapter that they name.
+
+    Without `weights`, none are fetched from the hub or checked, and the model can only be planned with.
 
     Raises:
         UnknownEngine, UnknownModel, BrokenModel: no such engine or model, or files that cannot be used.
@@ -111,8 +115,9 @@ def resolve_model(name: str | None, engine: EngineSettings, revision: str | None
     if engine.name == "openai":  # the server knows the model under the name that was typed
         served = find_served_model(name)
         return replace(served, by_digest=served.path is not None and not name.startswith("reference/"))
-    source, lora = _labelled(find_model(name, revision), name), engine.options.get("lora")
-    return source if lora is None else replace(adapted(source, Path(lora)), by_digest=True)
+    find = find_model if weights else find_outline
+    source, lora = _labelled(find(name, revision), name), engine.options.get("lora")
+    return source if lora is None or not weights else replace(adapted(source, Path(lora)), by_digest=True)
 
 
 def _labelled(source: ModelSource, typed: str) -> ModelSource:
@@ -156,18 +161,20 @@ def tagged(plan: _AnyPlan, tags: tuple[str, ...]) -> _AnyPlan:
     return replace(plan, tags=tuple(dict.fromkeys(tags))) if tags else plan
 
 
-def make_plan(  # 6 parameters: what is asked of whom, how, and who hears of it
+def make_plan(  # 6 parameters: what is asked of whom, how, and who hears of it; and one for plans alone
     model: str | None,
     revision: str | None,
     suite: Suite,
     settings: RunSettings,
     tell: Callable[[str], None],
     stated: StatedFormat | None = None,
+    *,
+    weights: bool = True,
 ) -> Plan:
     """Check everything that a run of a suite needs, before a model is loaded; `tell` hears what is left out.
 
     With `stated`, the model's files choose between chat and plain text and the number of shots, as far as the user does
-    not; without it, the settings say both.
+    not; without it, the settings say both. Without `weights`, none are fetched or checked, and the plan cannot be run.
 
     Raises:
         BadInput: no such model, or settings that it or the suite cannot be run with; see `resolve_model`.
@@ -180,7 +187,7 @@ def make_plan(  # 6 parameters: what is asked of whom, how, and who hears of it
             f"{plural(len(scored), 'cell')} of the style {named} left out: candidates are scored, so that asking again "
             "gives the same; a run without --repeats asks them"
         )
-    source = resolve_model(model, settings.engine, revision)
+    source = resolve_model(model, settings.engine, revision, weights=weights)
     if settings.engine.options.get("provider"):
         suite, settings = at_provider(source.name, suite, settings, tell)
     prompt_format = None
@@ -205,10 +212,7 @@ def at_provider(
     Raises:
         BadInput: a temperature for a model that takes none.
     """
-    options, sampling = settings.engine.options, settings.sampling
-    dialect = dialect_of(
-        options["provider"], str(options.get("served_model") or model), str(options.get("reasoning_effort") or "")
-    )
+    options, sampling, dialect = settings.engine.options, settings.sampling, _dialect(model, settings)
     if scored := [cell for cell in suite.cells if cell.style in SCORED]:
         suite = suite.without(SCORED)
         tell(f"{plural(len(scored), 'cell')} left out: {options['provider']} scores no candidates, it only answers")
@@ -217,10 +221,22 @@ def at_provider(
             raise BadInput(f"{model} takes no temperature: leave --temperature out, or take another model")
         sampling = replace(sampling, temperature=1.0)
         tell(f"{model} takes no temperature: its answers are drawn at 1, and the run is stored as sampled, not ranked")
+    settings = replace(settings, sampling=sampling)
     if dialect.thinks and sampling.thinking is None:
-        sampling = replace(sampling, thinking=Thinking("", "", DEFAULT_THOUGHT))
+        settings = _with_thought(settings)
         tell(f"{model} thinks: {DEFAULT_THOUGHT:,} tokens for a thought beside each answer; --think-budget changes it")
-    return suite, replace(settings, sampling=sampling)
+    return suite, settings
+
+
+def _dialect(model: str, settings: RunSettings) -> Dialect:
+    options = settings.engine.options
+    served, effort = (str(options.get(name) or "") for name in ("served_model", "reasoning_effort"))
+    return dialect_of(options["provider"], served or model, effort)
+
+
+def _with_thought(settings: RunSettings) -> RunSettings:
+    thinking = Thinking("", "", DEFAULT_THOUGHT)
+    return replace(settings, sampling=replace(settings.sampling, thinking=thinking))
 
 
 def hints_of(model: ModelSource, engine: str) -> ModelHints:
@@ -268,7 +284,9 @@ def make_task_plan(
         BadInput: no such model, or settings that it cannot be run with; see `resolve_model`.
     """
     check_answers_tasks(settings.engine.name)
-    source = resolve_model(model, settings.engine, revision)
+    source, given = resolve_model(model, settings.engine, revision), settings.sampling.thinking
+    if settings.engine.options.get("provider") and given is None and _dialect(source.name, settings).thinks:
+        settings = _with_thought(settings)
     return TaskPlan(source, selection, add_thinking(source, settings))
 
 

@@ -164,3 +164,22 @@ def test_a_dry_run_stores_nothing_and_needs_no_database(fathom, tmp_path):
     assert found["seconds"] == found["completion_tokens"] / 100
     assert found["dollars"] is None
     assert not (tmp_path / "none.db").exists()
+
+
+@pytest.mark.slow
+def test_a_dry_run_of_a_model_of_the_hub_fetches_no_weights(fathom, hub, tmp_path):
+    hub.make("pebble")
+    variables = {
+        "HF_HUB_OFFLINE": "0",
+        "HF_ENDPOINT": hub.url,
+        "HF_HOME": str(tmp_path / "hub"),
+        "HF_HUB_DISABLE_XET": "1",
+    }
+    words = ("--model", "org/pebble", "--engine", "hf", "--families", "depo", "--n", 1, "--dry-run", "--json")
+    done = fathom("run", *words, "--db", tmp_path / "a.db", process=True, **variables)
+    assert done.returncode == 0, done.stderr
+    (found,) = json.loads(done.stdout)
+    assert found["model"] == "org/pebble"
+    fetched = {file.name for file in (tmp_path / "hub").rglob("*") if file.parent.parent.name == "snapshots"}
+    assert "tokenizer.json" in fetched
+    assert not [name for name in fetched if name.endswith(".safetensors")]

@@ -69,7 +69,7 @@ def planned(words, monkeypatch):
     """Return the suite and the settings that a command leads to, before anything is checked."""
     made = []
     monkeypatch.setattr(
-        run_command, "make_plan", lambda _model, _revision, suite, settings, *_: made.append((suite, settings))
+        run_command, "make_plan", lambda _model, _revision, suite, settings, *_, **__: made.append((suite, settings))
     )
     monkeypatch.setattr(run_command, "run_suite", lambda *_: 0)
     assert CliRunner().invoke(build(), words[1:]).exit_code == 0

@@ -12,7 +12,7 @@ from fathom.harness.engines.options import base_address, check_settings, server_
 from fathom.harness.engines.providers import DEFAULT_THOUGHT, PROVIDERS, dialect_of, provider_at
 from fathom.harness.errors import BadInput
 from fathom.harness.runs.manifest import make_manifest
-from fathom.harness.runs.plan import make_plan
+from fathom.harness.runs.plan import TaskSelection, make_plan, make_task_plan
 from fathom.harness.runs.requests import sampling_of
 from fathom.harness.runs.run_settings import RunSettings, SamplingSettings, settings_of
 from fathom.tasks.suites import Selection, open_suite
@@ -166,6 +166,13 @@ def test_a_model_without_a_temperature_is_asked_at_one_and_thinks_within_a_budge
     assert replace(again, engine=plan.settings.engine) == plan.settings
     with pytest.raises(BadInput, match="takes no temperature"):
         planned("gpt-5-mini", {"provider": "openai"}, SamplingSettings(temperature=0.5))
+
+
+def test_tasks_of_lm_eval_leave_room_for_a_thought_too():
+    settings = RunSettings(engine=EngineSettings("openai", options={"provider": "gemini"}))
+    thinking = make_task_plan("gemini-2.5-pro", None, TaskSelection(("gsm8k",)), settings).settings.sampling.thinking
+    assert thinking.budget == DEFAULT_THOUGHT
+    assert make_task_plan("gemini-2.0", None, TaskSelection(("gsm8k",)), settings).settings.sampling.thinking is None
 
 
 def test_a_model_that_is_told_not_to_think_is_greedy_and_ranked():
