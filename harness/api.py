@@ -51,6 +51,7 @@ from fathom.harness.runs.run_settings import (
     ShotsAs,
     given_thinking,
     known_shots_as,
+    prompt_settings_of,
 )
 from fathom.harness.stats.paired import compare
 from fathom.harness.stats.scores import depths_alone, scores_json
@@ -171,7 +172,8 @@ class Run:
             SealedRun: the run's season is not over.
         """
         with self.store.opened() as opened:
-            rows = map(sample_row, stream_samples(opened, self.detail, SampleFilter()))
+            asked = prompt_settings_of(self.detail.manifest)
+            rows = (sample_row(one, asked) for one in stream_samples(opened, self.detail, SampleFilter()))
             while part := list(islice(rows, size)):
                 yield pd.DataFrame(part, columns=list(FRAME_COLUMNS))
 

@@ -18,7 +18,7 @@ from fathom.harness.records import Reading, RunDetail, SampleFilter, SampleView,
 from fathom.harness.reports.console import print_json_text
 from fathom.harness.reports.frames import sample_row
 from fathom.harness.reports.samples import doc_lines, is_cut, is_unread, is_wrong, sample_lines
-from fathom.harness.runs.run_settings import settings_of
+from fathom.harness.runs.run_settings import PromptSettings, prompt_settings_of, settings_of
 from fathom.harness.stats.scores import CellCounts
 
 _SHOWN = 20
@@ -56,13 +56,13 @@ def print_samples(db: Database, detail: RunDetail | TaskRunDetail, chosen: Sampl
     """
     rows = _samples(db, detail, chosen)
     limit = chosen.limit if chosen.limit or as_json else _SHOWN
-    n_shown = 0
+    asked, n_shown = prompt_settings_of(detail.manifest), 0
     for one in islice(rows, limit):
         n_shown += 1
         if as_json:
-            _print_json(one)
+            _print_json(one, asked)
         else:
-            print("\n".join(_lines(one, n_shown)))
+            print("\n".join(_lines(one, n_shown, asked)))
     if not as_json:
         _print_rest(detail, n_shown, next(iter(rows), None) is not None)
 
@@ -77,14 +77,14 @@ def _print_rest(detail: RunDetail | TaskRunDetail, n_shown: int, more: bool) -> 
         print(f"{plural(settings.prompt.n_shots, 'demonstration')} came before each question, not shown here")
 
 
-def _lines(one: SampleView | AnsweredDoc, number: int) -> Iterator[str]:
-    return sample_lines(one, number) if isinstance(one, SampleView) else doc_lines(one, number)
+def _lines(one: SampleView | AnsweredDoc, number: int, asked: PromptSettings) -> Iterator[str]:
+    return sample_lines(one, number, asked) if isinstance(one, SampleView) else doc_lines(one, number)
 
 
-def _print_json(one: SampleView | AnsweredDoc) -> None:
+def _print_json(one: SampleView | AnsweredDoc, asked: PromptSettings) -> None:
     rows: Sequence[dict[str, Any]]  # JSON values
     if isinstance(one, SampleView):
-        rows = [sample_row(one)]
+        rows = [sample_row(one, asked)]
     else:
         rows = [{"task": one.task, **line} for line in one.logged]
     for row in rows:

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import BinaryIO, Literal
 from uuid import uuid4
 
 from sqlalchemy import Engine
@@ -19,8 +19,10 @@ from fathom.harness.errors import write_error
 from fathom.harness.records import RunDetail
 from fathom.harness.reports.found import found_json
 from fathom.harness.reports.frames import FlatRow
+from fathom.harness.runs.requests import shown_prompt
+from fathom.harness.runs.run_settings import PromptSettings, prompt_settings_of
 from fathom.harness.stats.scores import CellCounts, rung_of
-from fathom.tasks.base import pose, shown_candidates
+from fathom.tasks.base import shown_candidates
 from fathom.tasks.errors import TaskError
 from fathom.tasks.registry import find_family
 from fathom.tasks.suites import SuiteCell, item_at
@@ -56,9 +58,10 @@ TABLE_SUFFIXES: dict[str, TableFormat] = {".jsonl": "jsonl", ".parquet": "parque
 
 def _sample_rows(db: Engine, detail: RunDetail) -> Iterator[FlatRow]:
     """Yield the rows of the table of samples, in the order of cells and indices, in constant memory."""
+    asked = prompt_settings_of(detail.manifest)
     for planned, counted in zip(detail.suite.cells, detail.cells, strict=True):
         for one in stream_stored(db, counted.id):
-            yield _sample_row(detail, planned, one)
+            yield {**_sample_row(detail, planned, one), **_item_columns(planned, detail.suite.seed, one.index, asked)}
 
 
 def _sample_row(detail: RunDetail, cell: SuiteCell, one: StoredSample) -> FlatRow:
@@ -73,17 +76,17 @@ def _sample_row(detail: RunDetail, cell: SuiteCell, one: StoredSample) -> FlatRo
         "finish_reason": done.finish_reason, "completion": done.text,
         "candidate_scores": None if done.scores is None else list(done.scores), "prompt_tokens": done.prompt_tokens,
         "completion_tokens": done.completion_tokens, "milliseconds": round(done.seconds * 1000), "error": done.error,
-        **_asked(cell, seed, one.index),
     }  # fmt: skip
 
 
-def _asked(cell: SuiteCell, seed: str, index: int) -> dict[str, Any]:  # columns that depend on the item alone
+def _item_columns(cell: SuiteCell, seed: str, index: int, asked: PromptSettings) -> FlatRow:
+    """Return the columns that come from the item and from how the run was asked."""
     try:
         family = find_family(cell.family)
         if family.version == cell.version:
             item = item_at(cell, seed, index)
             candidates = [one.strip() for one in shown_candidates(item, cell.style)] or None
-            return {"gold": item.gold, "candidates": candidates, "question": pose(family, item, cell.style)}
+            return {"gold": item.gold, "candidates": candidates, "question": shown_prompt(item, cell.style, asked)}
     except TaskError:
         pass
     return {"gold": None, "candidates": None, "question": None}

@@ -16,6 +16,7 @@ from fathom.harness.db.liveness import end_dead_runs
 from fathom.harness.records import SampleView
 from fathom.harness.reports.found import found_json
 from fathom.harness.reports.questions import make_sample_question
+from fathom.harness.runs.run_settings import PromptSettings
 from fathom.harness.settings import read_settings
 from fathom.harness.stats.intervals import corrected_accuracy
 from fathom.harness.stats.scores import CellCounts, known_level, rung_of
@@ -93,12 +94,12 @@ def _score_row(of: str, family: str | None, one: Mapping[str, Any]) -> FlatRow: 
     }  # fmt: skip
 
 
-def sample_row(one: SampleView, columns: Sequence[str] = FRAME_COLUMNS) -> FlatRow:
-    """Return the named columns of a sample.
+def sample_row(one: SampleView, asked: PromptSettings, columns: Sequence[str] = FRAME_COLUMNS) -> FlatRow:
+    """Return the named columns of a sample of a run that was asked in this way, see `prompt_settings_of`.
 
     `question` and `gold` are None if this version of Fathom no longer makes the item.
     """
-    made = make_sample_question(one)
+    made = make_sample_question(one, asked)
     head, level, channel, *_ = one.item.split("/")
     values = {
         "family": head.partition("@")[0], "level": level, "channel": channel, "gold": made.gold if made else None,

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 from fathom.harness.records import SampleView
-from fathom.tasks.base import Cell, Instance, check_cell, pose
+from fathom.harness.runs.requests import shown_prompt
+from fathom.harness.runs.run_settings import PromptSettings
+from fathom.tasks.base import Cell, Instance, check_cell
 from fathom.tasks.errors import TaskError
 from fathom.tasks.registry import find_family, instance_from_id
 
@@ -13,7 +15,7 @@ MOST_SHOWN = 4000
 
 @dataclass(frozen=True, slots=True)
 class SampleQuestion:
-    """The item of a sample, and its prompt without demonstrations."""
+    """The item of a sample, and its prompt as the model was sent it, without demonstrations."""
 
     item: Instance
     text: str
@@ -24,15 +26,21 @@ class SampleQuestion:
         return self.item.gold
 
 
-def make_sample_question(sample: SampleView) -> SampleQuestion | None:
-    """Make a sample's question again; None if this version of Fathom no longer makes the item."""
+_PLAIN = PromptSettings()
+
+
+def make_sample_question(sample: SampleView, asked: PromptSettings = _PLAIN) -> SampleQuestion | None:
+    """Make a sample's question again; None if this version of Fathom no longer makes the item.
+
+    `asked` is how the sample's run was asked, see `prompt_settings_of`.
+    """
     try:
         item = instance_from_id(sample.item)
         family = find_family(item.family)
         check_cell(Cell(item.family, item.level, item.channel, sample.style), family)
     except TaskError:
         return None
-    return SampleQuestion(item, pose(family, item, sample.style))
+    return SampleQuestion(item, shown_prompt(item, sample.style, asked))
 
 
 @dataclass(frozen=True, slots=True)

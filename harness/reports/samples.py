@@ -9,6 +9,7 @@ from fathom.harness.engines.base import Completion
 from fathom.harness.format import count, log_likelihood, milliseconds, plural, shorten, visible
 from fathom.harness.records import SampleView
 from fathom.harness.reports.questions import Excerpt, excerpt, make_sample_question
+from fathom.harness.runs.run_settings import PromptSettings
 
 WIDTH = 80
 """Characters of a line."""
@@ -27,11 +28,11 @@ _TERM = 12
 """Characters of the column of terms."""
 
 
-def sample_lines(sample: SampleView, number: int) -> Iterator[str]:
-    """Yield the lines of a sample of a suite's run; `number` counts the samples shown, from 1."""
+def sample_lines(sample: SampleView, number: int, asked: PromptSettings) -> Iterator[str]:
+    """Yield the lines of a sample of a suite's run, asked in this way; `number` counts the samples shown, from 1."""
     again = f", answer {sample.repeat + 1}" if sample.repeat else ""
     yield _rule(f"{number}  {sample.item}, {sample.style}{again}")
-    made = make_sample_question(sample)
+    made = make_sample_question(sample, asked)
     yield "prompt"
     yield from _text(excerpt(made.text) if made else None, "this version of Fathom no longer makes this item")
     yield "completion"

@@ -110,6 +110,12 @@ def plain_prompt(cell: SuiteCell | Cell, item: Instance, n_shots: int, rereading
     return "".join(f"{shown}\n\n" for shown in _demonstrations(where, item.seed, shots, rereading)) + prompt
 
 
+def shown_prompt(item: Instance, style: str, asked: PromptSettings = _PLAIN.prompt) -> str:
+    """Return an item's prompt as the model reads it, without demonstrations, system message and chat template."""
+    prompt = pose(find_family(item.family), item, style, asked.rereading)
+    return as_message(prompt) if asked.chat else prompt
+
+
 def shots_before(style: str, n_shots: int) -> int:
     """Return the demonstrations before a question: none where memory is asked for, which they would tell."""
     return 0 if style in PARAMETRIC else n_shots

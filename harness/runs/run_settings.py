@@ -286,3 +286,9 @@ def settings_of(manifest: Manifest) -> RunSettings | None:
         return RunSettings.from_json(stored)
     except (KeyError, TypeError, ValueError, AttributeError, BadInput):
         return None
+
+
+def prompt_settings_of(manifest: Manifest) -> PromptSettings:
+    """Return how a run's questions became prompts; in plain text, one by one, where its manifest does not tell."""
+    settings = settings_of(manifest)
+    return PromptSettings() if settings is None else settings.prompt

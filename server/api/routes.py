@@ -178,13 +178,14 @@ def send_samples(
     asked = {"cell": cell, "label": label, "correct": correct, "reading": reading}
     filters = {key: str(value) for key, value in asked.items() if value is not None}
     _link_pages(response, f"/api/v1/runs/{detail.summary.run}/samples", filters, (limit, offset, found.total))
-    return SampleList(total=found.total, samples=[sample_out(one) for one in found.samples])
+    return SampleList(total=found.total, samples=[sample_out(one, detail) for one in found.samples])
 
 
 @router.get("/runs/{run}/samples/{sample}")
 def send_sample(site: SiteOf, run: RunPath, sample: SampleId) -> SampleOut:
     """Return one sample with its question."""
-    return sample_out(read.get_sample(site.db, run_at(site.db, run), sample))
+    detail = run_at(site.db, run)
+    return sample_out(read.get_sample(site.db, detail, sample), detail)
 
 
 @router.get("/compare")

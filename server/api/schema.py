@@ -14,6 +14,7 @@ from fathom.harness.reports.cost import RunCost
 from fathom.harness.reports.found import found_rows_json
 from fathom.harness.reports.frames import sample_row
 from fathom.harness.reports.terminal import run_json
+from fathom.harness.runs.run_settings import prompt_settings_of
 from fathom.harness.stats.cell_measures import CellMeasure
 from fathom.harness.stats.intervals import Estimate
 from fathom.harness.stats.paired import Comparison
@@ -370,9 +371,9 @@ def _encodable(manifest: Mapping[str, Any]) -> Any:  # the same JSON; lone surro
     return json.loads(json.dumps(manifest, ensure_ascii=False).encode("utf-8", "replace"))
 
 
-def sample_out(one: SampleView) -> SampleOut:
-    """Return a sample with its question."""
-    return SampleOut(id=one.id, **sample_row(one, SAMPLE_DOWNLOAD_COLUMNS))
+def sample_out(one: SampleView, detail: RunDetail) -> SampleOut:
+    """Return a sample of a run with its question, as it was asked."""
+    return SampleOut(id=one.id, **sample_row(one, prompt_settings_of(detail.manifest), SAMPLE_DOWNLOAD_COLUMNS))
 
 
 def answers_out(detail: RunDetail) -> list[AnswersOut]:

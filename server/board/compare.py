@@ -16,6 +16,7 @@ from fathom.harness.db.seal import check_unsealed
 from fathom.harness.records import RunDetail
 from fathom.harness.reports.comparison import pair_found, shared_cells
 from fathom.harness.reports.found import share_texts
+from fathom.harness.runs.run_settings import prompt_settings_of
 from fathom.harness.stats.paired import CellPair, Comparison, compare, mcnemar
 from fathom.server.board.charts import Chart, ChartSource, family_charts
 from fathom.server.board.leaderboard import NoSuchView
@@ -323,10 +324,11 @@ def _both(
     if not indices:
         return []
     stored = samples_at(db, [pair.first.id, pair.second.id], indices, sides[0].detail.suite.seed)
+    asked = [prompt_settings_of(side.detail.manifest) for side in sides]
     for index in indices:
         first, second = (
-            show_sample(sample) if (sample := stored.get((cell.id, index))) else None
-            for cell in (pair.first, pair.second)
+            show_sample(sample, how) if (sample := stored.get((cell.id, index))) else None
+            for cell, how in zip((pair.first, pair.second), asked, strict=True)
         )
         if (item := first or second) is not None:
             found.append(ComparedItem(item, (first, second)))

@@ -14,6 +14,7 @@ from fathom.harness.db.samples import stream_samples
 from fathom.harness.io.tables import csv_lines, json_lines
 from fathom.harness.reports.found import found_json
 from fathom.harness.reports.frames import FlatRow, sample_row
+from fathom.harness.runs.run_settings import prompt_settings_of
 from fathom.harness.stats.paired import CellPair, mcnemar
 from fathom.harness.stats.scores import rung_of
 from fathom.server.board.compare import open_pairs, open_sides
@@ -135,7 +136,8 @@ def download_samples(
     detail = run_at(site.db, run)
     query = SampleQuery(cell, label, None if correct is None else correct == "true", reading)
     check_query(detail, query)
-    rows = (sample_row(one, SAMPLE_DOWNLOAD_COLUMNS) for one in stream_samples(site.db, detail, query.wanted))
+    asked = prompt_settings_of(detail.manifest)
+    rows = (sample_row(one, asked, SAMPLE_DOWNLOAD_COLUMNS) for one in stream_samples(site.db, detail, query.wanted))
     return _stream(rows, SAMPLE_DOWNLOAD_COLUMNS, kind, f"fathom-samples-{detail.summary.run}")
 
 

@@ -18,6 +18,7 @@ from fathom.harness.reports.describe import advice_of, manifest_tables
 from fathom.harness.reports.found import found_lines, main_rows
 from fathom.harness.reports.measures import MEASURES_LEGEND, MEASURES_TEXT_COLUMNS, measures_table
 from fathom.harness.reports.reproduce import reproduce
+from fathom.harness.runs.run_settings import prompt_settings_of
 from fathom.server.board.charts import MOST_LINES
 from fathom.server.board.compare import open_comparison, open_items
 from fathom.server.board.compare_many import open_many
@@ -183,6 +184,7 @@ def _samples(site: Site, run: str, query: SampleQuery) -> str:
     detail = read.get_run(site.db, run)
     check_query(detail, query)
     found = read.get_samples(site.db, detail, query.wanted, (query.page - 1) * SAMPLES_A_PAGE, SAMPLES_A_PAGE)
+    asked = prompt_settings_of(detail.manifest)
     return fill(
         site,
         "samples",
@@ -191,7 +193,7 @@ def _samples(site: Site, run: str, query: SampleQuery) -> str:
         cells=detail.cells,
         labels=labels_of(detail.cells),
         pager=make_pager(query.page, found.total, SAMPLES_A_PAGE, query.link),
-        samples=[show_sample(sample) for sample in found.samples],
+        samples=[show_sample(sample, asked) for sample in found.samples],
         stored=bool(found.total) or read.count_samples(site.db, detail.summary.run) > 0,
         n_shots=n_shots(detail),
     )
@@ -201,7 +203,7 @@ def _samples(site: Site, run: str, query: SampleQuery) -> str:
 def show_sample_page(site: SiteOf, run: RunPath, sample: SampleId) -> HTMLResponse:
     """Show one sample in full."""
     detail = run_at(site.db, run)
-    found = show_sample(read.get_sample(site.db, detail, sample), whole=True)
+    found = show_sample(read.get_sample(site.db, detail, sample), prompt_settings_of(detail.manifest), whole=True)
     return page(site, "sample", run=detail.summary, one=found, n_shots=n_shots(detail))
 
 

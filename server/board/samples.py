@@ -11,7 +11,7 @@ from fathom.harness.errors import BadInput, UnknownRun
 from fathom.harness.records import Reading, RunDetail, RunSummary, SampleFilter, SampleView
 from fathom.harness.reports.measures import measure_run
 from fathom.harness.reports.questions import MOST_SHOWN, Excerpt, excerpt, make_sample_question
-from fathom.harness.runs.run_settings import settings_of
+from fathom.harness.runs.run_settings import PromptSettings, settings_of
 from fathom.harness.stats.cell_measures import CellMeasure
 from fathom.harness.stats.scores import CellCounts
 from fathom.server.web.addresses import HEX
@@ -106,12 +106,12 @@ def labels_of(cells: Sequence[CellCounts]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([_HARNESS_LABELS[0], *own, *stored, *_HARNESS_LABELS[1:]]))
 
 
-def show_sample(sample: SampleView, *, whole: bool = False) -> ShownSample:
-    """Return a sample with its question, in full with `whole`, else shortened for a list."""
+def show_sample(sample: SampleView, asked: PromptSettings, *, whole: bool = False) -> ShownSample:
+    """Return a sample with its question as it was asked, in full with `whole`, else shortened for a list."""
     limit = _WHOLE if whole else MOST_SHOWN
     completion = excerpt(sample.completion, limit)
     ending = _ENDINGS.get(sample.finish_reason, sample.finish_reason)
-    made = make_sample_question(sample)
+    made = make_sample_question(sample, asked)
     if made is None:
         return ShownSample(sample, None, None, completion, ending, (), "")
     item = made.item

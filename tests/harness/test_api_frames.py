@@ -48,6 +48,11 @@ def test_cells_hold_the_counts_of_the_run(noisy):
     assert noisy.mistakes.n.sum() == noisy.cells.n.sum()
 
 
+def test_samples_hold_questions_as_they_were_asked(path):
+    twice = played("perfect", path, families=["depo"], style=["direct"], n=1, ask_twice=True).samples
+    assert twice.question.str.contains("\nThe same again: ", regex=False).all()
+
+
 def test_samples_hold_questions_and_agree_with_the_cells(noisy):
     samples = noisy.samples
     assert len(samples) == noisy.cells.n.sum()

@@ -13,6 +13,7 @@ from fathom.harness.records import SampleFilter, SampleView
 from fathom.harness.reports.figures.picture import CORRECT
 from fathom.harness.reports.html.columns import ReportColumn
 from fathom.harness.reports.questions import Excerpt, excerpt, make_sample_question
+from fathom.harness.runs.run_settings import PromptSettings, prompt_settings_of
 from fathom.harness.stats.paired import RunVerdicts
 from fathom.harness.stats.ranks import Array
 from fathom.harness.stats.scores import CellCounts
@@ -115,7 +116,7 @@ def _differences(
         given = [(one.label, samples.get((cell.id, index))) for one, cell in zip(columns, best.cells, strict=True)]
         answers = [(label, sample) for label, sample in given if sample is not None]
         if answers:
-            yield _example(why, answers)
+            yield _example(why, answers, prompt_settings_of(columns[0].detail.manifest))
 
 
 def _shared(columns: Sequence[ReportColumn], marks: Mapping[str, RunVerdicts]) -> Iterator[_Shared]:
@@ -146,6 +147,7 @@ def _cut(marks: RunVerdicts, start: int, n: int) -> Array:
 
 def _mistakes(db: Engine, column: ReportColumn) -> Iterator[ReportExample]:
     """Yield for each family one answer with the most frequent mistake in any of its cells."""
+    manifest = column.detail.manifest
     for family in dict.fromkeys(cell.family for cell in column.detail.cells):
         cells = [cell for cell in column.detail.cells if cell.family == family]
         counted = [(n, cell, label) for cell in cells for label, n in cell.labels.items() if label != CORRECT and n]
@@ -155,12 +157,13 @@ def _mistakes(db: Engine, column: ReportColumn) -> Iterator[ReportExample]:
         wanted = SampleFilter(cell.id, label, correct=False)
         samples = read.get_samples(db, column.detail, wanted, limit=1).samples
         if samples:
-            yield _example(f"{n} of {cell.n} answers in this cell are wrong in this way", [(column.label, samples[0])])
+            why, asked = f"{n} of {cell.n} answers in this cell are wrong in this way", prompt_settings_of(manifest)
+            yield _example(why, [(column.label, samples[0])], asked)
 
 
-def _example(why: str, answers: Sequence[tuple[str, SampleView]]) -> ReportExample:
+def _example(why: str, answers: Sequence[tuple[str, SampleView]], asked: PromptSettings) -> ReportExample:
     sample = answers[0][1]
-    made = make_sample_question(sample)
+    made = make_sample_question(sample, asked)
     return ReportExample(
         sample.item, sample.style, why,
         excerpt(made.text, _QUESTION) if made else None, made.gold if made else None,

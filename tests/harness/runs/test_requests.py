@@ -8,7 +8,7 @@ from fathom.harness.errors import BadInput
 from fathom.harness.records import prompt_format_of
 from fathom.harness.runs.lm_eval_adapter import evaluate_arguments, open_tasks
 from fathom.harness.runs.lm_eval_model import EngineLM, SuiteReader
-from fathom.harness.runs.requests import checked_completion, grade_completion, make_requests
+from fathom.harness.runs.requests import checked_completion, grade_completion, make_requests, shown_prompt
 from fathom.harness.runs.run_settings import PromptSettings, RunSettings
 from fathom.tasks.base import grade
 from fathom.tasks.registry import find_family, instance_from_id
@@ -46,6 +46,13 @@ def test_a_chat_is_asked_without_the_beginning_of_an_answer_line():
     (plain,), (chat,) = (list(make_requests(cell, "7", "d", asked=PromptSettings(chat=one))) for one in (False, True))
     assert plain.prompt == f"{chat.prompt}\nAnswer:"
     assert [turn.content for turn in chat.turns] == [chat.prompt]
+
+
+@pytest.mark.parametrize("asked", [PromptSettings(chat=True), PromptSettings(filler=3, ask_twice=True)], ids=str)
+def test_a_question_is_shown_as_the_model_was_sent_it(asked):
+    for cell in open_suite("quick", 7, Selection(families=("depo", "mano"), n=1)).cells:
+        (sent,) = make_requests(cell, "7", "d", asked=asked)
+        assert shown_prompt(instance_from_id(sent.item), cell.style, asked) == sent.prompt
 
 
 def test_filler_and_a_second_reading_stand_before_direct_answers_alone():
