@@ -48,8 +48,8 @@ def test_cells_hold_the_counts_of_the_run(noisy):
     assert noisy.mistakes.n.sum() == noisy.cells.n.sum()
 
 
-def test_samples_hold_questions_as_they_were_asked(path):
-    twice = played("perfect", path, families=["depo"], style=["direct"], n=1, ask_twice=True).samples
+def test_samples_hold_questions_as_they_were_asked():
+    twice = played("perfect", ":memory:", families=["depo"], style=["direct"], n=1, ask_twice=True).samples
     assert twice.question.str.contains("\nThe same again: ", regex=False).all()
 
 

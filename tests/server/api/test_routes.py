@@ -188,7 +188,7 @@ def test_no_problem_and_no_fresh_question_is_named_by_a_hash(board):
         ("none", 404, "no such page"), ("board?pool=x", 404, "no pool"), ("board?unknown=1", 422, "unknown"),
         ("board?page=2", 404, "the last one is 1"), ("models/nobody", 404, "no model"), ("models?limit=0", 422, "limit"),
         ("models?limit=201", 422, "limit"), ("runs?offset=-1", 422, "offset"), ("runs/zzz", 404, "no run"),
-        ("runs/ffffffffffff", 404, "no run"), ("compare", 422, "m:"), ("compare?m=a", 404, "takes two models"),
+        ("runs/ffffffffffff", 404, "no run"), ("compare", 422, "m is missing"), ("compare?m=a", 404, "takes two models"),
         ("items/nope?level=a&seed=1", 404, "known: bios"), ("items/depo?level=nope&seed=1", 404, "nope"),
         ("items/depo?level=n8k2&seed=xyz", 422, "seed"), ("items/depo?level=n8k2", 422, "seed"),
         ("items/depo?level=n8k2&seed=7&style=sung", 404, "sung"), ("items/depo?level=n8k2&seed=7&index=x", 422, "index"),
