@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from fastapi import APIRouter, Request, Response
 
 from fathom.harness.db import read
-from fathom.harness.db.leaderboard.read import find_models, get_revision
+from fathom.harness.db.leaderboard.read import Model, find_models, get_revision
 from fathom.harness.db.schema.runs import RANKED_TIER
 from fathom.harness.errors import Busy
 from fathom.harness.format import plural
@@ -101,7 +101,7 @@ def show_board_preview(request: Request, site: SiteOf) -> Response:
 def show_model_preview(request: Request, site: SiteOf, name: ModelPath) -> Response:
     """Draw the curves of a model, a line a style."""
     (model,) = find_models(site.db, [name])
-    return _answer(request, site, ("model", model.id), lambda: _of_model(site, model.name))
+    return _answer(request, site, ("model", model.id), lambda: _of_model(site, model))
 
 
 @router.api_route("/families/{family}.png", methods=READ)
@@ -140,15 +140,14 @@ def _of_board(site: Site) -> _Preview:
     )  # fmt: skip
 
 
-def _of_model(site: Site, model: str) -> _Preview:
-    (found,) = find_models(site.db, [model])
-    page = open_model(site.db, found, read.runs_of_model(site.db, found.id))
+def _of_model(site: Site, model: Model) -> _Preview:
+    page = open_model(site.db, model, read.runs_of_model(site.db, model.id))
     if page.detail is None or not page.charts:
-        return _Preview(model, "No result yet.")
+        return _Preview(model.name, "No result yet.")
     if page.detail.summary.tier < RANKED_TIER:
-        return _Preview(model, "Unchecked: sent by a user, and not ranked.")
+        return _Preview(model.name, "Unchecked: sent by a user, and not ranked.")
     return _Preview(
-        model, f"Accuracy by difficulty, {page.detail.summary.suite} suite.",
+        model.name, f"Accuracy by difficulty, {page.detail.summary.suite} suite.",
         [(hue, STYLE_WORDS[style]) for style, hue in page.styles.items()],
         [(one.title, one) for one in page.charts],
     )  # fmt: skip

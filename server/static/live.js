@@ -14,11 +14,15 @@
     if (!fresh) return;
     document.title = page.title;
     live.dataset.state = fresh.dataset.state ?? "";
+    live.dataset.every = fresh.dataset.every ?? "";
     live.replaceChildren(...fresh.childNodes);
   };
 
   if (live.dataset.every) {
-    setInterval(() => document.hidden || live.contains(document.activeElement) || renew(), 1000 * live.dataset.every);
+    const timer = setInterval(() => {
+      if (!live.dataset.every) clearInterval(timer);
+      else if (!document.hidden && !live.contains(document.activeElement)) renew();
+    }, 1000 * live.dataset.every);
     return;
   }
   if (!live.dataset.events) return;

@@ -63,6 +63,12 @@
     setInterval(renew, 10_000);
   });
 
+  // a link to a part that is folded opens it, in browsers that do not do so by themselves
+  addEventListener("hashchange", () => {
+    const folded = document.getElementById(decodeURIComponent(location.hash.slice(1)))?.closest("details");
+    if (folded) folded.open = true;
+  });
+
   document.addEventListener("DOMContentLoaded", () => {
     if (!navigator.clipboard) return; // only where the address is https or this machine
     for (const block of document.querySelectorAll("pre.command, pre.copied")) {

@@ -1,5 +1,6 @@
 """Pages of uploads: the form for a file with results, and what was graded of it."""
 
+import datetime as dt
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from sqlalchemy import Engine
 from fathom.harness.db import read
 from fathom.harness.db.leaderboard.places import place_of
 from fathom.harness.db.leaderboard.read import Model
+from fathom.harness.db.write import utc_now
 from fathom.harness.errors import Conflict, FathomError
 from fathom.harness.runs.prompt_format import prompt_format_text
 from fathom.harness.stats.scores import CellCounts
@@ -23,12 +25,14 @@ from fathom.server.web.actor import Actor, ActorOf
 from fathom.server.web.addresses import SubmissionId, board_link
 from fathom.server.web.forms import check_csrf, read_form
 from fathom.server.web.multipart import FormStream
-from fathom.server.web.render import READ, Site, SiteOf, page
+from fathom.server.web.render import READ, STYLE_WORDS, Site, SiteOf, page
 from fathom.tasks.errors import TaskError
 
 router = APIRouter(include_in_schema=False)
 
 _RESULT_PAGE = re.compile(r"/submit/results/[0-9a-f]{1,32}")
+_RANKED_WITHIN = dt.timedelta(minutes=2)
+"""Time after an upload in which its page waits for its row on the board."""
 
 
 @router.api_route("/submit/results", methods=READ)
@@ -108,10 +112,11 @@ def show_result(site: SiteOf, actor: ActorOf, submission: SubmissionId) -> HTMLR
     found = get_upload(site.db, submission)
     detail = read.get_run(site.db, found.run)
     place = place_of(site.db, found.run)
+    is_new = utc_now() - detail.summary.created_at < _RANKED_WITHIN
     return page(
         site, "result", upload=found, run=detail.summary, rows=_rows(detail.cells),
         model=Model(detail.summary.model_id, detail.summary.model),
-        place=None if place is None else board_link(place), actor=actor,
+        place=None if place is None else board_link(place), is_coming=place is None and is_new, actor=actor,
         may_ask=actor.owns(found.owner_id) and actor.may("submit"),
     )  # fmt: skip
 
@@ -128,7 +133,7 @@ class _Row:
 def _rows(cells: Sequence[CellCounts]) -> list[_Row]:
     counts: dict[str, tuple[int, int]] = {}
     for cell in cells:
-        name = f"{cell.family} {cell.channel} {cell.style}"
+        name = f"{cell.family}, {cell.channel}, {STYLE_WORDS.get(cell.style, cell.style).lower()}"
         k, n = counts.get(name, (0, 0))
         counts[name] = (k + cell.k, n + cell.n)
     return [_Row(name, k, n) for name, (k, n) in counts.items()]

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlencode, urlsplit
 
+import psutil
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -186,6 +187,12 @@ def start_board(database: str, workers: int) -> tuple[subprocess.Popen, str]:
     raise SystemExit(f"the board did not start: {process.wait()}")
 
 
+def megabytes_of(process: subprocess.Popen) -> float:
+    """Return the memory that a server and its processes hold."""
+    whole = psutil.Process(process.pid)
+    return sum(one.memory_info().rss for one in (whole, *whole.children(recursive=True))) / 2**20
+
+
 def report(kind: str, tally: Tally) -> str:
     """Write one line of the table."""
     if not tally.milliseconds:
@@ -215,12 +222,17 @@ def main() -> None:
     print(
         f"  {'page':<26} {'requests':>8} {'a second':>9} {'p50 ms':>8} {'p95 ms':>8} {'p99 ms':>8} {'max ms':>8} {'KiB':>8} {'errors':>7}"
     )
+    began = time.perf_counter()
+    if process is not None:
+        print(f"memory at the start: {megabytes_of(process):.0f} MB")
     try:
         for kind, paths in page_kinds(stock).items():
             tally = asyncio.run(crowd(url, paths, asked.visitors, asked.seconds))
             print(report(kind, tally), flush=True)
             for what, n in tally.errors.most_common(3):
                 print(f"    {n} x {what}")
+        if process is not None:
+            print(f"memory after {time.perf_counter() - began:.0f} s: {megabytes_of(process):.0f} MB")
     finally:
         if process is not None:
             process.terminate()

@@ -30,6 +30,16 @@ def test_the_table_begins_above_the_fold_and_nothing_moves(chromium, full_site, 
     context.close()
 
 
+@pytest.mark.parametrize("width", [1216, 1280])
+def test_the_whole_table_fits_a_laptop(chromium, full_site, width):
+    context = chromium.new_context(viewport={"width": width, "height": 800})
+    page = context.new_page()
+    page.goto(f"{full_site}/?show=depth")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator(".board").bounding_box()["x"] + page.locator(".board").bounding_box()["width"] <= width
+    context.close()
+
+
 def test_a_full_first_page_is_small(full_site):
     page = httpx.get(full_site, headers={"Accept-Encoding": "identity"})
     assert page.text.count('<th scope="row"') == 100

@@ -209,7 +209,7 @@ def test_results_are_seen_before_they_are_sent_and_found_afterwards(start_board,
     page.get_by_role("button", name="Upload").click()
     page.wait_for_url(re.compile(r"/submit/results/[0-9a-f]+$"))
     expect(page.get_by_text("unchecked", exact=True)).to_be_visible()
-    until(lambda: page.reload() and page.get_by_role("link", name="See it among unchecked uploads").count())
+    expect(page.get_by_role("link", name="See it among unchecked uploads")).to_be_visible(timeout=30_000)  # by itself
     page.get_by_role("link", name="See it among unchecked uploads").click()
     expect(page.locator("main table tbody tr", has_text="oracle/noisy")).to_have_count(1)
     assert page.errors == []

@@ -176,10 +176,15 @@ def get_revision(db: Engine) -> tuple[int, int]:
 def list_standings(db: Engine, wanted: StandingQuery, offset: int = 0, limit: int | None = None) -> StandingPage:
     """Return standings with their scores by family."""
     conditions = _filtered(wanted)
-    found = select(*_STANDING).where(*conditions).order_by(*_order(wanted)).offset(offset).limit(limit)
+    counted = select(func.count().over(), *_STANDING).where(*conditions)
     with translate_errors(), Session(db) as session:
-        total = session.scalars(select(func.count()).select_from(StandingRow).where(*conditions)).one()
-        return StandingPage(tuple(_standing(row) for row in session.execute(found)), total)
+        rows = (
+            session.execute(counted.order_by(*_order(wanted)).offset(offset).limit(limit)).all() if limit != 0 else []
+        )
+        if rows:
+            return StandingPage(tuple(_standing(row[1:]) for row in rows), rows[0][0])
+        total = select(func.count()).select_from(StandingRow).where(*conditions)
+        return StandingPage((), session.scalars(total).one())
 
 
 def standings_at(db: Engine, wanted: StandingQuery, places: Sequence[int]) -> tuple[Standing, ...]:
