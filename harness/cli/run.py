@@ -30,7 +30,7 @@ from fathom.harness.runs.run_settings import (
     given_thinking,
     known_shots_as,
 )
-from fathom.tasks.suites import Selection, families_outside, open_suite
+from fathom.tasks.suites import Selection, Suite, families_outside, open_suite
 
 app = typer.Typer()
 
@@ -192,14 +192,14 @@ class _Request:
         if self.tasks.tasks:
             made = (make_task_plan(model, self.revision, self.tasks, self.settings) for model in self.models)
             return [tagged(named(plan, self.name), self.tags) for plan in made]
+        suites = [open_suite(self.suite, seed, self.chosen) for seed in self.seeds]
         if not self.chosen.levels and (outside := families_outside(self.suite, self.chosen.families)):
             left = ", ".join(outside)
             output.tell(f"not in the suite {self.suite}, asked at default levels (--levels names others): {left}")
-        return [self._plan(model, seed, output, weights) for model, seed in product(self.models, self.seeds)]
+        return [self._plan(model, suite, output, weights) for model, suite in product(self.models, suites)]
 
-    def _plan(self, model: str | None, seed: str, output: Output, weights: bool) -> Plan:
-        asked = open_suite(self.suite, seed, self.chosen)
-        plan = make_plan(model, self.revision, asked, self.settings, output.tell, self.stated, weights=weights)
+    def _plan(self, model: str | None, suite: Suite, output: Output, weights: bool) -> Plan:
+        plan = make_plan(model, self.revision, suite, self.settings, output.tell, self.stated, weights=weights)
         return tagged(named(plan, self.name), self.tags)
 
 
