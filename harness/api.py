@@ -1,8 +1,10 @@
 """Evaluate models and read stored runs from Python: `evaluate`, `Run` and `runs`, for notebooks."""
 
+import inspect
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cached_property, partial
 from html import escape
 from itertools import islice
@@ -348,7 +350,9 @@ def _checked(short: Mapping[str, Any]) -> Mapping[str, Any]:  # as in ShortForms
     """Return short forms of engine options, or raise TypeError for another name, as a call of a function does."""
     for name in short:
         if name not in SHORT_FORMS:
-            raise TypeError(f"evaluate() got an unexpected keyword argument {name!r}")
+            near = get_close_matches(name, inspect.signature(evaluate).parameters, n=1)
+            hint = f": did you mean {near[0]!r}?" if near else ""
+            raise TypeError(f"evaluate() got an unexpected keyword argument {name!r}{hint}")
     return short
 
 

@@ -49,7 +49,7 @@ _DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Say what would be asked, and how long it takes; load no model.")
 ]
 _Throughput = Annotated[
-    Optional[float], typer.Option(min=1e-9, help="With --dry-run: tokens a second, in place of earlier runs.")
+    Optional[float], typer.Option(min=0.001, help="With --dry-run: tokens a second, in place of earlier runs.")
 ]
 _Tag = Annotated[Optional[list[str]], typer.Option(help="Word to find the run by: `fathom runs --tag`; repeatable.")]
 _Model = Annotated[Optional[str], typer.Option(help="reference/pebble, a folder, or a hub id.")]

@@ -52,7 +52,7 @@ def test_it_takes_every_option_of_the_command_under_its_name():
 def test_it_takes_short_forms_of_engine_options_and_no_other_name():
     with pytest.raises(BadInput, match="the engine oracle does not take --base-url"):
         small(base_url="http://127.0.0.1:1/v1")
-    with pytest.raises(TypeError, match="unexpected keyword argument 'engine_args'"):
+    with pytest.raises(TypeError, match="unexpected keyword argument 'engine_args': did you mean 'engine_arg'"):
         small(engine_args={})
 
 
