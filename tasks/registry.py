@@ -10,12 +10,13 @@ from types import ModuleType
 from typing import Any, cast
 
 import fathom.tasks.families as package
+from fathom.tasks import reasoning_gym
 from fathom.tasks.base import Family, Instance, Role, make_instance
 from fathom.tasks.errors import BadItemId, TaskError, UnknownFamily
 from fathom.tasks.installed import GROUP, InstalledFamily, Package, load_installed
 from fathom.tasks.probes import ProbeSet
 
-_ID = re.compile(r"([a-z]+)@(\d{1,9})/([\w.-]+)/([a-z]+)/([0-9a-f]+)/(\d{1,18})")
+_ID = re.compile(r"((?:rg:)?[a-z0-9_]+)@(\d{1,9})/([\w.-]+)/([a-z]+)/([0-9a-f]+)/(\d{1,18})")
 
 
 @cache
@@ -66,6 +67,8 @@ def find_family(name: str) -> Family:
         UnknownFamily: there is none; the message says so too where a package brings one that cannot be used.
     """
     known = all_families()
+    if name.startswith(reasoning_gym.PREFIX):
+        return reasoning_gym.open_family(name)
     if name not in known:
         faults = [fault for fault in faults_of_packages() if f"family {name!r}: " in fault]
         raise UnknownFamily("; ".join([f"no family {name!r}; known: {', '.join(known)}", *faults]))

@@ -37,7 +37,7 @@ _ROUTES: tuple[tuple[str, frozenset[str]], ...] = (
     (r"/seasons", frozenset()),
     (r"/seasons/[a-z0-9-]+(\.json)?", frozenset()),
     (r"/families", frozenset()),
-    (r"/families/[a-z]+", frozenset()),
+    (r"/families/[a-z0-9_:]+", frozenset()),
     (r"/about", frozenset()),
     (r"/static/.+", frozenset()),
     (r"/pictures/.+", frozenset({"run", "family", "ladder", "channel", "style", "theme"})),
