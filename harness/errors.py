@@ -18,6 +18,7 @@ FathomError                the command line prints the message without a traceba
 │   ├── BadStates          hidden states that are no numbers
 │   ├── UnknownTarget      no probe target with this name
 │   ├── NothingToProbe     too few readings of a class
+│   ├── NotPublishable     a result that should not stand on a model's page (harness/io/hub.py)
 │   ├── NotComparable      runs that cannot be compared, or a name that fits several
 │   ├── StoreError         the database
 │   │   ├── BadDatabase    a URL that cannot be opened

@@ -4,6 +4,7 @@ import json
 import re
 import struct
 import threading
+from base64 import b64decode
 from dataclasses import dataclass, field
 from hashlib import sha1
 from http import HTTPStatus
@@ -75,6 +76,8 @@ class Repo:
     """Method and address of every request."""
     n_sent: int = 0
     """Bytes of files that were sent."""
+    pull_requests: list = field(default_factory=list)
+    """Files by name of each pull request that was opened; only `TOKEN` opens one."""
 
     def push(self, name, content):
         """Commit a file (None takes it away); return the branch's new sha."""
@@ -211,6 +214,25 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         self._answer(body=True)
+
+    def do_POST(self):
+        """Open a pull request: huggingface_hub asks how to send each file, and then sends a commit of JSON lines."""
+        self._body = True
+        parts = urlsplit(self.path).path.strip("/").split("/")
+        sent = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        repo = self.server.hub.repos.get("/".join(parts[2:4]))
+        if repo is None or self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            return self._say(401, "RepoNotFound", "Invalid username or password.")
+        if parts[4] == "preupload":
+            files = [{**one, "uploadMode": "regular", "shouldIgnore": False} for one in json.loads(sent)["files"]]
+            return self._json({"files": files})
+        lines = [json.loads(line) for line in sent.splitlines()]
+        files = [line["value"] for line in lines if line["key"] == "file"]
+        repo.pull_requests.append({one["path"]: b64decode(one["content"]).decode() for one in files})
+        number, sha = len(repo.pull_requests), "0" * 40
+        address = f"{self.server.hub.url}/{repo.name}/discussions/{number}"
+        return self._json({"commitUrl": f"{self.server.hub.url}/{repo.name}/commit/{sha}", "commitOid": sha,
+                           "pullRequestUrl": address})  # fmt: skip
 
     def _answer(self, body):
         self._body = body

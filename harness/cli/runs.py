@@ -13,14 +13,24 @@ from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Engine
 
+from fathom.harness.cli.hub import Benchmark, Source
 from fathom.harness.cli.options import AsJson, Db, database_of, open_store
 from fathom.harness.cli.probe import export_if_probe, show_if_probe
 from fathom.harness.cli.samples import SampleChoice, print_samples
 from fathom.harness.db.delete import Removal, delete_run, removal_of
-from fathom.harness.db.read import any_run, get_summary, kind_of_run, list_runs, list_task_runs, tags_by_run
+from fathom.harness.db.read import (
+    any_run,
+    get_run,
+    get_summary,
+    kind_of_run,
+    list_runs,
+    list_task_runs,
+    tags_by_run,
+)
 from fathom.harness.db.seal import SEALED
 from fathom.harness.errors import BadInput, Conflict, UnknownRun
 from fathom.harness.format import count, plural
+from fathom.harness.io.hub import Publication, benchmark_files, result_files, write_files
 from fathom.harness.io.lm_eval.export_tasks import export_task_run
 from fathom.harness.io.lm_eval.importer import Imported, import_logs
 from fathom.harness.io.lm_eval.log import find_evaluation_logs
@@ -111,16 +121,30 @@ def regrade_runs(
 @app.command("export")
 def export_run(
     run: Annotated[str, typer.Argument(help="A run's id or its beginning.")],
-    out: Annotated[Path, typer.Option(help="Folder, or a file that ends with .jsonl, .parquet or .csv.")],
+    out: Annotated[
+        Optional[Path], typer.Option(help="Folder, or a file that ends with .jsonl, .parquet or .csv.")
+    ] = None,
     kind: Annotated[
         Optional[str],
         typer.Option("--format", help="lm-eval, jsonl, parquet or csv; default: by the file's ending, or lm-eval."),
     ] = None,
+    hub: Annotated[
+        Optional[Path],
+        typer.Option(help="Folder for the files that the hub shows on a model's page; with --benchmark."),
+    ] = None,
+    benchmark: Benchmark = "",
+    source: Source = "",
     db: Db = None,
 ) -> None:
-    """Write a run as lm-eval logs it, or its samples and cells as tables."""
+    """Write a run as lm-eval logs it, its samples and cells as tables, or its scores as the hub reads them."""
     from fathom.harness.io.tables import TABLE_SUFFIXES
 
+    if hub is not None:
+        export_for_hub(database_of(db), run, hub, Publication(benchmark, source))
+    if out is None:
+        if hub is None:
+            raise BadInput("say where to: --out FOLDER or FILE, or --hub FOLDER")
+        return
     of_file = None if out.is_dir() else TABLE_SUFFIXES.get(out.suffix)
     if kind is None and of_file is None and _looks_like_file(out):
         raise BadInput(
@@ -258,6 +282,17 @@ def export(database: str, run: str, kind: Literal["lm-eval", "jsonl", "parquet",
             found = export_tables(db, run, kind, out)
             written, said = [found.samples, found.cells], ""
     talk.print(f"wrote {' and '.join(map(str, written))}{said}", soft_wrap=True)
+
+
+def export_for_hub(database: str, run: str, folder: Path, to: Publication) -> None:
+    """Write a run's scores for the model's repository, and below `benchmark/` the files of the benchmark's data set.
+
+    Raises:
+        UnknownRun, NotPublishable, BadInput: see `harness.io.hub`.
+    """
+    files = result_files(get_run(open_store(database, create=False), run), to)
+    files |= {f"benchmark/{name}": text for name, text in benchmark_files().items()}
+    make_console().print(f"wrote {' and '.join(map(str, write_files(files, folder)))}", soft_wrap=True)
 
 
 def import_place(database: str, place: Path, model: str | None) -> None:

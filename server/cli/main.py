@@ -146,6 +146,10 @@ def _parts(command: str | None) -> list[tuple[typer.Typer, str | None]]:
         from fathom.harness.cli import board
 
         found.append((board.app, None))
+    if command in (None, "push"):
+        from fathom.harness.cli import hub
+
+        found.append((hub.app, None))
     if command in (None, "corpus", "pretrain"):
         from fathom.harness.cli import train
 
