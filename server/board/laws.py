@@ -140,7 +140,8 @@ def _why(law: StoredLaw) -> str:
         return f"Reversed, because {ends} lies beyond the margin on the wrong side."
     if result.verdict == "absent":
         return f"Absent, because {ends} lies within the margin of {margin}."
-    return f"Undecided, because {ends} reaches across the margin of {margin}, or the sign-flip test has too few seeds."
+    edge = f"the margin of {margin}" if rule["margin"] else "no effect"
+    return f"Undecided, because {ends} reaches across {edge}, or the sign-flip test has too few seeds."
 
 
 def _draw(result: LawResult, margin: float) -> EffectDrawing:

@@ -131,6 +131,7 @@ def site(tmp_path_factory, fathom, start_fathom):
     hostile_run = _write_hostile(db, "done")
     failed = _write_hostile(db, "failed")
     write_law(db, "tiny", "0" * 16)
+    write_law(db, "tiny", "1" * 16, "canon")
     update_leaderboard(db)
     (hostile,) = board.list_models(db, "WWW", 1, 0)[0]
     _hold_season(db, "2026-winter")

@@ -124,7 +124,8 @@ def render_universality(laws: Mapping[str, Mapping[str, StoredLaw]]) -> Renderab
     for name in ("law", *shapes):
         table.add_column(name)
     for name, by_shape in several.items():
-        table.add_row(name, *(_outcome(by_shape.get(one)) for one in shapes))
+        unit = next(iter(by_shape.values())).design["rule"]["unit"]
+        table.add_row(f"{name},\n{_UNITS[unit].strip() or 'ratio'}", *(_outcome(by_shape.get(one)) for one in shapes))
     return table
 
 
@@ -133,8 +134,8 @@ def _outcome(law: StoredLaw | None) -> Text:
         return Text("–" if law is None else "registered", style="dim")
     unit, result = law.design["rule"]["unit"], law.result
     mean, low, high = (law_effect(one, unit) for one in (result.effect, result.low, result.high))
-    verdict = Text(result.verdict, style=_COLOURS.get(result.verdict, "yellow"))
-    return Text.assemble(f"{mean}{_UNITS[unit]} ({low} to {high}) ", verdict)
+    verdict = (result.verdict, _COLOURS.get(result.verdict, "yellow"))
+    return Text.assemble(verdict, f"\n{mean}\n({low} to {high})")
 
 
 def _groups(groups: Sequence[str]) -> list[Text]:

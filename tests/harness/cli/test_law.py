@@ -105,7 +105,7 @@ def test_a_law_across_shapes_is_one_run_a_shape_and_a_table(tmp_path: Path) -> N
     place = ["--out", str(tmp_path / "out"), "--db", str(tmp_path / "runs.db")]
     words = ["law", "null", "--exploratory", "--seeds", "2", "--set", "steps=5", "--across", "llama,canon", *place]
     said = " ".join(CliRunner().invoke(build(), words).stdout.split())
-    assert "effect over seeds by shape law llama canon null" in said
+    assert "effect over seeds by shape law llama canon null, exploratory exploratory bits" in said
     assert sorted(one.parent.name for one in tmp_path.glob("out/*/law.json")) == ["canon", "llama"]
     kept = json.loads(CliRunner().invoke(build(), [*words, "--json"]).stdout)
     one, other = ([trial["weights"] for trial in kept[shape]["trials"]] for shape in ("llama", "canon"))
