@@ -20,7 +20,7 @@ from fathom.harness.reports.depths import DepthProgress, render_depths
 from fathom.harness.reports.describe import notes_on, settings_text
 from fathom.harness.reports.measures import measure_run
 from fathom.harness.reports.terminal import render_run, render_task_run, run_json, task_run_json
-from fathom.harness.runs.evaluate import Outcome, evaluate
+from fathom.harness.runs.evaluate import EngineKeeper, Outcome, evaluate
 from fathom.harness.runs.ladders import open_ladders
 from fathom.harness.runs.plan import Plan, TaskPlan, resume_plan, resume_task_plan
 from fathom.harness.settings import quiet_lm_eval
@@ -105,7 +105,7 @@ def print_result(db: Database, run: str, output: Output) -> None:
     print_notes(output.console(), notes_on(db, detail))
 
 
-def attempt_suite(plan: Plan, db: Database, output: Output) -> str | None:
+def attempt_suite(plan: Plan, db: Database, output: Output, keeper: EngineKeeper | None = None) -> str | None:
     """Evaluate a model on a suite, with its progress; return the run, or None where the user stopped it.
 
     Raises:
@@ -130,10 +130,10 @@ def attempt_suite(plan: Plan, db: Database, output: Output) -> str | None:
     def work() -> Outcome:
         if is_adaptive:
             with DepthProgress(talk, suite) as rulers:
-                return evaluate(plan, db, rulers)
+                return evaluate(plan, db, rulers, keeper)
         sizes = [cell.n * sampling.repeats for cell in suite.cells]
         with RunProgress(talk, sizes, unit="answer" if again else "item") as progress:
-            return evaluate(plan, db, progress)
+            return evaluate(plan, db, progress, keeper)
 
     outcome = _attempt(talk, db, work)
     return None if outcome is None else outcome.run
@@ -216,7 +216,9 @@ def load_tasks(plan: TaskPlan, output: Output) -> "PreparedTasks":
         return prepare_tasks(plan)
 
 
-def attempt_tasks(prepared: "PreparedTasks", db: Database, output: Output) -> str | None:
+def attempt_tasks(
+    prepared: "PreparedTasks", db: Database, output: Output, keeper: EngineKeeper | None = None
+) -> str | None:
     """Evaluate a model on lm-eval's own tasks, with its progress; return the run, or None where the user stopped it.
 
     Raises:
@@ -237,7 +239,7 @@ def attempt_tasks(prepared: "PreparedTasks", db: Database, output: Output) -> st
 
     def work() -> Outcome:
         with RunProgress(talk, list(prepared.sizes.values()), "task") as progress:
-            return evaluate(prepared, db, progress)
+            return evaluate(prepared, db, progress, keeper)
 
     outcome = _attempt(talk, db, work)
     return None if outcome is None else outcome.run

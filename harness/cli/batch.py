@@ -26,6 +26,7 @@ from fathom.harness.records import RunDetail
 from fathom.harness.reports.console import make_console, print_json
 from fathom.harness.reports.cost import cost_of_run
 from fathom.harness.reports.terminal import run_json, task_run_json
+from fathom.harness.runs.evaluate import EngineKeeper
 from fathom.harness.runs.manifest import make_manifest
 from fathom.harness.runs.plan import Plan, TaskPlan
 from fathom.tasks.errors import TaskError
@@ -47,28 +48,29 @@ class _Result:
 def run_batch(plans: Sequence[Plan | TaskPlan], output: Output) -> int:
     """Carry out plans one after another; return 0, 130 where the user stopped, else the code of the worst failure.
 
-    A plan that is complete in the database is not run again, and one that was interrupted goes on: what it measures
-    decides, by the digest of its manifest.
+    The engine of a model stays loaded for its next seed. A plan that is complete in the database is not run again, and
+    one that was interrupted goes on: what it measures decides, by the digest of its manifest.
     """
     log_to_stderr()
     db, talk = open_store(output.database, create=True), output.console()
     results: list[_Result] = []
-    for at, plan in enumerate(plans, 1):
-        if len(plans) > 1:
-            talk.print(f"run {at} of {len(plans)}", style="bold")
-        results.append(_carry_out(plan, db, output))
-        if results[-1].code == STOPPED:
-            break
+    with EngineKeeper() as keeper:
+        for at, plan in enumerate(plans, 1):
+            if len(plans) > 1:
+                talk.print(f"run {at} of {len(plans)}", style="bold")
+            results.append(_carry_out(plan, db, output, keeper))
+            if results[-1].code == STOPPED:
+                break
     _print(results, len(plans), db, output)
     codes = {one.code for one in results}
     return STOPPED if STOPPED in codes else max(codes)
 
 
-def _carry_out(plan: Plan | TaskPlan, db: Database, output: Output) -> _Result:
+def _carry_out(plan: Plan | TaskPlan, db: Database, output: Output, keeper: EngineKeeper) -> _Result:
     asked = f"{plan.suite.name}, seed {plan.suite.seed}" if isinstance(plan, Plan) else ", ".join(plan.selection.tasks)
     named = _Result(plan.model.name, asked, "", "")
     try:
-        run, said = _continued(plan, db, output)
+        run, said = _continued(plan, db, output, keeper)
     except (FathomError, TaskError) as error:
         code = error.exit_code if isinstance(error, FathomError) else _BAD_INPUT
         run = (error.run if isinstance(error, FathomError) else None) or ""
@@ -79,7 +81,7 @@ def _carry_out(plan: Plan | TaskPlan, db: Database, output: Output) -> _Result:
     return replace(named, run=run, said=said)
 
 
-def _continued(plan: Plan | TaskPlan, db: Database, output: Output) -> tuple[str | None, str]:
+def _continued(plan: Plan | TaskPlan, db: Database, output: Output, keeper: EngineKeeper) -> tuple[str | None, str]:
     """Run a plan, or what is missing of it; return the run, None where the user stopped it, and what was done."""
     if isinstance(plan, Plan):
         digest = make_manifest(plan.model, plan.suite, plan.settings, prompt_format=plan.prompt_format).digest()
@@ -92,8 +94,8 @@ def _continued(plan: Plan | TaskPlan, db: Database, output: Output) -> tuple[str
         return same, "was complete"
     said = "done" if same is None else "continued, done"
     if isinstance(plan, Plan):
-        return attempt_suite(replace(plan, resume=same), db, output), said
-    return attempt_tasks(replace(prepared, plan=replace(plan, resume=same)), db, output), said
+        return attempt_suite(replace(plan, resume=same), db, output, keeper), said
+    return attempt_tasks(replace(prepared, plan=replace(plan, resume=same)), db, output, keeper), said
 
 
 def _print(results: Sequence[_Result], n_plans: int, db: Database, output: Output) -> None:

@@ -18,6 +18,8 @@ from fathom.tasks.suites import SuiteCell
 
 _CHARACTERS = 3.0
 """Characters of a prompt a token, where no earlier run tells: codes and numbers take more tokens than prose."""
+_LOADED = 0.05
+"""Seconds up to which an engine counts as loaded before."""
 _SAMPLED = 2
 """Items of a cell whose prompts are written for that."""
 
@@ -64,8 +66,9 @@ class _Earlier:
     cells: tuple[CellUsage, ...] = ()
 
     def load_seconds(self) -> float:
-        """Return how long the engine takes to load, on average."""
-        return sum(one.load_seconds for one in self.runs) / len(self.runs)
+        """Return how long the engine takes to load, on average; a run whose engine was loaded already does not count."""
+        loads = [one.load_seconds for one in self.runs if one.load_seconds > _LOADED]
+        return sum(loads) / len(loads) if loads else 0.0
 
     def seconds_a_weight(self) -> float | None:
         """Return the seconds of a run for each unit of its answers' weight; an engine may answer side by side."""

@@ -5,16 +5,16 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 from sqlalchemy import Engine as Database
 
 from fathom.harness.db import read, write
 from fathom.harness.db.liveness import HeartbeatThread, Holder, holding, new_holder, take_over_run
 from fathom.harness.db.read import total_failure
-from fathom.harness.engines.base import Completion, Engine, RendersPrompts, Request
+from fathom.harness.engines.base import Completion, Engine, EngineSettings, RendersPrompts, Request
 from fathom.harness.engines.engine_process import EngineProcess
 from fathom.harness.engines.factory import engine_process, open_engine
 from fathom.harness.engines.model import ModelSource, inspect_model
@@ -81,10 +81,62 @@ class Evaluation(Protocol[_R]):
         """Update what depends on the finished run."""
 
 
-def evaluate(plan: "Plan | PreparedTasks", db: Database, report: ProgressReport = _no_report) -> Outcome:
+class EngineKeeper:
+    """Opens the engines of runs, and keeps the last one for another run of the same model with the same settings."""
+
+    def __init__(self) -> None:
+        """Open nothing yet."""
+        self._for: tuple[ModelSource, EngineSettings] | None = None
+        self._engine: Engine | None = None
+        self._process: EngineProcess | None = None
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the engine that is kept."""
+        self.close()
+
+    @contextmanager
+    def prepared(self, model: ModelSource, engine: EngineSettings) -> Iterator[Callable[[], Engine]]:
+        """Give a function that returns the engine, loaded when it is first called; an error closes it.
+
+        An engine that runs in a process of its own starts it here, to import its packages meanwhile.
+        """
+        if self._for != (model, engine):
+            self.close()
+            self._for, self._process = (model, engine), self._stack.enter_context(engine_process(engine))
+
+        def opened() -> Engine:
+            if self._engine is None:
+                self._engine = open_engine(model, engine, self._process)
+            return self._engine
+
+        try:
+            yield opened
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Unload the engine that is kept, if there is one."""
+        engine, self._engine, self._for = self._engine, None, None
+        try:
+            if engine is not None:
+                engine.close()
+        finally:
+            self._stack.close()
+
+
+def evaluate(
+    plan: "Plan | PreparedTasks", db: Database, report: ProgressReport = _no_report, keeper: EngineKeeper | None = None
+) -> Outcome:
     """Evaluate a model on a suite or on lm-eval's own tasks; store every sample and return the run's id and counters.
 
-    A run that ends early is stored as failed or interrupted and can be resumed.
+    A run that ends early is stored as failed or interrupted and can be resumed. With a `keeper`, the engine stays
+    loaded for the next run; without one, it is unloaded in the end.
 
     Raises:
         RunChanged: the run to resume was started with something else.
@@ -94,14 +146,23 @@ def evaluate(plan: "Plan | PreparedTasks", db: Database, report: ProgressReport 
     holder = new_holder()
     with holding(holder):
         run = _start_suite(plan, db, holder) if isinstance(plan, Plan) else _start_tasks(plan, db, holder)
-        return _attempt(plan, db, run, HeartbeatThread(db, run, holder), report)
+        with EngineKeeper() if keeper is None else nullcontext(keeper) as kept:
+            return _attempt(plan, db, run, _Helpers(HeartbeatThread(db, run, holder), report, kept))
 
 
-def _attempt(
-    plan: "Plan | PreparedTasks", db: Database, run: str, heartbeat: HeartbeatThread, report: ProgressReport
-) -> Outcome:
-    settings = plan.settings if isinstance(plan, Plan) else plan.plan.settings
-    with _recorded(db, run), heartbeat, engine_process(settings.engine) as process:
+@dataclass(frozen=True, slots=True)
+class _Helpers:
+    """What serves an attempt: the heartbeat of its run, the listener to its progress, and the keeper of its engine."""
+
+    heartbeat: HeartbeatThread
+    report: ProgressReport
+    keeper: EngineKeeper
+
+
+def _attempt(plan: "Plan | PreparedTasks", db: Database, run: str, helpers: _Helpers) -> Outcome:
+    asked, report = plan if isinstance(plan, Plan) else plan.plan, helpers.report
+    engine = helpers.keeper.prepared(asked.model, asked.settings.engine)
+    with _recorded(db, run), helpers.heartbeat as heartbeat, engine as opened:
         began = time.monotonic()
         report("building", None)
         if isinstance(plan, Plan):
@@ -111,13 +172,11 @@ def _attempt(
             detail = read.get_run(db, run)
             kind = DepthEvaluation if detail.summary.layer == "adaptive" else SuiteEvaluation
             suite = kind(db, detail, plan.settings, detail.manifest_digest)
-            return _evaluate(
-                suite, _Attempt(db, plan, detail.summary.n_samples, report, began, heartbeat, process), run
-            )
+            return _evaluate(suite, _Attempt(db, opened, detail.summary.n_samples, report, began, heartbeat), run)
         from fathom.harness.runs.lm_eval_tasks.evaluation import TaskEvaluation
 
         tasks = TaskEvaluation(db, run, plan)
-        return _evaluate(tasks, _Attempt(db, plan.plan, len(plan.requests), report, began, heartbeat, process), run)
+        return _evaluate(tasks, _Attempt(db, opened, len(plan.requests), report, began, heartbeat), run)
 
 
 def _start_suite(plan: Plan, db: Database, holder: Holder) -> str:
@@ -200,12 +259,11 @@ class _Attempt:
     """What an attempt needs beside its evaluation."""
 
     db: Database
-    plan: Any  # Plan or TaskPlan: model and settings
+    engine: Callable[[], Engine]
     n_items: int
     report: ProgressReport
     began: float
     heartbeat: HeartbeatThread
-    process: EngineProcess | None
 
 
 @dataclass(slots=True)
@@ -253,25 +311,21 @@ def _evaluate(evaluation: Evaluation[_R], attempt: _Attempt, run: str) -> Outcom
         if not opened:
             report("loading", None)
             began = time.monotonic()
-            opened.append(open_engine(attempt.plan.model, attempt.plan.settings.engine, attempt.process))
+            opened.append(attempt.engine())
             facts = {**opened[0].facts(), "load_seconds": f"{time.monotonic() - began:.1f}"}
             write.note_engine(db, run, facts, _first_prompt(opened[0], queue.first()))
             journal.report_kept()
         return opened[0]
 
-    try:
-        run_waves(queue, evaluation.waves(queue), engine)
-        if (failures := total_failure(db, run)) is not None:
-            raise NoAnswers(str(failures), failures.log())
-        report("scoring", None)
-        evaluation.score()
-        seconds = time.monotonic() - attempt.began
-        attempt.heartbeat.stop()
-        write.finish_run(db, run, write.Ending("done", seconds))
-        evaluation.publish()
-    finally:  # after the end is stored, as it may take a second
-        for one in opened:
-            one.close()
+    run_waves(queue, evaluation.waves(queue), engine)
+    if (failures := total_failure(db, run)) is not None:
+        raise NoAnswers(str(failures), failures.log())
+    report("scoring", None)
+    evaluation.score()
+    seconds = time.monotonic() - attempt.began
+    attempt.heartbeat.stop()
+    write.finish_run(db, run, write.Ending("done", seconds))  # the engine is closed after this: it may take a second
+    evaluation.publish()
     log.info(
         "run %s: done in %.1f s, %d generated, %d recalled", run, seconds, evaluation.n_generated, evaluation.n_recalled
     )

@@ -9,6 +9,8 @@ from typer.main import get_command
 from fathom.harness.cli.run_file import file_words
 from fathom.harness.db import read
 from fathom.harness.db.engine import open_database
+from fathom.harness.engines import factory
+from fathom.harness.engines.oracle import OracleEngine
 from fathom.server.cli.main import build
 from tests.harness.engines.openai.misbehaving import Api
 from tests.server.cli.test_main import wait_for_samples
@@ -119,6 +121,23 @@ def test_several_models_and_seeds_run_once_and_are_not_repeated(fathom, tmp_path
     (listed,) = json.loads(fathom("runs", "--db", db, "--tag", "first", "--json").stdout)[:1]
     assert listed["tags"] == ["first", "try"]
     assert json.loads(fathom("runs", "--db", db, "--tag", "last", "--json").stdout) == []
+
+
+def test_a_model_is_loaded_once_for_all_its_seeds(fathom, monkeypatch, tmp_path):
+    log = []
+
+    class Telling(OracleEngine):
+        def __init__(self, kind):
+            super().__init__(kind)
+            log.append(f"load {kind}")
+
+        def close(self):
+            log.append("close")
+
+    monkeypatch.setattr(factory, "OracleEngine", Telling)
+    words = ("--engine", "oracle", "--seed", 1, "--seed", 2, "--families", "depo", "--n", 1, "--db", tmp_path / "a.db")
+    assert fathom("run", "--model", "oracle/noisy", "--model", "oracle/perfect", *words).returncode == 0
+    assert log == ["load noisy", "close", "load perfect", "close"]
 
 
 def test_a_model_that_fails_is_told_at_the_end_and_the_others_are_run(fathom, serve, tmp_path):
