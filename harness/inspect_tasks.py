@@ -76,8 +76,7 @@ def _task_of(family: str) -> Callable[..., Task]:
         n: int | None = None,
     ) -> Task:
         """Ask a suite's questions of one family; the arguments are options of `fathom run`, lists with commas."""
-        axes = (tuple(filter(None, str(names).split(","))) for names in (levels, channel, style))
-        chosen = Selection((family,), *axes, n)
+        chosen = Selection((family,), _names(levels), _names(channel), _names(style), n)
         return Task(
             dataset=MemoryDataset(list(samples(family, str(seed), chosen, suite)), name=family),
             solver=answer_within_budget(),
@@ -86,6 +85,10 @@ def _task_of(family: str) -> Callable[..., Task]:
         )
 
     return make
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, text.split(",")))
 
 
 def _is_asked_in_context(family: str) -> bool:
