@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from fathom.harness.cli.options import pairs
+from fathom.harness.cli.options import names, pairs
 from fathom.harness.errors import BadInput
 from fathom.harness.reports.console import make_console, print_json
 from fathom.harness.settings import is_first_process, quiet_transformers
@@ -60,9 +60,12 @@ def train_recipe(
     out: Annotated[Path, typer.Option(help="Folder for checkpoints and models; a second call resumes there.")] = Path(
         "out"
     ),
+    report_to: Annotated[
+        str, typer.Option(help="Trackers that transformers knows and that are installed, as in trackio,tensorboard.")
+    ] = "",
 ) -> None:
     """Train a small model from a recipe, and save it as a Hugging Face folder."""
-    raise typer.Exit(_train(recipe, out))
+    raise typer.Exit(_train(recipe, out, names(report_to)))
 
 
 def _list_corpora(as_json: bool) -> None:
@@ -90,10 +93,11 @@ def _write_corpus(plan: "CorpusPlan") -> None:
     console.print(progress.summary(manifest, plan.out), soft_wrap=True, markup=False, highlight=False)
 
 
-def _train(name: str, out: Path) -> int:
+def _train(name: str, out: Path, report_to: tuple[str, ...]) -> int:
     """Train a recipe with a progress bar; return the exit code. Of several processes, only the first prints.
 
     Raises:
+        BadInput: a tracker that is not known or not installed.
         BadRecipe, DiskFull, Diverged: the recipe cannot be followed, or its training stopped.
     """
     from fathom.harness.training.recipe import read_recipe
@@ -109,7 +113,7 @@ def _train(name: str, out: Path) -> int:
     progress = TrainingBar(console, recipe)
     try:
         with progress:
-            saved = pretrain(recipe, out, progress, progress.show_corpus)
+            saved = pretrain(recipe, out, progress, progress.show_corpus, report_to)
     except KeyboardInterrupt:
         at = f"at step {progress.step:,} of {recipe.steps:,}" if progress.step else "before its first step"
         console.print(

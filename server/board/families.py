@@ -16,9 +16,9 @@ from fathom.harness.reports.audit.stored import AUDIT_COLUMNS, stored_audit
 from fathom.server.board.charts import MOST_LINES, Chart, draw_standings
 from fathom.server.board.example import MAX_ANSWER_CHARACTERS, ExampleQuery, budget_of, ladders_of, make_example
 from fathom.server.board.glossary import CHANNEL_MEANINGS, HARNESS_LABELS, STYLE_MEANINGS, by_part
-from fathom.server.board.published import PUBLISHED
 from fathom.server.web.render import READ, SiteOf, page
 from fathom.tasks.base import PARTS, Family, Level, channels_of, styles_of
+from fathom.tasks.published import PUBLISHED
 from fathom.tasks.registry import all_families, find_family
 
 router = APIRouter(include_in_schema=False)

@@ -31,6 +31,7 @@ from fathom.harness.reports.html.tables import (
 )
 from fathom.harness.reports.measures import MEASURES_LEGEND
 from fathom.harness.reports.repeats import REPEATS_LEGEND
+from fathom.tasks.published import PUBLISHED
 
 MOST_RUNS = 12
 """Most runs in a report; more columns do not fit on a page."""
@@ -98,6 +99,7 @@ def make_page(db: Engine, details: Sequence[RunDetail], now: dt.datetime, report
         "measures_legend": MEASURES_LEGEND,
         "repeats_legend": REPEATS_LEGEND,
         "cells": make_cell_rows(columns),
+        "published": tuple(dict.fromkeys(one for name in _families(columns) for one in PUBLISHED.get(name, ()))),
         "versus": compare_with_first(db, whole) if several else (),
         "ranking": rank_columns(db, whole) if several else None,
         "examples": find_examples(db, columns),
@@ -105,6 +107,11 @@ def make_page(db: Engine, details: Sequence[RunDetail], now: dt.datetime, report
     }
     report("drawing")
     return _environment().get_template("report.html.jinja").render(values, figures=draw_figures(columns))
+
+
+def _families(columns: Sequence[ReportColumn]) -> tuple[str, ...]:
+    """Return the families that any of the runs asks."""
+    return tuple(dict.fromkeys(cell.family for one in columns for cell in one.detail.cells))
 
 
 def _title(columns: Sequence[ReportColumn]) -> str:

@@ -4,13 +4,14 @@ A process trains on one device. `accelerate launch --multi_gpu --no_python fatho
 GPU: the rows of a step are divided among them, and only the first process writes and reports.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
 
-from fathom.harness.errors import BadRecipe
+from fathom.harness.errors import BadInput, BadRecipe
 from fathom.harness.training.corpora.writer import OnCorpusProgress
 from fathom.harness.training.pretrain.callbacks import OnTrainingProgress, PretrainCallback
 from fathom.harness.training.pretrain.checkpoints import claim_checkpoints, last_whole_checkpoint, saving_to
@@ -30,20 +31,27 @@ def pretrain(
     out: Path,
     on_progress: OnTrainingProgress,
     on_corpus_progress: OnCorpusProgress = lambda _: None,
+    report_to: Sequence[str] = (),
 ) -> list[Path]:
     """Train a recipe to the end, resuming from the last whole checkpoint in `out/checkpoints`.
+
+    `report_to` are trackers that transformers knows, such as trackio, wandb, mlflow or tensorboard.
 
     Returns the model folders: `out/NAME` and, if the recipe has an `early_step`, `out/NAME-early`. If several
     processes train together, only the first returns them; the others return an empty list.
 
     Raises:
+        BadInput: a tracker that transformers does not know, or that is not installed.
         BadRecipe: `out` contains checkpoints of another recipe, the batch cannot be divided by the devices, or the
             model to start from does not fit.
         DiskFull: a checkpoint or a model could not be saved.
         Diverged: the loss is not a finite number.
     """
     checkpoints = out / "checkpoints"
+    check_trackers(report_to)
     arguments = _arguments(recipe, checkpoints)
+    arguments.report_to = list(report_to)
+    arguments.run_name = recipe.name
     with arguments.main_process_first(local=False):  # the other processes then read its files
         claim_checkpoints(checkpoints, recipe)
         data = prepare_data(recipe, out, on_corpus_progress)
@@ -53,6 +61,20 @@ def pretrain(
     with saving_to(checkpoints):
         trainer.train(resume_from_checkpoint=str(last) if last else None)
     return callback.saved
+
+
+def check_trackers(names: Sequence[str]) -> None:
+    """Raise BadInput where transformers does not know a tracker, or its package is not installed."""
+    from transformers.integrations.integration_utils import (
+        INTEGRATION_TO_CALLBACK,
+        get_available_reporting_integrations,
+    )
+
+    for name in names:
+        if name not in INTEGRATION_TO_CALLBACK:
+            raise BadInput(f"--report-to {name}: transformers knows {', '.join(sorted(INTEGRATION_TO_CALLBACK))}")
+        if name not in get_available_reporting_integrations():
+            raise BadInput(f"--report-to {name}: its package is not installed: pip install {name}")
 
 
 def _trainer(recipe: Recipe, arguments: TrainingArguments, data: TrainingData, callback: PretrainCallback) -> Trainer:

@@ -58,6 +58,14 @@ def runs(db):
     return {name: read.get_run(db, one.run) for name, one in found.items()}
 
 
+def test_figures_that_others_published_stand_beside_the_curves_with_their_sources(db, runs):
+    page = make_page(db, [runs["noisy"]], NOW)
+    reader = Reader(page)
+    assert ["Opus 4", "31%", "7%"] in [[cell.strip() for cell in row] for row in reader.rows]
+    assert "R. Greenblatt, 1 January 2026." in page  # of depo, which was asked
+    assert "GSM-Infinite" not in page  # of igsm, which was not
+
+
 class Reader(HTMLParser):
     """What a page is made of: tags with their attributes, and texts by table."""
 

@@ -158,6 +158,15 @@ def test_checkpoints_of_another_recipe_are_not_continued(trained, tiny, fathom):
     assert "another recipe" in done.stderr
 
 
+def test_a_tracker_must_be_known_and_installed(tiny, fathom, tmp_path, monkeypatch):
+    unknown = fathom("pretrain", tiny, "--out", tmp_path / "out", "--report-to", "paper")
+    assert (unknown.returncode, "transformers knows azure_ml" in unknown.stderr) == (2, True)
+    monkeypatch.setattr("transformers.integrations.integration_utils.get_available_reporting_integrations", list)
+    missing = fathom("pretrain", tiny, "--out", tmp_path / "out", "--report-to", "trackio")
+    assert (missing.returncode, "pip install trackio" in missing.stderr) == (2, True)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("before", "after", "advice"),
     [
