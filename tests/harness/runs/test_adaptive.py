@@ -171,7 +171,7 @@ def test_the_fewer_ladders_the_larger_their_batches():
 
 
 def test_python_measures_depth_too(tmp_path):
-    words = {"engine": "oracle", "families": "depo", "styles": "direct", "seed": 4, "db": tmp_path / "e.db"}
+    words = {"engine": "oracle", "families": "depo", "style": "direct", "seed": 4, "db": tmp_path / "e.db"}
     run = evaluate("oracle/noisy", suite="depth", **words)
     assert run.depths.depth.iloc[0] == pytest.approx(3, rel=0.5)
     rough = evaluate("oracle/noisy", suite="depth", precision=1.0, **words)
