@@ -5,6 +5,7 @@ Prices are those of the user's file, else of prices.toml beside this file; a run
 
 import datetime as dt
 import logging
+import re
 import tomllib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 OURS = Path(__file__).with_name("prices.toml")
 _MILLION = 1_000_000
+_SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 
 
 class Price(BaseModel):
@@ -43,8 +45,9 @@ class Price(BaseModel):
     source: str = ""
 
     def fits(self, provider: str, model: str) -> bool:
-        """Return whether this is the price of a model at a provider."""
-        return self.provider in ("", provider) and fnmatchcase(model, self.model)
+        """Return whether this is the price of a model at a provider; a dated snapshot costs what its model does."""
+        names = model, _SNAPSHOT.sub("", model)
+        return self.provider in ("", provider) and any(fnmatchcase(name, self.model) for name in names)
 
     def text(self) -> str:
         """Say the price in a few words."""

@@ -66,7 +66,7 @@ class _Earlier:
     cells: tuple[CellUsage, ...] = ()
 
     def load_seconds(self) -> float:
-        """Return the mean seconds that the engine takes to load; runs whose engine was loaded before do not count."""
+        """Return how long the engine takes to load, on average over the runs that loaded it."""
         loads = [one.load_seconds for one in self.runs if one.load_seconds > _LOADED]
         return sum(loads) / len(loads) if loads else 0.0
 

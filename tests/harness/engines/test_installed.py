@@ -25,6 +25,10 @@ COMMANDS = {
     "probing": "probe --model reference/pebble",
     "board": "serve --port 0",
 }
+SERVER = (
+    "fathom: no server is named, neither by --base-url nor in FATHOM_BASE_URL: give one as in "
+    "--base-url http://127.0.0.1:8000/v1, or a --provider\n"
+)
 CALL = """
 import contextlib, io, json, sys
 from fathom.server.cli.main import main
@@ -77,13 +81,17 @@ def test_each_part_that_is_missing_is_one_line_with_its_command(light, environme
         "-S",
         "-c",
         CALL,
-        json.dumps(COMMANDS | {"oracle": "run --engine oracle --families depo --n 1"}),
+        json.dumps(
+            COMMANDS
+            | {"oracle": "run --engine oracle --families depo --n 1", "openai": "run --engine openai --model x"}
+        ),
     ]
     done = subprocess.run(
         words, cwd=tmp_path, env=environment(PYTHONPATH=path), capture_output=True, text=True, timeout=120, check=False
     )
     found = {name: (code, said) for name, code, said in map(json.loads, done.stdout.splitlines())}
-    assert set(found) == {*COMMANDS, "oracle"}, done.stderr[-2000:]
+    assert set(found) == {*COMMANDS, "oracle", "openai"}, done.stderr[-2000:]
+    assert found.pop("openai") == (2, SERVER)  # it needs no package
     assert found.pop("oracle")[0] == 0
     for name, (code, said) in found.items():
         assert (code, said.count("\n")) == (2, 1), (name, said)

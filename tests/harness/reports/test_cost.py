@@ -97,7 +97,9 @@ def test_without_a_price_nothing_is_told_as_if_it_were_nought(stored, engine, mo
     assert json.dumps(cost.to_json())
 
 
-def test_the_address_of_a_provider_is_known_without_its_name(stored):
+def test_the_address_of_a_provider_and_a_dated_snapshot_are_known(stored):
+    assert stored("openai", "gpt-5-mini-2025-08-07", {"provider": "openai"}).dollars == pytest.approx(0.00036)
+    assert stored("openai", "gpt-5-mini-high", {"provider": "openai"}).dollars is None
     assert stored("openai", "gpt-5-mini", {"base_url": "https://api.openai.com/v1"}).dollars == pytest.approx(0.00036)
 
 
