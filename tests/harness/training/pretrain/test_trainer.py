@@ -8,8 +8,9 @@ import time
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
+from fathom.harness.engines.decoder_model import register_decoder
 from fathom.harness.errors import BadRecipe
 from fathom.harness.training.lesson_tokenizer import build_lesson_tokenizer
 from fathom.harness.training.lessons import LessonRows, count_names, lesson_pairs
@@ -123,6 +124,22 @@ def test_a_killed_training_goes_on_to_the_same_weights_and_the_same_curve(
     assert weights(parts / "grain") == weights(whole / "grain")
     assert curve(parts / "grain") == curve(whole / "grain")
     assert [row["step"] for row in curve(whole / "grain")] == [1, 4, 8, 10, 12]
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_decoder_with_convolutions_is_trained_checkpointed_and_loaded(tiny, tmp_path, optimizer):
+    shape = 'hidden = 32\nkind = "decoder"\nconvolutions = "ABCD"\nqk_norm = true'
+    text = TINY.replace("hidden = 32", shape).replace("warmup = 2", f'warmup = 0\noptimizer = "{optimizer}"')
+    tiny.write_text(text.replace("steps = 12", "steps = 4").replace("early_step = 4\n", ""))
+    (saved,) = pretrain(read_recipe(str(tiny)), tmp_path, lambda _: None)
+    assert (
+        "Fathom's own decoder (rotary positions, short convolutions ABCD, QK norm)" in (saved / "README.md").read_text()
+    )
+    register_decoder()
+    blocks = AutoModelForCausalLM.from_pretrained(saved).model.layers
+    assert all(one.weight.abs().max() > 0 for block in blocks for one in block.convolutions.values())
+    (again,) = pretrain(read_recipe(str(tiny)), tmp_path, lambda _: None)  # from the last checkpoint
+    assert weights(again) == weights(saved)
 
 
 def _second(tiny, model, shape="hidden = 32"):
