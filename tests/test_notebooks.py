@@ -9,7 +9,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+NOTEBOOKS = Path(__file__).parents[1] / "harness" / "notebooks"
 
 
 def run_notebook(name, monkeypatch, folder):

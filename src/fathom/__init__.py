@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from fathom.harness.api import Run, evaluate, runs
-    from fathom.harness.environments import load_environment
+    from fathom.harness.integrations.verifiers_environment import load_environment
     from fathom.harness.probing.notebook import Probe, probe
     from fathom.tasks.environments import environment
 
@@ -19,9 +19,9 @@ if find_spec("verifiers") is not None:  # it looks for its taskset among these n
     __all__ += ["FathomTaskset"]
 
 _HOMES = {
-    "FathomTaskset": "fathom.harness.taskset",
+    "FathomTaskset": "fathom.harness.integrations.verifiers_taskset",
     "environment": "fathom.tasks.environments",
-    "load_environment": "fathom.harness.environments",
+    "load_environment": "fathom.harness.integrations.verifiers_environment",
     "Probe": "fathom.harness.probing.notebook",
     "probe": "fathom.harness.probing.notebook",
 }

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("inspect_ai", reason="inspect_ai is not installed: pip install inspect-ai")
 
-from fathom.harness.inspect_tasks import TASKS, samples
+from fathom.harness.integrations.inspect_tasks import TASKS, samples
 from fathom.tasks.base import grade
 from fathom.tasks.registry import find_family, instance_from_id
 from fathom.tasks.stream import Stream

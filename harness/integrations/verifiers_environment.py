@@ -1,6 +1,6 @@
 """Families for the package `verifiers` up to 0.3: `verifiers.load_environment("fathom", family="depo")`.
 
-From 0.4 on, `verifiers` loads the class `Taskset` of `harness/taskset.py` instead, by the id `fathom`.
+From 0.4 on, `verifiers` loads the class `Taskset` of `verifiers_taskset.py` instead, by the id `fathom`.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,0 +1,1 @@
+"""Families inside other tools: tasks of inspect_ai, environments and tasksets of verifiers."""
