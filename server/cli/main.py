@@ -18,7 +18,7 @@ from fathom.tasks.errors import TaskError
 
 JOBS = {
     "Evaluate a model": ("run", "depth", "probe"),
-    "Look at results": ("runs", "show", "compare", "rank", "report", "regrade", "export", "import"),
+    "Look at results": ("runs", "show", "compare", "rank", "report", "regrade", "export", "import", "push"),
     "Run a board": (
         "serve", "submit", "worker", "season", "verify-season", "token", "user", "db", "export-static",
     ),
