@@ -57,8 +57,8 @@ class Provider:
 
 
 _ALL = (
-    # https://developers.openai.com/api/docs/guides/reasoning and /guides/latest-model: max_tokens is refused by models
-    # that think, temperature and top_p are taken with the effort none only, which GPT-5.1 and later have.
+    # https://developers.openai.com/api/docs/guides/reasoning and /guides/latest-model, as others quote them: max_tokens is refused
+    # by models that think, temperature and top_p are taken with the effort none only, which GPT-5.1 and later have.
     Provider(
         "openai", "https://api.openai.com/v1", "OPENAI_API_KEY", budget="max_completion_tokens", neutral=_NO_PENALTIES,
         thinkers=_OPENAI_THINKERS, untempered=_OPENAI_THINKERS, tempered=("gpt-5-chat*", "gpt-5.?-chat*"),
@@ -97,13 +97,13 @@ _ALL = (
         "deepseek", "https://api.deepseek.com/v1", "DEEPSEEK_API_KEY", seed="", thinkers=("*",), untempered=("*",),
         without_thought=("*",), no_thought={"thinking": {"type": "disabled"}},
     ),
-    # https://docs.mistral.ai/api: the seed is random_seed; what it does not know is refused (422).
+    # https://docs.mistral.ai/api, as others quote it: the seed is random_seed; what it does not know is refused (422).
     Provider(
         "mistral", "https://api.mistral.ai/v1", "MISTRAL_API_KEY", seed="random_seed", neutral=_NO_PENALTIES,
         thinkers=("magistral*",),
     ),
-    # https://docs.x.ai/developers/model-capabilities/text/comparison: penalties and stop texts are refused by models
-    # that think; completion_tokens leaves thoughts out.
+    # https://docs.x.ai/developers/model-capabilities/text/comparison, as others quote it: penalties and stop texts are refused by
+    # models that think; completion_tokens leaves thoughts out.
     Provider(
         "xai", "https://api.x.ai/v1", "XAI_API_KEY", thinkers=("grok-4*",), tempered=("*non-reasoning*",),
     ),
