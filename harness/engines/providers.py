@@ -57,8 +57,9 @@ class Provider:
 
 
 _ALL = (
-    # https://developers.openai.com/api/docs/guides/reasoning and /guides/latest-model, as others quote them: max_tokens is refused
-    # by models that think, temperature and top_p are taken with the effort none only, which GPT-5.1 and later have.
+    # https://developers.openai.com/api/docs/guides/reasoning and /guides/latest-model, as others quote them:
+    # max_tokens is refused by models that think, temperature and top_p are taken with the effort none only, which
+    # GPT-5.1 and later have.
     Provider(
         "openai", "https://api.openai.com/v1", "OPENAI_API_KEY", budget="max_completion_tokens", neutral=_NO_PENALTIES,
         thinkers=_OPENAI_THINKERS, untempered=_OPENAI_THINKERS, tempered=("gpt-5-chat*", "gpt-5.?-chat*"),
@@ -102,8 +103,8 @@ _ALL = (
         "mistral", "https://api.mistral.ai/v1", "MISTRAL_API_KEY", seed="random_seed", neutral=_NO_PENALTIES,
         thinkers=("magistral*",),
     ),
-    # https://docs.x.ai/developers/model-capabilities/text/comparison, as others quote it: penalties and stop texts are refused by
-    # models that think; completion_tokens leaves thoughts out.
+    # https://docs.x.ai/developers/model-capabilities/text/comparison, as others quote it: penalties and stop texts
+    # are refused by models that think; completion_tokens leaves thoughts out.
     Provider(
         "xai", "https://api.x.ai/v1", "XAI_API_KEY", thinkers=("grok-4*",), tempered=("*non-reasoning*",),
     ),
