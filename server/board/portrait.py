@@ -143,13 +143,16 @@ def _short(depth: str) -> str:
 
 
 def weakness_sentence(scores: Mapping[str, Any], cells: Iterable[CellCounts]) -> str:
-    """Name a model's weakest family, in the style that it is best in, and its commonest mistake there.
+    """Name a model's weakest family, in the style that most families were asked in, and its commonest mistake there.
 
     Empty where the data do not carry it: the interval of the weakest score lies below those of all other families. A
     mistake is named only where an exact test tells it from the next one. `scores` is `scores_json` of the run.
     """
-    style = max(scores.get("overall", {}), key=lambda one: float(scores["overall"][one]["score"]), default="")
-    ranked = sorted((one for one in scores.get("families", ()) if one["style"] == style), key=_score_of)
+    by_style: dict[str, list[Mapping[str, Any]]] = {}
+    for one in scores.get("families", ()):
+        by_style.setdefault(one["style"], []).append(one)
+    style, asked = max(by_style.items(), key=lambda item: len(item[1]), default=("", []))
+    ranked = sorted(asked, key=_score_of)
     if len(ranked) < _LEAST_FAMILIES or ranked[0]["high"] >= min(one["low"] for one in ranked[1:]):
         return ""
     family = all_families().get(ranked[0]["family"])
