@@ -25,6 +25,9 @@ _IN_SENTENCE = 2
 _LEAST_FAMILIES, _LEAST_WRONG = 3, 30
 """Families among which one is called the weakest, and wrong answers among which one mistake is called the commonest."""
 
+_LONGEST_MEANING = 60
+"""Letters of a mistake's meaning above which what follows a colon is left out."""
+
 _STYLES_IN_WORDS = {"direct": "at once", "cot": "with reasoning", "choice": "when picking a choice"}
 
 
@@ -175,6 +178,8 @@ def _commonest_mistake(family: str, cells: Iterable[CellCounts]) -> str:
         return ""
     (label, most), *others = wrong.most_common(2)
     meaning = explain(family, label).partition(".")[0].partition(";")[0]
+    if len(meaning) > _LONGEST_MEANING:
+        meaning = meaning.partition(":")[0]
     if not meaning or mcnemar(most, others[0][1] if others else 0) > ALPHA:
         return ""
     share = percent(most / wrong.total(), 0)
