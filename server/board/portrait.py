@@ -25,6 +25,9 @@ _IN_SENTENCE = 2
 _LEAST_FAMILIES, _LEAST_WRONG = 3, 30
 """Families among which one is called the weakest, and wrong answers among which one mistake is called the commonest."""
 
+_LONGEST_MEANING = 60
+"""Letters of a mistake's meaning above which what follows a colon is left out."""
+
 _STYLES_IN_WORDS = {"direct": "at once", "cot": "with reasoning", "choice": "when picking a choice"}
 
 
@@ -143,13 +146,16 @@ def _short(depth: str) -> str:
 
 
 def weakness_sentence(scores: Mapping[str, Any], cells: Iterable[CellCounts]) -> str:
-    """Name a model's weakest family, in the style that it is best in, and its commonest mistake there.
+    """Name a model's weakest family, in the style that most families were asked in, and its commonest mistake there.
 
     Empty where the data do not carry it: the interval of the weakest score lies below those of all other families. A
     mistake is named only where an exact test tells it from the next one. `scores` is `scores_json` of the run.
     """
-    style = max(scores.get("overall", {}), key=lambda one: float(scores["overall"][one]["score"]), default="")
-    ranked = sorted((one for one in scores.get("families", ()) if one["style"] == style), key=_score_of)
+    by_style: dict[str, list[Mapping[str, Any]]] = {}
+    for one in scores.get("families", ()):
+        by_style.setdefault(one["style"], []).append(one)
+    style, asked = max(by_style.items(), key=lambda item: len(item[1]), default=("", []))
+    ranked = sorted(asked, key=_score_of)
     if len(ranked) < _LEAST_FAMILIES or ranked[0]["high"] >= min(one["low"] for one in ranked[1:]):
         return ""
     family = get_family(ranked[0]["family"])
@@ -172,6 +178,8 @@ def _commonest_mistake(family: str, cells: Iterable[CellCounts]) -> str:
         return ""
     (label, most), *others = wrong.most_common(2)
     meaning = explain(family, label).partition(".")[0].partition(";")[0]
+    if len(meaning) > _LONGEST_MEANING:
+        meaning = meaning.partition(":")[0]
     if not meaning or mcnemar(most, others[0][1] if others else 0) > ALPHA:
         return ""
     share = percent(most / wrong.total(), 0)
