@@ -9,7 +9,7 @@ from fathom.harness.errors import BadInput
 from fathom.harness.io.parcel import ParcelCell, ParcelHeader
 from fathom.harness.runs.run_settings import MOST_SHOTS, PromptSettings
 from fathom.tasks.base import Cell, check_cell
-from fathom.tasks.registry import find_family
+from fathom.tasks.registry import own_families
 from fathom.tasks.stream import canonical_seed
 from fathom.tasks.suite_tables import SUITE_VERSION
 from fathom.tasks.suites import Suite, SuiteCell, suite_names
@@ -65,7 +65,9 @@ def _suite(header: ParcelHeader) -> Suite:
 
 
 def _cell(one: ParcelCell) -> SuiteCell:
-    family = find_family(one.family)
+    family = own_families().get(one.family)
+    if family is None:
+        raise BadInput(f"cells: {one.family[:40]!r} is no family of Fathom's own, and a board takes no others")
     if family.version != one.version:
         raise BadInput(
             f"cells: {one.family}@{one.version} is not what a board asks, which is {one.family}@{family.version}: "

@@ -18,7 +18,9 @@ from fathom.server.board.example import MAX_ANSWER_CHARACTERS, ExampleQuery, bud
 from fathom.server.board.glossary import CHANNEL_MEANINGS, HARNESS_LABELS, STYLE_MEANINGS, by_part
 from fathom.server.web.render import READ, SiteOf, page
 from fathom.tasks.base import PARTS, Family, Level, channels_of, styles_of
+from fathom.tasks.errors import UnknownFamily
 from fathom.tasks.published import PUBLISHED
+from fathom.tasks.reasoning_gym import PREFIX
 from fathom.tasks.registry import all_families, find_family
 
 router = APIRouter(include_in_schema=False)
@@ -102,7 +104,7 @@ def show_family_list(site: SiteOf) -> HTMLResponse:
 @router.api_route("/families/{name}", methods=READ)
 def show_family(site: SiteOf, name: str, query: Annotated[ExampleQuery, Query()]) -> HTMLResponse:
     """Show one family, with a question to answer."""
-    family = find_family(name[:_MAX_NAME])  # no family has a longer name
+    family = known_family_of(site.db, name[:_MAX_NAME])  # no family has a longer name
     example = make_example(family, query)
     answer = page(
         site,
@@ -130,6 +132,23 @@ def show_family(site: SiteOf, name: str, query: Annotated[ExampleQuery, Query()]
     if example.fresh:
         answer.headers["Cache-Control"] = "no-store"  # a cached copy would show the same question again
     return answer
+
+
+def known_family_of(db: Engine, name: str) -> Family:
+    """Return a family that is installed or that a stored result asks.
+
+    A visitor opens no other: to open a data set of reasoning-gym may take minutes.
+
+    Raises:
+        UnknownFamily: there is no such family, or no result here asks it.
+    """
+    if name.startswith(PREFIX) and not any(
+        name in asked for one in db_board.list_pools(db) for asked in one.asked.values()
+    ):
+        raise UnknownFamily(
+            f"no result here asks {name!r}: `fathom families {PREFIX}NAME` shows it on the command line"
+        )
+    return find_family(name)
 
 
 def measured_family(db: Engine, family: str) -> MeasuredFamily | None:

@@ -292,7 +292,7 @@ def by_level(
         BoardRow(one, levels=tuple(scored[one.run].get(column.level) for column in columns), starts_group=start)
         for one, start in zip(standings, _group_starts(query, standings), strict=True)
     )
-    family = get_family(name)
+    family = get_family(name) if first else None  # what no result asks is not looked for
     return LevelTable(group, channels, columns, family.summary if family else ""), rows
 
 

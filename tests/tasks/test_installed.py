@@ -14,6 +14,8 @@ from fastapi.testclient import TestClient
 
 from fathom.harness.cli.scaffold import write_package
 from fathom.harness.errors import BadInput
+from fathom.harness.io.parcel import ParcelCell
+from fathom.harness.io.parcel_checks import _cell
 from fathom.harness.runs.manifest import packages_of, tasks_digest
 from fathom.server.app import ServerSettings, create_app
 from fathom.tasks import registry, suites
@@ -134,6 +136,17 @@ def test_a_run_of_it_is_ranked_and_stands_on_the_board(site, fathom, tmp_path):
         assert "Sort by maze" in board.get("/").text
         assert "package fathom-maze 0.1.0" in board.get("/families").text
         assert board.get("/families/maze?level=k2&seed=7").status_code == 200
+
+
+def test_a_board_takes_no_upload_of_it_and_opens_no_data_set_for_a_visitor(site, fathom, tmp_path):
+    db = str(tmp_path / "own.db")
+    run = json.loads(fathom("run", *ORACLE, "--families", "maze", "--n", "5", "--json", "--db", db).stdout)["run"]
+    refused = fathom("submit", run, "--out", tmp_path / "results.jsonl.gz", "--db", db)
+    assert refused.returncode == 2
+    with pytest.raises(BadInput, match="'maze' is no family of Fathom's own"):
+        _cell(ParcelCell(family="maze", version=1, level="k2", channel="symbol", style="direct", n=5))
+    with TestClient(create_app(ServerSettings(f"sqlite:///{db}")), base_url="http://127.0.0.1") as board:
+        assert board.get("/families/rg:sokoban").status_code == 404  # which would take minutes
 
 
 def test_two_releases_never_mix(site, fathom, tmp_path):
