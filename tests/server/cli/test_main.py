@@ -262,7 +262,9 @@ def test_a_reader_that_leaves_early_is_no_error():
 @pytest.mark.turns(3)
 def test_a_resumed_run_that_is_stopped_names_itself_not_the_newest(fathom, start_fathom, tmp_path):
     database = tmp_path / "two.db"
-    process = start_fathom("run", "--engine", "oracle", "--families", "depo", "--seed", 3, "--n", 700, "--db", database)
+    process = start_fathom(
+        "run", "--engine", "oracle", "--families", "depo", "--seed", 3, "--n", 1500, "--db", database
+    )
     run, _ = wait_for_samples(database, process, 300)
     process.kill()
     process.wait()
