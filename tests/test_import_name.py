@@ -16,6 +16,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
+LEFT_OUT = ("server/screenshots/", "harness/notebooks/")
 EVALUATE = """
 from fathom import evaluate
 run = evaluate("oracle/perfect", engine="oracle", families=["depo"], levels=["n4k1"], n=2, seed=7, db=":memory:")
@@ -79,7 +80,7 @@ def built(tmp_path_factory):
 
 
 def files_of_the_packages():
-    """Every file that git does not ignore, except pictures that only the READMEs show."""
+    """Every file that git does not ignore, except what only the READMEs show: pictures and notebooks."""
     words = [
         "git",
         "ls-files",
@@ -92,7 +93,7 @@ def files_of_the_packages():
         "tasks",
     ]
     listed = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
-    return {name for name in listed if (ROOT / name).is_file() and not name.startswith("server/screenshots/")}
+    return {name for name in listed if (ROOT / name).is_file() and not name.startswith(LEFT_OUT)}
 
 
 def test_the_wheel_holds_one_package_with_all_its_files(built):

@@ -47,14 +47,14 @@ def make_manifest(
     Raises:
         BadInput: an address of a server with a password in it, as it would be stored.
     """
-    suite_digest = suite_digest or _digest_of(suite, tasks_digest())
+    packages = packages_of(cell.family for cell in suite.cells)
+    suite_digest = suite_digest or _digest_of(suite, tasks_digest(packages))
     asked = {
         "suite": {"name": suite.name, "version": suite.version, "seed": suite.seed, "digest": suite_digest},
         "families": {cell.family: find_family(cell.family).version for cell in suite.cells},
         "sampling": settings.to_json()["sampling"],
         "token_budgets": digest_of_samplings(suite, settings),
     }
-    packages = packages_of(cell.family for cell in suite.cells)
     if packages:
         asked["packages"] = {package.name: asdict(package) for package in packages}
     cells = [asdict(cell) for cell in suite.cells]

@@ -138,7 +138,7 @@ def _check_trained(done: Path, recipe: Recipe) -> float:
 
 def recipe_digest(recipe: Recipe) -> str:
     """Return a digest of all values of a recipe; 16 hex digits."""
-    return blake2b(recipe.model_dump_json().encode(), digest_size=8).hexdigest()
+    return blake2b(recipe.whole_json().encode(), digest_size=8).hexdigest()
 
 
 def record_json(record: LawRecord) -> dict[str, Any]:

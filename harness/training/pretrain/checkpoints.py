@@ -28,7 +28,7 @@ def claim_checkpoints(checkpoints: Path, recipe: Recipe) -> None:
     """
     checkpoints.mkdir(parents=True, exist_ok=True)
     mark = checkpoints / "recipe.json"
-    wanted = recipe.model_dump_json(indent=1)
+    wanted = recipe.whole_json(indent=1)
     if mark.exists() and mark.read_text(encoding="utf-8") != wanted:
         raise BadRecipe(f"{checkpoints} was begun with another recipe: give another --out, or remove it")
     mark.write_text(wanted, encoding="utf-8")

@@ -30,10 +30,11 @@ def served(start_fathom, fresh):
         def stop():
             process.send_signal(signal.SIGTERM)
             try:
-                output = process.communicate(timeout=30)[0]
+                process.wait(timeout=30)  # `communicate` would lose the lines that came with the address
             except subprocess.TimeoutExpired:
                 process.kill()
                 raise
+            output = process.stdout.read()
             return [json.loads(line) for line in output.splitlines() if line.startswith("{")], output
 
         return client, stop

@@ -136,7 +136,7 @@ def test_the_manifest_says_what_was_asked_and_the_key_is_nowhere(ran, served):
     facts = detail.manifest.stored["engine_facts"]
     assert facts == {
         "base_url": f"{served.root}/v1", "served_model": "reference/pebble", "server": "vllm", "context": "1024",
-        "version": facts["version"],
+        "version": facts["version"], "load_seconds": facts["load_seconds"],
     }  # fmt: skip
     assert facts["version"][0].isdigit()
     assert len(detail.manifest.stored["decisive"]["model"]["digest"]) == 32
