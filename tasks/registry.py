@@ -77,7 +77,12 @@ def find_family(name: str) -> Family:
 
 def get_family(name: str) -> Family | None:
     """Return the family of that name; None where this code has none, as of a package that is not installed here."""
-    return all_families().get(name)
+    if not name.startswith(reasoning_gym.PREFIX):
+        return all_families().get(name)
+    try:
+        return find_family(name)
+    except UnknownFamily:
+        return None
 
 
 @cache

@@ -36,6 +36,7 @@ from fathom.server.api.schema import (
 )
 from fathom.server.board.compare import open_pairs, open_sides
 from fathom.server.board.downloads import pair_rows
+from fathom.server.board.families import known_family_of
 from fathom.server.board.leaderboard import (
     MODELS_A_PAGE,
     BoardQuery,
@@ -208,11 +209,13 @@ def send_families() -> list[dict[str, Any]]:
 
 @router.get("/items/{family}")
 def send_item(
-    family: _FamilyName, level: _LevelName, seed: _SeedText, channel: _Channel = "symbol", style: _Style = "direct",
+    site: SiteOf, family: _FamilyName, level: _LevelName, seed: _SeedText, channel: _Channel = "symbol",
+    style: _Style = "direct",
     index: Annotated[int, Query(ge=0, lt=10**18, description="Number of the item under its seed.")] = 0,
 ) -> ItemOut:  # fmt: skip
     """Generate one item from a seed: the question as a model sees it, and the right answer."""
-    return ItemOut(**item_row(family, level, channel, style, seed, index))
+    known = known_family_of(site.db, family[:80])
+    return ItemOut(**item_row(known.name, level, channel, style, seed, index))
 
 
 def _link_pages(response: Response, address: str, filters: dict[str, str], window: tuple[int, int, int]) -> None:

@@ -23,7 +23,7 @@ from fathom.harness.errors import Busy
 from fathom.harness.format import plural
 from fathom.harness.reports.figures.palettes import PALETTES
 from fathom.server.board.charts import Chart
-from fathom.server.board.families import measured_family
+from fathom.server.board.families import known_family_of, measured_family
 from fathom.server.board.leaderboard import BoardQuery, open_board
 from fathom.server.board.models import open_model
 from fathom.server.web.addresses import ModelPath
@@ -107,7 +107,7 @@ def show_model_preview(request: Request, site: SiteOf, name: ModelPath) -> Respo
 @router.api_route("/families/{family}.png", methods=READ)
 def show_family_preview(request: Request, site: SiteOf, family: str) -> Response:
     """Draw the curves of models on a family, a chart a style."""
-    known = find_family(family[:40])
+    known = known_family_of(site.db, family[:80])
     return _answer(request, site, ("family", known.name), lambda: _of_family(site, known.name))
 
 

@@ -311,3 +311,12 @@ def test_about_defines_what_the_board_shows(board):
 def test_the_command_on_the_page_about_prints_questions(board, fathom):
     commands = re.findall(r"<code>(fathom sample .*?)</code>", board.get("/about").text)
     assert [len(fathom(*command.split()[1:]).stdout.splitlines()) for command in commands] == [2]
+
+
+@pytest.mark.parametrize(
+    "address", ["/families/{}", "/previews/families/{}.png", "/api/v1/items/{}?level=default&seed=1"]
+)
+def test_nobody_opens_a_data_set_that_no_result_asks(board, address):
+    """Opening one may take minutes, so the name alone must not."""
+    answer = board.get(address.format("rg:shortest_path"))
+    assert (answer.status_code, "no result here asks" in html.unescape(answer.text)) == (404, True)
