@@ -45,7 +45,7 @@ SLOW_FIXTURES = {"postgres", "chromium", "start_fathom", "service", "smol"}
 """Fixtures that start processes or need a real model; `--quick` leaves out the tests that use one."""
 
 
-QUICK_CASES, MOST_CASES = 1, 3
+QUICK_CASES, MOST_CASES = 1, 2
 """Parameter sets of a test that `--quick` runs, and any run without `--full`; a mark `cases` says otherwise."""
 
 
@@ -111,8 +111,8 @@ def _is_drawn(item):
 def _waits_its_turn(config, item):
     """Say whether an expensive test, marked `turns`, is left to another run; a file that the user names runs whole.
 
-    `turns(n)` draws for each file by itself. Files marked `turns(n, engine=i)` share one draw, so that of the engines
-    that take a minute or more exactly one is in a run.
+    `turns(n)` draws for each file by itself. Files marked `turns(n, engine=i)`, or `form=i`, share one draw, so that
+    exactly one of the engines that take a minute or more is in a run, and one of the ways from a form to a result.
     """
     from fathom.tasks.stream import Stream
 
@@ -120,8 +120,8 @@ def _waits_its_turn(config, item):
     named = {Path(word.partition("::")[0]).resolve() for word in config.args}
     if marker is None or item.path in named:
         return False
-    draw = "engines" if marker.kwargs else item.path.name
-    return Stream(os.environ["FATHOM_TEST_SEED"], "turns", draw).below(marker.args[0]) != marker.kwargs.get("engine", 0)
+    ((draw, place),) = marker.kwargs.items() or [(item.path.name, 0)]
+    return Stream(os.environ["FATHOM_TEST_SEED"], "turns", draw).below(marker.args[0]) != place
 
 
 def _further_cases(items, most):

@@ -18,7 +18,7 @@ from tests.browser.test_submission import watch
 from tests.keys import printed_entry
 from tests.service import until
 
-pytestmark = pytest.mark.turns(3)
+pytestmark = pytest.mark.turns(3, form=1)
 
 
 @pytest.fixture

@@ -69,7 +69,7 @@ def submit(page):
     page.get_by_role("button", name="Evaluate").click()
 
 
-@pytest.mark.turns(3)
+@pytest.mark.turns(3, form=0)
 def test_a_stranger_signs_in_submits_a_model_and_sees_it_ranked(public, chromium):
     address, url, work = public
     context = chromium.new_context()

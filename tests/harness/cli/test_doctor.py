@@ -7,6 +7,8 @@ from sqlalchemy import text
 
 from fathom.harness.db.engine import HEAD, open_database
 
+pytestmark = [pytest.mark.slow, pytest.mark.turns(2)]
+
 
 def checks(done):
     return {one["name"]: one for one in json.loads(done.stdout)}

@@ -24,7 +24,7 @@ from fathom.server.submissions.store import NewSubmission, create
 from tests.keys import printed_address
 from tests.service import until
 
-pytestmark = [pytest.mark.slow, pytest.mark.turns(3)]
+pytestmark = [pytest.mark.slow, pytest.mark.turns(3, form=2)]
 
 
 def workers_of(pid):
