@@ -46,5 +46,5 @@ def test_notebooks_are_small_and_hold_no_path_of_a_machine():
     for file in found:
         text = file.read_text(encoding="utf-8")
         assert len(text) < 300_000
-        assert "/work/" not in text
-        assert "/home/" not in text
+        for place in (Path(__file__).parents[1], Path.home()):
+            assert f"{place}/" not in text
