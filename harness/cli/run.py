@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Annotated, Optional
 
 import typer
+from typer.core import TyperCommand
 
 from fathom.harness.cli.attempt import Output, continue_run, run_suite, run_tasks
 from fathom.harness.cli.batch import run_batch
 from fathom.harness.cli.forecast import show_forecast
 from fathom.harness.cli.options import AsJson, Db, database_of, names, pairs, selection_of
-from fathom.harness.cli.run_file import RunFileCommand, write_run_file
+from fathom.harness.cli.run_file import file_words, is_given, write_run_file
 from fathom.harness.engines.base import EngineSettings
 from fathom.harness.engines.model_name import check_board_name
 from fathom.harness.engines.options import check_engine, chosen_engine, join_options
@@ -209,6 +210,25 @@ class _Request:
     def _plan(self, model: str | None, asked: Suite, output: Output, weights: bool) -> Plan:
         plan = make_plan(model, self.revision, asked, self.settings, output.tell, self.stated, weights=weights)
         return tagged(named(plan, self.name), self.tags)
+
+
+class RunFileCommand(TyperCommand):
+    """A command whose argument `file` names a TOML file with more options; those on the command line replace them."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]  # click's Context
+        """Parse the words; if they name a file, its options come before them.
+
+        Raises:
+            BadRunFile: it cannot be read, or holds what the command does not take.
+        """
+        rest = super().parse_args(ctx, list(args))
+        file = ctx.params.get("file")
+        if file is None or ctx.resilient_parsing:
+            return rest
+        stated = [one.name for one in self.params if is_given(ctx, one)]
+        words = [word for name, some in file_words(Path(file), self.params) if name not in stated for word in some]
+        ctx.params.clear()
+        return super().parse_args(ctx, [*words, *args])
 
 
 @app.command("run", cls=RunFileCommand)

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from typer.core import TyperCommand
 
 from fathom.harness.errors import BadRunFile, write_error
 
@@ -20,26 +19,8 @@ _NO_KEYS = ("file", "write", "resume", "help")
 _HEAD = "# A run of Fathom: `fathom run {name}`. Keys are the options of `fathom run`.\n"
 
 
-class RunFileCommand(TyperCommand):
-    """A command whose argument `file` names a TOML file with more options; those on the command line replace them."""
-
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]  # click's Context
-        """Parse the words; if they name a file, its options come before them.
-
-        Raises:
-            BadRunFile: it cannot be read, or holds what the command does not take.
-        """
-        rest = super().parse_args(ctx, list(args))
-        file = ctx.params.get("file")
-        if file is None or ctx.resilient_parsing:
-            return rest
-        stated = [one.name for one in self.params if _is_given(ctx, one)]
-        words = [word for name, some in file_words(Path(file), self.params) if name not in stated for word in some]
-        ctx.params.clear()
-        return super().parse_args(ctx, [*words, *args])
-
-
-def _is_given(ctx: typer.Context, option: Any) -> bool:  # a parameter of click or of typer's copy of it
+def is_given(ctx: typer.Context, option: Any) -> bool:  # a parameter of click or of typer's copy of it
+    """Return whether an option stands on the command line."""
     source = ctx.get_parameter_source(option.name)
     return source is not None and source.name == "COMMANDLINE"
 
@@ -105,7 +86,7 @@ def write_run_file(file: Path, ctx: typer.Context, more: Mapping[str, str | Sequ
     given = {
         one.name: ctx.params[one.name]
         for one in ctx.command.params
-        if one.name not in _NO_KEYS and one.name != "dry_run" and _is_given(ctx, one)
+        if one.name not in _NO_KEYS and one.name != "dry_run" and is_given(ctx, one)
     }
     lines = [f"{name.replace('_', '-')} = {_toml(value)}\n" for name, value in {**given, **more}.items() if name]
     try:

@@ -202,8 +202,8 @@ def get_run(db: Engine, run: str) -> RunDetail:
     """
     with translate_errors(), Session(db) as session:
         summary = _summary(_find(session, _summaries(), run))
-        row = session.get_one(RunRow, summary.run)
-        stored = session.get_one(SuiteRow, row.suite_id)
+        both = select(RunRow, SuiteRow).join(SuiteRow, SuiteRow.id == RunRow.suite_id)
+        row, stored = session.execute(both.where(RunRow.id == summary.run)).one()
         cells = session.execute(select(*CELL_COLUMNS).where(CellRow.run_id == row.id).order_by(CellRow.position))
         suite = Suite(stored.name, stored.version, stored.seed, tuple(SuiteCell(**cell) for cell in stored.cells))
         found = RunDetail(

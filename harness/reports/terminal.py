@@ -136,6 +136,8 @@ def _measured(measures: Sequence[CellMeasure]) -> Iterator[RenderableType]:
 
 def _found(cells: Sequence[CellCounts]) -> Iterator[RenderableType]:
     """Draw how answers were found, where it is not nearly always in the form asked for."""
+    if all(cell.found is not None and cell.found.n_asked == cell.n for cell in cells if cell.n):
+        return
     if any(cell.n and cell.found is None for cell in cells):
         yield Text(UNKNOWN, style="dim")
     found = found_table(notable_rows(cells))

@@ -9,7 +9,6 @@ from fastapi.responses import HTMLResponse
 from fathom.harness.db import read
 from fathom.harness.db.leaderboard import read as db_board
 from fathom.harness.io.items import item_row
-from fathom.harness.reports.cost import cost_of_run, page_prices
 from fathom.harness.reports.terminal import families_json
 from fathom.harness.stats.paired import compare
 from fathom.server.api.schema import (
@@ -47,7 +46,7 @@ from fathom.server.board.leaderboard import (
     choose_pool,
     standings_filter,
 )
-from fathom.server.board.samples import SampleQuery, check_query, measures_of, run_at
+from fathom.server.board.samples import SampleQuery, check_query, cost_on_page, measures_of, run_at
 from fathom.server.web.addresses import (
     MAX_ID,
     CellId,
@@ -163,7 +162,7 @@ def send_run(site: SiteOf, run: RunPath) -> RunWhole:
     """Return a run with manifest, cells and scores."""
     detail = run_at(site.db, run)
     stored = db_board.get_result(site.db, detail.summary.run)
-    return run_whole(detail, stored, measures_of(site, detail), cost_of_run(site.db, detail, page_prices()))
+    return run_whole(detail, stored, measures_of(site, detail), cost_on_page(site, detail))
 
 
 @router.get("/runs/{run}/samples")

@@ -13,7 +13,7 @@ from fathom.harness.db.probes import count_probes
 from fathom.harness.db.read import failures_of
 from fathom.harness.errors import UnknownModel
 from fathom.harness.records import RunDetail
-from fathom.harness.reports.cost import cost_facts, cost_of_run, page_prices
+from fathom.harness.reports.cost import cost_facts
 from fathom.harness.reports.describe import advice_of, manifest_tables
 from fathom.harness.reports.found import found_lines, main_rows
 from fathom.harness.reports.measures import MEASURES_LEGEND, MEASURES_TEXT_COLUMNS, measures_table
@@ -29,6 +29,7 @@ from fathom.server.board.samples import (
     SAMPLES_A_PAGE,
     SampleQuery,
     check_query,
+    cost_on_page,
     labels_of,
     measures_of,
     n_shots,
@@ -157,7 +158,7 @@ def _run(site: Site, detail: RunDetail) -> str:
         command=reproduce(detail),
         failed=_failed(site, detail),
         advice=advice_of(detail),
-        cost=cost_facts(cost_of_run(site.db, detail, page_prices())),
+        cost=cost_facts(cost_on_page(site, detail)),
     )
 
 

@@ -7,8 +7,10 @@ from urllib.parse import urlencode
 from sqlalchemy import Engine
 
 from fathom.harness.db.read import get_run, get_summary
+from fathom.harness.db.usage import usage_of_runs
 from fathom.harness.errors import BadInput, UnknownRun
-from fathom.harness.records import Reading, RunDetail, RunSummary, SampleFilter, SampleView
+from fathom.harness.records import CellUsage, Reading, RunDetail, RunSummary, SampleFilter, SampleView
+from fathom.harness.reports.cost import RunCost, cost_of, page_prices
 from fathom.harness.reports.measures import measure_run
 from fathom.harness.reports.questions import MOST_SHOWN, Excerpt, excerpt, make_sample_question
 from fathom.harness.runs.run_settings import PromptSettings, settings_of
@@ -156,6 +158,17 @@ def measures_of(site: Site, detail: RunDetail) -> tuple[CellMeasure, ...]:
     if detail.summary.is_going:
         return ()
     return site.measures.get(detail.summary, lambda: measure_run(site.db, detail))
+
+
+def cost_on_page(site: Site, detail: RunDetail) -> RunCost:
+    """Return what a run used and cost; its samples are summed up once, but for a run that goes on."""
+    run = detail.summary.run
+
+    def used() -> tuple[CellUsage, ...]:
+        return usage_of_runs(site.db, [run])[run]
+
+    cells = used() if detail.summary.is_going else site.usage.get(detail.summary, used)
+    return cost_of(cells, detail, page_prices())
 
 
 def n_shots(detail: RunDetail) -> int:

@@ -150,6 +150,12 @@ def _parts(command: str | None) -> list[tuple[typer.Typer, str | None]]:
         from fathom.harness.cli import hub
 
         found.append((hub.app, None))
+    return [*found, *_further_parts(command)]
+
+
+def _further_parts(command: str | None) -> list[tuple[typer.Typer, str | None]]:
+    """Import the modules of training, of the database and of the board's accounts and seasons, as `_parts` does."""
+    found: list[tuple[typer.Typer, str | None]] = []
     if command in (None, "corpus", "pretrain"):
         from fathom.harness.cli import train
 

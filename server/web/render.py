@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from sqlalchemy import Engine
 
 from fathom.harness import format as text
-from fathom.harness.records import RunSummary
+from fathom.harness.records import CellUsage, RunSummary
 from fathom.harness.reports.figures.cache import Cache
 from fathom.harness.stats.cell_measures import CellMeasure
 from fathom.harness.stats.intervals import Estimate
@@ -78,6 +78,7 @@ class Site:
     drawn: Cache[tuple[Hashable, ...], Any] = field(default_factory=lambda: Cache(_DRAWN))
     """Values that a page computes from the database, by everything that decides them."""
     measures: Cache[RunSummary, tuple[CellMeasure, ...]] = field(default_factory=lambda: Cache(_MEASURED))
+    usage: Cache[RunSummary, tuple[CellUsage, ...]] = field(default_factory=lambda: Cache(_MEASURED))
     """Measures of runs, which can take seconds to compute."""
 
 

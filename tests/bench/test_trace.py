@@ -8,7 +8,7 @@ import pytest
 
 from tests.bench.trace import ROOT
 
-MOST_FILES, MOST_MOVES = 42, 300
+MOST_FILES, MOST_MOVES = 40, 300
 
 
 @pytest.mark.slow

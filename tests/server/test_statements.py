@@ -13,13 +13,13 @@ from tests.stored_probe import write_probe
 
 PAIR = "m=org/model0&m=org/model1"
 BOUNDS = {
-    "/": 6, "/?family=depo": 8, "/?q=model&sort=depo&complete=true": 6, "/models/org/model0": 12, f"/compare?{PAIR}": 16,
-    f"/compare/items?{PAIR}&cell=depo/n4k1/symbol/direct": 13, "/runs": 2, "/runs/{run}": 7, "/runs/{run}/samples": 7,
+    "/": 6, "/?family=depo": 8, "/?q=model&sort=depo&complete=true": 6, "/models/org/model0": 11, f"/compare?{PAIR}": 16,
+    f"/compare/items?{PAIR}&cell=depo/n4k1/symbol/direct": 13, "/runs": 2, "/runs/{run}": 6, "/runs/{run}/samples": 7,
     "/runs/{run}/samples/{sample}": 5, "/runs/{run}/samples.csv": 6, "/feed.atom": 1, "/feed.atom?model=org/model0": 2,
     "/badge/org/model0.svg": 3, "/board.csv": 5, f"/compare.json?{PAIR}": 12, "/healthz": 7, "/metrics": 6,
     "/pictures/mistakes.svg?run={run}&family=depo&ladder=main&channel=symbol&style=direct": 2,
     "/pictures/curves.svg?run={run}&family=depo&ladder=main&channel=symbol": 2, "/api/v1/board": 5, "/api/v1/suites": 1,
-    "/api/v1/models": 2, "/api/v1/models/org/model0": 3, "/api/v1/runs": 2, "/api/v1/runs/{run}": 6,
+    "/api/v1/models": 2, "/api/v1/models/org/model0": 3, "/api/v1/runs": 2, "/api/v1/runs/{run}": 5,
     "/api/v1/runs/{run}/samples": 6, f"/api/v1/compare?{PAIR}": 12, "/families": 0, "/account": 4,
     "/admin": 4, "/admin/users": 3, "/admin/audit": 3, "/submit/results": 3, "/submit": 4, "/submit/check?model=no": 2, "/worker": 1, "/queue": 9, "/submissions/{submission}": 9, "/about": 0, "/api": 0,
     "/seasons": 1, "/api/v1/seasons": 1, "/models/org/probed/inside": 7, "/models/org/probed/inside?other={probe}": 11,
