@@ -5,6 +5,14 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class PublishedCurve:
+    """One model in a figure of the source: accuracy (0..1) at the hardness that our levels count."""
+
+    model: str
+    points: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Published:
     """One table of a source: what was asked there, how it differs from ours, and its numbers."""
 
@@ -13,6 +21,23 @@ class Published:
     differs: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    style: str = ""
+    """The style of ours whose curves it may be drawn beside; empty where its axis is another one."""
+
+    @property
+    def curves(self) -> tuple[PublishedCurve, ...]:
+        """The rows as curves: a column "k hops" holds the accuracy at k, a column of a unit the hardness at 50%."""
+        if not self.style:
+            return ()
+        return tuple(
+            PublishedCurve(model, tuple(_point(*one) for one in zip(self.header[1:], cells, strict=True)))
+            for model, *cells in self.rows
+        )
+
+
+def _point(column: str, cell: str) -> tuple[float, float]:
+    hardness = column.partition(" ")[0]
+    return (float(hardness), float(cell.rstrip("%")) / 100) if hardness.isdigit() else (float(cell), 0.5)
 
 
 _ARITHMETIC = Published(
@@ -26,6 +51,7 @@ _ARITHMETIC = Published(
         ("Qwen2.5-72B", "21"), ("GPT-4o", "18"), ("GPT-4o-mini", "12"), ("Llama-3.1-70B", "10"),
         ("Claude-3.5-Haiku", "10"), ("Qwen2.5-7B", "7"), ("Llama-3.1-8B", "6"),
     ),
+    style="cot",
 )  # fmt: skip
 
 _HOPS = Published(
@@ -34,6 +60,7 @@ _HOPS = Published(
     "Facts come from the model’s own knowledge there, and from the prompt here.",
     ("model", "2 hops", "3 hops"),
     (("Gemini 3 Pro", "60%", "34%"), ("Opus 4", "31%", "7%"), ("GPT-4", "9.7%", "3.9%")),
+    style="direct",
 )
 
 _LENGTH = Published(

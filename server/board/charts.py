@@ -1,7 +1,7 @@
 """Small charts of accuracy against difficulty, drawn by templates as inline SVG."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import floor, log2
 
@@ -13,6 +13,7 @@ from fathom.harness.format import interval_text, percent, ratio
 from fathom.harness.stats.scores import CellCounts, known_level
 from fathom.server.board.scores import group_of, score_of
 from fathom.server.web.render import in_units
+from fathom.tasks.published import PublishedCurve
 from fathom.tasks.registry import find_family
 
 CHART_WIDTH, CHART_HEIGHT = 132, 74
@@ -73,6 +74,14 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
+class PublishedLine:
+    """A model in a figure that others published: a dashed line, or a dashed mark for a single point."""
+
+    path: str
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Chart:
     """Accuracy of several lines on one family's main ladder, in one channel and style."""
 
@@ -84,6 +93,7 @@ class Chart:
     """Path of the accuracy by chance; empty where it is not known."""
     ticks: tuple[Tick, ...]
     is_log: bool
+    published: tuple[PublishedLine, ...] = ()
 
     @property
     def description(self) -> str:
@@ -91,26 +101,37 @@ class Chart:
         return " ".join(f"{line.name}: {'; '.join(point.words for point in line.points)}." for line in self.lines)
 
 
-def family_charts(sources: Sequence[ChartSource], families: Iterable[str]) -> tuple[Chart, ...]:
-    """Return a chart for each family that a source was asked, at most MOST_LINES lines each."""
+def family_charts(
+    sources: Sequence[ChartSource], families: Iterable[str], published: Iterable[PublishedCurve] = ()
+) -> tuple[Chart, ...]:
+    """Return a chart for each family that a source was asked, at most MOST_LINES lines each.
+
+    Curves that others published are drawn beside them as far as the levels reach.
+    """
     found = []
     for family in families:
         members = [
             (hue, source, [cell for cell in source.cells if cell.family == family])
             for hue, source in enumerate(sources[:MOST_LINES])
         ]
-        if (chart := _chart(family, members)) is not None:
+        if (chart := _chart(family, members, tuple(published))) is not None:
             found.append(chart)
     return tuple(found)
 
 
-def draw_standings(db: Engine, standings: Sequence[Standing], style: str, families: Iterable[str]) -> tuple[Chart, ...]:
+def draw_standings(
+    db: Engine,
+    standings: Sequence[Standing],
+    style: str,
+    families: Iterable[str],
+    published: Iterable[PublishedCurve] = (),
+) -> tuple[Chart, ...]:
     """Return the charts of some models of the board, in two statements."""
     runs = [one.run for one in standings]
     cells = read.cells_of_runs(db, runs, style=style)
     sealed = {one.run: one.sealed for one in read.summaries_of(db, runs)}
     sources = [ChartSource(one.model.name, one.run, cells[one.run], sealed[one.run]) for one in standings]
-    return family_charts(sources, families)
+    return family_charts(sources, families, published)
 
 
 def main_cells(cells: Sequence[CellCounts]) -> tuple[list[CellCounts], list[CellCounts]]:
@@ -132,7 +153,11 @@ def main_cells(cells: Sequence[CellCounts]) -> tuple[list[CellCounts], list[Cell
     return kept, [cell for cell in ladder if cell not in kept]
 
 
-def _chart(family: str, members: Sequence[tuple[int, ChartSource, Sequence[CellCounts]]]) -> Chart | None:
+def _chart(
+    family: str,
+    members: Sequence[tuple[int, ChartSource, Sequence[CellCounts]]],
+    published: Sequence[PublishedCurve],
+) -> Chart | None:
     split = [(hue, source, *main_cells(cells)) for hue, source, cells in members]
     drawn = [one for one in split if one[2]]
     if not drawn:
@@ -152,8 +177,20 @@ def _chart(family: str, members: Sequence[tuple[int, ChartSource, Sequence[CellC
     ticks = tuple(Tick(axis.x(max(step, axis.low)), str(step)) for step in whole)
     return Chart(
         family, known.title, known.unit, lines, _chance([line for _, _, line, _ in drawn], style, axis),
-        ticks, axis.is_log,
+        ticks, axis.is_log, tuple(_published(published, axis, known.unit)),
     )  # fmt: skip
+
+
+def _published(curves: Iterable[PublishedCurve], axis: "_Axis", unit: str) -> Iterator[PublishedLine]:
+    """Yield the curves that the axis reaches; a point stands where our levels of the same hardness stand."""
+    for curve in curves:
+        inside = [(at, share) for at, share in curve.points if floor(axis.low) <= at <= axis.high]
+        if not inside:
+            continue
+        places = [(axis.x(max(at, axis.low)), _height_of(share)) for at, share in inside]
+        (x, y), *more = places
+        said = ", ".join(f"{percent(share, 0)} at {in_units(f'{at:g}', unit)}" for at, share in inside)
+        yield PublishedLine(_path(places) if more else f"M{x:g} {y - 5:g}v10", f"{curve.model}: {said}")
 
 
 @dataclass(frozen=True, slots=True)

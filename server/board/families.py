@@ -165,7 +165,8 @@ def measured_family(db: Engine, family: str) -> MeasuredFamily | None:
 def _curves(db: Engine, wanted: StandingQuery, pool: Pool, family: str) -> StyleCurves | None:
     spread = sorted({round(place * (pool.n_models - 1) / (MOST_LINES - 1)) for place in range(MOST_LINES)})
     standings = db_board.standings_at(db, wanted, spread)
-    charts = draw_standings(db, standings, wanted.style, [family])
+    published = [curve for one in PUBLISHED.get(family, ()) if one.style == wanted.style for curve in one.curves]
+    charts = draw_standings(db, standings, wanted.style, [family], published)
     return StyleCurves(wanted.style, charts[0], standings) if charts else None
 
 

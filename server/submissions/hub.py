@@ -7,10 +7,12 @@ hosts are not followed, except to the hub's own stores of large files.
 import asyncio
 import json
 import re
+import ssl
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 from urllib.parse import quote
 
@@ -81,8 +83,11 @@ class HubClient:
         """Make no request yet. Headers of weights above `max_bytes` are not read."""
         self._base, self._max_bytes, self._limits = httpx.URL(base), max_bytes, limits or HubLimits()
         self._reading: Counter[str] = Counter()
-        # loading the certificates is slow, so it is done once
-        self._trust = httpx.create_ssl_context() if self._base.scheme == "https" else True
+
+    @cached_property
+    def _trust(self) -> ssl.SSLContext | bool:
+        """The certificates: they take 40 ms to load, so once and when first needed."""
+        return httpx.create_ssl_context() if self._base.scheme == "https" else True
 
     async def read_repository(self, model: str, revision: str, who: str) -> Repository:
         """Return a model's repository at the present commit of `revision`; `who` is the user who asks.

@@ -148,6 +148,7 @@ def test_the_first_stop_of_the_keyboard_skips_to_the_content(opened, site):
     assert opened.evaluate("document.querySelector('main').contains(document.activeElement)")
 
 
+@pytest.mark.turns(2)
 def test_pictures_follow_the_theme_and_load(chromium, site):
     for scheme in ("light", "dark"):
         context = chromium.new_context(**WIDE, color_scheme=scheme)

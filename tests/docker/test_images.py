@@ -146,7 +146,7 @@ def free_port():
 
 
 @pytest.mark.slow
-@pytest.mark.turns(2)
+@pytest.mark.turns(3)
 def test_the_servers_own_commands_install_migrate_serve_and_probe(image):
     image, as_them = image
     scratch = Path(tempfile.mkdtemp(prefix="fathom-tmp-", dir=image))  # stands for the container's /tmp

@@ -106,9 +106,10 @@ def board_app(serve, played):
 
 
 @pytest.fixture
-def fresh(tmp_path):
+def fresh(tmp_path, copy_tables):
     """An empty SQLite database and its URL."""
     url = f"sqlite:///{tmp_path / 'fresh.db'}"
+    copy_tables(url)
     db = open_database(url, create=True)
     yield db, url
     db.dispose()
@@ -231,12 +232,13 @@ class Desk:
 
 
 @pytest.fixture(scope="module")
-def sign_in_desk(serve, tmp_path_factory):
+def sign_in_desk(serve, tmp_path_factory, copy_tables):
     """Start a provider and a server with accounts: `desk = sign_in_desk(admins=("7",))`; settings as ServiceSettings has."""
     desks = []
 
     def start(**service):
         url = f"sqlite:///{tmp_path_factory.mktemp('desk') / 'desk.db'}"
+        copy_tables(url)
         provider = Provider()
         provider.url = serve(provider.app())
         oidc = OidcSettings(provider.url, CLIENT, SECRET)

@@ -74,6 +74,7 @@ def test_every_table_has_a_caption_and_its_scroll_box_takes_the_keyboard(board, 
 
 
 @pytest.mark.slow
+@pytest.mark.turns(2)
 def test_every_link_of_every_page_leads_somewhere(board, played):
     found = {}
     for address in played.pages:

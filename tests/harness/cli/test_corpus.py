@@ -93,7 +93,7 @@ cp -r "$DISK/out" "$KEPT"
     reason="mounting a small disk is not allowed here",
 )
 @pytest.mark.parametrize(("form", "size"), [("tokens", "400k"), ("datasets", "600k")])
-@pytest.mark.turns(2)
+@pytest.mark.turns(3)
 def test_a_full_disk_is_told_and_leaves_nothing_half_written(environment, whole, tmp_path, form, size):
     disk = tmp_path / "disk"
     disk.mkdir()

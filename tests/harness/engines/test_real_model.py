@@ -33,7 +33,7 @@ def requests(model):
     yield from (LOOP, NEWLINE)
 
 
-pytestmark = pytest.mark.turns(3, engine=2)
+pytestmark = pytest.mark.turns(4, engine=2)
 
 
 @pytest.fixture(scope="module", params=["hf", pytest.param("vllm", marks=pytest.mark.slow)])

@@ -23,7 +23,7 @@ from fathom.tasks.registry import find_family, instance_from_id
 from tests.peeking import stored
 from tests.thinker import make_thinker
 
-pytestmark = [pytest.mark.slow, pytest.mark.turns(3, engine=2)]
+pytestmark = [pytest.mark.slow, pytest.mark.turns(4, engine=2)]
 
 N = 40
 

@@ -184,7 +184,7 @@ def test_only_the_same_run_can_be_resumed(db):
 
 
 @pytest.mark.slow
-@pytest.mark.turns(2)
+@pytest.mark.turns(3)
 def test_a_full_disk_stops_the_run_and_loses_nothing(tmp_path):
     from fathom.harness.db.engine import open_database
 

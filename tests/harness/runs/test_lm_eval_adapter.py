@@ -165,7 +165,7 @@ def stock(fathom, environment, crowded, tmp_path_factory):
 
 @pytest.mark.parametrize("engine", ["hf", pytest.param("vllm", marks=pytest.mark.full)])
 @pytest.mark.slow
-@pytest.mark.turns(2)
+@pytest.mark.turns(4, engine=3)
 def test_stock_lm_eval_and_fathom_run_give_the_same_verdict(stock, fathom, tmp_path, engine):
     ours = {}
     for levels, styles in (("n4k1", "direct"), ("n8k2", "direct,cot,choice")):

@@ -44,12 +44,13 @@ def add_test_routes(app):
 
 
 @pytest.fixture
-def served(serve, tmp_path):
+def served(serve, tmp_path, copy_tables):
     """Serve an application with settings; return a client of it and its database."""
     opened = []
 
     def start(**service):
         url = f"sqlite:///{tmp_path / 'accounts.db'}"
+        copy_tables(url)
         app = create_app(ServerSettings(url, service=ServiceSettings(**service)))
         add_test_routes(app)
         cookies = {} if "oidc" in service else cookies_of_app(app)

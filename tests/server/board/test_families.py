@@ -320,3 +320,22 @@ def test_nobody_opens_a_data_set_that_no_result_asks(board, address):
     """Opening one may take minutes, so the name alone must not."""
     answer = board.get(address.format("rg:shortest_path"))
     assert (answer.status_code, "no result here asks" in html.unescape(answer.text)) == (404, True)
+
+
+DASHED = re.compile(r'<path class="guess" d="([^"]+)"><title>([^<]+), published elsewhere</title>')
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("depo", {"Gemini 3 Pro: 60% at 2 hops, 34% at 3 hops", "Opus 4: 31% at 2 hops, 7% at 3 hops"}),
+        ("igsm", {"Llama-3.1-8B: 50% at 6 operations"}),  # the levels asked here end at 6: of the others nothing fits
+        ("mano", set()),
+    ],
+)
+def test_curves_that_others_published_are_dashed_as_far_as_the_levels_reach(board, name, told):
+    found = {html.unescape(words): path for path, words in DASHED.findall(board.get(f"/families/{name}").text)}
+    assert told <= set(found)
+    assert len(found) == {"depo": 3, "igsm": 1, "mano": 0}[name]
+    for path in found.values():
+        assert ("L" in path) == (name == "depo")

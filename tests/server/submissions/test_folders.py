@@ -25,8 +25,9 @@ DARK = pytest.mark.cases(None)
 
 
 @pytest.fixture
-def board(serve, tmp_path):
+def board(serve, tmp_path, copy_tables):
     """The board of this machine's user, without background tasks in between: a client and its database."""
+    copy_tables(f"sqlite:///{tmp_path / 'board.db'}")
     app = create_app(ServerSettings(str(tmp_path / "board.db"), service=ServiceSettings(hub="http://127.0.0.1:9")))
     db = open_database(str(tmp_path / "board.db"), create=False)
     with httpx.Client(base_url=serve(app), cookies=cookies_of_app(app), timeout=30) as client:

@@ -23,12 +23,14 @@ QUICK = HubLimits(deadline=10.0, pauses=(0.02, 0.02))  # short pauses; time enou
 
 
 @pytest.fixture
-def open_door(serve, hub, tmp_path):
+def open_door(serve, hub, tmp_path, copy_tables):
     """Serve a board that asks the tests' hub; return its address and database."""
     opened = []
 
     def start(database=None, bounds=QUICK, **service):
         url = database or f"sqlite:///{tmp_path / 'board.db'}"
+        if database is None:
+            copy_tables(url)
         settings = ServiceSettings(hub=hub.url, max_bytes=1 << 30, **service)
         app = create_app(ServerSettings(url, service=settings))
         app.state.hub = HubClient(hub.url, 1 << 30, bounds)

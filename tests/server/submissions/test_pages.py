@@ -25,9 +25,10 @@ from tests.keys import cookies_of_app
 
 
 @pytest.fixture
-def board_of(serve, tmp_path):
+def board_of(serve, tmp_path, copy_tables):
     """A board without background tasks: its application, a client, and its database."""
     url = f"sqlite:///{tmp_path / 'board.db'}"
+    copy_tables(url)
     app = create_app(ServerSettings(url, service=ServiceSettings(hub="http://127.0.0.1:9")))
     app.state.streams.times = StreamTimes(every=0.1, silence=0.4, longest=20.0)
     address, db = serve(app), open_database(url, create=False)

@@ -110,6 +110,7 @@ def test_a_submission_goes_from_plan_to_board(db, owner):
 
 
 @pytest.mark.slow
+@pytest.mark.turns(2)
 def test_samples_are_those_of_a_run_through_lm_eval(db, owner):
     from fathom.harness.engines.model import ModelSource
     from fathom.harness.runs.evaluate import evaluate

@@ -86,8 +86,9 @@ def open_home(folder):
 
 
 @pytest.fixture
-def home(tmp_path, serve):
+def home(tmp_path, serve, copy_tables):
     """A board over HTTP, and the clients of two of its users and of a stranger."""
+    copy_tables(f"sqlite:///{tmp_path / 'home.db'}")
     opened = open_home(tmp_path)
     address = serve(opened.app)
     clients = [httpx.Client(base_url=address, timeout=60, headers=opened.headers(user)) for user in (0, 1, None)]

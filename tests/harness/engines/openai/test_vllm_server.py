@@ -25,7 +25,7 @@ from tests.harness.engines.contract import QUESTIONS
 from tests.odd_model import make_odd
 from tests.peeking import stored
 
-pytestmark = [pytest.mark.slow, pytest.mark.turns(3, engine=0)]
+pytestmark = [pytest.mark.slow, pytest.mark.turns(4, engine=0)]
 
 N = 40
 KEY = "a-key-that-nobody-may-read"

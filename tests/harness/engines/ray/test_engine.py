@@ -26,7 +26,7 @@ from fathom.tasks.suites import Selection, open_suite
 from tests.harness.engines.contract import QUESTIONS, TO_THE_MODEL, completions
 from tests.odd_model import make_odd
 
-pytestmark = [pytest.mark.slow, pytest.mark.turns(3, engine=1)]
+pytestmark = [pytest.mark.slow, pytest.mark.turns(4, engine=1)]
 
 ORACLE = ModelSource("oracle/noisy", None, "oracle/noisy")
 

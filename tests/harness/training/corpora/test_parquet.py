@@ -10,6 +10,7 @@ from fathom.harness.training.corpora.writer import CorpusPlan, write_corpus
 
 @pytest.mark.parametrize("corpus", ["lano", "years"])
 @pytest.mark.slow
+@pytest.mark.turns(2)
 def test_parquet_and_datasets_hold_the_same_documents_as_tokens(corpus, tmp_path):
     import datasets
 

@@ -56,7 +56,7 @@ def workspace(tmp_path: Path) -> Workspace:
     return Workspace(tmp_path / "out", Store.at(tmp_path / "runs.db"))
 
 
-@pytest.mark.turns(2)
+@pytest.mark.turns(3)
 def test_a_law_is_run_from_recipes_to_a_finding_and_a_second_call_repeats_nothing(
     tiny: Law, workspace: Workspace
 ) -> None:

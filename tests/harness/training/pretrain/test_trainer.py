@@ -127,6 +127,7 @@ def test_a_killed_training_goes_on_to_the_same_weights_and_the_same_curve(
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.turns(2)
 def test_a_decoder_with_convolutions_is_trained_checkpointed_and_loaded(tiny, tmp_path, optimizer):
     shape = 'hidden = 32\nkind = "decoder"\nconvolutions = "ABCD"\nqk_norm = true'
     text = TINY.replace("hidden = 32", shape).replace("warmup = 2", f'warmup = 0\noptimizer = "{optimizer}"')
