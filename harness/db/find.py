@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from fathom.harness.db import read
 from fathom.harness.db.engine import translate_errors
 from fathom.harness.db.models import name_of_digest
-from fathom.harness.db.schema.runs import ModelRow, RunRow, SuiteRow
+from fathom.harness.db.schema.runs import OWN_TIER, ModelRow, RunRow, SuiteRow
 from fathom.harness.db.seal import check_unsealed
 from fathom.harness.engines.model import folder_digest
 from fathom.harness.engines.model_name import is_folder
@@ -42,13 +42,13 @@ def run_of_manifest(db: Engine, digest: str) -> str | None:
 
     Only runs of `fathom run` count, on this or another machine; those that were sent to a board have other tiers.
     """
-    own = (RunRow.manifest_digest == digest, RunRow.tier == _OWN_TIER, RunRow.layer.in_(_OWN_LAYERS))
+    own = (RunRow.manifest_digest == digest, RunRow.tier == OWN_TIER, RunRow.layer.in_(_OWN_LAYERS))
     best_first = ((RunRow.state == "done").desc(), RunRow.created_at.desc(), RunRow.id)
     with translate_errors(), Session(db) as session:
         return session.scalars(select(RunRow.id).where(*own).order_by(*best_first).limit(1)).first()
 
 
-_OWN_TIER, _OWN_LAYERS = 3, ("main", "sampled", "adaptive")
+_OWN_LAYERS = ("main", "sampled", "adaptive")
 
 
 def shown_run(db: Engine, run: str) -> RunDetail:

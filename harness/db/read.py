@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Engine, and_, case, exists, func, or_, sel
 from sqlalchemy.orm import Session
 
 from fathom.harness.db.engine import translate_errors
-from fathom.harness.db.schema.runs import CellRow, ModelRow, ResultRow, RunKind, RunRow, SampleRow, SuiteRow
+from fathom.harness.db.schema.runs import OWN_TIER, CellRow, ModelRow, ResultRow, RunKind, RunRow, SampleRow, SuiteRow
 from fathom.harness.db.schema.service import JobRow, SubmissionRow
 from fathom.harness.db.schema.task_samples import TaskSampleRow
 from fathom.harness.db.seal import SEALED, check_unsealed, redact
@@ -134,7 +134,7 @@ def tags_by_run(db: Engine) -> dict[str, tuple[str, ...]]:
     Reads a part of every manifest, so it is for the command line, not for pages.
     """
     stated = RunRow.manifest["context"]["tags"]
-    wanted = select(RunRow.id, stated).where(RunRow.tier == 3, RunRow.layer != "upload")
+    wanted = select(RunRow.id, stated).where(RunRow.tier == OWN_TIER, RunRow.layer != "upload")
     with translate_errors(), Session(db) as session:
         return {run: tuple(map(str, tags)) for run, tags in session.execute(wanted) if isinstance(tags, list)}
 

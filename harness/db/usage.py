@@ -7,11 +7,8 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.orm import Session
 
 from fathom.harness.db.engine import translate_errors
-from fathom.harness.db.schema.runs import CellRow, ModelRow, RunRow, SampleRow
+from fathom.harness.db.schema.runs import OWN_TIER, CellRow, ModelRow, RunRow, SampleRow
 from fathom.harness.records import CellUsage, Manifest
-
-_OWN_TIER = 3
-"""Of runs that this installation or its workers made, whose times are those of a machine that it knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +55,7 @@ def earlier_runs(db: Engine, engine: str, model: str | None = None, limit: int =
     wanted = (
         select(RunRow.id, ModelRow.name, RunRow.seconds, RunRow.manifest)
         .join(ModelRow, ModelRow.id == RunRow.model_id)
-        .where(RunRow.kind == "suite", RunRow.state == "done", RunRow.engine == engine, RunRow.tier == _OWN_TIER)
+        .where(RunRow.kind == "suite", RunRow.state == "done", RunRow.engine == engine, RunRow.tier == OWN_TIER)
         .order_by(RunRow.created_at.desc(), RunRow.id)
         .limit(limit)
     )

@@ -14,7 +14,16 @@ from fathom.harness.db.engine import insert_if_new, translate_errors, writing
 from fathom.harness.db.models import model_id
 from fathom.harness.db.read import total_failure_in
 from fathom.harness.db.schema.probes import ProbeRow
-from fathom.harness.db.schema.runs import CellRow, MarkRow, ModelRow, ResultRow, RunRow, SampleRow, SuiteRow
+from fathom.harness.db.schema.runs import (
+    OWN_TIER,
+    CellRow,
+    MarkRow,
+    ModelRow,
+    ResultRow,
+    RunRow,
+    SampleRow,
+    SuiteRow,
+)
 from fathom.harness.db.schema.task_samples import TaskDocRow, TaskSampleRow
 from fathom.harness.engines.base import Completion
 from fathom.harness.records import NO_READING, prompt_format_of
@@ -57,7 +66,7 @@ class NewRun:
     n_parameters: int | None = None
     model_kind: str | None = None
     """chat or base; None where the model's files are not here."""
-    tier: int = 3
+    tier: int = OWN_TIER
     layer: str = "main"
     n_repeats: int = 1
     """Answers to each item."""

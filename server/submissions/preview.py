@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from fathom.harness.db.engine import translate_errors
-from fathom.harness.db.schema.runs import ModelRow, RunRow, SuiteRow
+from fathom.harness.db.schema.runs import OWN_TIER, ModelRow, RunRow, SuiteRow
 from fathom.harness.engines.options import ENGINE_WORDS
 from fathom.harness.errors import BadSubmission, Finding
 from fathom.harness.runs.prompt_format import prompt_format_text
@@ -100,9 +100,9 @@ class _Wanted:
 def _estimate(db: Engine, wanted: _Wanted, n_fresh: int) -> Estimate | None:
     """Return the time from the run of the model nearest in size; None where no run here is alike."""
     alike = (
-        RunRow.state == "done", RunRow.tier == 3, RunRow.layer == "main", RunRow.n_repeats == 1, RunRow.seconds > 0,
-        RunRow.engine == wanted.engine, SuiteRow.name == wanted.suite, RunRow.n_items == wanted.n_items,
-        RunRow.prompt_format == wanted.prompt_format,
+        RunRow.state == "done", RunRow.tier == OWN_TIER, RunRow.layer == "main", RunRow.n_repeats == 1,
+        RunRow.seconds > 0, RunRow.engine == wanted.engine, SuiteRow.name == wanted.suite,
+        RunRow.n_items == wanted.n_items, RunRow.prompt_format == wanted.prompt_format,
         RunRow.n_parameters.between(int(wanted.n_parameters / _ALIKE), int(wanted.n_parameters * _ALIKE)),
     )  # fmt: skip
     nearest = func.abs(RunRow.n_parameters - wanted.n_parameters)

@@ -278,6 +278,9 @@ class StandingRow(Table):
 RANKED_TIER = 2
 """Lowest tier that is ranked by default."""
 
+OWN_TIER = 3
+"""Tier of a run whose answers were given here, by this installation or one of its workers."""
+
 EVERY_TIER = "-all"
 """Suffix of the id of a pool that ranks runs of tier 1 as well; such a pool exists only where there are such runs."""
 
