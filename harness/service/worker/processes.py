@@ -56,8 +56,9 @@ class RunnerProcess:
         )  # fmt: skip
         self._tail: deque[str] = deque(maxlen=100)
         self._said: queue.Queue[RunnerOutput | None] = queue.Queue()
-        for work in (self._listen, self._keep_log):
-            threading.Thread(target=work, daemon=True).start()
+        self._readers = [threading.Thread(target=work, daemon=True) for work in (self._listen, self._keep_log)]
+        for reader in self._readers:
+            reader.start()
         self._write([RunnerInput(start=RunnerStart(isolate=isolate, parent=os.getpid()))])
         first = self._next(lambda: None)
         if not first.ready:
@@ -102,6 +103,10 @@ class RunnerProcess:
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
+        for reader in self._readers:  # a process that left the group may keep a stream open
+            reader.join(_POLL_SECONDS)
+        with suppress(OSError):
+            self._process.stdin.close()  # type: ignore[union-attr]  # it is a pipe
 
     def _next(self, check: CheckLease) -> RunnerOutput:
         end = time.monotonic() + _MAX_SILENCE
@@ -141,17 +146,19 @@ class RunnerProcess:
             stream.flush()  # type: ignore[union-attr]
 
     def _listen(self) -> None:
-        for line in self._process.stdout or ():
-            try:
-                self._said.put(RunnerOutput.model_validate_json(line))
-            except ValidationError:
-                self._tail.append(line.rstrip()[:500])
+        with self._process.stdout as stream:  # type: ignore[union-attr]
+            for line in stream:
+                try:
+                    self._said.put(RunnerOutput.model_validate_json(line))
+                except ValidationError:
+                    self._tail.append(line.rstrip()[:500])
         self._said.put(None)
 
     def _keep_log(self) -> None:
-        for line in self._process.stderr or ():
-            self._tail.append(line.rstrip()[:500])
-            self._talk(line.rstrip()[:500])
+        with self._process.stderr as stream:  # type: ignore[union-attr]
+            for line in stream:
+                self._tail.append(line.rstrip()[:500])
+                self._talk(line.rstrip()[:500])
 
 
 def fetch_files(wanted: FilesToFetch, check: CheckLease) -> Path:

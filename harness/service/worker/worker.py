@@ -78,6 +78,8 @@ class WorkerOptions:
     """Whether models may be read from folders that the server names: a server of the same user on this machine."""
     engine_options: Mapping[str, Any] = field(default_factory=dict)  # JSON values
     """Where and how fast the engine runs, as in `EngineSettings.options`; they must not change what is measured."""
+    unload_after: float = 300.0
+    """Seconds without a job after which the model is unloaded: an engine holds gigabytes while it waits."""
 
     @property
     def submitted_engine(self) -> str:
@@ -134,7 +136,7 @@ class _LeaseKeeper:
 
 
 class Worker:
-    """Claims jobs and runs them one at a time; keeps the model of the last job loaded."""
+    """Claims jobs and runs them one at a time; keeps the model of the last job loaded for a while."""
 
     def __init__(self, options: WorkerOptions, stop: threading.Event) -> None:
         """Connect to nothing yet."""
@@ -150,11 +152,16 @@ class Worker:
     def run(self) -> int:
         """Run jobs until stopped, or with `once` at most one; return the exit code."""
         code = 0
+        waiting_since = time.monotonic()
         try:
             while not self._stop.is_set():
                 job = self._claim()
                 if job is not None:
                     code = 0 if self._run_job(job) else JobFailed.exit_code
+                    waiting_since = time.monotonic()
+                elif self._runner is not None and time.monotonic() - waiting_since > self._options.unload_after:
+                    log.info("unloaded the model: no job for %.0f seconds", self._options.unload_after)
+                    self.drop_runner()
                 if self._options.once:
                     return code
                 if job is None:

@@ -6,8 +6,10 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import update
@@ -19,7 +21,7 @@ from fathom.harness.errors import BadInput
 from fathom.harness.service.worker.failures import JobFailed, code_in, code_of
 from fathom.harness.service.worker.processes import fetch_files
 from fathom.harness.service.worker.protocol import CompletionMessage, FilesToFetch
-from fathom.harness.service.worker.worker import WorkerOptions, start_worker
+from fathom.harness.service.worker.worker import Worker, WorkerOptions, start_worker
 from fathom.server.jobs import leases as jobs
 from fathom.server.jobs.outcomes import cancel_jobs
 
@@ -81,6 +83,25 @@ def test_a_worker_killed_in_mid_shard_loses_nothing_and_doubles_nothing(service)
     )
     assert 0 < before < after == service.total
     assert sum(job.attempt for job in service.jobs()) == 1
+
+
+def test_a_model_is_unloaded_when_no_job_comes(service, tmp_path):
+    name = service.submit()
+    service.start()
+    stop, here = threading.Event(), SimpleNamespace(pid=os.getpid())
+    key = service.headers["Authorization"].removeprefix("Bearer ")
+    options = WorkerOptions(service.address, key, "oracle", "waiting", tmp_path / "cache", unload_after=0.5)
+    thread = threading.Thread(target=Worker(options, stop).run)
+    thread.start()
+    try:
+        service.until(lambda: runner_of(here))
+        service.check_whole(name)
+        service.until(lambda: runner_of(here) is None, 20)
+        again = service.submit(seed="9f3c")
+        assert service.wait_for_end(again).state == "finished"
+    finally:
+        stop.set()
+        thread.join(20)
 
 
 @pytest.mark.turns(2)
