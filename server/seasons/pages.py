@@ -10,6 +10,7 @@ from fastapi import APIRouter, Path, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from fathom.harness.db.leaderboard import read as db_board
+from fathom.harness.format import count
 from fathom.harness.service.seasons.commitment import EXCHANGEABILITY, PRACTICE_SEED, suite_of
 from fathom.harness.service.seasons.store import Season, get_season, list_seasons
 from fathom.server.web.addresses import own_address
@@ -108,7 +109,7 @@ def _terms(terms: Mapping[str, Any]) -> Iterator[_Term]:  # JSON of commitment.T
         if isinstance(value, Mapping):
             yield _Term(words, ", ".join(f"{key} {one}" for key, one in value.items()))
         elif value is not None:
-            yield _Term(words, str(value))
+            yield _Term(words, count(value) if isinstance(value, int) else str(value))
 
 
 def _standings(site: Site, season: Season) -> str:
