@@ -5,11 +5,12 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Field,
     ValidationError,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
@@ -206,6 +207,9 @@ class ManifestCode(_ManifestPart):
     commit: str | None = None
 
 
+Loss = Annotated[float, Field(allow_inf_nan=False)]
+
+
 class Context(_ManifestPart):
     """What surrounds a run without deciding its numbers."""
 
@@ -222,6 +226,8 @@ class Context(_ManifestPart):
     """Options of the engine that say where and how fast it runs."""
     synthetic: bool = False
     tags: tuple[str, ...] = ()
+    training: Annotated[tuple[tuple[int, Loss, Loss | None], ...], Field(max_length=100)] = ()
+    """Loss curve of the model's training, as `engines.training_log.losses_of` reads it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import Any
 from fathom import tasks
 from fathom.harness.engines.chat_template import chat_template_of, text_digest, tokenizer_digest
 from fathom.harness.engines.model import ModelSource, commit_of
+from fathom.harness.engines.training_log import losses_of
 from fathom.harness.records import Manifest
 from fathom.harness.runs.prompt_format import PromptFormat
 from fathom.harness.runs.requests import digest_of_samplings
@@ -87,6 +88,7 @@ def describe_run(
         "lm_eval": version("lm-eval"),
     }
     files = {} if model.path is None else _file_facts(model.path)
+    losses = [] if model.path is None else losses_of(model.path)
     if "chat_template" in files and settings.prompt.chat:
         decisive["chat_template"] = files["chat_template"]
     context = {
@@ -97,6 +99,7 @@ def describe_run(
         **around,
         "model_sha": "",
         **files,
+        **({"training": losses} if losses else {}),
         "placement": stated["placement"],
     }
     return Manifest.read({"decisive": decisive, "context": context})

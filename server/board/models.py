@@ -27,6 +27,7 @@ from fathom.server.board.portrait import (
     portrait_sentence,
     weakness_sentence,
 )
+from fathom.server.board.training import TrainingChart, training_chart
 from fathom.server.web.addresses import badge_path, model_key
 from fathom.server.web.render import STYLE_WORDS
 
@@ -90,6 +91,8 @@ class ModelPage:
     n_probes: int
     cost: tuple[tuple[str, str], ...]
     """What the run used, in all and for each right answer, as terms and values."""
+    training: TrainingChart | None
+    """None where the model's files do not tell how it was trained."""
 
 
 def open_model(
@@ -122,6 +125,7 @@ def open_model(
         reproduce(detail) if detail else "", _portrait(rulers, scores, detail), charts,
         {style: hue for style, hue in STYLE_HUES.items() if hue in {line.hue for one in charts for line in one.lines}},
         rulers, n_probes, cost_facts(cost_of_run(db, detail, page_prices())) if detail else (),
+        training_chart(detail) if detail else None,
     )  # fmt: skip
 
 

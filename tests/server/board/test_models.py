@@ -5,6 +5,7 @@ import re
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from fathom.harness import format as words
 from fathom.harness.db.engine import open_database
@@ -164,3 +165,29 @@ def test_a_name_that_no_text_holds_is_refused_by_both_databases(browse, database
         "/compare/items?m=%00&m=b&cell=c", "/runs/%00",
     ):  # fmt: skip
         assert client.get(address).status_code in (404, 422), address
+
+
+CURVE = [[1, 7.5, None], [100, 2.0, 2.5], [1000, 0.5, 0.625]]
+
+
+@pytest.mark.parametrize(
+    ("training", "tier", "told"),
+    [
+        (CURVE, 3, "Over 1,000 steps the loss fell from 7.50 to 0.50 nats a token, on held-out text to 0.62."),
+        ([[at, loss, None] for at, loss, _ in CURVE], 3, "the loss fell from 7.50 to 0.50 nats a token."),
+        (CURVE, 1, ""),  # an upload may say anything
+        (CURVE[:1], 3, ""),
+        ([*CURVE, [500, 1.0, None]], 3, ""),
+        ([[1, -1.0, None], [2, 3.0, None]], 3, ""),
+    ],
+)
+@pytest.mark.cases(None)
+def test_the_training_is_drawn_where_the_models_files_tell_it(browse, fresh, write_run, training, tier, told):
+    db, url = fresh
+    run = write_run(db, write_run.story(manifest={"decisive": {}, "context": {"training": training}}))
+    with db.begin() as connection:
+        connection.execute(text("UPDATE runs SET tier = :tier WHERE id = :run"), {"tier": tier, "run": run})
+    page = browse(url).get("/models/org/model").text
+    drawn = page.partition('id="training"')[2].partition("</section>")[0]
+    assert (told in drawn) if told else (drawn == "")
+    assert drawn.count('class="guess"') == ("held-out" in told)
