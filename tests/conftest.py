@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 from uuid import uuid4
 
@@ -41,7 +41,7 @@ LONGEST = (
 )
 """Files that take longest: started first, so that no process is left with one at the end."""
 
-SLOW_FIXTURES = {"postgres", "chromium", "start_fathom", "service", "smol"}
+SLOW_FIXTURES = {"postgres", "chromium", "start_fathom", "start_shared_fathom", "service", "smol"}
 """Fixtures that start processes or need a real model; `--quick` leaves out the tests that use one."""
 
 
@@ -336,9 +336,9 @@ def _hear_interrupts():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-@pytest.fixture(scope="session")
-def start_fathom(environment):
-    """Start the installed command and leave it running; every process is ended with the session."""
+@contextmanager
+def _starting(environment):
+    """Give a function that starts the installed command and leaves it running; all of its processes end with this."""
     started = []
 
     def start(*words, cwd=ROOT, **extra):
@@ -349,12 +349,28 @@ def start_fathom(environment):
         started.append(process)
         return process
 
-    yield start
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-        process.stdout.close()
+    try:
+        yield start
+    finally:
+        for process in started:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+            process.stdout.close()
+
+
+@pytest.fixture
+def start_fathom(environment):
+    """Start the installed command and leave it running; every process is ended with the test."""
+    with _starting(environment) as start:
+        yield start
+
+
+@pytest.fixture(scope="session")
+def start_shared_fathom(environment):
+    """As `start_fathom`, for what several tests share: every process is ended with the session."""
+    with _starting(environment) as start:
+        yield start
 
 
 @pytest.fixture(scope="session")

@@ -116,7 +116,7 @@ class Site:
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory, fathom, start_fathom):
+def site(tmp_path_factory, fathom, start_shared_fathom):
     """Let two oracles play one seed, add hostile runs that ended and failed, and serve all."""
     url = f"sqlite:///{tmp_path_factory.mktemp('browser') / 'runs.db'}"
     for kind in ("noisy", "perfect"):
@@ -141,7 +141,7 @@ def site(tmp_path_factory, fathom, start_fathom):
     probe = write_probe(db, "reference/pebble-early", shift=6)
     report = write_report(db, told, tmp_path_factory.mktemp("report") / "report.html", write.utc_now())
     db.dispose()
-    address = printed_address(start_fathom("serve", "--db", url, "--port", 0, "--no-worker"))
+    address = printed_address(start_shared_fathom("serve", "--db", url, "--port", 0, "--no-worker"))
     page = report.path.as_uri()
     cookies = [{"name": name, "value": value, "url": address} for name, value in cookies_of_board(url).items()]
     return Site(
@@ -187,7 +187,7 @@ def _hold_season(db, name):
 
 
 @pytest.fixture(scope="session")
-def long_site(tmp_path_factory, start_fathom):
+def long_site(tmp_path_factory, start_shared_fathom):
     """Address of a board of 101 models, which fill more than a page."""
     url = f"sqlite:///{tmp_path_factory.mktemp('long') / 'runs.db'}"
     db = open_database(url, create=True)
@@ -201,22 +201,22 @@ def long_site(tmp_path_factory, start_fathom):
         write.finish_run(db, run, write.Ending("done", 1.0))
     update_leaderboard(db)
     db.dispose()
-    return printed_address(start_fathom("serve", "--db", url, "--port", 0, "--no-worker"))
+    return printed_address(start_shared_fathom("serve", "--db", url, "--port", 0, "--no-worker"))
 
 
 @pytest.fixture(scope="session")
-def full_site(tmp_path_factory, start_fathom):
+def full_site(tmp_path_factory, start_shared_fathom):
     """Address of a board of 110 invented models with curves in every family."""
     url = f"sqlite:///{tmp_path_factory.mktemp('full') / 'runs.db'}"
     db = open_database(url, create=True)
     fill(db, DemoPlan(110, "quick", 10, "7", 0), lambda phase, now: None)
     db.dispose()
-    return printed_address(start_fathom("serve", "--db", url, "--port", 0, "--no-worker"))
+    return printed_address(start_shared_fathom("serve", "--db", url, "--port", 0, "--no-worker"))
 
 
 @pytest.fixture(scope="session")
-def empty_site(tmp_path_factory, start_fathom):
+def empty_site(tmp_path_factory, start_shared_fathom):
     """Address of a board without a run."""
     return printed_address(
-        start_fathom("serve", "--db", tmp_path_factory.mktemp("empty") / "runs.db", "--port", 0, "--no-worker")
+        start_shared_fathom("serve", "--db", tmp_path_factory.mktemp("empty") / "runs.db", "--port", 0, "--no-worker")
     )

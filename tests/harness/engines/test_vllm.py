@@ -29,11 +29,11 @@ N = 40
 
 
 @pytest.fixture(scope="module")
-def crashed(start_fathom, tmp_path_factory):
+def crashed(start_shared_fathom, tmp_path_factory):
     """A quick run whose vLLM crashed in mid-run: (database, exit code, output, its row then)."""
     database = tmp_path_factory.mktemp("vllm") / "runs.db"
     words = ("--engine", "vllm", "--families", "depo", "--seed", 11, "--n", N, "--db", database)
-    process = start_fathom("run", "--model", "reference/pebble", *words)
+    process = start_shared_fathom("run", "--model", "reference/pebble", *words)
     end = time.monotonic() + 400
     while stored(database)[1] < 50:
         assert process.poll() is None, process.stdout.read()

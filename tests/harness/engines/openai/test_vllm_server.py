@@ -87,13 +87,13 @@ def served(tmp_path_factory, environment):
 
 
 @pytest.fixture(scope="module")
-def ran(request, served, start_fathom, tmp_path_factory):
+def ran(request, served, start_shared_fathom, tmp_path_factory):
     """A run, during which the server is killed with -9 and started again where that is asked for with `--full`.
 
     Returns how many samples were kept at the kill, the output, detail and samples of the run, and its database.
     """
     database = tmp_path_factory.mktemp("openai") / "runs.db"
-    process = start_fathom(
+    process = start_shared_fathom(
         "run", "--engine", "openai", "--model", "reference/pebble", "--base-url", f"{served.root}/v1", "--concurrency", 16,
         "--families", "depo", "--levels", "n8k1,n8k3", "--style", "direct,cot,choice", "--seed", 11, "--n", N, "--db", database, FATHOM_API_KEY=KEY,
     )  # fmt: skip
