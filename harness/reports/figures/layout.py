@@ -3,8 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from math import cos, log2, radians, sin
+from math import cos, floor, log2, radians, sin
 from typing import Literal
+
+from numpy import interp
 
 from fathom.harness.format import percent
 from fathom.harness.reports.figures.picture import (
@@ -17,6 +19,7 @@ from fathom.harness.reports.figures.picture import (
     room,
     short,
 )
+from fathom.tasks.published import PublishedCurve
 
 PICTURE_WIDTH, PICTURE_HEIGHT = 640, 330
 """Size of every picture in pixels of its own; it scales to its container."""
@@ -32,6 +35,9 @@ GRID = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 NEUTRAL = MOST_SERIES
 """Hue of a mark that belongs to no single series; smaller numbers are the series' own hues."""
+
+PUBLISHED = NEUTRAL + 1
+"""Index of the key's entry for curves of others."""
 
 _LEFT, _TOP, _EDGE, _FOOT = 54.0, 40.0, 6.0, 30.0
 _LETTER = 0.59  # width of a letter over its size in a wide sans-serif font: readers' fonts differ, none is wider
@@ -90,6 +96,13 @@ class Dash:
 
 
 @dataclass(frozen=True, slots=True)
+class Dotted:
+    """A dotted line: a curve that others published, or an upright mark for its single point."""
+
+    points: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Segment:
     """A part of a stacked bar; `kind` chooses the colour."""
 
@@ -128,6 +141,7 @@ class Sheet:
     captions: tuple[Caption, ...]
     curves: tuple[Curve, ...] = ()
     dashes: tuple[Dash, ...] = ()
+    dotted: tuple[Dotted, ...] = ()
     segments: tuple[Segment, ...] = ()
     series_keys: tuple[KeySymbol, ...] = ()
     kind_keys: tuple[KeySymbol, ...] = ()
@@ -156,6 +170,8 @@ def _lay_out_curves(picture: Curves) -> Sheet:
     entries = [_Entry(_two_lines(one.name), hue, _last(one.points)) for hue, one in enumerate(picture.series)]
     entries += [_Entry(("chance",), NEUTRAL, one.value) for one in chances[-1:]]
     names, hardness = list(picture.levels), list(picture.levels.values())
+    ends = [inside[-1][1] for one in picture.published if (inside := _reached(one, hardness))]
+    entries += [_Entry(("published",), PUBLISHED, max(ends))] if ends else []
     width = PICTURE_WIDTH - _LEFT - _key_width(entries)
     places = _spread(hardness, width)
     labels, shared = _labels(names, places, width)
@@ -166,10 +182,13 @@ def _lay_out_curves(picture: Curves) -> Sheet:
     notes = _notes(frame, "Accuracy", f"Level{shared}, by {short(picture.unit, 30)}{scale}")
     dashes = [_chance_dash(one, at, frame) for one in chances]
     dashes += [_key_dash(frame, middle) for entry, middle in key if entry.index == NEUTRAL]
+    dotted = [_dotted(one, hardness, places) for one in picture.published if _reached(one, hardness)]
+    dotted += [Dotted(_key_line(frame, middle)) for entry, middle in key if entry.index == PUBLISHED]
     return Sheet(
         frame, tuple(places), (*_names(labels, places, frame), *_key_texts(key, frame), *notes),
         curves=tuple(_curve(picture, hue, at, frame) for hue in range(len(picture.series))), dashes=tuple(dashes),
-        series_keys=tuple(_symbol(frame, entry, middle) for entry, middle in key if entry.index != NEUTRAL),
+        dotted=tuple(dotted),
+        series_keys=tuple(_symbol(frame, entry, middle) for entry, middle in key if entry.index < NEUTRAL),
     )  # fmt: skip
 
 
@@ -341,6 +360,17 @@ def _chance_dash(one: _Chance, at: Mapping[str, float], frame: Frame) -> Dash:
     return Dash(middle - half, middle + half, one.value, one.hue)
 
 
+def _reached(curve: PublishedCurve, hardness: Sequence[float]) -> list[tuple[float, float]]:
+    """Return the points of a published curve that lie between the easiest and the hardest level."""
+    return [(at, share) for at, share in curve.points if floor(hardness[0]) <= at <= hardness[-1]]
+
+
+def _dotted(curve: PublishedCurve, hardness: Sequence[float], places: Sequence[float]) -> Dotted:
+    points = [(float(interp(at, hardness, places)), share) for at, share in _reached(curve, hardness)]
+    (x, share), *more = points
+    return Dotted(tuple(points) if more else ((x, share - 0.06), (x, share + 0.06)))
+
+
 # the key
 
 
@@ -387,8 +417,13 @@ def _symbol(frame: Frame, entry: _Entry, middle: float) -> KeySymbol:
 
 
 def _key_dash(frame: Frame, middle: float) -> Dash:
-    ends = frame.x(frame.width + _SYMBOL - 10), frame.x(frame.width + _SYMBOL + 10)
-    return Dash(*ends, frame.y(middle), NEUTRAL)
+    (left, y), (right, _) = _key_line(frame, middle)
+    return Dash(left, right, y, NEUTRAL)
+
+
+def _key_line(frame: Frame, middle: float) -> tuple[tuple[float, float], tuple[float, float]]:
+    y = frame.y(middle)
+    return (frame.x(frame.width + _SYMBOL - 10), y), (frame.x(frame.width + _SYMBOL + 10), y)
 
 
 def _key_texts(key: _Key, frame: Frame) -> Iterator[Caption]:

@@ -12,6 +12,7 @@ from fathom.harness.format import count, interval_text, percent, ratio, shorten,
 from fathom.harness.stats.intervals import Interval, wilson
 from fathom.harness.stats.scores import CellCounts, known_level
 from fathom.tasks.base import Family, Level
+from fathom.tasks.published import PublishedCurve
 from fathom.tasks.registry import find_family
 
 MOST_SERIES = 6
@@ -27,7 +28,7 @@ CORRECT, OTHER = "correct", "other"
 NOTHING = "–"
 """Stands in a table for a missing value."""
 
-_EDITION = 4  # part of every digest: raise it when the same picture is drawn in another way
+_EDITION = 5  # part of every digest: raise it when the same picture is drawn in another way
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +69,16 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """Accuracy against difficulty, at most MOST_SERIES lines; `unit` says what hardness counts."""
+    """Accuracy against difficulty, at most MOST_SERIES lines; `unit` says what hardness counts.
+
+    `published` are curves of others, drawn dotted as far as the levels reach.
+    """
 
     title: str
     description: str
     unit: str
     series: tuple[Series, ...]
+    published: tuple[PublishedCurve, ...] = ()
 
     def __post_init__(self) -> None:
         if len(self.series) > MOST_SERIES or not any(one.points for one in self.series):
@@ -251,7 +256,9 @@ def room(text: Iterable[str]) -> float:
     return sum(2 if east_asian_width(char) in "WF" else 1.6 if char in "mwMW@%" else 1 for char in text)
 
 
-def curves_of(title: str, cells_by_series: Mapping[str, Sequence[CellCounts]]) -> Curves | None:
+def curves_of(
+    title: str, cells_by_series: Mapping[str, Sequence[CellCounts]], published: Iterable[PublishedCurve] = ()
+) -> Curves | None:
     """Describe one ladder and channel in several styles or of several models.
 
     Cells that this code no longer knows are left out; None where nothing is graded then.
@@ -264,7 +271,9 @@ def curves_of(title: str, cells_by_series: Mapping[str, Sequence[CellCounts]]) -
     unit = next(family.unit for rows in known.values() for _, family, _ in rows)
     kind = "Wilson" if all(point.effect == 1 for point in _points(series)) else "clustered"
     said = f"Accuracy against {unit}, with 95% {kind} intervals. {' '.join(map(_sentence, series))}"
-    return Curves(title, said, unit, series)
+    others = tuple(published)
+    said += f" Dotted: {', '.join(one.model for one in others)}, published elsewhere." if others else ""
+    return Curves(title, said, unit, series, others)
 
 
 def _point(cell: CellCounts, family: Family, level: Level) -> Point:

@@ -16,6 +16,7 @@ from fathom.harness.reports.figures.layout import (
     Caption,
     Curve,
     Dash,
+    Dotted,
     Frame,
     KeySymbol,
     Segment,
@@ -86,6 +87,7 @@ class _Pen:
         yield from map(self._segment, sheet.segments)
         yield from map(self._tick, sheet.ticks)
         yield from map(self._dash, sheet.dashes)
+        yield from map(self._dotted, sheet.dotted)
         yield from map(self._curve, curves)
         for curve in curves:
             yield from (self._symbol(dot.x, dot.y, curve.hue) for dot in curve.dots)
@@ -150,6 +152,10 @@ class _Pen:
         }
         style = {"stroke": self._hue(one.hue), "stroke-width": "1.5", "stroke-dasharray": "5,4"}
         return ET.Element("line", {**place, **style})
+
+    def _dotted(self, one: Dotted) -> ET.Element:
+        style = {"stroke": self.look.soft, "stroke-width": "1.5", "stroke-dasharray": "1.5,3"}
+        return ET.Element("path", {"d": self._path(one.points), **style})
 
     def _caption(self, one: Caption) -> ET.Element:
         size, colour = (KEY_FONT, self.look.ink) if one.role == "entry" else (LABEL_FONT, self.look.soft)

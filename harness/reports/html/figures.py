@@ -19,6 +19,7 @@ from fathom.harness.reports.figures.picture import (
 from fathom.harness.reports.figures.svg import draw_svg
 from fathom.harness.reports.html.columns import ReportColumn
 from fathom.harness.stats.scores import CellCounts, known_level
+from fathom.tasks.published import PUBLISHED, PublishedCurve
 
 _Key = tuple[str, ...]
 _Grouped = dict[_Key, dict[str, list[CellCounts]]]
@@ -69,7 +70,7 @@ def _of_one(column: ReportColumn) -> tuple[_Pictures, _Pictures]:
     ladders = _grouped((cell.style, (cell.family, ladder, cell.channel), cell) for cell, ladder in _known(column))
     for (family, ladder, channel), styles in ladders.items():
         title = _title(family, ladder, channel)
-        if picture := curves_of(title, styles):
+        if picture := curves_of(title, styles, _published(family, ladder, styles)):
             curves.append((family, picture))
         for style, cells in styles.items():
             anatomy = anatomy_of(f"{title}, {style}: how answers go wrong", cells) if _wrong(cells) else None
@@ -86,12 +87,19 @@ def _of_many(columns: Sequence[ReportColumn]) -> tuple[_Pictures, _Pictures]:
     for (family, ladder, channel, style), series in ladders.items():
         for names, part in _parts(list(series)):
             title = f"{_title(family, ladder, channel)}, {style}{part}"
-            if picture := curves_of(title, {name: series[name] for name in names}):
+            published = _published(family, ladder, [style])
+            if picture := curves_of(title, {name: series[name] for name in names}, published):
                 curves.append((family, picture))
     for (family, style), series in _grouped((name, (cell.family, cell.style), cell) for name, cell, _ in cells).items():
         if anatomy := _anatomy(f"{one_line(family)}, {style}: how answers go wrong, all levels together", series):
             mistakes.append((family, anatomy))
     return curves, mistakes
+
+
+def _published(family: str, ladder: str, styles: Iterable[str]) -> list[PublishedCurve]:
+    """Return the curves of others that belong into a picture of these styles."""
+    tables = [one for one in PUBLISHED.get(family, ()) if ladder == "main" and one.style in styles]
+    return [curve for one in tables for curve in one.curves]
 
 
 def _known(column: ReportColumn) -> Iterator[tuple[CellCounts, str]]:

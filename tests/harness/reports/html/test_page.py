@@ -64,6 +64,11 @@ def test_figures_that_others_published_stand_beside_the_curves_with_their_source
     assert ["Opus 4", "31%", "7%"] in [[cell.strip() for cell in row] for row in reader.rows]
     assert "R. Greenblatt, 1 January 2026." in page  # of depo, which was asked
     assert "GSM-Infinite" not in page  # of igsm, which was not
+    pictures = page.count("Dotted: Gemini 3 Pro, Opus 4, GPT-4, published elsewhere.")
+    assert pictures > 0
+    dotted = [named["d"] for tag, named in reader.tags if named.get("stroke-dasharray") == "1.5,3"]
+    assert len(dotted) % (3 + 1) == 0  # three curves and the entry of the key
+    assert len(dotted) // (3 + 1) in (pictures, pictures // 2)  # a description may stand beside its picture as well
 
 
 class Reader(HTMLParser):
