@@ -26,8 +26,8 @@ def losses_of(folder: Path) -> Losses:
             if path.stat().st_size > _MOST_BYTES:
                 continue
             found = _thinned(sorted(_rows(name, path.read_text(encoding="utf-8")).items()))
-        except (OSError, ValueError, TypeError, AttributeError, KeyError):  # foreign files may hold anything
-            continue
+        except (OSError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError):
+            continue  # foreign files may hold anything
         if len(found) > 1:
             return found
     return []

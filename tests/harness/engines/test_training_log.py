@@ -39,11 +39,25 @@ def test_a_checkpoint_of_transformers_is_read_with_its_evaluations(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[1]", "null\n", '{"step": "x", "loss": 1}', '{"loss": 2}', '{"step": 1, "loss": [1]}', "7\n7\n"]
+    "text",
+    [
+        "",
+        "{",
+        "[1]",
+        "null\n",
+        '{"step": "x", "loss": 1}',
+        '{"loss": 2}',
+        '{"step": 1, "loss": [1]}',
+        "7\n7\n",
+        "[" * 100_000,
+        '{"step": 1, "loss": 1' + "0" * 400 + "}",
+        '{"step": Infinity, "loss": 1}',
+        "\udc80",
+    ],
 )
 @pytest.mark.parametrize("name", ["loss.jsonl", "trainer_state.json"])
 def test_what_is_no_log_tells_nothing(tmp_path, name, text):
-    (tmp_path / name).write_text(text)
+    (tmp_path / name).write_text(text, errors="surrogateescape")
     assert losses_of(tmp_path) == []
 
 
