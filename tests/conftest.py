@@ -30,6 +30,7 @@ ARGUMENTS = (
 
 
 LONGEST = (
+    "test_shortcuts.py",
     "test_vllm_server.py",
     "test_engine.py",
     "test_vllm.py",
@@ -235,9 +236,22 @@ def hub():
     hub.stop()
 
 
+@pytest.fixture(autouse=True)
+def end_servers(request):
+    """End the servers that a test and its own fixtures start: hundreds that wait take a quarter of a core.
+
+    Fixtures of modules and of the session come before this one, and their servers stay.
+    """
+    running = request.getfixturevalue("serve").running if "serve" in request.fixturenames else []
+    shared = len(running)
+    yield
+    for server, _ in running[shared:]:
+        server.should_exit = True
+
+
 @pytest.fixture(scope="session")
 def serve():
-    """Serve an application from a thread; return its address. Every server ends with the session."""
+    """Serve an application from a thread; return its address. See `end_servers`."""
     running = []
 
     def start(app, port=0):
@@ -250,6 +264,7 @@ def serve():
             time.sleep(0.01)
         return f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
 
+    start.running = running
     yield start
     for server, _ in running:
         server.should_exit = True
