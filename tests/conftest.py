@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -142,12 +143,16 @@ def _further_cases(items, most):
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory):
-    """Start a PostgreSQL server for the session; return a function that makes an empty database."""
+def postgres():
+    """Start a PostgreSQL server for the session; return a function that makes an empty database.
+
+    Its folder is not in pytest's own: another session of pytest closes that one to the server's user, who is not root.
+    """
     import pgserver
     from sqlalchemy import create_engine, make_url, text
 
-    server = pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="stop")
+    folder = Path(tempfile.mkdtemp(prefix="fathom-postgres-"))
+    server = pgserver.get_server(folder, cleanup_mode="stop")
     admin = create_engine(
         server.get_uri().replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT"
     )
@@ -168,6 +173,7 @@ def postgres(tmp_path_factory):
     yield make
     admin.dispose()
     server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -3,8 +3,10 @@
 import os
 import signal
 import subprocess
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import httpx
 import pgserver
@@ -24,11 +26,12 @@ N = 3
 
 
 @pytest.fixture
-def own_postgres(tmp_path):
+def own_postgres():
     """A PostgreSQL of the test's own, to be killed; its URL."""
-    server = pgserver.get_server(tmp_path / "postgres", cleanup_mode="stop")
-    yield server, server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    server.cleanup()
+    with tempfile.TemporaryDirectory(prefix="fathom-postgres-", ignore_cleanup_errors=True) as folder:
+        server = pgserver.get_server(Path(folder), cleanup_mode="stop")
+        yield server, server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+        server.cleanup()
 
 
 def submit(db, n):
