@@ -21,7 +21,7 @@ from fathom.harness.runs.plan import Plan
 from fathom.harness.runs.run_settings import settings_of
 from fathom.tasks.base import pose
 from fathom.tasks.registry import find_family, instance_from_id
-from fathom.tasks.suites import Selection, open_suite
+from fathom.tasks.suites import open_suite
 from tests.peeking import stored
 from tests.thinker import make_thinker
 
@@ -225,8 +225,8 @@ def test_a_submission_that_a_worker_runs_equals_a_run_of_ones_own(resumed, servi
     assert row.state == "finished", row.error_tail
     detail = read.get_run(service.db, row.run_id)
     asked = Counter()
-    for cell in open_suite("quick", 11, Selection(styles=("choice",))).cells:
-        asked[cell.family] += cell.n
+    for cell in open_suite("quick", 11).cells:
+        asked[cell.family] += cell.n * (cell.style == "choice")
     assert (detail.summary.tier, detail.summary.model) == (3, "org/pebble")
     assert detail.summary.n_generated == asked.total()
     assert detail.manifest.stored["engine_facts"]["device"] == "cpu"
