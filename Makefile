@@ -5,7 +5,7 @@ PORT  = 8000
 DB    = fathom.db
 ARGS  =
 NAME  =
-JOBS  = 2
+JOBS  = 3
 
 BIN = .venv/bin
 

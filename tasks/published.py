@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import floor
 
 
 @dataclass(frozen=True, slots=True)
@@ -10,6 +11,10 @@ class PublishedCurve:
 
     model: str
     points: tuple[tuple[float, float], ...]
+
+    def within(self, easiest: float, hardest: float) -> tuple[tuple[float, float], ...]:
+        """Return the points between two levels of ours, whose hardness may count a second axis in its fraction."""
+        return tuple((at, share) for at, share in self.points if floor(easiest) <= at <= hardest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,7 +102,7 @@ class Chart:
 
 
 def family_charts(
-    sources: Sequence[ChartSource], families: Iterable[str], published: Iterable[PublishedCurve] = ()
+    sources: Sequence[ChartSource], families: Iterable[str], published: Sequence[PublishedCurve] = ()
 ) -> tuple[Chart, ...]:
     """Return a chart for each family that a source was asked, at most MOST_LINES lines each.
 
@@ -114,7 +114,7 @@ def family_charts(
             (hue, source, [cell for cell in source.cells if cell.family == family])
             for hue, source in enumerate(sources[:MOST_LINES])
         ]
-        if (chart := _chart(family, members, tuple(published))) is not None:
+        if (chart := _chart(family, members, published)) is not None:
             found.append(chart)
     return tuple(found)
 
@@ -124,7 +124,7 @@ def draw_standings(
     standings: Sequence[Standing],
     style: str,
     families: Iterable[str],
-    published: Iterable[PublishedCurve] = (),
+    published: Sequence[PublishedCurve] = (),
 ) -> tuple[Chart, ...]:
     """Return the charts of some models of the board, in two statements."""
     runs = [one.run for one in standings]
@@ -184,7 +184,7 @@ def _chart(
 def _published(curves: Iterable[PublishedCurve], axis: "_Axis", unit: str) -> Iterator[PublishedLine]:
     """Yield the curves that the axis reaches; a point stands where our levels of the same hardness stand."""
     for curve in curves:
-        inside = [(at, share) for at, share in curve.points if floor(axis.low) <= at <= axis.high]
+        inside = curve.within(axis.low, axis.high)
         if not inside:
             continue
         places = [(axis.x(max(at, axis.low)), _height_of(share)) for at, share in inside]

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import log
 
-from fathom.harness.db.schema.runs import RANKED_TIER
+from fathom.harness.db.schema.runs import OWN_TIER
 from fathom.harness.format import count
 from fathom.harness.records import RunDetail
 from fathom.server.board.charts import CHART_HEIGHT, CHART_WIDTH
@@ -25,12 +25,12 @@ class TrainingChart:
 
 
 def training_chart(detail: RunDetail) -> TrainingChart | None:
-    """Draw the training that a run's manifest tells of; None without one, and for uploads, which may say anything."""
+    """Draw the training that a run's manifest tells of; None without one, and for uploads: theirs may say anything."""
     rows = detail.manifest.context.training
     losses = [value for _, *pair in rows for value in pair if value is not None]
     steps = [step for step, _, _ in rows]
     is_curve = len(rows) > 1 and steps == sorted(set(steps)) and min(losses) > 0
-    if not is_curve or detail.summary.tier < RANKED_TIER:
+    if not is_curve or detail.summary.tier < OWN_TIER or detail.summary.layer == "upload":
         return None
     low, high = min(losses), max(losses)
     held = [(step, loss) for step, _, loss in rows if loss is not None]

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from math import cos, floor, log2, radians, sin
+from math import cos, log2, radians, sin
 from typing import Literal
 
 from numpy import interp
@@ -19,7 +19,6 @@ from fathom.harness.reports.figures.picture import (
     room,
     short,
 )
-from fathom.tasks.published import PublishedCurve
 
 PICTURE_WIDTH, PICTURE_HEIGHT = 640, 330
 """Size of every picture in pixels of its own; it scales to its container."""
@@ -170,8 +169,9 @@ def _lay_out_curves(picture: Curves) -> Sheet:
     entries = [_Entry(_two_lines(one.name), hue, _last(one.points)) for hue, one in enumerate(picture.series)]
     entries += [_Entry(("chance",), NEUTRAL, one.value) for one in chances[-1:]]
     names, hardness = list(picture.levels), list(picture.levels.values())
-    ends = [inside[-1][1] for one in picture.published if (inside := _reached(one, hardness))]
-    entries += [_Entry(("published",), PUBLISHED, max(ends))] if ends else []
+    published = [inside for one in picture.published if (inside := one.within(hardness[0], hardness[-1]))]
+    if published:
+        entries.append(_Entry(("published",), PUBLISHED, max(inside[-1][1] for inside in published)))
     width = PICTURE_WIDTH - _LEFT - _key_width(entries)
     places = _spread(hardness, width)
     labels, shared = _labels(names, places, width)
@@ -182,7 +182,7 @@ def _lay_out_curves(picture: Curves) -> Sheet:
     notes = _notes(frame, "Accuracy", f"Level{shared}, by {short(picture.unit, 30)}{scale}")
     dashes = [_chance_dash(one, at, frame) for one in chances]
     dashes += [_key_dash(frame, middle) for entry, middle in key if entry.index == NEUTRAL]
-    dotted = [_dotted(one, hardness, places) for one in picture.published if _reached(one, hardness)]
+    dotted = [_dotted(inside, hardness, places) for inside in published]
     dotted += [Dotted(_key_line(frame, middle)) for entry, middle in key if entry.index == PUBLISHED]
     return Sheet(
         frame, tuple(places), (*_names(labels, places, frame), *_key_texts(key, frame), *notes),
@@ -360,13 +360,8 @@ def _chance_dash(one: _Chance, at: Mapping[str, float], frame: Frame) -> Dash:
     return Dash(middle - half, middle + half, one.value, one.hue)
 
 
-def _reached(curve: PublishedCurve, hardness: Sequence[float]) -> list[tuple[float, float]]:
-    """Return the points of a published curve that lie between the easiest and the hardest level."""
-    return [(at, share) for at, share in curve.points if floor(hardness[0]) <= at <= hardness[-1]]
-
-
-def _dotted(curve: PublishedCurve, hardness: Sequence[float], places: Sequence[float]) -> Dotted:
-    points = [(float(interp(at, hardness, places)), share) for at, share in _reached(curve, hardness)]
+def _dotted(inside: Iterable[tuple[float, float]], hardness: Sequence[float], places: Sequence[float]) -> Dotted:
+    points = [(float(interp(at, hardness, places)), share) for at, share in inside]
     (x, share), *more = points
     return Dotted(tuple(points) if more else ((x, share - 0.06), (x, share + 0.06)))
 
