@@ -17,6 +17,7 @@ from fathom.harness.stats.intervals import Estimate, Interval
 from fathom.harness.stats.scores import CellCounts, depths_alone
 from fathom.server.board.charts import Chart, ChartSource, family_charts
 from fathom.server.board.leaderboard import NoSuchView
+from fathom.server.board.loss_curve import TrainingChart, training_chart
 from fathom.server.board.pictures import LadderPictures, ladder_pictures
 from fathom.server.board.portrait import (
     STYLE_HUES,
@@ -27,7 +28,6 @@ from fathom.server.board.portrait import (
     portrait_sentence,
     weakness_sentence,
 )
-from fathom.server.board.training import TrainingChart, training_chart
 from fathom.server.web.addresses import badge_path, model_key
 from fathom.server.web.render import STYLE_WORDS
 
