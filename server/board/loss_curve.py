@@ -53,5 +53,5 @@ def _x(step: int, steps: Sequence[int]) -> float:
 
 def _y(loss: float, low: float, high: float) -> float:
     """Return the height of a loss on a logarithmic axis."""
-    share = log(loss / low) / log(high / low) if high > low else 0.5
+    share = (log(loss) - log(low)) / (log(high) - log(low)) if high > low else 0.5
     return round(CHART_HEIGHT - _MARGIN_Y - (CHART_HEIGHT - 2 * _MARGIN_Y) * share, 1)

@@ -177,6 +177,7 @@ CURVE = [[1, 7.5, None], [100, 2.0, 2.5], [1000, 0.5, 0.625]]
         ([[at, loss, None] for at, loss, _ in CURVE], 3, "the loss fell from 7.50 to 0.50 nats a token."),
         (CURVE, 1, ""),  # an upload may say anything, and a replay checks its answers alone
         (CURVE, 2, ""),
+        ([[1, 1e308, None], [2, 1e-5, None]], 3, "Over 2 steps the loss fell from 1"),
         (CURVE[:1], 3, ""),
         ([*CURVE, [500, 1.0, None]], 3, ""),
         ([[1, -1.0, None], [2, 3.0, None]], 3, ""),
@@ -192,3 +193,4 @@ def test_the_training_is_drawn_where_the_models_files_tell_it(browse, fresh, wri
     drawn = page.partition('id="training"')[2].partition("</section>")[0]
     assert (told in drawn) if told else (drawn == "")
     assert drawn.count('class="guess"') == ("held-out" in told)
+    assert "nan" not in "".join(re.findall(r' d="([^"]+)"', drawn))
